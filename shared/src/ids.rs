@@ -1,0 +1,259 @@
+//! Identifiers that travel in messages and appear in reports.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One run over a list of tables. Time-ordered (UUID version 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    /// A new identifier, later than every one made before on this machine.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Position of a table in the list of its run, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TableId(pub u32);
+
+impl TableId {
+    /// The position as an index into the run's table list.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How often a table has been dispatched, from 1.
+///
+/// `(run, table, attempt)` identifies a piece of work: only events of the
+/// current attempt count, all others are fenced off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Attempt(pub u32);
+
+impl Attempt {
+    /// The first dispatch of a table.
+    pub const FIRST: Self = Self(1);
+
+    /// The dispatch after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A worker process, unique over the fleet: host, process id and a random part.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkerId(String);
+
+impl WorkerId {
+    /// An identifier for this process; every call gives another one.
+    #[must_use]
+    pub fn generate() -> Self {
+        let host = gethostname::gethostname();
+        Self(format!(
+            "{}-{}-{:06x}",
+            host.to_string_lossy(),
+            std::process::id(),
+            fastrand::u32(0..1 << 24)
+        ))
+    }
+
+    /// An identifier given by the user or a test.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The text that appears in queue names and reports.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A table as a user names it: `table` or `schema.table`.
+///
+/// A part that contains a dot, a comma or a quote is written in double quotes
+/// or square brackets, with the closing character doubled inside:
+/// `"a.b"."say ""hi"""` or `[a.b].[c]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct TableName {
+    /// Absent: the endpoint's default schema.
+    pub schema: Option<String>,
+    /// The name without quotes.
+    pub name: String,
+}
+
+/// Why a text is not a table name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableNameError {
+    /// Nothing between two dots, or nothing at all.
+    #[error("`{0}` is not a table name: a part of it is empty")]
+    EmptyPart(String),
+    /// Three or more parts.
+    #[error("`{0}` has more than two parts; write `schema.table`, and quote a name that contains a dot: \"a.b\"")]
+    TooManyParts(String),
+    /// A quote that is never closed, or text after the closing quote.
+    #[error("`{0}` has a quote that is not closed, or text after a closing quote")]
+    Quote(String),
+}
+
+impl FromStr for TableName {
+    type Err = TableNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = Vec::new();
+        let mut chars = text.trim().chars().peekable();
+        loop {
+            let mut part = String::new();
+            let closing = match chars.peek() {
+                Some('"') => Some('"'),
+                Some('[') => Some(']'),
+                _ => None,
+            };
+            if let Some(closing) = closing {
+                chars.next();
+                loop {
+                    match chars.next() {
+                        Some(c) if c == closing => {
+                            if chars.peek() == Some(&closing) {
+                                chars.next();
+                                part.push(closing);
+                            } else {
+                                break;
+                            }
+                        }
+                        Some(c) => part.push(c),
+                        None => return Err(TableNameError::Quote(text.to_owned())),
+                    }
+                }
+                if !matches!(chars.peek(), None | Some('.')) {
+                    return Err(TableNameError::Quote(text.to_owned()));
+                }
+            } else {
+                while let Some(&c) = chars.peek() {
+                    if c == '.' {
+                        break;
+                    }
+                    part.push(c);
+                    chars.next();
+                }
+                part = part.trim().to_owned();
+            }
+            if part.is_empty() {
+                return Err(TableNameError::EmptyPart(text.to_owned()));
+            }
+            parts.push(part);
+            if chars.next().is_none() {
+                break;
+            }
+        }
+        let mut parts = parts.into_iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(name), None, _) => Ok(Self { schema: None, name }),
+            (Some(schema), Some(name), None) => Ok(Self { schema: Some(schema), name }),
+            _ => Err(TableNameError::TooManyParts(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [self.schema.as_ref(), Some(&self.name)].into_iter().flatten().enumerate() {
+            let (position, part) = part;
+            let first = position == 0;
+            if !first {
+                f.write_str(".")?;
+            }
+            let plain = !part.contains(['.', ',', '"', '[', ']', '=', '*']) && part.trim() == part;
+            if plain {
+                f.write_str(part)?;
+            } else {
+                write!(f, "\"{}\"", part.replace('"', "\"\""))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<TableName> for String {
+    fn from(name: TableName) -> Self {
+        name.to_string()
+    }
+}
+
+impl TryFrom<String> for TableName {
+    type Error = TableNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_table_name_survives_printing_and_parsing(
+            schema in proptest::option::of("\\PC{1,12}"),
+            name in "\\PC{1,12}",
+        ) {
+            let table = TableName { schema, name };
+            prop_assert_eq!(table.to_string().parse::<TableName>(), Ok(table));
+        }
+    }
+
+    #[test]
+    fn names_are_split_at_dots_outside_quotes() {
+        let parse = |text: &str| text.parse::<TableName>();
+        assert_eq!(parse(" dbo.customers ").unwrap(), TableName { schema: Some("dbo".into()), name: "customers".into() });
+        assert_eq!(parse("[a.b].[c]]d]").unwrap(), TableName { schema: Some("a.b".into()), name: "c]d".into() });
+        assert_eq!(parse("\"\"\"quoted\"\"\"").unwrap().name, "\"quoted\"");
+        assert!(matches!(parse("a.b.c"), Err(TableNameError::TooManyParts(_))));
+        assert!(matches!(parse("a."), Err(TableNameError::EmptyPart(_))));
+        assert!(matches!(parse(""), Err(TableNameError::EmptyPart(_))));
+        assert!(matches!(parse("\"a"), Err(TableNameError::Quote(_))));
+        assert!(matches!(parse("\"a\"b"), Err(TableNameError::Quote(_))));
+    }
+}

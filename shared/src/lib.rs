@@ -1,0 +1,9 @@
+//! What coordinator and worker share: identifiers, messages, the transport
+//! that carries them, endpoints and configuration. There is no SQL and no
+//! comparison in this crate.
+
+pub mod endpoint;
+pub mod ids;
+pub mod message;
+pub mod outcome;
+pub mod transport;

@@ -1,0 +1,70 @@
+//! Compares one table on two sides. Knows databases and nothing of the
+//! transport, of runs or of other tables.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use shared::message::Task;
+use shared::outcome::{Comparison, Difference, Failure};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Compares the two sides of a task.
+///
+/// The interface exists so that everything around the comparison can be
+/// measured and tested without a database.
+#[async_trait]
+pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
+    /// Compares to the end, or until `context.cancel` is triggered. Returns
+    /// only when no statement of this task runs in a database any more.
+    async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop>;
+}
+
+/// Why a comparison has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// It was asked to stop; the statements in the databases have ended.
+    #[error("cancelled")]
+    Cancelled,
+    /// It could not be done.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// What a running comparison is connected to.
+#[derive(Debug, Clone)]
+pub struct TaskContext {
+    /// Triggered when the work is no longer wanted.
+    pub cancel: CancellationToken,
+    /// Where progress is shown.
+    pub progress: Arc<Progress>,
+    /// Where differing rows go, in batches. A receiver that has gone away means
+    /// that the work is no longer wanted.
+    pub differences: mpsc::Sender<Vec<Difference>>,
+}
+
+/// Rows read so far.
+#[derive(Debug, Default)]
+pub struct Progress {
+    source_rows: AtomicU64,
+    target_rows: AtomicU64,
+}
+
+impl Progress {
+    /// Counts rows read from the source.
+    pub fn add_source_rows(&self, rows: u64) {
+        self.source_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Counts rows read from the target.
+    pub fn add_target_rows(&self, rows: u64) {
+        self.target_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Rows read from the source and from the target.
+    #[must_use]
+    pub fn rows(&self) -> (u64, u64) {
+        (self.source_rows.load(Ordering::Relaxed), self.target_rows.load(Ordering::Relaxed))
+    }
+}
