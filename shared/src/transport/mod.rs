@@ -28,7 +28,11 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
     /// Sends an event to the coordinator of its run. Returns when the broker
     /// has it safely. `TransportError::Unroutable` when the run's queue is gone.
-    async fn publish_event(&self, event: &Event, trace: &TraceContext) -> Result<(), TransportError>;
+    async fn publish_event(
+        &self,
+        event: &Event,
+        trace: &TraceContext,
+    ) -> Result<(), TransportError>;
 
     /// Sends a control message to every worker that is connected now.
     async fn publish_control(&self, control: &Control) -> Result<(), TransportError>;
@@ -46,7 +50,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     async fn consume_events(&self, run: RunId) -> Result<Deliveries<Event>, TransportError>;
 
     /// Receives control messages sent after this call returns.
-    async fn consume_control(&self, worker: &WorkerId) -> Result<Messages<Control>, TransportError>;
+    async fn consume_control(&self, worker: &WorkerId)
+    -> Result<Messages<Control>, TransportError>;
 
     /// Receives heartbeats sent after this call returns.
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError>;
@@ -82,8 +87,18 @@ pub struct Delivery<T> {
 
 impl<T> Delivery<T> {
     /// A delivery that is answered through `acknowledger`.
-    pub fn new(message: T, trace: TraceContext, redelivered: bool, acknowledger: Arc<dyn Acknowledge>) -> Self {
-        Self { message, trace, redelivered, acknowledger }
+    pub fn new(
+        message: T,
+        trace: TraceContext,
+        redelivered: bool,
+        acknowledger: Arc<dyn Acknowledge>,
+    ) -> Self {
+        Self {
+            message,
+            trace,
+            redelivered,
+            acknowledger,
+        }
     }
 
     /// Done: never deliver it again.
