@@ -65,9 +65,6 @@ impl Progress {
     /// Rows read from the source and from the target.
     #[must_use]
     pub fn rows(&self) -> (u64, u64) {
-        (
-            self.source_rows.load(Ordering::Relaxed),
-            self.target_rows.load(Ordering::Relaxed),
-        )
+        (self.source_rows.load(Ordering::Relaxed), self.target_rows.load(Ordering::Relaxed))
     }
 }
