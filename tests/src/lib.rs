@@ -2,5 +2,6 @@
 //! services that belong to one process, processes under observation, and data
 //! whose differences are known.
 
+pub mod idle;
 pub mod process;
 pub mod services;

@@ -1,60 +1,21 @@
 //! One suite for both transports: what holds for RabbitMQ holds in-process.
 
+#[path = "transport/broker.rs"]
+mod broker;
+#[path = "transport/parties.rs"]
+mod parties;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
-use shared::ids::{Attempt, RunId, TableId, TableName, WorkerId};
-use shared::message::{
-    ColumnSelection, Control, Event, EventBody, Heartbeat, Scope, Side, TableSpec, Task,
-};
-use shared::outcome::{Depth, Difference, DifferenceKind};
-use shared::transport::local::LocalTransport;
-use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
-use shared::transport::{
-    Deliveries, Delivery, Messages, Ownership, TraceContext, Transport, TransportError,
-};
-use tests::services::shared_rabbitmq;
+use shared::ids::{RunId, WorkerId};
+use shared::message::{Control, Event, EventBody, Heartbeat};
+use shared::outcome::{Difference, DifferenceKind};
+use shared::transport::{Messages, Ownership, TraceContext, TransportError};
 
-/// How long anything may take that should happen.
-const BOUND: Duration = Duration::from_secs(30);
-
-/// How long to look for something that must not happen.
-const QUIET: Duration = Duration::from_millis(300);
-
-/// Two processes on one broker, or one process twice.
-struct Parties {
-    one: Arc<dyn Transport>,
-    other: Arc<dyn Transport>,
-}
-
-impl Parties {
-    async fn local() -> Self {
-        let transport: Arc<dyn Transport> = LocalTransport::new();
-        Self {
-            one: Arc::clone(&transport),
-            other: transport,
-        }
-    }
-
-    async fn rabbit() -> Self {
-        let broker = shared_rabbitmq();
-        let prefix = broker.unique_prefix();
-        let connect = async |name: &str| {
-            let options = RabbitOptions {
-                prefix: prefix.clone(),
-                ..RabbitOptions::new(broker.amqp_url(), name)
-            };
-            RabbitTransport::connect(options).await.unwrap()
-        };
-        Self {
-            one: connect("one").await,
-            other: connect("other").await,
-        }
-    }
-}
+use parties::{BOUND, Parties, next, nothing, task};
 
 /// Every test of the list, over both transports.
 macro_rules! over_both {
@@ -86,32 +47,6 @@ over_both!(
     a_closed_transport_ends_its_streams,
 );
 
-fn task(run: RunId, table: u32) -> Task {
-    let side = |endpoint: &str| Side {
-        endpoint: endpoint.into(),
-        table: TableName {
-            schema: None,
-            name: format!("table_{table}"),
-        },
-    };
-    Task {
-        run,
-        table: TableId(table),
-        attempt: Attempt::FIRST,
-        scope: Scope::WholeTable,
-        spec: TableSpec {
-            source: side("erp"),
-            target: side("copy"),
-            depth: Depth::Rows,
-            key: None,
-            columns: ColumnSelection::default(),
-            max_differences: 100,
-            chunk_size: 500,
-            timeout: Duration::from_secs(3600),
-        },
-    }
-}
-
 fn event(run: RunId, table: u32, body: EventBody) -> Event {
     Event {
         work: task(run, table).work(),
@@ -126,23 +61,11 @@ fn traced(number: u32) -> TraceContext {
     }
 }
 
-async fn next<T>(deliveries: &mut Deliveries<T>) -> Delivery<T> {
-    tokio::time::timeout(BOUND, deliveries.next())
-        .await
-        .expect("nothing was delivered")
-        .expect("the stream ended")
-}
-
 async fn next_message<T>(messages: &mut Messages<T>) -> T {
     tokio::time::timeout(BOUND, messages.next())
         .await
         .expect("no message came")
         .expect("the stream ended")
-}
-
-async fn nothing<T>(deliveries: &mut Deliveries<T>) {
-    let early = tokio::time::timeout(QUIET, deliveries.next()).await;
-    assert!(early.is_err(), "a delivery came that should not have");
 }
 
 async fn tasks_arrive_in_order_and_whole(parties: Parties) {
@@ -554,6 +477,3 @@ fn counted(seen: &[u32]) -> BTreeMap<u32, usize> {
     }
     counts
 }
-
-#[path = "transport/broker.rs"]
-mod broker;

@@ -4,17 +4,12 @@
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
-use tests::services::{Broker, poll};
+use shared::transport::Transport as _;
+use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
+use tests::services::{Broker, poll, shared_rabbitmq};
 
+use super::parties::{QUIET, connect};
 use super::*;
-
-async fn connect(url: &str, prefix: &str) -> Arc<RabbitTransport> {
-    let options = RabbitOptions {
-        prefix: prefix.to_owned(),
-        ..RabbitOptions::new(url, "transport test")
-    };
-    RabbitTransport::connect(options).await.unwrap()
-}
 
 /// Closes every connection of a virtual host, as an administrator can; says how many there were.
 fn cut(broker: &Broker) {
