@@ -3,5 +3,6 @@
 //! whose differences are known.
 
 pub mod cases;
+pub mod idle;
 pub mod process;
 pub mod services;
