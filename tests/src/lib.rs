@@ -5,3 +5,4 @@
 pub mod cases;
 pub mod process;
 pub mod services;
+pub mod tpch;
