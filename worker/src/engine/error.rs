@@ -160,16 +160,12 @@ impl DatabaseError {
 
 fn postgres_class(error: &tokio_postgres::Error) -> Class {
     let Some(code) = error.code() else {
-        let mut source = error.source();
-        while let Some(cause) = source {
-            if let Some(io) = cause.downcast_ref::<std::io::Error>()
-                && io
-                    .get_ref()
-                    .is_some_and(|inner| inner.is::<rustls::Error>())
-            {
-                return TLS;
-            }
-            source = cause.source();
+        // The driver keeps its kinds of errors to itself but for their texts.
+        if error
+            .to_string()
+            .starts_with("error performing TLS handshake")
+        {
+            return TLS;
         }
         // What the driver itself reports of a lost or refused connection has no SQLSTATE.
         return if error.is_closed()

@@ -266,3 +266,115 @@ fn numeric(field: &[u8]) -> Option<Decimal<'_>> {
     };
     Some(Decimal::new(class, i16::from_be_bytes([w0, w1]), digits))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::canonical::{Values, to_text};
+    use crate::engine::scan::Stored;
+    use proptest::prelude::*;
+
+    /// Keeps the encoded rows.
+    #[derive(Default)]
+    struct Rows(RowEncoder, Vec<Vec<u8>>);
+
+    impl RowSink for Rows {
+        fn encoder(&mut self) -> &mut RowEncoder {
+            &mut self.0
+        }
+
+        fn end_row(&mut self) -> std::io::Result<()> {
+            self.1.push(self.0.row().to_vec());
+            Ok(())
+        }
+    }
+
+    fn query(kinds: &[Kind]) -> Query {
+        let readings = kinds
+            .iter()
+            .map(|kind| Reading {
+                kind: *kind,
+                stored: Stored::AsKind,
+            })
+            .collect();
+        Query {
+            statement: String::new(),
+            parameters: Vec::new(),
+            readings,
+            key_columns: 1,
+        }
+    }
+
+    fn stream(rows: &[(i64, Option<&str>)]) -> Vec<u8> {
+        let mut bytes = SIGNATURE.to_vec();
+        bytes.extend_from_slice(&[0; 8]);
+        for (number, text) in rows {
+            bytes.extend_from_slice(&2_i16.to_be_bytes());
+            bytes.extend_from_slice(&8_i32.to_be_bytes());
+            bytes.extend_from_slice(&number.to_be_bytes());
+            match text {
+                Some(text) => {
+                    bytes.extend_from_slice(&i32::try_from(text.len()).unwrap().to_be_bytes());
+                    bytes.extend_from_slice(text.as_bytes());
+                }
+                None => bytes.extend_from_slice(&(-1_i32).to_be_bytes()),
+            }
+        }
+        bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+        bytes
+    }
+
+    fn read(bytes: &[u8], kinds: &[Kind]) -> Result<Vec<Vec<u8>>, DatabaseError> {
+        let (mut reader, mut rows) = (CopyReader::default(), Rows::default());
+        reader.message(&Bytes::copy_from_slice(bytes), &query(kinds), &mut rows)?;
+        reader.finish()?;
+        Ok(rows.1)
+    }
+
+    const KINDS: [Kind; 2] = [Kind::Int, Kind::Text];
+
+    #[test]
+    fn rows_come_out_as_they_went_in() {
+        let rows = read(&stream(&[(1, Some("a")), (i64::MIN, None)]), &KINDS).unwrap();
+        let texts: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| {
+                Values::new(row)
+                    .map(|value| to_text(value.unwrap()))
+                    .collect()
+            })
+            .collect();
+        assert_eq!(texts, [["1", "a"], [&i64::MIN.to_string(), "NULL"]]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_that_is_cut_is_an_error(cut in 0_usize..1000) {
+            let whole = stream(&[(1, Some("a")), (2, Some("bb")), (3, None)]);
+            let cut = cut % whole.len();
+            prop_assert!(read(&whole[..cut], &KINDS).is_err(), "cut at {cut} of {}", whole.len());
+        }
+
+        #[test]
+        fn bytes_that_are_changed_never_panic(at in 0_usize..1000, byte in any::<u8>(), kind in 0_usize..8) {
+            let resolution = Resolution { digits: 3, rounding: crate::engine::kind::Rounding::HalfUp };
+            let kind = [
+                Kind::Text, Kind::Decimal, Kind::Uuid, Kind::Date, Kind::Float64, Kind::Bool,
+                Kind::Timestamp(resolution), Kind::Time(resolution),
+            ][kind];
+            let mut bytes = stream(&[(1, Some("a")), (2, Some("12345678")), (3, None)]);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            // An error or rows; both are answers. The row count may not grow.
+            prop_assert!(read(&bytes, &[Kind::Int, kind]).map_or(true, |rows| rows.len() <= 3));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut message = SIGNATURE.to_vec();
+            message.extend_from_slice(&[0; 8]);
+            message.extend_from_slice(&bytes);
+            prop_assert!(read(&message, &[Kind::Decimal]).map_or(true, |rows| rows.len() <= bytes.len()));
+        }
+    }
+}
