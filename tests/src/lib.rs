@@ -6,3 +6,4 @@ pub mod cases;
 pub mod idle;
 pub mod process;
 pub mod services;
+pub mod tpch;
