@@ -5,5 +5,6 @@
 pub mod cases;
 pub mod idle;
 pub mod process;
+pub mod product;
 pub mod services;
 pub mod tpch;
