@@ -1,1 +1,10 @@
+//! What the end-to-end tests, the benchmarks and the demo are made of: real
+//! services that belong to one process, processes under observation, and data
+//! whose differences are known.
 
+pub mod cases;
+pub mod idle;
+pub mod process;
+pub mod product;
+pub mod services;
+pub mod tpch;
