@@ -10,8 +10,8 @@ use shared::outcome::Failure;
 use super::plan::millis;
 use super::table::{Phase, Stopping};
 use super::{
-    AttemptFailure, CancelReason, Cancelling, Effect, Notice, RootCause, RunState, TableRecord, TableStatus, Time,
-    Verdict, table_ids,
+    AttemptFailure, CancelReason, Cancelling, Effect, Notice, RootCause, RunState, TableRecord,
+    TableStatus, Time, Verdict, table_ids,
 };
 
 /// Attempts of one table that may end without a result and without counting
@@ -32,9 +32,14 @@ impl RunState {
         let table = &mut self.tables[id.index()];
         let (losers, started) = match &table.phase {
             Phase::Done(_) => return,
-            Phase::Running(running) => {
-                (running.claims.iter().map(|claim| claim.worker.clone()).collect(), Some(running.since))
-            }
+            Phase::Running(running) => (
+                running
+                    .claims
+                    .iter()
+                    .map(|claim| claim.worker.clone())
+                    .collect(),
+                Some(running.since),
+            ),
             Phase::Waiting | Phase::Published { .. } => (Vec::new(), None),
         };
         let status = verdict.status();
@@ -48,7 +53,11 @@ impl RunState {
             quiet_after: None,
             history: std::mem::take(&mut table.history),
         }));
-        let work = WorkId { run: self.run, table: id, attempt: table.attempt };
+        let work = WorkId {
+            run: self.run,
+            table: id,
+            attempt: table.attempt,
+        };
         self.outstanding.remove(&id);
         self.counts.add(status);
         effects.push(Effect::TableEnded(id));
@@ -56,7 +65,11 @@ impl RunState {
             if self.cancelling.is_none() {
                 effects.push(Effect::Control(Control::CancelAttempt { work }));
             }
-            let until = self.cancelling.map_or(now.after(self.limits.cancel_grace), |cancelling| cancelling.until);
+            let until = self
+                .cancelling
+                .map_or(now.after(self.limits.cancel_grace), |cancelling| {
+                    cancelling.until
+                });
             self.await_stop(work, losers, until);
         }
         if let Some(cause) = cause {
@@ -72,10 +85,14 @@ impl RunState {
             return None;
         }
         match (self.limits.fail_fast, verdict) {
-            (FailFast::Error | FailFast::Mismatch, Verdict::Failed(failure)) => {
-                Some(RootCause { table, kind: failure.kind.clone(), error: failure.message.clone() })
-            }
-            (FailFast::Mismatch, Verdict::Compared { comparison, .. }) if verdict.status() == TableStatus::Mismatched => {
+            (FailFast::Error | FailFast::Mismatch, Verdict::Failed(failure)) => Some(RootCause {
+                table,
+                kind: failure.kind.clone(),
+                error: failure.message.clone(),
+            }),
+            (FailFast::Mismatch, Verdict::Compared { comparison, .. })
+                if verdict.status() == TableStatus::Mismatched =>
+            {
                 let error = match comparison.rows {
                     Some(rows) => format!(
                         "{} rows differ: {} missing, {} extra, {} modified",
@@ -85,21 +102,38 @@ impl RunState {
                         rows.modified
                     ),
                     None if comparison.source_count != comparison.target_count => {
-                        format!("{} rows in the source, {} in the target", comparison.source_count, comparison.target_count)
+                        format!(
+                            "{} rows in the source, {} in the target",
+                            comparison.source_count, comparison.target_count
+                        )
                     }
                     None => "the checksums differ".to_owned(),
                 };
-                Some(RootCause { table, kind: "Mismatch".to_owned(), error })
+                Some(RootCause {
+                    table,
+                    kind: "Mismatch".to_owned(),
+                    error,
+                })
             }
             _ => None,
         }
     }
 
     /// Notes that `workers` still have to stop `work`.
-    pub(super) fn await_stop(&mut self, work: WorkId, workers: impl IntoIterator<Item = WorkerId>, until: Time) {
+    pub(super) fn await_stop(
+        &mut self,
+        work: WorkId,
+        workers: impl IntoIterator<Item = WorkerId>,
+        until: Time,
+    ) {
         self.stopping
             .entry(work.table)
-            .or_insert_with(|| Stopping { attempt: work.attempt, workers: Default::default(), since: self.now, until })
+            .or_insert_with(|| Stopping {
+                attempt: work.attempt,
+                workers: Default::default(),
+                since: self.now,
+                until,
+            })
             .workers
             .extend(workers);
     }
@@ -139,11 +173,21 @@ impl RunState {
             table.free += 1;
         }
         let attempt = table.attempt;
-        table.history.push(AttemptFailure { attempt, worker: worker.clone(), failure: failure.clone() });
+        table.history.push(AttemptFailure {
+            attempt,
+            worker: worker.clone(),
+            failure: failure.clone(),
+        });
         let exhausted = table.spent >= max_attempts || table.free > MAX_FREE_ATTEMPTS;
         match cancelling {
             Some(cancelling) if failure.retryable => {
-                return self.end(id, Verdict::Cancelled(cancelling.reason), worker, duration, effects);
+                return self.end(
+                    id,
+                    Verdict::Cancelled(cancelling.reason),
+                    worker,
+                    duration,
+                    effects,
+                );
             }
             _ if exhausted || !failure.retryable => {
                 return self.end(id, Verdict::Failed(failure), worker, duration, effects);
@@ -159,14 +203,23 @@ impl RunState {
         } else {
             self.queue.delay(id, due);
         }
-        effects.push(Effect::Notice(Notice::Retry { table: id, attempt, worker, failure, wait }));
+        effects.push(Effect::Notice(Notice::Retry {
+            table: id,
+            attempt,
+            worker,
+            failure,
+            wait,
+        }));
     }
 
     /// The wait after the `failures`-th attempt: doubling, bounded, and spread
     /// over half to the whole of it so that tables that failed together do not
     /// come back together.
     fn backoff(&self, id: TableId, failures: u32) -> Duration {
-        let doubled = self.limits.backoff.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        let doubled = self
+            .limits
+            .backoff
+            .saturating_mul(1 << failures.saturating_sub(1).min(20));
         let longest = millis(doubled.min(self.limits.max_backoff)).max(1);
         let mix = self.seed ^ (u64::from(id.0) << 32 | u64::from(failures));
         Duration::from_millis(fastrand::Rng::with_seed(mix).u64(longest.div_ceil(2)..=longest))
@@ -181,18 +234,33 @@ impl RunState {
     }
 
     /// No claim of the current attempt holds any more.
-    pub(super) fn lease_expired(&mut self, id: TableId, workers: Vec<WorkerId>, effects: &mut Vec<Effect>) {
+    pub(super) fn lease_expired(
+        &mut self,
+        id: TableId,
+        workers: Vec<WorkerId>,
+        effects: &mut Vec<Effect>,
+    ) {
         let work = self.work(id, self.tables[id.index()].attempt);
         for worker in &workers {
             let worker = worker.clone();
-            effects.push(Effect::Notice(Notice::LeaseExpired { table: id, attempt: work.attempt, worker }));
+            effects.push(Effect::Notice(Notice::LeaseExpired {
+                table: id,
+                attempt: work.attempt,
+                worker,
+            }));
         }
         // Should the worker live after all, its work is not wanted any more.
         effects.push(Effect::Control(Control::CancelAttempt { work }));
-        let names = workers.iter().map(WorkerId::as_str).collect::<Vec<_>>().join(", ");
+        let names = workers
+            .iter()
+            .map(WorkerId::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
         let failure = Failure {
             kind: "WorkerLost".to_owned(),
-            message: format!("worker {names} was not heard of for three heartbeats while it held the table"),
+            message: format!(
+                "worker {names} was not heard of for three heartbeats while it held the table"
+            ),
             retryable: true,
             counts_against_budget: true,
         };
@@ -206,7 +274,10 @@ impl RunState {
         if self.cancelling.is_some() || self.completed {
             return;
         }
-        self.cancelling = Some(Cancelling { reason, until: self.now.after(self.limits.cancel_grace) });
+        self.cancelling = Some(Cancelling {
+            reason,
+            until: self.now.after(self.limits.cancel_grace),
+        });
         effects.push(Effect::Notice(Notice::Cancelling(reason)));
         effects.push(Effect::Control(Control::CancelRun { run: self.run }));
         let unclaimed = self
@@ -225,7 +296,10 @@ impl RunState {
     /// Nobody answers any more: ends what is left.
     pub(super) fn give_up_waiting(&mut self, reason: CancelReason, effects: &mut Vec<Effect>) {
         for id in self.outstanding.clone() {
-            let worker = self.tables[id.index()].claims().first().map(|claim| claim.worker.clone());
+            let worker = self.tables[id.index()]
+                .claims()
+                .first()
+                .map(|claim| claim.worker.clone());
             self.end(id, Verdict::Cancelled(reason), worker, None, effects);
         }
         self.stopping.clear();
@@ -241,7 +315,11 @@ impl RunState {
             }
             let worker = table.claims().first().map(|claim| claim.worker.clone());
             let attempt: Attempt = table.attempt;
-            table.history.push(AttemptFailure { attempt, worker: worker.clone(), failure: failure.clone() });
+            table.history.push(AttemptFailure {
+                attempt,
+                worker: worker.clone(),
+                failure: failure.clone(),
+            });
             self.end(id, Verdict::Failed(failure.clone()), worker, None, effects);
         }
     }

@@ -46,7 +46,11 @@ impl RunState {
                             claim.batches.entry(batch).or_insert(rows);
                         }
                     }
-                    EventBody::Finished { outcome, batches, duration_ms } => {
+                    EventBody::Finished {
+                        outcome,
+                        batches,
+                        duration_ms,
+                    } => {
                         let duration = Duration::from_millis(duration_ms);
                         self.on_finished(work.table, worker, *outcome, batches, duration, effects);
                     }
@@ -56,7 +60,11 @@ impl RunState {
     }
 
     fn standing(&self, work: WorkId) -> Standing {
-        let Some(table) = self.tables.get(work.table.index()).filter(|_| work.run == self.run) else {
+        let Some(table) = self
+            .tables
+            .get(work.table.index())
+            .filter(|_| work.run == self.run)
+        else {
             return Standing::Unknown;
         };
         match &table.phase {
@@ -85,7 +93,10 @@ impl RunState {
                 let known = running.claims.iter().any(|claim| claim.worker == *worker);
                 if !known && running.claims.len() < MAX_CLAIMS {
                     running.claims.push(Claim::new(worker.clone(), lease));
-                    effects.push(Effect::Notice(Notice::DuplicateClaim { table: id, worker: worker.clone() }));
+                    effects.push(Effect::Notice(Notice::DuplicateClaim {
+                        table: id,
+                        worker: worker.clone(),
+                    }));
                 }
             }
             Phase::Waiting | Phase::Done(_) => {}
@@ -94,7 +105,10 @@ impl RunState {
 
     fn claim_of(&mut self, id: TableId, worker: &WorkerId) -> Option<&mut Claim> {
         match &mut self.tables[id.index()].phase {
-            Phase::Running(running) => running.claims.iter_mut().find(|claim| claim.worker == *worker),
+            Phase::Running(running) => running
+                .claims
+                .iter_mut()
+                .find(|claim| claim.worker == *worker),
             _ => None,
         }
     }
@@ -102,15 +116,23 @@ impl RunState {
     /// Somebody claimed what is no longer wanted.
     fn refuse_stale_claim(&mut self, work: WorkId, worker: WorkerId, effects: &mut Vec<Effect>) {
         let table = &self.tables[work.table.index()];
-        if table.record().is_some_and(|record| record.attempt == work.attempt && record.worker.as_ref() == Some(&worker)) {
+        if table.record().is_some_and(|record| {
+            record.attempt == work.attempt && record.worker.as_ref() == Some(&worker)
+        }) {
             // Its own claim, delivered again after its own result.
             return;
         }
         effects.push(Effect::Control(Control::CancelAttempt { work }));
         // It was cancelled between publish and claim: the worker begins and
         // stops again, and the run ends when it has.
-        let was_cancelled = matches!(table.record().map(|record| &record.verdict), Some(Verdict::Cancelled(_)));
-        if let Some(cancelling) = self.cancelling.filter(|_| was_cancelled && work.attempt == table.attempt) {
+        let was_cancelled = matches!(
+            table.record().map(|record| &record.verdict),
+            Some(Verdict::Cancelled(_))
+        );
+        if let Some(cancelling) = self
+            .cancelling
+            .filter(|_| was_cancelled && work.attempt == table.attempt)
+        {
             self.await_stop(work, [worker], cancelling.until);
         }
     }
@@ -124,8 +146,16 @@ impl RunState {
         duration: Duration,
         effects: &mut Vec<Effect>,
     ) {
-        let Phase::Running(running) = &mut self.tables[id.index()].phase else { return };
-        let Some(position) = running.claims.iter().position(|claim| claim.worker == worker) else { return };
+        let Phase::Running(running) = &mut self.tables[id.index()].phase else {
+            return;
+        };
+        let Some(position) = running
+            .claims
+            .iter()
+            .position(|claim| claim.worker == worker)
+        else {
+            return;
+        };
         let mut claim = running.claims.remove(position);
         let others_run = !running.claims.is_empty();
         let spec = &self.tables[id.index()].planned.spec;
@@ -136,7 +166,10 @@ impl RunState {
                     failure
                 } else if let Some(mut differences) = claim.complete_batches(batches) {
                     differences.truncate(spec.max_differences as usize);
-                    let verdict = Verdict::Compared { comparison: Box::new(comparison), differences };
+                    let verdict = Verdict::Compared {
+                        comparison: Box::new(comparison),
+                        differences,
+                    };
                     return self.end(id, verdict, Some(worker), Some(duration), effects);
                 } else {
                     incomplete_result(&worker, claim.batches.len(), batches)
@@ -144,7 +177,9 @@ impl RunState {
             }
             Outcome::Failed(failure) => failure,
             Outcome::TimedOut { .. } => {
-                let verdict = Verdict::TimedOut { allowed: spec.timeout };
+                let verdict = Verdict::TimedOut {
+                    allowed: spec.timeout,
+                };
                 return self.end(id, verdict, Some(worker), Some(duration), effects);
             }
             // The other holder of a doubly delivered attempt goes on.
@@ -167,8 +202,16 @@ impl RunState {
     }
 
     /// A worker has stopped something that was no longer wanted.
-    fn on_stopped(&mut self, work: WorkId, worker: &WorkerId, outcome: &Outcome, effects: &mut Vec<Effect>) {
-        let Some(stopping) = self.stopping.get_mut(&work.table) else { return };
+    fn on_stopped(
+        &mut self,
+        work: WorkId,
+        worker: &WorkerId,
+        outcome: &Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(stopping) = self.stopping.get_mut(&work.table) else {
+            return;
+        };
         if stopping.attempt != work.attempt || !stopping.workers.remove(worker) {
             return;
         }
@@ -177,7 +220,9 @@ impl RunState {
             Outcome::Cancelled { quiet_after_ms } | Outcome::TimedOut { quiet_after_ms } => {
                 Duration::from_millis(*quiet_after_ms)
             }
-            Outcome::Compared(_) | Outcome::Failed(_) | Outcome::HandedBack => self.now.since(stopping.since),
+            Outcome::Compared(_) | Outcome::Failed(_) | Outcome::HandedBack => {
+                self.now.since(stopping.since)
+            }
         };
         if stopping.workers.is_empty() {
             self.stopping.remove(&work.table);
@@ -195,7 +240,8 @@ impl RunState {
     pub(super) fn on_heartbeat(&mut self, heartbeat: &Heartbeat, effects: &mut Vec<Effect>) {
         self.fleet.heartbeat(heartbeat, self.now);
         let lease = self.now.after(self.fleet.lease(&heartbeat.worker));
-        for owned in heartbeat.owned.iter().filter(|owned| owned.work.run == self.run) {
+        let run = self.run;
+        for owned in heartbeat.owned.iter().filter(|owned| owned.work.run == run) {
             let work = owned.work;
             match self.standing(work) {
                 Standing::Current => {
@@ -216,13 +262,14 @@ impl RunState {
     /// Whether work that a heartbeat lists must be stopped. A heartbeat that
     /// was overtaken by the worker's own result is not a reason.
     fn is_unwanted(&self, work: WorkId, worker: &WorkerId) -> bool {
-        let ended_by_itself = self.tables[work.table.index()].record().is_some_and(|record| {
-            record.attempt == work.attempt && record.worker.as_ref() == Some(worker)
+        let ended_by_itself = self.tables[work.table.index()]
+            .record()
+            .is_some_and(|record| {
+                record.attempt == work.attempt && record.worker.as_ref() == Some(worker)
+            });
+        let told_to_stop = self.stopping.get(&work.table).is_some_and(|stopping| {
+            stopping.attempt == work.attempt && stopping.workers.contains(worker)
         });
-        let told_to_stop = self
-            .stopping
-            .get(&work.table)
-            .is_some_and(|stopping| stopping.attempt == work.attempt && stopping.workers.contains(worker));
         told_to_stop || !ended_by_itself
     }
 
@@ -235,7 +282,12 @@ impl RunState {
         }
     }
 
-    pub(super) fn on_publish_failed(&mut self, work: WorkId, reason: &str, effects: &mut Vec<Effect>) {
+    pub(super) fn on_publish_failed(
+        &mut self,
+        work: WorkId,
+        reason: &str,
+        effects: &mut Vec<Effect>,
+    ) {
         let current = matches!(self.standing(work), Standing::Current);
         let table = &self.tables[work.table.index().min(self.tables.len().saturating_sub(1))];
         // A task that was claimed had reached the broker all the same.
@@ -253,7 +305,11 @@ impl RunState {
 
     pub(super) fn on_announced(&mut self) {
         let answer_by = self.now.after(self.limits.heartbeat_period);
-        if let Some(Probe { answer_by: pending @ None, .. }) = &mut self.probe {
+        if let Some(Probe {
+            answer_by: pending @ None,
+            ..
+        }) = &mut self.probe
+        {
             *pending = Some(answer_by);
         }
     }
@@ -294,7 +350,9 @@ fn check_depth(spec: &TableSpec, comparison: &Comparison) -> Result<(), Failure>
     };
     Err(Failure {
         kind: "IncompleteResult".to_owned(),
-        message: format!("the worker's result lacks the {missing} that were asked for; use workers of this version"),
+        message: format!(
+            "the worker's result lacks the {missing} that were asked for; use workers of this version"
+        ),
         retryable: false,
         counts_against_budget: true,
     })
@@ -303,7 +361,9 @@ fn check_depth(spec: &TableSpec, comparison: &Comparison) -> Result<(), Failure>
 fn incomplete_result(worker: &WorkerId, received: usize, sent: u32) -> Failure {
     Failure {
         kind: "IncompleteResult".to_owned(),
-        message: format!("of {sent} batches of differing rows that worker {worker} sent, {received} arrived"),
+        message: format!(
+            "of {sent} batches of differing rows that worker {worker} sent, {received} arrived"
+        ),
         retryable: true,
         counts_against_budget: true,
     }

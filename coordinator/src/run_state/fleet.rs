@@ -43,18 +43,26 @@ impl Seen {
 
 impl Fleet {
     pub(super) fn new(default_period: Duration, now: Time) -> Self {
-        Self { workers: BTreeMap::new(), default_period, last_heard: now }
+        Self {
+            workers: BTreeMap::new(),
+            default_period,
+            last_heard: now,
+        }
     }
 
     pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Time) {
         self.last_heard = now;
         let idle = !heartbeat.draining && heartbeat.owned.len() < heartbeat.capacity as usize;
-        let before = self.workers.get(&heartbeat.worker).and_then(|seen| seen.idle_since);
+        let before = self
+            .workers
+            .get(&heartbeat.worker)
+            .and_then(|seen| seen.idle_since);
         self.workers.insert(
             heartbeat.worker.clone(),
             Seen {
                 heard: now,
-                period: Duration::from_millis(heartbeat.period_ms).clamp(SHORTEST_PERIOD, LONGEST_PERIOD),
+                period: Duration::from_millis(heartbeat.period_ms)
+                    .clamp(SHORTEST_PERIOD, LONGEST_PERIOD),
                 capacity: heartbeat.capacity,
                 draining: heartbeat.draining,
                 idle_since: idle.then(|| before.unwrap_or(now)),
@@ -84,7 +92,10 @@ impl Fleet {
 
     /// How many tables the workers that take work run at once.
     pub(super) fn capacity(&self) -> u32 {
-        self.workers.values().filter(|seen| !seen.draining).fold(0, |sum, seen| sum.saturating_add(seen.capacity))
+        self.workers
+            .values()
+            .filter(|seen| !seen.draining)
+            .fold(0, |sum, seen| sum.saturating_add(seen.capacity))
     }
 
     /// When nothing has been heard of anybody since; nobody is alive then.
@@ -94,12 +105,17 @@ impl Fleet {
 
     /// Since when some worker has had room for more work without a break.
     pub(super) fn idle_since(&self) -> Option<Time> {
-        self.workers.values().filter_map(|seen| seen.idle_since).min()
+        self.workers
+            .values()
+            .filter_map(|seen| seen.idle_since)
+            .min()
     }
 
     /// One heartbeat period of `worker`.
     pub(super) fn period(&self, worker: &WorkerId) -> Duration {
-        self.workers.get(worker).map_or(self.default_period, |seen| seen.period)
+        self.workers
+            .get(worker)
+            .map_or(self.default_period, |seen| seen.period)
     }
 
     /// How long a claim of `worker` holds without a heartbeat.

@@ -29,7 +29,9 @@ use shared::outcome::Failure;
 
 pub(crate) use plan::millis;
 pub use plan::{Limits, PlannedTable, RunPlan, Time, Window};
-pub use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRecord, TableStatus, Verdict};
+pub use record::{
+    AttemptFailure, CancelReason, Counts, RootCause, TableRecord, TableStatus, Verdict,
+};
 
 use fleet::Fleet;
 use queue::Queue;
@@ -227,8 +229,17 @@ impl RunState {
     /// With more than `u32::MAX` tables.
     #[must_use]
     pub fn new(plan: RunPlan) -> Self {
-        let RunPlan { run, tables, limits, task_queue, seed } = plan;
-        assert!(u32::try_from(tables.len()).is_ok(), "a run has at most u32::MAX tables");
+        let RunPlan {
+            run,
+            tables,
+            limits,
+            task_queue,
+            seed,
+        } = plan;
+        assert!(
+            u32::try_from(tables.len()).is_ok(),
+            "a run has at most u32::MAX tables"
+        );
         let mut queue = Queue::default();
         for (id, planned) in table_ids().zip(&tables) {
             queue.push(id, planned);
@@ -279,7 +290,9 @@ impl RunState {
             Input::Event(event) => self.on_event(event, &mut effects),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat, &mut effects),
             Input::Published(work) => self.on_published(work),
-            Input::PublishFailed { work, reason } => self.on_publish_failed(work, &reason, &mut effects),
+            Input::PublishFailed { work, reason } => {
+                self.on_publish_failed(work, &reason, &mut effects)
+            }
             Input::Announced => self.on_announced(),
             Input::Cancel => self.begin_cancelling(CancelReason::Requested, &mut effects),
             Input::Disconnected { reason } => self.on_disconnected(&reason, &mut effects),
@@ -304,7 +317,10 @@ impl RunState {
         while self.slots_in_use() < window as usize {
             let Some(id) = self.queue.pop() else { break };
             let table = &mut self.tables[id.index()];
-            table.phase = Phase::Published { at: self.now, confirmed: None };
+            table.phase = Phase::Published {
+                at: self.now,
+                confirmed: None,
+            };
             self.outstanding.insert(id);
             effects.push(Effect::Publish(Box::new(Task {
                 run: self.run,
@@ -330,7 +346,11 @@ impl RunState {
     }
 
     fn work(&self, table: TableId, attempt: Attempt) -> WorkId {
-        WorkId { run: self.run, table, attempt }
+        WorkId {
+            run: self.run,
+            table,
+            attempt,
+        }
     }
 
     /// The run.
@@ -417,31 +437,42 @@ impl RunState {
 
     /// What runs at present.
     pub fn activities(&self) -> impl Iterator<Item = Activity<'_>> {
-        self.outstanding.iter().filter_map(|&table| match &self.tables[table.index()].phase {
-            Phase::Running(running) => running.claims.first().map(|claim| Activity {
-                table,
-                worker: &claim.worker,
-                since: running.since,
-                source_rows: claim.source_rows,
-                target_rows: claim.target_rows,
-            }),
-            _ => None,
-        })
+        self.outstanding
+            .iter()
+            .filter_map(|&table| match &self.tables[table.index()].phase {
+                Phase::Running(running) => running.claims.first().map(|claim| Activity {
+                    table,
+                    worker: &claim.worker,
+                    since: running.since,
+                    source_rows: claim.source_rows,
+                    target_rows: claim.target_rows,
+                }),
+                _ => None,
+            })
     }
 
-    /// The final accounts of all tables, in list order.
+    /// Moves the final account of `table` out, for the report of a complete run.
     ///
-    /// # Errors
-    ///
-    /// The first table that has not ended.
-    pub fn into_records(self) -> Result<Vec<TableRecord>, TableId> {
-        table_ids()
-            .zip(self.tables)
-            .map(|(id, table)| match table.phase {
-                Phase::Done(record) => Ok(*record),
-                _ => Err(id),
-            })
-            .collect()
+    /// A table that has not ended, or whose account was taken before, yields a
+    /// failure: nothing passes for verified without its account.
+    pub(crate) fn take_record(&mut self, table: TableId) -> TableRecord {
+        let Table { phase, attempt, .. } = &mut self.tables[table.index()];
+        match std::mem::replace(phase, Phase::Waiting) {
+            Phase::Done(record) => *record,
+            Phase::Waiting | Phase::Published { .. } | Phase::Running(_) => TableRecord {
+                verdict: Verdict::Failed(Failure {
+                    kind: "InternalError".to_owned(),
+                    message: "the run ended before this table did; this is a defect".to_owned(),
+                    retryable: true,
+                    counts_against_budget: true,
+                }),
+                attempt: *attempt,
+                worker: None,
+                duration: None,
+                quiet_after: None,
+                history: Vec::new(),
+            },
+        }
     }
 }
 

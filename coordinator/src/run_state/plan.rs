@@ -71,7 +71,11 @@ impl PlannedTable {
     /// A table without preference in the order of dispatch.
     #[must_use]
     pub fn new(spec: TableSpec) -> Self {
-        Self { spec, priority: 0, estimated_rows: None }
+        Self {
+            spec,
+            priority: 0,
+            estimated_rows: None,
+        }
     }
 }
 

@@ -21,7 +21,11 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn push(&mut self, table: TableId, planned: &PlannedTable) {
-        self.ready.push(Preference(planned.priority, planned.estimated_rows, Reverse(table)));
+        self.ready.push(Preference(
+            planned.priority,
+            planned.estimated_rows,
+            Reverse(table),
+        ));
     }
 
     pub(super) fn delay(&mut self, table: TableId, until: Time) {
@@ -30,7 +34,9 @@ impl Queue {
 
     /// The table that goes next.
     pub(super) fn pop(&mut self) -> Option<TableId> {
-        self.ready.pop().map(|Preference(_, _, Reverse(table))| table)
+        self.ready
+            .pop()
+            .map(|Preference(_, _, Reverse(table))| table)
     }
 
     /// Takes one table out whose wait is over; it still has to be pushed.
@@ -49,8 +55,14 @@ impl Queue {
 
     /// Takes everything out, in list order.
     pub(super) fn drain(&mut self) -> BTreeSet<TableId> {
-        let delayed = std::mem::take(&mut self.delayed).into_iter().map(|(_, table)| table);
-        self.ready.drain().map(|Preference(_, _, Reverse(table))| table).chain(delayed).collect()
+        let delayed = std::mem::take(&mut self.delayed)
+            .into_iter()
+            .map(|(_, table)| table);
+        self.ready
+            .drain()
+            .map(|Preference(_, _, Reverse(table))| table)
+            .chain(delayed)
+            .collect()
     }
 
     pub(super) fn len(&self) -> usize {

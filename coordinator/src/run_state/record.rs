@@ -96,7 +96,13 @@ pub enum TableStatus {
 
 impl TableStatus {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Matched, Self::Mismatched, Self::Failed, Self::Timeout, Self::Cancelled];
+    pub const ALL: [Self; 5] = [
+        Self::Matched,
+        Self::Mismatched,
+        Self::Failed,
+        Self::Timeout,
+        Self::Cancelled,
+    ];
 
     /// The word in reports.
     #[must_use]
@@ -162,7 +168,10 @@ impl Counts {
     /// Tables that have ended.
     #[must_use]
     pub fn total(&self) -> usize {
-        TableStatus::ALL.into_iter().map(|status| self.of(status)).sum()
+        TableStatus::ALL
+            .into_iter()
+            .map(|status| self.of(status))
+            .sum()
     }
 
     /// Tables that ended in one way.
@@ -177,7 +186,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn add(&mut self, status: TableStatus) {
+    pub(crate) fn add(&mut self, status: TableStatus) {
         let count = match status {
             TableStatus::Matched => &mut self.matched,
             TableStatus::Mismatched => &mut self.mismatched,

@@ -24,7 +24,14 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(planned: PlannedTable) -> Self {
-        Self { planned, attempt: Attempt::FIRST, spent: 0, free: 0, history: Vec::new(), phase: Phase::Waiting }
+        Self {
+            planned,
+            attempt: Attempt::FIRST,
+            spent: 0,
+            free: 0,
+            history: Vec::new(),
+            phase: Phase::Waiting,
+        }
     }
 
     pub(super) fn record(&self) -> Option<&TableRecord> {
@@ -83,14 +90,28 @@ pub(super) struct Claim {
 
 impl Claim {
     pub(super) fn new(worker: WorkerId, lease: Time) -> Self {
-        Self { worker, lease, batches: BTreeMap::new(), source_rows: 0, target_rows: 0 }
+        Self {
+            worker,
+            lease,
+            batches: BTreeMap::new(),
+            source_rows: 0,
+            target_rows: 0,
+        }
     }
 
     /// All batches in order, if they are exactly the numbers 0 to `count - 1`.
     pub(super) fn complete_batches(&mut self, count: u32) -> Option<Vec<Difference>> {
         let complete = self.batches.len() == count as usize
-            && self.batches.last_key_value().is_none_or(|(&last, _)| last < count);
-        complete.then(|| std::mem::take(&mut self.batches).into_values().flatten().collect())
+            && self
+                .batches
+                .last_key_value()
+                .is_none_or(|(&last, _)| last < count);
+        complete.then(|| {
+            std::mem::take(&mut self.batches)
+                .into_values()
+                .flatten()
+                .collect()
+        })
     }
 }
 

@@ -27,29 +27,52 @@ impl RunState {
         if self.completed || !self.begun {
             return None;
         }
-        let tables = self.outstanding.iter().flat_map(|id| self.wakeups_of(*id)).flatten();
+        let tables = self
+            .outstanding
+            .iter()
+            .flat_map(|id| self.wakeups_of(*id))
+            .flatten();
         let run = [
             self.cancelling.map(|cancelling| cancelling.until),
             self.queue.next_due(),
             self.fleet.next_gone(),
-            self.probe.map(|probe| probe.answer_by.unwrap_or(probe.asked.after(BROKER_PATIENCE))),
-            self.deserted_at().filter(|&at| self.probe.is_none() || at > self.now),
+            self.probe.map(|probe| {
+                probe
+                    .answer_by
+                    .unwrap_or(probe.asked.after(BROKER_PATIENCE))
+            }),
+            self.deserted_at()
+                .filter(|&at| self.probe.is_none() || at > self.now),
             (!self.notified_no_worker && !self.claimed_ever).then(|| self.hint_at()),
             (!self.notified_nothing_claimed && !self.claimed_ever)
                 .then(|| Time::START.after(self.limits.claim_timeout)),
         ];
         let stopping = self.stopping.values().map(|stopping| stopping.until);
-        tables.chain(run.into_iter().flatten()).chain(stopping).min()
+        tables
+            .chain(run.into_iter().flatten())
+            .chain(stopping)
+            .min()
     }
 
     fn wakeups_of(&self, id: TableId) -> [Option<Time>; 2] {
         match &self.tables[id.index()].phase {
-            Phase::Published { at, confirmed: None } => [Some(at.after(BROKER_PATIENCE)), None],
-            Phase::Published { confirmed: Some(confirmed), .. } => [self.unclaimed_at(*confirmed), None],
+            Phase::Published {
+                at,
+                confirmed: None,
+            } => [Some(at.after(BROKER_PATIENCE)), None],
+            Phase::Published {
+                confirmed: Some(confirmed),
+                ..
+            } => [self.unclaimed_at(*confirmed), None],
             Phase::Running(running) => {
                 // An overdue lease waits for the answer to the probe.
                 let leases = running.claims.iter().map(|claim| claim.lease);
-                [Some(running.deadline), leases.filter(|&lease| self.probe.is_none() || lease > self.now).min()]
+                [
+                    Some(running.deadline),
+                    leases
+                        .filter(|&lease| self.probe.is_none() || lease > self.now)
+                        .min(),
+                ]
             }
             Phase::Waiting | Phase::Done(_) => [None, None],
         }
@@ -75,18 +98,25 @@ impl RunState {
     fn tick_table(&mut self, id: TableId, effects: &mut Vec<Effect>) {
         let now = self.now;
         match &self.tables[id.index()].phase {
-            Phase::Published { at, confirmed: None } if at.after(BROKER_PATIENCE) <= now => {
+            Phase::Published {
+                at,
+                confirmed: None,
+            } if at.after(BROKER_PATIENCE) <= now => {
                 let failure = Failure {
                     kind: "BrokerError".to_owned(),
-                    message: format!("the broker has not accepted the task for {}", seconds(BROKER_PATIENCE)),
+                    message: format!(
+                        "the broker has not accepted the task for {}",
+                        seconds(BROKER_PATIENCE)
+                    ),
                     retryable: false,
                     counts_against_budget: true,
                 };
                 self.attempt_failed(id, failure, None, None, effects);
             }
-            Phase::Published { confirmed: Some(confirmed), .. }
-                if self.unclaimed_at(*confirmed).is_some_and(|at| at <= now) =>
-            {
+            Phase::Published {
+                confirmed: Some(confirmed),
+                ..
+            } if self.unclaimed_at(*confirmed).is_some_and(|at| at <= now) => {
                 let failure = Failure {
                     kind: "UnclaimedError".to_owned(),
                     message: format!(
@@ -107,7 +137,9 @@ impl RunState {
     /// When published work counts as lost by the broker: it has been there, and
     /// some worker has had room for it, for the whole claim timeout.
     fn unclaimed_at(&self, confirmed: Time) -> Option<Time> {
-        self.fleet.idle_since().map(|idle| idle.max(confirmed).after(self.limits.claim_timeout))
+        self.fleet
+            .idle_since()
+            .map(|idle| idle.max(confirmed).after(self.limits.claim_timeout))
     }
 
     /// When the run counts as deserted: nothing runs and no worker is alive.
@@ -116,7 +148,10 @@ impl RunState {
             return None;
         }
         let silent = self.fleet.silent_since()?;
-        let running = self.outstanding.iter().any(|id| matches!(self.tables[id.index()].phase, Phase::Running(_)));
+        let running = self
+            .outstanding
+            .iter()
+            .any(|id| matches!(self.tables[id.index()].phase, Phase::Running(_)));
         (!running).then(|| silent.after(self.limits.claim_timeout))
     }
 
@@ -129,18 +164,25 @@ impl RunState {
             .outstanding
             .iter()
             .copied()
-            .filter(|id| self.tables[id.index()].claims().iter().any(|claim| claim.lease <= now))
+            .filter(|id| {
+                self.tables[id.index()]
+                    .claims()
+                    .iter()
+                    .any(|claim| claim.lease <= now)
+            })
             .collect();
         if !deserted && overdue.is_empty() {
             self.probe = None;
             return;
         }
         let Some(probe) = self.probe else {
-            self.probe = Some(Probe { asked: now, answer_by: None });
-            effects.push(Effect::Control(Control::Announce));
-            return;
+            return self.ask_workers(effects);
         };
-        if probe.answer_by.unwrap_or(probe.asked.after(BROKER_PATIENCE)) > now {
+        if probe
+            .answer_by
+            .unwrap_or(probe.asked.after(BROKER_PATIENCE))
+            > now
+        {
             return;
         }
         self.probe = None;
@@ -155,14 +197,30 @@ impl RunState {
                 counts_against_budget: true,
             };
             self.fail_unfinished(&failure, effects);
+        } else if self.deserted_at().is_some_and(|at| at <= now) {
+            // With its last lease the run has lost its last worker.
+            self.ask_workers(effects);
         }
+    }
+
+    fn ask_workers(&mut self, effects: &mut Vec<Effect>) {
+        self.probe = Some(Probe {
+            asked: self.now,
+            answer_by: None,
+        });
+        effects.push(Effect::Control(Control::Announce));
     }
 
     fn drop_overdue_claims(&mut self, id: TableId, effects: &mut Vec<Effect>) {
         let now = self.now;
-        let Phase::Running(Running { claims, .. }) = &mut self.tables[id.index()].phase else { return };
-        let overdue: Vec<WorkerId> =
-            claims.iter().filter(|claim| claim.lease <= now).map(|claim| claim.worker.clone()).collect();
+        let Phase::Running(Running { claims, .. }) = &mut self.tables[id.index()].phase else {
+            return;
+        };
+        let overdue: Vec<WorkerId> = claims
+            .iter()
+            .filter(|claim| claim.lease <= now)
+            .map(|claim| claim.worker.clone())
+            .collect();
         claims.retain(|claim| claim.lease > now);
         if claims.is_empty() {
             self.lease_expired(id, overdue, effects);
@@ -172,7 +230,10 @@ impl RunState {
     fn no_worker_message(&self) -> String {
         let timeout = seconds(self.limits.claim_timeout);
         if self.claimed_ever {
-            format!("no worker has been alive for {timeout}; start reconcile-worker for {}", self.task_queue)
+            format!(
+                "no worker has been alive for {timeout}; start reconcile-worker for {}",
+                self.task_queue
+            )
         } else {
             format!(
                 "no worker has claimed a table on {} after {timeout}; start reconcile-worker for it",
@@ -195,9 +256,13 @@ impl RunState {
                 effects.push(Effect::Notice(Notice::NoWorkerYet));
             }
         }
-        if !self.notified_nothing_claimed && Time::START.after(self.limits.claim_timeout) <= self.now {
+        if !self.notified_nothing_claimed
+            && Time::START.after(self.limits.claim_timeout) <= self.now
+        {
             self.notified_nothing_claimed = true;
-            effects.push(Effect::Notice(Notice::NothingClaimed { workers: self.fleet.len() }));
+            effects.push(Effect::Notice(Notice::NothingClaimed {
+                workers: self.fleet.len(),
+            }));
         }
     }
 }

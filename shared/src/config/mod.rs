@@ -110,7 +110,7 @@ pub struct BrokerConfig {
     pub url: Option<Secret>,
     /// What the names of queues and exchanges begin with.
     pub prefix: String,
-    /// Trust the authorities in this PEM file in place of the system's.
+    /// Also trust the authorities in this PEM file, beside the system's.
     pub ca_file: Option<PathBuf>,
 }
 
