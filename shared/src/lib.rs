@@ -6,4 +6,5 @@ pub mod endpoint;
 pub mod ids;
 pub mod message;
 pub mod outcome;
+pub mod signing;
 pub mod transport;

@@ -107,7 +107,7 @@ fn depth_and_exit_code() {
     for (arguments, code) in cases {
         let run = scene.run(arguments);
         assert_eq!(run.code, *code, "{arguments:?}: {run:?}");
-        run.report();
+        assert!(run.report()["run_id"].is_string());
     }
 }
 
