@@ -86,7 +86,7 @@ pub(crate) fn speedup() -> anyhow::Result<()> {
         ("in one process", None),
         ("over RabbitMQ, two workers", Some(&broker)),
     ] {
-        let mut time = |parallel| run(directory.path(), &names(TABLES), broker, parallel);
+        let time = |parallel| run(directory.path(), &names(TABLES), broker, parallel);
         let (one, four, eight) = (
             time(1)?.as_secs_f64(),
             time(4)?.as_secs_f64(),
