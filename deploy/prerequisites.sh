@@ -25,8 +25,10 @@ install_packages() (
     clusters=/etc/postgresql-common/createcluster.conf
     made_policy=no
     kept_clusters=
+    output=$(mktemp)
     # shellcheck disable=SC2317  # called by the trap
     undo() {
+        rm -f "$output"
         [ "$made_policy" = no ] || as_root rm -f "$policy"
         if [ -n "$kept_clusters" ]; then
             as_root cp "$kept_clusters" "$clusters"
@@ -37,9 +39,12 @@ install_packages() (
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
 
+    # Quiet, unless it fails.
     apt() {
         as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
+            apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$output" 2>&1 && return
+        cat "$output" >&2
+        return 1
     }
 
     echo "installing $*" >&2
