@@ -3,6 +3,8 @@
 //! whose differences are known.
 
 pub mod cases;
+pub mod idle;
 pub mod process;
+pub mod product;
 pub mod services;
 pub mod tpch;

@@ -1,1 +1,161 @@
-fn main() {}
+//! `reconcile-worker`: takes tables from the broker and compares them until it
+//! is told to stop.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use shared::ids::WorkerId;
+use shared::transport::Transport as _;
+use shared::transport::rabbit::{DEFAULT_PREFIX, RabbitOptions, RabbitTransport};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use worker::engine::Engine;
+use worker::service::{self, WorkerOptions};
+
+/// Ended by a second signal, before everything was handed back.
+const INTERRUPTED: u8 = 130;
+
+/// Wrong usage or configuration, or no broker.
+const UNUSABLE: u8 = 2;
+
+/// Takes tables from the broker's work queue and compares them, as many at
+/// once as it is allowed. SIGTERM or SIGINT: finish what runs, hand back the
+/// rest, and end; a second one ends at once.
+#[derive(Debug, Parser)]
+#[command(name = "reconcile-worker", version)]
+struct Flags {
+    /// amqp://user:password@host:5672/vhost, or amqps:// for TLS [default: `url` under [broker] of the configuration]
+    #[arg(
+        long,
+        env = "RECONCILE_BROKER",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    broker: Option<String>,
+    /// Configuration with the endpoints that tasks name [default: reconcile.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Tables at once
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// What reports call this worker [default: host, process id and a random part]
+    #[arg(long)]
+    name: Option<String>,
+    /// Begins the name of every queue and exchange
+    #[arg(long, default_value = DEFAULT_PREFIX)]
+    prefix: String,
+    /// How long running tables may go on after a signal, before they are handed back
+    #[arg(long, default_value_t = 25, value_name = "SECONDS")]
+    drain_grace: u64,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("nothing was installed before");
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("the operating system gives threads and a reactor")
+    };
+    let system = actix_rt::System::with_tokio_rt(runtime);
+    let code = match system.block_on(run(flags)) {
+        Ok(code) => code,
+        Err(error) => {
+            say(format_args!("error: {error:#}"));
+            UNUSABLE
+        }
+    };
+    ExitCode::from(code)
+}
+
+async fn run(flags: Flags) -> anyhow::Result<u8> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let id = flags
+        .name
+        .as_ref()
+        .map_or_else(WorkerId::generate, WorkerId::named);
+    let Flags {
+        concurrency,
+        drain_grace,
+        ..
+    } = flags;
+    let (broker, engine) = resolve(flags, &id)?;
+    let transport = RabbitTransport::connect(broker).await?;
+    let options = WorkerOptions {
+        drain_grace: Duration::from_secs(drain_grace),
+        ..WorkerOptions::new(id.clone(), concurrency)
+    };
+    let worker = service::start(options, transport.clone(), engine).await?;
+    say(format_args!(
+        "worker {id} ready: {concurrency} tables at once from {}",
+        transport.task_queue()
+    ));
+
+    tokio::select! {
+        () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
+        () = signals.next() => {}
+    }
+    say(format_args!(
+        "draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"
+    ));
+    tokio::select! {
+        () = async { worker.drain().await; transport.close().await } => {
+            say(format_args!("worker {id} drained"));
+            Ok(0)
+        }
+        () = signals.next() => Ok(INTERRUPTED),
+    }
+}
+
+/// Where the broker is and what compares tables, from flags, environment and configuration.
+fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
+    let Flags {
+        broker,
+        config,
+        prefix,
+        ..
+    } = flags;
+    let url = broker.context("no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration")?;
+    let options = RabbitOptions {
+        prefix,
+        ..RabbitOptions::new(url, format!("reconcile-worker {id}"))
+    };
+    let _ = (config, options);
+    anyhow::bail!("no endpoints")
+}
+
+/// SIGTERM and SIGINT, which mean the same.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Tells whoever started the worker, on standard error.
+fn say(line: impl Display) {
+    // Nobody reads it: no reason to stop working.
+    writeln!(std::io::stderr(), "{line}").ok();
+}

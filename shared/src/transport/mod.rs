@@ -3,6 +3,9 @@
 //! One interface, two implementations with the same semantics: RabbitMQ and
 //! in-process. Neither coordinator nor worker can tell which one it has.
 
+pub mod local;
+pub mod rabbit;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +22,9 @@ pub type Deliveries<T> = Pin<Box<dyn Stream<Item = Delivery<T>> + Send>>;
 
 /// A stream of messages that need no acknowledgement.
 pub type Messages<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// Events of one run that are delivered and not yet acknowledged.
+const EVENT_PREFETCH: u16 = 256;
 
 /// Carries messages. Cheap to share.
 #[async_trait]
@@ -40,9 +46,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends a heartbeat to every coordinator that is connected now.
     async fn publish_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), TransportError>;
 
-    /// Takes tasks, at most `prefetch` unacknowledged ones at a time. Dropping
-    /// the stream stops taking and puts what was delivered and never
-    /// acknowledged back into the queue.
+    /// Takes tasks, at most `prefetch` at a time: a delivery counts until it is
+    /// dropped, not only until it is acknowledged, so that a worker that holds
+    /// on to each delivery while it works is never sent more than it can do.
+    ///
+    /// Dropping the stream stops taking. A delivery that is still held can
+    /// still be answered; one that is dropped unanswered goes back into the queue.
     async fn consume_tasks(&self, prefetch: u16) -> Result<Deliveries<Task>, TransportError>;
 
     /// Receives a run's events, from the first one on: what was published

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use shared::outcome::Failure;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::canonical::RowSink;
@@ -156,11 +157,11 @@ impl OpenSide {
         match result {
             Some(Ok(value)) => Ok((self, value)),
             Some(Err(stop)) => {
-                self.lease.interrupt().await;
+                self.lease.close().await;
                 Err(stop)
             }
             None => {
-                self.lease.interrupt().await;
+                self.lease.stop().await;
                 Err(Stop::Cancelled)
             }
         }
@@ -206,44 +207,51 @@ async fn count_rows(session: &mut Session, statement: &str) -> Result<u64, Datab
 /// # Errors
 ///
 /// The first failure, or `Stop::Cancelled`.
-pub async fn both<A, B>(
+pub fn both<A, B>(
     source: impl Future<Output = Result<A, Stop>> + Send + 'static,
     target: impl Future<Output = Result<B, Stop>> + Send + 'static,
     stop_both: &CancellationToken,
-) -> Result<(A, B), Stop>
+) -> impl Future<Output = Result<(A, B), Stop>> + Send + 'static
 where
     A: Send + 'static,
     B: Send + 'static,
 {
-    async fn run<T>(
-        work: impl Future<Output = Result<T, Stop>>,
-        stop_both: CancellationToken,
-    ) -> Result<T, Stop> {
+    let source = spawn_side(source, stop_both.clone());
+    let target = spawn_side(target, stop_both.clone());
+    async move {
+        match tokio::join!(finish(source), finish(target)) {
+            (Ok(source), Ok(target)) => Ok((source, target)),
+            (Err(Stop::Failed(failure)), _) | (_, Err(Stop::Failed(failure))) => {
+                Err(Stop::Failed(failure))
+            }
+            _ => Err(Stop::Cancelled),
+        }
+    }
+}
+
+fn spawn_side<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Stop>> + Send + 'static,
+    stop_both: CancellationToken,
+) -> JoinHandle<Result<T, Stop>> {
+    tokio::spawn(async move {
+        // Also when the side panics.
+        let stop_other = stop_both.drop_guard();
         let result = work.await;
-        if result.is_err() {
-            stop_both.cancel();
+        if result.is_ok() {
+            stop_other.disarm();
         }
         result
-    }
-    let source = tokio::spawn(run(source, stop_both.clone()));
-    let target = tokio::spawn(run(target, stop_both.clone()));
-    let (source, target) = tokio::join!(source, target);
-    // A panic of one side is a panic of the comparison; the worker isolates it.
-    let unwind = |error: tokio::task::JoinError| -> Stop {
-        match error.try_into_panic() {
+    })
+}
+
+/// A panic of one side is a panic of the comparison; the worker isolates it.
+async fn finish<T>(side: JoinHandle<Result<T, Stop>>) -> Result<T, Stop> {
+    match side.await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Stop::Cancelled,
-        }
-    };
-    match (
-        source.unwrap_or_else(|error| Err(unwind(error))),
-        target.unwrap_or_else(|error| Err(unwind(error))),
-    ) {
-        (Ok(source), Ok(target)) => Ok((source, target)),
-        (Err(Stop::Failed(failure)), _) | (_, Err(Stop::Failed(failure))) => {
-            Err(Stop::Failed(failure))
-        }
-        _ => Err(Stop::Cancelled),
+            Err(_) => Err(Stop::Cancelled),
+        },
     }
 }
 

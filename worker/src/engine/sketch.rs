@@ -216,7 +216,7 @@ fn positions(check: u64, part: usize) -> [usize; PARTS] {
             clippy::cast_possible_truncation,
             reason = "the product's upper half is below `part`"
         )]
-        let at = (u128::from(bits) * part as u128 >> 64) as usize;
+        let at = ((u128::from(bits) * part as u128) >> 64) as usize;
         at
     };
     let second = check.wrapping_mul(0xD134_2543_DE82_EF95).rotate_left(32);

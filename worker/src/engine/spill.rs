@@ -73,7 +73,6 @@ impl Spill {
     pub fn add(&mut self, element: Element) -> io::Result<()> {
         // The upper bits choose: the count of partitions is a power of two.
         let hash = mix(element.key) >> 32;
-        #[expect(clippy::cast_possible_truncation, reason = "32 bits")]
         let at = hash as usize & (self.partitions.len() - 1);
         let partition = &mut self.partitions[at];
         partition

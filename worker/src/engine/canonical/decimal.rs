@@ -122,14 +122,8 @@ impl<'a> Decimal<'a> {
 }
 
 /// Room for the digits of any 128-bit decimal.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DecimalRoom([u8; 24]);
-
-impl Default for DecimalRoom {
-    fn default() -> Self {
-        Self([0; 24])
-    }
-}
 
 fn group(value: u128) -> u16 {
     u16::try_from(value).expect("below 10000")

@@ -7,6 +7,7 @@ use shared::endpoint::Endpoint;
 use shared::outcome::Failure;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::quiet::{Quiet, wait_until_quiet};
 use super::{Isolation, Label, Session};
 use crate::engine::error::DatabaseError;
 
@@ -211,9 +212,33 @@ impl SessionLease {
         drop(self.permit);
     }
 
-    /// Stops the statement that runs and closes the session.
-    pub async fn interrupt(self) {
+    /// Closes the session.
+    pub async fn close(self) {
         self.session.interrupt().await;
+        drop(self.permit);
+    }
+
+    /// Stops the statement that runs, closes the session, and asks the
+    /// database whether it is quiet.
+    pub async fn stop(self) {
+        let id = self.session.id();
+        self.session.interrupt().await;
+        let endpoint = &self.pool.endpoint;
+        match wait_until_quiet(endpoint, id).await {
+            Ok(Quiet::Confirmed) => {}
+            Ok(Quiet::NotVisible) => {
+                tracing::debug!(
+                    endpoint = endpoint.name,
+                    "the user may not see whether the stopped statement has ended"
+                );
+            }
+            Ok(Quiet::StillRunning) => {
+                tracing::warn!(endpoint = endpoint.name, session = ?id, "a statement goes on although it was stopped: end its session by hand");
+            }
+            Err(error) => {
+                tracing::warn!(endpoint = endpoint.name, session = ?id, %error, "could not ask whether a stopped statement has ended");
+            }
+        }
         drop(self.permit);
     }
 }

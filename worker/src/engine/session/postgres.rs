@@ -16,6 +16,7 @@ pub struct PostgresSession {
     driver: JoinHandle<()>,
     cancel: CancelToken,
     tls: MakeRustlsConnect,
+    pid: i32,
     /// Catalog queries, prepared when they are first needed.
     pub(crate) catalog: Option<CatalogStatements>,
 }
@@ -56,12 +57,20 @@ impl PostgresSession {
             }
         });
         let cancel = client.cancel_token();
-        client.batch_execute(&format!("SET default_transaction_read_only = on; SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")).await?;
+        let setup = format!(
+            "SET default_transaction_read_only = on; SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"
+        );
+        client.batch_execute(&setup).await?;
+        let pid = client
+            .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
+            .await?
+            .try_get(0)?;
         Ok(Self {
             client,
             driver,
             cancel,
             tls,
+            pid,
             catalog: None,
         })
     }
@@ -79,6 +88,10 @@ impl PostgresSession {
 
     pub(super) async fn end(&mut self) -> Result<(), DatabaseError> {
         Ok(self.client.batch_execute("COMMIT").await?)
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
     }
 
     pub(super) async fn interrupt(self) {

@@ -15,6 +15,7 @@ const PACKET_SIZE: u32 = 16 * 1024;
 pub struct SqlServerSession {
     client: Client<Compat<TcpStream>>,
     isolation: Isolation,
+    spid: i16,
 }
 
 impl std::fmt::Debug for SqlServerSession {
@@ -37,19 +38,22 @@ impl SqlServerSession {
         let mut session = Self {
             client,
             isolation: Isolation::ReadCommitted,
+            spid: 0,
         };
         session
             .batch(&format!("SET LOCK_TIMEOUT {}", LOCK_TIMEOUT_SECONDS * 1000))
             .await?;
         let state = session
             .client
-            .simple_query(
-                "SELECT snapshot_isolation_state FROM sys.databases WHERE database_id = DB_ID()",
-            )
+            .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
             .await?
             .into_row()
-            .await?
-            .and_then(|row| row.get::<u8, _>(0));
+            .await?;
+        session.spid = state
+            .as_ref()
+            .and_then(|row| row.get(1))
+            .unwrap_or_default();
+        let state = state.and_then(|row| row.get::<u8, _>(0));
         if state == Some(1) {
             session.isolation = Isolation::Snapshot;
         }
@@ -71,6 +75,10 @@ impl SqlServerSession {
 
     pub(super) async fn end(&mut self) -> Result<(), DatabaseError> {
         self.batch("COMMIT TRANSACTION").await
+    }
+
+    pub(super) fn spid(&self) -> i16 {
+        self.spid
     }
 
     pub(super) async fn interrupt(mut self) {
@@ -125,7 +133,8 @@ async fn login(
         .await
         .map_err(DatabaseError::Network)?;
     stream.set_nodelay(true).map_err(DatabaseError::Network)?;
-    Ok(Client::connect(config, stream.compat_write()).await?)
+    // Boxed: the handshake is a large future.
+    Ok(Box::pin(Client::connect(config, stream.compat_write())).await?)
 }
 
 /// `name` as an SQL identifier.

@@ -1,0 +1,98 @@
+//! Says what an error of the broker means and what to do about it.
+
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+
+use super::link::LinkError;
+use super::options::Address;
+use crate::transport::TransportError;
+
+/// Whether trying again on another channel or connection cannot help.
+pub(super) fn is_refusal(error: &lapin::Error) -> bool {
+    matches!(
+        protocol_kind(error),
+        Some(
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED)
+                | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+        )
+    )
+}
+
+/// An error of the first connection.
+pub(super) fn connecting(address: &Address, error: &LinkError) -> TransportError {
+    let message = match error {
+        LinkError::Timeout(_) => {
+            format!(
+                "the broker at {address} does not answer ({error}): check host, port and firewall, and whether it expects TLS (amqps://)"
+            )
+        }
+        LinkError::Amqp(error) => match protocol_kind(error) {
+            Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) if is_login(error) => {
+                let guest = if address.user() == "guest" {
+                    "; `guest` may log in only from the broker's own host"
+                } else {
+                    ""
+                };
+                format!(
+                    "the broker at {address} refused the login of user `{}`: check user and password in the broker URL{guest}",
+                    address.user()
+                )
+            }
+            Some(AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)) => format!(
+                "the broker at {address} gave user `{}` no access to virtual host `{}` ({}): check the path of the broker URL, or run `rabbitmqctl add_vhost` and `rabbitmqctl set_permissions`",
+                address.user(),
+                address.uri.vhost,
+                reply_text(error),
+            ),
+            Some(_) => return refused(address, error),
+            None if address.uses_tls() => format!(
+                "cannot reach the broker at {address} over TLS: {error}; check host and port (TLS is usually on 5671), that the certificate names this host, and ca_file"
+            ),
+            None => format!(
+                "cannot reach the broker at {address}: {error}; check host, port and firewall, that RabbitMQ runs there, and whether it expects TLS (amqps://)"
+            ),
+        },
+    };
+    TransportError::Broker { message }
+}
+
+/// An operation that the broker refused.
+pub(super) fn refused(address: &Address, error: &lapin::Error) -> TransportError {
+    let advice = match protocol_kind(error) {
+        Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) => format!(
+            "; user `{}` needs configure, write and read permission on the queues and exchanges (`rabbitmqctl set_permissions`)",
+            address.user()
+        ),
+        Some(AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)) => {
+            "; something of that name exists with other properties: delete it when it is empty, or choose another prefix".to_owned()
+        }
+        _ => String::new(),
+    };
+    TransportError::Broker {
+        message: format!(
+            "the broker at {address} refused: {}{advice}",
+            reply_text(error)
+        ),
+    }
+}
+
+fn protocol_kind(error: &lapin::Error) -> Option<&AMQPErrorKind> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some(error.kind()),
+        _ => None,
+    }
+}
+
+fn reply_text(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// The broker says ACCESS_REFUSED for a wrong password and for a missing permission.
+fn is_login(error: &lapin::Error) -> bool {
+    reply_text(error)
+        .to_ascii_lowercase()
+        .contains("login was refused")
+}

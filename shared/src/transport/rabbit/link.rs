@@ -1,0 +1,240 @@
+//! One connection to the broker, from login until it is lost.
+//!
+//! A link is never repaired: when its connection breaks, everything on it is
+//! over and a new link replaces it. So whatever was acknowledged or confirmed
+//! belongs to exactly one connection, and nothing can be mistaken for current
+//! that is not.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::tcp::AMQPUriTcpExt as _;
+use lapin::types::ShortString;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties, ConnectionState, ErrorKind,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::options::Address;
+use super::topology::Topology;
+
+/// Publishes that await their confirms at the same time.
+const LANES: usize = 32;
+
+/// How long TCP, TLS and login may take together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// A lost connection is noticed at the latest so long after the library did.
+const STATUS_PERIOD: Duration = Duration::from_secs(1);
+
+/// What happened to a message that the broker accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Routing {
+    /// It is in every queue that it was meant for.
+    Queued,
+    /// No queue was there to take it.
+    Returned,
+    /// A queue could not take it now.
+    Refused,
+}
+
+/// A message to publish.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) exchange: &'a str,
+    pub(super) routing_key: &'a str,
+    pub(super) mandatory: bool,
+    pub(super) properties: BasicProperties,
+    pub(super) payload: &'a [u8],
+}
+
+/// One connection and its publishing channels.
+#[derive(Debug)]
+pub(super) struct Link {
+    connection: Connection,
+    /// Channels in confirm mode that have nothing in flight.
+    ///
+    /// A channel carries one publish at a time. The broker may confirm several
+    /// at once, and the library then hands a returned message to any of them;
+    /// with one in flight there is nothing to mix up.
+    idle: Mutex<Vec<Channel>>,
+    lanes: Semaphore,
+    broken: CancellationToken,
+}
+
+impl Link {
+    /// Connects, logs in and declares what everybody needs.
+    pub(super) async fn establish(
+        address: &Address,
+        topology: &Topology,
+    ) -> Result<Self, LinkError> {
+        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connect(address))
+            .await
+            .map_err(|_| LinkError::Timeout(CONNECT_TIMEOUT))??;
+        let link = Self {
+            connection,
+            idle: Mutex::default(),
+            lanes: Semaphore::new(LANES),
+            broken: CancellationToken::new(),
+        };
+        let declared = async {
+            let channel = link.open_channel().await?;
+            topology.declare(&channel).await
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, declared)
+            .await
+            .map_err(|_| LinkError::Timeout(CONNECT_TIMEOUT))??;
+        Ok(link)
+    }
+
+    /// Triggered when nothing on this link works any more.
+    pub(super) fn broken(&self) -> &CancellationToken {
+        &self.broken
+    }
+
+    /// A new channel. It closes when it is dropped, and what was delivered on
+    /// it and not acknowledged goes back into its queue.
+    pub(super) async fn open_channel(&self) -> lapin::Result<Channel> {
+        self.while_connected(self.connection.create_channel()).await
+    }
+
+    /// Publishes and waits for the broker's confirm. Losing the future leaves
+    /// open whether the message was published.
+    pub(super) async fn publish(&self, message: &Outgoing<'_>) -> lapin::Result<Routing> {
+        let _lane = self
+            .lanes
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
+        // Bound to a variable so that the lock is not held over the await below.
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let channel = match idle {
+            Some(channel) => channel,
+            None => {
+                let channel = self.open_channel().await?;
+                self.while_connected(channel.confirm_select(ConfirmSelectOptions::default()))
+                    .await?;
+                channel
+            }
+        };
+        let options = BasicPublishOptions {
+            mandatory: message.mandatory,
+            ..BasicPublishOptions::default()
+        };
+        let published = async {
+            let (exchange, routing_key) = (
+                ShortString::from(message.exchange),
+                ShortString::from(message.routing_key),
+            );
+            channel
+                .basic_publish(
+                    exchange,
+                    routing_key,
+                    options,
+                    message.payload,
+                    message.properties.clone(),
+                )
+                .await?
+                .await
+        };
+        let confirmation = self.while_connected(published).await?;
+        // Only a channel with nothing in flight comes back; after an error it is closed instead.
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(channel);
+        Ok(if confirmation.is_nack() {
+            Routing::Refused
+        } else if confirmation.take_message().is_some() {
+            Routing::Returned
+        } else {
+            Routing::Queued
+        })
+    }
+
+    /// `operation`, or an error as soon as the link is broken.
+    pub(super) async fn while_connected<T>(
+        &self,
+        operation: impl Future<Output = lapin::Result<T>>,
+    ) -> lapin::Result<T> {
+        tokio::select! {
+            biased;
+            () = self.broken.cancelled() => Err(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()),
+            done = operation => done,
+        }
+    }
+
+    /// Waits until the connection is lost; says why.
+    pub(super) async fn lost(&self, address: &Address) -> String {
+        let mut events = self.connection.events_listener();
+        let mut status = tokio::time::interval(STATUS_PERIOD);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(lapin::Event::Error(error)) if !self.connection.status().connected() => return error.to_string(),
+                    Some(lapin::Event::ConnectionBlocked(reason)) => {
+                        tracing::warn!("the broker at {address} takes no messages for now: {reason}");
+                    }
+                    Some(lapin::Event::ConnectionUnblocked) => tracing::info!("the broker at {address} takes messages again"),
+                    Some(_) => {}
+                    None => return "the connection ended".to_owned(),
+                },
+                // The library closes some connections without an event.
+                _ = status.tick() => if !self.connection.status().connected() {
+                    return "the broker closed the connection".to_owned();
+                },
+            }
+        }
+    }
+
+    /// Says goodbye, if the broker is still there to hear it.
+    pub(super) async fn close(&self) {
+        let goodbye = self.connection.close(200, "OK".into());
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), goodbye).await {
+            tracing::debug!("closing the connection to the broker: {error}");
+        }
+        self.broken.cancel();
+    }
+}
+
+async fn connect(address: &Address) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default()
+        .with_connection_name(address.connection_name.as_str().into())
+        .with_client_property("product".into(), env!("CARGO_PKG_NAME").into())
+        .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+    let tls = address.tls.clone();
+    let open_socket = async move |uri: lapin::uri::AMQPUri, runtime| {
+        // This runs on the library's own thread, which would otherwise wait as
+        // long as the operating system does for an address that never answers.
+        tokio::time::timeout(
+            CONNECT_TIMEOUT,
+            uri.connect_with_config_async(tls.as_ref(), &runtime),
+        )
+        .await
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        .map_err(lapin::Error::from)
+    };
+    Connection::connector(
+        address.uri.clone(),
+        lapin::runtime::default_runtime()?,
+        open_socket,
+        properties,
+    )
+    .await
+}
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error(transparent)]
+    Amqp(#[from] lapin::Error),
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+}

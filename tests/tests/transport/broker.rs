@@ -1,0 +1,316 @@
+//! What only a broker can do: cut the connection, refuse a login, hold bytes
+//! that are no message.
+
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use shared::transport::Transport as _;
+use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
+use tests::services::{Broker, poll, shared_rabbitmq};
+
+use super::parties::{QUIET, connect};
+use super::*;
+
+/// Closes every connection of a virtual host, as an administrator can; says how many there were.
+fn cut(broker: &Broker) {
+    let list = ["list_connections", "--vhost", broker.vhost(), "name"];
+    let connected = || !broker.node().ctl(&list).unwrap().trim().is_empty();
+    poll(BOUND, || connected().then_some(())).expect("no connection to cut");
+    broker
+        .node()
+        .ctl(&[
+            "close_all_connections",
+            "--vhost",
+            broker.vhost(),
+            "test cut",
+        ])
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
+    let broker = shared_rabbitmq().create_vhost().unwrap();
+    let coordinator = connect(broker.amqp_url(), "cut").await;
+    let worker = connect(broker.amqp_url(), "cut").await;
+    let run = RunId::generate();
+    let mut tasks = worker.consume_tasks(1).await.unwrap();
+    let mut control = worker.consume_control(&WorkerId::named("w")).await.unwrap();
+    let mut events = coordinator.consume_events(run).await.unwrap();
+    coordinator
+        .publish_task(&task(run, 0), &TraceContext::default())
+        .await
+        .unwrap();
+    let held = next(&mut tasks).await;
+
+    cut(&broker);
+
+    // The work goes on publishing straight through the cut.
+    worker
+        .publish_event(&event(run, 0, EventBody::Claimed), &TraceContext::default())
+        .await
+        .unwrap();
+    assert_eq!(next(&mut events).await.message.body, EventBody::Claimed);
+    assert!(!held.is_current());
+    assert_eq!(held.ack().await, Ownership::Lost);
+    drop(held);
+    let again = next(&mut tasks).await;
+    assert_eq!((again.message.table.0, again.redelivered), (0, true));
+    assert_eq!(again.ack().await, Ownership::Held);
+    drop(again);
+
+    // Control messages are heard again once the queue is; until then they are missed.
+    let heard = async {
+        loop {
+            coordinator
+                .publish_control(&Control::Announce)
+                .await
+                .unwrap();
+            if tokio::time::timeout(QUIET, control.next())
+                .await
+                .is_ok_and(|message| message == Some(Control::Announce))
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(BOUND, heard)
+        .await
+        .expect("control messages are not heard after the cut");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_published_through_three_cuts_all_arrive() {
+    let broker = shared_rabbitmq().create_vhost().unwrap();
+    let coordinator = connect(broker.amqp_url(), "cuts").await;
+    let worker = connect(broker.amqp_url(), "cuts").await;
+    let run = RunId::generate();
+    let publisher = tokio::spawn(async move {
+        for number in 0..600 {
+            coordinator
+                .publish_task(&task(run, number), &TraceContext::default())
+                .await
+                .unwrap();
+        }
+    });
+    let cutter = std::thread::spawn(move || {
+        for _ in 0..3 {
+            cut(&broker);
+        }
+        broker
+    });
+    let mut deliveries = worker.consume_tasks(4).await.unwrap();
+    let mut acknowledged = Vec::new();
+    while counted(&acknowledged).len() < 600 {
+        let delivery = next(&mut deliveries).await;
+        if delivery.ack().await == Ownership::Held {
+            acknowledged.push(delivery.message.table.0);
+        }
+    }
+    publisher.await.unwrap();
+    drop(cutter.join().unwrap());
+    // Duplicates are allowed, gaps are not.
+    assert_eq!(
+        counted(&acknowledged).keys().copied().collect::<Vec<_>>(),
+        (0..600).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_message_is_dead_lettered_with_the_reason() {
+    let shared = shared_rabbitmq();
+    let prefix = shared.unique_prefix();
+    let transport = connect(shared.amqp_url(), &prefix).await;
+    let run = RunId::generate();
+    let mut tasks = transport.consume_tasks(1).await.unwrap();
+    let mut events = transport.consume_events(run).await.unwrap();
+
+    let raw = Connection::connect(shared.amqp_url(), ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = raw.create_channel().await.unwrap();
+    let newer = br#"{"version":99,"body":{"shape":"unknown"}}"#;
+    for (exchange, key, body) in [
+        (
+            "".to_owned(),
+            format!("{prefix}.tasks"),
+            b"not json".as_slice(),
+        ),
+        ("".to_owned(), format!("{prefix}.tasks"), newer),
+        (
+            format!("{prefix}.events"),
+            run.to_string(),
+            b"\xff\x00".as_slice(),
+        ),
+    ] {
+        let publish = channel.basic_publish(
+            exchange.as_str().into(),
+            key.as_str().into(),
+            BasicPublishOptions::default(),
+            body,
+            BasicProperties::default(),
+        );
+        publish.await.unwrap().await.unwrap();
+    }
+    // What comes behind is not held up.
+    transport
+        .publish_task(&task(run, 1), &TraceContext::default())
+        .await
+        .unwrap();
+    assert_eq!(next(&mut tasks).await.message, task(run, 1));
+    transport
+        .publish_event(&event(run, 1, EventBody::Claimed), &TraceContext::default())
+        .await
+        .unwrap();
+    assert_eq!(next(&mut events).await.message.work.table.0, 1);
+
+    let mut reasons = BTreeMap::new();
+    for _ in 0..3 {
+        let letter = async {
+            loop {
+                let got = channel
+                    .basic_get(
+                        format!("{prefix}.dead").as_str().into(),
+                        BasicGetOptions { no_ack: true },
+                    )
+                    .await
+                    .unwrap();
+                if let Some(letter) = got {
+                    return letter.delivery;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let letter = tokio::time::timeout(BOUND, letter)
+            .await
+            .expect("a dead letter is missing");
+        let headers = letter.properties.headers().clone().unwrap();
+        let Some(AMQPValue::LongString(reason)) = headers.inner().get("x-reason") else {
+            panic!("{headers:?}")
+        };
+        reasons.insert(letter.data, reason.to_string());
+    }
+    assert!(
+        reasons[b"not json".as_slice()].contains("undecodable"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[newer.as_slice()].contains("protocol version 99"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[b"\xff\x00".as_slice()].contains("undecodable"),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_work_queue_is_declared_again() {
+    let shared = shared_rabbitmq();
+    let prefix = shared.unique_prefix();
+    let transport = connect(shared.amqp_url(), &prefix).await;
+    let mut tasks = transport.consume_tasks(2).await.unwrap();
+    let raw = Connection::connect(shared.amqp_url(), ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = raw.create_channel().await.unwrap();
+    channel
+        .queue_delete(
+            format!("{prefix}.tasks").as_str().into(),
+            QueueDeleteOptions::default(),
+        )
+        .await
+        .unwrap();
+
+    let run = RunId::generate();
+    transport
+        .publish_task(&task(run, 5), &TraceContext::default())
+        .await
+        .unwrap();
+    assert_eq!(next(&mut tasks).await.message, task(run, 5));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_connection_that_fails_says_what_to_check() {
+    let shared = shared_rabbitmq();
+    let url: url::Url = shared.amqp_url().parse().unwrap();
+    let password = url.password().unwrap().to_owned();
+    let changed = |change: &dyn Fn(&mut url::Url)| {
+        let mut url = url.clone();
+        change(&mut url);
+        url.to_string()
+    };
+    let at = format!("127.0.0.1:{}", url.port().unwrap());
+    for (url, expected) in [
+        (
+            changed(&|url| url.set_password(Some("wrong-secret")).unwrap()),
+            [at.as_str(), "refused the login of user"],
+        ),
+        (
+            changed(&|url| url.set_path("/nowhere")),
+            [at.as_str(), "virtual host `nowhere`"],
+        ),
+        (
+            changed(&|url| url.set_port(Some(1)).unwrap()),
+            ["127.0.0.1:1", "cannot reach the broker"],
+        ),
+        (
+            changed(&|url| url.set_host(Some("no-such-host.invalid")).unwrap()),
+            ["no-such-host.invalid", "cannot reach the broker"],
+        ),
+        (
+            shared.amqp_url().replace("amqp://", "amqps://"),
+            [at.as_str(), "TLS"],
+        ),
+    ] {
+        let begin = std::time::Instant::now();
+        let error = RabbitTransport::connect(RabbitOptions::new(&url, "test"))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+        assert!(
+            !error.contains(&password) && !error.contains("wrong-secret"),
+            "{error}"
+        );
+        assert!(
+            begin.elapsed() < Duration::from_secs(12),
+            "took {:?}: {error}",
+            begin.elapsed()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_another_kind_is_named() {
+    let shared = shared_rabbitmq();
+    let prefix = shared.unique_prefix();
+    let raw = Connection::connect(shared.amqp_url(), ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = raw.create_channel().await.unwrap();
+    let queue = format!("{prefix}.tasks");
+    channel
+        .queue_declare(
+            queue.as_str().into(),
+            lapin::options::QueueDeclareOptions::durable(),
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    let options = RabbitOptions {
+        prefix,
+        ..RabbitOptions::new(shared.amqp_url(), "test")
+    };
+    let error = RabbitTransport::connect(options)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(&queue) && error.contains("another prefix"),
+        "{error}"
+    );
+    channel
+        .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
+        .await
+        .unwrap();
+}

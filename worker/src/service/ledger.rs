@@ -1,0 +1,314 @@
+//! What a worker has taken, and what it decides about each delivery and each
+//! control message. Plain data: no transport, no clock of its own, no tasks.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use shared::ids::RunId;
+use shared::message::{Control, OwnedWork, WorkId};
+
+use super::stop::{StopReason, StopSignal};
+use crate::engine::Progress;
+
+/// How many cancelled runs and attempts are remembered.
+const REMEMBERED: usize = 1_024;
+
+/// One piece of work between its delivery and its end.
+#[derive(Debug, Default)]
+pub(super) struct Job {
+    pub(super) stop: StopSignal,
+    pub(super) progress: Arc<Progress>,
+    /// Whether the delivery is acknowledged, so that the work is nobody else's.
+    claimed: AtomicBool,
+}
+
+impl Job {
+    /// The delivery is acknowledged.
+    pub(super) fn set_claimed(&self) {
+        self.claimed.store(true, Ordering::Release);
+    }
+}
+
+/// What to do with a delivery.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// Claim it and run it.
+    Claim(Arc<Job>),
+    /// Acknowledge it and forget it: nobody wants it, or it runs here already.
+    Settle,
+    /// Put it back: somebody else will take it.
+    Return,
+}
+
+/// Everything that a worker has taken and not finished.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    jobs: HashMap<WorkId, Arc<Job>>,
+    cancelled_runs: Recent<RunId>,
+    cancelled_attempts: Recent<WorkId>,
+    draining: bool,
+}
+
+impl Ledger {
+    /// Decides about a delivery.
+    pub(super) fn admit(&mut self, work: WorkId) -> Admission {
+        if self.cancelled_runs.contains(&work.run) || self.cancelled_attempts.contains(&work) {
+            return Admission::Settle;
+        }
+        if self.draining {
+            return Admission::Return;
+        }
+        if let Some(job) = self.jobs.get(&work) {
+            if job.claimed.load(Ordering::Acquire) {
+                return Admission::Settle;
+            }
+            // Delivered again before we could acknowledge it: the first
+            // delivery was lost, and its acknowledgement will say so.
+            job.stop.request(StopReason::Superseded);
+        }
+        let job = Arc::new(Job::default());
+        self.jobs.insert(work, Arc::clone(&job));
+        Admission::Claim(job)
+    }
+
+    /// Forgets a job that ended, unless another one has taken its place.
+    pub(super) fn release(&mut self, work: WorkId, job: &Arc<Job>) {
+        if self
+            .jobs
+            .get(&work)
+            .is_some_and(|current| Arc::ptr_eq(current, job))
+        {
+            self.jobs.remove(&work);
+        }
+    }
+
+    /// Stops what a control message asks for, and remembers it for work that comes later.
+    pub(super) fn cancel(&mut self, control: &Control) {
+        match control {
+            Control::CancelRun { run } => {
+                self.cancelled_runs.remember(*run);
+                for (_, job) in self.jobs.iter().filter(|(work, _)| work.run == *run) {
+                    job.stop.request(StopReason::Cancelled);
+                }
+            }
+            Control::CancelAttempt { work } => {
+                self.cancelled_attempts.remember(*work);
+                if let Some(job) = self.jobs.get(work) {
+                    job.stop.request(StopReason::Cancelled);
+                }
+            }
+            Control::Announce => {}
+        }
+    }
+
+    /// Takes nothing more. What is not yet acknowledged need not begin.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        for job in self
+            .jobs
+            .values()
+            .filter(|job| !job.claimed.load(Ordering::Acquire))
+        {
+            job.stop.request(StopReason::Draining);
+        }
+    }
+
+    /// Stops everything, to be done by somebody else.
+    pub(super) fn hand_back(&self) {
+        for job in self.jobs.values() {
+            job.stop.request(StopReason::Draining);
+        }
+    }
+
+    /// Whether nothing more is taken.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// How much is not finished.
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// What a heartbeat lists: everything from the moment its claim is under
+    /// way, so that no coordinator ever sees a claim without its owner.
+    pub(super) fn owned(&self) -> Vec<OwnedWork> {
+        let mut owned: Vec<_> = self
+            .jobs
+            .iter()
+            .map(|(work, job)| {
+                let (source_rows, target_rows) = job.progress.rows();
+                OwnedWork {
+                    work: *work,
+                    source_rows,
+                    target_rows,
+                }
+            })
+            .collect();
+        owned.sort_unstable_by_key(|owned| owned.work);
+        owned
+    }
+}
+
+/// The last so many different values.
+#[derive(Debug)]
+struct Recent<T> {
+    order: VecDeque<T>,
+    known: HashSet<T>,
+}
+
+// By hand: the derived one would demand a default of T.
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self {
+            order: VecDeque::new(),
+            known: HashSet::new(),
+        }
+    }
+}
+
+impl<T: Copy + Eq + Hash> Recent<T> {
+    fn remember(&mut self, value: T) {
+        if !self.known.insert(value) {
+            return;
+        }
+        self.order.push_back(value);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn contains(&self, value: &T) -> bool {
+        self.known.contains(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{Attempt, TableId};
+
+    use super::*;
+
+    fn work(run: RunId, table: u32) -> WorkId {
+        WorkId {
+            run,
+            table: TableId(table),
+            attempt: Attempt::FIRST,
+        }
+    }
+
+    fn claim(ledger: &mut Ledger, work: WorkId) -> Arc<Job> {
+        match ledger.admit(work) {
+            Admission::Claim(job) => job,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn reason(job: &Job) -> Option<StopReason> {
+        job.stop.requested().map(|(reason, _)| reason)
+    }
+
+    #[test]
+    fn a_cancelled_run_stops_and_stays_cancelled() {
+        let mut ledger = Ledger::default();
+        let (run, other) = (RunId::generate(), RunId::generate());
+        let (stopped, untouched) = (
+            claim(&mut ledger, work(run, 0)),
+            claim(&mut ledger, work(other, 0)),
+        );
+        ledger.cancel(&Control::CancelRun { run });
+        assert_eq!(
+            (reason(&stopped), reason(&untouched)),
+            (Some(StopReason::Cancelled), None)
+        );
+        assert!(matches!(ledger.admit(work(run, 1)), Admission::Settle));
+    }
+
+    #[test]
+    fn a_cancelled_attempt_leaves_the_next_attempt_alone() {
+        let mut ledger = Ledger::default();
+        let first = work(RunId::generate(), 0);
+        ledger.cancel(&Control::CancelAttempt { work: first });
+        assert!(matches!(ledger.admit(first), Admission::Settle));
+        let next = WorkId {
+            attempt: first.attempt.next(),
+            ..first
+        };
+        assert_eq!(reason(&claim(&mut ledger, next)), None);
+    }
+
+    #[test]
+    fn work_that_runs_is_not_taken_twice() {
+        let mut ledger = Ledger::default();
+        let work = work(RunId::generate(), 0);
+        claim(&mut ledger, work).set_claimed();
+        assert!(matches!(ledger.admit(work), Admission::Settle));
+        assert_eq!(ledger.len(), 1);
+    }
+
+    #[test]
+    fn a_delivery_replaces_one_that_was_never_acknowledged() {
+        let mut ledger = Ledger::default();
+        let work = work(RunId::generate(), 0);
+        let first = claim(&mut ledger, work);
+        let second = claim(&mut ledger, work);
+        assert_eq!(
+            (reason(&first), reason(&second)),
+            (Some(StopReason::Superseded), None)
+        );
+        ledger.release(work, &first);
+        assert_eq!(
+            ledger.owned().len(),
+            1,
+            "the end of the first is not the end of the second"
+        );
+        ledger.release(work, &second);
+        assert_eq!(ledger.len(), 0);
+    }
+
+    #[test]
+    fn draining_takes_nothing_and_lets_claimed_work_go_on() {
+        let mut ledger = Ledger::default();
+        let run = RunId::generate();
+        let (claimed, waiting) = (
+            claim(&mut ledger, work(run, 0)),
+            claim(&mut ledger, work(run, 1)),
+        );
+        claimed.set_claimed();
+        ledger.drain();
+        assert_eq!(
+            (reason(&claimed), reason(&waiting)),
+            (None, Some(StopReason::Draining))
+        );
+        assert!(matches!(ledger.admit(work(run, 2)), Admission::Return));
+        ledger.hand_back();
+        assert_eq!(reason(&claimed), Some(StopReason::Draining));
+    }
+
+    #[test]
+    fn the_first_reason_to_stop_stays() {
+        let mut ledger = Ledger::default();
+        let work = work(RunId::generate(), 0);
+        let job = claim(&mut ledger, work);
+        ledger.cancel(&Control::CancelAttempt { work });
+        ledger.hand_back();
+        assert_eq!(reason(&job), Some(StopReason::Cancelled));
+    }
+
+    #[test]
+    fn old_cancellations_are_forgotten_and_new_ones_are_not() {
+        let mut ledger = Ledger::default();
+        let run = RunId::generate();
+        for table in 0..=u32::try_from(REMEMBERED).unwrap() {
+            ledger.cancel(&Control::CancelAttempt {
+                work: work(run, table),
+            });
+        }
+        assert!(matches!(ledger.admit(work(run, 0)), Admission::Claim(_)));
+        assert!(matches!(ledger.admit(work(run, 1)), Admission::Settle));
+    }
+}
