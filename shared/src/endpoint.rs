@@ -129,7 +129,9 @@ pub struct Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not a URL at all, or of another scheme.
-    #[error("`{url}` is not a database URL ({reason}); write mssql://user:password@host:1433/database or postgres://user:password@host:5432/database")]
+    #[error(
+        "`{url}` is not a database URL ({reason}); write mssql://user:password@host:1433/database or postgres://user:password@host:5432/database"
+    )]
     Url {
         /// The text without its password.
         url: String,
@@ -161,18 +163,29 @@ impl Endpoint {
     ///
     /// When the text is no such URL; the password is not repeated.
     pub fn from_url(name: &str, text: &str) -> Result<Self, EndpointError> {
-        let url = Url::parse(text).map_err(|error| EndpointError::Url { url: mask_password(text), reason: error.to_string() })?;
-        let bad_url = |reason: &str| EndpointError::Url { url: mask_password(text), reason: reason.to_owned() };
+        let url = Url::parse(text).map_err(|error| EndpointError::Url {
+            url: mask_password(text),
+            reason: error.to_string(),
+        })?;
+        let bad_url = |reason: &str| EndpointError::Url {
+            url: mask_password(text),
+            reason: reason.to_owned(),
+        };
         let engine = match url.scheme() {
             "mssql" | "sqlserver" => Engine::SqlServer,
             "postgres" | "postgresql" => Engine::Postgres,
             other => return Err(bad_url(&format!("unknown scheme `{other}`"))),
         };
         let decode = |part: &str| {
-            percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| bad_url("a part is not UTF-8 after decoding %XX"))
+            percent_decode_str(part)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| bad_url("a part is not UTF-8 after decoding %XX"))
         };
         // An address in brackets is IPv6: drivers want it bare.
-        let mut host = decode(url.host_str().unwrap_or_default())?.trim_matches(['[', ']']).to_owned();
+        let mut host = decode(url.host_str().unwrap_or_default())?
+            .trim_matches(['[', ']'])
+            .to_owned();
         let database = decode(url.path().trim_start_matches('/'))?;
         let user = decode(url.username())?;
         let password = Secret::new(decode(url.password().unwrap_or_default())?);
@@ -185,41 +198,80 @@ impl Endpoint {
         let mut statement_timeout = None;
         let mut connect_timeout = Duration::from_secs(15);
         for (key, value) in url.query_pairs() {
-            let bad = |reason: String| EndpointError::Parameter { host: url.host_str().unwrap_or_default().to_owned(), reason };
+            let bad = |reason: String| EndpointError::Parameter {
+                host: url.host_str().unwrap_or_default().to_owned(),
+                reason,
+            };
             let boolean = || match value.as_ref() {
                 "true" | "yes" | "1" => Ok(true),
                 "false" | "no" | "0" => Ok(false),
                 other => Err(bad(format!("{key}={other}: write true or false"))),
             };
-            let number = || value.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(|| bad(format!("{key}={value}: write a whole number above 0")));
+            let number = || {
+                value
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or_else(|| bad(format!("{key}={value}: write a whole number above 0")))
+            };
             match (key.as_ref(), engine) {
-                ("encrypt", Engine::SqlServer) => tls_mode = Some(if boolean()? { TlsMode::Require } else { TlsMode::Off }),
+                ("encrypt", Engine::SqlServer) => {
+                    tls_mode = Some(if boolean()? {
+                        TlsMode::Require
+                    } else {
+                        TlsMode::Off
+                    })
+                }
                 ("trust_server_certificate", _) => trust_server_certificate = boolean()?,
                 ("sslmode", Engine::Postgres) => {
                     tls_mode = Some(match value.as_ref() {
                         "disable" => TlsMode::Off,
                         "prefer" => TlsMode::Prefer,
                         "require" | "verify-ca" | "verify-full" => TlsMode::Require,
-                        other => return Err(bad(format!("sslmode={other}: write disable, prefer, require or verify-full"))),
+                        other => {
+                            return Err(bad(format!(
+                                "sslmode={other}: write disable, prefer, require or verify-full"
+                            )));
+                        }
                     });
                 }
                 ("host", Engine::Postgres) => host = value.into_owned(),
-                ("ca_file", _) | ("sslrootcert", Engine::Postgres) => ca_file = Some(PathBuf::from(value.as_ref())),
+                ("ca_file", _) | ("sslrootcert", Engine::Postgres) => {
+                    ca_file = Some(PathBuf::from(value.as_ref()))
+                }
                 ("schema", _) => schema = value.into_owned(),
                 ("max_connections", _) => max_connections = Some(number()?),
-                ("statement_timeout", _) => statement_timeout = Some(Duration::from_secs(number()?.into())),
+                ("statement_timeout", _) => {
+                    statement_timeout = Some(Duration::from_secs(number()?.into()))
+                }
                 ("connect_timeout", _) => connect_timeout = Duration::from_secs(number()?.into()),
                 (other, _) => {
                     let known: &[&str] = match engine {
-                        Engine::SqlServer => {
-                            &["encrypt", "trust_server_certificate", "ca_file", "schema", "max_connections", "statement_timeout", "connect_timeout"]
-                        }
+                        Engine::SqlServer => &[
+                            "encrypt",
+                            "trust_server_certificate",
+                            "ca_file",
+                            "schema",
+                            "max_connections",
+                            "statement_timeout",
+                            "connect_timeout",
+                        ],
                         Engine::Postgres => &[
-                            "sslmode", "sslrootcert", "host", "trust_server_certificate", "ca_file", "schema", "max_connections",
-                            "statement_timeout", "connect_timeout",
+                            "sslmode",
+                            "sslrootcert",
+                            "host",
+                            "trust_server_certificate",
+                            "ca_file",
+                            "schema",
+                            "max_connections",
+                            "statement_timeout",
+                            "connect_timeout",
                         ],
                     };
-                    return Err(bad(format!("unknown parameter `{other}`; known are {}", known.join(", "))));
+                    return Err(bad(format!(
+                        "unknown parameter `{other}`; known are {}",
+                        known.join(", ")
+                    )));
                 }
             }
         }
@@ -245,7 +297,11 @@ impl Endpoint {
             database,
             user,
             password,
-            tls: Tls { mode: tls_mode, trust_server_certificate, ca_file },
+            tls: Tls {
+                mode: tls_mode,
+                trust_server_certificate,
+                ca_file,
+            },
             schema,
             max_connections,
             statement_timeout,
@@ -256,20 +312,31 @@ impl Endpoint {
     /// "PostgreSQL at host:port/database", for messages.
     #[must_use]
     pub fn location(&self) -> String {
-        format!("{} at {}:{}/{}", self.engine, self.host, self.port, self.database)
+        format!(
+            "{} at {}:{}/{}",
+            self.engine, self.host, self.port, self.database
+        )
     }
 }
 
 /// Whether traffic to `host` never leaves this machine.
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.starts_with('/') || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.starts_with('/')
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// `text` with whatever stands between the scheme's `//user:` and the last `@` replaced.
 #[must_use]
 pub fn mask_password(text: &str) -> String {
     let Some(start) = text.find("://").map(|at| at + 3) else {
-        return if text.contains('@') { "***".to_owned() } else { text.to_owned() };
+        return if text.contains('@') {
+            "***".to_owned()
+        } else {
+            text.to_owned()
+        };
     };
     let Some(at) = text[start..].rfind('@').map(|at| at + start) else {
         return text.to_owned();
@@ -286,27 +353,60 @@ mod tests {
 
     #[test]
     fn a_url_gives_every_part() {
-        let endpoint = Endpoint::from_url("erp", "mssql://sa:p%40ss@db.example:1444/shop?encrypt=false&schema=sales").unwrap();
+        let endpoint = Endpoint::from_url(
+            "erp",
+            "mssql://sa:p%40ss@db.example:1444/shop?encrypt=false&schema=sales",
+        )
+        .unwrap();
         assert_eq!(endpoint.engine, Engine::SqlServer);
-        assert_eq!((endpoint.host.as_str(), endpoint.port), ("db.example", 1444));
-        assert_eq!((endpoint.user.as_str(), endpoint.password.reveal()), ("sa", "p@ss"));
-        assert_eq!((endpoint.database.as_str(), endpoint.schema.as_str()), ("shop", "sales"));
+        assert_eq!(
+            (endpoint.host.as_str(), endpoint.port),
+            ("db.example", 1444)
+        );
+        assert_eq!(
+            (endpoint.user.as_str(), endpoint.password.reveal()),
+            ("sa", "p@ss")
+        );
+        assert_eq!(
+            (endpoint.database.as_str(), endpoint.schema.as_str()),
+            ("shop", "sales")
+        );
         assert_eq!(endpoint.tls.mode, TlsMode::Off);
     }
 
     #[test]
     fn certificates_are_checked_unless_told_otherwise() {
         let mssql = Endpoint::from_url("a", "mssql://u:p@127.0.0.1/d").unwrap();
-        assert_eq!(mssql.tls, Tls { mode: TlsMode::Require, trust_server_certificate: false, ca_file: None });
+        assert_eq!(
+            mssql.tls,
+            Tls {
+                mode: TlsMode::Require,
+                trust_server_certificate: false,
+                ca_file: None
+            }
+        );
         let remote = Endpoint::from_url("a", "postgres://u:p@db.example/d").unwrap();
-        assert_eq!(remote.tls, Tls { mode: TlsMode::Prefer, trust_server_certificate: false, ca_file: None });
+        assert_eq!(
+            remote.tls,
+            Tls {
+                mode: TlsMode::Prefer,
+                trust_server_certificate: false,
+                ca_file: None
+            }
+        );
         let local = Endpoint::from_url("a", "postgres://u:p@[::1]/d").unwrap();
         assert_eq!((local.host.as_str(), local.tls.mode), ("::1", TlsMode::Off));
     }
 
     #[test]
     fn no_error_repeats_a_password() {
-        for text in ["mysql://u:hunter2@h/d", "mssql://u:hunter2@h", "postgres://u:hunter2@h/d?sslmode=maybe", "u:hunter2@h/d", "mssql://u:hunter2@h:99999/d"] {
+        for text in [
+            "mysql://u:hunter2@h/d",
+            "mssql://u:hunter2@h",
+            "postgres://u:hunter2@h/d?sslmode=maybe",
+            "u:hunter2@h/d",
+            "mssql://u:hunter2@h:99999/d",
+        ] {
             let error = Endpoint::from_url("a", text).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }

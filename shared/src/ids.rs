@@ -129,7 +129,9 @@ pub enum TableNameError {
     #[error("`{0}` is not a table name: a part of it is empty")]
     EmptyPart(String),
     /// Three or more parts.
-    #[error("`{0}` has more than two parts; write `schema.table`, and quote a name that contains a dot: \"a.b\"")]
+    #[error(
+        "`{0}` has more than two parts; write `schema.table`, and quote a name that contains a dot: \"a.b\""
+    )]
     TooManyParts(String),
     /// A quote that is never closed, or text after the closing quote.
     #[error("`{0}` has a quote that is not closed, or text after a closing quote")]
@@ -189,7 +191,10 @@ impl FromStr for TableName {
         let mut parts = parts.into_iter();
         match (parts.next(), parts.next(), parts.next()) {
             (Some(name), None, _) => Ok(Self { schema: None, name }),
-            (Some(schema), Some(name), None) => Ok(Self { schema: Some(schema), name }),
+            (Some(schema), Some(name), None) => Ok(Self {
+                schema: Some(schema),
+                name,
+            }),
             _ => Err(TableNameError::TooManyParts(text.to_owned())),
         }
     }
@@ -197,7 +202,11 @@ impl FromStr for TableName {
 
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [self.schema.as_ref(), Some(&self.name)].into_iter().flatten().enumerate() {
+        for part in [self.schema.as_ref(), Some(&self.name)]
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
             let (position, part) = part;
             let first = position == 0;
             if !first {
@@ -247,10 +256,25 @@ mod tests {
     #[test]
     fn names_are_split_at_dots_outside_quotes() {
         let parse = |text: &str| text.parse::<TableName>();
-        assert_eq!(parse(" dbo.customers ").unwrap(), TableName { schema: Some("dbo".into()), name: "customers".into() });
-        assert_eq!(parse("[a.b].[c]]d]").unwrap(), TableName { schema: Some("a.b".into()), name: "c]d".into() });
+        assert_eq!(
+            parse(" dbo.customers ").unwrap(),
+            TableName {
+                schema: Some("dbo".into()),
+                name: "customers".into()
+            }
+        );
+        assert_eq!(
+            parse("[a.b].[c]]d]").unwrap(),
+            TableName {
+                schema: Some("a.b".into()),
+                name: "c]d".into()
+            }
+        );
         assert_eq!(parse("\"\"\"quoted\"\"\"").unwrap().name, "\"quoted\"");
-        assert!(matches!(parse("a.b.c"), Err(TableNameError::TooManyParts(_))));
+        assert!(matches!(
+            parse("a.b.c"),
+            Err(TableNameError::TooManyParts(_))
+        ));
         assert!(matches!(parse("a."), Err(TableNameError::EmptyPart(_))));
         assert!(matches!(parse(""), Err(TableNameError::EmptyPart(_))));
         assert!(matches!(parse("\"a"), Err(TableNameError::Quote(_))));

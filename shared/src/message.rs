@@ -33,7 +33,11 @@ impl Task {
     /// The identity under which events of this task are accepted.
     #[must_use]
     pub fn work(&self) -> WorkId {
-        WorkId { run: self.run, table: self.table, attempt: self.attempt }
+        WorkId {
+            run: self.run,
+            table: self.table,
+            attempt: self.attempt,
+        }
     }
 }
 
@@ -225,7 +229,11 @@ struct VersionOnly {
 /// Never: every message type serialises.
 #[must_use]
 pub fn encode<T: Serialize>(body: &T) -> Vec<u8> {
-    serde_json::to_vec(&EnvelopeRef { version: PROTOCOL_VERSION, body }).expect("message types have string keys and no failing serializers")
+    serde_json::to_vec(&EnvelopeRef {
+        version: PROTOCOL_VERSION,
+        body,
+    })
+    .expect("message types have string keys and no failing serializers")
 }
 
 /// The message in `bytes`.
@@ -249,11 +257,16 @@ mod duration_millis {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }

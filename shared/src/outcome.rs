@@ -38,7 +38,10 @@ impl Comparison {
     #[must_use]
     pub fn is_match(&self) -> bool {
         self.source_count == self.target_count
-            && self.checksums.as_ref().is_none_or(|sums| sums.source == sums.target)
+            && self
+                .checksums
+                .as_ref()
+                .is_none_or(|sums| sums.source == sums.target)
             && self.rows.as_ref().is_none_or(|rows| rows.total() == 0)
     }
 }

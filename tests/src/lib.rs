@@ -2,6 +2,9 @@
 //! services that belong to one process, processes under observation, and data
 //! whose differences are known.
 
+pub mod cases;
 pub mod idle;
 pub mod process;
+pub mod product;
 pub mod services;
+pub mod tpch;

@@ -30,7 +30,12 @@ const UNUSABLE: u8 = 2;
 #[command(name = "reconcile-worker", version)]
 struct Flags {
     /// amqp://user:password@host:5672/vhost, or amqps:// for TLS [default: `url` under [broker] of the configuration]
-    #[arg(long, env = "RECONCILE_BROKER", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "RECONCILE_BROKER",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     broker: Option<String>,
     /// Configuration with the endpoints that tasks name [default: reconcile.toml, where there is one]
     #[arg(long, value_name = "FILE")]
@@ -51,7 +56,9 @@ struct Flags {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nothing was installed before");
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("nothing was installed before");
     let runtime = || {
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -71,19 +78,34 @@ fn main() -> ExitCode {
 
 async fn run(flags: Flags) -> anyhow::Result<u8> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let id = flags.name.as_ref().map_or_else(WorkerId::generate, WorkerId::named);
-    let Flags { concurrency, drain_grace, .. } = flags;
+    let id = flags
+        .name
+        .as_ref()
+        .map_or_else(WorkerId::generate, WorkerId::named);
+    let Flags {
+        concurrency,
+        drain_grace,
+        ..
+    } = flags;
     let (broker, engine) = resolve(flags, &id)?;
     let transport = RabbitTransport::connect(broker).await?;
-    let options = WorkerOptions { drain_grace: Duration::from_secs(drain_grace), ..WorkerOptions::new(id.clone(), concurrency) };
+    let options = WorkerOptions {
+        drain_grace: Duration::from_secs(drain_grace),
+        ..WorkerOptions::new(id.clone(), concurrency)
+    };
     let worker = service::start(options, transport.clone(), engine).await?;
-    say(format_args!("worker {id} ready: {concurrency} tables at once from {}", transport.task_queue()));
+    say(format_args!(
+        "worker {id} ready: {concurrency} tables at once from {}",
+        transport.task_queue()
+    ));
 
     tokio::select! {
         () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
         () = signals.next() => {}
     }
-    say(format_args!("draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"));
+    say(format_args!(
+        "draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"
+    ));
     tokio::select! {
         () = async { worker.drain().await; transport.close().await } => {
             say(format_args!("worker {id} drained"));
@@ -95,9 +117,17 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
 
 /// Where the broker is and what compares tables, from flags, environment and configuration.
 fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
-    let Flags { broker, config, prefix, .. } = flags;
+    let Flags {
+        broker,
+        config,
+        prefix,
+        ..
+    } = flags;
     let url = broker.context("no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration")?;
-    let options = RabbitOptions { prefix, ..RabbitOptions::new(url, format!("reconcile-worker {id}")) };
+    let options = RabbitOptions {
+        prefix,
+        ..RabbitOptions::new(url, format!("reconcile-worker {id}"))
+    };
     let _ = (config, options);
     anyhow::bail!("no endpoints")
 }
@@ -110,7 +140,10 @@ struct Signals {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -46,16 +46,18 @@ finish() {
 }
 
 trap finish HUP INT TERM
+# Answering a process that is gone must not end this one before its work is done.
+trap : PIPE
 if [ -n "$directory" ]; then
     mkdir -m 711 -- "$directory" || exit 1
 fi
-echo "pid $pid"
+echo "pid $pid" 2>/dev/null
 while read -r order; do
     case $order in
         kill) stop KILL ;;
         stop) stop "$signal" ;;
         start) start "$@" ;;
     esac
-    echo "pid $pid"
+    echo "pid $pid" 2>/dev/null
 done
 finish

@@ -1,6 +1,23 @@
 //! Compares one table on two sides. Knows databases and nothing of the
 //! transport, of runs or of other tables.
 
+pub mod canonical;
+pub mod catalog;
+pub mod column;
+pub mod difference;
+pub mod element;
+pub mod error;
+pub mod kind;
+mod locate;
+pub mod plan;
+mod reconcile;
+pub mod scan;
+pub mod session;
+pub mod side;
+pub mod sinks;
+pub mod sketch;
+pub mod spill;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +26,8 @@ use shared::message::Task;
 use shared::outcome::{Comparison, Difference, Failure};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+pub use reconcile::ReconcileEngine;
 
 /// Compares the two sides of a task.
 ///
@@ -65,6 +84,9 @@ impl Progress {
     /// Rows read from the source and from the target.
     #[must_use]
     pub fn rows(&self) -> (u64, u64) {
-        (self.source_rows.load(Ordering::Relaxed), self.target_rows.load(Ordering::Relaxed))
+        (
+            self.source_rows.load(Ordering::Relaxed),
+            self.target_rows.load(Ordering::Relaxed),
+        )
     }
 }

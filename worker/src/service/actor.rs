@@ -35,7 +35,12 @@ pub(super) struct WorkerActor {
 }
 
 impl WorkerActor {
-    pub(super) fn new(options: WorkerOptions, transport: Arc<dyn Transport>, engine: Arc<dyn Engine>, stopped: CancellationToken) -> Self {
+    pub(super) fn new(
+        options: WorkerOptions,
+        transport: Arc<dyn Transport>,
+        engine: Arc<dyn Engine>,
+        stopped: CancellationToken,
+    ) -> Self {
         Self {
             options,
             transport,
@@ -49,7 +54,12 @@ impl WorkerActor {
 
     /// Forwards both streams into the mailbox. Every message is answered
     /// before the next is sent, so that the mailbox stays short.
-    pub(super) fn listen(&self, address: &Addr<Self>, mut tasks: Deliveries<Task>, mut control: Messages<Control>) {
+    pub(super) fn listen(
+        &self,
+        address: &Addr<Self>,
+        mut tasks: Deliveries<Task>,
+        mut control: Messages<Control>,
+    ) {
         let (to, full_stop) = (address.clone(), self.full_stop.clone());
         tokio::spawn(async move {
             while let Some(Some(delivery)) = full_stop.run_until_cancelled(tasks.next()).await {
@@ -72,7 +82,13 @@ impl WorkerActor {
     }
 
     fn heartbeat(&self) -> Heartbeat {
-        let WorkerOptions { id, host, concurrency, heartbeat_period, .. } = &self.options;
+        let WorkerOptions {
+            id,
+            host,
+            concurrency,
+            heartbeat_period,
+            ..
+        } = &self.options;
         Heartbeat {
             worker: id.clone(),
             host: host.clone(),
@@ -90,7 +106,11 @@ impl WorkerActor {
         if self.beating.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (heartbeat, transport, beating) = (self.heartbeat(), Arc::clone(&self.transport), Arc::clone(&self.beating));
+        let (heartbeat, transport, beating) = (
+            self.heartbeat(),
+            Arc::clone(&self.transport),
+            Arc::clone(&self.beating),
+        );
         tokio::spawn(async move {
             if let Err(error) = transport.publish_heartbeat(&heartbeat).await {
                 tracing::debug!("a heartbeat was not sent: {error}");
@@ -106,7 +126,9 @@ impl WorkerActor {
         }
         let (heartbeat, transport) = (self.heartbeat(), Arc::clone(&self.transport));
         tokio::spawn(async move {
-            if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, transport.publish_heartbeat(&heartbeat)).await {
+            if let Ok(Err(error)) =
+                tokio::time::timeout(FAREWELL, transport.publish_heartbeat(&heartbeat)).await
+            {
                 tracing::debug!("the last heartbeat was not sent: {error}");
             }
             address.do_send(Leave);
@@ -210,7 +232,9 @@ impl Handler<Drain> for WorkerActor {
         self.ledger.drain();
         self.full_stop.cancel();
         self.beat();
-        context.run_later(self.options.drain_grace, |actor, _| actor.ledger.hand_back());
+        context.run_later(self.options.drain_grace, |actor, _| {
+            actor.ledger.hand_back()
+        });
         self.leave_if_done(context.address());
     }
 }

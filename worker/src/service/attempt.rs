@@ -39,7 +39,11 @@ pub(super) struct Reporter {
 
 impl Reporter {
     pub(super) async fn publish(&self, body: EventBody) -> Result<(), TransportError> {
-        let event = Event { work: self.work, worker: self.worker.clone(), body };
+        let event = Event {
+            work: self.work,
+            worker: self.worker.clone(),
+            body,
+        };
         self.transport.publish_event(&event, &self.trace).await
     }
 }
@@ -89,7 +93,8 @@ impl AttemptRun {
             },
             None => self.compare(&reporter).await,
         };
-        self.report(&reporter, outcome, batches, begin.elapsed()).await;
+        self.report(&reporter, outcome, batches, begin.elapsed())
+            .await;
     }
 
     /// Whether the work is ours now.
@@ -118,7 +123,9 @@ impl AttemptRun {
                 true
             }
             Ownership::Lost => {
-                tracing::info!("its delivery was lost while it was claimed; it will be delivered again");
+                tracing::info!(
+                    "its delivery was lost while it was claimed; it will be delivered again"
+                );
                 false
             }
         }
@@ -129,29 +136,60 @@ impl AttemptRun {
     async fn compare(&self, reporter: &Reporter) -> (Outcome, u32) {
         let stop = &self.job.stop;
         let (differences, batches) = mpsc::channel(BATCHES_HELD);
-        let context = TaskContext { cancel: stop.token().clone(), progress: Arc::clone(&self.job.progress), differences };
+        let context = TaskContext {
+            cancel: stop.token().clone(),
+            progress: Arc::clone(&self.job.progress),
+            differences,
+        };
         let (engine, task) = (Arc::clone(&self.engine), self.delivery.message.clone());
         // In a task of its own: a panic there is an outcome here, and hashing
         // runs on the runtime's other threads.
-        let running = tokio::spawn(async move { engine.reconcile(&task, &context).await }.in_current_span());
-        let limit = self.delivery.message.spec.timeout.saturating_add(self.backstop);
-        let (ended, forwarded) = tokio::join!(supervise(running, stop, limit), differences::forward(reporter, batches));
+        let running =
+            tokio::spawn(async move { engine.reconcile(&task, &context).await }.in_current_span());
+        let limit = self
+            .delivery
+            .message
+            .spec
+            .timeout
+            .saturating_add(self.backstop);
+        let (ended, forwarded) = tokio::join!(
+            supervise(running, stop, limit),
+            differences::forward(reporter, batches)
+        );
         let table = &self.delivery.message.spec.source.table;
         match forwarded {
-            Ok(batches) => (outcome(ended, stop.requested(), &table.to_string()), batches),
+            Ok(batches) => (
+                outcome(ended, stop.requested(), &table.to_string()),
+                batches,
+            ),
             // Without its differences the result would be a wrong one.
             Err(error) => (Outcome::Failed(unsent(&error)), 0),
         }
     }
 
-    async fn report(&self, reporter: &Reporter, outcome: Outcome, batches: u32, duration: Duration) {
+    async fn report(
+        &self,
+        reporter: &Reporter,
+        outcome: Outcome,
+        batches: u32,
+        duration: Duration,
+    ) {
         let span = tracing::Span::current();
         span.record("status", status(&outcome));
         span.record("duration_seconds", duration.as_secs_f64());
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        match reporter.publish(EventBody::Finished { outcome: Box::new(outcome), batches, duration_ms }).await {
+        match reporter
+            .publish(EventBody::Finished {
+                outcome: Box::new(outcome),
+                batches,
+                duration_ms,
+            })
+            .await
+        {
             Ok(()) => {}
-            Err(error @ TransportError::Unroutable { .. }) => tracing::info!("the run is over, nobody waits for this result: {error}"),
+            Err(error @ TransportError::Unroutable { .. }) => {
+                tracing::info!("the run is over, nobody waits for this result: {error}")
+            }
             // The lease expires, and the coordinator dispatches the table again.
             Err(error) => tracing::error!("a result could not be sent: {error}"),
         }
@@ -169,7 +207,11 @@ type Ended = Result<Result<Comparison, Stop>, JoinError>;
 
 /// Waits for the engine; asks it to stop after `limit`, and drops it when it
 /// does not stop within [`STOP_LIMIT`].
-async fn supervise(mut running: JoinHandle<Result<Comparison, Stop>>, stop: &StopSignal, limit: Duration) -> Ended {
+async fn supervise(
+    mut running: JoinHandle<Result<Comparison, Stop>>,
+    stop: &StopSignal,
+    limit: Duration,
+) -> Ended {
     tokio::select! {
         biased;
         ended = &mut running => return ended,
@@ -179,7 +221,10 @@ async fn supervise(mut running: JoinHandle<Result<Comparison, Stop>>, stop: &Sto
     match tokio::time::timeout(STOP_LIMIT, &mut running).await {
         Ok(ended) => ended,
         Err(_) => {
-            tracing::error!("did not stop within {} s and is dropped; look for its statements in the databases", STOP_LIMIT.as_secs());
+            tracing::error!(
+                "did not stop within {} s and is dropped; look for its statements in the databases",
+                STOP_LIMIT.as_secs()
+            );
             running.abort();
             running.await
         }
@@ -194,7 +239,10 @@ fn outcome(ended: Ended, requested: Option<(StopReason, Duration)>, table: &str)
         Ok(Ok(comparison)) => Outcome::Compared(comparison),
         Err(error) if error.is_panic() => Outcome::Failed(Failure {
             kind: "Panic".to_owned(),
-            message: format!("the comparison of {table} panicked, which is a defect of this program: {}", panic_text(error)),
+            message: format!(
+                "the comparison of {table} panicked, which is a defect of this program: {}",
+                panic_text(error)
+            ),
             retryable: false,
             counts_against_budget: true,
         }),
@@ -232,8 +280,11 @@ fn unsent(error: &TransportError) -> Failure {
 
 fn panic_text(error: JoinError) -> String {
     let payload = error.into_panic();
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }
 
 /// The span's `status`, as dashboards know it.

@@ -13,11 +13,19 @@ const MESSAGE_LIMIT: usize = 256 * 1024;
 
 /// Publishes every batch in order, numbered from 0, until the comparison ends;
 /// gives their number. Ends early when one cannot be published.
-pub(super) async fn forward(reporter: &Reporter, mut batches: mpsc::Receiver<Vec<Difference>>) -> Result<u32, TransportError> {
+pub(super) async fn forward(
+    reporter: &Reporter,
+    mut batches: mpsc::Receiver<Vec<Difference>>,
+) -> Result<u32, TransportError> {
     let mut number = 0;
     while let Some(rows) = batches.recv().await {
         for rows in split(rows, MESSAGE_LIMIT) {
-            reporter.publish(EventBody::Differences { batch: number, rows }).await?;
+            reporter
+                .publish(EventBody::Differences {
+                    batch: number,
+                    rows,
+                })
+                .await?;
             number += 1;
         }
     }
@@ -47,7 +55,9 @@ fn split(rows: Vec<Difference>, limit: usize) -> Vec<Vec<Difference>> {
 /// How long the row is in a message, with the comma behind it.
 fn encoded_len(row: &Difference) -> usize {
     let mut counter = Counter(1);
-    serde_json::to_writer(&mut counter, row).expect("a difference has string keys and no failing serializers, and counting cannot fail");
+    serde_json::to_writer(&mut counter, row).expect(
+        "a difference has string keys and no failing serializers, and counting cannot fail",
+    );
     counter.0
 }
 
@@ -74,7 +84,11 @@ mod tests {
 
     fn row(text: &str) -> Difference {
         let key = serde_json::Map::from_iter([("id".to_owned(), text.into())]);
-        Difference { kind: DifferenceKind::Extra, key, columns: Vec::new() }
+        Difference {
+            kind: DifferenceKind::Extra,
+            key,
+            columns: Vec::new(),
+        }
     }
 
     proptest! {

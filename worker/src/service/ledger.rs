@@ -75,7 +75,11 @@ impl Ledger {
 
     /// Forgets a job that ended, unless another one has taken its place.
     pub(super) fn release(&mut self, work: WorkId, job: &Arc<Job>) {
-        if self.jobs.get(&work).is_some_and(|current| Arc::ptr_eq(current, job)) {
+        if self
+            .jobs
+            .get(&work)
+            .is_some_and(|current| Arc::ptr_eq(current, job))
+        {
             self.jobs.remove(&work);
         }
     }
@@ -102,7 +106,11 @@ impl Ledger {
     /// Takes nothing more. What is not yet acknowledged need not begin.
     pub(super) fn drain(&mut self) {
         self.draining = true;
-        for job in self.jobs.values().filter(|job| !job.claimed.load(Ordering::Acquire)) {
+        for job in self
+            .jobs
+            .values()
+            .filter(|job| !job.claimed.load(Ordering::Acquire))
+        {
             job.stop.request(StopReason::Draining);
         }
     }
@@ -132,7 +140,11 @@ impl Ledger {
             .iter()
             .map(|(work, job)| {
                 let (source_rows, target_rows) = job.progress.rows();
-                OwnedWork { work: *work, source_rows, target_rows }
+                OwnedWork {
+                    work: *work,
+                    source_rows,
+                    target_rows,
+                }
             })
             .collect();
         owned.sort_unstable_by_key(|owned| owned.work);
@@ -150,7 +162,10 @@ struct Recent<T> {
 // By hand: the derived one would demand a default of T.
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { order: VecDeque::new(), known: HashSet::new() }
+        Self {
+            order: VecDeque::new(),
+            known: HashSet::new(),
+        }
     }
 }
 
@@ -179,7 +194,11 @@ mod tests {
     use super::*;
 
     fn work(run: RunId, table: u32) -> WorkId {
-        WorkId { run, table: TableId(table), attempt: Attempt::FIRST }
+        WorkId {
+            run,
+            table: TableId(table),
+            attempt: Attempt::FIRST,
+        }
     }
 
     fn claim(ledger: &mut Ledger, work: WorkId) -> Arc<Job> {
@@ -197,9 +216,15 @@ mod tests {
     fn a_cancelled_run_stops_and_stays_cancelled() {
         let mut ledger = Ledger::default();
         let (run, other) = (RunId::generate(), RunId::generate());
-        let (stopped, untouched) = (claim(&mut ledger, work(run, 0)), claim(&mut ledger, work(other, 0)));
+        let (stopped, untouched) = (
+            claim(&mut ledger, work(run, 0)),
+            claim(&mut ledger, work(other, 0)),
+        );
         ledger.cancel(&Control::CancelRun { run });
-        assert_eq!((reason(&stopped), reason(&untouched)), (Some(StopReason::Cancelled), None));
+        assert_eq!(
+            (reason(&stopped), reason(&untouched)),
+            (Some(StopReason::Cancelled), None)
+        );
         assert!(matches!(ledger.admit(work(run, 1)), Admission::Settle));
     }
 
@@ -209,7 +234,10 @@ mod tests {
         let first = work(RunId::generate(), 0);
         ledger.cancel(&Control::CancelAttempt { work: first });
         assert!(matches!(ledger.admit(first), Admission::Settle));
-        let next = WorkId { attempt: first.attempt.next(), ..first };
+        let next = WorkId {
+            attempt: first.attempt.next(),
+            ..first
+        };
         assert_eq!(reason(&claim(&mut ledger, next)), None);
     }
 
@@ -228,9 +256,16 @@ mod tests {
         let work = work(RunId::generate(), 0);
         let first = claim(&mut ledger, work);
         let second = claim(&mut ledger, work);
-        assert_eq!((reason(&first), reason(&second)), (Some(StopReason::Superseded), None));
+        assert_eq!(
+            (reason(&first), reason(&second)),
+            (Some(StopReason::Superseded), None)
+        );
         ledger.release(work, &first);
-        assert_eq!(ledger.owned().len(), 1, "the end of the first is not the end of the second");
+        assert_eq!(
+            ledger.owned().len(),
+            1,
+            "the end of the first is not the end of the second"
+        );
         ledger.release(work, &second);
         assert_eq!(ledger.len(), 0);
     }
@@ -239,10 +274,16 @@ mod tests {
     fn draining_takes_nothing_and_lets_claimed_work_go_on() {
         let mut ledger = Ledger::default();
         let run = RunId::generate();
-        let (claimed, waiting) = (claim(&mut ledger, work(run, 0)), claim(&mut ledger, work(run, 1)));
+        let (claimed, waiting) = (
+            claim(&mut ledger, work(run, 0)),
+            claim(&mut ledger, work(run, 1)),
+        );
         claimed.set_claimed();
         ledger.drain();
-        assert_eq!((reason(&claimed), reason(&waiting)), (None, Some(StopReason::Draining)));
+        assert_eq!(
+            (reason(&claimed), reason(&waiting)),
+            (None, Some(StopReason::Draining))
+        );
         assert!(matches!(ledger.admit(work(run, 2)), Admission::Return));
         ledger.hand_back();
         assert_eq!(reason(&claimed), Some(StopReason::Draining));
@@ -263,7 +304,9 @@ mod tests {
         let mut ledger = Ledger::default();
         let run = RunId::generate();
         for table in 0..=u32::try_from(REMEMBERED).unwrap() {
-            ledger.cancel(&Control::CancelAttempt { work: work(run, table) });
+            ledger.cancel(&Control::CancelAttempt {
+                work: work(run, table),
+            });
         }
         assert!(matches!(ledger.admit(work(run, 0)), Admission::Claim(_)));
         assert!(matches!(ledger.admit(work(run, 1)), Admission::Settle));

@@ -14,8 +14,8 @@ mod stop;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor as _, Addr, Context};
 use actix::prelude::AsyncContext as _;
+use actix::{Actor as _, Addr, Context};
 use shared::ids::WorkerId;
 use shared::transport::{Transport, TransportError};
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,11 @@ impl WorkerOptions {
 /// # Panics
 ///
 /// When `concurrency` is 0: the worker would wait for ever.
-pub async fn start(options: WorkerOptions, transport: Arc<dyn Transport>, engine: Arc<dyn Engine>) -> Result<WorkerHandle, TransportError> {
+pub async fn start(
+    options: WorkerOptions,
+    transport: Arc<dyn Transport>,
+    engine: Arc<dyn Engine>,
+) -> Result<WorkerHandle, TransportError> {
     assert!(options.concurrency > 0, "a worker for no table at a time");
     // Listening first: a run that is cancelled from now on is known as cancelled.
     let control = transport.consume_control(&options.id).await?;

@@ -35,7 +35,9 @@ impl StopSignal {
 
     /// The first reason, and how long ago it was given.
     pub(super) fn requested(&self) -> Option<(StopReason, Duration)> {
-        self.first.get().map(|(reason, since)| (*reason, since.elapsed()))
+        self.first
+            .get()
+            .map(|(reason, since)| (*reason, since.elapsed()))
     }
 
     /// Triggered by the first request.

@@ -1,0 +1,434 @@
+//! Comparisons as data: one TOML file a case, with the SQL that makes both
+//! sides and the outcome that is expected.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use shared::endpoint::{Endpoint, Engine as EngineKind};
+use shared::ids::{Attempt, RunId, TableId};
+use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
+use shared::outcome::{Comparison, Depth, Difference, DifferenceKind};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::compat::TokioAsyncWriteCompatExt;
+use tokio_util::sync::CancellationToken;
+use worker::engine::{Engine, Progress, ReconcileEngine, Stop, TaskContext};
+
+/// One comparison.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows.
+    pub about: String,
+    /// The table, where both sides call it the same.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// The table on the target, where it is called something else.
+    pub target_table: Option<String>,
+    /// Key columns; absent: what the catalog says.
+    pub key: Option<Vec<String>>,
+    /// Which columns take part.
+    #[serde(default)]
+    pub columns: ColumnSelection,
+    /// How deep to look.
+    #[serde(default = "default_depth")]
+    pub depth: Depth,
+    /// How many differences are listed.
+    #[serde(default = "default_max_differences")]
+    pub max_differences: u32,
+    /// How the source is made.
+    pub source: SideSql,
+    /// How the target is made.
+    pub target: SideSql,
+    /// What must come out.
+    pub expect: Expectation,
+}
+
+/// The statements that make one side, in each dialect that the case covers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SideSql {
+    /// For PostgreSQL.
+    pub postgres: Option<String>,
+    /// For SQL Server.
+    pub sqlserver: Option<String>,
+}
+
+/// What must come out.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// Rows on the source.
+    pub source_count: Option<u64>,
+    /// Rows on the target.
+    pub target_count: Option<u64>,
+    /// All differences, in any order.
+    #[serde(default)]
+    pub differences: Vec<ExpectedDifference>,
+    /// The numbers of missing, extra and modified rows, where they are not all listed.
+    pub counts: Option<[u64; 3]>,
+    /// The failure, where the tables cannot be compared.
+    pub error: Option<ExpectedError>,
+    /// Words that must be in the notes.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// A difference.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedDifference {
+    /// On which side the row is.
+    pub kind: DifferenceKind,
+    /// The values of the key, by column.
+    #[serde(default)]
+    pub key: BTreeMap<String, serde_json::Value>,
+    /// The differing columns.
+    #[serde(default)]
+    pub columns: Vec<String>,
+}
+
+/// A failure.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedError {
+    /// Its kind.
+    pub kind: String,
+    /// Words that must be in the message.
+    #[serde(default)]
+    pub mentions: Vec<String>,
+}
+
+fn default_table() -> String {
+    "t".to_owned()
+}
+
+fn default_depth() -> Depth {
+    Depth::Rows
+}
+
+fn default_max_differences() -> u32 {
+    100
+}
+
+/// The cases in a directory, by file name.
+///
+/// # Errors
+///
+/// When a file cannot be read or is no case.
+pub fn load(directory: &Path) -> anyhow::Result<BTreeMap<String, Case>> {
+    let mut cases = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+        let path: PathBuf = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let text = std::fs::read_to_string(&path)?;
+            let case: Case = toml::from_str(&text).with_context(|| path.display().to_string())?;
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            cases.insert(name, case);
+        }
+    }
+    Ok(cases)
+}
+
+/// What an engine says of two tables.
+pub type Answer = Result<(Comparison, Vec<Difference>), Stop>;
+
+/// Compares two tables with the real engine.
+pub async fn compare(source: &Endpoint, target: &Endpoint, spec: TableSpec) -> Answer {
+    let endpoints = [("source", source), ("target", target)].map(|(name, endpoint)| {
+        (
+            name.to_owned(),
+            Endpoint {
+                name: name.to_owned(),
+                ..endpoint.clone()
+            },
+        )
+    });
+    let engine = ReconcileEngine::new(endpoints.into(), 1);
+    let (sender, mut receiver) = mpsc::channel(4);
+    let context = TaskContext {
+        cancel: CancellationToken::new(),
+        progress: Arc::new(Progress::default()),
+        differences: sender,
+    };
+    let task = Task {
+        run: RunId::generate(),
+        table: TableId(0),
+        attempt: Attempt::FIRST,
+        scope: Scope::WholeTable,
+        spec,
+    };
+    let gather = async {
+        let mut all = Vec::new();
+        while let Some(batch) = receiver.recv().await {
+            all.extend(batch);
+        }
+        all
+    };
+    let run = async {
+        let result = engine.reconcile(&task, &context).await;
+        drop(context);
+        result
+    };
+    let (result, differences) = tokio::join!(run, gather);
+    Ok((result?, differences))
+}
+
+impl Case {
+    /// The comparison that the case asks for, `mirrored` with the sides swapped.
+    ///
+    /// # Errors
+    ///
+    /// When a table's name is none.
+    pub fn spec(&self, mirrored: bool) -> anyhow::Result<TableSpec> {
+        let side = |endpoint: &str, table: &str| {
+            anyhow::Ok(Side {
+                endpoint: endpoint.to_owned(),
+                table: table.parse()?,
+            })
+        };
+        let target_table = self.target_table.as_ref().unwrap_or(&self.table);
+        let (source, target) = if mirrored {
+            (target_table, &self.table)
+        } else {
+            (&self.table, target_table)
+        };
+        let mut columns = self.columns.clone();
+        if mirrored {
+            let renamed = |name: &String| {
+                self.columns
+                    .map
+                    .get(name)
+                    .cloned()
+                    .unwrap_or_else(|| name.clone())
+            };
+            columns.map = columns
+                .map
+                .into_iter()
+                .map(|(from, to)| (to, from))
+                .collect();
+            columns.include = columns.include.iter().map(renamed).collect();
+        }
+        let renamed_key = |names: &Vec<String>| {
+            names
+                .iter()
+                .map(|name| self.target_name(name, mirrored))
+                .collect()
+        };
+        Ok(TableSpec {
+            source: side("source", source)?,
+            target: side("target", target)?,
+            depth: self.depth,
+            key: self.key.as_ref().map(renamed_key),
+            columns,
+            max_differences: self.max_differences,
+            chunk_size: 3,
+            timeout: Duration::from_secs(60),
+        })
+    }
+
+    fn target_name(&self, source_name: &str, mirrored: bool) -> String {
+        let mapped = self.columns.map.get(source_name).filter(|_| mirrored);
+        mapped.cloned().unwrap_or_else(|| source_name.to_owned())
+    }
+
+    /// Whether `answer` is what is expected.
+    ///
+    /// # Errors
+    ///
+    /// When it is not; says how.
+    pub fn check(&self, answer: &Answer, mirrored: bool) -> anyhow::Result<()> {
+        let expect = &self.expect;
+        let (comparison, differences) = match (answer, &expect.error) {
+            (Err(Stop::Failed(failure)), Some(error)) => {
+                ensure!(
+                    failure.kind == error.kind,
+                    "failed with {failure:?}, not with {}",
+                    error.kind
+                );
+                for word in &error.mentions {
+                    ensure!(
+                        failure.message.contains(word),
+                        "the message does not mention {word}: {}",
+                        failure.message
+                    );
+                }
+                return Ok(());
+            }
+            (Err(stop), _) => bail!("did not compare: {stop:?}"),
+            (Ok(answer), Some(error)) => bail!("expected {error:?}, got {answer:?}"),
+            (Ok(answer), None) => answer,
+        };
+        let (source_count, target_count) = if mirrored {
+            (expect.target_count, expect.source_count)
+        } else {
+            (expect.source_count, expect.target_count)
+        };
+        for (wanted, found, side) in [
+            (source_count, comparison.source_count, "source"),
+            (target_count, comparison.target_count, "target"),
+        ] {
+            ensure!(
+                wanted.is_none_or(|wanted| wanted == found),
+                "{found} rows on the {side}, not {wanted:?}"
+            );
+        }
+        for word in expect.notes.iter().filter(|_| !mirrored) {
+            ensure!(
+                comparison.notes.iter().any(|note| note.contains(word)),
+                "no note mentions {word}: {:?}",
+                comparison.notes
+            );
+        }
+        let of_kind = |kind| {
+            expect
+                .differences
+                .iter()
+                .filter(|difference| difference.kind == kind)
+                .count() as u64
+        };
+        let listed = [
+            of_kind(DifferenceKind::Missing),
+            of_kind(DifferenceKind::Extra),
+            of_kind(DifferenceKind::Modified),
+        ];
+        let [mut missing, mut extra, modified] = expect.counts.unwrap_or(listed);
+        if mirrored {
+            std::mem::swap(&mut missing, &mut extra);
+        }
+        let equal = missing + extra + modified == 0;
+        ensure!(
+            comparison.is_match() == equal,
+            "match is {}: {comparison:?}",
+            comparison.is_match()
+        );
+        let Some(rows) = &comparison.rows else {
+            return Ok(());
+        };
+        ensure!(
+            (rows.missing, rows.extra, rows.modified) == (missing, extra, modified),
+            "expected {missing} missing, {extra} extra, {modified} modified; got {rows:?}, {differences:?}"
+        );
+        ensure!(
+            rows.truncated == (rows.total() > differences.len() as u64),
+            "truncated is {} with {} listed",
+            rows.truncated,
+            differences.len()
+        );
+        if expect.counts.is_none() {
+            let mut found: Vec<String> = differences
+                .iter()
+                .map(|difference| self.found(difference, mirrored))
+                .collect();
+            let mut wanted: Vec<String> = expect.differences.iter().map(wanted).collect();
+            found.sort();
+            wanted.sort();
+            ensure!(
+                found == wanted,
+                "differences: expected {wanted:#?}, got {found:#?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// A found difference in words, as the unmirrored case would say it.
+    fn found(&self, difference: &Difference, mirrored: bool) -> String {
+        let back = |name: &str| {
+            let original = self
+                .columns
+                .map
+                .iter()
+                .find(|(_, to)| *to == name)
+                .filter(|_| mirrored);
+            original.map_or_else(|| name.to_owned(), |(from, _)| from.clone())
+        };
+        let kind = match (difference.kind, mirrored) {
+            (DifferenceKind::Missing, true) => DifferenceKind::Extra,
+            (DifferenceKind::Extra, true) => DifferenceKind::Missing,
+            (kind, _) => kind,
+        };
+        let key: BTreeMap<String, _> = difference
+            .key
+            .iter()
+            .map(|(name, value)| (back(name).to_lowercase(), value))
+            .collect();
+        let mut columns: Vec<_> = difference
+            .columns
+            .iter()
+            .map(|column| back(&column.name).to_lowercase())
+            .collect();
+        columns.sort();
+        format!("{kind:?} {key:?} {columns:?}")
+    }
+}
+
+fn wanted(difference: &ExpectedDifference) -> String {
+    let key: BTreeMap<String, _> = difference
+        .key
+        .iter()
+        .map(|(name, value)| (name.to_lowercase(), value))
+        .collect();
+    let mut columns: Vec<_> = difference
+        .columns
+        .iter()
+        .map(|name| name.to_lowercase())
+        .collect();
+    columns.sort();
+    format!("{:?} {key:?} {columns:?}", difference.kind)
+}
+
+/// Runs a batch of statements at an endpoint, as its own user would.
+///
+/// # Errors
+///
+/// When one of them fails.
+pub async fn execute(endpoint: &Endpoint, sql: &str) -> anyhow::Result<()> {
+    match endpoint.engine {
+        EngineKind::Postgres => {
+            let url = format!(
+                "postgres://{}:{}@{}:{}/{}",
+                endpoint.user,
+                endpoint.password.reveal(),
+                endpoint.host,
+                endpoint.port,
+                endpoint.database
+            );
+            let client = crate::services::database::connect(&url).await?;
+            client
+                .batch_execute(sql)
+                .await
+                .with_context(|| sql.to_owned())
+        }
+        EngineKind::SqlServer => {
+            let mut config = tiberius::Config::new();
+            config.host(&endpoint.host);
+            config.port(endpoint.port);
+            config.database(&endpoint.database);
+            config.authentication(tiberius::AuthMethod::sql_server(
+                &endpoint.user,
+                endpoint.password.reveal(),
+            ));
+            config.encryption(tiberius::EncryptionLevel::NotSupported);
+            let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+            let mut client = tiberius::Client::connect(config, stream.compat_write()).await?;
+            client
+                .simple_query(sql)
+                .await?
+                .into_results()
+                .await
+                .with_context(|| sql.to_owned())?;
+            Ok(())
+        }
+    }
+}

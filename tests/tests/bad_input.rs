@@ -1,0 +1,273 @@
+//! Bad input gives one clear message that says what to do, and the documented
+//! exit code; nothing goes to standard output.
+
+use tests::product::{Run, Workplace};
+
+const ENDPOINTS: &str = "
+[endpoints.erp]
+url = 'postgres://u:hunter2@127.0.0.1:1/none'
+[endpoints.warehouse]
+url = 'postgres://u:hunter2@127.0.0.1:1/none'
+";
+
+/// The one message: not empty, not a stack trace, no secret in it.
+fn assert_refused(what: &str, run: &Run, mentions: &[&str]) {
+    assert_eq!(run.code, 2, "{what}: {run:?}");
+    assert!(run.stdout.is_empty(), "{what}: {run:?}");
+    let lower = run.stderr.to_lowercase();
+    for word in mentions {
+        assert!(
+            lower.contains(&word.to_lowercase()),
+            "{what}: no word of {word}: {run:?}"
+        );
+    }
+    assert!(!run.stderr.contains("hunter2"), "{what}: {run:?}");
+    assert!(
+        !run.stderr.contains("panicked") && !run.stderr.contains("RUST_BACKTRACE"),
+        "{what}: {run:?}"
+    );
+    assert!(
+        run.stderr.matches("error:").count() <= 1,
+        "{what}: more than one message: {run:?}"
+    );
+}
+
+#[test]
+fn a_command_line_that_cannot_be_right_is_refused() {
+    let here = Workplace::new(ENDPOINTS);
+    let usual = ["run", "--source", "erp", "--target", "warehouse"];
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("no tables", &[], &["tables"]),
+        ("an empty list", &["--tables", ""], &["table"]),
+        ("blanks for a list", &["--tables", " , "], &["table"]),
+        ("a table twice", &["--tables", "a,b,a"], &["a", "twice"]),
+        (
+            "a table twice, spelled otherwise",
+            &["--tables", "a, \"a\""],
+            &["twice"],
+        ),
+        ("three parts", &["--tables", "a.b.c"], &["a.b.c"]),
+        ("an open quote", &["--tables", "\"a"], &["quote"]),
+        (
+            "no workers",
+            &["--tables", "a", "--parallel", "--parallel-workers", "0"],
+            &["parallel-workers", "0"],
+        ),
+        (
+            "workers in words",
+            &["--tables", "a", "--parallel-workers", "many"],
+            &["parallel-workers", "many"],
+        ),
+        (
+            "an unknown format",
+            &["--tables", "a", "--format", "xml"],
+            &["format", "xml", "json"],
+        ),
+        (
+            "an unknown flag",
+            &["--tables", "a", "--row-levle"],
+            &["row-levle", "row-level"],
+        ),
+        (
+            "an unknown kind of fail-fast",
+            &["--tables", "a", "--fail-fast", "never"],
+            &["never"],
+        ),
+        (
+            "both ways to go on",
+            &["--tables", "a", "--fail-fast", "--continue-on-error"],
+            &["continue-on-error"],
+        ),
+        (
+            "a file that is not there",
+            &["--tables-file", "nowhere.txt"],
+            &["nowhere.txt"],
+        ),
+        (
+            "no time at all",
+            &["--tables", "a", "--parallel-timeout", "0"],
+            &["parallel-timeout"],
+        ),
+        (
+            "both an endpoint and a url",
+            &["--tables", "a", "--source-url", "postgres://u:hunter2@h/d"],
+            &["source-url"],
+        ),
+    ];
+    for (what, arguments, mentions) in cases {
+        let run = here.reconcile(&[&usual[..], arguments].concat());
+        assert_refused(what, &run, mentions);
+    }
+    let others: &[(&str, &[&str], &[&str])] = &[
+        (
+            "an unknown endpoint",
+            &[
+                "run",
+                "--source",
+                "erpp",
+                "--target",
+                "warehouse",
+                "--tables",
+                "a",
+            ],
+            &["erpp", "erp"],
+        ),
+        (
+            "no source",
+            &["run", "--target", "warehouse", "--tables", "a"],
+            &["source"],
+        ),
+        (
+            "a url of no database",
+            &[
+                "run",
+                "--source-url",
+                "mysql://u:hunter2@h/d",
+                "--target",
+                "warehouse",
+                "--tables",
+                "a",
+            ],
+            &["mssql://", "postgres://"],
+        ),
+        (
+            "a url for workers elsewhere",
+            &[
+                "run",
+                "--broker",
+                "amqp://x:hunter2@127.0.0.1:1/",
+                "--source-url",
+                "postgres://u:hunter2@h/d",
+                "--target",
+                "warehouse",
+                "--tables",
+                "a",
+            ],
+            &["source-url", "broker"],
+        ),
+        (
+            "a broker that is down",
+            &[
+                "run",
+                "--broker",
+                "amqp://x:hunter2@127.0.0.1:1/",
+                "--source",
+                "erp",
+                "--target",
+                "warehouse",
+                "--tables",
+                "a",
+            ],
+            &["127.0.0.1:1"],
+        ),
+        ("an unknown command", &["rnu"], &["rnu", "run"]),
+    ];
+    for (what, arguments, mentions) in others {
+        assert_refused(what, &here.reconcile(arguments), mentions);
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_right_is_refused() {
+    let cases: &[(&str, String, &[&str])] = &[
+        (
+            "an unknown key",
+            ENDPOINTS.replace("url = 'postgres", "ulr = 'postgres"),
+            &["ulr", "url", "reconcile.toml"],
+        ),
+        (
+            "an unknown section",
+            format!("{ENDPOINTS}\n[brokr]\nurl = 'amqp://h/'\n"),
+            &["brokr", "broker"],
+        ),
+        (
+            "an unknown key of a run",
+            format!("{ENDPOINTS}\n[run]\nrow_levle = true\n"),
+            &["row_levle", "row_level"],
+        ),
+        (
+            "no toml at all",
+            "[endpoints".to_owned(),
+            &["reconcile.toml"],
+        ),
+        (
+            "a wrong type",
+            format!("{ENDPOINTS}\n[run]\nrow_level = 'yes'\n"),
+            &["row_level"],
+        ),
+        (
+            "a password file that is not there",
+            "[endpoints.erp]\nurl = 'postgres://u@h/d'\npassword_file = 'nowhere'\n".to_owned(),
+            &["nowhere"],
+        ),
+    ];
+    for (what, configuration, mentions) in cases {
+        let here = Workplace::new(configuration);
+        let run = here.reconcile(&[
+            "run",
+            "--source",
+            "erp",
+            "--target",
+            "warehouse",
+            "--tables",
+            "a",
+        ]);
+        assert_refused(what, &run, mentions);
+    }
+    let here = Workplace::new("");
+    let run = here.reconcile(&[
+        "run",
+        "--config",
+        "other.toml",
+        "--source",
+        "a",
+        "--target",
+        "b",
+        "--tables",
+        "a",
+    ]);
+    assert_refused("a configuration that is not there", &run, &["other.toml"]);
+}
+
+#[test]
+fn a_worker_refuses_what_cannot_be_right() {
+    let here = Workplace::new(ENDPOINTS);
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("no broker", &[], &["broker"]),
+        (
+            "a broker that is down",
+            &["--broker", "amqp://x:hunter2@127.0.0.1:1/"],
+            &["127.0.0.1:1"],
+        ),
+        (
+            "no concurrency",
+            &["--broker", "amqp://127.0.0.1:1/", "--concurrency", "0"],
+            &["concurrency"],
+        ),
+        ("no url", &["--broker", "rabbit"], &["rabbit"]),
+    ];
+    for (what, arguments, mentions) in cases {
+        let run = tests::product::finish(&mut here.command("reconcile-worker", arguments));
+        assert_refused(what, &run, mentions);
+    }
+    let here = Workplace::new(&ENDPOINTS.replace("url", "ulr"));
+    let run = tests::product::finish(
+        &mut here.command("reconcile-worker", &["--broker", "amqp://127.0.0.1:1/"]),
+    );
+    assert_refused("an unknown key", &run, &["ulr", "url"]);
+}
+
+#[test]
+fn the_configuration_is_shown_without_its_secrets() {
+    let here = Workplace::new(ENDPOINTS);
+    let run = here.reconcile(&["config"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stdout.contains("erp") && run.stdout.contains("127.0.0.1"),
+        "{run:?}"
+    );
+    assert!(
+        !run.stdout.contains("hunter2") && !run.stderr.contains("hunter2"),
+        "{run:?}"
+    );
+}

@@ -1,0 +1,178 @@
+//! SQL Server's catalog.
+
+use tiberius::Row;
+
+use super::CatalogTable;
+use crate::engine::column::{Column, ColumnType, Table};
+use crate::engine::error::DatabaseError;
+use crate::engine::session::sql_server::SqlServerSession;
+
+const TABLES: &str = "\
+SELECT s.name, o.name, COALESCE((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)), 0) \
+FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
+
+/// The server compares names by the database's collation, mostly without
+/// regard to case; where that finds several tables, one of them may be exact.
+const COLUMNS: &str = "\
+SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, c.collation_name, o.object_id \
+FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+JOIN sys.columns AS c ON c.object_id = o.object_id \
+JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
+LEFT JOIN sys.types AS b ON b.user_type_id = t.system_type_id \
+WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V') ORDER BY c.column_id";
+
+const KEYS: &str = "\
+SELECT i.index_id, i.is_primary_key, c.name, c.is_nullable \
+FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
+JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id \
+WHERE i.object_id = @P1 AND i.is_unique = 1 AND i.is_disabled = 0 AND i.has_filter = 0 AND ic.is_included_column = 0 \
+ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal";
+
+pub(super) async fn list_tables(
+    session: &mut SqlServerSession,
+) -> Result<Vec<CatalogTable>, DatabaseError> {
+    let rows = session
+        .client()
+        .simple_query(TABLES)
+        .await?
+        .into_first_result()
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let rows: Option<i64> = row.try_get(2)?;
+            Ok(CatalogTable {
+                schema: text(row, 0)?,
+                name: text(row, 1)?,
+                estimated_rows: rows.and_then(|rows| u64::try_from(rows).ok()),
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn describe(
+    session: &mut SqlServerSession,
+    schema: &str,
+    name: &str,
+) -> Result<Vec<Table>, DatabaseError> {
+    let client = session.client();
+    let rows = client
+        .query(COLUMNS, &[&schema, &name])
+        .await?
+        .into_first_result()
+        .await?;
+    let mut tables: Vec<(i32, Table)> = Vec::new();
+    for row in &rows {
+        let object: i32 = row.try_get(10)?.unwrap_or_default();
+        let at = match tables.iter().position(|(other, _)| *other == object) {
+            Some(at) => at,
+            None => {
+                let table = Table {
+                    schema: text(row, 0)?,
+                    name: text(row, 1)?,
+                    columns: Vec::new(),
+                    keys: Vec::new(),
+                    estimated_rows: None,
+                };
+                tables.push((object, table));
+                tables.len() - 1
+            }
+        };
+        tables[at].1.columns.push(column(row)?);
+    }
+    if tables.len() > 1
+        && let Some(exact) = tables
+            .iter()
+            .position(|(_, table)| table.schema == schema && table.name == name)
+    {
+        tables = vec![tables.swap_remove(exact)];
+    }
+    if let [(object, table)] = tables.as_mut_slice() {
+        let rows = client
+            .query(KEYS, &[&*object])
+            .await?
+            .into_first_result()
+            .await?;
+        table.keys = keys(&rows)?;
+    }
+    Ok(tables.into_iter().map(|(_, table)| table).collect())
+}
+
+fn text(row: &Row, at: usize) -> Result<String, DatabaseError> {
+    Ok(row.try_get::<&str, _>(at)?.unwrap_or_default().to_owned())
+}
+
+fn column(row: &Row) -> Result<Column, DatabaseError> {
+    let base = text(row, 3)?;
+    let length: i16 = row.try_get(4)?.unwrap_or_default();
+    let precision: u8 = row.try_get(5)?.unwrap_or_default();
+    let scale: u8 = row.try_get(6)?.unwrap_or_default();
+    let kind = column_type(&base, scale);
+    let read_as = (kind == ColumnType::Money).then(|| "decimal(19, 4)".to_owned());
+    Ok(Column {
+        name: text(row, 2)?,
+        kind,
+        declared: declared(&base, length, precision, scale),
+        nullable: row.try_get(7)?.unwrap_or(true),
+        read_as,
+    })
+}
+
+fn column_type(base: &str, scale: u8) -> ColumnType {
+    match base {
+        "bit" => ColumnType::Bool,
+        "tinyint" | "smallint" | "int" | "bigint" => ColumnType::Int,
+        "decimal" | "numeric" => ColumnType::Decimal,
+        "money" | "smallmoney" => ColumnType::Money,
+        "real" => ColumnType::Float32,
+        "float" => ColumnType::Float64,
+        "char" | "nchar" => ColumnType::Text { padded: true },
+        "varchar" | "nvarchar" | "text" | "ntext" => ColumnType::Text { padded: false },
+        "binary" | "varbinary" | "image" | "timestamp" | "rowversion" => ColumnType::Bytes,
+        "date" => ColumnType::Date,
+        "time" => ColumnType::Time(scale),
+        "datetime" => ColumnType::DateTime,
+        // Its seconds are always 0: a copy that has others is not equal.
+        "smalldatetime" => ColumnType::Timestamp(0),
+        "datetime2" => ColumnType::Timestamp(scale),
+        "datetimeoffset" => ColumnType::Instant(scale),
+        "uniqueidentifier" => ColumnType::Uuid,
+        _ => ColumnType::Other,
+    }
+}
+
+/// The type as it is written in a declaration.
+fn declared(base: &str, length: i16, precision: u8, scale: u8) -> String {
+    match base {
+        "decimal" | "numeric" => format!("{base}({precision}, {scale})"),
+        "char" | "varchar" | "binary" | "varbinary" if length < 0 => format!("{base}(max)"),
+        "char" | "varchar" | "binary" | "varbinary" => format!("{base}({length})"),
+        "nchar" | "nvarchar" if length < 0 => format!("{base}(max)"),
+        // The catalog counts bytes, a declaration characters.
+        "nchar" | "nvarchar" => format!("{base}({})", length / 2),
+        "time" | "datetime2" | "datetimeoffset" => format!("{base}({scale})"),
+        _ => base.to_owned(),
+    }
+}
+
+/// An index with a column that may be NULL is no key.
+fn keys(rows: &[Row]) -> Result<Vec<Vec<String>>, DatabaseError> {
+    let mut indexes: Vec<(i32, bool, Vec<String>)> = Vec::new();
+    for row in rows {
+        let index: i32 = row.try_get(0)?.unwrap_or_default();
+        let nullable = row.try_get(3)?.unwrap_or(true);
+        let column = text(row, 2)?;
+        match indexes.last_mut() {
+            Some((last, usable, columns)) if *last == index => {
+                columns.push(column);
+                *usable &= !nullable;
+            }
+            _ => indexes.push((index, !nullable, vec![column])),
+        }
+    }
+    Ok(indexes
+        .into_iter()
+        .filter(|(_, usable, _)| *usable)
+        .map(|(_, _, columns)| columns)
+        .collect())
+}

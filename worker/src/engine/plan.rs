@@ -1,0 +1,484 @@
+//! What is read from the two sides of a table and how it is compared: which
+//! columns belong together, in which canonical form, and what identifies a row.
+
+use shared::message::TableSpec;
+use shared::outcome::Failure;
+
+use super::column::{Column, ColumnType, Table};
+use super::element::KeyForm;
+use super::kind::{Kind, Resolution, kind_of_pair};
+
+/// The comparison of two tables, decided before a row is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The columns that are compared, those of the key first.
+    pub columns: Vec<PlannedColumn>,
+    /// How many of the columns are the key; none for a multiset of rows.
+    pub key_columns: usize,
+    /// How a key becomes 128 bits.
+    pub key_form: KeyForm,
+    /// Whether a row can be fetched by its canonical key: the key's columns
+    /// hold exactly what is compared, and no NULL.
+    pub fetch_by_key: bool,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// A pair of columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedColumn {
+    /// The column on the source.
+    pub source: Column,
+    /// The column on the target.
+    pub target: Column,
+    /// The form in which they are compared.
+    pub kind: Kind,
+}
+
+impl Plan {
+    /// Names of the key's columns, as the source spells them.
+    #[must_use]
+    pub fn key_names(&self) -> Vec<String> {
+        self.columns[..self.key_columns]
+            .iter()
+            .map(|column| column.source.name.clone())
+            .collect()
+    }
+}
+
+fn failure(kind: &str, message: String) -> Failure {
+    Failure {
+        kind: kind.to_owned(),
+        message,
+        retryable: false,
+        counts_against_budget: true,
+    }
+}
+
+/// Plans the comparison of `source` and `target`.
+///
+/// # Errors
+///
+/// `ColumnNotFound` when the specification names a column that does not exist,
+/// `IncomparableColumn` when two columns have no common form,
+/// `NothingToCompare` when no column is on both sides.
+pub fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<Plan, Failure> {
+    let mut notes = Vec::new();
+    let mut pairs = pair_columns(spec, source, target, &mut notes)?;
+    let key = choose_key(spec, source, target, &pairs, &mut notes)?;
+
+    // Key columns first, in the order of the key; the others stay in the source's order.
+    let mut columns = Vec::with_capacity(pairs.len());
+    for name in &key {
+        if let Some(at) = pairs.iter().position(|(left, _)| left.name == *name) {
+            columns.push(pairs.remove(at));
+        }
+    }
+    let key_columns = columns.len();
+    columns.append(&mut pairs);
+    let columns = columns
+        .into_iter()
+        .map(|(left, right)| {
+            let kind = kind_of_pair(&left, &right)
+                .map_err(|error| failure("IncomparableColumn", error.to_string()))?;
+            Ok(PlannedColumn {
+                source: left,
+                target: right,
+                kind,
+            })
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+
+    let key = &columns[..key_columns];
+    let both_uuid = |column: &PlannedColumn| {
+        column.source.kind == ColumnType::Uuid && column.target.kind == ColumnType::Uuid
+    };
+    let not_null = |column: &PlannedColumn| !column.source.nullable && !column.target.nullable;
+    let key_form = match key {
+        [] => KeyForm::WholeRow,
+        [column] if both_uuid(column) && not_null(column) => KeyForm::Uuid,
+        _ => KeyForm::Compact,
+    };
+    let fetch_by_key = key_columns > 0
+        && key
+            .iter()
+            .all(|column| not_null(column) && holds_what_is_compared(column));
+    if key_columns == 0 {
+        notes.push(
+            "no key: rows are compared as a multiset; name one with --pk-columns or key = [..]"
+                .to_owned(),
+        );
+    }
+    Ok(Plan {
+        columns,
+        key_columns,
+        key_form,
+        fetch_by_key,
+        notes,
+    })
+}
+
+/// Whether a `WHERE column = value` with the canonical value finds the row on both sides.
+fn holds_what_is_compared(column: &PlannedColumn) -> bool {
+    let exact = |resolution: &Resolution| {
+        let digits = |kind: &ColumnType| match kind {
+            ColumnType::Time(digits)
+            | ColumnType::Timestamp(digits)
+            | ColumnType::Instant(digits) => Some(*digits),
+            _ => None,
+        };
+        digits(&column.source.kind) == Some(resolution.digits)
+            && digits(&column.target.kind) == Some(resolution.digits)
+    };
+    match &column.kind {
+        Kind::Bool | Kind::Int | Kind::Decimal | Kind::Text | Kind::Bytes | Kind::Date => true,
+        Kind::Uuid => column.source.kind == column.target.kind,
+        Kind::Time(resolution) | Kind::Timestamp(resolution) | Kind::Instant(resolution) => {
+            exact(resolution)
+        }
+        // Equal bits are not what a database's `=` looks for.
+        Kind::Float32 | Kind::Float64 => false,
+    }
+}
+
+/// Finds a column by its exact name, else by its name in any case if that is one column.
+fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
+    columns
+        .iter()
+        .find(|column| column.name == name)
+        .or_else(|| {
+            let lower = name.to_lowercase();
+            let mut alike = columns
+                .iter()
+                .filter(|column| column.name.to_lowercase() == lower);
+            alike.next().filter(|_| alike.next().is_none())
+        })
+}
+
+fn existing<'a>(table: &'a Table, name: &str, option: &str) -> Result<&'a Column, Failure> {
+    find(&table.columns, name).ok_or_else(|| {
+        let names: Vec<_> = table
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        failure(
+            "ColumnNotFound",
+            format!(
+                "{option} names column `{name}`, which {}.{} does not have; it has {}",
+                table.schema,
+                table.name,
+                names.join(", ")
+            ),
+        )
+    })
+}
+
+fn pair_columns(
+    spec: &TableSpec,
+    source: &Table,
+    target: &Table,
+    notes: &mut Vec<String>,
+) -> Result<Vec<(Column, Column)>, Failure> {
+    let selection = &spec.columns;
+    let mut included = Vec::new();
+    for name in &selection.include {
+        included.push(existing(source, name, "columns.include")?.name.as_str());
+    }
+    let mut excluded = Vec::new();
+    for name in &selection.exclude {
+        // A column that only the target has can be excluded too.
+        let column = match find(&source.columns, name) {
+            Some(column) => column,
+            None => existing(target, name, "columns.exclude")?,
+        };
+        excluded.push(column.name.as_str());
+    }
+    let mut mapped = Vec::new();
+    for (from, to) in &selection.map {
+        mapped.push((
+            existing(source, from, "columns.map")?.name.as_str(),
+            existing(target, to, "columns.map")?,
+        ));
+    }
+
+    let mut pairs: Vec<(Column, Column)> = Vec::new();
+    let mut only_source = Vec::new();
+    let taken = |pairs: &[(Column, Column)], column: &Column| {
+        pairs.iter().any(|(_, other)| other.name == column.name)
+    };
+    for column in &source.columns {
+        let name = column.name.as_str();
+        if excluded.contains(&name) || (!included.is_empty() && !included.contains(&name)) {
+            continue;
+        }
+        let counterpart = match mapped.iter().find(|(from, _)| *from == name) {
+            Some((_, to)) => Some(*to),
+            None => find(&target.columns, name)
+                .filter(|found| !mapped.iter().any(|(_, to)| to.name == found.name)),
+        };
+        match counterpart.filter(|found| !taken(&pairs, found)) {
+            Some(found) => pairs.push((column.clone(), found.clone())),
+            None => only_source.push(name),
+        }
+    }
+    // What the user left out is left out on both sides.
+    let left_out = |column: &&Column| {
+        excluded.contains(&column.name.as_str())
+            || find(&source.columns, &column.name)
+                .is_some_and(|left| excluded.contains(&left.name.as_str()))
+            || !included.is_empty()
+    };
+    let only_target: Vec<_> = target
+        .columns
+        .iter()
+        .filter(|column| !taken(&pairs, column))
+        .filter(|column| !left_out(column))
+        .map(|column| column.name.as_str())
+        .collect();
+    for (side, names) in [("source", only_source), ("target", only_target)] {
+        if !names.is_empty() {
+            notes.push(format!(
+                "only on the {side}, not compared: {}",
+                names.join(", ")
+            ));
+        }
+    }
+    if pairs.is_empty() {
+        return Err(failure(
+            "NothingToCompare",
+            format!(
+                "{}.{} and {}.{} have no column in common; pair them with columns.map",
+                source.schema, source.name, target.schema, target.name
+            ),
+        ));
+    }
+    Ok(pairs)
+}
+
+/// Names of the key's columns as the source spells them; empty: there is no key.
+fn choose_key(
+    spec: &TableSpec,
+    source: &Table,
+    target: &Table,
+    pairs: &[(Column, Column)],
+    notes: &mut Vec<String>,
+) -> Result<Vec<String>, Failure> {
+    if let Some(names) = &spec.key {
+        let mut key: Vec<String> = Vec::new();
+        for name in names {
+            let column = existing(source, name, "the key")?;
+            if !pairs.iter().any(|(left, _)| left.name == column.name) {
+                return Err(failure(
+                    "ColumnNotFound",
+                    format!(
+                        "the key's column `{name}` is not compared: it is excluded or not on the target"
+                    ),
+                ));
+            }
+            if !key.contains(&column.name) {
+                key.push(column.name.clone());
+            }
+        }
+        return Ok(key);
+    }
+    // A float cannot be looked up; a key of one is as good as none for repair,
+    // but it still identifies rows.
+    let source_key = source.keys.iter().find(|key| {
+        key.iter()
+            .all(|name| pairs.iter().any(|(left, _)| left.name == *name))
+    });
+    if let Some(key) = source_key {
+        return Ok(key.clone());
+    }
+    let by_target = |name: &String| {
+        pairs
+            .iter()
+            .find(|(_, right)| right.name == *name)
+            .map(|(left, _)| left.name.clone())
+    };
+    let target_key = target
+        .keys
+        .iter()
+        .find_map(|key| key.iter().map(by_target).collect::<Option<Vec<_>>>());
+    if let Some(key) = &target_key {
+        notes.push(format!(
+            "the key ({}) is the target's: the source declares none",
+            key.join(", ")
+        ));
+    }
+    Ok(target_key.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::message::{ColumnSelection, Side};
+    use shared::outcome::Depth;
+
+    fn column(name: &str, kind: ColumnType) -> Column {
+        Column {
+            name: name.to_owned(),
+            declared: format!("{kind:?}"),
+            kind,
+            nullable: false,
+            read_as: None,
+        }
+    }
+
+    fn table(columns: Vec<Column>, keys: &[&[&str]]) -> Table {
+        let keys = keys
+            .iter()
+            .map(|key| key.iter().map(|name| (*name).to_owned()).collect())
+            .collect();
+        Table {
+            schema: "s".to_owned(),
+            name: "t".to_owned(),
+            columns,
+            keys,
+            estimated_rows: None,
+        }
+    }
+
+    fn spec(key: Option<&[&str]>, columns: ColumnSelection) -> TableSpec {
+        let side = |endpoint: &str| Side {
+            endpoint: endpoint.to_owned(),
+            table: "t".parse().unwrap(),
+        };
+        TableSpec {
+            source: side("a"),
+            target: side("b"),
+            depth: Depth::Rows,
+            key: key.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+            columns,
+            max_differences: 10,
+            chunk_size: 10,
+            timeout: std::time::Duration::from_secs(1),
+        }
+    }
+
+    fn names(plan: &Plan) -> Vec<&str> {
+        plan.columns
+            .iter()
+            .map(|column| column.source.name.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn columns_pair_by_name_and_the_key_comes_first() {
+        let source = table(
+            vec![
+                column("Note", ColumnType::Text { padded: false }),
+                column("Id", ColumnType::Int),
+            ],
+            &[&["Id"]],
+        );
+        let target = table(
+            vec![
+                column("id", ColumnType::Decimal),
+                column("note", ColumnType::Text { padded: true }),
+                column("more", ColumnType::Int),
+            ],
+            &[],
+        );
+        let plan = plan(&spec(None, ColumnSelection::default()), &source, &target).unwrap();
+        assert_eq!(names(&plan), ["Id", "Note"]);
+        assert_eq!(
+            (plan.key_columns, plan.key_form, plan.fetch_by_key),
+            (1, KeyForm::Compact, true)
+        );
+        assert_eq!(plan.columns[0].kind, Kind::Decimal);
+        assert_eq!(plan.notes, ["only on the target, not compared: more"]);
+    }
+
+    #[test]
+    fn names_that_differ_only_by_case_find_their_own() {
+        let text = || ColumnType::Text { padded: false };
+        let source = table(vec![column("a", text()), column("A", text())], &[]);
+        let target = table(vec![column("A", text()), column("a", text())], &[]);
+        let plan = plan(&spec(None, ColumnSelection::default()), &source, &target).unwrap();
+        assert!(
+            plan.columns
+                .iter()
+                .all(|column| column.source.name == column.target.name)
+        );
+        assert_eq!(plan.key_form, KeyForm::WholeRow);
+    }
+
+    #[test]
+    fn selection_maps_and_leaves_out() {
+        let source = table(
+            vec![
+                column("id", ColumnType::Int),
+                column("old", ColumnType::Int),
+                column("geo", ColumnType::Other),
+            ],
+            &[&["id"]],
+        );
+        let target = table(
+            vec![
+                column("id", ColumnType::Int),
+                column("new", ColumnType::Int),
+                column("extra", ColumnType::Int),
+            ],
+            &[],
+        );
+        let selection = ColumnSelection {
+            include: vec![],
+            exclude: vec!["GEO".to_owned(), "extra".to_owned()],
+            map: [("old".to_owned(), "new".to_owned())].into(),
+        };
+        let plan = plan(&spec(None, selection), &source, &target).unwrap();
+        assert_eq!(names(&plan), ["id", "old"]);
+        assert_eq!(plan.columns[1].target.name, "new");
+        assert!(plan.notes.is_empty(), "{:?}", plan.notes);
+    }
+
+    #[test]
+    fn a_pair_without_a_rule_names_column_types_and_option() {
+        let source = table(
+            vec![
+                column("id", ColumnType::Int),
+                column("place", ColumnType::Other),
+            ],
+            &[&["id"]],
+        );
+        let target = table(
+            vec![
+                column("id", ColumnType::Int),
+                column("place", ColumnType::Text { padded: false }),
+            ],
+            &[],
+        );
+        let failure = plan(&spec(None, ColumnSelection::default()), &source, &target).unwrap_err();
+        assert_eq!(failure.kind, "IncomparableColumn");
+        for part in ["`place`", "Other", "Text", "columns.exclude"] {
+            assert!(failure.message.contains(part), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn unknown_columns_are_named() {
+        let source = table(vec![column("id", ColumnType::Int)], &[&["id"]]);
+        let selection = ColumnSelection {
+            exclude: vec!["idd".to_owned()],
+            ..ColumnSelection::default()
+        };
+        assert!(
+            plan(&spec(None, selection), &source, &source)
+                .unwrap_err()
+                .message
+                .contains("`idd`")
+        );
+        assert!(
+            plan(
+                &spec(Some(&["no"]), ColumnSelection::default()),
+                &source,
+                &source
+            )
+            .unwrap_err()
+            .message
+            .contains("`no`")
+        );
+    }
+}

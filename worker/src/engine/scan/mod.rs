@@ -1,0 +1,117 @@
+//! Reads rows out of a database and pushes their canonical values into a
+//! [`RowSink`](super::canonical::RowSink).
+
+pub mod postgres;
+pub mod sql_server;
+pub mod statement;
+
+use super::canonical::RowSink;
+use super::column::ColumnType;
+use super::error::DatabaseError;
+use super::kind::Kind;
+use super::session::Session;
+
+/// How often progress is told, in rows.
+const PROGRESS_EVERY: u64 = 4096;
+
+/// How one column is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The form that it is brought into.
+    pub kind: Kind,
+    /// What it is on this side.
+    pub stored: Stored,
+}
+
+/// What a column is on the side that is read, as far as reading it differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// Text.
+    Text,
+    /// Text whose trailing blanks mean nothing.
+    PaddedText,
+    /// An integer.
+    Int,
+    /// `datetime`, in 1/300 s.
+    DateTime,
+    /// What the kind says.
+    AsKind,
+}
+
+impl Reading {
+    /// The reading of a column of type `column` in the form `kind`.
+    #[must_use]
+    pub fn new(kind: Kind, column: &ColumnType) -> Self {
+        let stored = match column {
+            ColumnType::Text { padded: true } => Stored::PaddedText,
+            ColumnType::Text { padded: false } => Stored::Text,
+            ColumnType::Int => Stored::Int,
+            ColumnType::DateTime => Stored::DateTime,
+            _ => Stored::AsKind,
+        };
+        Self { kind, stored }
+    }
+}
+
+/// A statement that gives rows, and how to read them.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The `SELECT`.
+    pub statement: String,
+    /// Values of `@P1`, `@P2`, … (SQL Server only).
+    pub parameters: Vec<String>,
+    /// The columns, in the order of the statement.
+    pub readings: Vec<Reading>,
+    /// How many of them, from the first, are the key.
+    pub key_columns: usize,
+}
+
+/// Reads all rows of `query` into `sink`; `progress` is told now and then how many more.
+/// Returns how many rows there were.
+///
+/// # Errors
+///
+/// When the database reports an error, the connection is lost, a row is not as
+/// the protocol says, or the sink cannot take a row.
+pub async fn scan(
+    session: &mut Session,
+    query: &Query,
+    sink: &mut (impl RowSink + ?Sized),
+    progress: &(impl Fn(u64) + Sync),
+) -> Result<u64, DatabaseError> {
+    match session {
+        Session::Postgres(session) => postgres::scan(session, query, sink, progress).await,
+        Session::SqlServer(session) => sql_server::scan(session, query, sink, progress).await,
+    }
+}
+
+/// Text that stands for a UUID becomes one; other text stays text, so that it
+/// equals no UUID.
+fn push_uuid_text(encoder: &mut super::canonical::RowEncoder, text: &[u8]) {
+    match uuid::Uuid::try_parse_ascii(text) {
+        Ok(uuid) => encoder.uuid(uuid.as_bytes()),
+        Err(_) => encoder.text(text),
+    }
+}
+
+/// A value of a type that its column does not announce.
+fn unexpected(column: usize, what: &str, kind: Kind) -> DatabaseError {
+    DatabaseError::Value {
+        column: column + 1,
+        reason: format!("{what} where {kind:?} was expected"),
+    }
+}
+
+/// Without the blanks at the end, where they mean nothing.
+#[inline]
+fn trim(text: &[u8], stored: Stored) -> &[u8] {
+    if stored == Stored::PaddedText {
+        let end = text
+            .iter()
+            .rposition(|byte| *byte != b' ')
+            .map_or(0, |at| at + 1);
+        &text[..end]
+    } else {
+        text
+    }
+}

@@ -1,0 +1,204 @@
+//! The statements that read rows, in each database's dialect.
+
+use shared::endpoint::Engine;
+
+use super::{Query, Reading};
+use crate::engine::canonical::{NULL, Values, to_text};
+use crate::engine::column::{Column, ColumnType, Table};
+use crate::engine::plan::Plan;
+use crate::engine::session::{postgres, sql_server};
+
+/// The most parameters that SQL Server takes in one statement is 2100.
+const MOST_PARAMETERS: usize = 2000;
+
+/// One side of a planned comparison, as its database sees it.
+#[derive(Debug, Clone)]
+pub struct SideStatements {
+    engine: Engine,
+    table: String,
+    columns: Vec<Column>,
+    readings: Vec<Reading>,
+    key_columns: usize,
+}
+
+/// Which side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SideOf {
+    /// The truth.
+    Source,
+    /// The copy.
+    Target,
+}
+
+impl SideStatements {
+    /// The statements for one side of `plan`.
+    #[must_use]
+    pub fn new(engine: Engine, table: &Table, plan: &Plan, side: SideOf) -> Self {
+        let columns: Vec<Column> = plan
+            .columns
+            .iter()
+            .map(|pair| match side {
+                SideOf::Source => pair.source.clone(),
+                SideOf::Target => pair.target.clone(),
+            })
+            .collect();
+        let readings = columns
+            .iter()
+            .zip(&plan.columns)
+            .map(|(column, pair)| Reading::new(pair.kind, &column.kind))
+            .collect();
+        let qualified = qualified(engine, &table.schema, &table.name);
+        Self {
+            engine,
+            table: qualified,
+            columns,
+            readings,
+            key_columns: plan.key_columns,
+        }
+    }
+
+    /// All compared columns of all rows.
+    #[must_use]
+    pub fn scan(&self) -> Query {
+        self.select(&self.columns, "", Vec::new())
+    }
+
+    /// The key columns of all rows.
+    #[must_use]
+    pub fn scan_keys(&self) -> Query {
+        self.select(&self.columns[..self.key_columns], "", Vec::new())
+    }
+
+    /// How many keys one look-up can take at most.
+    #[must_use]
+    pub fn keys_at_once(&self) -> usize {
+        match self.engine {
+            Engine::Postgres => usize::MAX,
+            Engine::SqlServer => MOST_PARAMETERS / self.key_columns.max(1),
+        }
+    }
+
+    /// All compared columns of the rows with these keys, each given by its
+    /// encoded columns. Rows with other keys may come too, where the database
+    /// takes different values for equal.
+    #[must_use]
+    pub fn look_up(&self, keys: &[Vec<u8>]) -> Query {
+        let mut parameters = Vec::new();
+        let mut alternatives = Vec::with_capacity(keys.len());
+        for key in keys {
+            let terms: Vec<String> = Values::new(key)
+                .flatten()
+                .zip(&self.columns)
+                .map(|(value, column)| self.equals(column, value, &mut parameters))
+                .collect();
+            alternatives.push(format!("({})", terms.join(" AND ")));
+        }
+        self.select(
+            &self.columns,
+            &format!(" WHERE {}", alternatives.join(" OR ")),
+            parameters,
+        )
+    }
+
+    fn select(&self, columns: &[Column], condition: &str, parameters: Vec<String>) -> Query {
+        let list: Vec<String> = columns
+            .iter()
+            .map(|column| self.expression(column))
+            .collect();
+        Query {
+            statement: format!("SELECT {} FROM {}{condition}", list.join(", "), self.table),
+            parameters,
+            readings: self.readings[..columns.len()].to_vec(),
+            key_columns: self.key_columns,
+        }
+    }
+
+    fn expression(&self, column: &Column) -> String {
+        let name = identifier(self.engine, &column.name);
+        match (&column.read_as, self.engine) {
+            (None, _) => name,
+            (Some(target), Engine::Postgres) => format!("{name}::{target}"),
+            (Some(target), Engine::SqlServer) => format!("CAST({name} AS {target}) AS {name}"),
+        }
+    }
+
+    fn equals(&self, column: &Column, value: &[u8], parameters: &mut Vec<String>) -> String {
+        let name = identifier(self.engine, &column.name);
+        if value == [NULL] {
+            return format!("{name} IS NULL");
+        }
+        let text = to_text(value);
+        match self.engine {
+            Engine::Postgres => {
+                let text = match column.kind {
+                    ColumnType::Bytes => format!("\\x{}", text.trim_start_matches("0x")),
+                    // The value of a column that is a truth value on the other side only.
+                    ColumnType::Int => number(&text),
+                    _ => text,
+                };
+                let declared = column.read_as.as_ref().unwrap_or(&column.declared);
+                let name = if column.read_as.is_some() {
+                    format!("{name}::{declared}")
+                } else {
+                    name
+                };
+                format!("{name} = {}::{declared}", postgres::literal(&text))
+            }
+            Engine::SqlServer => {
+                let (text, style) = match column.kind {
+                    ColumnType::Bytes => (text, true),
+                    ColumnType::Int | ColumnType::Bool => (number(&text), false),
+                    _ => (text, false),
+                };
+                parameters.push(text);
+                let parameter = parameters.len();
+                // rowversion can be compared, but nothing can be cast to it by that name.
+                let declared =
+                    if column.kind == ColumnType::Bytes && !column.declared.contains("binary") {
+                        "varbinary(8)"
+                    } else {
+                        &column.declared
+                    };
+                if style {
+                    // Style 1 reads hexadecimal digits after 0x.
+                    format!("{name} = CONVERT({declared}, @P{parameter}, 1)")
+                } else {
+                    format!("{name} = CAST(@P{parameter} AS {declared})")
+                }
+            }
+        }
+    }
+}
+
+fn number(text: &str) -> String {
+    match text {
+        "true" => "1".to_owned(),
+        "false" => "0".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// The statement that counts a table's rows.
+#[must_use]
+pub fn count(engine: Engine, table: &Table) -> String {
+    let name = qualified(engine, &table.schema, &table.name);
+    match engine {
+        Engine::Postgres => format!("SELECT count(*) FROM {name}"),
+        Engine::SqlServer => format!("SELECT COUNT_BIG(*) FROM {name}"),
+    }
+}
+
+fn identifier(engine: Engine, name: &str) -> String {
+    match engine {
+        Engine::Postgres => postgres::identifier(name),
+        Engine::SqlServer => sql_server::identifier(name),
+    }
+}
+
+fn qualified(engine: Engine, schema: &str, name: &str) -> String {
+    format!(
+        "{}.{}",
+        identifier(engine, schema),
+        identifier(engine, name)
+    )
+}

@@ -1,0 +1,124 @@
+//! A session with PostgreSQL.
+
+use shared::endpoint::{Endpoint, TlsMode};
+use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{Isolation, LOCK_TIMEOUT_SECONDS, Label, tls};
+use crate::engine::catalog::postgres::CatalogStatements;
+use crate::engine::error::DatabaseError;
+
+/// A connection and the task that drives it.
+pub struct PostgresSession {
+    client: Client,
+    driver: JoinHandle<()>,
+    cancel: CancelToken,
+    tls: MakeRustlsConnect,
+    pid: i32,
+    /// Catalog queries, prepared when they are first needed.
+    pub(crate) catalog: Option<CatalogStatements>,
+}
+
+impl std::fmt::Debug for PostgresSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresSession")
+            .field("closed", &self.client.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresSession {
+    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
+        let mut config = Config::new();
+        config
+            .host(&endpoint.host)
+            .port(endpoint.port)
+            .dbname(&endpoint.database)
+            .user(&endpoint.user)
+            .application_name("reconcile")
+            .connect_timeout(endpoint.connect_timeout)
+            .ssl_mode(match endpoint.tls.mode {
+                TlsMode::Off => SslMode::Disable,
+                TlsMode::Prefer => SslMode::Prefer,
+                TlsMode::Require => SslMode::Require,
+            });
+        if !endpoint.password.is_empty() {
+            config.password(endpoint.password.reveal());
+        }
+        let tls = MakeRustlsConnect::new(tls::client_config(&endpoint.tls)?);
+        let (client, connection) = config.connect(tls.clone()).await?;
+        // The driver ends with the connection, which ends when the client is
+        // dropped; what goes wrong on it is also reported to the statement.
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a PostgreSQL connection ended");
+            }
+        });
+        let cancel = client.cancel_token();
+        let setup = format!(
+            "SET default_transaction_read_only = on; SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"
+        );
+        client.batch_execute(&setup).await?;
+        let pid = client
+            .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
+            .await?
+            .try_get(0)?;
+        Ok(Self {
+            client,
+            driver,
+            cancel,
+            tls,
+            pid,
+            catalog: None,
+        })
+    }
+
+    pub(super) async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
+        // PostgreSQL cuts names of applications at 63 bytes itself.
+        let statements = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL application_name = {}; SET LOCAL statement_timeout = {}",
+            literal(&label.application),
+            label.statement_timeout.as_millis().min(i32::MAX as u128)
+        );
+        self.client.batch_execute(&statements).await?;
+        Ok(Isolation::RepeatableRead)
+    }
+
+    pub(super) async fn end(&mut self) -> Result<(), DatabaseError> {
+        Ok(self.client.batch_execute("COMMIT").await?)
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(super) async fn interrupt(self) {
+        if let Err(error) = self.cancel.cancel_query(self.tls).await {
+            tracing::debug!(%error, "a cancel request was not delivered");
+        }
+        // Without its client the driver reads to the end of the statement, says
+        // goodbye and ends: then nothing runs on the server any more.
+        drop(self.client);
+        if let Err(error) = self.driver.await {
+            tracing::debug!(%error, "the driver of an interrupted connection panicked");
+        }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// `text` as an SQL string. Needs `standard_conforming_strings`, which is on since PostgreSQL 9.1.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// `name` as an SQL identifier.
+#[must_use]
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,144 @@
+//! A session with SQL Server.
+
+use shared::endpoint::{Endpoint, TlsMode};
+use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
+
+use super::{Isolation, LOCK_TIMEOUT_SECONDS, Label};
+use crate::engine::error::DatabaseError;
+
+/// Bytes of a TDS packet that are asked for; the server may answer with less.
+const PACKET_SIZE: u32 = 16 * 1024;
+
+/// A connection.
+pub struct SqlServerSession {
+    client: Client<Compat<TcpStream>>,
+    isolation: Isolation,
+    spid: i16,
+}
+
+impl std::fmt::Debug for SqlServerSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlServerSession")
+            .field("isolation", &self.isolation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SqlServerSession {
+    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
+        let client = match login(endpoint, &endpoint.host, endpoint.port).await {
+            // A gateway names the server that holds the database.
+            Err(DatabaseError::SqlServer(tiberius::error::Error::Routing { host, port })) => {
+                login(endpoint, &host, port).await?
+            }
+            other => other?,
+        };
+        let mut session = Self {
+            client,
+            isolation: Isolation::ReadCommitted,
+            spid: 0,
+        };
+        session
+            .batch(&format!("SET LOCK_TIMEOUT {}", LOCK_TIMEOUT_SECONDS * 1000))
+            .await?;
+        let state = session
+            .client
+            .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
+            .await?
+            .into_row()
+            .await?;
+        session.spid = state
+            .as_ref()
+            .and_then(|row| row.get(1))
+            .unwrap_or_default();
+        let state = state.and_then(|row| row.get::<u8, _>(0));
+        if state == Some(1) {
+            session.isolation = Isolation::Snapshot;
+        }
+        let level = if session.isolation == Isolation::Snapshot {
+            "SNAPSHOT"
+        } else {
+            "READ COMMITTED"
+        };
+        session
+            .batch(&format!("SET TRANSACTION ISOLATION LEVEL {level}"))
+            .await?;
+        Ok(session)
+    }
+
+    pub(super) async fn begin(&mut self, _label: &Label) -> Result<Isolation, DatabaseError> {
+        self.batch("BEGIN TRANSACTION").await?;
+        Ok(self.isolation)
+    }
+
+    pub(super) async fn end(&mut self) -> Result<(), DatabaseError> {
+        self.batch("COMMIT TRANSACTION").await
+    }
+
+    pub(super) fn spid(&self) -> i16 {
+        self.spid
+    }
+
+    pub(super) async fn interrupt(mut self) {
+        if let Err(error) = self.client.cancel_query().await {
+            tracing::debug!(%error, "an attention was not answered");
+        }
+    }
+
+    pub(crate) fn client(&mut self) -> &mut Client<Compat<TcpStream>> {
+        &mut self.client
+    }
+
+    async fn batch(&mut self, statement: &str) -> Result<(), DatabaseError> {
+        self.client
+            .simple_query(statement)
+            .await?
+            .into_results()
+            .await?;
+        Ok(())
+    }
+}
+
+async fn login(
+    endpoint: &Endpoint,
+    host: &str,
+    port: u16,
+) -> Result<Client<Compat<TcpStream>>, DatabaseError> {
+    let mut config = Config::new();
+    config.host(host);
+    config.port(port);
+    config.database(&endpoint.database);
+    config.authentication(AuthMethod::sql_server(
+        &endpoint.user,
+        endpoint.password.reveal(),
+    ));
+    config.application_name("reconcile");
+    config.readonly(true);
+    config.packet_size(PACKET_SIZE);
+    // Statements run as long as the table may take; the worker watches that.
+    config.command_timeout(None);
+    config.encryption(match endpoint.tls.mode {
+        TlsMode::Off => EncryptionLevel::NotSupported,
+        TlsMode::Prefer => EncryptionLevel::On,
+        TlsMode::Require => EncryptionLevel::Required,
+    });
+    if endpoint.tls.trust_server_certificate {
+        config.trust_cert();
+    } else if let Some(file) = &endpoint.tls.ca_file {
+        config.trust_cert_ca(file.display());
+    }
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(DatabaseError::Network)?;
+    stream.set_nodelay(true).map_err(DatabaseError::Network)?;
+    // Boxed: the handshake is a large future.
+    Ok(Box::pin(Client::connect(config, stream.compat_write())).await?)
+}
+
+/// `name` as an SQL identifier.
+#[must_use]
+pub fn identifier(name: &str) -> String {
+    format!("[{}]", name.replace(']', "]]"))
+}

@@ -1,0 +1,267 @@
+//! One side of a running comparison: its session, its statements, and how a
+//! statement ends when the comparison is cancelled.
+
+use std::sync::Arc;
+
+use shared::outcome::Failure;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::canonical::RowSink;
+use super::catalog;
+use super::column::Table;
+use super::error::DatabaseError;
+use super::scan::statement::{SideOf, SideStatements, count};
+use super::scan::{Query, scan};
+use super::session::pool::SessionLease;
+use super::session::{Isolation, Session};
+use super::{Progress, Stop};
+use shared::ids::TableName;
+
+/// A side before its columns are known.
+#[derive(Debug)]
+pub struct OpenSide {
+    lease: SessionLease,
+    cancel: CancellationToken,
+    counter: RowCounter,
+}
+
+/// Tells one side's progress.
+#[derive(Debug, Clone)]
+pub struct RowCounter {
+    progress: Arc<Progress>,
+    side: SideOf,
+}
+
+impl RowCounter {
+    fn add(&self, rows: u64) {
+        match self.side {
+            SideOf::Source => self.progress.add_source_rows(rows),
+            SideOf::Target => self.progress.add_target_rows(rows),
+        }
+    }
+}
+
+impl OpenSide {
+    /// A side over a session in a transaction.
+    #[must_use]
+    pub fn new(
+        lease: SessionLease,
+        cancel: CancellationToken,
+        progress: Arc<Progress>,
+        side: SideOf,
+    ) -> Self {
+        Self {
+            lease,
+            cancel,
+            counter: RowCounter { progress, side },
+        }
+    }
+
+    /// Which side it is.
+    #[must_use]
+    pub fn side(&self) -> SideOf {
+        self.counter.side
+    }
+
+    /// The kind of database.
+    #[must_use]
+    pub fn engine(&self) -> shared::endpoint::Engine {
+        self.lease.endpoint().engine
+    }
+
+    /// How this side is read, for the report.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.lease.isolation
+    }
+
+    /// Looks the table up.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table, or the comparison is cancelled. The session is closed then.
+    pub async fn describe(self, name: &TableName) -> Result<(Self, Table), Stop> {
+        let Self {
+            mut lease,
+            cancel,
+            counter,
+        } = self;
+        let endpoint = lease.endpoint().clone();
+        let described = tokio::select! {
+            described = catalog::describe(&mut lease.session, &endpoint, name) => Some(described),
+            () = cancel.cancelled() => None,
+        };
+        let side = Self {
+            lease,
+            cancel,
+            counter,
+        };
+        side.settle(described.map(|described| described.map_err(Stop::Failed)))
+            .await
+    }
+
+    /// Counts the table's rows in the database.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenSide::scan`].
+    pub async fn count(mut self, table: &Table) -> Result<(Self, u64), Stop> {
+        let statement = count(self.engine(), table);
+        let counted = tokio::select! {
+            counted = count_rows(&mut self.lease.session, &statement) => Some(counted),
+            () = self.cancel.cancelled() => None,
+        };
+        let counted =
+            counted.map(|counted| counted.map_err(|error| self.failure(&error, &statement)));
+        self.settle(counted).await
+    }
+
+    /// Reads the rows of `query` into `sink`.
+    ///
+    /// # Errors
+    ///
+    /// When the database reports an error or the comparison is cancelled. The
+    /// statement has ended and the session is closed then.
+    pub async fn scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
+        let counter = self.counter.clone();
+        let progress = move |rows| counter.add(rows);
+        let scanned = tokio::select! {
+            scanned = scan(&mut self.lease.session, query, &mut sink, &progress) => Some(scanned),
+            () = self.cancel.cancelled() => None,
+        };
+        let scanned = scanned.map(|scanned| {
+            scanned
+                .map(|_| sink)
+                .map_err(|error| self.failure(&error, &query.statement))
+        });
+        self.settle(scanned).await
+    }
+
+    fn failure(&self, error: &DatabaseError, statement: &str) -> Stop {
+        // The statement names table and columns; its values are parameters or keys and are left out.
+        let shown = statement
+            .split_once(" WHERE ")
+            .map_or(statement, |(before, _)| before);
+        let shown: String = if shown.chars().count() > 200 {
+            shown.chars().take(200).chain(['…']).collect()
+        } else {
+            shown.to_owned()
+        };
+        Stop::Failed(error.at(self.lease.endpoint(), &format!("`{shown}` failed")))
+    }
+
+    /// Goes on with the side, or ends its session: by stopping the statement
+    /// when it was cancelled, by closing the connection after an error.
+    async fn settle<T>(self, result: Option<Result<T, Stop>>) -> Result<(Self, T), Stop> {
+        match result {
+            Some(Ok(value)) => Ok((self, value)),
+            Some(Err(stop)) => {
+                self.lease.close().await;
+                Err(stop)
+            }
+            None => {
+                self.lease.stop().await;
+                Err(Stop::Cancelled)
+            }
+        }
+    }
+
+    /// The statements of this side, once the comparison is planned.
+    #[must_use]
+    pub fn statements(&self, table: &Table, plan: &super::plan::Plan) -> SideStatements {
+        SideStatements::new(self.engine(), table, plan, self.side())
+    }
+
+    /// Ends the transaction and gives the session back.
+    pub async fn close(self) {
+        self.lease.give_back().await;
+    }
+}
+
+async fn count_rows(session: &mut Session, statement: &str) -> Result<u64, DatabaseError> {
+    let rows = match session {
+        Session::Postgres(session) => session
+            .client()
+            .query_one(statement, &[])
+            .await?
+            .try_get::<_, i64>(0)?,
+        Session::SqlServer(session) => {
+            let row = session
+                .client()
+                .simple_query(statement)
+                .await?
+                .into_row()
+                .await?;
+            row.and_then(|row| row.get::<i64, _>(0))
+                .ok_or_else(|| DatabaseError::Malformed("a count without a number".to_owned()))?
+        }
+    };
+    u64::try_from(rows).map_err(|_| DatabaseError::Malformed("a negative count".to_owned()))
+}
+
+/// Runs the two sides at the same time, each on its own task, so that two cores
+/// can work. When one fails, the other one's statement is stopped. The failure
+/// wins over the cancellation that it caused.
+///
+/// # Errors
+///
+/// The first failure, or `Stop::Cancelled`.
+pub fn both<A, B>(
+    source: impl Future<Output = Result<A, Stop>> + Send + 'static,
+    target: impl Future<Output = Result<B, Stop>> + Send + 'static,
+    stop_both: &CancellationToken,
+) -> impl Future<Output = Result<(A, B), Stop>> + Send + 'static
+where
+    A: Send + 'static,
+    B: Send + 'static,
+{
+    let source = spawn_side(source, stop_both.clone());
+    let target = spawn_side(target, stop_both.clone());
+    async move {
+        match tokio::join!(finish(source), finish(target)) {
+            (Ok(source), Ok(target)) => Ok((source, target)),
+            (Err(Stop::Failed(failure)), _) | (_, Err(Stop::Failed(failure))) => {
+                Err(Stop::Failed(failure))
+            }
+            _ => Err(Stop::Cancelled),
+        }
+    }
+}
+
+fn spawn_side<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Stop>> + Send + 'static,
+    stop_both: CancellationToken,
+) -> JoinHandle<Result<T, Stop>> {
+    tokio::spawn(async move {
+        // Also when the side panics.
+        let stop_other = stop_both.drop_guard();
+        let result = work.await;
+        if result.is_ok() {
+            stop_other.disarm();
+        }
+        result
+    })
+}
+
+/// A panic of one side is a panic of the comparison; the worker isolates it.
+async fn finish<T>(side: JoinHandle<Result<T, Stop>>) -> Result<T, Stop> {
+    match side.await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Stop::Cancelled),
+        },
+    }
+}
+
+/// A failure that no database reported.
+#[must_use]
+pub fn internal(kind: &str, message: String) -> Failure {
+    Failure {
+        kind: kind.to_owned(),
+        message,
+        retryable: false,
+        counts_against_budget: true,
+    }
+}
