@@ -2,8 +2,10 @@
 //! that carries them, endpoints and configuration. There is no SQL and no
 //! comparison in this crate.
 
+pub mod config;
 pub mod endpoint;
 pub mod ids;
+pub mod logging;
 pub mod message;
 pub mod outcome;
 pub mod signing;

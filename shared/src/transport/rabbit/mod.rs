@@ -41,6 +41,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long [`Transport::close`] waits for publishes that are not yet confirmed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the broker may take to answer before the log says so.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// AMQP's delivery mode of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
 
@@ -156,7 +159,10 @@ impl Shared {
         let mut backoff = Backoff::default();
         loop {
             let link = self.link().await?;
-            match link.publish(message).await {
+            match self
+                .patiently("confirm a message", link.publish(message))
+                .await
+            {
                 Ok(Routing::Refused) => {
                     tracing::warn!(
                         "the broker at {} could not store a message; trying again",
@@ -175,6 +181,24 @@ impl Shared {
                 }
             }
             backoff.pause().await;
+        }
+    }
+
+    /// `operation`, however long it takes, but not in silence: a broker that is
+    /// connected and does not answer is short of memory or disk, or has a queue
+    /// without a leader.
+    async fn patiently<T>(&self, what: &str, operation: impl Future<Output = T>) -> T {
+        let mut operation = std::pin::pin!(operation);
+        let since = Instant::now();
+        loop {
+            match tokio::time::timeout(PATIENCE, operation.as_mut()).await {
+                Ok(done) => return done,
+                Err(_) => tracing::warn!(
+                    "the broker at {} is connected and does not {what} for {} s: look for alarms (`rabbitmq-diagnostics alarms`) and for queues without a leader in its log",
+                    self.address,
+                    since.elapsed().as_secs()
+                ),
+            }
         }
     }
 
@@ -205,7 +229,10 @@ impl Shared {
                 let channel = link.open_channel().await?;
                 operation(channel).await
             };
-            match link.while_connected(attempt).await {
+            match self
+                .patiently("answer", link.while_connected(attempt))
+                .await
+            {
                 Ok(done) => return Ok((link, done)),
                 Err(error) if explain::is_refusal(&error) => {
                     return Err(explain::refused(&self.address, &error));
@@ -308,6 +335,7 @@ impl Transport for RabbitTransport {
     }
 
     async fn publish_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), TransportError> {
+        let _publishing = self.shared.publishing.read().await;
         // Not repeated: once the broker is back, a newer one says more.
         let Some(link) = self.shared.link.borrow().clone() else {
             return Err(TransportError::Broker {

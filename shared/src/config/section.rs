@@ -1,0 +1,291 @@
+//! Reads sections of the configuration key by key, with the environment over
+//! the file, and knows afterwards which keys nobody asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Place};
+use super::values::{FromValue, Value, Written, nearest};
+
+/// What all variables of this program begin with.
+const PREFIX: &str = "RECONCILE_";
+
+/// The sections that variables can set.
+const VARIABLE_SECTIONS: [&str; 3] = ["RUN", "ENDPOINTS", "BROKER"];
+
+/// The configuration file and the environment while they are read.
+#[derive(Debug)]
+pub(super) struct Sources<'a> {
+    path: PathBuf,
+    text: &'a str,
+    environment: &'a BTreeMap<String, String>,
+    /// The variables that a key could have been read from.
+    readable: BTreeSet<String>,
+}
+
+/// A section whose keys have not all been taken yet.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// "endpoints.erp"
+    name: String,
+    /// Whether variables can set its keys.
+    variables: bool,
+    at: usize,
+    entries: BTreeMap<String, Written>,
+    known: Vec<String>,
+}
+
+impl<'a> Sources<'a> {
+    /// `text` is what stands in the file `path`; empty when there is none.
+    pub(super) fn new(
+        path: PathBuf,
+        text: &'a str,
+        environment: &'a BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            path,
+            text,
+            environment,
+            readable: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn environment(&self) -> &'a BTreeMap<String, String> {
+        self.environment
+    }
+
+    /// The top level of the file.
+    pub(super) fn root(&self) -> Result<Section, ConfigError> {
+        let table = DeTable::parse(self.text).map_err(|error| ConfigError::Syntax {
+            place: self.place(error.span().map_or(0, |span| span.start)),
+            reason: error.message().to_owned(),
+        })?;
+        Ok(Section {
+            name: String::new(),
+            variables: false,
+            at: 0,
+            entries: entries(table.get_ref()),
+            known: Vec::new(),
+        })
+    }
+
+    fn place(&self, at: usize) -> Place {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Place::File {
+            path: self.path.clone(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+
+    /// Takes a sub-section out of `parent`; an empty one when it is absent, so
+    /// that variables alone can fill it.
+    pub(super) fn section(
+        &self,
+        parent: &mut Section,
+        key: &str,
+        variables: bool,
+    ) -> Result<Section, ConfigError> {
+        parent.known.push(key.to_owned());
+        let name = parent.full_name(key);
+        let written = parent.entries.remove(key);
+        let absent = Written {
+            at: parent.at,
+            value: Value::Table(BTreeMap::new()),
+        };
+        self.nested(name, written.unwrap_or(absent), variables)
+    }
+
+    /// Takes all sub-sections out of `parent`, whatever their names are.
+    pub(super) fn all_sections(
+        &self,
+        parent: &mut Section,
+    ) -> Result<BTreeMap<String, Section>, ConfigError> {
+        std::mem::take(&mut parent.entries)
+            .into_iter()
+            .map(|(key, written)| {
+                let section = self.nested(parent.full_name(&key), written, parent.variables)?;
+                Ok((key, section))
+            })
+            .collect()
+    }
+
+    /// Takes an array of sections out of `parent`.
+    pub(super) fn array(
+        &self,
+        parent: &mut Section,
+        key: &str,
+    ) -> Result<Vec<Section>, ConfigError> {
+        parent.known.push(key.to_owned());
+        let Some(Written { at, value }) = parent.entries.remove(key) else {
+            return Ok(Vec::new());
+        };
+        let Value::List(values) = value else {
+            let reason = format!("write every entry as a section of its own, headed [[{key}]]");
+            return Err(ConfigError::Value {
+                place: self.place(at),
+                key: key.to_owned(),
+                reason,
+            });
+        };
+        (1..)
+            .zip(values)
+            .map(|(number, written)| self.nested(format!("{key}[{number}]"), written, false))
+            .collect()
+    }
+
+    fn nested(
+        &self,
+        name: String,
+        written: Written,
+        variables: bool,
+    ) -> Result<Section, ConfigError> {
+        let Written { at, value } = written;
+        let Value::Table(entries) = value else {
+            let reason = format!("this is a section; write its keys under [{name}]");
+            return Err(ConfigError::Value {
+                place: self.place(at),
+                key: name,
+                reason,
+            });
+        };
+        Ok(Section {
+            name,
+            variables,
+            at,
+            entries,
+            known: Vec::new(),
+        })
+    }
+
+    /// Fails when a variable is set that looks like a setting and is none.
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
+        let unknown = self.environment.keys().find(|name| {
+            let section = name
+                .strip_prefix(PREFIX)
+                .and_then(|rest| rest.split('_').next());
+            section.is_some_and(|section| VARIABLE_SECTIONS.contains(&section))
+                && !self.readable.contains(*name)
+        });
+        match unknown {
+            None => Ok(()),
+            Some(name) => Err(ConfigError::UnknownKey {
+                place: Place::Variable(name.clone()),
+                key: name.clone(),
+                nearest: nearest(name, self.readable.iter().map(String::as_str)).map(str::to_owned),
+                known: self.readable.into_iter().collect(),
+            }),
+        }
+    }
+}
+
+impl Section {
+    /// An error about the section as a whole.
+    pub(super) fn error(&self, sources: &Sources<'_>, reason: impl Into<String>) -> ConfigError {
+        ConfigError::Section {
+            place: sources.place(self.at),
+            reason: format!("[{}] {}", self.name, reason.into()),
+        }
+    }
+
+    fn full_name(&self, key: &str) -> String {
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
+    }
+
+    /// Takes a key out: from the environment when it is set there, else from the file.
+    pub(super) fn take<T: FromValue>(
+        &mut self,
+        sources: &mut Sources<'_>,
+        key: &str,
+    ) -> Result<Option<T>, ConfigError> {
+        self.known.push(key.to_owned());
+        let in_file = self.entries.remove(key);
+        let mut written = in_file.map(|written| (sources.place(written.at), written.value));
+        if self.variables {
+            let variable = variable_name(&self.full_name(key));
+            if let Some(text) = sources.environment.get(&variable) {
+                written = Some((Place::Variable(variable.clone()), Value::Text(text.clone())));
+            }
+            sources.readable.insert(variable);
+        }
+        let Some((place, value)) = written else {
+            return Ok(None);
+        };
+        match T::from_value(value) {
+            Ok(value) => Ok(Some(value)),
+            Err(reason) => Err(ConfigError::Value {
+                place,
+                key: self.full_name(key),
+                reason,
+            }),
+        }
+    }
+
+    /// Fails when a key is left that nobody took.
+    pub(super) fn finish(self, sources: &Sources<'_>) -> Result<(), ConfigError> {
+        match self.entries.iter().min_by_key(|(_, written)| written.at) {
+            None => Ok(()),
+            Some((key, written)) => Err(ConfigError::UnknownKey {
+                place: sources.place(written.at),
+                key: self.full_name(key),
+                nearest: nearest(key, self.known.iter().map(String::as_str)).map(str::to_owned),
+                known: self.known.clone(),
+            }),
+        }
+    }
+}
+
+/// The variable that sets `endpoints.erp.password`: `RECONCILE_ENDPOINTS_ERP_PASSWORD`.
+pub(super) fn variable_name(key: &str) -> String {
+    let words = key.chars().map(|c| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    });
+    PREFIX.chars().chain(words).collect()
+}
+
+fn entries(table: &DeTable<'_>) -> BTreeMap<String, Written> {
+    table
+        .iter()
+        .map(|(key, value)| {
+            let written = Written {
+                at: key.span().start,
+                value: value_of(value.get_ref()),
+            };
+            (key.get_ref().to_string(), written)
+        })
+        .collect()
+}
+
+fn value_of(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => {
+            Value::Integer(number.as_str().to_owned())
+        }
+        DeValue::Integer(_) => Value::Other("a number that is not decimal"),
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Array(values) => Value::List(
+            values
+                .iter()
+                .map(|value| Written {
+                    at: value.span().start,
+                    value: value_of(value.get_ref()),
+                })
+                .collect(),
+        ),
+        DeValue::Table(table) => Value::Table(entries(table)),
+        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+    }
+}
