@@ -64,8 +64,14 @@ impl SigningKey {
     /// When the file cannot be read or has fewer than 32 bytes.
     pub fn read(file: &Path) -> Result<Self, SigningKeyError> {
         let name = || file.display().to_string();
-        let bytes = std::fs::read(file).map_err(|error| SigningKeyError::Unreadable { file: name(), error })?;
-        Self::from_secret(bytes.trim_ascii()).map_err(|length| SigningKeyError::TooShort { file: name(), length })
+        let bytes = std::fs::read(file).map_err(|error| SigningKeyError::Unreadable {
+            file: name(),
+            error,
+        })?;
+        Self::from_secret(bytes.trim_ascii()).map_err(|length| SigningKeyError::TooShort {
+            file: name(),
+            length,
+        })
     }
 
     /// A key out of a secret; the secret's length is the error when it is too short.
@@ -80,7 +86,10 @@ impl SigningKey {
     #[must_use]
     pub fn sign(&self, purpose: Purpose, body: &[u8]) -> String {
         let tag = hmac::sign(&self.0, &signed(purpose, body));
-        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        tag.as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Whether `signature` is that of `body`, compared in constant time.
@@ -103,9 +112,15 @@ fn signed(purpose: Purpose, body: &[u8]) -> Vec<u8> {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
-    rest.is_empty().then(|| pairs.iter().map(byte).collect()).flatten()
+    rest.is_empty()
+        .then(|| pairs.iter().map(byte).collect())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -162,6 +177,9 @@ mod tests {
         std::fs::write(&file, "  short\n").unwrap();
         let error = SigningKey::read(&file).unwrap_err().to_string();
         std::fs::remove_file(&file).unwrap();
-        assert!(error.contains("5 bytes") && error.contains("openssl rand"), "{error}");
+        assert!(
+            error.contains("5 bytes") && error.contains("openssl rand"),
+            "{error}"
+        );
     }
 }

@@ -31,6 +31,7 @@ use self::topology::Topology;
 use super::{Deliveries, Messages, TraceContext, Transport, TransportError};
 use crate::ids::{RunId, WorkerId};
 use crate::message::{Control, Event, Heartbeat, Task, encode};
+use crate::signing::{Purpose, SigningKey};
 
 /// The first pause before another try; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -43,6 +44,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the broker may take to answer before the log says so.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The header with the place in a trace (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
+
+/// The header with the signature of the body.
+const SIGNATURE: &str = "x-signature";
 
 /// AMQP's delivery mode of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -71,6 +78,7 @@ impl RabbitTransport {
             address,
             topology,
             link: watch::Sender::new(Some(Arc::clone(&link))),
+            signing_key: options.signing_key,
             publishing: RwLock::new(()),
             closing: CancellationToken::new(),
         });
@@ -93,6 +101,7 @@ struct Shared {
     topology: Topology,
     /// The current link; absent while there is none.
     link: watch::Sender<Option<Arc<Link>>>,
+    signing_key: Option<SigningKey>,
     /// Held for reading by every publish, so that closing can wait for all of them.
     publishing: RwLock<()>,
     closing: CancellationToken,
@@ -243,6 +252,14 @@ impl Shared {
         }
     }
 
+    /// Signs a message body, with a key.
+    fn add_signature(&self, headers: &mut FieldTable, purpose: Purpose, body: &[u8]) {
+        if let Some(key) = &self.signing_key {
+            let signature = AMQPValue::LongString(key.sign(purpose, body).into());
+            headers.insert(SIGNATURE.into(), signature);
+        }
+    }
+
     /// Puts bytes that are no message of ours where an administrator can look at them.
     async fn dead_letter(
         &self,
@@ -277,11 +294,14 @@ impl Transport for RabbitTransport {
     async fn publish_task(&self, task: &Task, trace: &TraceContext) -> Result<(), TransportError> {
         let Shared { topology, .. } = &*self.shared;
         let payload = encode(task);
+        let mut headers = trace_header(trace);
+        self.shared
+            .add_signature(&mut headers, Purpose::Task, &payload);
         let message = Outgoing {
             exchange: "",
             routing_key: &topology.tasks,
             mandatory: true,
-            properties: persistent(trace),
+            properties: persistent(headers),
             payload: &payload,
         };
         if self.shared.publish(&message).await? == Routing::Returned {
@@ -311,7 +331,7 @@ impl Transport for RabbitTransport {
             exchange: &topology.events,
             routing_key: &routing_key,
             mandatory: true,
-            properties: persistent(trace),
+            properties: persistent(trace_header(trace)),
             payload: &payload,
         };
         match self.shared.publish(&message).await? {
@@ -324,11 +344,14 @@ impl Transport for RabbitTransport {
 
     async fn publish_control(&self, control: &Control) -> Result<(), TransportError> {
         let payload = encode(control);
+        let mut headers = FieldTable::default();
+        self.shared
+            .add_signature(&mut headers, Purpose::Control, &payload);
         let message = Outgoing {
             exchange: &self.shared.topology.control,
             routing_key: "",
             mandatory: false,
-            properties: json(),
+            properties: json().with_headers(headers),
             payload: &payload,
         };
         self.shared.publish(&message).await.map(drop)
@@ -368,11 +391,16 @@ impl Transport for RabbitTransport {
         &self,
         _worker: &WorkerId,
     ) -> Result<Messages<Control>, TransportError> {
-        broadcast::consume(&self.shared, self.shared.topology.control.clone()).await
+        broadcast::consume(
+            &self.shared,
+            self.shared.topology.control.clone(),
+            Some(Purpose::Control),
+        )
+        .await
     }
 
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError> {
-        broadcast::consume(&self.shared, self.shared.topology.presence.clone()).await
+        broadcast::consume(&self.shared, self.shared.topology.presence.clone(), None).await
     }
 
     async fn forget_run(&self, run: RunId) -> Result<(), TransportError> {
@@ -417,19 +445,17 @@ fn json() -> BasicProperties {
     BasicProperties::default().with_content_type("application/json".into())
 }
 
-fn persistent(trace: &TraceContext) -> BasicProperties {
-    let properties = json().with_delivery_mode(PERSISTENT);
-    match &trace.traceparent {
-        Some(traceparent) => {
-            let mut headers = FieldTable::default();
-            headers.insert(
-                "traceparent".into(),
-                AMQPValue::LongString(traceparent.as_str().into()),
-            );
-            properties.with_headers(headers)
-        }
-        None => properties,
+fn persistent(headers: FieldTable) -> BasicProperties {
+    json().with_delivery_mode(PERSISTENT).with_headers(headers)
+}
+
+fn trace_header(trace: &TraceContext) -> FieldTable {
+    let mut headers = FieldTable::default();
+    if let Some(traceparent) = &trace.traceparent {
+        let value = AMQPValue::LongString(traceparent.as_str().into());
+        headers.insert(TRACEPARENT.into(), value);
     }
+    headers
 }
 
 /// Pauses between tries: doubling, and scattered so that a fleet does not come back in step.

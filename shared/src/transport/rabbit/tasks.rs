@@ -22,6 +22,7 @@ use super::held::{Held, Released, message, requeue};
 use super::link::Link;
 use super::{Backoff, Shared};
 use crate::message::Task;
+use crate::signing::Purpose;
 use crate::transport::{Deliveries, Delivery, TransportError};
 
 pub(super) async fn consume(
@@ -123,7 +124,9 @@ async fn take_tasks(
         let mut cancel =
             pin!(channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()));
         let cancelled = poll!(cancel.as_mut());
-        if let Some((task, trace)) = message::<Task>(shared, queue, &delivery).await? {
+        if let Some((task, trace)) =
+            message::<Task>(shared, queue, &delivery, Some(Purpose::Task)).await?
+        {
             let held = Held::new(delivery.acker, link.broken().clone(), released_in.clone());
             if out
                 .send(Delivery::new(
