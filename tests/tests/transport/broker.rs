@@ -380,7 +380,10 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
                 continue;
             };
             let headers = letter.delivery.properties.headers().clone().unwrap();
-            reasons.push(format!("{:?}", headers.inner().get("x-reason")));
+            let Some(AMQPValue::LongString(reason)) = headers.inner().get("x-reason") else {
+                panic!("{headers:?}")
+            };
+            reasons.push(reason.to_string());
         }
         reasons
     };
