@@ -1,6 +1,8 @@
 //! The worker service with an engine that does what a test tells it, over both
 //! transports.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 #[path = "transport/parties.rs"]
 mod parties;
 #[path = "worker_service/script.rs"]

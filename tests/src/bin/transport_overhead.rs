@@ -116,15 +116,13 @@ async fn measure(
     }
     let wall = begin.elapsed();
     latencies.sort_unstable();
-    let at = |share: f64| {
-        latencies[((latencies.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1e3
-    };
+    let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e3;
     writeln!(
         std::io::stdout(),
         "{tables} tables, {outstanding} outstanding: {:.3} ms of wall time a table; from publishing to result {:.3} ms median, {:.3} ms 99th percentile",
         wall.as_secs_f64() * 1e3 / f64::from(tables),
-        at(0.5),
-        at(0.99),
+        at(50),
+        at(99),
     )?;
     transport.forget_run(run).await?;
     transport.close().await;

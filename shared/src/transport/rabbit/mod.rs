@@ -42,6 +42,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long [`Transport::close`] waits for publishes that are not yet confirmed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a queue that was deleted stays so before it is declared again.
+const REDECLARE: Duration = Duration::from_millis(500);
+
 /// How long the broker may take to answer before the log says so.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -305,7 +308,9 @@ impl Transport for RabbitTransport {
             payload: &payload,
         };
         if self.shared.publish(&message).await? == Routing::Returned {
-            // Somebody deleted the queue under us. Once is worth a second try.
+            // Somebody deleted the queue under us. Once is worth a second try,
+            // after the broker has told everybody who consumed from it.
+            tokio::time::sleep(REDECLARE).await;
             let link = self.shared.link().await?;
             self.shared.declare_again(&link).await;
             if self.shared.publish(&message).await? == Routing::Returned {
