@@ -134,6 +134,7 @@ fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dy
         url,
         prefix: flags.prefix.unwrap_or(broker.prefix),
         ca_file: broker.ca_file,
+        signing_key: None,
         connection_name: format!("reconcile-worker {id}"),
     };
     let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into());
