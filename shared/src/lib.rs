@@ -8,4 +8,5 @@ pub mod ids;
 pub mod logging;
 pub mod message;
 pub mod outcome;
+pub mod signing;
 pub mod transport;

@@ -421,7 +421,9 @@ pub async fn execute(endpoint: &Endpoint, sql: &str) -> anyhow::Result<()> {
             ));
             config.encryption(tiberius::EncryptionLevel::NotSupported);
             let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
-            let mut client = tiberius::Client::connect(config, stream.compat_write()).await?;
+            // Boxed: the handshake is a large future.
+            let mut client =
+                Box::pin(tiberius::Client::connect(config, stream.compat_write())).await?;
             client
                 .simple_query(sql)
                 .await?

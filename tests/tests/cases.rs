@@ -1,6 +1,11 @@
 //! Every case under `tests/cases`, through the real engine and real databases:
 //! as it is written, and mirrored.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
 use std::path::Path;
 
 use shared::endpoint::Endpoint;

@@ -1,6 +1,11 @@
 //! The engine against a real PostgreSQL: cancellation, failures by kind, and
 //! what happens to its sessions.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

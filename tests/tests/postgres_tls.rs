@@ -1,6 +1,11 @@
 //! TLS towards PostgreSQL: used when asked for, and the certificate is checked
 //! unless the endpoint says otherwise.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};

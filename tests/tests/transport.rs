@@ -1,5 +1,7 @@
 //! One suite for both transports: what holds for RabbitMQ holds in-process.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 #[path = "transport/broker.rs"]
 mod broker;
 #[path = "transport/parties.rs"]

@@ -1,6 +1,8 @@
 //! The worker service with an engine that does what a test tells it, over both
 //! transports.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 #[path = "transport/parties.rs"]
 mod parties;
 #[path = "worker_service/script.rs"]
@@ -14,7 +16,7 @@ use shared::ids::{RunId, WorkerId};
 use shared::message::{Control, Event, EventBody};
 use shared::outcome::{Comparison, Difference, DifferenceKind, Failure, Outcome};
 use shared::transport::{Deliveries, Ownership, TraceContext};
-use tests::services::RabbitMq;
+use tests::services::{RabbitMq, poll};
 use worker::engine::Stop;
 use worker::service::{WorkerHandle, WorkerOptions, start};
 
@@ -497,6 +499,28 @@ async fn a_closed_transport_ends_the_worker(parties: Parties) {
         .expect("the worker goes on");
 }
 
+/// Whether the broker has written down that a quorum queue exists. It does so
+/// some seconds after it said so; killed earlier, a single node comes back
+/// with a queue that never elects a leader.
+fn is_registered(broker: &RabbitMq, queue: &str) -> bool {
+    let data = broker.node().directory().join("mnesia");
+    let node = std::fs::read_dir(data)
+        .unwrap()
+        .filter_map(Result::ok)
+        .find(|entry| entry.path().join("quorum").is_dir());
+    let Some(node) = node else { return false };
+    let names = node
+        .path()
+        .join("quorum")
+        .join(node.file_name())
+        .join("names.dets");
+    std::fs::read(names).is_ok_and(|bytes| {
+        bytes
+            .windows(queue.len())
+            .any(|window| window == queue.as_bytes())
+    })
+}
+
 /// The broker is killed while a table runs; the table ends meanwhile.
 #[test]
 fn a_result_survives_a_crash_of_the_broker() {
@@ -520,6 +544,9 @@ fn a_result_survives_a_crash_of_the_broker() {
         stage.publish([0]).await;
         stage.claimed(1).await;
         stage.engine.running(1).await;
+        let run_queue = format!("crash.run.{}", stage.run);
+        poll(BOUND, || is_registered(&broker, &run_queue).then_some(()))
+            .expect("the broker does not write down the run's queue");
         broker.kill().unwrap();
         stage.engine.open(2);
         // Elsewhere: the runtime has to notice the cut meanwhile.

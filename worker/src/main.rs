@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use shared::endpoint::Secret;
 use shared::ids::WorkerId;
+use shared::logging::{self, Verbosity};
 use shared::transport::Transport as _;
-use shared::transport::rabbit::{DEFAULT_PREFIX, RabbitOptions, RabbitTransport};
+use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use worker::engine::Engine;
+use worker::engine::{Engine, ReconcileEngine};
 use worker::service::{self, WorkerOptions};
 
 /// Ended by a second signal, before everything was handed back.
@@ -46,9 +48,9 @@ struct Flags {
     /// What reports call this worker [default: host, process id and a random part]
     #[arg(long)]
     name: Option<String>,
-    /// Begins the name of every queue and exchange
-    #[arg(long, default_value = DEFAULT_PREFIX)]
-    prefix: String,
+    /// Begins the name of every queue and exchange [default: `prefix` under [broker], or `reconcile`]
+    #[arg(long)]
+    prefix: Option<String>,
     /// How long running tables may go on after a signal, before they are handed back
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     drain_grace: u64,
@@ -56,6 +58,7 @@ struct Flags {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
+    logging::init(Verbosity::Service);
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing was installed before");
@@ -115,21 +118,27 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
     }
 }
 
-/// Where the broker is and what compares tables, from flags, environment and configuration.
+/// Where the broker is and what compares tables: flags over environment over
+/// configuration.
 fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
-    let Flags {
-        broker,
-        config,
-        prefix,
-        ..
-    } = flags;
-    let url = broker.context("no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration")?;
+    let config = shared::config::load(flags.config.as_deref())?;
+    let broker = config.broker.unwrap_or_default();
+    let url = flags.broker.map(Secret::new).or(broker.url).context(
+        "no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration",
+    )?;
+    anyhow::ensure!(
+        !config.endpoints.is_empty(),
+        "no endpoints: tasks name them, so give --config FILE with an [endpoints.NAME] for each"
+    );
     let options = RabbitOptions {
-        prefix,
-        ..RabbitOptions::new(url, format!("reconcile-worker {id}"))
+        url,
+        prefix: flags.prefix.unwrap_or(broker.prefix),
+        ca_file: broker.ca_file,
+        signing_key: None,
+        connection_name: format!("reconcile-worker {id}"),
     };
-    let _ = (config, options);
-    anyhow::bail!("no endpoints")
+    let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into());
+    Ok((options, Arc::new(engine)))
 }
 
 /// SIGTERM and SIGINT, which mean the same.

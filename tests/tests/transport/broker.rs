@@ -4,6 +4,7 @@
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
+use shared::signing::SigningKey;
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use tests::services::{Broker, poll, shared_rabbitmq};
@@ -313,4 +314,91 @@ async fn a_queue_of_another_kind_is_named() {
         .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_key_only_signed_tasks_and_control_messages_count() {
+    let shared = shared_rabbitmq();
+    let prefix = shared.unique_prefix();
+    let directory = tempfile::tempdir().unwrap();
+    let process = async |secret: Option<&str>| {
+        let signing_key = secret.map(|secret| {
+            let file = directory.path().join("key");
+            std::fs::write(&file, secret.repeat(32)).unwrap();
+            SigningKey::read(&file).unwrap()
+        });
+        let options = RabbitOptions {
+            prefix: prefix.clone(),
+            signing_key,
+            ..RabbitOptions::new(shared.amqp_url(), "test")
+        };
+        RabbitTransport::connect(options).await.unwrap()
+    };
+    let worker = process(Some("a")).await;
+    let run = RunId::generate();
+    let mut tasks = worker.consume_tasks(1).await.unwrap();
+    let mut control = worker.consume_control(&WorkerId::named("w")).await.unwrap();
+
+    // Nothing of a process without the key, or with another one, comes through.
+    let forged = Control::CancelRun { run };
+    for (table, secret) in [(0, None), (1, Some("b")), (2, Some("a"))] {
+        let coordinator = process(secret).await;
+        let (task, trace) = (task(run, table), TraceContext::default());
+        coordinator.publish_task(&task, &trace).await.unwrap();
+        let message = if secret == Some("a") {
+            Control::Announce
+        } else {
+            forged.clone()
+        };
+        coordinator.publish_control(&message).await.unwrap();
+        coordinator.close().await;
+    }
+    let delivery = next(&mut tasks).await;
+    assert_eq!(delivery.message, task(run, 2));
+    assert_eq!(delivery.ack().await, Ownership::Held);
+    let heard = tokio::time::timeout(BOUND, control.next()).await;
+    assert_eq!(
+        heard.expect("the signed message was not heard"),
+        Some(Control::Announce)
+    );
+
+    let raw = Connection::connect(shared.amqp_url(), ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = raw.create_channel().await.unwrap();
+    let dead = format!("{prefix}.dead");
+    let letters = async {
+        let mut reasons = Vec::new();
+        while reasons.len() < 4 {
+            let options = BasicGetOptions { no_ack: true };
+            let Some(letter) = channel
+                .basic_get(dead.as_str().into(), options)
+                .await
+                .unwrap()
+            else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let headers = letter.delivery.properties.headers().clone().unwrap();
+            let Some(AMQPValue::LongString(reason)) = headers.inner().get("x-reason") else {
+                panic!("{headers:?}")
+            };
+            reasons.push(reason.to_string());
+        }
+        reasons
+    };
+    let reasons = tokio::time::timeout(BOUND, letters)
+        .await
+        .expect("a dead letter is missing");
+    let counted = |word: &str| {
+        reasons
+            .iter()
+            .filter(|reason| reason.contains(word))
+            .count()
+    };
+    assert_eq!(
+        (counted("not signed"), counted("signature is wrong")),
+        (2, 2),
+        "{reasons:?}"
+    );
 }

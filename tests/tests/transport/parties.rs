@@ -13,7 +13,7 @@ use shared::transport::{Deliveries, Delivery, Transport};
 use tests::services::shared_rabbitmq;
 
 /// How long anything may take that should happen.
-pub(crate) const BOUND: Duration = Duration::from_secs(30);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// How long to look for something that must not happen.
 pub(crate) const QUIET: Duration = Duration::from_millis(300);

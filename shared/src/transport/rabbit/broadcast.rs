@@ -16,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::held::message;
 use super::link::Link;
 use super::{Backoff, Shared};
+use crate::signing::Purpose;
 use crate::transport::{Messages, TransportError};
 
 /// Messages on their way to one receiver.
@@ -24,10 +25,11 @@ const PREFETCH: u16 = 256;
 pub(super) async fn consume<T: DeserializeOwned + Send + 'static>(
     shared: &Arc<Shared>,
     exchange: String,
+    purpose: Option<Purpose>,
 ) -> Result<Messages<T>, TransportError> {
     let (out, messages) = mpsc::channel(PREFETCH.into());
     let first = subscribe(shared, &exchange).await?;
-    tokio::spawn(pump(Arc::clone(shared), exchange, out, first));
+    tokio::spawn(pump(Arc::clone(shared), exchange, purpose, out, first));
     Ok(Box::pin(ReceiverStream::new(messages)))
 }
 
@@ -59,6 +61,7 @@ async fn subscribe(shared: &Shared, exchange: &str) -> Result<Subscription, Tran
 async fn pump<T: DeserializeOwned>(
     shared: Arc<Shared>,
     exchange: String,
+    purpose: Option<Purpose>,
     out: mpsc::Sender<T>,
     first: Subscription,
 ) {
@@ -80,7 +83,7 @@ async fn pump<T: DeserializeOwned>(
                 }
             },
         };
-        forward(&shared, &exchange, &out, &link, consumer).await;
+        forward(&shared, &exchange, purpose, &out, &link, consumer).await;
         if out.is_closed() || shared.closing.is_cancelled() {
             return;
         }
@@ -94,6 +97,7 @@ async fn pump<T: DeserializeOwned>(
 async fn forward<T: DeserializeOwned>(
     shared: &Shared,
     exchange: &str,
+    purpose: Option<Purpose>,
     out: &mpsc::Sender<T>,
     link: &Link,
     mut consumer: Consumer,
@@ -111,7 +115,7 @@ async fn forward<T: DeserializeOwned>(
                 None => return,
             },
         };
-        match message::<T>(shared, exchange, &delivery).await {
+        match message::<T>(shared, exchange, &delivery, purpose).await {
             Ok(Some((message, _trace))) => {
                 if out.send(message).await.is_err() {
                     return;

@@ -124,7 +124,7 @@ async fn forward(
                 None => return Ok(()),
             },
         };
-        match message::<Event>(shared, &queue, &delivery).await {
+        match message::<Event>(shared, &queue, &delivery, None).await {
             Ok(Some((event, trace))) => {
                 let held = Held::new(delivery.acker, link.broken().clone(), released_in.clone());
                 if out

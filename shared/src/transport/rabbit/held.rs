@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, TransportError};
+use super::{SIGNATURE, Shared, TRACEPARENT, TransportError};
 use crate::message::decode;
+use crate::signing::Purpose;
 use crate::transport::{Acknowledge, Ownership, TraceContext};
 
 /// Answers for one delivery, and reports when nobody holds it any more.
@@ -104,18 +105,22 @@ pub(super) async fn requeue(acker: &Acker) -> lapin::Result<bool> {
         .await
 }
 
-/// The message of a delivery. What is none of ours is dead-lettered and answered: `None`.
+/// The message of a delivery. What is none of ours, or is not signed where a
+/// signature of this purpose is demanded, is dead-lettered and answered: `None`.
 pub(super) async fn message<T: DeserializeOwned>(
     shared: &Shared,
     from: &str,
     delivery: &lapin::message::Delivery,
+    purpose: Option<Purpose>,
 ) -> Result<Option<(T, TraceContext)>, TransportError> {
-    match decode(&delivery.data) {
+    let accepted = match check_signature(shared, delivery, purpose) {
+        Ok(()) => decode(&delivery.data).map_err(|error| error.to_string()),
+        Err(reason) => Err(reason.to_owned()),
+    };
+    match accepted {
         Ok(message) => Ok(Some((message, trace(delivery)))),
-        Err(error) => {
-            shared
-                .dead_letter(&delivery.data, from, &error.to_string())
-                .await?;
+        Err(reason) => {
+            shared.dead_letter(&delivery.data, from, &reason).await?;
             if let Err(error) = delivery.acker.ack(BasicAckOptions::default()).await {
                 tracing::debug!("a dead-lettered delivery could not be acknowledged: {error}");
             }
@@ -124,14 +129,35 @@ pub(super) async fn message<T: DeserializeOwned>(
     }
 }
 
+/// Whether the delivery may be acted on. Without a key everything may.
+fn check_signature(
+    shared: &Shared,
+    delivery: &lapin::message::Delivery,
+    purpose: Option<Purpose>,
+) -> Result<(), &'static str> {
+    let (Some(key), Some(purpose)) = (&shared.signing_key, purpose) else {
+        return Ok(());
+    };
+    let signature = header(delivery, SIGNATURE)
+        .ok_or("it is not signed, and this process has a signing key")?;
+    if key.verify(purpose, &delivery.data, &signature) {
+        Ok(())
+    } else {
+        Err("its signature is wrong: it was signed with another key, or changed")
+    }
+}
+
 fn trace(delivery: &lapin::message::Delivery) -> TraceContext {
-    let headers = delivery.properties.headers().as_ref();
-    let traceparent = headers.and_then(|headers| match headers.inner().get("traceparent") {
-        Some(AMQPValue::LongString(text)) => {
-            std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned)
-        }
-        Some(AMQPValue::ShortString(text)) => Some(text.to_string()),
+    TraceContext {
+        traceparent: header(delivery, TRACEPARENT),
+    }
+}
+
+fn header(delivery: &lapin::message::Delivery, name: &str) -> Option<String> {
+    let headers = delivery.properties.headers().as_ref()?;
+    match headers.inner().get(name)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
         _ => None,
-    });
-    TraceContext { traceparent }
+    }
 }

@@ -31,6 +31,7 @@ use self::topology::Topology;
 use super::{Deliveries, Messages, TraceContext, Transport, TransportError};
 use crate::ids::{RunId, WorkerId};
 use crate::message::{Control, Event, Heartbeat, Task, encode};
+use crate::signing::{Purpose, SigningKey};
 
 /// The first pause before another try; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +41,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long [`Transport::close`] waits for publishes that are not yet confirmed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a queue that was deleted stays so before it is declared again.
+const REDECLARE: Duration = Duration::from_millis(500);
+
+/// How long the broker may take to answer before the log says so.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The header with the place in a trace (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
+
+/// The header with the signature of the body.
+const SIGNATURE: &str = "x-signature";
 
 /// AMQP's delivery mode of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -68,6 +81,7 @@ impl RabbitTransport {
             address,
             topology,
             link: watch::Sender::new(Some(Arc::clone(&link))),
+            signing_key: options.signing_key,
             publishing: RwLock::new(()),
             closing: CancellationToken::new(),
         });
@@ -90,6 +104,7 @@ struct Shared {
     topology: Topology,
     /// The current link; absent while there is none.
     link: watch::Sender<Option<Arc<Link>>>,
+    signing_key: Option<SigningKey>,
     /// Held for reading by every publish, so that closing can wait for all of them.
     publishing: RwLock<()>,
     closing: CancellationToken,
@@ -156,7 +171,10 @@ impl Shared {
         let mut backoff = Backoff::default();
         loop {
             let link = self.link().await?;
-            match link.publish(message).await {
+            match self
+                .patiently("confirm a message", link.publish(message))
+                .await
+            {
                 Ok(Routing::Refused) => {
                     tracing::warn!(
                         "the broker at {} could not store a message; trying again",
@@ -175,6 +193,24 @@ impl Shared {
                 }
             }
             backoff.pause().await;
+        }
+    }
+
+    /// `operation`, however long it takes, but not in silence: a broker that is
+    /// connected and does not answer is short of memory or disk, or has a queue
+    /// without a leader.
+    async fn patiently<T>(&self, what: &str, operation: impl Future<Output = T>) -> T {
+        let mut operation = std::pin::pin!(operation);
+        let since = Instant::now();
+        loop {
+            match tokio::time::timeout(PATIENCE, operation.as_mut()).await {
+                Ok(done) => return done,
+                Err(_) => tracing::warn!(
+                    "the broker at {} is connected and does not {what} for {} s: look for alarms (`rabbitmq-diagnostics alarms`) and for queues without a leader in its log",
+                    self.address,
+                    since.elapsed().as_secs()
+                ),
+            }
         }
     }
 
@@ -205,7 +241,10 @@ impl Shared {
                 let channel = link.open_channel().await?;
                 operation(channel).await
             };
-            match link.while_connected(attempt).await {
+            match self
+                .patiently("answer", link.while_connected(attempt))
+                .await
+            {
                 Ok(done) => return Ok((link, done)),
                 Err(error) if explain::is_refusal(&error) => {
                     return Err(explain::refused(&self.address, &error));
@@ -213,6 +252,14 @@ impl Shared {
                 Err(error) => tracing::debug!("trying again after: {error}"),
             }
             backoff.pause().await;
+        }
+    }
+
+    /// Signs a message body, with a key.
+    fn add_signature(&self, headers: &mut FieldTable, purpose: Purpose, body: &[u8]) {
+        if let Some(key) = &self.signing_key {
+            let signature = AMQPValue::LongString(key.sign(purpose, body).into());
+            headers.insert(SIGNATURE.into(), signature);
         }
     }
 
@@ -250,15 +297,20 @@ impl Transport for RabbitTransport {
     async fn publish_task(&self, task: &Task, trace: &TraceContext) -> Result<(), TransportError> {
         let Shared { topology, .. } = &*self.shared;
         let payload = encode(task);
+        let mut headers = trace_header(trace);
+        self.shared
+            .add_signature(&mut headers, Purpose::Task, &payload);
         let message = Outgoing {
             exchange: "",
             routing_key: &topology.tasks,
             mandatory: true,
-            properties: persistent(trace),
+            properties: persistent(headers),
             payload: &payload,
         };
         if self.shared.publish(&message).await? == Routing::Returned {
-            // Somebody deleted the queue under us. Once is worth a second try.
+            // Somebody deleted the queue under us. Once is worth a second try,
+            // after the broker has told everybody who consumed from it.
+            tokio::time::sleep(REDECLARE).await;
             let link = self.shared.link().await?;
             self.shared.declare_again(&link).await;
             if self.shared.publish(&message).await? == Routing::Returned {
@@ -284,7 +336,7 @@ impl Transport for RabbitTransport {
             exchange: &topology.events,
             routing_key: &routing_key,
             mandatory: true,
-            properties: persistent(trace),
+            properties: persistent(trace_header(trace)),
             payload: &payload,
         };
         match self.shared.publish(&message).await? {
@@ -297,17 +349,21 @@ impl Transport for RabbitTransport {
 
     async fn publish_control(&self, control: &Control) -> Result<(), TransportError> {
         let payload = encode(control);
+        let mut headers = FieldTable::default();
+        self.shared
+            .add_signature(&mut headers, Purpose::Control, &payload);
         let message = Outgoing {
             exchange: &self.shared.topology.control,
             routing_key: "",
             mandatory: false,
-            properties: json(),
+            properties: json().with_headers(headers),
             payload: &payload,
         };
         self.shared.publish(&message).await.map(drop)
     }
 
     async fn publish_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), TransportError> {
+        let _publishing = self.shared.publishing.read().await;
         // Not repeated: once the broker is back, a newer one says more.
         let Some(link) = self.shared.link.borrow().clone() else {
             return Err(TransportError::Broker {
@@ -340,11 +396,16 @@ impl Transport for RabbitTransport {
         &self,
         _worker: &WorkerId,
     ) -> Result<Messages<Control>, TransportError> {
-        broadcast::consume(&self.shared, self.shared.topology.control.clone()).await
+        broadcast::consume(
+            &self.shared,
+            self.shared.topology.control.clone(),
+            Some(Purpose::Control),
+        )
+        .await
     }
 
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError> {
-        broadcast::consume(&self.shared, self.shared.topology.presence.clone()).await
+        broadcast::consume(&self.shared, self.shared.topology.presence.clone(), None).await
     }
 
     async fn forget_run(&self, run: RunId) -> Result<(), TransportError> {
@@ -389,19 +450,17 @@ fn json() -> BasicProperties {
     BasicProperties::default().with_content_type("application/json".into())
 }
 
-fn persistent(trace: &TraceContext) -> BasicProperties {
-    let properties = json().with_delivery_mode(PERSISTENT);
-    match &trace.traceparent {
-        Some(traceparent) => {
-            let mut headers = FieldTable::default();
-            headers.insert(
-                "traceparent".into(),
-                AMQPValue::LongString(traceparent.as_str().into()),
-            );
-            properties.with_headers(headers)
-        }
-        None => properties,
+fn persistent(headers: FieldTable) -> BasicProperties {
+    json().with_delivery_mode(PERSISTENT).with_headers(headers)
+}
+
+fn trace_header(trace: &TraceContext) -> FieldTable {
+    let mut headers = FieldTable::default();
+    if let Some(traceparent) = &trace.traceparent {
+        let value = AMQPValue::LongString(traceparent.as_str().into());
+        headers.insert(TRACEPARENT.into(), value);
     }
+    headers
 }
 
 /// Pauses between tries: doubling, and scattered so that a fleet does not come back in step.

@@ -8,6 +8,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use url::Url;
 
 use crate::endpoint::{Secret, mask_password};
+use crate::signing::SigningKey;
 use crate::transport::TransportError;
 
 /// The prefix of every queue and exchange when none is given.
@@ -26,6 +27,8 @@ pub struct RabbitOptions {
     pub prefix: String,
     /// Also trust the authorities in this PEM file, beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Signs tasks and control messages, and demands the signature of others.
+    pub signing_key: Option<SigningKey>,
     /// What the broker shows this connection as.
     pub connection_name: String,
 }
@@ -37,6 +40,7 @@ impl RabbitOptions {
             url: Secret::new(url),
             prefix: DEFAULT_PREFIX.to_owned(),
             ca_file: None,
+            signing_key: None,
             connection_name: connection_name.into(),
         }
     }

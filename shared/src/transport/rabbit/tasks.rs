@@ -10,6 +10,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt as _, poll};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
@@ -22,7 +23,13 @@ use super::held::{Held, Released, message, requeue};
 use super::link::Link;
 use super::{Backoff, Shared};
 use crate::message::Task;
+use crate::signing::Purpose;
 use crate::transport::{Deliveries, Delivery, TransportError};
+
+/// An idle slot consumes anew after so long. A queue that is deleted and
+/// declared again within milliseconds can leave a consumer behind that nobody
+/// told of it.
+const RENEWAL: Duration = Duration::from_secs(30);
 
 pub(super) async fn consume(
     shared: &Arc<Shared>,
@@ -74,8 +81,8 @@ async fn run_slot(
             Err(error) => {
                 if !link.broken().is_cancelled() {
                     tracing::warn!("taking tasks: {error}; trying again");
-                    shared.declare_again(&link).await;
                     backoff.pause().await;
+                    shared.declare_again(&link).await;
                 }
             }
         }
@@ -117,13 +124,24 @@ async fn take_tasks(
             () = out.closed() => return Ok(()),
             () = link.broken().cancelled() => return Err(lapin::Error::from(ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed)).into()),
             delivery = consumer.next() => delivery.ok_or(SlotError::QueueDeleted)??,
+            () = tokio::time::sleep(RENEWAL) => {
+                let cancel = channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default());
+                link.while_connected(cancel).await?;
+                // What came just before is still in the stream.
+                match consumer.next().await {
+                    Some(delivery) => delivery?,
+                    None => continue,
+                }
+            }
         };
         // The first poll puts the cancel on the wire, ahead of any answer to
         // the delivery, so that the answer cannot bring in another task.
         let mut cancel =
             pin!(channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()));
         let cancelled = poll!(cancel.as_mut());
-        if let Some((task, trace)) = message::<Task>(shared, queue, &delivery).await? {
+        if let Some((task, trace)) =
+            message::<Task>(shared, queue, &delivery, Some(Purpose::Task)).await?
+        {
             let held = Held::new(delivery.acker, link.broken().clone(), released_in.clone());
             if out
                 .send(Delivery::new(

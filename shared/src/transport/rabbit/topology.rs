@@ -149,8 +149,8 @@ impl Topology {
     }
 }
 
-/// Quorum queues survive the loss of a broker node. They also confirm after
-/// one flush to disk; a classic durable queue may take 200 ms.
+/// Quorum queues survive the loss of a broker node; a classic queue would be
+/// unroutable while its node is down, and unroutable means that a run is over.
 fn quorum(mut arguments: FieldTable) -> FieldTable {
     arguments.insert("x-queue-type".into(), text("quorum"));
     arguments

@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# Installs Debian packages that are missing, without starting a service and
+# without leaving one enabled. To be sourced; defines `need_packages`,
+# `service_packages` and `need_rust`.
+
+# Runs a command as root.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif ! command -v sudo >/dev/null; then
+        echo "error: this needs root, and there is no sudo: $*" >&2
+        return 1
+    elif [ -t 0 ]; then
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+# Installs packages in a subshell of its own, so that its traps undo what it
+# had to change, whatever way it ends.
+install_packages() (
+    set -euo pipefail
+    policy=/usr/sbin/policy-rc.d
+    clusters=/etc/postgresql-common/createcluster.conf
+    made_policy=no
+    kept_clusters=
+    output=$(mktemp)
+    # shellcheck disable=SC2317  # called by the trap
+    undo() {
+        rm -f "$output"
+        [ "$made_policy" = no ] || as_root rm -f "$policy"
+        if [ -n "$kept_clusters" ]; then
+            as_root cp "$kept_clusters" "$clusters"
+            rm -f "$kept_clusters"
+        fi
+    }
+    trap undo EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+
+    # Quiet, unless it fails.
+    apt() {
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$output" 2>&1 && return
+        cat "$output" >&2
+        return 1
+    }
+
+    echo "installing $*" >&2
+    # 101 forbids the packages' scripts to start anything.
+    if [ ! -e "$policy" ]; then
+        made_policy=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    apt update
+    case " $* " in
+        *" postgresql "*)
+            # The server's package would make a cluster and have it started at boot.
+            apt install -y --no-install-recommends postgresql-common
+            kept_clusters=$(mktemp)
+            cp "$clusters" "$kept_clusters"
+            echo 'create_main_cluster = false' | as_root tee -a "$clusters" >/dev/null
+            ;;
+    esac
+    new_broker=no
+    case " $* " in *" rabbitmq-server "*) new_broker=yes ;; esac
+    new_mapper=no
+    [ -e /usr/bin/epmd ] || new_mapper=$new_broker
+    apt install -y --no-install-recommends "$@"
+    # Not at the next boot either.
+    if command -v systemctl >/dev/null; then
+        [ "$new_broker" = no ] || as_root systemctl disable --quiet rabbitmq-server.service || true
+        [ "$new_mapper" = no ] || as_root systemctl disable --quiet epmd.socket epmd.service || true
+    fi
+)
+
+# need_packages PATH PACKAGE [PATH PACKAGE]...: installs the packages whose
+# path (a pattern) is not there, all at once.
+need_packages() {
+    local missing=()
+    while [ "$#" -gt 1 ]; do
+        compgen -G "$1" >/dev/null || missing+=("$2")
+        shift 2
+    done
+    [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
+}
+
+# What every script here needs, for need_packages: two servers and a C compiler.
+# shellcheck disable=SC2034  # used by whoever sources this
+service_packages=(
+    '/usr/lib/postgresql/*/bin/initdb' postgresql
+    '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
+    '/usr/bin/cc' gcc
+    '/usr/include/stdlib.h' libc6-dev
+)
+
+need_rust() {
+    # A login shell would have it in the search path; a service's shell may not.
+    if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    fi
+    if ! command -v cargo >/dev/null; then
+        echo "error: Rust is missing; install it as https://rustup.rs says" >&2
+        return 1
+    fi
+}

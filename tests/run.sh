@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace against real services, which it starts on
+# free ports and stops afterwards. Arguments go to `cargo test`.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+# shellcheck source=../deploy/prerequisites.sh
+. deploy/prerequisites.sh
+
+need_rust
+need_packages "${service_packages[@]}" '/usr/bin/tsql' freetds-bin '/usr/lib/python3/dist-packages/pytds' python3-tds
+
+# Some tests start these executables; cargo builds only a package's own for its tests.
+cargo build --workspace --bins
+
+# The services end with their standard input, so also when this script is killed.
+coproc SERVICES { exec "${CARGO_TARGET_DIR:-target}/debug/services" --exit-with-stdin; }
+services=$SERVICES_PID
+# shellcheck disable=SC2317  # called by the trap
+stop() {
+    kill "$services" 2>/dev/null || true
+    wait "$services" 2>/dev/null || true
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+ready=no
+while [ "$ready" = no ] && IFS='=' read -r name value; do
+    case $name in
+        SERVICES_READY) ready=yes ;;
+        RECONCILE_TEST_*) export "$name=$value" ;;
+    esac
+done <&"${SERVICES[0]}"
+if [ "$ready" = no ]; then
+    echo "error: the services did not start" >&2
+    exit 1
+fi
+
+cargo test --workspace --no-fail-fast "$@" </dev/null

@@ -1,0 +1,75 @@
+//! Measures what comparing costs beside what it cannot cost less than.
+//!
+//! Every number is the median of alternating runs of one invocation, on
+//! services of its own, and is printed beside its limit. Nothing is asserted
+//! about speed; a wrong answer is an error.
+
+mod databases;
+mod fleet;
+mod measure;
+
+use clap::{Parser, ValueEnum};
+
+/// Prints measurements beside their limits.
+#[derive(Debug, Parser)]
+struct Options {
+    /// What to measure.
+    #[arg(value_enum, default_value_t = Subject::All)]
+    subject: Subject,
+    /// TPC-H's scale factor for `pg-pg`: 1 is 6 million line items.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Runs of each kind.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// Row level between two PostgreSQL databases: time against reading both, memory.
+    PgPg,
+    /// Row level between the SQL Server stand-in and PostgreSQL: processor time against the bare drivers.
+    MssqlPg,
+    /// A table's cost when comparing it costs nothing.
+    Overhead,
+    /// Tables without rows.
+    Empty,
+    /// Tables that take a while, several at once.
+    Speedup,
+    /// All of these.
+    All,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let wanted = |subject| options.subject == subject || options.subject == Subject::All;
+    if wanted(Subject::PgPg) {
+        databases::postgres_to_postgres(options.scale, options.runs)?;
+    }
+    if wanted(Subject::MssqlPg) {
+        databases::sql_server_to_postgres(options.runs)?;
+    }
+    if wanted(Subject::Overhead) {
+        fleet::overhead(options.runs)?;
+    }
+    if wanted(Subject::Empty) {
+        fleet::empty_tables(options.runs)?;
+    }
+    if wanted(Subject::Speedup) {
+        fleet::speedup()?;
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the one place that prints what was measured"
+)]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+/// One number beside its limit.
+fn say_number(what: &str, value: &str, limit: &str) {
+    say(&format!("  {what:<58} {value:>16}   limit {limit}"));
+}
