@@ -60,7 +60,7 @@ fn record(result: &TableResult, error: Option<(&str, &str)>) -> [String; HEADER.
         text(&result.table),
         text(&result.target),
         result.status.to_string(),
-        cell(result.is_match.as_ref()),
+        result.is_match.to_string(),
         cell(result.source_count.as_ref()),
         cell(result.target_count.as_ref()),
         cell(result.difference.as_ref()),

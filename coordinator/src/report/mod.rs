@@ -91,9 +91,9 @@ pub struct TableResult {
     pub table: String,
     /// The table in the target.
     pub target: String,
-    /// Whether both sides are equal; null when they were not compared.
+    /// Whether both sides were compared and are equal.
     #[serde(rename = "match")]
-    pub is_match: Option<bool>,
+    pub is_match: bool,
     /// How it ended.
     #[serde(serialize_with = "as_word")]
     pub status: TableStatus,
@@ -278,7 +278,6 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         .as_ref()
         .map(|comparison| (comparison.source_count, comparison.target_count));
     let rows: Option<RowCounts> = comparison.as_ref().and_then(|comparison| comparison.rows);
-    let is_match = comparison.as_ref().map(|comparison| comparison.is_match());
     let (checksums, key, notes) = comparison.map_or_else(Default::default, |comparison| {
         (comparison.checksums, comparison.key, comparison.notes)
     });
@@ -288,7 +287,7 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
     TableResult {
         table: spec.source.table.to_string(),
         target: spec.target.table.to_string(),
-        is_match,
+        is_match: status == TableStatus::Matched,
         status,
         source_count: counts.map(|(source, _)| source),
         target_count: counts.map(|(_, target)| target),

@@ -231,7 +231,7 @@ impl Section {
     }
 
     /// Fails when a key is left that nobody took.
-    pub(super) fn finish(self, sources: &Sources<'_>) -> Result<(), ConfigError> {
+    pub(super) fn finish(&self, sources: &Sources<'_>) -> Result<(), ConfigError> {
         match self.entries.iter().min_by_key(|(_, written)| written.at) {
             None => Ok(()),
             Some((key, written)) => Err(ConfigError::UnknownKey {
