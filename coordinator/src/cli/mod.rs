@@ -13,8 +13,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser as _;
-use shared::config::ReportFormat;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser as _};
+use shared::config::{ReportFormat, nearest};
 use shared::ids::WorkerId;
 use shared::logging::{self, Verbosity};
 use shared::transport::Transport;
@@ -42,7 +43,10 @@ const LOCAL_DRAIN: Duration = Duration::from_secs(5);
 /// When the operating system gives no threads.
 #[must_use]
 pub fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return refuse(&error),
+    };
     logging::init(Verbosity::Quiet);
     // Fails only when one is installed already, and then there is one.
     rustls::crypto::aws_lc_rs::default_provider()
@@ -62,6 +66,32 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+/// Prints what clap has to say: help, version, or what is wrong with the flags.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.get(ContextKind::InvalidSubcommand) {
+        // Clap lists no commands, and finds `rnu` too far from `run`.
+        Some(ContextValue::String(name)) => {
+            let command = Flags::command();
+            let names: Vec<&str> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
+            let hint = nearest(name, names.iter().copied())
+                .map(|name| format!("did you mean `{name}`? "))
+                .unwrap_or_default();
+            say(&format!(
+                "error: there is no command `{name}`; {hint}known are {}",
+                names.join(", ")
+            ));
+        }
+        // Nobody reads it: the code says the same.
+        _ => {
+            error.print().ok();
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::UNUSABLE))
 }
 
 async fn command(flags: Flags) -> Result<u8, CommandError> {
@@ -136,7 +166,7 @@ async fn run(settings: RunSettings) -> Result<u8, CommandError> {
 /// The transport, and the worker of this process if it has one.
 async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>), CommandError> {
     match mode {
-        Mode::Broker(options) => Ok((RabbitTransport::connect(options).await?, None)),
+        Mode::Broker(options) => Ok((RabbitTransport::connect(*options).await?, None)),
         Mode::Local {
             endpoints,
             concurrency,

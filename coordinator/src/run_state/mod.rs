@@ -18,6 +18,8 @@ mod timers;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,7 +9,7 @@ use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, Task, WorkId};
 use shared::outcome::Outcome;
 
-use super::tests::{compared, failed, limits, spec};
+use super::testing::{compared, failed, limits, spec};
 use super::*;
 
 /// Workers that there are.
@@ -381,7 +381,11 @@ fn run_to_its_end(world: &mut World, workers_live: bool) {
             world.happen(Happening::Jump(2_000));
         }
     }
-    panic!("the run does not end: {:?} after {:?}", world.state.counts(), world.now);
+    panic!(
+        "the run does not end: {:?} after {:?}",
+        world.state.counts(),
+        world.now
+    );
 }
 
 proptest! {
