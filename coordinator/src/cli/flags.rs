@@ -97,8 +97,8 @@ pub(super) struct RunFlags {
         help_heading = "Where"
     )]
     pub(super) broker: Option<String>,
-    /// Compare in this process even though a broker is configured
-    #[arg(long, conflicts_with = "broker", help_heading = "Where")]
+    /// Compare in this process, whatever broker flags, environment or configuration name
+    #[arg(long, help_heading = "Where")]
     pub(super) local: bool,
     /// Begins the name of every queue and exchange [default: reconcile]
     #[arg(long, value_name = "TEXT", help_heading = "Where")]

@@ -144,7 +144,11 @@ async fn run(settings: RunSettings) -> Result<u8, CommandError> {
     let canceller = handle.canceller();
     let report = tokio::select! {
         report = handle.report() => report?,
-        () = end_on_second(&mut signals, canceller) => std::process::exit(exit::INTERRUPTED.into()),
+        () = end_on_second(&mut signals, canceller) => {
+            // Leaves no half of a report behind.
+            drop(output);
+            std::process::exit(exit::INTERRUPTED.into());
+        }
     };
     if let Some(worker) = worker
         && tokio::time::timeout(LOCAL_DRAIN, worker.drain())

@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use shared::config::FailFast;
-use shared::ids::{TableName, WorkerId};
-use shared::message::{ColumnSelection, Side, TableSpec, Task};
+use shared::ids::{Attempt, TableId, TableName, WorkerId};
+use shared::message::{ColumnSelection, Event, EventBody, Side, TableSpec, Task, WorkId};
 use shared::outcome::{
     Checksums, Comparison, Depth, Difference, DifferenceKind, Failure, RowCounts,
 };
-use shared::transport::Transport;
 use shared::transport::local::LocalTransport;
+use shared::transport::{Ownership, TraceContext, Transport};
 use worker::engine::{Engine, Stop, TaskContext};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
@@ -357,14 +358,14 @@ fn a_run_leaves_nothing_at_the_transport() {
         let run = handle.run();
         soon(handle.report()).await.unwrap();
         soon(worker.drain()).await;
-        let event = shared::message::Event {
-            work: shared::message::WorkId {
+        let event = Event {
+            work: WorkId {
                 run,
-                table: shared::ids::TableId(0),
-                attempt: shared::ids::Attempt::FIRST,
+                table: TableId(0),
+                attempt: Attempt::FIRST,
             },
             worker: WorkerId::named("late"),
-            body: shared::message::EventBody::Claimed,
+            body: EventBody::Claimed,
         };
         let late = stage
             .transport
@@ -375,4 +376,72 @@ fn a_run_leaves_nothing_at_the_transport() {
             "{late:?}"
         );
     });
+}
+
+#[test]
+fn a_worker_that_dies_loses_its_table_to_another() {
+    let stage = Stage::new(&[("a", Act::Match)]);
+    let report = on_a_system(async {
+        let handle = stage.start(limits(1)).await;
+        let mut tasks = stage.transport.consume_tasks(1).await.unwrap();
+        let delivery = soon(tasks.next()).await.expect("a task");
+        let claim = Event {
+            work: delivery.message.work(),
+            worker: WorkerId::named("dead"),
+            body: EventBody::Claimed,
+        };
+        let trace = TraceContext::default();
+        stage.transport.publish_event(&claim, &trace).await.unwrap();
+        assert_eq!(delivery.ack().await, Ownership::Held);
+        drop(tasks);
+        let worker = stage.worker("w", 1).await;
+        let report = soon(handle.report()).await.unwrap();
+        soon(worker.drain()).await;
+        report
+    });
+    let result = &report.results[0];
+    assert_eq!((result.status, result.attempt), (TableStatus::Matched, 2));
+    assert_eq!(result.worker.as_deref(), Some("w"));
+}
+
+/// Writes down what it sees.
+struct Recorder(Arc<Mutex<Vec<Effect>>>);
+
+impl RunObserver for Recorder {
+    fn applied(&mut self, state: &RunState, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::TableEnded(table) = effect {
+                assert!(
+                    state.record(*table).is_some(),
+                    "the account is there when the end is told"
+                );
+            }
+        }
+        self.0
+            .lock()
+            .expect("nobody panics while holding it")
+            .extend_from_slice(effects);
+    }
+}
+
+#[test]
+fn an_observer_sees_every_effect_of_a_run() {
+    let stage = Stage::new(&[("a", Act::Match), ("b", Act::Fail)]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    on_a_system(async {
+        let worker = stage.worker("w", 1).await;
+        let request = RunRequest::new(stage.tables.clone(), limits(1));
+        let observer = Box::new(Recorder(seen.clone()));
+        let handle = start(request, stage.transport.clone(), observer)
+            .await
+            .unwrap();
+        soon(handle.report()).await.unwrap();
+        soon(worker.drain()).await;
+    });
+    let seen = seen.lock().unwrap();
+    let ended = seen
+        .iter()
+        .filter(|effect| matches!(effect, Effect::TableEnded(_)))
+        .count();
+    assert_eq!((ended, seen.last()), (2, Some(&Effect::Complete)));
 }
