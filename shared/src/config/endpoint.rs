@@ -137,6 +137,8 @@ pub(super) fn read(
     let statement_timeout = section.take(sources, "statement_timeout")?;
     let connect_timeout = section.take(sources, "connect_timeout")?;
 
+    section.finish(sources)?;
+
     let url = match url {
         Some(_) if !parts.is_empty() => {
             return Err(section.error(sources, "has a url and parts of one (engine, host, port, database, user); keep one of the two"));
@@ -150,7 +152,6 @@ pub(super) fn read(
     };
     let mut endpoint = Endpoint::from_url(name, url.reveal())
         .map_err(|error| section.error(sources, error.to_string()))?;
-    section.finish(sources)?;
 
     if let Some(password) = password {
         endpoint.password = password;

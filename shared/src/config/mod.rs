@@ -110,7 +110,7 @@ pub struct BrokerConfig {
     pub url: Option<Secret>,
     /// What the names of queues and exchanges begin with.
     pub prefix: String,
-    /// Trust the authorities in this PEM file in place of the system's.
+    /// Also trust the authorities in this PEM file, beside the system's.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -260,6 +260,7 @@ fn read_broker(
     let url_file: Option<PathBuf> = section.take(sources, "url_file")?;
     let prefix: Option<String> = section.take(sources, "prefix")?;
     let ca_file: Option<PathBuf> = section.take(sources, "ca_file")?;
+    section.finish(sources)?;
     let url = match (url, url_file) {
         (Some(_), Some(_)) => {
             return Err(section.error(sources, "has a url and a url_file; keep one of the two"));
@@ -273,7 +274,6 @@ fn read_broker(
     if prefix.as_ref().is_some_and(String::is_empty) {
         return Err(section.error(sources, "has an empty prefix; leave it out for `reconcile`"));
     }
-    section.finish(sources)?;
     if url.is_none() && prefix.is_none() && ca_file.is_none() {
         return Ok(None);
     }
@@ -287,30 +287,30 @@ fn read_broker(
 
 fn read_table(mut section: Section, sources: &mut Sources<'_>) -> Result<TableEntry, ConfigError> {
     let source: Option<TableName> = section.take(sources, "source")?;
+    let target: Option<TableName> = section.take(sources, "target")?;
+    let key: Option<Vec<String>> = section.take(sources, "key")?;
+    let priority = section.take(sources, "priority")?.unwrap_or(0);
+    let timeout = section.take(sources, "timeout")?;
+    let mut columns = sources.section(&mut section, "columns", false)?;
+    section.finish(sources)?;
     let Some(source) = source else {
         return Err(section.error(
             sources,
             "lacks `source`, the name of the table in the source",
         ));
     };
-    let target: Option<TableName> = section.take(sources, "target")?;
-    let key: Option<Vec<String>> = section.take(sources, "key")?;
     if key.as_ref().is_some_and(Vec::is_empty) {
         return Err(section.error(
             sources,
             "has an empty `key`; name its columns, or leave it out for the primary key",
         ));
     }
-    let priority = section.take(sources, "priority")?.unwrap_or(0);
-    let timeout = section.take(sources, "timeout")?;
-    let mut columns = sources.section(&mut section, "columns", false)?;
     let selection = ColumnSelection {
         include: columns.take(sources, "include")?.unwrap_or_default(),
         exclude: columns.take(sources, "exclude")?.unwrap_or_default(),
         map: columns.take(sources, "map")?.unwrap_or_default(),
     };
     columns.finish(sources)?;
-    section.finish(sources)?;
     Ok(TableEntry {
         source,
         target,

@@ -164,9 +164,8 @@ impl<'a> Sources<'a> {
     /// Fails when a variable is set that looks like a setting and is none.
     pub(super) fn finish(self) -> Result<(), ConfigError> {
         let unknown = self.environment.keys().find(|name| {
-            let section = name
-                .strip_prefix(PREFIX)
-                .and_then(|rest| rest.split('_').next());
+            let rest = name.strip_prefix(PREFIX).unwrap_or_default();
+            let section = rest.split_once('_').map(|(section, _)| section);
             section.is_some_and(|section| VARIABLE_SECTIONS.contains(&section))
                 && !self.readable.contains(*name)
         });
@@ -211,7 +210,10 @@ impl Section {
         if self.variables {
             let variable = variable_name(&self.full_name(key));
             if let Some(text) = sources.environment.get(&variable) {
-                written = Some((Place::Variable(variable.clone()), Value::Text(text.clone())));
+                written = Some((
+                    Place::Variable(variable.clone()),
+                    Value::Variable(text.clone()),
+                ));
             }
             sources.readable.insert(variable);
         }
@@ -229,7 +231,7 @@ impl Section {
     }
 
     /// Fails when a key is left that nobody took.
-    pub(super) fn finish(self, sources: &Sources<'_>) -> Result<(), ConfigError> {
+    pub(super) fn finish(&self, sources: &Sources<'_>) -> Result<(), ConfigError> {
         match self.entries.iter().min_by_key(|(_, written)| written.at) {
             None => Ok(()),
             Some((key, written)) => Err(ConfigError::UnknownKey {

@@ -92,6 +92,8 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
         message,
         "reconcile.toml:3:3: unknown key `run.paralel_workers`; did you mean `parallel_workers`?"
     );
+    let message = error("[endpoints.a]\nulr = \"x\"\n");
+    assert!(message.contains("did you mean `url`?"), "{message}");
     let message = error("[endpoint.a]\nurl = \"x\"\n");
     assert!(
         message.contains("unknown key `endpoint`; did you mean `endpoints`?"),

@@ -116,6 +116,8 @@ pub(super) struct Written {
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Text(String),
+    /// What a variable holds; it may stand for any kind.
+    Variable(String),
     Integer(String),
     Boolean(bool),
     List(Vec<Written>),
@@ -127,7 +129,7 @@ pub(super) enum Value {
 impl Value {
     fn kind(&self) -> &'static str {
         match self {
-            Self::Text(_) => "a text",
+            Self::Text(_) | Self::Variable(_) => "a text",
             Self::Integer(_) => "a number",
             Self::Boolean(_) => "true or false",
             Self::List(_) => "a list",
@@ -150,7 +152,7 @@ pub(super) trait FromValue: Sized {
 impl FromValue for String {
     fn from_value(value: Value) -> Result<Self, String> {
         match value {
-            Value::Text(text) => Ok(text),
+            Value::Text(text) | Value::Variable(text) => Ok(text),
             other => Err(other.unexpected("a text in quotes")),
         }
     }
@@ -187,13 +189,13 @@ from_text! {
     },
 }
 
-/// Kinds that are whole numbers; in quotes too, since variables are text.
+/// Kinds that are whole numbers.
 macro_rules! from_number {
     ($($type:ty: $wanted:literal),+ $(,)?) => {$(
         impl FromValue for $type {
             fn from_value(value: Value) -> Result<Self, String> {
                 match &value {
-                    Value::Integer(text) | Value::Text(text) => {
+                    Value::Integer(text) | Value::Variable(text) => {
                         text.trim().parse().map_err(|_| format!("`{text}` is not {}", $wanted))
                     }
                     other => Err(other.unexpected($wanted)),
@@ -214,7 +216,7 @@ impl FromValue for bool {
     fn from_value(value: Value) -> Result<Self, String> {
         match &value {
             Value::Boolean(boolean) => Ok(*boolean),
-            Value::Text(text) => match text.to_ascii_lowercase().as_str() {
+            Value::Variable(text) => match text.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "1" => Ok(true),
                 "false" | "no" | "0" => Ok(false),
                 other => Err(format!("`{other}` is not true or false")),
@@ -227,7 +229,9 @@ impl FromValue for bool {
 impl FromValue for Duration {
     fn from_value(value: Value) -> Result<Self, String> {
         match &value {
-            Value::Integer(text) | Value::Text(text) => parse_duration(text),
+            Value::Integer(text) | Value::Text(text) | Value::Variable(text) => {
+                parse_duration(text)
+            }
             other => Err(other.unexpected("a duration such as \"30s\", or a number of seconds")),
         }
     }
@@ -241,7 +245,7 @@ impl FromValue for Vec<String> {
                 .map(|written| String::from_value(written.value))
                 .collect(),
             // A variable cannot hold a list.
-            Value::Text(text) => Ok(text
+            Value::Variable(text) => Ok(text
                 .split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())

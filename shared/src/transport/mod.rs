@@ -110,6 +110,20 @@ impl<T> Delivery<T> {
         }
     }
 
+    /// The message, and what is left to answer for.
+    pub fn into_parts(self) -> (T, Delivery<()>) {
+        let Self {
+            message,
+            trace,
+            redelivered,
+            acknowledger,
+        } = self;
+        (
+            message,
+            Delivery::new((), trace, redelivered, acknowledger),
+        )
+    }
+
     /// Done: never deliver it again.
     pub async fn ack(&self) -> Ownership {
         self.acknowledger.ack().await

@@ -1,0 +1,58 @@
+//! The exit codes, all in one place.
+
+use shared::config::ConfigError;
+use shared::transport::TransportError;
+
+use super::settings::UsageError;
+use crate::report::{OutputError, RunReport, RunStatus};
+use crate::run::RunLost;
+
+/// Why a command ended without doing what it is for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error("{0}")]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Lost(#[from] RunLost),
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Every table verified and equal.
+pub(super) const EQUAL: u8 = 0;
+/// Every table verified, and some differ.
+pub(super) const DIFFERENT: u8 = 1;
+/// Usage or configuration, which a broker that cannot be reached is too.
+pub(super) const UNUSABLE: u8 = 2;
+/// Some table could not be verified, whatever the others said.
+pub(super) const UNVERIFIED: u8 = 3;
+/// Somebody asked for the end.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// What the shell is told about a run.
+pub(super) fn of_report(report: &RunReport) -> u8 {
+    match report.status {
+        _ if report.interrupted => INTERRUPTED,
+        RunStatus::Pass => EQUAL,
+        RunStatus::Fail => DIFFERENT,
+        RunStatus::Incomplete => UNVERIFIED,
+    }
+}
+
+/// What the shell is told about an error.
+pub(super) fn of_error(error: &CommandError) -> u8 {
+    match error {
+        CommandError::Config(_)
+        | CommandError::Usage(_)
+        | CommandError::Transport(_)
+        | CommandError::Output(_)
+        | CommandError::Signals(_) => UNUSABLE,
+        CommandError::Lost(_) => UNVERIFIED,
+    }
+}

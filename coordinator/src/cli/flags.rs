@@ -1,0 +1,160 @@
+//! The command line as it is written, before anything is decided.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use shared::config::{FailFast, ReportFormat, parse_duration};
+
+/// Tells whether every row of a list of tables arrived unchanged.
+///
+/// Exit codes: 0 every table verified and equal; 1 differences found; 2 usage
+/// or configuration error; 3 some table could not be verified; 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "reconcile", version, max_term_width = 100)]
+pub(super) struct Flags {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Configuration file [default: reconcile.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "RECONCILE_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Compare tables and report
+    Run(Box<RunFlags>),
+    /// Show the configuration that is in force, without its secrets
+    Config,
+}
+
+#[derive(Debug, Default, Args)]
+pub(super) struct RunFlags {
+    /// Tables: `table`, `schema.table` or `source=target`, separated by commas; `*` stands for any
+    /// text in the names of the source [default: the [[tables]] of the configuration]
+    #[arg(
+        long,
+        value_name = "LIST",
+        conflicts_with = "tables_file",
+        help_heading = "What"
+    )]
+    pub(super) tables: Option<String>,
+    /// File with one entry of such a list per line; # begins a comment
+    #[arg(long, value_name = "FILE", help_heading = "What")]
+    pub(super) tables_file: Option<PathBuf>,
+    /// Endpoint of the source [default: the SQLSERVER_… variables]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "source_url",
+        help_heading = "What"
+    )]
+    pub(super) source: Option<String>,
+    /// Endpoint of the target [default: the POSTGRES_… variables]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "target_url",
+        help_heading = "What"
+    )]
+    pub(super) target: Option<String>,
+    /// The source as mssql://… or postgres://…; not with --broker
+    #[arg(long, value_name = "URL", help_heading = "What")]
+    pub(super) source_url: Option<String>,
+    /// The target as postgres://… or mssql://…; not with --broker
+    #[arg(long, value_name = "URL", help_heading = "What")]
+    pub(super) target_url: Option<String>,
+
+    /// Compare every row by checksum, not only the number of rows
+    #[arg(long, help_heading = "How deep")]
+    pub(super) validate_checksums: bool,
+    /// Find the rows that differ
+    #[arg(long, help_heading = "How deep")]
+    pub(super) row_level: bool,
+    /// Keys that one statement fetches when differing rows are looked up [default: 1000]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "How deep")]
+    pub(super) row_level_chunk_size: Option<NonZeroU32>,
+    /// Key columns by their source names, separated by commas [default: the primary key]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "How deep"
+    )]
+    pub(super) pk_columns: Option<Vec<String>>,
+    /// Differing rows of a table that are listed; all are counted [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "How deep")]
+    pub(super) max_differences: Option<u32>,
+
+    /// Spread the run over the workers of this broker, amqp://… or amqps://…
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "RECONCILE_BROKER",
+        hide_env_values = true,
+        help_heading = "Where"
+    )]
+    pub(super) broker: Option<String>,
+    /// Compare in this process even though a broker is configured
+    #[arg(long, conflicts_with = "broker", help_heading = "Where")]
+    pub(super) local: bool,
+    /// Begins the name of every queue and exchange [default: reconcile]
+    #[arg(long, value_name = "TEXT", help_heading = "Where")]
+    pub(super) prefix: Option<String>,
+
+    /// Several tables at a time in this process
+    #[arg(long, help_heading = "How many")]
+    pub(super) parallel: bool,
+    /// Tables at a time [default: 4; with --broker as many as its workers can]
+    #[arg(long, value_name = "N", value_parser = workers, help_heading = "How many")]
+    pub(super) parallel_workers: Option<NonZeroU32>,
+    /// How long one table may take: seconds, or 30s, 5m, 2h [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_duration, help_heading = "How many")]
+    pub(super) parallel_timeout: Option<Duration>,
+
+    /// Go on after a table that fails or differs (the default)
+    #[arg(
+        long,
+        conflicts_with = "fail_fast",
+        help_heading = "When something is wrong"
+    )]
+    pub(super) continue_on_error: bool,
+    /// End the run with the first table that fails, or with `mismatch` also the first that differs
+    #[arg(long, value_name = "error|mismatch", num_args = 0..=1, default_missing_value = "error",
+          value_parser = FailFast::from_str, help_heading = "When something is wrong")]
+    pub(super) fail_fast: Option<FailFast>,
+    /// How often a table is tried when an attempt fails in a way that may pass [default: 3]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "When something is wrong")]
+    pub(super) max_attempts: Option<NonZeroU32>,
+    /// How long tables may wait where no worker claims them [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "When something is wrong")]
+    pub(super) claim_timeout: Option<Duration>,
+
+    /// console, json or csv [default: console]
+    #[arg(long, value_name = "FORMAT", value_parser = ReportFormat::from_str, help_heading = "Report")]
+    pub(super) format: Option<ReportFormat>,
+    /// Write the report to this file and not to standard output
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) output: Option<PathBuf>,
+
+    /// How often a worker shows that it is alive
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide = true)]
+    pub(super) heartbeat_period: Option<Duration>,
+}
+
+fn positive(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| "write a whole number above 0".to_owned())
+}
+
+/// The most tables that one process may have under way.
+const MAX_WORKERS: u32 = 1024;
+
+fn workers(text: &str) -> Result<NonZeroU32, String> {
+    match positive(text)? {
+        count if count.get() <= MAX_WORKERS => Ok(count),
+        _ => Err(format!("at most {MAX_WORKERS} tables run at a time")),
+    }
+}

@@ -1,0 +1,156 @@
+//! What a run shows on standard error while it goes on: a line for every table
+//! that has ended, and on a terminal a bar below them.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use shared::outcome::RowCounts;
+
+use crate::run::RunObserver;
+use crate::run_state::{CancelReason, Effect, Notice, RunState, TableRecord, Verdict};
+
+/// Running tables that the bar names.
+const NAMED: usize = 3;
+
+/// How often the bar moves.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// Shows a run.
+#[derive(Debug)]
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    task_queue: String,
+}
+
+impl Progress {
+    /// `task_queue` is what users know the work queue by.
+    pub(super) fn new(tables: usize, task_queue: String) -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(tables as u64);
+            if let Ok(style) =
+                ProgressStyle::with_template("{bar:24} {pos}/{len} tables  {elapsed}  {wide_msg}")
+            {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(REFRESH);
+            bar
+        });
+        Self { bar, task_queue }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            // Nobody reads it: no reason to end the run.
+            None => {
+                writeln!(io::stderr(), "{line}").ok();
+            }
+        }
+    }
+
+    fn notice(&self, state: &RunState, notice: &Notice) {
+        let table = |id| &state.spec(id).source.table;
+        match notice {
+            Notice::NoWorkerYet => self.say(&format!(
+                "no worker has shown itself on {}; waiting for one (start reconcile-worker)",
+                self.task_queue
+            )),
+            Notice::NothingClaimed { workers: 0 } => {
+                self.say(&format!("no worker has claimed a table on {}", self.task_queue));
+            }
+            Notice::NothingClaimed { workers } => self.say(&format!(
+                "no worker has claimed a table on {} yet; {workers} alive, busy with other runs; waiting",
+                self.task_queue
+            )),
+            Notice::Retry { table: id, attempt, failure, wait, .. } => self.say(&format!(
+                "retry      {} in {:.1} s: attempt {attempt}: {}: {failure}",
+                table(*id),
+                wait.as_secs_f64(),
+                failure.kind
+            )),
+            Notice::LeaseExpired { table: id, worker, .. } => {
+                self.say(&format!("lost       {}: worker {worker} is not heard of any more", table(*id)));
+            }
+            Notice::DuplicateClaim { table: id, worker } => {
+                tracing::warn!(table = %table(*id), %worker, "delivered twice; the first result counts");
+            }
+            Notice::Cancelling(CancelReason::Requested) => {
+                self.say("cancelling: waiting for what runs to stop; interrupt again to end at once");
+            }
+            Notice::Cancelling(CancelReason::FailFast) => {
+                if let Some(cause) = state.root_cause() {
+                    self.say(&format!("cancelling: {} ended the run ({})", table(cause.table), cause.kind));
+                }
+            }
+        }
+    }
+}
+
+impl RunObserver for Progress {
+    fn applied(&mut self, state: &RunState, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::TableEnded(id) => {
+                    if let Some(record) = state.record(*id) {
+                        self.say(&line(&state.spec(*id).source.table.to_string(), record));
+                    }
+                }
+                Effect::Notice(notice) => self.notice(state, notice),
+                Effect::Publish(_)
+                | Effect::Control(_)
+                | Effect::WentQuiet { .. }
+                | Effect::Complete => {}
+            }
+        }
+        let Some(bar) = &self.bar else { return };
+        bar.set_position(state.counts().total() as u64);
+        if state.is_complete() {
+            bar.finish_and_clear();
+            return;
+        }
+        let running: Vec<String> = state
+            .activities()
+            .take(NAMED)
+            .map(|activity| {
+                let rows = activity.source_rows.max(activity.target_rows);
+                format!("{} ({rows} rows)", state.spec(activity.table).source.table)
+            })
+            .collect();
+        bar.set_message(running.join(", "));
+    }
+}
+
+/// "mismatched dbo.orders  1000 rows, 3 differ  0.2 s"
+fn line(table: &str, record: &TableRecord) -> String {
+    let what = match &record.verdict {
+        Verdict::Compared { comparison, .. } => {
+            let counts = if comparison.source_count == comparison.target_count {
+                format!("{} rows", comparison.source_count)
+            } else {
+                format!(
+                    "{} rows in the source, {} in the target",
+                    comparison.source_count, comparison.target_count
+                )
+            };
+            let differ = comparison.rows.as_ref().map_or(0, RowCounts::total);
+            if differ > 0 {
+                format!("{counts}, {differ} differ")
+            } else {
+                counts
+            }
+        }
+        Verdict::Failed(failure) => format!("{}: {failure}", failure.kind),
+        Verdict::TimedOut { allowed } => {
+            format!("not done within {}", humantime::format_duration(*allowed))
+        }
+        Verdict::Cancelled(_) => String::new(),
+    };
+    let took = record
+        .duration
+        .map(|took| format!("  {:.1} s", took.as_secs_f64()))
+        .unwrap_or_default();
+    format!("{:10} {table}  {what}{took}", record.status())
+        .trim_end()
+        .to_owned()
+}

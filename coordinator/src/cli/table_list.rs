@@ -1,0 +1,375 @@
+//! Lists of tables as users write them, and what they stand for.
+
+use std::collections::BTreeSet;
+
+use shared::ids::{TableName, TableNameError};
+use worker::engine::catalog::CatalogTable;
+
+/// One entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A table, and where it went if not to the same name.
+    Table {
+        source: TableName,
+        target: Option<TableName>,
+    },
+    /// All tables of the source whose names fit.
+    Pattern(Pattern),
+}
+
+/// A name with `*` in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    /// As the user wrote it.
+    pub(super) text: String,
+    schema: Option<String>,
+    name: String,
+    /// Schema of all targets, from `sales.*=archive.*`.
+    target_schema: Option<String>,
+}
+
+/// Why a list of tables cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TableListError {
+    #[error("{0}")]
+    Name(#[from] TableNameError),
+    #[error("`{0}` has more than one `=`; write source=target, and quote a name that contains one")]
+    TooManyTargets(String),
+    #[error(
+        "`{0}` has a pattern for its target; only `schema.*` may stand there, for tables that keep their names"
+    )]
+    TargetPattern(String),
+    #[error("the list of tables is empty; name tables with --tables or --tables-file")]
+    Empty,
+    #[error("table {0} is listed twice; name it once")]
+    Twice(String),
+    #[error(
+        "`{pattern}` fits none of the {tables} tables of {endpoint}; without a schema it looks in {schema} only"
+    )]
+    NoMatch {
+        pattern: String,
+        tables: usize,
+        endpoint: String,
+        schema: String,
+    },
+}
+
+/// Splits a list at its commas. Blank entries are left out.
+pub(super) fn parse(list: &str) -> Result<Vec<Entry>, TableListError> {
+    split(list, ',')
+        .filter(|entry| !entry.trim().is_empty())
+        .map(parse_entry)
+        .collect()
+}
+
+/// Reads a file with one entry per line. Blank lines and what follows a # are left out.
+pub(super) fn parse_file(text: &str) -> Result<Vec<Entry>, TableListError> {
+    text.trim_start_matches('\u{feff}')
+        .lines()
+        .map(|line| split(line, '#').next().unwrap_or_default())
+        .filter(|line| !line.trim().is_empty())
+        .map(parse)
+        .collect::<Result<Vec<_>, _>>()
+        .map(|lines| lines.into_iter().flatten().collect())
+}
+
+fn parse_entry(text: &str) -> Result<Entry, TableListError> {
+    let text = text.trim();
+    let mut sides = split(text, '=');
+    let source = sides.next().unwrap_or_default();
+    let target = sides.next();
+    if sides.next().is_some() {
+        return Err(TableListError::TooManyTargets(text.to_owned()));
+    }
+    let name: TableName = source.parse()?;
+    let target: Option<TableName> = target.map(str::parse).transpose()?;
+    let target_is_pattern = target.is_some() && split(text, '=').nth(1).is_some_and(has_star);
+    if !has_star(source) {
+        return if target_is_pattern {
+            Err(TableListError::TargetPattern(text.to_owned()))
+        } else {
+            Ok(Entry::Table {
+                source: name,
+                target,
+            })
+        };
+    }
+    let target_schema = match target {
+        None => None,
+        Some(TableName {
+            schema: Some(schema),
+            name,
+        }) if name == "*" && !schema.contains('*') => Some(schema),
+        Some(_) => return Err(TableListError::TargetPattern(text.to_owned())),
+    };
+    Ok(Entry::Pattern(Pattern {
+        text: source.trim().to_owned(),
+        schema: name.schema,
+        name: name.name,
+        target_schema,
+    }))
+}
+
+fn has_star(text: &str) -> bool {
+    outside_quotes(text).any(|(_, c)| c == '*')
+}
+
+/// Splits at a character that stands outside quotes.
+fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
+    let mut ends: Vec<usize> = outside_quotes(text)
+        .filter(|&(_, c)| c == at)
+        .map(|(end, _)| end)
+        .collect();
+    ends.push(text.len());
+    let mut start = 0;
+    ends.into_iter().map(move |end| {
+        let part = &text[start..end];
+        start = (end + at.len_utf8()).min(text.len());
+        part
+    })
+}
+
+/// The characters outside "…" and […], with their positions. A closing
+/// character that is doubled does not close.
+fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let mut closing = None;
+    let mut chars = text.char_indices().peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let (at, c) = chars.next()?;
+            match closing {
+                None => {
+                    closing = match c {
+                        '"' => Some('"'),
+                        '[' => Some(']'),
+                        _ => return Some((at, c)),
+                    };
+                }
+                Some(close) if c == close => {
+                    if chars.peek().is_some_and(|&(_, next)| next == close) {
+                        chars.next();
+                    } else {
+                        closing = None;
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    })
+}
+
+impl Pattern {
+    /// The tables that fit, in order of their names. A pattern without a
+    /// schema looks in `default_schema` only.
+    pub(super) fn expand<'a>(
+        &self,
+        catalog: &'a [CatalogTable],
+        default_schema: &str,
+    ) -> Vec<(TableName, Option<TableName>, &'a CatalogTable)> {
+        let mut found: Vec<&CatalogTable> = catalog
+            .iter()
+            .filter(|table| {
+                self.schema
+                    .as_deref()
+                    .map_or(table.schema == default_schema, |schema| {
+                        fits(schema, &table.schema)
+                    })
+                    && fits(&self.name, &table.name)
+            })
+            .collect();
+        found.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+        found
+            .into_iter()
+            .map(|table| {
+                let source = TableName {
+                    schema: self.schema.is_some().then(|| table.schema.clone()),
+                    name: table.name.clone(),
+                };
+                let target = self.target_schema.clone().map(|schema| TableName {
+                    schema: Some(schema),
+                    name: table.name.clone(),
+                });
+                (source, target, table)
+            })
+            .collect()
+    }
+}
+
+/// Whether `text` is `pattern` with any text for each `*`, without regard to case.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut remaining) = text.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = remaining.find(part) else {
+            return false;
+        };
+        remaining = &remaining[at + part.len()..];
+    }
+    remaining.ends_with(last)
+}
+
+/// Where a table went that the user did not say: to the same name, and from
+/// the source's default schema to the target's.
+pub(super) fn implied_target(source: &TableName, source_default_schema: &str) -> TableName {
+    TableName {
+        schema: source
+            .schema
+            .clone()
+            .filter(|schema| schema != source_default_schema),
+        name: source.name.clone(),
+    }
+}
+
+/// The pair of names as the databases see them, for telling whether two are the same.
+pub(super) type Identity = [(Option<String>, String); 2];
+
+/// See [`Identity`]; a default schema that is not known here stays open.
+pub(super) fn identity(
+    source: &TableName,
+    target: &TableName,
+    schemas: [Option<&str>; 2],
+) -> Identity {
+    let resolve = |table: &TableName, schema: Option<&str>| {
+        (
+            table.schema.clone().or_else(|| schema.map(str::to_owned)),
+            table.name.clone(),
+        )
+    };
+    [resolve(source, schemas[0]), resolve(target, schemas[1])]
+}
+
+/// Remembers the pairs that were listed.
+#[derive(Debug, Default)]
+pub(super) struct Listed(BTreeSet<Identity>);
+
+impl Listed {
+    /// Notes a pair; false when it was noted before.
+    pub(super) fn insert(&mut self, identity: Identity) -> bool {
+        self.0.insert(identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> TableName {
+        text.parse().unwrap()
+    }
+
+    fn table(source: &str, target: Option<&str>) -> Entry {
+        Entry::Table {
+            source: name(source),
+            target: target.map(name),
+        }
+    }
+
+    #[test]
+    fn a_list_is_split_at_commas_outside_quotes() {
+        assert_eq!(
+            parse(" a , dbo.b=c,, \"x,y=z*\" , [p]],q].[r] ,").unwrap(),
+            [
+                table("a", None),
+                table("dbo.b", Some("c")),
+                table("\"x,y=z*\"", None),
+                table("[p]],q].[r]", None)
+            ]
+        );
+        assert_eq!(parse(" , ").unwrap(), []);
+    }
+
+    #[test]
+    fn a_file_has_comments_and_blank_lines() {
+        let text = "\u{feff}# all of sales\r\n  sales.orders # big\r\n\r\na, b\n\"c#d\"=e\n";
+        assert_eq!(
+            parse_file(text).unwrap(),
+            [
+                table("sales.orders", None),
+                table("a", None),
+                table("b", None),
+                table("\"c#d\"", Some("e"))
+            ]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(
+            parse("a=b=c"),
+            Err(TableListError::TooManyTargets("a=b=c".into()))
+        );
+        assert_eq!(
+            parse("a=b*"),
+            Err(TableListError::TargetPattern("a=b*".into()))
+        );
+        assert_eq!(
+            parse("a*=b*"),
+            Err(TableListError::TargetPattern("a*=b*".into()))
+        );
+        assert!(matches!(
+            parse("a=").unwrap_err(),
+            TableListError::Name(TableNameError::EmptyPart(_))
+        ));
+        assert!(matches!(
+            parse("\"a").unwrap_err(),
+            TableListError::Name(TableNameError::Quote(_))
+        ));
+    }
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("a*", "ba", false),
+            ("*a*b", "xaxb", true),
+            ("*a*b", "xbxa", false),
+            ("a*a", "a", false),
+            ("A*", "abc", true),
+            ("abc", "abc", true),
+            ("abc", "abcd", false),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_without_a_schema_looks_in_the_default_one() {
+        let catalog: Vec<CatalogTable> = [("dbo", "b"), ("dbo", "a"), ("sales", "a")]
+            .into_iter()
+            .map(|(schema, name)| CatalogTable {
+                schema: schema.into(),
+                name: name.into(),
+                estimated_rows: None,
+            })
+            .collect();
+        let expand = |text: &str| -> Vec<String> {
+            let Entry::Pattern(pattern) = parse(text).unwrap().remove(0) else {
+                panic!("{text} is a pattern")
+            };
+            let found = pattern.expand(&catalog, "dbo");
+            found
+                .into_iter()
+                .map(|(source, target, _)| format!("{source}={target:?}"))
+                .collect()
+        };
+        assert_eq!(expand("*"), ["a=None", "b=None"]);
+        assert_eq!(expand("*.a"), ["dbo.a=None", "sales.a=None"]);
+        let expected = format!("sales.a={:?}", Some(name("crm.a")));
+        assert_eq!(expand("sales.*=crm.*"), [expected]);
+    }
+
+    #[test]
+    fn the_default_schema_of_the_source_becomes_that_of_the_target() {
+        assert_eq!(implied_target(&name("dbo.a"), "dbo"), name("a"));
+        assert_eq!(implied_target(&name("sales.a"), "dbo"), name("sales.a"));
+        assert_eq!(implied_target(&name("a"), "dbo"), name("a"));
+    }
+}

@@ -1,0 +1,1 @@
+//! Flags, settings and exit codes.

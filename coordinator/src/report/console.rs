@@ -1,0 +1,306 @@
+//! The report for people: the verdict first, then what needs attention.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::Value;
+use shared::outcome::{Difference, DifferenceKind};
+
+use super::{CONSOLE_ROWS, RunReport, RunStatus, TableError, TableResult};
+use crate::run_state::TableStatus;
+
+/// The longest value that is shown whole.
+const LONGEST_VALUE: usize = 40;
+
+/// Columns of one differing row that are shown.
+const MOST_COLUMNS: usize = 4;
+
+#[derive(Debug, Clone, Copy)]
+enum Colour {
+    Green,
+    Red,
+    Yellow,
+    Dim,
+    Bold,
+}
+
+/// Text in a colour, where there are colours.
+struct Painted<'a>(&'a str, Option<Colour>);
+
+impl fmt::Display for Painted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, Some(colour)) = self else {
+            return f.write_str(self.0);
+        };
+        let code = match colour {
+            Colour::Green => "1;32",
+            Colour::Red => "1;31",
+            Colour::Yellow => "1;33",
+            Colour::Dim => "2",
+            Colour::Bold => "1",
+        };
+        write!(f, "\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// The whole report.
+pub(super) fn render(report: &RunReport, colour: bool) -> String {
+    let mut console = Console {
+        text: String::new(),
+        colour,
+    };
+    // Writing to memory cannot fail.
+    console
+        .report(report)
+        .expect("writing into memory cannot fail");
+    console.text
+}
+
+struct Console {
+    text: String,
+    colour: bool,
+}
+
+impl Console {
+    fn paint<'a>(&self, text: &'a str, colour: Colour) -> Painted<'a> {
+        Painted(text, self.colour.then_some(colour))
+    }
+
+    fn report(&mut self, report: &RunReport) -> fmt::Result {
+        self.verdict(report)?;
+        self.counts(report)?;
+        if let Some(cause) = &report.root_cause {
+            let label = self.paint("ended by", Colour::Bold).to_string();
+            writeln!(
+                self.text,
+                "\n{label} {}: {}: {}",
+                cause.table, cause.kind, cause.error
+            )?;
+        }
+        self.unverified(report)?;
+        self.mismatched(report)?;
+        self.notes(report)
+    }
+
+    fn verdict(&mut self, report: &RunReport) -> fmt::Result {
+        let (colour, words) = match report.status {
+            RunStatus::Pass => (Colour::Green, "every table was verified and is equal"),
+            RunStatus::Fail => (Colour::Red, "every table was verified, and some differ"),
+            RunStatus::Incomplete if report.interrupted => {
+                (Colour::Yellow, "interrupted; some tables were not verified")
+            }
+            RunStatus::Incomplete => (Colour::Yellow, "some tables could not be verified"),
+        };
+        let word = self.paint(report.status.as_str(), colour).to_string();
+        writeln!(self.text, "{word}  {words}")
+    }
+
+    fn counts(&mut self, report: &RunReport) -> fmt::Result {
+        let counts = [
+            (report.matched, TableStatus::Matched),
+            (report.mismatched, TableStatus::Mismatched),
+            (report.failed, TableStatus::Failed),
+            (report.timeout, TableStatus::Timeout),
+            (report.cancelled, TableStatus::Cancelled),
+        ];
+        let named: Vec<String> = counts
+            .iter()
+            .filter(|(count, status)| *count > 0 || status.is_verified())
+            .map(|(count, status)| format!("{count} {status}"))
+            .collect();
+        let tables = plural(report.total_tables, "table");
+        writeln!(
+            self.text,
+            "{tables}: {}, in {:.1} s",
+            named.join(", "),
+            report.duration_seconds
+        )?;
+        let line = format!("run {} of {}", report.run_id, report.timestamp);
+        let line = self.paint(&line, Colour::Dim).to_string();
+        writeln!(self.text, "{line}")
+    }
+
+    /// Cancelled tables are many and say nothing of their own; the rest is told one by one.
+    fn unverified(&mut self, report: &RunReport) -> fmt::Result {
+        let is_cancelled = |error: &&TableError| error.kind == "CancelledError";
+        let told: Vec<&TableError> = report
+            .errors
+            .iter()
+            .filter(|error| !is_cancelled(error))
+            .collect();
+        if !told.is_empty() {
+            let heading = self.paint("Not verified", Colour::Bold).to_string();
+            writeln!(self.text, "\n{heading}")?;
+            let width = told
+                .iter()
+                .map(|error| error.table.chars().count())
+                .max()
+                .unwrap_or(0);
+            for error in told {
+                let worker = error
+                    .worker
+                    .as_deref()
+                    .map(|worker| format!(" on {worker}"))
+                    .unwrap_or_default();
+                writeln!(
+                    self.text,
+                    "  {:width$}  {}: {}",
+                    error.table, error.kind, error.error
+                )?;
+                if error.attempt > 1 {
+                    let told = format!("attempt {}{worker}", error.attempt);
+                    writeln!(
+                        self.text,
+                        "  {:width$}  {}",
+                        "",
+                        self.paint(&told, Colour::Dim)
+                    )?;
+                }
+            }
+        }
+        let cancelled = report.errors.iter().filter(is_cancelled).count();
+        if cancelled > 0 {
+            writeln!(
+                self.text,
+                "\n{} cancelled before it could be verified",
+                plural(cancelled, "table")
+            )?;
+        }
+        Ok(())
+    }
+
+    fn mismatched(&mut self, report: &RunReport) -> fmt::Result {
+        let mismatched: Vec<&TableResult> = report
+            .results
+            .iter()
+            .filter(|result| result.status == TableStatus::Mismatched)
+            .collect();
+        if mismatched.is_empty() {
+            return Ok(());
+        }
+        let heading = self.paint("Different", Colour::Bold).to_string();
+        writeln!(self.text, "\n{heading}")?;
+        let width = mismatched
+            .iter()
+            .map(|result| title(result).chars().count())
+            .max()
+            .unwrap_or(0);
+        for result in mismatched {
+            writeln!(self.text, "  {:width$}  {}", title(result), summary(result))?;
+            for difference in result.differences.iter().take(CONSOLE_ROWS) {
+                writeln!(self.text, "    {}", row(difference))?;
+            }
+            let listed = result.differences.len().min(CONSOLE_ROWS) as u64;
+            let all = [result.missing, result.extra, result.modified]
+                .into_iter()
+                .flatten()
+                .sum::<u64>();
+            if listed > 0 && all > listed {
+                let rest = format!("… and {} more", all - listed);
+                writeln!(
+                    self.text,
+                    "    {}",
+                    self.paint(&rest, Colour::Dim)
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn notes(&mut self, report: &RunReport) -> fmt::Result {
+        let mut noted = report
+            .results
+            .iter()
+            .filter(|result| !result.notes.is_empty())
+            .peekable();
+        if noted.peek().is_none() {
+            return Ok(());
+        }
+        let heading = self.paint("Notes", Colour::Bold).to_string();
+        writeln!(self.text, "\n{heading}")?;
+        for result in noted {
+            for note in &result.notes {
+                writeln!(self.text, "  {}: {note}", result.table)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `source`, or `source = target` where the names differ.
+fn title(result: &TableResult) -> String {
+    if result.table == result.target {
+        result.table.clone()
+    } else {
+        format!("{} = {}", result.table, result.target)
+    }
+}
+
+fn summary(result: &TableResult) -> String {
+    let counts = match (result.source_count, result.target_count) {
+        (Some(source), Some(target)) if source == target => format!("{source} rows on both sides"),
+        (Some(source), Some(target)) => {
+            let difference = result.difference.unwrap_or_default();
+            format!("{source} rows in the source, {target} in the target ({difference:+})")
+        }
+        _ => String::new(),
+    };
+    let rows = match (result.missing, result.extra, result.modified) {
+        (Some(missing), Some(extra), Some(modified)) => {
+            format!("; {missing} missing, {extra} extra, {modified} modified")
+        }
+        _ if result.checksum_match == Some(false) => {
+            "; checksums differ; --row-level finds the rows".to_owned()
+        }
+        _ => String::new(),
+    };
+    counts + &rows
+}
+
+/// "modified  id=7: v 'v' → 'w'"
+fn row(difference: &Difference) -> String {
+    let kind = match difference.kind {
+        DifferenceKind::Missing => "missing ",
+        DifferenceKind::Extra => "extra   ",
+        DifferenceKind::Modified => "modified",
+    };
+    let mut text = kind.to_owned();
+    for (name, value) in &difference.key {
+        text += &format!("  {name}={}", show(value));
+    }
+    for column in difference.columns.iter().take(MOST_COLUMNS) {
+        let (source, target) = (show(&column.source), show(&column.target));
+        text += &match difference.kind {
+            DifferenceKind::Modified => format!("  {}: {source} → {target}", column.name),
+            DifferenceKind::Missing => format!("  {}: {source}", column.name),
+            DifferenceKind::Extra => format!("  {}: {target}", column.name),
+        };
+    }
+    if difference.columns.len() > MOST_COLUMNS {
+        text += &format!(
+            "  … {} more columns",
+            difference.columns.len() - MOST_COLUMNS
+        );
+    }
+    text
+}
+
+/// A value on one line, of bounded length, that cannot be mistaken for another
+/// kind and cannot disturb a terminal.
+fn show(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => format!("'{}'", text.escape_debug()),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(LONGEST_VALUE) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
+}

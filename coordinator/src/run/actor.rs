@@ -1,0 +1,288 @@
+//! The actor of a run: feeds the state machine from the transport and carries
+//! out its effects. It decides nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{
+    Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
+    StreamHandler,
+};
+use chrono::{DateTime, Utc};
+use shared::message::{Control, Event, Heartbeat, Task};
+use shared::transport::{
+    Deliveries, Delivery, Messages, Ownership, TraceContext, Transport, TransportError,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::RunObserver;
+use crate::report::RunReport;
+use crate::run_state::{Effect, Input, RunState, Time, millis};
+
+/// How long the end of a run waits for what is still on its way to the broker.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// The wait after the broker refused a control message.
+const CONTROL_RETRY: Duration = Duration::from_millis(500);
+
+/// Something that happened, for the state machine.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Feed(pub(super) Input);
+
+/// The actor of one run.
+pub(super) struct RunActor {
+    /// Absent once the report has been made of it.
+    state: Option<RunState>,
+    started: Instant,
+    started_at: DateTime<Utc>,
+    transport: Arc<dyn Transport>,
+    observer: Box<dyn RunObserver>,
+    timer: Option<(Time, SpawnHandle)>,
+    /// Deliveries whose events were applied; absent at the end.
+    applied: Option<mpsc::UnboundedSender<Delivery<()>>>,
+    /// Control messages in order; absent at the end.
+    controls: Option<mpsc::UnboundedSender<Control>>,
+    /// Every task that this actor has spawned. All of them end by themselves
+    /// when the senders above are gone and the publishes are through, or else
+    /// when `abandoned` is triggered.
+    tasks: TaskTracker,
+    abandoned: CancellationToken,
+    done: Option<oneshot::Sender<RunReport>>,
+}
+
+impl RunActor {
+    pub(super) fn new(
+        state: RunState,
+        transport: Arc<dyn Transport>,
+        observer: Box<dyn RunObserver>,
+        done: oneshot::Sender<RunReport>,
+    ) -> Self {
+        Self {
+            state: Some(state),
+            started: Instant::now(),
+            started_at: Utc::now(),
+            transport,
+            observer,
+            timer: None,
+            applied: None,
+            controls: None,
+            tasks: TaskTracker::new(),
+            abandoned: CancellationToken::new(),
+            done: Some(done),
+        }
+    }
+
+    /// Connects the transport's streams to the actor.
+    pub(super) fn listen(
+        &self,
+        events: Deliveries<Event>,
+        heartbeats: Messages<Heartbeat>,
+        context: &mut Context<Self>,
+    ) {
+        context.add_stream(events);
+        context.add_stream(heartbeats);
+    }
+
+    fn now(&self) -> Time {
+        Time(millis(self.started.elapsed()))
+    }
+
+    fn feed(&mut self, input: Input, context: &mut Context<Self>) {
+        let now = self.now();
+        let Some(state) = &mut self.state else { return };
+        let effects = state.apply(input, now);
+        self.observer.applied(state, &effects);
+        for effect in effects {
+            self.carry_out(effect, context);
+        }
+        self.arm(context);
+    }
+
+    fn carry_out(&mut self, effect: Effect, context: &mut Context<Self>) {
+        match effect {
+            Effect::Publish(task) => self.publish(*task, context.address()),
+            Effect::Control(control) => {
+                if let Some(controls) = &self.controls {
+                    // Closed only when the transport is, and then nobody listens.
+                    controls.send(control).ok();
+                }
+            }
+            Effect::Complete => self.complete(context),
+            Effect::TableEnded(_) | Effect::WentQuiet { .. } | Effect::Notice(_) => {}
+        }
+    }
+
+    /// Publishes without waiting for other publishes, so that the confirms of a
+    /// whole window are under way together.
+    fn publish(&self, task: Task, address: Addr<Self>) {
+        let transport = self.transport.clone();
+        let abandoned = self.abandoned.clone();
+        self.tasks.spawn(async move {
+            let work = task.work();
+            let trace = TraceContext::default();
+            let published = tokio::select! {
+                published = transport.publish_task(&task, &trace) => published,
+                () = abandoned.cancelled() => return,
+            };
+            address.do_send(Feed(match published {
+                Ok(()) => Input::Published(work),
+                Err(error) => Input::PublishFailed {
+                    work,
+                    reason: error.to_string(),
+                },
+            }));
+        });
+    }
+
+    /// Makes sure that the timer fires no later than the state machine wants.
+    fn arm(&mut self, context: &mut Context<Self>) {
+        let Some(at) = self.state.as_ref().and_then(RunState::next_wakeup) else {
+            return;
+        };
+        if let Some((armed, handle)) = self.timer {
+            if armed <= at {
+                return;
+            }
+            context.cancel_future(handle);
+        }
+        let handle = context.run_later(at.since(self.now()), |actor, context| {
+            actor.timer = None;
+            actor.feed(Input::Tick, context);
+        });
+        self.timer = Some((at, handle));
+    }
+
+    /// Makes the report, and hands it out when nothing of the run is left at the transport.
+    fn complete(&mut self, context: &mut Context<Self>) {
+        let (Some(state), Some(done)) = (self.state.take(), self.done.take()) else {
+            return;
+        };
+        let run = state.run();
+        let report = RunReport::new(state, self.started_at, self.started.elapsed());
+        self.applied = None;
+        self.controls = None;
+        self.tasks.close();
+        let (tasks, abandoned, transport) = (
+            self.tasks.clone(),
+            self.abandoned.clone(),
+            self.transport.clone(),
+        );
+        // Ends by itself: both waits are bounded, and the report is its last act.
+        tokio::spawn(async move {
+            if tokio::time::timeout(FLUSH, tasks.wait()).await.is_err() {
+                tracing::warn!(%run, "the broker did not take everything that was said at the end of the run");
+            }
+            abandoned.cancel();
+            match tokio::time::timeout(FLUSH, transport.forget_run(run)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%run, %error, "the run's event queue could not be removed")
+                }
+                Err(_) => {
+                    tracing::warn!(%run, "the run's event queue could not be removed in time")
+                }
+            }
+            // Nobody waits for the report: nobody misses it.
+            done.send(report).ok();
+        });
+        context.stop();
+    }
+}
+
+impl Actor for RunActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let (applied, deliveries) = mpsc::unbounded_channel();
+        let (controls, messages) = mpsc::unbounded_channel();
+        self.applied = Some(applied);
+        self.controls = Some(controls);
+        self.tasks.spawn(acknowledge(deliveries));
+        self.tasks.spawn(send_controls(
+            messages,
+            self.transport.clone(),
+            context.address(),
+            self.abandoned.clone(),
+        ));
+        self.feed(Input::Begin, context);
+    }
+}
+
+impl Handler<Feed> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, Feed(input): Feed, context: &mut Self::Context) {
+        self.feed(input, context);
+    }
+}
+
+impl StreamHandler<Delivery<Event>> for RunActor {
+    fn handle(&mut self, delivery: Delivery<Event>, context: &mut Self::Context) {
+        let (event, delivery) = delivery.into_parts();
+        self.feed(Input::Event(event), context);
+        if let Some(applied) = &self.applied {
+            // Closed only with the transport.
+            applied.send(delivery).ok();
+        }
+    }
+
+    fn finished(&mut self, context: &mut Self::Context) {
+        self.feed(
+            Input::Disconnected {
+                reason: "its event stream ended".to_owned(),
+            },
+            context,
+        );
+    }
+}
+
+impl StreamHandler<Heartbeat> for RunActor {
+    fn handle(&mut self, heartbeat: Heartbeat, context: &mut Self::Context) {
+        self.feed(Input::Heartbeat(heartbeat), context);
+    }
+
+    /// The end of the event stream says it all; the default would stop the actor.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+/// Acknowledges events in the order in which they were applied. Ends with its channel.
+async fn acknowledge(mut deliveries: mpsc::UnboundedReceiver<Delivery<()>>) {
+    while let Some(delivery) = deliveries.recv().await {
+        if delivery.ack().await == Ownership::Lost {
+            tracing::debug!("an event will be delivered again; it counts once");
+        }
+    }
+}
+
+/// Sends control messages in order, each until the broker has it. Ends with
+/// its channel, with the transport, or when the run is abandoned.
+async fn send_controls(
+    mut messages: mpsc::UnboundedReceiver<Control>,
+    transport: Arc<dyn Transport>,
+    coordinator: Addr<RunActor>,
+    abandoned: CancellationToken,
+) {
+    while let Some(control) = messages.recv().await {
+        loop {
+            let sent = tokio::select! {
+                sent = transport.publish_control(&control) => sent,
+                () = abandoned.cancelled() => return,
+            };
+            match sent {
+                Ok(()) => break,
+                Err(TransportError::Closed) => return,
+                Err(error) => tracing::warn!(%error, "a message to the workers is sent again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(CONTROL_RETRY) => {}
+                () = abandoned.cancelled() => return,
+            }
+        }
+        if control == Control::Announce {
+            coordinator.do_send(Feed(Input::Announced));
+        }
+    }
+}

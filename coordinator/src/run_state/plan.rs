@@ -1,0 +1,125 @@
+//! What a run is asked to do: its tables, its limits, and its notion of time.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use shared::config::FailFast;
+use shared::ids::RunId;
+use shared::message::TableSpec;
+
+/// Milliseconds since the run began. The state machine reads no clock; whoever
+/// drives it says what time it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// The beginning of the run.
+    pub const START: Self = Self(0);
+
+    /// This time and `duration` more; the end of time when that is too far.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// How long ago `earlier` was; zero when it is in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.0)
+    }
+}
+
+/// Whole milliseconds of `duration`.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Everything that decides how a run goes, apart from what happens to it.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    /// The run.
+    pub run: RunId,
+    /// Its tables, in the order in which they are reported.
+    pub tables: Vec<PlannedTable>,
+    /// Its limits.
+    pub limits: Limits,
+    /// What users know the work queue by.
+    pub task_queue: String,
+    /// Where the jitter of retries comes from.
+    pub seed: u64,
+}
+
+/// A table of a run.
+#[derive(Debug, Clone)]
+pub struct PlannedTable {
+    /// What is compared.
+    pub spec: TableSpec,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Among equals the largest goes first, so that it does not run alone at the end.
+    pub estimated_rows: Option<u64>,
+}
+
+impl PlannedTable {
+    /// A table without preference in the order of dispatch.
+    #[must_use]
+    pub fn new(spec: TableSpec) -> Self {
+        Self {
+            spec,
+            priority: 0,
+            estimated_rows: None,
+        }
+    }
+}
+
+/// The limits of a run.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How many tables are dispatched and unfinished at a time.
+    pub window: Window,
+    /// How often a table is tried when its attempts fail in a way that may pass.
+    pub max_attempts: NonZeroU32,
+    /// How long published work may wait where nobody or an idle worker could take it.
+    pub claim_timeout: Duration,
+    /// What ends the whole run.
+    pub fail_fast: FailFast,
+    /// The wait before the second attempt; doubles with every further one.
+    pub backoff: Duration,
+    /// The longest wait between two attempts.
+    pub max_backoff: Duration,
+    /// How long workers may take to answer a cancellation.
+    pub cancel_grace: Duration,
+    /// The heartbeat period of a worker that has not announced its own yet.
+    pub heartbeat_period: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            window: Window::Fixed(NonZeroU32::MIN),
+            max_attempts: NonZeroU32::MIN.saturating_add(2),
+            claim_timeout: Duration::from_secs(60),
+            fail_fast: FailFast::Off,
+            backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_secs(30),
+            cancel_grace: Duration::from_secs(10),
+            heartbeat_period: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How many tables are dispatched and unfinished at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// This many.
+    Fixed(NonZeroU32),
+    /// As many as the workers that send heartbeats can run, at least one.
+    Fleet,
+}

@@ -1,0 +1,427 @@
+//! Arbitrary things happen in arbitrary order, and what must hold holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use shared::config::FailFast;
+use shared::ids::{Attempt, RunId, TableId, WorkerId};
+use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, Task, WorkId};
+use shared::outcome::Outcome;
+
+use super::tests::{compared, failed, limits, spec};
+use super::*;
+
+/// Workers that there are.
+const WORKERS: usize = 3;
+
+/// One thing that happens. Numbers choose among what there is.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// The broker confirms, refuses or forgets a publish.
+    Confirm(u8),
+    Refuse(u8),
+    Lose(u8),
+    /// The broker delivers a task a second time.
+    Duplicate(u8),
+    /// A worker takes a task from the queue and says so.
+    Take {
+        task: u8,
+        worker: u8,
+    },
+    /// A worker sends a batch of differences, perhaps twice.
+    Batch {
+        work: u8,
+        batch: u8,
+    },
+    /// A worker ends some work.
+    End {
+        work: u8,
+        how: u8,
+    },
+    /// An event arrives again, or that was thought lost.
+    Replay(u8),
+    /// A worker dies, and its work with it.
+    Die(u8),
+    Beat {
+        worker: u8,
+        draining: bool,
+    },
+    /// The broker takes the question whether the workers live.
+    Announced,
+    Cancel,
+    Disconnect,
+    /// Time passes, up to the next timer or by a jump.
+    NextTimer,
+    Jump(u32),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening::{
+        Announced, Batch, Beat, Cancel, Confirm, Die, Disconnect, Duplicate, End, Jump, Lose,
+        NextTimer, Refuse, Replay, Take,
+    };
+    prop_oneof![
+        8 => any::<u8>().prop_map(Confirm),
+        1 => any::<u8>().prop_map(Refuse),
+        1 => any::<u8>().prop_map(Lose),
+        1 => any::<u8>().prop_map(Duplicate),
+        12 => (any::<u8>(), any::<u8>()).prop_map(|(task, worker)| Take { task, worker }),
+        3 => (any::<u8>(), 0..3_u8).prop_map(|(work, batch)| Batch { work, batch }),
+        12 => (any::<u8>(), any::<u8>()).prop_map(|(work, how)| End { work, how }),
+        2 => any::<u8>().prop_map(Replay),
+        1 => any::<u8>().prop_map(Die),
+        6 => (any::<u8>(), proptest::bool::weighted(0.1)).prop_map(|(worker, draining)| Beat { worker, draining }),
+        3 => Just(Announced),
+        1 => proptest::bool::weighted(0.2).prop_map(|now| if now { Cancel } else { NextTimer }),
+        1 => proptest::bool::weighted(0.05).prop_map(|now| if now { Disconnect } else { NextTimer }),
+        6 => Just(NextTimer),
+        3 => (0..200_000_u32).prop_map(Jump),
+    ]
+}
+
+/// A broker and workers that do whatever they are told.
+struct World {
+    state: RunState,
+    window: Option<usize>,
+    now: Time,
+    unconfirmed: Vec<WorkId>,
+    queue: Vec<Task>,
+    running: Vec<(WorkId, usize, BTreeSet<u32>)>,
+    said: Vec<Event>,
+    ended: BTreeMap<TableId, TableStatus>,
+    first_bad: Option<TableId>,
+    completed: bool,
+    cancelled: bool,
+}
+
+/// The element that a number chooses.
+fn choose<T>(list: &[T], number: u8) -> Option<usize> {
+    (!list.is_empty()).then(|| usize::from(number) % list.len())
+}
+
+impl World {
+    fn new(tables: usize, limits: Limits) -> Self {
+        let fail_fast_window = match limits.window {
+            Window::Fixed(window) => Some(window.get() as usize),
+            Window::Fleet => None,
+        };
+        let tables = (0..tables)
+            .map(|n| PlannedTable {
+                priority: i32::try_from(n % 3).unwrap(),
+                estimated_rows: (n % 2 == 0).then_some(n as u64),
+                ..PlannedTable::new(spec("t"))
+            })
+            .collect();
+        let plan = RunPlan {
+            run: RunId::generate(),
+            tables,
+            limits,
+            task_queue: "q".to_owned(),
+            seed: 3,
+        };
+        let mut world = Self {
+            state: RunState::new(plan),
+            window: fail_fast_window,
+            now: Time::START,
+            unconfirmed: Vec::new(),
+            queue: Vec::new(),
+            running: Vec::new(),
+            said: Vec::new(),
+            ended: BTreeMap::new(),
+            first_bad: None,
+            completed: false,
+            cancelled: false,
+        };
+        world.tell(Input::Begin);
+        world
+    }
+
+    fn tell(&mut self, input: Input) {
+        if matches!(input, Input::Cancel) {
+            self.cancelled = true;
+        }
+        let fail_fast = self.state.limits.fail_fast;
+        let effects = self.state.apply(input, self.now);
+        assert_eq!(self.state.check_invariants(), Ok(()));
+        assert!(
+            !self.completed || effects.is_empty(),
+            "nothing happens after the end: {effects:?}"
+        );
+        for effect in effects {
+            match effect {
+                Effect::Publish(task) => {
+                    assert!(
+                        !self.cancelled,
+                        "nothing is dispatched once the run is cancelled"
+                    );
+                    assert!(
+                        !self.ended.contains_key(&task.table),
+                        "an ended table is not dispatched"
+                    );
+                    self.unconfirmed.push(task.work());
+                    self.queue.push(*task);
+                }
+                Effect::Control(Control::CancelRun { .. }) => self.cancelled = true,
+                Effect::Control(Control::CancelAttempt { work }) => {
+                    let current = self.state.tables[work.table.index()].attempt == work.attempt;
+                    let ended = self.state.record(work.table).is_some();
+                    assert!(ended || !current, "work that is wanted is not cancelled");
+                }
+                Effect::TableEnded(table) => {
+                    let status = self
+                        .state
+                        .record(table)
+                        .expect("its account is there")
+                        .status();
+                    let bad = match fail_fast {
+                        FailFast::Off => false,
+                        FailFast::Error => status == TableStatus::Failed,
+                        FailFast::Mismatch => {
+                            matches!(status, TableStatus::Failed | TableStatus::Mismatched)
+                        }
+                    };
+                    if bad && !self.cancelled {
+                        self.first_bad = self.first_bad.or(Some(table));
+                        self.cancelled = true;
+                    }
+                    assert_eq!(self.ended.insert(table, status), None, "a table ends once");
+                }
+                Effect::Complete => self.completed = true,
+                Effect::Control(Control::Announce)
+                | Effect::WentQuiet { .. }
+                | Effect::Notice(_) => {}
+            }
+        }
+        if let Some(window) = self.window {
+            assert!(self.state.outstanding() <= window, "the window holds");
+        }
+        assert_eq!(self.state.counts().total(), self.ended.len());
+    }
+
+    fn say(&mut self, work: WorkId, worker: usize, body: EventBody) {
+        let event = Event {
+            work,
+            worker: WorkerId::named(format!("w{worker}")),
+            body,
+        };
+        self.said.push(event.clone());
+        self.tell(Input::Event(event));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Confirm(which) => {
+                if let Some(at) = choose(&self.unconfirmed, which) {
+                    let work = self.unconfirmed.remove(at);
+                    self.tell(Input::Published(work));
+                }
+            }
+            Happening::Refuse(which) => {
+                if let Some(at) = choose(&self.unconfirmed, which) {
+                    let work = self.unconfirmed.remove(at);
+                    self.tell(Input::PublishFailed {
+                        work,
+                        reason: "refused".to_owned(),
+                    });
+                }
+            }
+            Happening::Lose(which) => {
+                if let Some(at) = choose(&self.queue, which) {
+                    self.queue.remove(at);
+                }
+            }
+            Happening::Duplicate(which) => {
+                if let Some(at) = choose(&self.queue, which) {
+                    self.queue.push(self.queue[at].clone());
+                }
+            }
+            Happening::Take { task, worker } => {
+                if let Some(at) = choose(&self.queue, task) {
+                    let work = self.queue.remove(at).work();
+                    let worker = usize::from(worker) % WORKERS;
+                    self.running.push((work, worker, BTreeSet::new()));
+                    self.say(work, worker, EventBody::Claimed);
+                }
+            }
+            Happening::Batch { work, batch } => {
+                if let Some(at) = choose(&self.running, work) {
+                    let (work, worker, batches) = &mut self.running[at];
+                    batches.insert(batch.into());
+                    let (work, worker) = (*work, *worker);
+                    self.say(
+                        work,
+                        worker,
+                        EventBody::Differences {
+                            batch: batch.into(),
+                            rows: Vec::new(),
+                        },
+                    );
+                }
+            }
+            Happening::End { work, how } => {
+                if let Some(at) = choose(&self.running, work) {
+                    let (work, worker, sent) = self.running.remove(at);
+                    let outcome = match how % 10 {
+                        0 => failed(false, true),
+                        1 => failed(true, true),
+                        2 => failed(true, false),
+                        3 => Outcome::Cancelled { quiet_after_ms: 3 },
+                        4 => Outcome::HandedBack,
+                        5 => compared(1),
+                        6 if how > 200 => Outcome::TimedOut { quiet_after_ms: 3 },
+                        _ => compared(0),
+                    };
+                    let batches = u32::try_from(sent.len()).unwrap();
+                    let body = EventBody::Finished {
+                        outcome: Box::new(outcome),
+                        batches,
+                        duration_ms: 1,
+                    };
+                    self.say(work, worker, body);
+                }
+            }
+            Happening::Replay(which) => {
+                if let Some(at) = choose(&self.said, which) {
+                    self.tell(Input::Event(self.said[at].clone()));
+                }
+            }
+            Happening::Die(worker) => {
+                let dead = usize::from(worker) % WORKERS;
+                self.running.retain(|&(_, worker, _)| worker != dead);
+            }
+            Happening::Beat { worker, draining } => {
+                self.beat(usize::from(worker) % WORKERS, draining)
+            }
+            Happening::Announced => self.tell(Input::Announced),
+            Happening::Cancel => self.tell(Input::Cancel),
+            Happening::Disconnect => self.tell(Input::Disconnected {
+                reason: "gone".to_owned(),
+            }),
+            Happening::NextTimer => self.tick(),
+            Happening::Jump(by) => {
+                self.now = self.now.after(Duration::from_millis(by.into()));
+                self.tell(Input::Tick);
+            }
+        }
+    }
+
+    fn beat(&mut self, worker: usize, draining: bool) {
+        let owned = self
+            .running
+            .iter()
+            .filter(|&&(_, owner, _)| owner == worker)
+            .map(|&(work, ..)| OwnedWork {
+                work,
+                source_rows: 1,
+                target_rows: 1,
+            })
+            .collect();
+        self.tell(Input::Heartbeat(Heartbeat {
+            worker: WorkerId::named(format!("w{worker}")),
+            host: "h".to_owned(),
+            pid: 1,
+            version: "0".to_owned(),
+            capacity: 2,
+            draining,
+            period_ms: 5_000,
+            owned,
+        }));
+    }
+
+    /// Lets the next timer fire.
+    fn tick(&mut self) {
+        if let Some(at) = self.state.next_wakeup() {
+            self.now = self.now.max(at);
+        }
+        self.tell(Input::Tick);
+        assert!(
+            self.state.next_wakeup().is_none_or(|next| next > self.now),
+            "after a tick the next one is in the future: {:?} at {}",
+            self.state.next_wakeup(),
+            self.now
+        );
+    }
+}
+
+fn any_limits() -> impl Strategy<Value = Limits> {
+    let fail_fast = prop_oneof![2 => Just(FailFast::Off), 1 => Just(FailFast::Error), 1 => Just(FailFast::Mismatch)];
+    (1..5_u32, any::<bool>(), fail_fast, 1..4_u32).prop_map(
+        |(window, fleet, fail_fast, attempts)| {
+            let usual = limits(window);
+            Limits {
+                fail_fast,
+                max_attempts: attempts.try_into().unwrap(),
+                window: if fleet { Window::Fleet } else { usual.window },
+                ..usual
+            }
+        },
+    )
+}
+
+/// How the world goes on after the arbitrary part: everybody is dead, or the
+/// workers do what they should.
+fn run_to_its_end(world: &mut World, workers_live: bool) {
+    for step in 0..20_000 {
+        if world.completed {
+            return;
+        }
+        if workers_live {
+            world.happen(Happening::Confirm(0));
+            world.happen(Happening::Take { task: 0, worker: 0 });
+            world.happen(Happening::End { work: 0, how: 9 });
+            for worker in 0..WORKERS {
+                world.beat(worker, false);
+            }
+        }
+        world.happen(Happening::Announced);
+        if !workers_live {
+            world.tick();
+        } else if step % 4 == 3 {
+            world.happen(Happening::Jump(2_000));
+        }
+    }
+    panic!("the run does not end: {:?} after {:?}", world.state.counts(), world.now);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_ends_with_one_verdict_for_every_table(
+        tables in 0..8_usize,
+        limits in any_limits(),
+        happenings in proptest::collection::vec(happening(), 0..60),
+        workers_live in any::<bool>(),
+    ) {
+        let mut world = World::new(tables, limits);
+        for happening in happenings {
+            world.happen(happening);
+        }
+        run_to_its_end(&mut world, workers_live);
+        prop_assert_eq!(world.ended.len(), tables);
+        prop_assert_eq!(world.state.counts().total(), tables);
+        prop_assert_eq!(world.state.root_cause().map(|cause| cause.table), world.first_bad);
+        for (table, status) in &world.ended {
+            prop_assert_eq!(world.state.record(*table).map(TableRecord::status), Some(*status));
+        }
+        prop_assert!(world.state.next_wakeup().is_none());
+    }
+
+    #[test]
+    fn undisturbed_workers_verify_everything(
+        tables in 0..12_usize,
+        window in 1..5_u32,
+        order in proptest::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let mut world = World::new(tables, limits(window));
+        for choice in order {
+            world.happen(Happening::Confirm(choice));
+            world.happen(Happening::Take { task: choice, worker: choice });
+            world.happen(Happening::End { work: choice / 2, how: 9 });
+        }
+        run_to_its_end(&mut world, true);
+        prop_assert_eq!(world.state.counts().matched, tables);
+        prop_assert!(world.state.tables.iter().all(|table| table.attempt == Attempt::FIRST));
+    }
+}

@@ -1,0 +1,75 @@
+//! Tables that wait for their dispatch: those that may go now, in order of
+//! preference, and those whose retry is not due yet.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use shared::ids::TableId;
+
+use super::plan::{PlannedTable, Time};
+
+/// Order of dispatch: priority, then size, then position in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Preference(i32, Option<u64>, Reverse<TableId>);
+
+/// The tables that are not dispatched.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    ready: BinaryHeap<Preference>,
+    delayed: BTreeSet<(Time, TableId)>,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, table: TableId, planned: &PlannedTable) {
+        self.ready.push(Preference(
+            planned.priority,
+            planned.estimated_rows,
+            Reverse(table),
+        ));
+    }
+
+    pub(super) fn delay(&mut self, table: TableId, until: Time) {
+        self.delayed.insert((until, table));
+    }
+
+    /// The table that goes next.
+    pub(super) fn pop(&mut self) -> Option<TableId> {
+        self.ready
+            .pop()
+            .map(|Preference(_, _, Reverse(table))| table)
+    }
+
+    /// Takes one table out whose wait is over; it still has to be pushed.
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<TableId> {
+        let &(until, table) = self.delayed.first()?;
+        (until <= now).then(|| {
+            self.delayed.pop_first();
+            table
+        })
+    }
+
+    /// When the next wait is over.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.delayed.first().map(|&(until, _)| until)
+    }
+
+    /// Takes everything out, in list order.
+    pub(super) fn drain(&mut self) -> BTreeSet<TableId> {
+        let delayed = std::mem::take(&mut self.delayed)
+            .into_iter()
+            .map(|(_, table)| table);
+        self.ready
+            .drain()
+            .map(|Preference(_, _, Reverse(table))| table)
+            .chain(delayed)
+            .collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ready.len() + self.delayed.len()
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+}

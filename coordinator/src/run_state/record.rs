@@ -1,0 +1,199 @@
+//! How a table of a run ended.
+
+use std::fmt;
+use std::time::Duration;
+
+use shared::ids::{Attempt, TableId, WorkerId};
+use shared::outcome::{Comparison, Difference, Failure};
+
+/// The final account of one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableRecord {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The attempt that decided.
+    pub attempt: Attempt,
+    /// Who made that attempt; absent when nobody claimed it.
+    pub worker: Option<WorkerId>,
+    /// How long that attempt took; absent when nobody claimed it.
+    pub duration: Option<Duration>,
+    /// How long after the cancellation nothing ran in the databases any more,
+    /// when the worker has said so.
+    pub quiet_after: Option<Duration>,
+    /// The attempts that ended without a result, oldest first. The last one of
+    /// a failed table is the failure itself.
+    pub history: Vec<AttemptFailure>,
+}
+
+impl TableRecord {
+    /// The class of the verdict.
+    #[must_use]
+    pub fn status(&self) -> TableStatus {
+        self.verdict.status()
+    }
+}
+
+/// An attempt that ended without a result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptFailure {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// Who made it, if anybody did.
+    pub worker: Option<WorkerId>,
+    /// Why it has no result.
+    pub failure: Failure,
+}
+
+/// How a table ended. There is exactly one for every table of a completed run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Both sides were compared to the end.
+    Compared {
+        /// What was found.
+        comparison: Box<Comparison>,
+        /// The differing rows that are listed.
+        differences: Vec<Difference>,
+    },
+    /// It could not be compared.
+    Failed(Failure),
+    /// It was not done by its deadline.
+    TimedOut {
+        /// The time that it had.
+        allowed: Duration,
+    },
+    /// The run was cancelled before it was done.
+    Cancelled(CancelReason),
+}
+
+impl Verdict {
+    /// The class of the verdict.
+    #[must_use]
+    pub fn status(&self) -> TableStatus {
+        match self {
+            Self::Compared { comparison, .. } if comparison.is_match() => TableStatus::Matched,
+            Self::Compared { .. } => TableStatus::Mismatched,
+            Self::Failed(_) => TableStatus::Failed,
+            Self::TimedOut { .. } => TableStatus::Timeout,
+            Self::Cancelled(_) => TableStatus::Cancelled,
+        }
+    }
+}
+
+/// The five ways in which a table can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableStatus {
+    /// Verified, and equal.
+    Matched,
+    /// Verified, and different.
+    Mismatched,
+    /// Not verified: an error.
+    Failed,
+    /// Not verified: too slow.
+    Timeout,
+    /// Not verified: the run was cancelled.
+    Cancelled,
+}
+
+impl TableStatus {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 5] = [
+        Self::Matched,
+        Self::Mismatched,
+        Self::Failed,
+        Self::Timeout,
+        Self::Cancelled,
+    ];
+
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Mismatched => "mismatched",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether the table was compared to the end.
+    #[must_use]
+    pub fn is_verified(self) -> bool {
+        matches!(self, Self::Matched | Self::Mismatched)
+    }
+}
+
+impl fmt::Display for TableStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a run was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelReason {
+    /// A table ended in a way that ends the run.
+    FailFast,
+    /// Somebody asked for it.
+    Requested,
+}
+
+/// The table that ended the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootCause {
+    /// Which table.
+    pub table: TableId,
+    /// The class of the error.
+    pub kind: String,
+    /// What happened.
+    pub error: String,
+}
+
+/// How many tables ended in each way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Verified, and equal.
+    pub matched: usize,
+    /// Verified, and different.
+    pub mismatched: usize,
+    /// Not verified: an error.
+    pub failed: usize,
+    /// Not verified: too slow.
+    pub timeout: usize,
+    /// Not verified: the run was cancelled.
+    pub cancelled: usize,
+}
+
+impl Counts {
+    /// Tables that have ended.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        TableStatus::ALL
+            .into_iter()
+            .map(|status| self.of(status))
+            .sum()
+    }
+
+    /// Tables that ended in one way.
+    #[must_use]
+    pub fn of(&self, status: TableStatus) -> usize {
+        match status {
+            TableStatus::Matched => self.matched,
+            TableStatus::Mismatched => self.mismatched,
+            TableStatus::Failed => self.failed,
+            TableStatus::Timeout => self.timeout,
+            TableStatus::Cancelled => self.cancelled,
+        }
+    }
+
+    pub(crate) fn add(&mut self, status: TableStatus) {
+        let count = match status {
+            TableStatus::Matched => &mut self.matched,
+            TableStatus::Mismatched => &mut self.mismatched,
+            TableStatus::Failed => &mut self.failed,
+            TableStatus::Timeout => &mut self.timeout,
+            TableStatus::Cancelled => &mut self.cancelled,
+        };
+        *count += 1;
+    }
+}

@@ -1,0 +1,128 @@
+//! Where one table of a run stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::ids::{Attempt, WorkerId};
+use shared::outcome::Difference;
+
+use super::plan::{PlannedTable, Time};
+use super::record::{AttemptFailure, TableRecord};
+
+/// A table and its history in this run.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) planned: PlannedTable,
+    /// The attempt that is, or will be, dispatched. Events of others are stale.
+    pub(super) attempt: Attempt,
+    /// Attempts that failed and count against the budget.
+    pub(super) spent: u32,
+    /// Attempts that ended without a result and do not count.
+    pub(super) free: u32,
+    pub(super) history: Vec<AttemptFailure>,
+    pub(super) phase: Phase,
+}
+
+impl Table {
+    pub(super) fn new(planned: PlannedTable) -> Self {
+        Self {
+            planned,
+            attempt: Attempt::FIRST,
+            spent: 0,
+            free: 0,
+            history: Vec::new(),
+            phase: Phase::Waiting,
+        }
+    }
+
+    pub(super) fn record(&self) -> Option<&TableRecord> {
+        match &self.phase {
+            Phase::Done(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    pub(super) fn claims(&self) -> &[Claim] {
+        match &self.phase {
+            Phase::Running(running) => &running.claims,
+            _ => &[],
+        }
+    }
+}
+
+/// Where a table stands.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// In the coordinator's own queue; the current attempt is not dispatched yet.
+    Waiting,
+    /// Given to the broker, not known to be claimed.
+    Published {
+        at: Time,
+        /// When the broker had it safely.
+        confirmed: Option<Time>,
+    },
+    /// Claimed.
+    Running(Running),
+    /// Ended for good.
+    Done(Box<TableRecord>),
+}
+
+/// A claimed attempt.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) since: Time,
+    pub(super) deadline: Time,
+    /// Never empty. More than one when the broker delivered the task twice,
+    /// see [`RunState`](super::RunState) on duplicates.
+    pub(super) claims: Vec<Claim>,
+}
+
+/// A worker's hold on an attempt.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) worker: WorkerId,
+    /// When the hold ends unless a heartbeat renews it.
+    pub(super) lease: Time,
+    /// Batches of differing rows by number. A batch that is delivered twice counts once.
+    pub(super) batches: BTreeMap<u32, Vec<Difference>>,
+    pub(super) source_rows: u64,
+    pub(super) target_rows: u64,
+}
+
+impl Claim {
+    pub(super) fn new(worker: WorkerId, lease: Time) -> Self {
+        Self {
+            worker,
+            lease,
+            batches: BTreeMap::new(),
+            source_rows: 0,
+            target_rows: 0,
+        }
+    }
+
+    /// All batches in order, if they are exactly the numbers 0 to `count - 1`.
+    pub(super) fn complete_batches(&mut self, count: u32) -> Option<Vec<Difference>> {
+        let complete = self.batches.len() == count as usize
+            && self
+                .batches
+                .last_key_value()
+                .is_none_or(|(&last, _)| last < count);
+        complete.then(|| {
+            std::mem::take(&mut self.batches)
+                .into_values()
+                .flatten()
+                .collect()
+        })
+    }
+}
+
+/// Workers that were told to stop an attempt of a table that has ended, and
+/// have not answered. Their work still loads the databases, so it holds a slot
+/// of the window.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    pub(super) attempt: Attempt,
+    pub(super) workers: BTreeSet<WorkerId>,
+    pub(super) since: Time,
+    /// When they are no longer waited for.
+    pub(super) until: Time,
+}

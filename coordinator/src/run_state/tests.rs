@@ -1,0 +1,763 @@
+//! Single decisions of the state machine, one story each.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use shared::config::FailFast;
+use shared::ids::{Attempt, RunId, TableId, TableName, WorkerId};
+use shared::message::{
+    ColumnSelection, Control, Event, EventBody, Heartbeat, OwnedWork, Side, TableSpec, WorkId,
+};
+use shared::outcome::{
+    Checksums, Comparison, Depth, Difference, DifferenceKind, Failure, Outcome, RowCounts,
+};
+
+use super::*;
+
+/// A run whose effects are gathered, with the words to tell it what happened.
+struct Story {
+    state: RunState,
+    now: Time,
+    effects: Vec<Effect>,
+}
+
+pub(super) fn spec(name: &str) -> TableSpec {
+    let side = |endpoint: &str| Side {
+        endpoint: endpoint.to_owned(),
+        table: TableName {
+            schema: None,
+            name: name.to_owned(),
+        },
+    };
+    TableSpec {
+        source: side("source"),
+        target: side("target"),
+        depth: Depth::Rows,
+        key: None,
+        columns: ColumnSelection::default(),
+        max_differences: 100,
+        chunk_size: 100,
+        timeout: Duration::from_secs(600),
+    }
+}
+
+pub(super) fn compared(differing: u64) -> Outcome {
+    let checksum = |of: u64| format!("{of:032x}");
+    Outcome::Compared(Comparison {
+        source_count: 10,
+        target_count: 10,
+        checksums: Some(Checksums {
+            source: checksum(0),
+            target: checksum(differing),
+        }),
+        rows: Some(RowCounts {
+            missing: 0,
+            extra: 0,
+            modified: differing,
+            settled: 0,
+            truncated: false,
+        }),
+        key: vec!["id".to_owned()],
+        notes: Vec::new(),
+    })
+}
+
+pub(super) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
+    let kind = if retryable {
+        "ConnectionError"
+    } else {
+        "TableNotFound"
+    };
+    Outcome::Failed(Failure {
+        kind: kind.to_owned(),
+        message: format!("{kind} happened"),
+        retryable,
+        counts_against_budget,
+    })
+}
+
+pub(super) fn limits(window: u32) -> Limits {
+    Limits {
+        window: Window::Fixed(NonZeroU32::new(window).unwrap()),
+        ..Limits::default()
+    }
+}
+
+impl Story {
+    fn new(tables: usize, limits: Limits) -> Self {
+        let tables = (0..tables)
+            .map(|n| PlannedTable::new(spec(&format!("t{n}"))))
+            .collect();
+        Self::of(tables, limits)
+    }
+
+    fn of(tables: Vec<PlannedTable>, limits: Limits) -> Self {
+        let plan = RunPlan {
+            run: RunId::generate(),
+            tables,
+            limits,
+            task_queue: "queue q".to_owned(),
+            seed: 7,
+        };
+        let mut story = Self {
+            state: RunState::new(plan),
+            now: Time::START,
+            effects: Vec::new(),
+        };
+        story.tell(Input::Begin);
+        story
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Effect> {
+        let effects = self.state.apply(input, self.now);
+        self.effects.extend(effects.iter().cloned());
+        effects
+    }
+
+    fn work(&self, table: u32, attempt: u32) -> WorkId {
+        WorkId {
+            run: self.state.run(),
+            table: TableId(table),
+            attempt: Attempt(attempt),
+        }
+    }
+
+    fn event(&mut self, table: u32, attempt: u32, worker: &str, body: EventBody) -> Vec<Effect> {
+        let event = Event {
+            work: self.work(table, attempt),
+            worker: WorkerId::named(worker),
+            body,
+        };
+        self.tell(Input::Event(event))
+    }
+
+    fn claim(&mut self, table: u32, attempt: u32, worker: &str) -> Vec<Effect> {
+        self.event(table, attempt, worker, EventBody::Claimed)
+    }
+
+    fn finish(
+        &mut self,
+        table: u32,
+        attempt: u32,
+        worker: &str,
+        outcome: Outcome,
+        batches: u32,
+    ) -> Vec<Effect> {
+        self.event(
+            table,
+            attempt,
+            worker,
+            EventBody::Finished {
+                outcome: Box::new(outcome),
+                batches,
+                duration_ms: 5,
+            },
+        )
+    }
+
+    fn beat(&mut self, worker: &str, capacity: u32, owned: &[(u32, u32)]) -> Vec<Effect> {
+        let owned = owned
+            .iter()
+            .map(|&(table, attempt)| OwnedWork {
+                work: self.work(table, attempt),
+                source_rows: 3,
+                target_rows: 2,
+            })
+            .collect();
+        self.tell(Input::Heartbeat(Heartbeat {
+            worker: WorkerId::named(worker),
+            host: "h".to_owned(),
+            pid: 1,
+            version: "0".to_owned(),
+            capacity,
+            draining: false,
+            period_ms: 5_000,
+            owned,
+        }))
+    }
+
+    /// Lets time pass, with every timer that is due on the way; the broker
+    /// takes what it is given.
+    fn wait(&mut self, duration: Duration) -> Vec<Effect> {
+        let end = self.now.after(duration);
+        let mut all = Vec::new();
+        loop {
+            let next = self.state.next_wakeup().filter(|&at| at <= end);
+            self.now = next.unwrap_or(end).max(self.now);
+            let effects = self.tell(Input::Tick);
+            if effects.contains(&Effect::Control(Control::Announce)) {
+                all.extend(self.tell(Input::Announced));
+            }
+            all.extend(effects);
+            if next.is_none() {
+                return all;
+            }
+        }
+    }
+
+    fn confirm_all(&mut self) {
+        let published: Vec<WorkId> = self
+            .effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Publish(task) => Some(task.work()),
+                _ => None,
+            })
+            .collect();
+        for work in published {
+            self.tell(Input::Published(work));
+        }
+    }
+
+    fn status(&self, table: u32) -> Option<TableStatus> {
+        self.state.record(TableId(table)).map(TableRecord::status)
+    }
+
+    fn record(&self, table: u32) -> &TableRecord {
+        self.state
+            .record(TableId(table))
+            .expect("the table has ended")
+    }
+}
+
+/// The tables and attempts that effects publish.
+fn published(effects: &[Effect]) -> Vec<(u32, u32)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Publish(task) => Some((task.table.0, task.attempt.0)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn cancels(effects: &[Effect]) -> Vec<(u32, u32)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Control(Control::CancelAttempt { work }) => {
+                Some((work.table.0, work.attempt.0))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn the_window_holds_the_rest_back_and_the_largest_go_first() {
+    let size = |name: &str, priority: i32, rows: Option<u64>| PlannedTable {
+        spec: spec(name),
+        priority,
+        estimated_rows: rows,
+    };
+    let tables = vec![
+        size("a", 0, Some(1)),
+        size("b", 0, Some(9)),
+        size("c", 0, None),
+        size("d", 1, None),
+        size("e", 0, Some(9)),
+    ];
+    let mut story = Story::of(tables, limits(2));
+    assert_eq!(published(&story.effects), [(3, 1), (1, 1)]);
+    story.claim(3, 1, "w");
+    let order = [3, 1, 4, 0].map(|table| published(&story.finish(table, 1, "w", compared(0), 0)));
+    assert_eq!(order, [vec![(4, 1)], vec![(0, 1)], vec![(2, 1)], vec![]]);
+    let last = story.finish(2, 1, "w", compared(0), 0);
+    assert_eq!(last.last(), Some(&Effect::Complete));
+    assert_eq!(story.state.counts().matched, 5);
+}
+
+#[test]
+fn the_window_follows_the_fleet() {
+    let mut story = Story::new(
+        9,
+        Limits {
+            window: Window::Fleet,
+            ..limits(1)
+        },
+    );
+    assert_eq!(
+        published(&story.effects).len(),
+        1,
+        "one at least, to find out who takes it"
+    );
+    assert_eq!(published(&story.beat("a", 3, &[])).len(), 2);
+    assert_eq!(published(&story.beat("b", 2, &[])).len(), 2);
+    assert_eq!(story.state.widest_window(), 5);
+    story.wait(16 * SECOND);
+    assert_eq!(
+        published(&story.finish(0, 1, "a", compared(0), 0)),
+        [],
+        "the fleet is gone"
+    );
+}
+
+#[test]
+fn a_result_without_all_its_differences_is_no_result() {
+    let mut story = Story::new(1, limits(1));
+    let row = Difference {
+        kind: DifferenceKind::Modified,
+        key: serde_json::Map::new(),
+        columns: Vec::new(),
+    };
+    let batch = |batch: u32| EventBody::Differences {
+        batch,
+        rows: vec![row.clone()],
+    };
+    story.claim(0, 1, "w");
+    story.event(0, 1, "w", batch(0));
+    story.event(0, 1, "w", batch(0));
+    story.finish(0, 1, "w", compared(2), 2);
+    assert_eq!(story.status(0), None);
+    assert_eq!(published(&story.wait(SECOND)), [(0, 2)]);
+    story.event(0, 2, "w", batch(1));
+    story.event(0, 1, "w", batch(5));
+    story.event(0, 2, "w", batch(0));
+    story.finish(0, 2, "w", compared(2), 2);
+    let record = story.record(0);
+    assert_eq!(
+        (record.status(), record.attempt),
+        (TableStatus::Mismatched, Attempt(2))
+    );
+    assert!(
+        matches!(&record.verdict, Verdict::Compared { differences, .. } if differences.len() == 2)
+    );
+    assert_eq!(record.history[0].failure.kind, "IncompleteResult");
+}
+
+#[test]
+fn a_result_that_is_not_deep_enough_does_not_count() {
+    let mut story = Story::new(1, limits(1));
+    let shallow = Outcome::Compared(Comparison {
+        source_count: 1,
+        target_count: 1,
+        checksums: None,
+        rows: None,
+        key: Vec::new(),
+        notes: Vec::new(),
+    });
+    story.finish(0, 1, "w", shallow, 0);
+    assert_eq!(story.status(0), Some(TableStatus::Failed));
+}
+
+#[test]
+fn the_first_result_of_the_current_attempt_counts() {
+    let mut story = Story::new(1, limits(1));
+    story.claim(0, 1, "a");
+    story.finish(0, 1, "a", failed(true, true), 0);
+    story.wait(SECOND);
+    assert_eq!(
+        cancels(&story.claim(0, 1, "late")),
+        [(0, 1)],
+        "a stale claim is refused"
+    );
+    story.finish(0, 1, "late", compared(1), 0);
+    assert_eq!(story.status(0), None);
+    story.claim(0, 2, "b");
+    story.finish(0, 2, "b", compared(0), 0);
+    story.finish(0, 2, "b", compared(1), 0);
+    assert_eq!(story.status(0), Some(TableStatus::Matched));
+}
+
+#[test]
+fn what_may_pass_is_tried_again_and_what_cannot_is_not() {
+    let mut story = Story::new(2, limits(2));
+    story.finish(0, 1, "w", failed(false, true), 0);
+    assert_eq!(story.status(0), Some(TableStatus::Failed));
+    for attempt in 1..=3 {
+        assert_eq!(story.status(1), None);
+        story.finish(1, attempt, "w", failed(true, true), 0);
+        story.wait(SECOND * 2);
+    }
+    let record = story.record(1);
+    assert_eq!(
+        (record.status(), record.attempt, record.history.len()),
+        (TableStatus::Failed, Attempt(3), 3)
+    );
+}
+
+#[test]
+fn a_table_that_is_handed_back_goes_out_again_at_once_and_for_free() {
+    let mut story = Story::new(
+        1,
+        Limits {
+            max_attempts: NonZeroU32::MIN,
+            ..limits(1)
+        },
+    );
+    for attempt in 1..20 {
+        story.claim(0, attempt, "w");
+        assert_eq!(
+            published(&story.finish(0, attempt, "w", Outcome::HandedBack, 0)),
+            [(0, attempt + 1)]
+        );
+    }
+    story.finish(0, 20, "w", compared(0), 0);
+    assert_eq!(story.status(0), Some(TableStatus::Matched));
+}
+
+#[test]
+fn a_lease_expires_only_when_the_worker_was_asked_and_silent() {
+    let mut story = Story::new(1, limits(1));
+    story.confirm_all();
+    story.beat("w", 1, &[]);
+    story.claim(0, 1, "w");
+    for _ in 0..10 {
+        story.wait(10 * SECOND);
+        story.beat("w", 1, &[(0, 1)]);
+    }
+    assert_eq!(
+        published(&story.effects).len(),
+        1,
+        "heartbeats renew the lease"
+    );
+    assert_eq!(
+        story
+            .state
+            .activities()
+            .next()
+            .map(|activity| activity.source_rows),
+        Some(3)
+    );
+
+    // The broker was away: no heartbeat arrives, and the question is not taken either.
+    story.now = story.now.after(16 * SECOND);
+    let asked = story.tell(Input::Tick);
+    assert!(asked.contains(&Effect::Control(Control::Announce)));
+    story.now = story.now.after(100 * SECOND);
+    assert_eq!(published(&story.tell(Input::Tick)), []);
+    story.tell(Input::Announced);
+    story.beat("w", 1, &[(0, 1)]);
+    assert_eq!(published(&story.wait(9 * SECOND)), [], "the worker lives");
+
+    let effects = story.wait(30 * SECOND);
+    assert_eq!(published(&effects), [(0, 2)]);
+    assert_eq!(cancels(&effects), [(0, 1)]);
+}
+
+#[test]
+fn a_claim_without_any_heartbeat_expires_and_uses_the_budget_up() {
+    let mut story = Story::new(1, limits(1));
+    for attempt in 1..=3 {
+        story.confirm_all();
+        story.claim(0, attempt, "w");
+        story.wait(30 * SECOND);
+    }
+    let record = story.record(0);
+    assert_eq!(record.status(), TableStatus::Failed);
+    assert!(
+        record
+            .history
+            .iter()
+            .all(|attempt| attempt.failure.kind == "WorkerLost")
+    );
+}
+
+#[test]
+fn two_claims_of_one_attempt_are_two_leases_and_one_result() {
+    let mut story = Story::new(1, limits(1));
+    story.beat("a", 1, &[]);
+    story.claim(0, 1, "a");
+    let effects = story.claim(0, 1, "b");
+    assert_eq!(
+        cancels(&effects),
+        [],
+        "cancelling the attempt would hit both"
+    );
+    // The first one had lost its delivery and does not run: the second goes on.
+    for _ in 0..4 {
+        story.wait(7 * SECOND);
+        story.beat("b", 1, &[(0, 1)]);
+    }
+    assert_eq!(published(&story.effects), [(0, 1)]);
+    story.finish(0, 1, "b", compared(0), 0);
+    assert_eq!(story.status(0), Some(TableStatus::Matched));
+    assert!(story.state.is_complete());
+}
+
+#[test]
+fn the_loser_of_two_claims_is_stopped_and_waited_for() {
+    let mut story = Story::new(2, limits(1));
+    story.claim(0, 1, "a");
+    story.claim(0, 1, "b");
+    assert_eq!(
+        published(&story.finish(0, 1, "a", failed(true, true), 0)),
+        [],
+        "b goes on"
+    );
+    story.claim(0, 1, "c");
+    let effects = story.finish(0, 1, "b", compared(0), 0);
+    assert_eq!(cancels(&effects), [(0, 1)]);
+    assert_eq!(published(&effects), [], "c still loads the databases");
+    let effects = story.finish(0, 1, "c", Outcome::Cancelled { quiet_after_ms: 40 }, 0);
+    assert_eq!(published(&effects), [(1, 1)]);
+    assert_eq!(story.status(0), Some(TableStatus::Matched));
+}
+
+#[test]
+fn the_deadline_runs_from_the_claim_and_is_no_reason_to_end_the_run() {
+    let mut story = Story::new(
+        2,
+        Limits {
+            fail_fast: FailFast::Mismatch,
+            ..limits(1)
+        },
+    );
+    story.beat("w", 1, &[]);
+    story.claim(0, 1, "w");
+    let mut effects = Vec::new();
+    for _ in 0..60 {
+        effects.extend(story.wait(10 * SECOND));
+        effects.extend(story.beat("w", 1, &[(0, 1)]));
+    }
+    assert_eq!(story.status(0), Some(TableStatus::Timeout));
+    assert!(cancels(&effects).contains(&(0, 1)));
+    assert_eq!(published(&effects), [], "its statements still run");
+    let effects = story.finish(0, 1, "w", Outcome::Cancelled { quiet_after_ms: 70 }, 0);
+    assert_eq!(
+        effects[0],
+        Effect::WentQuiet {
+            table: TableId(0),
+            after: Duration::from_millis(70)
+        }
+    );
+    assert_eq!(story.record(0).quiet_after, Some(Duration::from_millis(70)));
+    assert_eq!(published(&effects), [(1, 1)]);
+    assert_eq!(story.state.root_cause(), None);
+}
+
+#[test]
+fn a_stopping_worker_is_not_waited_for_without_end() {
+    let mut story = Story::new(1, limits(1));
+    story.claim(0, 1, "w");
+    for _ in 0..60 {
+        story.wait(10 * SECOND);
+        story.beat("w", 1, &[(0, 1)]);
+    }
+    assert!(!story.state.is_complete());
+    assert!(story.wait(10 * SECOND).contains(&Effect::Complete));
+}
+
+#[test]
+fn fail_fast_has_one_root_cause() {
+    let mut story = Story::new(
+        5,
+        Limits {
+            fail_fast: FailFast::Error,
+            ..limits(3)
+        },
+    );
+    for table in 0..2 {
+        story.claim(table, 1, "w");
+    }
+    let effects = story.finish(0, 1, "w", failed(false, true), 0);
+    assert!(effects.contains(&Effect::Control(Control::CancelRun {
+        run: story.state.run()
+    })));
+    assert_eq!(
+        [2, 3, 4].map(|table| story.status(table)),
+        [Some(TableStatus::Cancelled); 3]
+    );
+    assert_eq!(
+        story.status(1),
+        None,
+        "it runs, and its answer is waited for"
+    );
+    story.finish(1, 1, "w", failed(false, true), 0);
+    assert_eq!(
+        story.state.root_cause().map(|cause| cause.table),
+        Some(TableId(0))
+    );
+    assert_eq!(
+        (story.state.counts().failed, story.state.counts().cancelled),
+        (2, 3)
+    );
+    assert!(story.state.is_complete());
+}
+
+#[test]
+fn a_difference_ends_the_run_only_when_asked() {
+    for (fail_fast, ends) in [
+        (FailFast::Off, false),
+        (FailFast::Error, false),
+        (FailFast::Mismatch, true),
+    ] {
+        let mut story = Story::new(
+            2,
+            Limits {
+                fail_fast,
+                ..limits(1)
+            },
+        );
+        story.finish(0, 1, "w", compared(1), 0);
+        // The counted difference was not listed, which max_differences may ask for.
+        assert_eq!(story.status(0), Some(TableStatus::Mismatched));
+        assert_eq!(story.state.is_complete(), ends, "{fail_fast}");
+    }
+}
+
+#[test]
+fn a_cancelled_run_waits_for_answers_but_not_without_end() {
+    let mut story = Story::new(4, limits(3));
+    for table in 0..3 {
+        story.claim(table, 1, "w");
+    }
+    story.tell(Input::Cancel);
+    story.finish(0, 1, "w", compared(0), 0);
+    story.finish(1, 1, "w", failed(true, true), 0);
+    assert_eq!(
+        story.status(0),
+        Some(TableStatus::Matched),
+        "a result is a result"
+    );
+    assert_eq!(
+        story.status(1),
+        Some(TableStatus::Cancelled),
+        "it would have been tried again"
+    );
+    assert!(story.wait(9 * SECOND).is_empty());
+    assert!(story.wait(SECOND).contains(&Effect::Complete));
+    assert_eq!(story.status(2), Some(TableStatus::Cancelled));
+    assert_eq!(story.state.cancel_reason(), Some(CancelReason::Requested));
+}
+
+#[test]
+fn work_that_was_claimed_while_the_run_was_cancelled_is_waited_for() {
+    let mut story = Story::new(2, limits(2));
+    story.claim(0, 1, "w");
+    story.tell(Input::Cancel);
+    assert_eq!(cancels(&story.claim(1, 1, "w")), [(1, 1)]);
+    story.finish(0, 1, "w", Outcome::Cancelled { quiet_after_ms: 1 }, 0);
+    assert!(!story.state.is_complete());
+    story.finish(1, 1, "w", Outcome::Cancelled { quiet_after_ms: 1 }, 0);
+    assert!(story.state.is_complete());
+}
+
+#[test]
+fn a_run_without_workers_says_so_and_ends() {
+    let mut story = Story::new(2, limits(1));
+    story.confirm_all();
+    let hints = story.wait(6 * SECOND);
+    assert_eq!(hints, [Effect::Notice(Notice::NoWorkerYet)]);
+    let effects = story.wait(60 * SECOND);
+    assert!(effects.contains(&Effect::Notice(Notice::NothingClaimed { workers: 0 })));
+    assert!(effects.contains(&Effect::Complete));
+    for table in 0..2 {
+        let Verdict::Failed(failure) = &story.record(table).verdict else {
+            panic!("it failed")
+        };
+        assert_eq!(failure.kind, "NoWorkerError");
+        assert!(failure.message.contains("queue q after 1m"), "{failure}");
+    }
+}
+
+#[test]
+fn a_run_whose_workers_are_busy_elsewhere_waits() {
+    let mut story = Story::new(1, limits(1));
+    story.confirm_all();
+    let mut effects = Vec::new();
+    for _ in 0..100 {
+        effects.extend(story.wait(5 * SECOND));
+        effects.extend(story.tell(Input::Heartbeat(busy())));
+    }
+    assert!(effects.contains(&Effect::Notice(Notice::NothingClaimed { workers: 1 })));
+    assert_eq!((story.status(0), published(&effects).len()), (None, 0));
+}
+
+fn busy() -> Heartbeat {
+    let work = WorkId {
+        run: RunId::generate(),
+        table: TableId(0),
+        attempt: Attempt::FIRST,
+    };
+    Heartbeat {
+        worker: WorkerId::named("busy"),
+        host: "h".to_owned(),
+        pid: 1,
+        version: "0".to_owned(),
+        capacity: 1,
+        draining: false,
+        period_ms: 5_000,
+        owned: vec![OwnedWork {
+            work,
+            source_rows: 0,
+            target_rows: 0,
+        }],
+    }
+}
+
+#[test]
+fn a_task_that_the_broker_lost_is_published_again() {
+    let mut story = Story::new(1, limits(1));
+    story.confirm_all();
+    let mut effects = Vec::new();
+    for _ in 0..14 {
+        effects.extend(story.beat("idle", 1, &[]));
+        effects.extend(story.wait(5 * SECOND));
+    }
+    assert_eq!(published(&effects), [(0, 2)]);
+}
+
+#[test]
+fn a_publish_that_fails_is_repeated_as_another_attempt() {
+    let mut story = Story::new(1, limits(1));
+    let reason = "no route".to_owned();
+    story.tell(Input::PublishFailed {
+        work: story.work(0, 1),
+        reason: reason.clone(),
+    });
+    assert_eq!(published(&story.wait(SECOND)), [(0, 2)]);
+    story.tell(Input::PublishFailed {
+        work: story.work(0, 1),
+        reason: reason.clone(),
+    });
+    story.claim(0, 2, "w");
+    story.tell(Input::PublishFailed {
+        work: story.work(0, 2),
+        reason,
+    });
+    assert_eq!(
+        story.state.activities().count(),
+        1,
+        "it had reached the broker all the same"
+    );
+}
+
+#[test]
+fn a_broker_that_refuses_for_good_fails_the_table() {
+    let mut story = Story::new(1, limits(1));
+    for attempt in 1..=20 {
+        story.tell(Input::PublishFailed {
+            work: story.work(0, attempt),
+            reason: "no".to_owned(),
+        });
+        story.tell(Input::Heartbeat(busy()));
+        story.wait(30 * SECOND);
+    }
+    let Verdict::Failed(failure) = &story.record(0).verdict else {
+        panic!("it failed")
+    };
+    assert_eq!(failure.kind, "BrokerError");
+}
+
+#[test]
+fn a_transport_that_closes_fails_what_is_left() {
+    let mut story = Story::new(3, limits(2));
+    story.finish(0, 1, "w", compared(0), 0);
+    let effects = story.tell(Input::Disconnected {
+        reason: "gone".to_owned(),
+    });
+    assert_eq!(effects.last(), Some(&Effect::Complete));
+    assert_eq!(
+        (story.state.counts().matched, story.state.counts().failed),
+        (1, 2)
+    );
+}
+
+#[test]
+fn a_run_without_tables_is_complete_at_once() {
+    let story = Story::new(0, limits(1));
+    assert_eq!(story.effects.last(), Some(&Effect::Complete));
+}
