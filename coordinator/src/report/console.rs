@@ -196,11 +196,7 @@ impl Console {
                 .sum::<u64>();
             if listed > 0 && all > listed {
                 let rest = format!("… and {} more", all - listed);
-                writeln!(
-                    self.text,
-                    "    {}",
-                    self.paint(&rest, Colour::Dim)
-                )?;
+                writeln!(self.text, "    {}", self.paint(&rest, Colour::Dim))?;
             }
         }
         Ok(())

@@ -381,7 +381,11 @@ fn run_to_its_end(world: &mut World, workers_live: bool) {
             world.happen(Happening::Jump(2_000));
         }
     }
-    panic!("the run does not end: {:?} after {:?}", world.state.counts(), world.now);
+    panic!(
+        "the run does not end: {:?} after {:?}",
+        world.state.counts(),
+        world.now
+    );
 }
 
 proptest! {
