@@ -1,0 +1,185 @@
+//! PRELOGIN and LOGIN7: what the client wants before it may ask anything.
+
+use crate::error::SqlError;
+use crate::packet::DEFAULT_SIZE;
+use crate::server::TlsMode;
+use crate::wire::{Reader, utf16};
+
+/// What both sides agree on about TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    /// None at all.
+    None,
+    /// Of the login message only.
+    Login,
+    /// Of everything.
+    All,
+}
+
+const OFF: u8 = 0;
+const ON: u8 = 1;
+const NOT_SUPPORTED: u8 = 2;
+const REQUIRED: u8 = 3;
+
+/// The answer to a PRELOGIN message, and what it means for the connection.
+///
+/// # Errors
+/// 4002 when the message is cut.
+pub(crate) fn answer_prelogin(
+    body: &[u8],
+    mode: TlsMode,
+) -> Result<(Vec<u8>, Encryption), SqlError> {
+    let wanted = encryption_option(body)?;
+    let (answer, encryption) = match (mode, wanted) {
+        (TlsMode::Off, _) | (TlsMode::On, NOT_SUPPORTED) => (NOT_SUPPORTED, Encryption::None),
+        (TlsMode::On, OFF) => (OFF, Encryption::Login),
+        (TlsMode::On, _) | (TlsMode::Required, ON) => (ON, Encryption::All),
+        (TlsMode::Required, _) => (REQUIRED, Encryption::All),
+    };
+    // Version 15.0.2000, encryption, no instance check, no thread, no MARS.
+    let options: [(u8, &[u8]); 5] = [
+        (0, &[15, 0, 0x07, 0xD0, 0, 0]),
+        (1, &[answer]),
+        (2, &[0]),
+        (3, &[]),
+        (4, &[0]),
+    ];
+    let mut offset = options.len() * 5 + 1;
+    let (mut table, mut data) = (Vec::new(), Vec::new());
+    for (token, value) in options {
+        let (at, length) = (
+            u16::try_from(offset).expect("a few bytes"),
+            u16::try_from(value.len()).expect("a few bytes"),
+        );
+        table.push(token);
+        table.extend_from_slice(&at.to_be_bytes());
+        table.extend_from_slice(&length.to_be_bytes());
+        data.extend_from_slice(value);
+        offset += value.len();
+    }
+    table.push(0xFF);
+    table.append(&mut data);
+    Ok((table, encryption))
+}
+
+/// What the client says about encryption; one that says nothing cannot do it.
+fn encryption_option(body: &[u8]) -> Result<u8, SqlError> {
+    let mut reader = Reader::new(body);
+    loop {
+        let token = reader.u8()?;
+        if token == 0xFF {
+            return Ok(NOT_SUPPORTED);
+        }
+        let (offset, _length) = (reader.array().map(u16::from_be_bytes)?, reader.u16()?);
+        if token == 1 {
+            // The upper bits ask for a client certificate.
+            return Ok(body
+                .get(usize::from(offset))
+                .map_or(NOT_SUPPORTED, |value| value & 0x0F));
+        }
+    }
+}
+
+/// A LOGIN7 message.
+#[derive(Debug, Default)]
+pub(crate) struct Login {
+    pub(crate) host: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) application: String,
+    pub(crate) database: String,
+    /// The packet size that is asked for, kept within what the protocol allows.
+    pub(crate) packet_size: usize,
+    /// Whether features are asked for, and UTF-8 among them.
+    pub(crate) features: Option<bool>,
+}
+
+/// Reads a LOGIN7 message.
+///
+/// # Errors
+/// 4002 when it is cut.
+pub(crate) fn parse(body: &[u8]) -> Result<Login, SqlError> {
+    let mut reader = Reader::new(body);
+    reader.bytes(8)?;
+    let packet_size = match reader.u32()? as usize {
+        0 => DEFAULT_SIZE,
+        asked => asked.clamp(512, 32_767),
+    };
+    reader.bytes(12)?;
+    let [_, _, _, flags3] = reader.array()?;
+    let field = |at: usize| -> Result<&[u8], SqlError> {
+        let mut pair = Reader::new(body.get(at..).unwrap_or_default());
+        let (offset, units) = (usize::from(pair.u16()?), usize::from(pair.u16()?));
+        Reader::new(body.get(offset..).unwrap_or_default()).bytes(units * 2)
+    };
+    let password: Vec<u8> = field(44)?
+        .iter()
+        .map(|byte| (byte ^ 0xA5).rotate_left(4))
+        .collect();
+    let features = if flags3 & 0x10 == 0 {
+        None
+    } else {
+        Some(asks_for_utf8(body)?)
+    };
+    Ok(Login {
+        host: utf16(field(36)?),
+        user: utf16(field(40)?),
+        password: utf16(&password),
+        application: utf16(field(48)?),
+        database: utf16(field(68)?),
+        packet_size,
+        features,
+    })
+}
+
+/// Looks for the UTF-8 feature in the list that the extension field points to.
+fn asks_for_utf8(body: &[u8]) -> Result<bool, SqlError> {
+    const UTF8_SUPPORT: u8 = 0x0A;
+    let from = |at: usize| Reader::new(body.get(at..).unwrap_or_default());
+    let pointer = usize::from(from(56).u16()?);
+    let mut list = from(from(pointer).u32()? as usize);
+    loop {
+        match list.u8()? {
+            0xFF => return Ok(false),
+            UTF8_SUPPORT => return Ok(true),
+            _ => {
+                let length = list.u32()? as usize;
+                list.bytes(length)?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prelogin(encryption: u8) -> Vec<u8> {
+        vec![1, 0, 6, 0, 1, 0xFF, encryption]
+    }
+
+    #[test]
+    fn both_sides_agree_on_encryption() {
+        for (mode, wanted, agreed) in [
+            (TlsMode::Off, ON, Encryption::None),
+            (TlsMode::On, OFF, Encryption::Login),
+            (TlsMode::On, ON, Encryption::All),
+            (TlsMode::On, REQUIRED, Encryption::All),
+            (TlsMode::On, NOT_SUPPORTED, Encryption::None),
+            (TlsMode::Required, OFF, Encryption::All),
+            (TlsMode::Required, NOT_SUPPORTED, Encryption::All),
+        ] {
+            assert_eq!(
+                answer_prelogin(&prelogin(wanted), mode).unwrap().1,
+                agreed,
+                "{mode:?} {wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn cut_messages_are_errors() {
+        assert!(answer_prelogin(&[1, 0], TlsMode::On).is_err());
+        assert!(parse(&[0; 60]).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! Procedure calls: `sp_executesql`, which carries a statement and its parameters.
+
+use std::collections::HashMap;
+
+use crate::error::SqlError;
+use crate::parameter;
+use crate::sql::convert::{Constant, Typed};
+use crate::wire::Reader;
+
+/// The number that stands for `sp_executesql`.
+const EXECUTE_SQL: u16 = 10;
+
+/// A statement with parameters.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) statement: String,
+    /// By lower-case name, with its `@`.
+    pub(crate) parameters: HashMap<String, Typed>,
+}
+
+/// Reads the body of an RPC message.
+///
+/// # Errors
+/// 2812 for another procedure, 214 when its first parameter is no statement, 4002 when it is cut.
+pub(crate) fn parse(body: &[u8]) -> Result<Call, SqlError> {
+    let mut reader = Reader::new(body);
+    reader.skip_headers()?;
+    let name_length = reader.u16()?;
+    let known = if name_length == 0xFFFF {
+        let number = reader.u16()?;
+        if number == EXECUTE_SQL {
+            Ok(())
+        } else {
+            Err(number.to_string())
+        }
+    } else {
+        let name = reader.utf16(name_length.into())?;
+        let bare = name
+            .rsplit('.')
+            .next()
+            .unwrap_or(&name)
+            .trim_matches(['[', ']']);
+        if bare.eq_ignore_ascii_case("sp_executesql") {
+            Ok(())
+        } else {
+            Err(name)
+        }
+    };
+    if let Err(name) = known {
+        return Err(SqlError::new(
+            2812,
+            format!("Could not find stored procedure '{name}'."),
+        ));
+    }
+    reader.u16()?;
+
+    let mut values = Vec::new();
+    while !reader.is_empty() {
+        let length = reader.u8()?;
+        // 0x80 and 0xFF end a call that another one follows.
+        if length == 0xFF || length == 0x80 {
+            return Err(SqlError::unsupported("several calls in one message"));
+        }
+        let name = reader.utf16(length.into())?.to_lowercase();
+        reader.u8()?;
+        values.push((name, parameter::read(&mut reader)?));
+    }
+    let mut values = values.into_iter();
+    let statement = match values.next() {
+        Some((
+            _,
+            Typed {
+                constant: Some(Constant::Text(text)),
+                ..
+            },
+        )) => text,
+        _ => {
+            return Err(SqlError::new(
+                214,
+                "Procedure expects parameter '@statement' of type 'ntext/nchar/nvarchar'.",
+            ));
+        }
+    };
+    let declared = match values.next() {
+        Some((
+            _,
+            Typed {
+                constant: Some(Constant::Text(text)),
+                ..
+            },
+        )) => declared_names(&text),
+        _ => Vec::new(),
+    };
+    let parameters = values
+        .enumerate()
+        .filter_map(|(at, (name, value))| {
+            let name = if name.is_empty() {
+                declared.get(at)?.clone()
+            } else {
+                name
+            };
+            Some((name, value))
+        })
+        .collect();
+    Ok(Call {
+        statement,
+        parameters,
+    })
+}
+
+/// The names in `@P1 nvarchar(4000), @P2 decimal(38, 4)`.
+fn declared_names(text: &str) -> Vec<String> {
+    let mut depth = 0;
+    text.split(move |c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    })
+    .filter_map(|part| part.split_whitespace().next().map(str::to_lowercase))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_at_commas_outside_parentheses() {
+        assert_eq!(
+            declared_names("@P1 nvarchar(40),@b decimal(38, 4) , @c int"),
+            ["@p1", "@b", "@c"]
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_cut_is_an_error() {
+        let mut body = 4_u32.to_le_bytes().to_vec();
+        body.extend_from_slice(&[
+            0xFF, 0xFF, 10, 0, 0, 0, 0, 0, 0xE7, 0x40, 0x1F, 0, 0, 0, 0, 0, 8, 0, b'S', 0,
+        ]);
+        for end in 0..body.len() {
+            assert!(parse(&body[..end]).is_err(), "cut at {end}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The server's certificate, made anew at every start and signed by an
+//! authority whose certificate is written to a file for clients to trust.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateError {
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    #[error("cannot use the certificate: {0}")]
+    Use(#[from] rustls::Error),
+    #[error("cannot write {file}: {error}")]
+    Write { file: String, error: std::io::Error },
+}
+
+/// A configuration with a certificate for `localhost` and the loopback
+/// addresses; the authority's certificate is written to `ca.pem` in `directory`. TLS 1.2 only:
+/// TDS 7.4 cannot carry what TLS 1.3 sends after its handshake.
+pub(crate) fn server_config(
+    directory: &Path,
+) -> Result<(Arc<ServerConfig>, PathBuf), CertificateError> {
+    let authority_key = KeyPair::generate()?;
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "sqlserver-standin authority");
+    let authority_pem = authority.self_signed(&authority_key)?.pem();
+    let key = KeyPair::generate()?;
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let certificate =
+        CertificateParams::new(names)?.signed_by(&key, &Issuer::new(authority, authority_key))?;
+
+    let file = directory.join("ca.pem");
+    let write = |error| CertificateError::Write {
+        file: file.display().to_string(),
+        error,
+    };
+    std::fs::create_dir_all(directory).map_err(write)?;
+    std::fs::write(&file, authority_pem).map_err(write)?;
+
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.into()], key)?;
+    Ok((Arc::new(config), file))
+}
