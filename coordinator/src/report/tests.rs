@@ -51,6 +51,7 @@ fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: boo
     }
     if cancel {
         last = state.apply(Input::Cancel, Time(2000));
+        last.extend(state.apply(Input::Tick, Time(3000)));
     }
     assert_eq!(last.last(), Some(&Effect::Complete), "{last:?}");
     RunReport::new(

@@ -509,6 +509,8 @@ fn fail_fast_has_one_root_cause() {
         (story.state.counts().failed, story.state.counts().cancelled),
         (2, 3)
     );
+    assert!(!story.state.is_complete(), "a claim may be on its way");
+    story.wait(SECOND);
     assert!(story.state.is_complete());
 }
 
@@ -567,6 +569,7 @@ fn work_that_was_claimed_while_the_run_was_cancelled_is_waited_for() {
     story.finish(0, 1, "w", Outcome::Cancelled { quiet_after_ms: 1 }, 0);
     assert!(!story.state.is_complete());
     story.finish(1, 1, "w", Outcome::Cancelled { quiet_after_ms: 1 }, 0);
+    story.wait(SECOND);
     assert!(story.state.is_complete());
 }
 
