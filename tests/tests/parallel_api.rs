@@ -16,6 +16,7 @@ use coordinator::parallel::{
 };
 use coordinator::report::{RunReport, RunStatus};
 use shared::outcome::DifferenceKind;
+use tests::product::Workplace;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 
@@ -483,6 +484,22 @@ fn dropping_a_run_cancels_it() {
 }
 
 #[test]
+fn a_runtime_that_goes_away_takes_its_runs_along() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let job = create_parallel_reconcile_job(options(), ["endless", "deaf"], play).unwrap();
+    runtime.spawn(async move { job.run().await.map(drop) });
+    runtime.block_on(stats_become("two run", |stats| stats.active_workers == 2));
+    drop(runtime);
+    let observer = Builder::new_current_thread().enable_all().build().unwrap();
+    observer.block_on(stats_become("idle", is_idle));
+}
+
+#[test]
 fn a_token_ends_a_run_with_its_report() {
     on_runtime(2, async {
         let cancel = CancellationToken::new();
@@ -624,6 +641,49 @@ fn the_function_runs_on_the_callers_runtime() {
             .unwrap();
         assert_eq!(tasks.recv().await.unwrap().await.unwrap(), 5);
     });
+}
+
+#[test]
+fn the_command_line_estimates_too() {
+    let workplace = Workplace::new("this is no configuration, and none is needed");
+    let estimate = |line: &str| workplace.reconcile(&line.split(' ').collect::<Vec<_>>());
+    for (line, workers) in [
+        (
+            "estimate --tables 20 --seconds 60 --budget 300 --max-workers 10",
+            "4\n",
+        ),
+        (
+            "estimate --tables 50 --seconds 90 --budget 15m --max-workers 10",
+            "5\n",
+        ),
+        (
+            "estimate --tables 50 --seconds 90 --budget 15m --max-workers 3",
+            "3\n",
+        ),
+    ] {
+        let run = estimate(line);
+        assert_eq!((run.code, run.stdout.as_str()), (0, workers), "{run:?}");
+    }
+    for (line, word) in [
+        (
+            "estimate --tables 50 --seconds 90 --budget 0",
+            "budget is 0 s",
+        ),
+        (
+            "estimate --tables 50 --seconds 90 --budget -1",
+            "budget is -1 s",
+        ),
+        (
+            "estimate --tables 50 --seconds nan --budget 1",
+            "takes NaN s",
+        ),
+        ("estimate --tables -1 --seconds 1 --budget 1", "--tables"),
+        ("estimate --tables 1 --seconds 1", "--budget"),
+    ] {
+        let run = estimate(line);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.contains(word), "{line}: {run:?}");
+    }
 }
 
 #[test]
