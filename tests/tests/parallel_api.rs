@@ -10,12 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coordinator::parallel::{
-    CancellationToken, Comparison, Difference, Failure, Findings, ParallelError, ParallelOptions,
-    ParallelReconciler, ParallelStats, RowCounts, Table, TableJob, create_parallel_reconcile_job,
-    parallel_reconciliation_stats,
+    CancellationToken, Comparison, Difference, DifferenceKind, Failure, Findings, ParallelError,
+    ParallelOptions, ParallelReconciler, ParallelStats, RowCounts, RunReport, RunStatus, Table,
+    TableJob, create_parallel_reconcile_job, parallel_reconciliation_stats,
 };
-use coordinator::report::{RunReport, RunStatus};
-use shared::outcome::DifferenceKind;
 use tests::product::Workplace;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;

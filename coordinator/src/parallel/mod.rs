@@ -38,7 +38,9 @@ mod stats;
 mod table;
 
 pub use shared::ids::{Attempt, TableName, TableNameError};
-pub use shared::outcome::{Checksums, Comparison, Difference, Failure, RowCounts};
+pub use shared::outcome::{
+    Checksums, ColumnDifference, Comparison, Difference, DifferenceKind, Failure, RowCounts,
+};
 pub use tokio_util::sync::CancellationToken;
 
 pub use estimate::{EstimateError, estimate_optimal_workers};
@@ -49,3 +51,5 @@ pub use job::{
 pub use options::{MAX_WORKERS, OptionsError, ParallelOptions};
 pub use stats::{ParallelStats, parallel_reconciliation_stats};
 pub use table::{IntoTable, Table, TableJob};
+
+pub use crate::report::{RunReport, RunStatus};
