@@ -1,5 +1,6 @@
-//! The command line: `reconcile run` and `reconcile config`.
+//! The command line: `reconcile run`, `reconcile config` and `reconcile estimate`.
 
+mod estimate;
 mod exit;
 mod flags;
 mod progress;
@@ -95,13 +96,18 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 async fn command(flags: Flags) -> Result<u8, CommandError> {
-    let config = shared::config::load(flags.config.as_deref())?;
+    let config = || shared::config::load(flags.config.as_deref());
     match flags.command {
         Command::Config => {
-            write_stdout(&config.to_string())?;
+            write_stdout(&config()?.to_string())?;
+            Ok(exit::EQUAL)
+        }
+        Command::Estimate(flags) => {
+            write_stdout(&format!("{}\n", flags.estimate()?))?;
             Ok(exit::EQUAL)
         }
         Command::Run(flags) => {
+            let config = config()?;
             warn_of_idle_flags(&flags);
             let settings = RunSettings::resolve(*flags, config)?;
             Box::pin(run(settings)).await
