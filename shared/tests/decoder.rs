@@ -304,4 +304,13 @@ proptest! {
         let named = matches!(refused, Err(DecodeError::Version { found }) if found == version);
         prop_assert!(named, "{:?}", refused);
     }
+
+    #[test]
+    fn a_number_arrives_as_it_was_sent(bits in any::<u64>()) {
+        let number = f64::from_bits(bits);
+        let mut row = difference();
+        row.columns[0].source = serde_json::json!(number);
+        let sent = event(EventBody::Differences { batch: 0, rows: vec![row] });
+        prop_assert_eq!(decode::<Event>(&encode(&sent)).unwrap(), sent);
+    }
 }
