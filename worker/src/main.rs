@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use shared::config::parse_duration;
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
 use shared::logging::{self, Verbosity};
@@ -54,6 +55,9 @@ struct Flags {
     /// How long running tables may go on after a signal, before they are handed back
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     drain_grace: u64,
+    /// How often the worker shows that it is alive; three missing signs cost it what it holds
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration, hide = true)]
+    heartbeat_period: Duration,
 }
 
 fn main() -> ExitCode {
@@ -88,12 +92,14 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
     let Flags {
         concurrency,
         drain_grace,
+        heartbeat_period,
         ..
     } = flags;
     let (broker, engine) = resolve(flags, &id)?;
     let transport = RabbitTransport::connect(broker).await?;
     let options = WorkerOptions {
         drain_grace: Duration::from_secs(drain_grace),
+        heartbeat_period,
         ..WorkerOptions::new(id.clone(), concurrency)
     };
     let worker = service::start(options, transport.clone(), engine).await?;
