@@ -4,6 +4,7 @@ use shared::config::ConfigError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
+use crate::parallel::EstimateError;
 use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
 
@@ -14,6 +15,8 @@ pub(super) enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Usage(#[from] UsageError),
+    #[error(transparent)]
+    Estimate(#[from] EstimateError),
     #[error("{0}")]
     Transport(#[from] TransportError),
     #[error(transparent)]
@@ -50,6 +53,7 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
     match error {
         CommandError::Config(_)
         | CommandError::Usage(_)
+        | CommandError::Estimate(_)
         | CommandError::Transport(_)
         | CommandError::Output(_)
         | CommandError::Signals(_) => UNUSABLE,

@@ -8,6 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use shared::config::{FailFast, ReportFormat, parse_duration};
 
+use super::estimate::EstimateFlags;
+use crate::parallel::MAX_WORKERS;
+
 /// Tells whether every row of a list of tables arrived unchanged.
 ///
 /// Exit codes: 0 every table verified and equal; 1 differences found; 2 usage
@@ -28,6 +31,8 @@ pub(super) enum Command {
     Run(Box<RunFlags>),
     /// Show the configuration that is in force, without its secrets
     Config,
+    /// Say how many workers a run needs to be done in time
+    Estimate(EstimateFlags),
 }
 
 #[derive(Debug, Default, Args)]
@@ -97,8 +102,8 @@ pub(super) struct RunFlags {
         help_heading = "Where"
     )]
     pub(super) broker: Option<String>,
-    /// Compare in this process even though a broker is configured
-    #[arg(long, conflicts_with = "broker", help_heading = "Where")]
+    /// Compare in this process, whatever broker flags, environment or configuration name
+    #[arg(long, help_heading = "Where")]
     pub(super) local: bool,
     /// Begins the name of every queue and exchange [default: reconcile]
     #[arg(long, value_name = "TEXT", help_heading = "Where")]
@@ -148,9 +153,6 @@ fn positive(text: &str) -> Result<NonZeroU32, String> {
     text.parse()
         .map_err(|_| "write a whole number above 0".to_owned())
 }
-
-/// The most tables that one process may have under way.
-const MAX_WORKERS: u32 = 1024;
 
 fn workers(text: &str) -> Result<NonZeroU32, String> {
     match positive(text)? {

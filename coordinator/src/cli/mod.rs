@@ -1,5 +1,6 @@
-//! The command line: `reconcile run` and `reconcile config`.
+//! The command line: `reconcile run`, `reconcile config` and `reconcile estimate`.
 
+mod estimate;
 mod exit;
 mod flags;
 mod progress;
@@ -13,8 +14,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser as _;
-use shared::config::ReportFormat;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser as _};
+use shared::config::{ReportFormat, nearest};
 use shared::ids::WorkerId;
 use shared::logging::{self, Verbosity};
 use shared::transport::Transport;
@@ -42,7 +44,10 @@ const LOCAL_DRAIN: Duration = Duration::from_secs(5);
 /// When the operating system gives no threads.
 #[must_use]
 pub fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return refuse(&error),
+    };
     logging::init(Verbosity::Quiet);
     // Fails only when one is installed already, and then there is one.
     rustls::crypto::aws_lc_rs::default_provider()
@@ -64,14 +69,45 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Prints what clap has to say: help, version, or what is wrong with the flags.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.get(ContextKind::InvalidSubcommand) {
+        // Clap lists no commands, and finds `rnu` too far from `run`.
+        Some(ContextValue::String(name)) => {
+            let command = Flags::command();
+            let names: Vec<&str> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
+            let hint = nearest(name, names.iter().copied())
+                .map(|name| format!("did you mean `{name}`? "))
+                .unwrap_or_default();
+            say(&format!(
+                "error: there is no command `{name}`; {hint}known are {}",
+                names.join(", ")
+            ));
+        }
+        // Nobody reads it: the code says the same.
+        _ => {
+            error.print().ok();
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::UNUSABLE))
+}
+
 async fn command(flags: Flags) -> Result<u8, CommandError> {
-    let config = shared::config::load(flags.config.as_deref())?;
+    let config = || shared::config::load(flags.config.as_deref());
     match flags.command {
         Command::Config => {
-            write_stdout(&config.to_string())?;
+            write_stdout(&config()?.to_string())?;
+            Ok(exit::EQUAL)
+        }
+        Command::Estimate(flags) => {
+            write_stdout(&format!("{}\n", flags.estimate()?))?;
             Ok(exit::EQUAL)
         }
         Command::Run(flags) => {
+            let config = config()?;
             warn_of_idle_flags(&flags);
             let settings = RunSettings::resolve(*flags, config)?;
             Box::pin(run(settings)).await
@@ -114,7 +150,11 @@ async fn run(settings: RunSettings) -> Result<u8, CommandError> {
     let canceller = handle.canceller();
     let report = tokio::select! {
         report = handle.report() => report?,
-        () = end_on_second(&mut signals, canceller) => std::process::exit(exit::INTERRUPTED.into()),
+        () = end_on_second(&mut signals, canceller) => {
+            // Leaves no half of a report behind.
+            drop(output);
+            std::process::exit(exit::INTERRUPTED.into());
+        }
     };
     if let Some(worker) = worker
         && tokio::time::timeout(LOCAL_DRAIN, worker.drain())
@@ -136,7 +176,7 @@ async fn run(settings: RunSettings) -> Result<u8, CommandError> {
 /// The transport, and the worker of this process if it has one.
 async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>), CommandError> {
     match mode {
-        Mode::Broker(options) => Ok((RabbitTransport::connect(options).await?, None)),
+        Mode::Broker(options) => Ok((RabbitTransport::connect(*options).await?, None)),
         Mode::Local {
             endpoints,
             concurrency,

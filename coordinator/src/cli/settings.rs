@@ -58,7 +58,7 @@ pub(super) enum Mode {
         heartbeat_period: Duration,
     },
     /// By the workers of a broker.
-    Broker(RabbitOptions),
+    Broker(Box<RabbitOptions>),
 }
 
 /// Which tables are compared, and how; patterns still stand for themselves.
@@ -249,7 +249,7 @@ impl RunSettings {
         };
         let format = flags.format.or(defaults.format).unwrap_or_default();
         let mode = match broker {
-            Some(options) => Mode::Broker(options),
+            Some(options) => Mode::Broker(Box::new(options)),
             None => Mode::Local {
                 endpoints: tables.endpoints(),
                 concurrency: match window {

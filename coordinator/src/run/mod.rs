@@ -1,6 +1,8 @@
 //! One run, from its list of tables to its report.
 
 mod actor;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

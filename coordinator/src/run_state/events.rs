@@ -323,6 +323,9 @@ impl RunState {
         };
         self.fail_unfinished(&failure, effects);
         self.stopping.clear();
+        if let Some(cancelling) = &mut self.cancelling {
+            cancelling.claims_until = self.now;
+        }
     }
 
     /// Puts a table that a worker gave back at the head of what is dispatched next.

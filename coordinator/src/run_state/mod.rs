@@ -18,6 +18,8 @@ mod timers;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -211,6 +213,8 @@ struct Cancelling {
     reason: CancelReason,
     /// When answers are no longer waited for.
     until: Time,
+    /// Until when a claim may still arrive of what was published and is cancelled.
+    claims_until: Time,
 }
 
 /// The workers were asked to announce themselves.
@@ -299,12 +303,21 @@ impl RunState {
             Input::Tick => self.tick(&mut effects),
         }
         self.dispatch(&mut effects);
-        if self.counts.total() == self.tables.len() && self.stopping.is_empty() {
+        if self.is_settled() {
             self.completed = true;
             effects.push(Effect::Complete);
         }
         debug_assert_eq!(self.check_invariants_if_small(), Ok(()));
         effects
+    }
+
+    /// Whether every table has ended and nobody is waited for.
+    fn is_settled(&self) -> bool {
+        self.counts.total() == self.tables.len()
+            && self.stopping.is_empty()
+            && self
+                .cancelling
+                .is_none_or(|cancelling| cancelling.claims_until <= self.now)
     }
 
     /// Publishes tables while the window has room.

@@ -9,7 +9,7 @@ use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, Task, WorkId};
 use shared::outcome::Outcome;
 
-use super::tests::{compared, failed, limits, spec};
+use super::testing::{compared, failed, limits, spec};
 use super::*;
 
 /// Workers that there are.

@@ -34,6 +34,9 @@ impl RunState {
             .flatten();
         let run = [
             self.cancelling.map(|cancelling| cancelling.until),
+            self.cancelling
+                .map(|cancelling| cancelling.claims_until)
+                .filter(|&at| at > self.now),
             self.queue.next_due(),
             self.fleet.next_gone(),
             self.probe.map(|probe| {
@@ -43,8 +46,8 @@ impl RunState {
             }),
             self.deserted_at()
                 .filter(|&at| self.probe.is_none() || at > self.now),
-            (!self.notified_no_worker && !self.claimed_ever).then(|| self.hint_at()),
-            (!self.notified_nothing_claimed && !self.claimed_ever)
+            (!self.notified_no_worker && self.may_hint()).then(|| self.hint_at()),
+            (!self.notified_nothing_claimed && self.may_hint())
                 .then(|| Time::START.after(self.limits.claim_timeout)),
         ];
         let stopping = self.stopping.values().map(|stopping| stopping.until);
@@ -246,8 +249,13 @@ impl RunState {
         Time::START.after(FIRST_HINT.min(self.limits.claim_timeout))
     }
 
+    /// Whether the want of workers is still worth a word.
+    fn may_hint(&self) -> bool {
+        !self.claimed_ever && self.cancelling.is_none()
+    }
+
     fn give_hints(&mut self, effects: &mut Vec<Effect>) {
-        if self.claimed_ever || self.cancelling.is_some() {
+        if !self.may_hint() {
             return;
         }
         if !self.notified_no_worker && self.hint_at() <= self.now {

@@ -237,6 +237,17 @@ impl SqlType {
         self.family() == Family::Character && self != Self::Xml
     }
 
+    /// The type in UTF-16 that SQL Server sends to a client that did not say that it reads UTF-8.
+    pub(crate) fn widened(self) -> Self {
+        match self {
+            Self::Char(n) if n <= 4000 => Self::NChar(n),
+            Self::VarChar(Some(n)) if n <= 4000 => Self::NVarChar(Some(n)),
+            Self::Char(_) | Self::VarChar(_) => Self::NVarChar(None),
+            Self::Text => Self::NText,
+            other => other,
+        }
+    }
+
     /// The PostgreSQL type of a column, without its collation.
     pub(crate) fn postgres(self) -> String {
         match self {

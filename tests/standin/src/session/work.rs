@@ -18,6 +18,7 @@ use crate::rpc;
 use crate::sql::batch::{self, Command, Isolation};
 use crate::sql::convert::Typed;
 use crate::sql::{Facts, Fault, Plan, Translator};
+use crate::sqltype::SqlType;
 use crate::token::{self, Done, ResultColumn, done};
 use crate::transcode::RowEncoder;
 use crate::wire::{Reader, utf16};
@@ -33,6 +34,8 @@ pub(super) struct Session<W> {
     /// The number of the transaction that is open.
     transaction: u64,
     no_count: bool,
+    /// Whether the client said at its login that it reads UTF-8.
+    reads_utf8: bool,
     out: Vec<u8>,
 }
 
@@ -89,6 +92,7 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             isolation: Isolation::ReadCommitted,
             transaction: 0,
             no_count: false,
+            reads_utf8: login.features == Some(true),
             out: Vec::new(),
         })
     }
@@ -316,7 +320,7 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
         let columns: Vec<ResultColumn> = columns
             .into_iter()
             .zip(names)
-            .map(|(column, name)| result_column(column, name))
+            .map(|(column, name)| result_column(column, name, self.reads_utf8))
             .collect();
         let stream = self
             .client
@@ -458,10 +462,15 @@ fn skipped(body: &[u8]) -> usize {
         .min(body.len())
 }
 
-fn result_column(column: Typed, name: String) -> ResultColumn {
+fn result_column(column: Typed, name: String, reads_utf8: bool) -> ResultColumn {
+    let declared = column.sql_type.unwrap_or(SqlType::Int);
     ResultColumn {
         name,
-        sql_type: column.sql_type.unwrap_or(crate::sqltype::SqlType::Int),
+        sql_type: if column.collation.is_utf8() && !reads_utf8 {
+            declared.widened()
+        } else {
+            declared
+        },
         nullable: column.nullable,
         collation: column.collation,
         identity: column.identity,

@@ -1,0 +1,12 @@
+//! Clients that were not written here judge the stand-in: tiberius, FreeTDS's
+//! `tsql` and `python3-tds`.
+
+mod attention;
+mod encryption;
+mod errors;
+mod fixture;
+mod judges;
+mod limits;
+mod parameters;
+mod transactions;
+mod types;
