@@ -1,11 +1,6 @@
 //! Faults that take minutes: many in one run, and a table that outlasts the
 //! broker's patience with unacknowledged deliveries.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
-
 use std::process::Command;
 use std::time::Duration;
 
