@@ -188,6 +188,9 @@ impl World {
                     assert_eq!(self.ended.insert(table, status), None, "a table ends once");
                 }
                 Effect::Complete => self.completed = true,
+                Effect::Control(Control::StopRun { .. } | Control::Drain { .. }) => {
+                    panic!("that is for people to ask: {effect:?}")
+                }
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
                 | Effect::Notice(_) => {}
