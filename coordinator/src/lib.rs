@@ -8,3 +8,4 @@ pub mod cli;
 pub mod report;
 pub mod run;
 pub mod run_state;
+pub mod store;

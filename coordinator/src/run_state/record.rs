@@ -153,7 +153,7 @@ pub struct RootCause {
 }
 
 /// How many tables ended in each way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Verified, and equal.
     pub matched: usize,
