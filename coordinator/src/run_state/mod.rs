@@ -19,7 +19,7 @@ mod timers;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

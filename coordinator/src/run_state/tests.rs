@@ -21,7 +21,7 @@ struct Story {
     effects: Vec<Effect>,
 }
 
-pub(super) fn spec(name: &str) -> TableSpec {
+pub(crate) fn spec(name: &str) -> TableSpec {
     let side = |endpoint: &str| Side {
         endpoint: endpoint.to_owned(),
         table: TableName {
@@ -41,7 +41,7 @@ pub(super) fn spec(name: &str) -> TableSpec {
     }
 }
 
-pub(super) fn compared(differing: u64) -> Outcome {
+pub(crate) fn compared(differing: u64) -> Outcome {
     let checksum = |of: u64| format!("{of:032x}");
     Outcome::Compared(Comparison {
         source_count: 10,
@@ -62,7 +62,7 @@ pub(super) fn compared(differing: u64) -> Outcome {
     })
 }
 
-pub(super) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
+pub(crate) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
     let kind = if retryable {
         "ConnectionError"
     } else {
@@ -76,7 +76,7 @@ pub(super) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
     })
 }
 
-pub(super) fn limits(window: u32) -> Limits {
+pub(crate) fn limits(window: u32) -> Limits {
     Limits {
         window: Window::Fixed(NonZeroU32::new(window).unwrap()),
         ..Limits::default()
