@@ -5,10 +5,6 @@
     clippy::unwrap_used,
     reason = "what a test needs and does not get is its failure"
 )]
-#![expect(
-    clippy::print_stdout,
-    reason = "the measurement is for whoever reads along"
-)]
 
 use std::num::NonZeroU32;
 use std::path::Path;

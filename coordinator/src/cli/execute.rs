@@ -143,7 +143,7 @@ pub(super) async fn connect(
     mode: Mode,
 ) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>), CommandError> {
     match mode {
-        Mode::Broker(options) => Ok((RabbitTransport::connect(options).await?, None)),
+        Mode::Broker(options) => Ok((RabbitTransport::connect(*options).await?, None)),
         Mode::Local {
             endpoints,
             concurrency,

@@ -46,7 +46,7 @@ pub(super) fn mode_of(
                 ..flags.broker.clone()
             };
             settings::broker(&flags, config.broker.as_ref(), "reconcile resume")?
-                .map(Mode::Broker)
+                .map(|options| Mode::Broker(Box::new(options)))
                 .ok_or(UsageError::NoBroker)
         }
         Place::Local { concurrency } => {

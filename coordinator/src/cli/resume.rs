@@ -137,7 +137,9 @@ pub(super) async fn cancel(
                 prefix: Some(prefix.clone()),
                 ..flags.broker
             };
-            Mode::Broker(broker(&flags, &config)?.ok_or(UsageError::NoBroker)?)
+            Mode::Broker(Box::new(
+                broker(&flags, &config)?.ok_or(UsageError::NoBroker)?,
+            ))
         }
         Place::Local { .. } => Mode::nowhere(),
     };

@@ -63,7 +63,7 @@ pub(super) enum Mode {
         heartbeat_period: Duration,
     },
     /// By the workers of a broker.
-    Broker(RabbitOptions),
+    Broker(Box<RabbitOptions>),
 }
 
 impl Mode {
@@ -316,7 +316,7 @@ impl RunSettings {
         };
         let format = flags.format.or(defaults.format).unwrap_or_default();
         let mode = match broker {
-            Some(options) => Mode::Broker(options),
+            Some(options) => Mode::Broker(Box::new(options)),
             None => Mode::Local {
                 endpoints: tables.endpoints(),
                 concurrency: match window {
