@@ -108,7 +108,14 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     let precision: u8 = row.try_get(5)?.unwrap_or_default();
     let scale: u8 = row.try_get(6)?.unwrap_or_default();
     let kind = column_type(&base, scale);
-    let read_as = (kind == ColumnType::Money).then(|| "decimal(19, 4)".to_owned());
+    let utf8 = text(row, 9)?.to_ascii_uppercase().contains("_UTF8");
+    let read_as = match (&kind, base.as_str()) {
+        (ColumnType::Money, _) => Some("decimal(19, 4)".to_owned()),
+        // The driver takes the bytes of every varchar for those of a code page.
+        (_, "char") if utf8 => Some(format!("nchar({})", length.clamp(1, 4000))),
+        (_, "varchar" | "text") if utf8 => Some("nvarchar(max)".to_owned()),
+        _ => None,
+    };
     Ok(Column {
         name: text(row, 2)?,
         kind,

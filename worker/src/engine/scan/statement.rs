@@ -153,12 +153,11 @@ impl SideStatements {
                 parameters.push(text);
                 let parameter = parameters.len();
                 // rowversion can be compared, but nothing can be cast to it by that name.
-                let declared =
-                    if column.kind == ColumnType::Bytes && !column.declared.contains("binary") {
-                        "varbinary(8)"
-                    } else {
-                        &column.declared
-                    };
+                let declared = match (&column.kind, &column.read_as) {
+                    (ColumnType::Bytes, _) if !column.declared.contains("binary") => "varbinary(8)",
+                    (ColumnType::Text { .. }, Some(read_as)) => read_as,
+                    _ => &column.declared,
+                };
                 if style {
                     // Style 1 reads hexadecimal digits after 0x.
                     format!("{name} = CONVERT({declared}, @P{parameter}, 1)")
