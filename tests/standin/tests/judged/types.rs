@@ -432,7 +432,7 @@ async fn ten_megabytes_arrive_whole() {
         )],
     )
     .await;
-    for at in 0..5 {
+    for at in 0..2 {
         let read = answers[1]["rows"][0][at].as_str().unwrap();
         assert!(
             read == text,
