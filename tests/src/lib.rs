@@ -6,5 +6,7 @@ pub mod cases;
 pub mod idle;
 pub mod process;
 pub mod product;
+pub mod proxy;
+pub mod scene;
 pub mod services;
 pub mod tpch;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use shared::config::parse_duration;
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
 use shared::logging::{self, Verbosity};
@@ -54,6 +55,9 @@ struct Flags {
     /// How long running tables may go on after a signal, before they are handed back
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     drain_grace: u64,
+    /// How often the worker shows that it is alive; three missing signs cost it what it holds
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration, hide = true)]
+    heartbeat_period: Duration,
 }
 
 fn main() -> ExitCode {
@@ -88,12 +92,14 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
     let Flags {
         concurrency,
         drain_grace,
+        heartbeat_period,
         ..
     } = flags;
     let (broker, engine) = resolve(flags, &id)?;
     let transport = RabbitTransport::connect(broker).await?;
     let options = WorkerOptions {
         drain_grace: Duration::from_secs(drain_grace),
+        heartbeat_period,
         ..WorkerOptions::new(id.clone(), concurrency)
     };
     let worker = service::start(options, transport.clone(), engine).await?;
@@ -105,6 +111,7 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
     tokio::select! {
         () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
         () = signals.next() => {}
+        () = worker.drain_asked() => {}
     }
     say(format_args!(
         "draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"
@@ -123,6 +130,7 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
 fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
     let config = shared::config::load(flags.config.as_deref())?;
     let broker = config.broker.unwrap_or_default();
+    let signing_key = broker.signing_key()?;
     let url = flags.broker.map(Secret::new).or(broker.url).context(
         "no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration",
     )?;
@@ -132,9 +140,9 @@ fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dy
     );
     let options = RabbitOptions {
         url,
+        signing_key,
         prefix: flags.prefix.unwrap_or(broker.prefix),
         ca_file: broker.ca_file,
-        signing_key: None,
         connection_name: format!("reconcile-worker {id}"),
     };
     let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into());

@@ -4,8 +4,10 @@ use shared::config::ConfigError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
+use crate::parallel::EstimateError;
 use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
+use crate::store::StoreError;
 
 /// Why a command ended without doing what it is for.
 #[derive(Debug, thiserror::Error)]
@@ -14,12 +16,18 @@ pub(super) enum CommandError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Usage(#[from] UsageError),
+    #[error(transparent)]
+    Estimate(#[from] EstimateError),
     #[error("{0}")]
     Transport(#[from] TransportError),
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error(transparent)]
     Lost(#[from] RunLost),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Fleet(String),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -50,8 +58,11 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
     match error {
         CommandError::Config(_)
         | CommandError::Usage(_)
+        | CommandError::Estimate(_)
         | CommandError::Transport(_)
         | CommandError::Output(_)
+        | CommandError::Store(_)
+        | CommandError::Fleet(_)
         | CommandError::Signals(_) => UNUSABLE,
         CommandError::Lost(_) => UNVERIFIED,
     }

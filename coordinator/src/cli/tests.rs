@@ -1,1 +1,369 @@
 //! Flags, settings and exit codes.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, Parser as _};
+use shared::config::{Config, ConfigError, FailFast, ReportFormat, parse};
+use shared::ids::RunId;
+use shared::outcome::{Depth, Failure};
+use shared::transport::TransportError;
+use worker::engine::catalog::CatalogTable;
+
+use super::exit::{self, CommandError};
+use super::flags::{Command, Flags};
+use super::settings::{Mode, RunSettings, UsageError};
+use super::table_list::TableListError;
+use crate::report::{OutputError, RunReport, RunStatus};
+use crate::run::RunLost;
+use crate::run_state::{PlannedTable, Window};
+
+const CONFIG: &str = "
+[endpoints.erp]
+url = 'mssql://u:p@h/d'
+[endpoints.copy]
+url = 'postgres://u:p@h/d'
+[run]
+source = 'erp'
+target = 'copy'
+";
+
+fn config(text: &str) -> Config {
+    parse(Path::new("reconcile.toml"), text, &BTreeMap::new()).unwrap()
+}
+
+fn resolve_with(config: Config, arguments: &[&str]) -> Result<RunSettings, UsageError> {
+    let flags = Flags::try_parse_from([&["reconcile", "run"], arguments].concat()).unwrap();
+    let Command::Run(flags) = flags.command else {
+        panic!("it is a run")
+    };
+    RunSettings::resolve(*flags, None, config)
+}
+
+fn resolve(arguments: &[&str]) -> Result<RunSettings, UsageError> {
+    resolve_with(config(CONFIG), arguments)
+}
+
+fn plan(arguments: &[&str]) -> Result<Vec<PlannedTable>, UsageError> {
+    resolve(arguments)?.tables.plan(&[])
+}
+
+#[test]
+fn the_flags_are_consistent() {
+    Flags::command().debug_assert();
+}
+
+#[test]
+fn flags_that_contradict_each_other_or_make_no_sense_are_refused() {
+    for (arguments, word) in [
+        (
+            &["--tables", "a", "--tables-file", "f"][..],
+            "--tables-file",
+        ),
+        (&["--source", "a", "--source-url", "u"], "--source-url"),
+        (
+            &["--fail-fast", "--continue-on-error"],
+            "--continue-on-error",
+        ),
+        (&["--parallel-workers", "0"], "above 0"),
+        (&["--parallel-workers", "100000"], "1024"),
+        (&["--parallel-timeout", "0"], "above zero"),
+        (&["--claim-timeout", "soon"], "500ms"),
+        (&["--format", "jsn"], "did you mean `json`?"),
+        (&["--fail-fast", "never"], "never"),
+        (&["--row-levle"], "--row-level"),
+    ] {
+        let error = Flags::try_parse_from([&["reconcile", "run"], arguments].concat()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(word), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_help() {
+    let settings = resolve(&["--tables", "a"]).unwrap();
+    assert_eq!(settings.limits.window, Window::Fixed(NonZeroU32::MIN));
+    assert_eq!(
+        (settings.limits.fail_fast, settings.format),
+        (FailFast::Off, ReportFormat::Console)
+    );
+    assert_eq!(
+        (
+            settings.limits.max_attempts.get(),
+            settings.limits.claim_timeout.as_secs()
+        ),
+        (3, 60)
+    );
+    assert!(matches!(settings.mode, Mode::Local { concurrency: 1, .. }));
+    let spec = &settings.tables.plan(&[]).unwrap()[0].spec;
+    assert_eq!(
+        (spec.depth, spec.timeout, spec.max_differences),
+        (Depth::Counts, Duration::from_secs(3600), 1000)
+    );
+}
+
+#[test]
+fn how_many_run_at_a_time() {
+    let window = |arguments: &[&str]| {
+        resolve(&[&["--tables", "a"], arguments].concat())
+            .unwrap()
+            .limits
+            .window
+    };
+    let fixed = |count: u32| Window::Fixed(NonZeroU32::new(count).unwrap());
+    assert_eq!(window(&["--parallel"]), fixed(4));
+    assert_eq!(window(&["--parallel", "--parallel-workers", "9"]), fixed(9));
+    assert_eq!(window(&["--parallel-workers", "9"]), fixed(1));
+    assert_eq!(window(&["--broker", "amqp://h"]), Window::Fleet);
+    assert_eq!(
+        window(&["--broker", "amqp://h", "--parallel-workers", "9"]),
+        fixed(9)
+    );
+}
+
+#[test]
+fn flags_go_over_the_configuration() {
+    let text = format!(
+        "{CONFIG}fail_fast = 'mismatch'\nrow_level = true\nformat = 'csv'\nclaim_timeout = '5s'\n"
+    );
+    let from_file = resolve_with(config(&text), &["--tables", "a"]).unwrap();
+    assert_eq!(
+        (from_file.limits.fail_fast, from_file.format),
+        (FailFast::Mismatch, ReportFormat::Csv)
+    );
+    assert_eq!(
+        from_file.tables.plan(&[]).unwrap()[0].spec.depth,
+        Depth::Rows
+    );
+    let arguments = [
+        "--tables",
+        "a",
+        "--continue-on-error",
+        "--format",
+        "json",
+        "--claim-timeout",
+        "1m",
+    ];
+    let from_flags = resolve_with(config(&text), &arguments).unwrap();
+    assert_eq!(
+        (from_flags.limits.fail_fast, from_flags.format),
+        (FailFast::Off, ReportFormat::Json)
+    );
+    assert_eq!(from_flags.limits.claim_timeout.as_secs(), 60);
+    let error = resolve(&["--tables", "a", "--fail-fast"])
+        .unwrap()
+        .limits
+        .fail_fast;
+    assert_eq!(error, FailFast::Error);
+}
+
+#[test]
+fn sides_come_from_one_place_each() {
+    let error = |arguments: &[&str]| {
+        resolve(&[&["--tables", "a"], arguments].concat())
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error(&["--source", "epr"]),
+        "there is no endpoint `epr`; did you mean `erp`?"
+    );
+    assert!(error(&["--source", "warehouse"]).contains("known are copy, erp"));
+    assert!(error(&["--source-url", "mysql://u:hunter2@h/d"]).contains("mssql://"));
+    let url = "postgres://u:hunter2@h/d";
+    let both = error(&["--source-url", url, "--broker", "amqp://h"]);
+    assert!(
+        both.contains("no URL is sent to workers") && !both.contains("hunter2"),
+        "{both}"
+    );
+    let none = resolve_with(Config::default(), &["--tables", "a"])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        none.contains("--source") && none.contains("SQLSERVER_HOST"),
+        "{none}"
+    );
+    let elsewhere = [
+        "--source", "x", "--target", "y", "--broker", "amqp://h", "--tables", "a",
+    ];
+    assert!(
+        resolve_with(Config::default(), &elsewhere).is_ok(),
+        "the workers know the endpoints"
+    );
+}
+
+#[test]
+fn a_configured_broker_can_be_overruled() {
+    let text = format!("{CONFIG}[broker]\nurl = 'amqp://h'\nprefix = 'p'\n");
+    let mode = |arguments: &[&str]| {
+        resolve_with(config(&text), &[&["--tables", "a"], arguments].concat())
+            .unwrap()
+            .mode
+    };
+    assert!(matches!(mode(&[]), Mode::Broker(options) if options.prefix == "p"));
+    assert!(matches!(mode(&["--prefix", "q"]), Mode::Broker(options) if options.prefix == "q"));
+    assert!(matches!(mode(&["--local"]), Mode::Local { .. }));
+}
+
+#[test]
+fn a_table_is_listed_once() {
+    let twice = |list: &str| {
+        matches!(
+            plan(&["--tables", list]),
+            Err(UsageError::Tables(TableListError::Twice(_)))
+        )
+    };
+    assert!(twice("a,b,a"));
+    assert!(twice("a, \"a\""));
+    assert!(twice("a,dbo.a"), "the endpoint's own schema");
+    assert!(!twice("a=b,a=c"), "two copies of one table");
+    assert!(!twice("dbo.a,sales.a"));
+    assert!(matches!(
+        plan(&["--tables", " ,"]),
+        Err(UsageError::Tables(TableListError::Empty))
+    ));
+    assert!(matches!(plan(&[]), Err(UsageError::NoTables)));
+}
+
+#[test]
+fn the_configuration_says_what_is_particular_to_a_table() {
+    let text = format!(
+        "{CONFIG}[[tables]]\nsource = 'dbo.a'\ntarget = 'b'\nkey = ['k']\npriority = 3\ntimeout = 9\n"
+    );
+    for (arguments, expected) in [
+        (&[][..], vec![("dbo.a", "b", 3)]),
+        (&["--tables", "a,c"], vec![("a", "b", 3), ("c", "c", 0)]),
+        (&["--tables", "a=other"], vec![("a", "other", 0)]),
+    ] {
+        let tables = resolve_with(config(&text), arguments)
+            .unwrap()
+            .tables
+            .plan(&[])
+            .unwrap();
+        let found: Vec<(String, String, i32)> = tables
+            .iter()
+            .map(|table| {
+                (
+                    table.spec.source.table.to_string(),
+                    table.spec.target.table.to_string(),
+                    table.priority,
+                )
+            })
+            .collect();
+        let found: Vec<(&str, &str, i32)> = found
+            .iter()
+            .map(|(a, b, n)| (a.as_str(), b.as_str(), *n))
+            .collect();
+        assert_eq!(found, expected, "{arguments:?}");
+    }
+    let tables = resolve_with(config(&text), &["--pk-columns", "x, y", "--tables", "a,c"]).unwrap();
+    let keys: Vec<_> = tables
+        .tables
+        .plan(&[])
+        .unwrap()
+        .into_iter()
+        .map(|table| table.spec.key.unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        [vec!["k".to_owned()], vec!["x".to_owned(), "y".to_owned()]]
+    );
+}
+
+#[test]
+fn a_pattern_leaves_out_what_is_listed_by_name() {
+    let table = |name: &str, rows: u64| CatalogTable {
+        schema: "dbo".to_owned(),
+        name: name.to_owned(),
+        estimated_rows: Some(rows),
+    };
+    let catalog = [table("a", 1), table("b", 2), table("c", 3)];
+    let settings = resolve(&["--tables", "*,b=x"]).unwrap();
+    assert!(
+        matches!(settings.tables.needs_catalog(), Some(Ok(endpoint)) if endpoint.name == "erp")
+    );
+    let names = |tables: Vec<PlannedTable>| -> Vec<String> {
+        tables
+            .iter()
+            .map(|table| format!("{}={}", table.spec.source.table, table.spec.target.table))
+            .collect()
+    };
+    assert_eq!(
+        names(settings.tables.plan(&catalog).unwrap()),
+        ["a=a", "b=b", "c=c", "b=x"]
+    );
+    let settings = resolve(&["--tables", "b,*"]).unwrap();
+    assert_eq!(
+        names(settings.tables.plan(&catalog).unwrap()),
+        ["b=b", "a=a", "c=c"]
+    );
+    let error = resolve(&["--tables", "z*"])
+        .unwrap()
+        .tables
+        .plan(&catalog)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`z*` fits none of the 3 tables of erp"),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_end_has_its_exit_code() {
+    let report = |status: RunStatus, interrupted: bool| RunReport {
+        run_id: String::new(),
+        status,
+        timestamp: String::new(),
+        duration_seconds: 0.0,
+        max_workers: 1,
+        total_tables: 0,
+        successful: 0,
+        matched: 0,
+        mismatched: 0,
+        failed: 0,
+        timeout: 0,
+        cancelled: 0,
+        interrupted,
+        results: Vec::new(),
+        errors: Vec::new(),
+        root_cause: None,
+        notes: Vec::new(),
+    };
+    assert_eq!(exit::of_report(&report(RunStatus::Pass, false)), 0);
+    assert_eq!(exit::of_report(&report(RunStatus::Fail, false)), 1);
+    assert_eq!(exit::of_report(&report(RunStatus::Incomplete, false)), 3);
+    assert_eq!(exit::of_report(&report(RunStatus::Incomplete, true)), 130);
+    let failure = Failure {
+        kind: "ConnectionError".to_owned(),
+        message: "refused".to_owned(),
+        retryable: true,
+        counts_against_budget: true,
+    };
+    let refused = || std::io::ErrorKind::PermissionDenied.into();
+    let errors = [
+        (
+            CommandError::Config(ConfigError::Unreadable {
+                path: "f".into(),
+                reason: refused(),
+            }),
+            2,
+        ),
+        (
+            CommandError::Usage(UsageError::Catalog {
+                pattern: "*".to_owned(),
+                reason: failure,
+            }),
+            2,
+        ),
+        (CommandError::Transport(TransportError::Closed), 2),
+        (CommandError::Output(OutputError::Stdout(refused())), 2),
+        (CommandError::Signals(refused()), 2),
+        (CommandError::Lost(RunLost(RunId::generate())), 3),
+    ];
+    for (error, code) in errors {
+        assert_eq!(exit::of_error(&error), code, "{error}");
+    }
+}

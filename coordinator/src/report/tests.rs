@@ -1,1 +1,328 @@
-//! What stands in a report.
+//! What stands in a report, in each of its forms.
+
+use chrono::{TimeZone as _, Utc};
+use serde_json::{Value, json};
+use shared::config::FailFast;
+use shared::ids::{Attempt, RunId, TableId, WorkerId};
+use shared::message::{Event, EventBody, WorkId};
+use shared::outcome::{ColumnDifference, Difference, DifferenceKind, Outcome};
+
+use super::*;
+use crate::run_state::testing::{compared, failed, limits, spec};
+use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, Time};
+
+/// The report of a run in which these outcomes arrive, one table at a time.
+fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: bool) -> RunReport {
+    let tables = (0..=outcomes.len())
+        .map(|n| PlannedTable::new(spec(&format!("t{n}"))))
+        .collect();
+    let run: RunId = "01900000-0000-7000-8000-000000000000".parse().unwrap();
+    let mut state = RunState::new(RunPlan {
+        run,
+        tables,
+        limits,
+        task_queue: "q".to_owned(),
+        seed: 1,
+    });
+    let mut last = state.apply(Input::Begin, Time::START);
+    for (table, (outcome, rows)) in (0..).zip(outcomes) {
+        let batches = u32::from(!rows.is_empty());
+        let finished = EventBody::Finished {
+            outcome: Box::new(outcome),
+            batches,
+            duration_ms: 1500,
+        };
+        let differences = (batches > 0).then_some(EventBody::Differences { batch: 0, rows });
+        for body in differences.into_iter().chain([finished]) {
+            let work = WorkId {
+                run,
+                table: TableId(table),
+                attempt: Attempt::FIRST,
+            };
+            last = state.apply(
+                Input::Event(Event {
+                    work,
+                    worker: WorkerId::named("w1"),
+                    body,
+                }),
+                Time(2000),
+            );
+        }
+    }
+    if cancel {
+        last = state.apply(Input::Cancel, Time(2000));
+        last.extend(state.apply(Input::Tick, Time(3000)));
+    }
+    assert_eq!(last.last(), Some(&Effect::Complete), "{last:?}");
+    RunReport::new(
+        state,
+        Utc.timestamp_millis_opt(1_700_000_000_123).unwrap(),
+        Duration::from_millis(2345),
+    )
+}
+
+fn modified() -> Difference {
+    let value = |name: &str, source: Value, target: Value| ColumnDifference {
+        name: name.to_owned(),
+        source,
+        target,
+    };
+    Difference {
+        kind: DifferenceKind::Modified,
+        key: serde_json::Map::from_iter([("id".to_owned(), json!(7))]),
+        columns: vec![
+            value("v", json!("a\u{1b}[31m\n"), Value::Null),
+            value("n", json!(1), json!(2)),
+        ],
+    }
+}
+
+/// A matched, a mismatched, a failed and a cancelled table.
+fn mixed() -> RunReport {
+    let outcomes = vec![
+        (compared(0), Vec::new()),
+        (compared(1), vec![modified()]),
+        (failed(false, true), Vec::new()),
+    ];
+    report(
+        outcomes,
+        Limits {
+            fail_fast: FailFast::Error,
+            ..limits(1)
+        },
+        false,
+    )
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[test]
+fn the_json_report_has_the_documented_fields() {
+    let json: Value = serde_json::from_str(&mixed().to_json()).unwrap();
+    let documented = [
+        "run_id",
+        "status",
+        "timestamp",
+        "duration_seconds",
+        "max_workers",
+        "total_tables",
+        "successful",
+        "matched",
+        "mismatched",
+        "failed",
+        "timeout",
+        "cancelled",
+        "results",
+        "errors",
+        "root_cause",
+    ];
+    let more = ["interrupted"];
+    let mut expected: Vec<&str> = documented.into_iter().chain(more).collect();
+    let mut found = keys(&json);
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+    assert_eq!(
+        keys(&json["results"][0]),
+        [
+            "table",
+            "target",
+            "match",
+            "status",
+            "source_count",
+            "target_count",
+            "difference",
+            "source_checksum",
+            "target_checksum",
+            "checksum_match",
+            "missing",
+            "extra",
+            "modified",
+            "settled",
+            "differences",
+            "truncated",
+            "worker",
+            "attempt",
+            "duration_seconds",
+            "key",
+            "notes",
+            "quiet_after_ms",
+        ]
+    );
+    assert_eq!(
+        keys(&json["errors"][0]),
+        [
+            "table",
+            "type",
+            "error",
+            "retryable",
+            "attempt",
+            "worker",
+            "history"
+        ]
+    );
+    assert_eq!(
+        json["root_cause"],
+        json!({"table": "t2", "type": "TableNotFound", "error": "TableNotFound happened"})
+    );
+    assert_eq!(json["timestamp"], "2023-11-14T22:13:20.123Z");
+    assert_eq!(
+        (&json["duration_seconds"], &json["status"]),
+        (&json!(2.345), &json!("INCOMPLETE"))
+    );
+    let difference = &json["results"][1]["differences"][0];
+    assert_eq!(
+        difference["columns"][1],
+        json!({"name": "n", "source": 1, "target": 2})
+    );
+    assert_eq!(json["results"][2]["source_count"], Value::Null);
+    assert_eq!(json["results"][2]["match"], json!(false));
+    let types: Vec<&str> = json["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(types, ["TableNotFound", "CancelledError"]);
+}
+
+#[test]
+fn only_a_run_that_verified_everything_passes() {
+    let end = |outcomes: Vec<Outcome>| {
+        let last = compared(0);
+        let outcomes = outcomes
+            .into_iter()
+            .chain([last])
+            .map(|outcome| (outcome, Vec::new()))
+            .collect();
+        report(outcomes, limits(1), true)
+    };
+    let all = report_of_all(vec![compared(0), compared(0)]);
+    assert_eq!((all.status, all.successful), (RunStatus::Pass, 2));
+    let differs = report_of_all(vec![compared(0), compared(1)]);
+    assert_eq!((differs.status, differs.mismatched), (RunStatus::Fail, 1));
+    let both = report_of_all(vec![failed(false, true), compared(1)]);
+    assert_eq!((both.status, both.failed), (RunStatus::Incomplete, 1));
+    let cancelled = end(vec![]);
+    assert_eq!(
+        (cancelled.status, cancelled.cancelled, cancelled.interrupted),
+        (RunStatus::Incomplete, 1, true)
+    );
+}
+
+/// Like [`report`], without a table that nothing happens to.
+fn report_of_all(outcomes: Vec<Outcome>) -> RunReport {
+    let run = RunId::generate();
+    let tables = (0..outcomes.len())
+        .map(|n| PlannedTable::new(spec(&format!("t{n}"))))
+        .collect();
+    let mut state = RunState::new(RunPlan {
+        run,
+        tables,
+        limits: limits(1),
+        task_queue: String::new(),
+        seed: 1,
+    });
+    let mut effects = state.apply(Input::Begin, Time::START);
+    for (table, outcome) in (0..).zip(outcomes) {
+        let work = WorkId {
+            run,
+            table: TableId(table),
+            attempt: Attempt::FIRST,
+        };
+        let body = EventBody::Finished {
+            outcome: Box::new(outcome),
+            batches: 0,
+            duration_ms: 1,
+        };
+        effects = state.apply(
+            Input::Event(Event {
+                work,
+                worker: WorkerId::named("w"),
+                body,
+            }),
+            Time(1),
+        );
+    }
+    assert_eq!(effects.last(), Some(&Effect::Complete));
+    RunReport::new(state, Utc::now(), Duration::ZERO)
+}
+
+#[test]
+fn the_csv_report_has_one_line_per_table() {
+    let text = mixed().to_csv();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    assert!(
+        lines[0].starts_with("table,target,status,match,source_count,"),
+        "{text}"
+    );
+    assert!(
+        lines[1].starts_with("t0,t0,matched,true,10,10,0,"),
+        "{text}"
+    );
+    assert!(
+        lines[3].ends_with("TableNotFound,TableNotFound happened"),
+        "{text}"
+    );
+    assert!(
+        lines[4].ends_with("CancelledError,\"not started, because t2 ended the run\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_console_says_the_verdict_first_and_what_needs_attention() {
+    let text = mixed().to_console(false);
+    let expected = "\
+INCOMPLETE  some tables could not be verified
+4 tables: 1 matched, 1 mismatched, 1 failed, 1 cancelled, in 2.3 s
+run 01900000-0000-7000-8000-000000000000 of 2023-11-14T22:13:20.123Z
+
+ended by t2: TableNotFound: TableNotFound happened
+
+Not verified
+  t2  TableNotFound: TableNotFound happened
+
+1 table cancelled before it could be verified
+
+Different
+  t1  10 rows on both sides; 0 missing, 0 extra, 1 modified
+    modified  id=7  v: 'a\\u{1b}[31m\\n' → null  n: 1 → 2
+";
+    assert_eq!(text, expected);
+    assert!(
+        mixed()
+            .to_console(true)
+            .contains("\u{1b}[1;33mINCOMPLETE\u{1b}[0m")
+    );
+}
+
+#[test]
+fn a_file_takes_its_place_only_when_it_is_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
+    std::fs::write(&path, "before").unwrap();
+    let files = || std::fs::read_dir(directory.path()).unwrap().count();
+    let output = Output::prepare(&path).unwrap();
+    assert_eq!(
+        (std::fs::read_to_string(&path).unwrap().as_str(), files()),
+        ("before", 2)
+    );
+    output.write("after").unwrap();
+    assert_eq!(
+        (std::fs::read_to_string(&path).unwrap().as_str(), files()),
+        ("after", 1)
+    );
+    drop(Output::prepare(&path).unwrap());
+    assert_eq!(files(), 1, "nothing is left of a run without a report");
+    assert!(Output::prepare(&directory.path().join("no/such/file")).is_err());
+    assert!(Output::prepare(directory.path()).is_err());
+}

@@ -18,6 +18,10 @@ use super::{
 /// against its budget, before it fails all the same.
 const MAX_FREE_ATTEMPTS: u32 = 100;
 
+/// How long a claim may be on its way. A worker that took a table just before
+/// the run was cancelled has begun, and the run ends when it has stopped.
+const CLAIM_IN_FLIGHT: Duration = Duration::from_millis(500);
+
 impl RunState {
     /// Ends a table for good, once.
     pub(super) fn end(
@@ -196,6 +200,7 @@ impl RunState {
         }
         table.phase = Phase::Waiting;
         table.attempt = attempt.next();
+        table.adopted = false;
         self.outstanding.remove(&id);
         let wait = due.since(self.now);
         if wait.is_zero() {
@@ -274,18 +279,26 @@ impl RunState {
         if self.cancelling.is_some() || self.completed {
             return;
         }
-        self.cancelling = Some(Cancelling {
-            reason,
-            until: self.now.after(self.limits.cancel_grace),
-        });
-        effects.push(Effect::Notice(Notice::Cancelling(reason)));
-        effects.push(Effect::Control(Control::CancelRun { run: self.run }));
-        let unclaimed = self
+        let unclaimed: Vec<TableId> = self
             .outstanding
             .iter()
             .copied()
-            .filter(|id| matches!(self.tables[id.index()].phase, Phase::Published { .. }));
-        let mut unstarted: Vec<TableId> = unclaimed.collect();
+            .filter(|id| matches!(self.tables[id.index()].phase, Phase::Published { .. }))
+            .collect();
+        let until = self.now.after(self.limits.cancel_grace);
+        let claims_until = if unclaimed.is_empty() {
+            self.now
+        } else {
+            self.now.after(CLAIM_IN_FLIGHT).min(until)
+        };
+        self.cancelling = Some(Cancelling {
+            reason,
+            until,
+            claims_until,
+        });
+        effects.push(Effect::Notice(Notice::Cancelling(reason)));
+        effects.push(Effect::Control(Control::CancelRun { run: self.run }));
+        let mut unstarted = unclaimed;
         unstarted.extend(self.queue.drain());
         unstarted.sort_unstable();
         for id in unstarted {

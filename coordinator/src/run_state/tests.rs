@@ -4,14 +4,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use shared::config::FailFast;
-use shared::ids::{Attempt, RunId, TableId, TableName, WorkerId};
-use shared::message::{
-    ColumnSelection, Control, Event, EventBody, Heartbeat, OwnedWork, Side, TableSpec, WorkId,
-};
-use shared::outcome::{
-    Checksums, Comparison, Depth, Difference, DifferenceKind, Failure, Outcome, RowCounts,
-};
+use shared::ids::{Attempt, RunId, TableId, WorkerId};
+use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, WorkId};
+use shared::outcome::{Comparison, Difference, DifferenceKind, Outcome};
 
+use super::testing::{compared, failed, limits, spec};
 use super::*;
 
 /// A run whose effects are gathered, with the words to tell it what happened.
@@ -19,68 +16,6 @@ struct Story {
     state: RunState,
     now: Time,
     effects: Vec<Effect>,
-}
-
-pub(super) fn spec(name: &str) -> TableSpec {
-    let side = |endpoint: &str| Side {
-        endpoint: endpoint.to_owned(),
-        table: TableName {
-            schema: None,
-            name: name.to_owned(),
-        },
-    };
-    TableSpec {
-        source: side("source"),
-        target: side("target"),
-        depth: Depth::Rows,
-        key: None,
-        columns: ColumnSelection::default(),
-        max_differences: 100,
-        chunk_size: 100,
-        timeout: Duration::from_secs(600),
-    }
-}
-
-pub(super) fn compared(differing: u64) -> Outcome {
-    let checksum = |of: u64| format!("{of:032x}");
-    Outcome::Compared(Comparison {
-        source_count: 10,
-        target_count: 10,
-        checksums: Some(Checksums {
-            source: checksum(0),
-            target: checksum(differing),
-        }),
-        rows: Some(RowCounts {
-            missing: 0,
-            extra: 0,
-            modified: differing,
-            settled: 0,
-            truncated: false,
-        }),
-        key: vec!["id".to_owned()],
-        notes: Vec::new(),
-    })
-}
-
-pub(super) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
-    let kind = if retryable {
-        "ConnectionError"
-    } else {
-        "TableNotFound"
-    };
-    Outcome::Failed(Failure {
-        kind: kind.to_owned(),
-        message: format!("{kind} happened"),
-        retryable,
-        counts_against_budget,
-    })
-}
-
-pub(super) fn limits(window: u32) -> Limits {
-    Limits {
-        window: Window::Fixed(NonZeroU32::new(window).unwrap()),
-        ..Limits::default()
-    }
 }
 
 impl Story {
@@ -574,6 +509,8 @@ fn fail_fast_has_one_root_cause() {
         (story.state.counts().failed, story.state.counts().cancelled),
         (2, 3)
     );
+    assert!(!story.state.is_complete(), "a claim may be on its way");
+    story.wait(SECOND);
     assert!(story.state.is_complete());
 }
 
@@ -632,6 +569,7 @@ fn work_that_was_claimed_while_the_run_was_cancelled_is_waited_for() {
     story.finish(0, 1, "w", Outcome::Cancelled { quiet_after_ms: 1 }, 0);
     assert!(!story.state.is_complete());
     story.finish(1, 1, "w", Outcome::Cancelled { quiet_after_ms: 1 }, 0);
+    story.wait(SECOND);
     assert!(story.state.is_complete());
 }
 

@@ -14,7 +14,7 @@ use super::table::{Phase, Running};
 use super::{Effect, Notice, Probe, RunState, Time};
 
 /// How long the broker may take to accept a message before it counts as lost.
-const BROKER_PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(300);
 
 /// When a run without any sign of a worker first says so.
 const FIRST_HINT: Duration = Duration::from_secs(5);
@@ -34,7 +34,11 @@ impl RunState {
             .flatten();
         let run = [
             self.cancelling.map(|cancelling| cancelling.until),
+            self.cancelling
+                .map(|cancelling| cancelling.claims_until)
+                .filter(|&at| at > self.now),
             self.queue.next_due(),
+            self.settling.map(|settling| settling.until),
             self.fleet.next_gone(),
             self.probe.map(|probe| {
                 probe
@@ -43,8 +47,8 @@ impl RunState {
             }),
             self.deserted_at()
                 .filter(|&at| self.probe.is_none() || at > self.now),
-            (!self.notified_no_worker && !self.claimed_ever).then(|| self.hint_at()),
-            (!self.notified_nothing_claimed && !self.claimed_ever)
+            (!self.notified_no_worker && self.may_hint()).then(|| self.hint_at()),
+            (!self.notified_nothing_claimed && self.may_hint())
                 .then(|| Time::START.after(self.limits.claim_timeout)),
         ];
         let stopping = self.stopping.values().map(|stopping| stopping.until);
@@ -85,6 +89,7 @@ impl RunState {
         if let Some(cancelling) = self.cancelling.filter(|cancelling| cancelling.until <= now) {
             self.give_up_waiting(cancelling.reason, effects);
         }
+        self.settle();
         self.give_hints(effects);
         for id in self.outstanding.clone() {
             self.tick_table(id, effects);
@@ -246,8 +251,13 @@ impl RunState {
         Time::START.after(FIRST_HINT.min(self.limits.claim_timeout))
     }
 
+    /// Whether the want of workers is still worth a word.
+    fn may_hint(&self) -> bool {
+        !self.claimed_ever && self.cancelling.is_none()
+    }
+
     fn give_hints(&mut self, effects: &mut Vec<Effect>) {
-        if self.claimed_ever || self.cancelling.is_some() {
+        if !self.may_hint() {
             return;
         }
         if !self.notified_no_worker && self.hint_at() <= self.now {

@@ -118,10 +118,7 @@ impl<T> Delivery<T> {
             redelivered,
             acknowledger,
         } = self;
-        (
-            message,
-            Delivery::new((), trace, redelivered, acknowledger),
-        )
+        (message, Delivery::new((), trace, redelivered, acknowledger))
     }
 
     /// Done: never deliver it again.

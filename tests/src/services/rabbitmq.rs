@@ -51,6 +51,16 @@ impl RabbitMq {
     ///
     /// When RabbitMQ is not installed or does not start.
     pub fn start() -> Result<Self, ServiceError> {
+        Self::start_with("")
+    }
+
+    /// Starts a new node with more lines in its `rabbitmq.conf`.
+    ///
+    /// # Errors
+    ///
+    /// When RabbitMQ is not installed or does not start, also because it does
+    /// not understand a line.
+    pub fn start_with(configuration: &str) -> Result<Self, ServiceError> {
         let server = Path::new(SCRIPTS).join("rabbitmq-server");
         if !server.exists() {
             return Err(ServiceError::NotInstalled {
@@ -77,7 +87,7 @@ impl RabbitMq {
                 "TERM",
                 &command,
             )?;
-            node.write_files()?;
+            node.write_files(configuration)?;
 
             // The server would start one itself, as a daemon that nobody ends.
             let mut port_mapper = Command::new("epmd");
@@ -254,7 +264,7 @@ impl Node {
         self.ctl(&["delete_vhost", name]).map(drop)
     }
 
-    fn write_files(&self) -> Result<(), ServiceError> {
+    fn write_files(&self, more: &str) -> Result<(), ServiceError> {
         let configuration = format!(
             "listeners.tcp.loopback = 127.0.0.1:{}\n\
              default_user = {}\n\
@@ -262,7 +272,8 @@ impl Node {
              disk_free_limit.absolute = 50MB\n\
              log.console = true\n\
              log.console.level = info\n\
-             log.file = false\n",
+             log.file = false\n\
+             {more}\n",
             self.port, self.user, self.password
         );
         let description = serde_json::to_vec(self).expect("plain data serialises");

@@ -10,6 +10,10 @@ use super::{Isolation, LOCK_TIMEOUT_SECONDS, Label, tls};
 use crate::engine::catalog::postgres::CatalogStatements;
 use crate::engine::error::DatabaseError;
 
+/// Ends a statement whose client was killed or cut off, though it has not
+/// produced a row yet.
+const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
+
 /// A connection and the task that drives it.
 pub struct PostgresSession {
     client: Client,
@@ -61,6 +65,10 @@ impl PostgresSession {
             "SET default_transaction_read_only = on; SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"
         );
         client.batch_execute(&setup).await?;
+        // A server that cannot do it, before version 14 or on Windows, notices at its next row.
+        if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
+            tracing::debug!(endpoint = endpoint.name, %error, "the server does not look after lost clients");
+        }
         let pid = client
             .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
             .await?

@@ -1,0 +1,55 @@
+//! Runs in the embedding program: any async function that compares one table,
+//! over a list of tables, with the guarantees of a run.
+//!
+//! It is the same run as everywhere: the state machine, the actor, the
+//! in-process transport and the worker; the engine is the caller's function.
+//! So the counts add up, every table ends in exactly one state, timeouts cancel,
+//! and a panic is one table's failure.
+//!
+//! The caller needs tokio and nothing else. The actors live on a thread that
+//! exists as long as the run; the function runs on the caller's own runtime,
+//! so that pools and connections of the caller work in it.
+//!
+//! ```
+//! use coordinator::parallel::{CancellationToken, Failure, Findings, ParallelReconciler, TableJob};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! async fn compare(table: TableJob, _cancel: CancellationToken) -> Result<Findings, Failure> {
+//!     let target_count = if table.source.name == "orders" { 99 } else { 100 };
+//!     Ok(Findings::of_counts(100, target_count))
+//! }
+//!
+//! let report = ParallelReconciler::default()
+//!     .run(["dbo.customers", "dbo.orders"], compare)
+//!     .await?;
+//! assert_eq!((report.matched, report.mismatched), (1, 1));
+//! assert_eq!(report.total_tables, 2);
+//! # Ok(())
+//! # }
+//! ```
+
+mod estimate;
+mod findings;
+mod function;
+mod job;
+mod options;
+mod stats;
+mod table;
+
+pub use shared::ids::{Attempt, TableName, TableNameError};
+pub use shared::outcome::{
+    Checksums, ColumnDifference, Comparison, Difference, DifferenceKind, Failure, RowCounts,
+};
+pub use tokio_util::sync::CancellationToken;
+
+pub use estimate::{EstimateError, estimate_optimal_workers};
+pub use findings::Findings;
+pub use job::{
+    ParallelError, ParallelReconcileJob, ParallelReconciler, create_parallel_reconcile_job,
+};
+pub use options::{MAX_WORKERS, OptionsError, ParallelOptions};
+pub use stats::{ParallelStats, parallel_reconciliation_stats};
+pub use table::{IntoTable, Table, TableJob};
+
+pub use crate::report::{RunReport, RunStatus};

@@ -1,0 +1,165 @@
+//! What this process's runs over embedded functions are doing, as measured
+//! where it happens.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::run::RunObserver;
+use crate::run_state::{Effect, RunState, TableStatus};
+
+/// Counts of the whole process, over all runs that begin with
+/// [`ParallelReconciler`](super::ParallelReconciler) or
+/// [`ParallelReconcileJob`](super::ParallelReconcileJob).
+///
+/// The fields are read one after the other while runs go on, so they may be a
+/// moment apart. Gauges fall back to 0 when nothing runs, however it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParallelStats {
+    /// Gauge: runs that are under way.
+    pub active_runs: u64,
+    /// Gauge: functions that are under way, also those of abandoned runs that
+    /// have not stopped yet.
+    pub active_workers: u64,
+    /// Gauge: tables of runs under way that have neither begun nor ended.
+    pub queue_size: u64,
+    /// Tables that ended verified and equal, since the process began.
+    pub matched: u64,
+    /// Tables that ended verified and different.
+    pub mismatched: u64,
+    /// Tables that ended with an error.
+    pub failed: u64,
+    /// Tables that ended because they were too slow.
+    pub timeout: u64,
+    /// Tables that ended because their run was cancelled.
+    pub cancelled: u64,
+}
+
+impl ParallelStats {
+    /// Tables that have ended since the process began.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.matched + self.mismatched + self.failed + self.timeout + self.cancelled
+    }
+}
+
+/// What this process's runs over embedded functions are doing now, and how
+/// many tables have ended in which way since it began.
+///
+/// ```
+/// use coordinator::parallel::{Failure, Findings, ParallelReconciler, parallel_reconciliation_stats};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let before = parallel_reconciliation_stats();
+/// ParallelReconciler::default()
+///     .run(["a", "b"], |_, _| async {
+///         assert!(parallel_reconciliation_stats().active_workers >= 1);
+///         Ok::<_, Failure>(Findings::of_counts(5, 5))
+///     })
+///     .await?;
+/// let after = parallel_reconciliation_stats();
+/// assert_eq!(after.matched - before.matched, 2);
+/// assert_eq!((after.active_workers, after.queue_size), (0, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn parallel_reconciliation_stats() -> ParallelStats {
+    let ended = |status| ENDED[place(status)].load(Ordering::Relaxed);
+    ParallelStats {
+        active_runs: RUNS.load(Ordering::Relaxed),
+        active_workers: WORKERS.load(Ordering::Relaxed),
+        queue_size: QUEUED.load(Ordering::Relaxed),
+        matched: ended(TableStatus::Matched),
+        mismatched: ended(TableStatus::Mismatched),
+        failed: ended(TableStatus::Failed),
+        timeout: ended(TableStatus::Timeout),
+        cancelled: ended(TableStatus::Cancelled),
+    }
+}
+
+static RUNS: AtomicU64 = AtomicU64::new(0);
+static WORKERS: AtomicU64 = AtomicU64::new(0);
+static QUEUED: AtomicU64 = AtomicU64::new(0);
+static ENDED: [AtomicU64; TableStatus::ALL.len()] =
+    [const { AtomicU64::new(0) }; TableStatus::ALL.len()];
+
+/// Where a status is counted.
+fn place(status: TableStatus) -> usize {
+    match status {
+        TableStatus::Matched => 0,
+        TableStatus::Mismatched => 1,
+        TableStatus::Failed => 2,
+        TableStatus::Timeout => 3,
+        TableStatus::Cancelled => 4,
+    }
+}
+
+/// Counts itself in a gauge as long as it lives.
+#[derive(Debug)]
+pub(super) struct Counted(&'static AtomicU64);
+
+impl Counted {
+    /// One run.
+    pub(super) fn run() -> Self {
+        Self::new(&RUNS)
+    }
+
+    /// One function.
+    pub(super) fn worker() -> Self {
+        Self::new(&WORKERS)
+    }
+
+    fn new(gauge: &'static AtomicU64) -> Self {
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts what happens to the tables of one run.
+#[derive(Debug)]
+pub(super) struct TableCounter {
+    /// This run's share of the queue; goes back to 0 with it.
+    queued: u64,
+}
+
+impl TableCounter {
+    pub(super) fn new() -> Self {
+        Self { queued: 0 }
+    }
+
+    fn set_queued(&mut self, queued: u64) {
+        if queued > self.queued {
+            QUEUED.fetch_add(queued - self.queued, Ordering::Relaxed);
+        } else {
+            QUEUED.fetch_sub(self.queued - queued, Ordering::Relaxed);
+        }
+        self.queued = queued;
+    }
+}
+
+impl RunObserver for TableCounter {
+    fn applied(&mut self, state: &RunState, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::TableEnded(id) = effect
+                && let Some(record) = state.record(*id)
+            {
+                ENDED[place(record.status())].fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let unclaimed = state.outstanding() - state.activities().count();
+        self.set_queued((state.waiting() + unclaimed) as u64);
+    }
+}
+
+impl Drop for TableCounter {
+    fn drop(&mut self) {
+        self.set_queued(0);
+    }
+}

@@ -1,0 +1,72 @@
+//! Tables, outcomes and limits for tests.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use shared::ids::TableName;
+use shared::message::{ColumnSelection, Side, TableSpec};
+use shared::outcome::{Checksums, Comparison, Depth, Failure, Outcome, RowCounts};
+
+use super::{Limits, Window};
+
+pub(crate) fn spec(name: &str) -> TableSpec {
+    let side = |endpoint: &str| Side {
+        endpoint: endpoint.to_owned(),
+        table: TableName {
+            schema: None,
+            name: name.to_owned(),
+        },
+    };
+    TableSpec {
+        source: side("source"),
+        target: side("target"),
+        depth: Depth::Rows,
+        key: None,
+        columns: ColumnSelection::default(),
+        max_differences: 100,
+        chunk_size: 100,
+        timeout: Duration::from_secs(600),
+    }
+}
+
+pub(crate) fn compared(differing: u64) -> Outcome {
+    let checksum = |of: u64| format!("{of:032x}");
+    Outcome::Compared(Comparison {
+        source_count: 10,
+        target_count: 10,
+        checksums: Some(Checksums {
+            source: checksum(0),
+            target: checksum(differing),
+        }),
+        rows: Some(RowCounts {
+            missing: 0,
+            extra: 0,
+            modified: differing,
+            settled: 0,
+            truncated: false,
+        }),
+        key: vec!["id".to_owned()],
+        notes: Vec::new(),
+    })
+}
+
+pub(crate) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
+    let kind = if retryable {
+        "ConnectionError"
+    } else {
+        "TableNotFound"
+    };
+    Outcome::Failed(Failure {
+        kind: kind.to_owned(),
+        message: format!("{kind} happened"),
+        retryable,
+        counts_against_budget,
+    })
+}
+
+pub(crate) fn limits(window: u32) -> Limits {
+    Limits {
+        window: Window::Fixed(NonZeroU32::new(window).unwrap()),
+        ..Limits::default()
+    }
+}

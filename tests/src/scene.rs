@@ -1,0 +1,280 @@
+//! What a fault is injected into: two databases, tables that wait for
+//! permission to go on, and a view of what the product runs in them.
+
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::Client;
+
+use crate::process::{Process, ProcessError};
+use crate::product::Workplace;
+use crate::services::{Database, ServiceError, poll, shared_postgres};
+
+/// Time between two heartbeats where leases are meant to expire soon.
+pub const HEARTBEAT: &str = "500ms";
+
+/// How long a worker without a heartbeat keeps what it holds at the most: three
+/// heartbeats, and one more for the answer to the question whether it lives.
+pub const LEASE: Duration = Duration::from_secs(2);
+
+/// How long a worker may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+
+/// Returns once nobody holds the gate. It polls, so that neither a lock timeout
+/// nor a session whose client has died can hold it up.
+const GATE: &str = "CREATE FUNCTION gate(number int) RETURNS int LANGUAGE plpgsql AS $$
+    BEGIN
+        WHILE NOT pg_try_advisory_xact_lock_shared(number) LOOP PERFORM pg_sleep(0.01); END LOOP;
+        RETURN number;
+    END $$;";
+
+/// Two databases of a shared server, and a configuration that names them
+/// `source` and `target`.
+#[derive(Debug)]
+pub struct Scene {
+    /// Where the truth is.
+    pub source: Database,
+    /// Where the copy is.
+    pub target: Database,
+    /// Where the product is run.
+    pub here: Workplace,
+}
+
+impl Scene {
+    /// Makes both databases, each with a function `gate(int)` before anything
+    /// else, see [`Gates`].
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub fn new(source_sql: &str, target_sql: &str) -> Result<Self, ServiceError> {
+        let server = shared_postgres();
+        let (source, target) = (
+            server.create_database("source")?,
+            server.create_database("target")?,
+        );
+        source.execute(&format!("{GATE}{source_sql}"))?;
+        target.execute(&format!("{GATE}{target_sql}"))?;
+        let here = Workplace::new(&format!(
+            "[endpoints.source]\nurl = '{}'\n[endpoints.target]\nurl = '{}'\n\
+             [run]\nsource = 'source'\ntarget = 'target'\nrow_level = true\nformat = 'json'\nheartbeat_period = '{HEARTBEAT}'\n",
+            source.url(),
+            target.url()
+        ));
+        Ok(Self {
+            source,
+            target,
+            here,
+        })
+    }
+
+    /// A run over `broker`, to be started; its report comes on standard output.
+    #[must_use]
+    pub fn run(&self, broker: &str, arguments: &[&str]) -> Command {
+        let fixed = ["run", "--broker", broker];
+        self.here
+            .command("reconcile", &[&fixed[..], arguments].concat())
+    }
+
+    /// Starts a run over `broker` and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_run(&self, broker: &str, arguments: &[&str]) -> Result<Process, ProcessError> {
+        Process::start("reconcile", &mut self.run(broker, arguments))
+    }
+
+    /// Starts a worker with a short heartbeat, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not become ready.
+    pub fn start_worker(
+        &self,
+        broker: &str,
+        name: &str,
+        concurrency: u32,
+    ) -> Result<Process, ProcessError> {
+        let mut command = self.here.command("reconcile-worker", &[]);
+        command
+            .args(["--broker", broker, "--name", name])
+            .args(["--heartbeat-period", HEARTBEAT])
+            .args(["--concurrency", &concurrency.to_string()]);
+        let mut worker = Process::start(name, &mut command)?;
+        worker.wait_for_line("ready", READY)?;
+        Ok(worker)
+    }
+
+    /// Looks at what the product runs in both databases.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub fn watch(&self) -> Result<Watch, ServiceError> {
+        Watch::over(&[&self.source, &self.target])
+    }
+}
+
+/// Gates in a database: a statement that calls `gate(N)` goes on when gate N
+/// is open. All are closed at first, and open with the end of this value.
+#[derive(Debug)]
+pub struct Gates {
+    session: Session,
+}
+
+impl Gates {
+    /// Closes the gates 0 to `count - 1` of `database`.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub fn closed(database: &Database, count: u32) -> Result<Self, ServiceError> {
+        let session = Session::open(database)?;
+        session.execute(&format!(
+            "SELECT pg_advisory_lock(number) FROM generate_series(0, {count} - 1) number"
+        ))?;
+        Ok(Self { session })
+    }
+
+    /// Opens one gate, for good.
+    ///
+    /// # Errors
+    ///
+    /// When the session was lost.
+    pub fn open(&self, number: u32) -> Result<(), ServiceError> {
+        self.session
+            .execute(&format!("SELECT pg_advisory_unlock({number})"))
+    }
+}
+
+/// What the product runs in some databases.
+#[derive(Debug)]
+pub struct Watch {
+    sessions: Vec<Session>,
+}
+
+/// A statement of the product that runs now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The name under which its session is listed: it names run and table.
+    pub application: String,
+    /// The database's number for the session.
+    pub pid: i32,
+    /// The client's port.
+    pub port: i32,
+    /// Which of the watched databases it is in, from 0.
+    pub database: usize,
+}
+
+impl Running {
+    /// Whether it belongs to the comparison of `table`.
+    #[must_use]
+    pub fn is_of(&self, table: &str) -> bool {
+        self.application
+            .rsplit([' ', '.'])
+            .next()
+            .is_some_and(|name| name == table)
+    }
+}
+
+impl Watch {
+    fn over(databases: &[&Database]) -> Result<Self, ServiceError> {
+        let sessions = databases.iter().map(|database| Session::open(database));
+        Ok(Self {
+            sessions: sessions.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Statements of the product that run now.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub fn running(&self) -> Result<Vec<Running>, ServiceError> {
+        const LOOK: &str = "SELECT application_name, pid, coalesce(client_port, 0) FROM pg_stat_activity \
+            WHERE datname = current_database() AND application_name LIKE 'reconcile%' AND state = 'active'";
+        let mut running = Vec::new();
+        for (database, session) in self.sessions.iter().enumerate() {
+            let rows = session.query(LOOK)?;
+            running.extend(rows.iter().map(|row| Running {
+                application: row.get(0),
+                pid: row.get(1),
+                port: row.get(2),
+                database,
+            }));
+        }
+        Ok(running)
+    }
+
+    /// Waits until what runs satisfies `condition`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within `bound`; with what ran last.
+    pub fn wait_until(
+        &self,
+        what: &str,
+        bound: Duration,
+        condition: impl Fn(&[Running]) -> bool,
+    ) -> Vec<Running> {
+        let mut last = Vec::new();
+        let found = poll(bound, || {
+            last = self
+                .running()
+                .unwrap_or_else(|error| panic!("cannot look at the databases: {error}"));
+            condition(&last).then_some(())
+        });
+        assert!(found.is_some(), "not {what} within {bound:?}: {last:#?}");
+        last
+    }
+
+    /// Ends a session as an administrator can.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub fn terminate(&self, running: &Running) -> Result<(), ServiceError> {
+        self.sessions[running.database]
+            .execute(&format!("SELECT pg_terminate_backend({})", running.pid))
+    }
+}
+
+/// A database session for callers that are not asynchronous.
+#[derive(Debug)]
+struct Session {
+    client: Client,
+    runtime: Runtime,
+}
+
+impl Session {
+    fn open(database: &Database) -> Result<Self, ServiceError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(ServiceError::system("start a Tokio runtime"))?;
+        let client = runtime.block_on(database.connect())?;
+        Ok(Self { client, runtime })
+    }
+
+    fn execute(&self, statements: &str) -> Result<(), ServiceError> {
+        self.runtime
+            .block_on(self.client.batch_execute(statements))
+            .map_err(|source| refused(statements, source))
+    }
+
+    fn query(&self, statement: &str) -> Result<Vec<tokio_postgres::Row>, ServiceError> {
+        self.runtime
+            .block_on(self.client.query(statement, &[]))
+            .map_err(|source| refused(statement, source))
+    }
+}
+
+fn refused(statement: &str, source: tokio_postgres::Error) -> ServiceError {
+    ServiceError::Database {
+        action: format!("run `{statement}`"),
+        source,
+    }
+}
