@@ -26,7 +26,7 @@ pub(crate) async fn pytds(port: u16, extra: Value, requests: Vec<Value>) -> Vec<
     let output = output(
         Command::new("/usr/bin/python3").arg(script),
         input,
-        "python3-tds",
+        "python3-tds (and python3-openssl)",
     )
     .await;
     output

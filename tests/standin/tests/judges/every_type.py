@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 
+import OpenSSL  # noqa: F401 - pytds does without it until TLS is asked for.
 import pytds
 
 
