@@ -58,7 +58,8 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts the services and the workers.
     pub(crate) fn build(tables: u32, portions: u32) -> anyhow::Result<Self> {
-        let scene = Scene::new(&tables::source(tables, portions), &tables::target(tables))?;
+        let scene = Scene::new(&tables::source(tables, portions), &tables::target(tables))?
+            .with_short_leases();
         let broker = RabbitMq::start()?;
         let mut rig = Self {
             watch: scene.watch()?,
