@@ -9,3 +9,4 @@ pub mod parallel;
 pub mod report;
 pub mod run;
 pub mod run_state;
+pub mod store;

@@ -142,7 +142,7 @@ pub enum EventBody {
     },
 }
 
-/// From a coordinator to every worker.
+/// From a coordinator to every worker, or from a person to all of both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
@@ -158,6 +158,16 @@ pub enum Control {
     },
     /// Send a heartbeat now.
     Announce,
+    /// Ask the coordinator of a run to end it. Workers wait for what it says.
+    StopRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Ask one worker to take no more, to finish or hand back what it holds, and to end.
+    Drain {
+        /// Which one.
+        worker: WorkerId,
+    },
 }
 
 /// From a worker to every coordinator, periodically and when asked.

@@ -80,6 +80,8 @@ impl Workplace {
         let mut command =
             Command::new(binary(program).expect("the workspace's binaries are built"));
         command.args(arguments).current_dir(self.path());
+        // Runs are kept here and not where the user of this machine keeps them.
+        command.env("XDG_STATE_HOME", self.path());
         for variable in VARIABLES {
             command.env_remove(variable);
         }

@@ -111,6 +111,7 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
     tokio::select! {
         () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
         () = signals.next() => {}
+        () = worker.drain_asked() => {}
     }
     say(format_args!(
         "draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"
@@ -129,6 +130,7 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
 fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
     let config = shared::config::load(flags.config.as_deref())?;
     let broker = config.broker.unwrap_or_default();
+    let signing_key = broker.signing_key()?;
     let url = flags.broker.map(Secret::new).or(broker.url).context(
         "no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration",
     )?;
@@ -138,9 +140,9 @@ fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dy
     );
     let options = RabbitOptions {
         url,
+        signing_key,
         prefix: flags.prefix.unwrap_or(broker.prefix),
         ca_file: broker.ca_file,
-        signing_key: None,
         connection_name: format!("reconcile-worker {id}"),
     };
     let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into());

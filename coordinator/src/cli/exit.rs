@@ -7,6 +7,7 @@ use super::settings::UsageError;
 use crate::parallel::EstimateError;
 use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
+use crate::store::StoreError;
 
 /// Why a command ended without doing what it is for.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,10 @@ pub(super) enum CommandError {
     Output(#[from] OutputError),
     #[error(transparent)]
     Lost(#[from] RunLost),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Fleet(String),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -56,6 +61,8 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Estimate(_)
         | CommandError::Transport(_)
         | CommandError::Output(_)
+        | CommandError::Store(_)
+        | CommandError::Fleet(_)
         | CommandError::Signals(_) => UNUSABLE,
         CommandError::Lost(_) => UNVERIFIED,
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{FailFast, ReportFormat, parse_duration};
 
 use super::estimate::EstimateFlags;
@@ -23,12 +23,29 @@ pub(super) struct Flags {
     /// Configuration file [default: reconcile.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE", env = "RECONCILE_CONFIG")]
     pub(super) config: Option<PathBuf>,
+    /// Where runs are kept [default: $XDG_STATE_HOME/reconcile, or ~/.local/state/reconcile]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Compare tables and report
     Run(Box<RunFlags>),
+    /// Go on with a run whose coordinator was killed
+    Resume(ResumeFlags),
+    /// List the runs that are kept
+    History(HistoryFlags),
+    /// Show the report of a run again
+    Report(ReportFlags),
+    /// Show how far a run is, and what runs where
+    Status(StatusFlags),
+    /// End a run from another terminal; what runs is stopped
+    Cancel(CancelFlags),
+    /// Show the workers of a broker and what they are at
+    Workers(WorkersFlags),
+    /// Have a worker finish or hand back what it holds, and end
+    Drain(DrainFlags),
     /// Show the configuration that is in force, without its secrets
     Config,
     /// Say how many workers a run needs to be done in time
@@ -93,21 +110,14 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "N", help_heading = "How deep")]
     pub(super) max_differences: Option<u32>,
 
-    /// Spread the run over the workers of this broker, amqp://… or amqps://…
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "RECONCILE_BROKER",
-        hide_env_values = true,
-        help_heading = "Where"
-    )]
-    pub(super) broker: Option<String>,
+    #[command(flatten)]
+    pub(super) broker: BrokerFlags,
     /// Compare in this process, whatever broker flags, environment or configuration name
     #[arg(long, help_heading = "Where")]
     pub(super) local: bool,
-    /// Begins the name of every queue and exchange [default: reconcile]
-    #[arg(long, value_name = "TEXT", help_heading = "Where")]
-    pub(super) prefix: Option<String>,
+    /// Do not keep the run: it cannot be resumed or reported again
+    #[arg(long, conflicts_with = "state_dir", help_heading = "Where")]
+    pub(super) no_store: bool,
 
     /// Several tables at a time in this process
     #[arg(long, help_heading = "How many")]
@@ -147,6 +157,111 @@ pub(super) struct RunFlags {
     /// How often a worker shows that it is alive
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide = true)]
     pub(super) heartbeat_period: Option<Duration>,
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct BrokerFlags {
+    /// Spread the run over the workers of this broker, amqp://… or amqps://…
+    #[arg(
+        id = "broker",
+        long = "broker",
+        value_name = "URL",
+        env = "RECONCILE_BROKER",
+        hide_env_values = true,
+        help_heading = "Where"
+    )]
+    pub(super) url: Option<String>,
+    /// Begins the name of every queue and exchange [default: reconcile]
+    #[arg(long, value_name = "TEXT", help_heading = "Where")]
+    pub(super) prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResumeFlags {
+    /// The run: its id, the beginning of it, or `latest`
+    pub(super) run: String,
+    #[command(flatten)]
+    pub(super) broker: BrokerFlags,
+    /// The source, if the run had it as a URL
+    #[arg(long, value_name = "URL", help_heading = "Where")]
+    pub(super) source_url: Option<String>,
+    /// The target, if the run had it as a URL
+    #[arg(long, value_name = "URL", help_heading = "Where")]
+    pub(super) target_url: Option<String>,
+    #[command(flatten)]
+    pub(super) report: DeliveryFlags,
+}
+
+/// What becomes of a report.
+#[derive(Debug, Args)]
+pub(super) struct DeliveryFlags {
+    /// console, json or csv [default: console]
+    #[arg(long, value_name = "FORMAT", value_parser = ReportFormat::from_str, help_heading = "Report")]
+    pub(super) format: Option<ReportFormat>,
+    /// Write the report to this file and not to standard output
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryFlags {
+    /// console or json
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: ListFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportFlags {
+    /// The run: its id, the beginning of it, or `latest`
+    pub(super) run: String,
+    #[command(flatten)]
+    pub(super) report: DeliveryFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusFlags {
+    /// The run: its id, the beginning of it, or `latest`
+    #[arg(default_value = "latest")]
+    pub(super) run: String,
+    /// console or json
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: ListFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CancelFlags {
+    /// The run: its id, the beginning of it, or `latest`
+    pub(super) run: String,
+    #[command(flatten)]
+    pub(super) broker: BrokerFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WorkersFlags {
+    #[command(flatten)]
+    pub(super) broker: BrokerFlags,
+    /// console or json
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: ListFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DrainFlags {
+    /// The worker, as `reconcile workers` names it, or the beginning of its name
+    pub(super) worker: String,
+    #[command(flatten)]
+    pub(super) broker: BrokerFlags,
+}
+
+/// The form of a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// For people.
+    #[default]
+    Console,
+    /// For programs.
+    Json,
 }
 
 fn positive(text: &str) -> Result<NonZeroU32, String> {

@@ -1,41 +1,34 @@
-//! The command line: `reconcile run`, `reconcile config` and `reconcile estimate`.
+//! The command line.
 
+mod columns;
 mod estimate;
+mod execute;
 mod exit;
 mod flags;
+mod fleet;
+mod kept;
+mod place;
 mod progress;
+mod resume;
 mod settings;
+mod signals;
 mod table_list;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
-use shared::config::{ReportFormat, nearest};
-use shared::ids::WorkerId;
+use shared::config::nearest;
 use shared::logging::{self, Verbosity};
-use shared::transport::Transport;
-use shared::transport::local::LocalTransport;
-use shared::transport::rabbit::RabbitTransport;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use worker::engine::{ReconcileEngine, catalog};
-use worker::service::{self, WorkerHandle, WorkerOptions};
 
-use crate::report::{Output, RunReport, write_stdout};
-use crate::run::{self, Canceller, RunRequest};
+use crate::report::write_stdout;
 
 use exit::CommandError;
 use flags::{Command, Flags, RunFlags};
-use progress::Progress;
-use settings::{Mode, RunSettings};
-
-/// How long a worker of this process may take to end after its run has.
-const LOCAL_DRAIN: Duration = Duration::from_secs(5);
+use settings::RunSettings;
 
 /// Runs the command that the arguments of this process name.
 ///
@@ -96,8 +89,13 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 async fn command(flags: Flags) -> Result<u8, CommandError> {
-    let config = || shared::config::load(flags.config.as_deref());
-    match flags.command {
+    let Flags {
+        command,
+        config,
+        state_dir,
+    } = flags;
+    let config = || shared::config::load(config.as_deref());
+    match command {
         Command::Config => {
             write_stdout(&config()?.to_string())?;
             Ok(exit::EQUAL)
@@ -107,152 +105,24 @@ async fn command(flags: Flags) -> Result<u8, CommandError> {
             Ok(exit::EQUAL)
         }
         Command::Run(flags) => {
-            let config = config()?;
             warn_of_idle_flags(&flags);
-            let settings = RunSettings::resolve(*flags, config)?;
-            Box::pin(run(settings)).await
+            let settings = RunSettings::resolve(*flags, state_dir, config()?)?;
+            Box::pin(execute::new_run(settings)).await
         }
+        Command::Resume(flags) => Box::pin(resume::resume(flags, state_dir, config()?)).await,
+        Command::History(flags) => kept::history(&flags, state_dir, &config()?),
+        Command::Report(flags) => kept::report(flags, state_dir, &config()?),
+        Command::Status(flags) => kept::status(&flags, state_dir, &config()?),
+        Command::Cancel(flags) => Box::pin(resume::cancel(flags, state_dir, config()?)).await,
+        Command::Workers(flags) => fleet::workers(&flags, state_dir, &config()?).await,
+        Command::Drain(flags) => fleet::drain(&flags, &config()?).await,
     }
 }
 
 /// A flag without effect is not an error, but rarely what was meant.
 fn warn_of_idle_flags(flags: &RunFlags) {
-    if flags.parallel_workers.is_some() && !flags.parallel && flags.broker.is_none() {
+    if flags.parallel_workers.is_some() && !flags.parallel && flags.broker.url.is_none() {
         tracing::warn!("--parallel-workers has no effect in this process without --parallel");
-    }
-}
-
-async fn run(settings: RunSettings) -> Result<u8, CommandError> {
-    let RunSettings {
-        mode,
-        limits,
-        format,
-        output,
-        tables,
-    } = settings;
-    let catalog = match tables.needs_catalog().transpose()? {
-        None => Vec::new(),
-        Some(source) => catalog::list_tables(source)
-            .await
-            .map_err(|reason| tables.catalog_error(reason))?,
-    };
-    let tables = tables.plan(&catalog)?;
-    let mut signals = Signals::listen().map_err(CommandError::Signals)?;
-    let (transport, worker) = connect(mode).await?;
-    let progress = Progress::new(tables.len(), transport.task_queue());
-    let handle = run::start(
-        RunRequest::new(tables, limits),
-        transport.clone(),
-        Box::new(progress),
-    )
-    .await?;
-
-    let canceller = handle.canceller();
-    let report = tokio::select! {
-        report = handle.report() => report?,
-        () = end_on_second(&mut signals, canceller) => {
-            // Leaves no half of a report behind.
-            drop(output);
-            std::process::exit(exit::INTERRUPTED.into());
-        }
-    };
-    if let Some(worker) = worker
-        && tokio::time::timeout(LOCAL_DRAIN, worker.drain())
-            .await
-            .is_err()
-    {
-        tracing::warn!("a statement of the run may still be running in a database");
-    }
-    if tokio::time::timeout(LOCAL_DRAIN, transport.close())
-        .await
-        .is_err()
-    {
-        tracing::warn!("the connection to the broker did not close in time");
-    }
-    deliver(&report, format, output)?;
-    Ok(exit::of_report(&report))
-}
-
-/// The transport, and the worker of this process if it has one.
-async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>), CommandError> {
-    match mode {
-        Mode::Broker(options) => Ok((RabbitTransport::connect(*options).await?, None)),
-        Mode::Local {
-            endpoints,
-            concurrency,
-            heartbeat_period,
-        } => {
-            let transport: Arc<dyn Transport> = LocalTransport::new();
-            let engine = Arc::new(ReconcileEngine::new(endpoints, concurrency.into()));
-            let options = WorkerOptions {
-                heartbeat_period,
-                drain_grace: Duration::ZERO,
-                ..WorkerOptions::new(WorkerId::generate(), concurrency)
-            };
-            let worker = service::start(options, transport.clone(), engine).await?;
-            Ok((transport, Some(worker)))
-        }
-    }
-}
-
-/// Cancels the run at the first signal and returns at the second.
-async fn end_on_second(signals: &mut Signals, canceller: Canceller) {
-    signals.next().await;
-    canceller.cancel();
-    signals.next().await;
-}
-
-/// Puts the report where the user wants it.
-fn deliver(
-    report: &RunReport,
-    format: ReportFormat,
-    output: Option<Output>,
-) -> Result<(), CommandError> {
-    let to_terminal = output.is_none() && io::stdout().is_terminal();
-    let colour = to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let text = match format {
-        ReportFormat::Console => report.to_console(colour),
-        ReportFormat::Json => report.to_json(),
-        ReportFormat::Csv => report.to_csv(),
-    };
-    match output {
-        None => write_stdout(&text)?,
-        Some(output) => {
-            let path = output.path().to_owned();
-            if let Err(error) = output.write(&text) {
-                // The run may have taken hours: its report is not lost with the file.
-                write_stdout(&text)?;
-                return Err(error.into());
-            }
-            say(&format!(
-                "{}: the report is in {}",
-                report.status.as_str(),
-                path.display()
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// SIGINT and SIGTERM, which mean the same.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

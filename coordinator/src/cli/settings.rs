@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use shared::config::{BrokerConfig, Config, FailFast, ReportFormat, TableEntry, nearest};
 use shared::endpoint::{Endpoint, EndpointError};
-use shared::ids::TableName;
+use shared::ids::{RunId, TableName};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::outcome::{Depth, Failure};
+use shared::signing::SigningKeyError;
 use shared::transport::rabbit::RabbitOptions;
 use worker::engine::catalog::CatalogTable;
 
-use super::flags::RunFlags;
+use super::flags::{BrokerFlags, RunFlags};
+use super::place::directory;
 use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
 use crate::report::{Output, OutputError};
 use crate::run_state::{Limits, PlannedTable, Window};
+use crate::store::{KeptSettings, KeptSide, Place, StoreError, database_of};
 
 /// Tables at a time with `--parallel` alone.
 const DEFAULT_WORKERS: NonZeroU32 = NonZeroU32::new(4).expect("not zero");
@@ -46,6 +49,8 @@ pub(super) struct RunSettings {
     /// Absent: standard output.
     pub(super) output: Option<Output>,
     pub(super) tables: TableSelection,
+    /// Where runs are kept; absent: the run is not.
+    pub(super) state_dir: Option<PathBuf>,
 }
 
 /// Where tables are compared.
@@ -59,6 +64,17 @@ pub(super) enum Mode {
     },
     /// By the workers of a broker.
     Broker(Box<RabbitOptions>),
+}
+
+impl Mode {
+    /// For a run of which nothing is to be compared any more.
+    pub(super) fn nowhere() -> Self {
+        Self::Local {
+            endpoints: BTreeMap::new(),
+            concurrency: 1,
+            heartbeat_period: LOCAL_HEARTBEAT,
+        }
+    }
 }
 
 /// Which tables are compared, and how; patterns still stand for themselves.
@@ -78,10 +94,21 @@ pub(super) struct TableSelection {
 
 /// One side of all comparisons.
 #[derive(Debug)]
-struct SideSettings {
+pub(super) struct SideSettings {
     name: String,
     /// Absent where only the workers know it.
-    endpoint: Option<Endpoint>,
+    pub(super) endpoint: Option<Endpoint>,
+    from_url: bool,
+}
+
+impl SideSettings {
+    fn kept(&self) -> KeptSide {
+        KeptSide {
+            name: self.name.clone(),
+            from_url: self.from_url,
+            database: self.endpoint.as_ref().map(database_of),
+        }
+    }
 }
 
 /// Why a run cannot begin. Every message says what to do.
@@ -129,6 +156,33 @@ pub(super) enum UsageError {
     PatternWithoutEndpoint { pattern: String, endpoint: String },
     #[error("the pattern `{pattern}` cannot be looked up: {reason}")]
     Catalog { pattern: String, reason: Failure },
+    #[error("[broker] signing_key_file: {0}")]
+    SigningKey(#[from] SigningKeyError),
+    #[error("no broker; give --broker, or `url` under [broker] in the configuration")]
+    NoBroker,
+    #[error(
+        "run {run} had its {side} from a URL, which is not kept; give it again with --{side}-url"
+    )]
+    UrlNeeded { run: RunId, side: &'static str },
+    #[error(
+        "run {run} has the endpoint `{name}` for its {side} and not a URL; leave --{side}-url out"
+    )]
+    UrlUnwanted {
+        run: RunId,
+        side: &'static str,
+        name: String,
+    },
+    #[error(
+        "run {run} compares {before} as its {side}, and this is {now}; a run cannot go on with another database"
+    )]
+    OtherDatabase {
+        run: RunId,
+        side: &'static str,
+        before: String,
+        now: String,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Output(#[from] OutputError),
 }
@@ -151,9 +205,22 @@ fn known_endpoints(nearest: Option<&str>, known: &[String]) -> String {
 
 impl RunSettings {
     /// Decides everything that can be decided without a connection.
-    pub(super) fn resolve(flags: RunFlags, config: Config) -> Result<Self, UsageError> {
+    pub(super) fn resolve(
+        flags: RunFlags,
+        state_dir: Option<PathBuf>,
+        config: Config,
+    ) -> Result<Self, UsageError> {
         let defaults = &config.run;
-        let broker = broker(&flags, config.broker.as_ref())?;
+        let state_dir = if flags.no_store {
+            None
+        } else {
+            Some(directory(state_dir, &config)?)
+        };
+        let broker = if flags.local {
+            None
+        } else {
+            broker(&flags.broker, config.broker.as_ref(), "reconcile run")?
+        };
         let source = side(
             "source",
             &flags.source,
@@ -268,22 +335,42 @@ impl RunSettings {
             format,
             output,
             tables,
+            state_dir,
         })
+    }
+
+    /// What a new coordinator needs to go on.
+    pub(super) fn kept(&self) -> KeptSettings {
+        KeptSettings {
+            limits: self.limits.clone(),
+            place: match &self.mode {
+                Mode::Local { concurrency, .. } => Place::Local {
+                    concurrency: *concurrency,
+                },
+                Mode::Broker(options) => Place::Broker {
+                    prefix: options.prefix.clone(),
+                },
+            },
+            source: self.tables.source.kept(),
+            target: self.tables.target.kept(),
+        }
     }
 }
 
 /// The broker that is to be used, if any.
-fn broker(
-    flags: &RunFlags,
+pub(super) fn broker(
+    flags: &BrokerFlags,
     config: Option<&BrokerConfig>,
+    connection_name: &str,
 ) -> Result<Option<RabbitOptions>, UsageError> {
     let configured = config
         .and_then(|broker| broker.url.as_ref())
         .map(|url| url.reveal().to_owned());
-    let Some(url) = flags.broker.clone().or(configured).filter(|_| !flags.local) else {
+    let Some(url) = flags.url.clone().or(configured) else {
         return Ok(None);
     };
     let config = config.cloned().unwrap_or_default();
+    let signing_key = config.signing_key()?;
     let prefix = flags.prefix.clone().unwrap_or(config.prefix);
     if prefix.is_empty() {
         return Err(UsageError::EmptyPrefix);
@@ -292,12 +379,13 @@ fn broker(
     Ok(Some(RabbitOptions {
         prefix,
         ca_file,
-        ..RabbitOptions::new(url, "reconcile run")
+        signing_key,
+        ..RabbitOptions::new(url, connection_name)
     }))
 }
 
 /// The endpoint of one side.
-fn side(
+pub(super) fn side(
     side: &'static str,
     name: &Option<String>,
     url: &Option<String>,
@@ -313,6 +401,7 @@ fn side(
         return Ok(SideSettings {
             name: side.to_owned(),
             endpoint: Some(endpoint),
+            from_url: true,
         });
     }
     let (default, variables, reason) = match side {
@@ -345,6 +434,7 @@ fn side(
     Ok(SideSettings {
         name: name.clone(),
         endpoint,
+        from_url: false,
     })
 }
 

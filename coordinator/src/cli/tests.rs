@@ -39,7 +39,7 @@ fn resolve_with(config: Config, arguments: &[&str]) -> Result<RunSettings, Usage
     let Command::Run(flags) = flags.command else {
         panic!("it is a run")
     };
-    RunSettings::resolve(*flags, config)
+    RunSettings::resolve(*flags, None, config)
 }
 
 fn resolve(arguments: &[&str]) -> Result<RunSettings, UsageError> {
@@ -330,6 +330,7 @@ fn every_end_has_its_exit_code() {
         results: Vec::new(),
         errors: Vec::new(),
         root_cause: None,
+        notes: Vec::new(),
     };
     assert_eq!(exit::of_report(&report(RunStatus::Pass, false)), 0);
     assert_eq!(exit::of_report(&report(RunStatus::Fail, false)), 1);

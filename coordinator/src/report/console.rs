@@ -208,11 +208,14 @@ impl Console {
             .iter()
             .filter(|result| !result.notes.is_empty())
             .peekable();
-        if noted.peek().is_none() {
+        if noted.peek().is_none() && report.notes.is_empty() {
             return Ok(());
         }
         let heading = self.paint("Notes", Colour::Bold).to_string();
         writeln!(self.text, "\n{heading}")?;
+        for note in &report.notes {
+            writeln!(self.text, "  {note}")?;
+        }
         for result in noted {
             for note in &result.notes {
                 writeln!(self.text, "  {}: {note}", result.table)?;

@@ -10,13 +10,16 @@ mod write;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use shared::ids::RunId;
 use shared::message::TableSpec;
 use shared::outcome::{Difference, RowCounts};
 
 use crate::run_state::{
     CancelReason, Counts, RootCause, RunState, TableRecord, TableStatus, Verdict, table_ids,
 };
+
+use crate::store::Ended;
 
 pub use write::{Output, OutputError, write_stdout};
 
@@ -58,10 +61,12 @@ pub struct RunReport {
     pub errors: Vec<TableError>,
     /// The table that ended the run, when fail-fast did.
     pub root_cause: Option<RootCauseReport>,
+    /// What else should be known of the run as a whole.
+    pub notes: Vec<String>,
 }
 
 /// All in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunStatus {
     /// Every table was verified and is equal.
@@ -181,6 +186,19 @@ pub struct RootCauseReport {
     pub error: String,
 }
 
+/// All that a report is made of.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) run: RunId,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) duration: Duration,
+    pub(crate) max_workers: u32,
+    pub(crate) interrupted: bool,
+    pub(crate) root_cause: Option<RootCause>,
+    pub(crate) tables: Vec<(TableSpec, TableRecord)>,
+    pub(crate) notes: Vec<String>,
+}
+
 impl RunReport {
     /// The report of a complete run that began at `started_at` and took `duration`.
     ///
@@ -188,23 +206,51 @@ impl RunReport {
     /// reported as failed: it must not pass for verified.
     #[must_use]
     pub fn new(mut state: RunState, started_at: DateTime<Utc>, duration: Duration) -> Self {
-        let interrupted = state.cancel_reason() == Some(CancelReason::Requested);
-        let root = state.root_cause().cloned();
-        let mut counts = Counts::default();
-        let mut results = Vec::with_capacity(state.table_count());
-        let mut errors = Vec::new();
-        for id in table_ids().take(state.table_count()) {
-            let record = state.take_record(id);
-            let spec = state.spec(id);
-            counts.add(record.status());
-            errors.extend(error_of(spec, &record, root.as_ref(), &state));
-            results.push(result_of(spec, record));
-        }
-        let root_cause = root.map(|RootCause { table, kind, error }| RootCauseReport {
-            table: state.spec(table).source.table.to_string(),
-            kind,
-            error,
+        let tables = table_ids()
+            .take(state.table_count())
+            .map(|id| (state.spec(id).clone(), state.take_record(id)))
+            .collect();
+        Self::of(Account {
+            run: state.run(),
+            started_at,
+            duration,
+            max_workers: state.widest_window(),
+            interrupted: state.cancel_reason() == Some(CancelReason::Requested),
+            root_cause: state.root_cause().cloned(),
+            tables,
+            notes: Vec::new(),
+        })
+    }
+
+    /// The report of what is known of a complete run.
+    #[must_use]
+    pub(crate) fn of(account: Account) -> Self {
+        let Account {
+            run,
+            started_at,
+            duration,
+            max_workers,
+            interrupted,
+            root_cause,
+            tables,
+            notes,
+        } = account;
+        let root_cause = root_cause.and_then(|RootCause { table, kind, error }| {
+            let (spec, _) = tables.get(table.index())?;
+            Some(RootCauseReport {
+                table: spec.source.table.to_string(),
+                kind,
+                error,
+            })
         });
+        let mut counts = Counts::default();
+        let mut results = Vec::with_capacity(tables.len());
+        let mut errors = Vec::new();
+        for (spec, record) in tables {
+            counts.add(record.status());
+            errors.extend(error_of(&spec, &record, root_cause.as_ref()));
+            results.push(result_of(&spec, record));
+        }
         let unverified = counts.failed + counts.timeout + counts.cancelled;
         let status = match (unverified, counts.mismatched) {
             (0, 0) => RunStatus::Pass,
@@ -212,11 +258,11 @@ impl RunReport {
             _ => RunStatus::Incomplete,
         };
         Self {
-            run_id: state.run().to_string(),
+            run_id: run.to_string(),
             status,
             timestamp: started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             duration_seconds: seconds(duration),
-            max_workers: state.widest_window(),
+            max_workers,
             total_tables: results.len(),
             successful: counts.matched + counts.mismatched,
             matched: counts.matched,
@@ -228,6 +274,26 @@ impl RunReport {
             results,
             errors,
             root_cause,
+            notes,
+        }
+    }
+
+    /// What is kept of it beside the accounts of its tables.
+    #[must_use]
+    pub(crate) fn ended(&self) -> Ended {
+        Ended {
+            status: self.status,
+            interrupted: self.interrupted,
+            duration: Duration::try_from_secs_f64(self.duration_seconds).unwrap_or_default(),
+            max_workers: self.max_workers,
+            counts: Counts {
+                matched: self.matched,
+                mismatched: self.mismatched,
+                failed: self.failed,
+                timeout: self.timeout,
+                cancelled: self.cancelled,
+            },
+            notes: self.notes.clone(),
         }
     }
 
@@ -313,8 +379,7 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
 fn error_of(
     spec: &TableSpec,
     record: &TableRecord,
-    root: Option<&RootCause>,
-    state: &RunState,
+    root: Option<&RootCauseReport>,
 ) -> Option<TableError> {
     let mut earlier = record.history.as_slice();
     let (kind, error, retryable) = match &record.verdict {
@@ -344,10 +409,7 @@ fn error_of(
             };
             let why = match (reason, root) {
                 (CancelReason::FailFast, Some(root)) => {
-                    format!(
-                        "{started}, because {} ended the run",
-                        state.spec(root.table).source.table
-                    )
+                    format!("{started}, because {} ended the run", root.table)
                 }
                 (CancelReason::FailFast, None) => {
                     format!("{started}, because another table ended the run")

@@ -9,6 +9,7 @@ use actix::{
     StreamHandler,
 };
 use chrono::{DateTime, Utc};
+use shared::ids::Attempt;
 use shared::message::{Control, Event, Heartbeat, Task};
 use shared::transport::{
     Deliveries, Delivery, Messages, Ownership, TraceContext, Transport, TransportError,
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::RunObserver;
+use super::{Receipt, RunObserver};
 use crate::report::RunReport;
 use crate::run_state::{Effect, Input, RunState, Time, millis};
 
@@ -38,13 +39,15 @@ pub(super) struct RunActor {
     state: Option<RunState>,
     started: Instant,
     started_at: DateTime<Utc>,
+    /// From the beginning of the run to that of this actor.
+    before: Duration,
     transport: Arc<dyn Transport>,
     observer: Box<dyn RunObserver>,
     timer: Option<(Time, SpawnHandle)>,
     /// Deliveries whose events were applied; absent at the end.
-    applied: Option<mpsc::UnboundedSender<Delivery<()>>>,
+    applied: Option<mpsc::UnboundedSender<(Delivery<()>, Option<Receipt>)>>,
     /// Control messages in order; absent at the end.
-    controls: Option<mpsc::UnboundedSender<Control>>,
+    controls: Option<mpsc::UnboundedSender<(Control, Option<Receipt>)>>,
     /// Every task that this actor has spawned. All of them end by themselves
     /// when the senders above are gone and the publishes are through, or else
     /// when `abandoned` is triggered.
@@ -56,6 +59,7 @@ pub(super) struct RunActor {
 impl RunActor {
     pub(super) fn new(
         state: RunState,
+        started_at: DateTime<Utc>,
         transport: Arc<dyn Transport>,
         observer: Box<dyn RunObserver>,
         done: oneshot::Sender<RunReport>,
@@ -63,7 +67,8 @@ impl RunActor {
         Self {
             state: Some(state),
             started: Instant::now(),
-            started_at: Utc::now(),
+            started_at,
+            before: (Utc::now() - started_at).to_std().unwrap_or_default(),
             transport,
             observer,
             timer: None,
@@ -80,34 +85,48 @@ impl RunActor {
         &self,
         events: Deliveries<Event>,
         heartbeats: Messages<Heartbeat>,
+        controls: Messages<Control>,
         context: &mut Context<Self>,
     ) {
         context.add_stream(events);
         context.add_stream(heartbeats);
+        context.add_stream(controls);
     }
 
     fn now(&self) -> Time {
         Time(millis(self.started.elapsed()))
     }
 
-    fn feed(&mut self, input: Input, context: &mut Context<Self>) {
+    /// Returns what must be safe before the input counts as taken in.
+    fn feed(&mut self, input: Input, context: &mut Context<Self>) -> Option<Receipt> {
         let now = self.now();
-        let Some(state) = &mut self.state else { return };
+        let state = self.state.as_mut()?;
         let effects = state.apply(input, now);
         self.observer.applied(state, &effects);
+        let receipt = self.observer.receipt();
         for effect in effects {
-            self.carry_out(effect, context);
+            self.carry_out(effect, receipt.as_ref(), context);
         }
         self.arm(context);
+        receipt
     }
 
-    fn carry_out(&mut self, effect: Effect, context: &mut Context<Self>) {
+    fn carry_out(
+        &mut self,
+        effect: Effect,
+        receipt: Option<&Receipt>,
+        context: &mut Context<Self>,
+    ) {
         match effect {
-            Effect::Publish(task) => self.publish(*task, context.address()),
+            Effect::Publish(task) => {
+                // That there may be a first attempt is known from the start.
+                let receipt = receipt.filter(|_| task.attempt > Attempt::FIRST);
+                self.publish(*task, receipt.cloned(), context.address());
+            }
             Effect::Control(control) => {
                 if let Some(controls) = &self.controls {
                     // Closed only when the transport is, and then nobody listens.
-                    controls.send(control).ok();
+                    controls.send((control, receipt.cloned())).ok();
                 }
             }
             Effect::Complete => self.complete(context),
@@ -117,10 +136,13 @@ impl RunActor {
 
     /// Publishes without waiting for other publishes, so that the confirms of a
     /// whole window are under way together.
-    fn publish(&self, task: Task, address: Addr<Self>) {
+    fn publish(&self, task: Task, receipt: Option<Receipt>, address: Addr<Self>) {
         let transport = self.transport.clone();
         let abandoned = self.abandoned.clone();
         self.tasks.spawn(async move {
+            if let Some(receipt) = receipt {
+                receipt.wait().await;
+            }
             let work = task.work();
             let trace = TraceContext::default();
             let published = tokio::select! {
@@ -161,7 +183,7 @@ impl RunActor {
             return;
         };
         let run = state.run();
-        let report = RunReport::new(state, self.started_at, self.started.elapsed());
+        let report = RunReport::new(state, self.started_at, self.before + self.started.elapsed());
         self.applied = None;
         self.controls = None;
         self.tasks.close();
@@ -222,10 +244,10 @@ impl Handler<Feed> for RunActor {
 impl StreamHandler<Delivery<Event>> for RunActor {
     fn handle(&mut self, delivery: Delivery<Event>, context: &mut Self::Context) {
         let (event, delivery) = delivery.into_parts();
-        self.feed(Input::Event(event), context);
+        let receipt = self.feed(Input::Event(event), context);
         if let Some(applied) = &self.applied {
             // Closed only with the transport.
-            applied.send(delivery).ok();
+            applied.send((delivery, receipt)).ok();
         }
     }
 
@@ -248,9 +270,32 @@ impl StreamHandler<Heartbeat> for RunActor {
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-/// Acknowledges events in the order in which they were applied. Ends with its channel.
-async fn acknowledge(mut deliveries: mpsc::UnboundedReceiver<Delivery<()>>) {
-    while let Some(delivery) = deliveries.recv().await {
+impl StreamHandler<Control> for RunActor {
+    fn handle(&mut self, control: Control, context: &mut Self::Context) {
+        let run = self.state.as_ref().map(RunState::run);
+        match control {
+            Control::StopRun { run: stopped } if Some(stopped) == run => {
+                self.feed(Input::Cancel, context);
+            }
+            Control::StopRun { .. }
+            | Control::CancelRun { .. }
+            | Control::CancelAttempt { .. }
+            | Control::Announce
+            | Control::Drain { .. } => {}
+        }
+    }
+
+    /// The end of the event stream says it all; the default would stop the actor.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+/// Acknowledges events in the order in which they were applied, each when what
+/// it says is safe. Ends with its channel.
+async fn acknowledge(mut deliveries: mpsc::UnboundedReceiver<(Delivery<()>, Option<Receipt>)>) {
+    while let Some((delivery, receipt)) = deliveries.recv().await {
+        if let Some(receipt) = receipt {
+            receipt.wait().await;
+        }
         if delivery.ack().await == Ownership::Lost {
             tracing::debug!("an event will be delivered again; it counts once");
         }
@@ -260,12 +305,15 @@ async fn acknowledge(mut deliveries: mpsc::UnboundedReceiver<Delivery<()>>) {
 /// Sends control messages in order, each until the broker has it. Ends with
 /// its channel, with the transport, or when the run is abandoned.
 async fn send_controls(
-    mut messages: mpsc::UnboundedReceiver<Control>,
+    mut messages: mpsc::UnboundedReceiver<(Control, Option<Receipt>)>,
     transport: Arc<dyn Transport>,
     coordinator: Addr<RunActor>,
     abandoned: CancellationToken,
 ) {
-    while let Some(control) = messages.recv().await {
+    while let Some((control, receipt)) = messages.recv().await {
+        if let Some(receipt) = receipt {
+            receipt.wait().await;
+        }
         loop {
             let sent = tokio::select! {
                 sent = transport.publish_control(&control) => sent,

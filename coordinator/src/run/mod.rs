@@ -1,20 +1,24 @@
 //! One run, from its list of tables to its report.
 
 mod actor;
+mod receipt;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use actix::{Actor as _, Addr};
-use shared::ids::RunId;
+use chrono::{DateTime, Utc};
+use shared::ids::{RunId, WorkerId};
 use shared::transport::{Transport, TransportError};
 use tokio::sync::oneshot;
 
 use crate::report::RunReport;
-use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, RunState};
+use crate::run_state::{Effect, Input, Limits, PlannedTable, Restored, RunPlan, RunState};
 
 use actor::{Feed, RunActor};
+
+pub use receipt::Receipt;
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -25,6 +29,10 @@ pub struct RunRequest {
     pub tables: Vec<PlannedTable>,
     /// Its limits.
     pub limits: Limits,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// What is known of it, when it began under another coordinator.
+    pub restored: Option<Restored>,
 }
 
 impl RunRequest {
@@ -35,6 +43,8 @@ impl RunRequest {
             run: RunId::generate(),
             tables,
             limits,
+            started_at: Utc::now(),
+            restored: None,
         }
     }
 }
@@ -46,6 +56,24 @@ pub trait RunObserver: Send + Unpin + 'static {
     /// event that caused them is acknowledged: what is stored here is safe
     /// before anybody acts on it. Runs on the actor's thread, so keep it short.
     fn applied(&mut self, state: &RunState, effects: &[Effect]);
+
+    /// Called after [`applied`](Self::applied): what the acknowledgement of the
+    /// event, cancellations and the dispatch of further attempts wait for.
+    fn receipt(&mut self) -> Option<Receipt> {
+        None
+    }
+}
+
+/// Two observers, one after the other. The second one gives the receipts.
+impl<A: RunObserver, B: RunObserver> RunObserver for (A, B) {
+    fn applied(&mut self, state: &RunState, effects: &[Effect]) {
+        self.0.applied(state, effects);
+        self.1.applied(state, effects);
+    }
+
+    fn receipt(&mut self) -> Option<Receipt> {
+        self.1.receipt()
+    }
 }
 
 /// Sees nothing.
@@ -70,10 +98,14 @@ pub async fn start(
         run,
         tables,
         limits,
+        started_at,
+        restored,
     } = request;
     // Listening first: no answer to what is published later can be missed.
     let events = transport.consume_events(run).await?;
     let heartbeats = transport.consume_heartbeats().await?;
+    let name = WorkerId::named(format!("coordinator-{run}"));
+    let controls = transport.consume_control(&name).await?;
     let plan = RunPlan {
         run,
         tables,
@@ -82,9 +114,13 @@ pub async fn start(
         seed: fastrand::u64(..),
     };
     let (done, report) = oneshot::channel();
-    let actor = RunActor::new(RunState::new(plan), transport, observer, done);
+    let state = match restored {
+        None => RunState::new(plan),
+        Some(restored) => RunState::restore(plan, restored),
+    };
+    let actor = RunActor::new(state, started_at, transport, observer, done);
     let address = RunActor::create(|context| {
-        actor.listen(events, heartbeats, context);
+        actor.listen(events, heartbeats, controls, context);
         actor
     });
     Ok(RunHandle {

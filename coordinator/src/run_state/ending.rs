@@ -200,6 +200,7 @@ impl RunState {
         }
         table.phase = Phase::Waiting;
         table.attempt = attempt.next();
+        table.adopted = false;
         self.outstanding.remove(&id);
         let wait = due.since(self.now);
         if wait.is_zero() {

@@ -29,6 +29,7 @@ impl RunState {
     pub(super) fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         let Event { work, worker, body } = event;
         self.fleet.heard(self.now);
+        self.adopt(work);
         match (self.standing(work), body) {
             (Standing::Unknown, _) => {}
             (Standing::Stale, EventBody::Claimed) => self.refuse_stale_claim(work, worker, effects),
@@ -158,6 +159,7 @@ impl RunState {
         };
         let mut claim = running.claims.remove(position);
         let others_run = !running.claims.is_empty();
+        let adopted = self.tables[id.index()].adopted;
         let spec = &self.tables[id.index()].planned.spec;
 
         let failure = match outcome {
@@ -172,7 +174,11 @@ impl RunState {
                     };
                     return self.end(id, verdict, Some(worker), Some(duration), effects);
                 } else {
-                    incomplete_result(&worker, claim.batches.len(), batches)
+                    Failure {
+                        // What came before the restart went down with the old coordinator.
+                        counts_against_budget: !adopted,
+                        ..incomplete_result(&worker, claim.batches.len(), batches)
+                    }
                 }
             }
             Outcome::Failed(failure) => failure,
@@ -243,6 +249,9 @@ impl RunState {
         let run = self.run;
         for owned in heartbeat.owned.iter().filter(|owned| owned.work.run == run) {
             let work = owned.work;
+            if self.adopt(work) {
+                self.claim(work.table, &heartbeat.worker, effects);
+            }
             match self.standing(work) {
                 Standing::Current => {
                     if let Some(claim) = self.claim_of(work.table, &heartbeat.worker) {
@@ -304,6 +313,7 @@ impl RunState {
     }
 
     pub(super) fn on_announced(&mut self) {
+        self.settle_soon();
         let answer_by = self.now.after(self.limits.heartbeat_period);
         if let Some(Probe {
             answer_by: pending @ None,

@@ -115,6 +115,7 @@ impl RunState {
             holds(self.stopping.is_empty(), "a complete run waits for nobody")?;
         } else if self.begun
             && self.cancelling.is_none()
+            && self.settling.is_none()
             && self.slots_in_use() < self.window() as usize
         {
             holds(

@@ -12,6 +12,7 @@ mod invariants;
 mod plan;
 mod queue;
 mod record;
+mod restore;
 mod table;
 mod timers;
 
@@ -35,8 +36,11 @@ pub use record::{
     AttemptFailure, CancelReason, Counts, RootCause, TableRecord, TableStatus, Verdict,
 };
 
+pub use restore::{OpenTable, Restored, RestoredTable};
+
 use fleet::Fleet;
 use queue::Queue;
+use restore::Settling;
 use table::{Phase, Stopping, Table};
 
 /// Something that happened.
@@ -199,6 +203,10 @@ pub struct RunState {
     counts: Counts,
     root_cause: Option<RootCause>,
     cancelling: Option<Cancelling>,
+    /// Why the run was being cancelled when its last coordinator was gone.
+    cancel_at_begin: Option<CancelReason>,
+    /// Nothing is dispatched while this lasts.
+    settling: Option<Settling>,
     probe: Option<Probe>,
     claimed_ever: bool,
     notified_no_worker: bool,
@@ -263,6 +271,8 @@ impl RunState {
             counts: Counts::default(),
             root_cause: None,
             cancelling: None,
+            cancel_at_begin: None,
+            settling: None,
             probe: None,
             claimed_ever: false,
             notified_no_worker: false,
@@ -289,6 +299,7 @@ impl RunState {
                     self.begun = true;
                     self.fleet.heard(self.now);
                     effects.push(Effect::Control(Control::Announce));
+                    self.resume_cancelling(&mut effects);
                 }
             }
             Input::Event(event) => self.on_event(event, &mut effects),
@@ -324,12 +335,13 @@ impl RunState {
     fn dispatch(&mut self, effects: &mut Vec<Effect>) {
         let window = self.window();
         self.widest_window = self.widest_window.max(window);
-        if self.cancelling.is_some() {
+        if self.cancelling.is_some() || self.settling.is_some() {
             return;
         }
         while self.slots_in_use() < window as usize {
             let Some(id) = self.queue.pop() else { break };
             let table = &mut self.tables[id.index()];
+            table.adoptable = None;
             table.phase = Phase::Published {
                 at: self.now,
                 confirmed: None,

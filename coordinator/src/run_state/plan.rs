@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use shared::config::FailFast;
 use shared::ids::RunId;
 use shared::message::TableSpec;
@@ -57,7 +58,7 @@ pub struct RunPlan {
 }
 
 /// A table of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedTable {
     /// What is compared.
     pub spec: TableSpec,
@@ -80,7 +81,7 @@ impl PlannedTable {
 }
 
 /// The limits of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// How many tables are dispatched and unfinished at a time.
     pub window: Window,
@@ -116,7 +117,8 @@ impl Default for Limits {
 }
 
 /// How many tables are dispatched and unfinished at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Window {
     /// This many.
     Fixed(NonZeroU32),

@@ -51,6 +51,8 @@ enum Happening {
     Announced,
     Cancel,
     Disconnect,
+    /// The coordinator dies and another one goes on.
+    Restart,
     /// Time passes, up to the next timer or by a jump.
     NextTimer,
     Jump(u32),
@@ -59,7 +61,7 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
         Announced, Batch, Beat, Cancel, Confirm, Die, Disconnect, Duplicate, End, Jump, Lose,
-        NextTimer, Refuse, Replay, Take,
+        NextTimer, Refuse, Replay, Restart, Take,
     };
     prop_oneof![
         8 => any::<u8>().prop_map(Confirm),
@@ -75,6 +77,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => Just(Announced),
         1 => proptest::bool::weighted(0.2).prop_map(|now| if now { Cancel } else { NextTimer }),
         1 => proptest::bool::weighted(0.05).prop_map(|now| if now { Disconnect } else { NextTimer }),
+        1 => proptest::bool::weighted(0.5).prop_map(|now| if now { Restart } else { NextTimer }),
         6 => Just(NextTimer),
         3 => (0..200_000_u32).prop_map(Jump),
     ]
@@ -83,6 +86,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 /// A broker and workers that do whatever they are told.
 struct World {
     state: RunState,
+    plan: RunPlan,
     window: Option<usize>,
     now: Time,
     unconfirmed: Vec<WorkId>,
@@ -121,7 +125,8 @@ impl World {
             seed: 3,
         };
         let mut world = Self {
-            state: RunState::new(plan),
+            state: RunState::new(plan.clone()),
+            plan,
             window: fail_fast_window,
             now: Time::START,
             unconfirmed: Vec::new(),
@@ -188,6 +193,9 @@ impl World {
                     assert_eq!(self.ended.insert(table, status), None, "a table ends once");
                 }
                 Effect::Complete => self.completed = true,
+                Effect::Control(Control::StopRun { .. } | Control::Drain { .. }) => {
+                    panic!("that is for people to ask: {effect:?}")
+                }
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
                 | Effect::Notice(_) => {}
@@ -298,12 +306,37 @@ impl World {
             Happening::Disconnect => self.tell(Input::Disconnected {
                 reason: "gone".to_owned(),
             }),
+            Happening::Restart => self.restart(),
             Happening::NextTimer => self.tick(),
             Happening::Jump(by) => {
                 self.now = self.now.after(Duration::from_millis(by.into()));
                 self.tell(Input::Tick);
             }
         }
+    }
+
+    /// A new coordinator knows what the old one must have stored.
+    fn restart(&mut self) {
+        if self.completed {
+            return;
+        }
+        let tables = table_ids()
+            .take(self.state.table_count())
+            .map(|id| match self.state.record(id) {
+                Some(record) => RestoredTable::Ended(Box::new(record.clone())),
+                None => RestoredTable::Open(self.state.open_table(id).expect("it has not ended")),
+            })
+            .collect();
+        let restored = Restored {
+            tables,
+            cancelling: self.state.cancel_reason(),
+            root_cause: self.state.root_cause().cloned(),
+        };
+        self.state = RunState::restore(self.plan.clone(), restored);
+        self.now = Time::START;
+        // The answers to its publishes went down with the old one.
+        self.unconfirmed.clear();
+        self.tell(Input::Begin);
     }
 
     fn beat(&mut self, worker: usize, draining: bool) {

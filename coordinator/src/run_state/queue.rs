@@ -48,6 +48,12 @@ impl Queue {
         })
     }
 
+    /// Takes one table out that is dispatched already.
+    pub(super) fn remove(&mut self, table: TableId) {
+        self.ready.retain(|entry| entry.2.0 != table);
+        self.delayed.retain(|&(_, delayed)| delayed != table);
+    }
+
     /// When the next wait is over.
     pub(super) fn next_due(&self) -> Option<Time> {
         self.delayed.first().map(|&(until, _)| until)

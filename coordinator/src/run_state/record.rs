@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use shared::ids::{Attempt, TableId, WorkerId};
 use shared::outcome::{Comparison, Difference, Failure};
 
 /// The final account of one table.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableRecord {
     /// How it ended.
     pub verdict: Verdict,
@@ -34,7 +35,7 @@ impl TableRecord {
 }
 
 /// An attempt that ended without a result.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailure {
     /// Which attempt.
     pub attempt: Attempt,
@@ -45,7 +46,8 @@ pub struct AttemptFailure {
 }
 
 /// How a table ended. There is exactly one for every table of a completed run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Both sides were compared to the end.
     Compared {
@@ -130,7 +132,8 @@ impl fmt::Display for TableStatus {
 }
 
 /// Why a run was cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CancelReason {
     /// A table ended in a way that ends the run.
     FailFast,
@@ -139,7 +142,7 @@ pub enum CancelReason {
 }
 
 /// The table that ended the run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootCause {
     /// Which table.
     pub table: TableId,
@@ -150,7 +153,7 @@ pub struct RootCause {
 }
 
 /// How many tables ended in each way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Verified, and equal.
     pub matched: usize,

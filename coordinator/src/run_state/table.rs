@@ -20,6 +20,11 @@ pub(super) struct Table {
     pub(super) free: u32,
     pub(super) history: Vec<AttemptFailure>,
     pub(super) phase: Phase,
+    /// After a restart: the last attempt that was published before it, as long
+    /// as no other one has been.
+    pub(super) adoptable: Option<Attempt>,
+    /// Whether the current attempt began under a coordinator that is gone.
+    pub(super) adopted: bool,
 }
 
 impl Table {
@@ -31,6 +36,8 @@ impl Table {
             free: 0,
             history: Vec::new(),
             phase: Phase::Waiting,
+            adoptable: None,
+            adopted: false,
         }
     }
 

@@ -14,7 +14,7 @@ use super::table::{Phase, Running};
 use super::{Effect, Notice, Probe, RunState, Time};
 
 /// How long the broker may take to accept a message before it counts as lost.
-const BROKER_PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(300);
 
 /// When a run without any sign of a worker first says so.
 const FIRST_HINT: Duration = Duration::from_secs(5);
@@ -38,6 +38,7 @@ impl RunState {
                 .map(|cancelling| cancelling.claims_until)
                 .filter(|&at| at > self.now),
             self.queue.next_due(),
+            self.settling.map(|settling| settling.until),
             self.fleet.next_gone(),
             self.probe.map(|probe| {
                 probe
@@ -88,6 +89,7 @@ impl RunState {
         if let Some(cancelling) = self.cancelling.filter(|cancelling| cancelling.until <= now) {
             self.give_up_waiting(cancelling.reason, effects);
         }
+        self.settle();
         self.give_hints(effects);
         for id in self.outstanding.clone() {
             self.tick_table(id, effects);

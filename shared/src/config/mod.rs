@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::endpoint::{Endpoint, Engine, Secret};
 use crate::ids::TableName;
 use crate::message::ColumnSelection;
+use crate::signing::{SigningKey, SigningKeyError};
 
 pub use error::{ConfigError, Place};
 pub use values::{FailFast, ReportFormat, nearest, parse_duration};
@@ -84,6 +85,8 @@ pub struct RunDefaults {
     pub output: Option<PathBuf>,
     /// How often a worker of this process shows that it is alive.
     pub heartbeat_period: Option<Duration>,
+    /// Where runs are kept.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// One `[[tables]]`.
@@ -112,6 +115,8 @@ pub struct BrokerConfig {
     pub prefix: String,
     /// Also trust the authorities in this PEM file, beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Holds the key that signs tasks and control messages.
+    pub signing_key_file: Option<PathBuf>,
 }
 
 impl Default for BrokerConfig {
@@ -120,7 +125,22 @@ impl Default for BrokerConfig {
             url: None,
             prefix: "reconcile".to_owned(),
             ca_file: None,
+            signing_key_file: None,
         }
+    }
+}
+
+impl BrokerConfig {
+    /// The key in `signing_key_file`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or its key is too short.
+    pub fn signing_key(&self) -> Result<Option<SigningKey>, SigningKeyError> {
+        self.signing_key_file
+            .as_deref()
+            .map(SigningKey::read)
+            .transpose()
     }
 }
 
@@ -247,6 +267,7 @@ fn read_run(mut section: Section, sources: &mut Sources<'_>) -> Result<RunDefaul
         format: section.take(sources, "format")?,
         output: section.take(sources, "output")?,
         heartbeat_period: section.take(sources, "heartbeat_period")?,
+        state_dir: section.take(sources, "state_dir")?,
     };
     section.finish(sources)?;
     Ok(run)
@@ -260,6 +281,7 @@ fn read_broker(
     let url_file: Option<PathBuf> = section.take(sources, "url_file")?;
     let prefix: Option<String> = section.take(sources, "prefix")?;
     let ca_file: Option<PathBuf> = section.take(sources, "ca_file")?;
+    let signing_key_file: Option<PathBuf> = section.take(sources, "signing_key_file")?;
     section.finish(sources)?;
     let url = match (url, url_file) {
         (Some(_), Some(_)) => {
@@ -274,7 +296,7 @@ fn read_broker(
     if prefix.as_ref().is_some_and(String::is_empty) {
         return Err(section.error(sources, "has an empty prefix; leave it out for `reconcile`"));
     }
-    if url.is_none() && prefix.is_none() && ca_file.is_none() {
+    if url.is_none() && prefix.is_none() && ca_file.is_none() && signing_key_file.is_none() {
         return Ok(None);
     }
     let prefix = prefix.unwrap_or(BrokerConfig::default().prefix);
@@ -282,6 +304,7 @@ fn read_broker(
         url,
         prefix,
         ca_file,
+        signing_key_file,
     }))
 }
 

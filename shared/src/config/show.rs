@@ -89,7 +89,12 @@ fn show_broker(f: &mut fmt::Formatter<'_>, broker: &BrokerConfig) -> fmt::Result
             .map(|url| text(&mask_password(url.reveal()))),
     )?;
     entry(f, "prefix", Some(text(&broker.prefix)))?;
-    entry(f, "ca_file", broker.ca_file.as_deref().map(path))
+    entry(f, "ca_file", broker.ca_file.as_deref().map(path))?;
+    entry(
+        f,
+        "signing_key_file",
+        broker.signing_key_file.as_deref().map(path),
+    )
 }
 
 fn show_run(f: &mut fmt::Formatter<'_>, run: &RunDefaults) -> fmt::Result {
@@ -116,7 +121,8 @@ fn show_run(f: &mut fmt::Formatter<'_>, run: &RunDefaults) -> fmt::Result {
         run.format.map(|value| text(&value.to_string())),
     )?;
     entry(f, "output", run.output.as_deref().map(path))?;
-    entry(f, "heartbeat_period", run.heartbeat_period.map(duration))
+    entry(f, "heartbeat_period", run.heartbeat_period.map(duration))?;
+    entry(f, "state_dir", run.state_dir.as_deref().map(path))
 }
 
 fn show_table(f: &mut fmt::Formatter<'_>, table: &TableEntry) -> fmt::Result {

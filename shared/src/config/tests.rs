@@ -86,6 +86,27 @@ fn every_section_is_read() {
 }
 
 #[test]
+fn a_signing_key_and_a_state_directory_can_be_configured() {
+    let config = parse_text(
+        "[broker]\nsigning_key_file = \"/nowhere/key\"\n[run]\nstate_dir = \"/var/lib/reconcile\"\n",
+    )
+    .unwrap();
+    let broker = config.broker.as_ref().unwrap();
+    let error = broker.signing_key().unwrap_err().to_string();
+    assert!(error.contains("/nowhere/key"), "{error}");
+    assert_eq!(
+        config.run.state_dir.as_deref(),
+        Some(Path::new("/var/lib/reconcile"))
+    );
+    let shown = config.to_string();
+    assert!(
+        shown.contains("signing_key_file = \"/nowhere/key\"")
+            && shown.contains("state_dir = \"/var/lib/reconcile\""),
+        "{shown}"
+    );
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     let message = error("[run]\nsource = \"a\"\n  paralel_workers = 3\n");
     assert_eq!(

@@ -182,4 +182,58 @@ mod tests {
         assert!(answer_prelogin(&[1, 0], TlsMode::On).is_err());
         assert!(parse(&[0; 60]).is_err());
     }
+
+    /// A LOGIN7 message with a user and a list of features.
+    fn login7() -> Vec<u8> {
+        let mut body = vec![0; 94];
+        body[27] = 0x10;
+        for (field, text) in [(40, "sa"), (68, "shop")] {
+            let (at, units) = (body.len(), text.len());
+            body[field..field + 2].copy_from_slice(&u16::try_from(at).unwrap().to_le_bytes());
+            body[field + 2] = u8::try_from(units).unwrap();
+            body.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+        }
+        let at = u16::try_from(body.len()).unwrap();
+        body[56..58].copy_from_slice(&at.to_le_bytes());
+        body.extend_from_slice(&u32::from(at + 4).to_le_bytes());
+        body.extend_from_slice(&[4, 1, 0, 0, 0, 1, 0x0A, 1, 0, 0, 0, 1, 0xFF]);
+        body
+    }
+
+    #[test]
+    fn a_whole_message_is_read() {
+        let login = parse(&login7()).unwrap();
+        assert_eq!(
+            (login.user.as_str(), login.database.as_str()),
+            ("sa", "shop")
+        );
+        assert_eq!(login.features, Some(true));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(body in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            if let Ok((answer, _)) = answer_prelogin(&body, TlsMode::On) {
+                assert!(!answer.is_empty());
+            }
+            if let Ok(login) = parse(&body) {
+                assert!((512..=32_767).contains(&login.packet_size));
+            }
+        }
+
+        #[test]
+        fn a_mutated_message_is_a_message_or_an_error(
+            changes in proptest::collection::vec((0_usize..120, proptest::num::u8::ANY), 1..6)
+        ) {
+            let mut body = login7();
+            for (at, byte) in changes {
+                if let Some(place) = body.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            if let Ok(login) = parse(&body) {
+                assert!((512..=32_767).contains(&login.packet_size));
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::error::SqlError;
 use crate::sql::convert::Typed;
 use crate::sqltype::SqlType;
-use crate::temporal::{DAYS_TO_1900, Moment, TICKS_PER_DAY};
+use crate::temporal::{DAYS_TO_1900, Moment, out_of_range};
 use crate::text;
 use crate::transcode::mixed_endian;
 use crate::wire::Reader;
@@ -209,7 +209,9 @@ fn moment(token: u8, reader: &mut Reader<'_>) -> Result<Typed, SqlError> {
         .checked_sub(date_bytes + offset_bytes)
         .ok_or_else(|| SqlError::unsupported("a date of no length"))?;
     let units = value.unsigned(clock_bytes)?.cast_signed();
-    let ticks = units * 10_i64.pow(7 - u32::from(scale));
+    let ticks = units
+        .checked_mul(10_i64.pow(7 - u32::from(scale)))
+        .ok_or_else(out_of_range)?;
     let days = value.unsigned(date_bytes)?.cast_signed();
     Ok(match token {
         0x28 => at(
@@ -239,12 +241,7 @@ fn moment(token: u8, reader: &mut Reader<'_>) -> Result<Typed, SqlError> {
         _ => {
             // The wire has UTC and the distance, a moment has the local clock.
             let offset = value.array().map(i16::from_le_bytes)?;
-            let local = days * TICKS_PER_DAY + ticks + i64::from(offset) * 600_000_000;
-            let moment = Moment {
-                days: local.div_euclid(TICKS_PER_DAY),
-                ticks: local.rem_euclid(TICKS_PER_DAY),
-                offset,
-            };
+            let moment = Moment::from_utc(days, ticks, offset)?;
             at(moment, SqlType::DateTimeOffset(scale))?
         }
     })

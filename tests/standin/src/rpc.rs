@@ -145,4 +145,78 @@ mod tests {
             assert!(parse(&body[..end]).is_err(), "cut at {end}");
         }
     }
+
+    /// A call of `sp_executesql` with one parameter, whose type and value are given.
+    fn call(parameter: &[u8]) -> Vec<u8> {
+        let mut body = 4_u32.to_le_bytes().to_vec();
+        body.extend_from_slice(&[0xFF, 0xFF, 10, 0, 0, 0]);
+        for text in ["SELECT @a", "@a int"] {
+            body.extend_from_slice(&[0, 0, 0xE7, 0x40, 0x1F, 0, 0, 0, 0, 0]);
+            body.extend_from_slice(&u16::try_from(text.len() * 2).unwrap().to_le_bytes());
+            body.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+        }
+        body.extend_from_slice(&[0, 0]);
+        body.extend_from_slice(parameter);
+        body
+    }
+
+    #[test]
+    fn a_whole_call_is_read() {
+        let call = parse(&call(&[0x26, 4, 4, 7, 0, 0, 0])).unwrap();
+        assert_eq!(call.statement, "SELECT @a");
+        assert_eq!(call.parameters["@a"].sql, "CAST(7 AS integer)");
+    }
+
+    /// Every type that a parameter may have, with lengths that fit.
+    const TYPES: [&[u8]; 22] = [
+        &[0x30],
+        &[0x32],
+        &[0x34],
+        &[0x38],
+        &[0x7F],
+        &[0x3B],
+        &[0x3E],
+        &[0x1F],
+        &[0x26, 8, 8],
+        &[0x68, 1, 1],
+        &[0x6D, 8, 8],
+        &[0x6E, 8, 8],
+        &[0x6F, 8, 8],
+        &[0x6F, 4, 4],
+        &[0x24, 16, 16],
+        &[0x6A, 17, 38, 10, 17],
+        &[0x28, 3],
+        &[0x29, 0, 5],
+        &[0x2A, 0, 8],
+        &[0x2B, 0, 10],
+        &[0xE7, 0x40, 0x1F, 0, 0, 0, 0, 0, 4, 0],
+        &[0xA5, 0xFF, 0xFF],
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_call_or_an_error(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            if let Ok(call) = parse(&body) {
+                assert!(call.statement.len() <= body.len() * 2);
+            }
+        }
+
+        #[test]
+        fn any_value_of_any_type_is_a_parameter_or_an_error(
+            of in 0..TYPES.len(),
+            value in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+            changes in proptest::collection::vec((0_usize..10, proptest::num::u8::ANY), 0..3),
+        ) {
+            let mut parameter = TYPES[of].to_vec();
+            for (at, byte) in changes {
+                if let Some(place) = parameter.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            parameter.extend_from_slice(&value);
+            if let Ok(call) = parse(&call(&parameter)) {
+                assert_eq!(call.statement, "SELECT @a");
+            }
+        }
+    }
 }

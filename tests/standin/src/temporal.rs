@@ -48,6 +48,21 @@ impl Moment {
         Some((moment, digits))
     }
 
+    /// What the wire carries as UTC, on the clock that is `offset` minutes east of it.
+    ///
+    /// # Errors
+    /// 242 outside of the calendar, the day or fourteen hours.
+    pub(crate) fn from_utc(days: i64, ticks: i64, offset: i16) -> Result<Self, SqlError> {
+        if !(0..=LAST_DAY).contains(&days)
+            || !(0..TICKS_PER_DAY).contains(&ticks)
+            || offset.unsigned_abs() > 14 * 60
+        {
+            return Err(out_of_range());
+        }
+        let local = days * TICKS_PER_DAY + ticks + i64::from(offset) * TICKS_PER_MINUTE;
+        Ok(Self::from_total(local, offset))
+    }
+
     fn total(self) -> i64 {
         self.days * TICKS_PER_DAY + self.ticks
     }
@@ -115,6 +130,9 @@ impl Moment {
     /// # Errors
     /// 241 or 242 when the type does not hold the value.
     pub(crate) fn literal(self, sql_type: SqlType) -> Result<String, SqlError> {
+        if !(0..=LAST_DAY).contains(&self.days) || !(0..TICKS_PER_DAY).contains(&self.ticks) {
+            return Err(out_of_range());
+        }
         Ok(match sql_type {
             SqlType::Date => format!("'{}'::date", self.date_text()?),
             SqlType::Time(7) => format!("{}::bigint", self.ticks),
@@ -167,7 +185,7 @@ impl Moment {
     }
 }
 
-fn out_of_range() -> SqlError {
+pub(crate) fn out_of_range() -> SqlError {
     SqlError::new(
         242,
         "The conversion of a data type to a datetime data type resulted in an out-of-range value.",

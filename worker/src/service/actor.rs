@@ -28,6 +28,8 @@ pub(super) struct WorkerActor {
     ledger: Ledger,
     /// Triggered to take no more tasks.
     full_stop: CancellationToken,
+    /// Triggered when somebody asks this worker to drain. Whoever started it does that.
+    drain_asked: CancellationToken,
     /// Whether a heartbeat is on its way.
     beating: Arc<AtomicBool>,
     /// Tells [`super::WorkerHandle::stopped`], also after a panic.
@@ -39,6 +41,7 @@ impl WorkerActor {
         options: WorkerOptions,
         transport: Arc<dyn Transport>,
         engine: Arc<dyn Engine>,
+        drain_asked: CancellationToken,
         stopped: CancellationToken,
     ) -> Self {
         Self {
@@ -47,6 +50,7 @@ impl WorkerActor {
             engine,
             ledger: Ledger::default(),
             full_stop: CancellationToken::new(),
+            drain_asked,
             beating: Arc::default(),
             _stopped: stopped.drop_guard(),
         }
@@ -194,8 +198,13 @@ impl Handler<Received> for WorkerActor {
 
     fn handle(&mut self, Received(control): Received, _: &mut Self::Context) {
         self.ledger.cancel(&control);
-        if control == Control::Announce {
-            self.beat();
+        match control {
+            Control::Announce => self.beat(),
+            Control::Drain { worker } if worker == self.options.id => self.drain_asked.cancel(),
+            Control::Drain { .. }
+            | Control::CancelRun { .. }
+            | Control::CancelAttempt { .. }
+            | Control::StopRun { .. } => {}
         }
     }
 }

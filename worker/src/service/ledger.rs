@@ -99,7 +99,8 @@ impl Ledger {
                     job.stop.request(StopReason::Cancelled);
                 }
             }
-            Control::Announce => {}
+            // Not about work: the actor's.
+            Control::Announce | Control::StopRun { .. } | Control::Drain { .. } => {}
         }
     }
 

@@ -75,19 +75,30 @@ pub async fn start(
     // Listening first: a run that is cancelled from now on is known as cancelled.
     let control = transport.consume_control(&options.id).await?;
     let tasks = transport.consume_tasks(options.concurrency).await?;
-    let stopped = CancellationToken::new();
-    let worker = WorkerActor::new(options, transport, engine, stopped.clone());
+    let (drain_asked, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let worker = WorkerActor::new(
+        options,
+        transport,
+        engine,
+        drain_asked.clone(),
+        stopped.clone(),
+    );
     let address = WorkerActor::create(|context: &mut Context<WorkerActor>| {
         worker.listen(&context.address(), tasks, control);
         worker
     });
-    Ok(WorkerHandle { address, stopped })
+    Ok(WorkerHandle {
+        address,
+        drain_asked,
+        stopped,
+    })
 }
 
 /// A running worker. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WorkerHandle {
     address: Addr<WorkerActor>,
+    drain_asked: CancellationToken,
     stopped: CancellationToken,
 }
 
@@ -98,6 +109,12 @@ impl WorkerHandle {
         // An error says that the worker has stopped already.
         self.address.send(Drain).await.ok();
         self.stopped.cancelled().await;
+    }
+
+    /// Returns when somebody has asked this worker, by its name and over the
+    /// transport, to drain. Whoever started it then calls [`drain`](Self::drain).
+    pub async fn drain_asked(&self) {
+        self.drain_asked.cancelled().await;
     }
 
     /// Returns when the worker has stopped: after a drain, or when the

@@ -401,4 +401,23 @@ mod tests {
                 .unwrap();
         assert_eq!(commands.len(), 2, "{commands:?}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_batch_or_an_error(
+            words in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "SELECT", "CREATE", "TABLE", "t", "(", ")", "AS", ",", "*", "'", "''", "[", "]", "\"", "1",
+                    "0x", ";", "BEGIN", "TRAN", "SET", "WAITFOR", "DELAY", "'99:99:99'", "'1e400:0:0'", "--",
+                    "/*", "é", "@p", "PERSISTED", "LOCK_TIMEOUT", "-", "9999999999999999999999", "USE", "PRINT",
+                ]),
+                0..25,
+            )
+        ) {
+            let text = words.join(" ");
+            if let Err(error) = parse(&text) {
+                assert!([102, 148].contains(&error.number), "{text}: {error}");
+            }
+        }
+    }
 }

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use serde_json::json;
 use standin::TlsMode;
 
 use crate::fixture::{Fixture, Tiberius, number, run};
+use crate::judges;
 
 /// What a user would call at once.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -34,7 +36,7 @@ async fn begin_endless(fixture: &Fixture, client: &mut Tiberius) {
     }
 }
 
-/// Makes a query of two million rows of a kilobyte, which nobody can read at once.
+/// Makes the table of a scan of two million rows of a kilobyte.
 async fn prepare_long_scan(fixture: &Fixture, client: &mut Tiberius) {
     run(client, "CREATE TABLE wide (id int, filler nvarchar(500))").await;
     let underneath = fixture.database.connect().await.unwrap();
@@ -60,10 +62,16 @@ async fn read_a_little(client: &mut Tiberius) {
     }
 }
 
+/// Sends the attention. SQL Server ends the interrupted response with a message of its own and
+/// acknowledges the attention in the next one. tiberius 0.13 does not read that next one: it calls
+/// the end of the first an error, and is of no use from then on.
 async fn cancel_at_once(client: &mut Tiberius) {
     let begin = Instant::now();
-    client.cancel_query().await.unwrap();
+    let outcome = client.cancel_query().await;
     let took = begin.elapsed();
+    let ended = matches!(&outcome, Err(tiberius::error::Error::Protocol(what))
+        if what.contains("acknowledging the Attention"));
+    assert!(ended || outcome.is_ok(), "{outcome:?}");
     assert!(took < AT_ONCE, "the attention was answered after {took:?}");
 }
 
@@ -74,7 +82,6 @@ async fn a_statement_that_waits_is_stopped() {
     begin_endless(&fixture, &mut client).await;
     cancel_at_once(&mut client).await;
     fixture.wait_until_idle(AT_ONCE).await;
-    assert_eq!(number(&mut client, "SELECT 42").await, 42);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,13 +89,33 @@ async fn a_scan_is_stopped_in_the_middle() {
     let fixture = Fixture::start(TlsMode::Off).await;
     let mut client = fixture.connect().await;
     prepare_long_scan(&fixture, &mut client).await;
-    // Again and again: the attention meets the stream at another place each time.
-    for _ in 0..5 {
-        read_a_little(&mut client).await;
-        cancel_at_once(&mut client).await;
-        fixture.wait_until_idle(AT_ONCE).await;
-        assert_eq!(number(&mut client, "SELECT COUNT(*) FROM wide").await, 1500);
+    read_a_little(&mut client).await;
+    cancel_at_once(&mut client).await;
+    fixture.wait_until_idle(AT_ONCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_goes_on_after_an_attention() {
+    let fixture = Fixture::start(TlsMode::Off).await;
+    prepare_long_scan(&fixture, &mut fixture.connect().await).await;
+    let scan = "SELECT a.id, b.filler FROM wide AS a CROSS JOIN wide AS b";
+    // The attention meets the stream at another place each time.
+    let mut requests = Vec::new();
+    for after in [0, 1, 10, 100, 1000] {
+        requests.push(json!({"cancel": scan, "after": after}));
+        requests.push(json!("SELECT COUNT(*) FROM wide"));
     }
+    let answers = judges::pytds(fixture.port(), json!({}), requests).await;
+    assert_eq!(answers.len(), 11, "{answers:?}");
+    for pair in answers[1..].chunks(2) {
+        let seconds = pair[0]["seconds"].as_f64();
+        assert!(
+            seconds.is_some_and(|seconds| seconds < AT_ONCE.as_secs_f64()),
+            "{pair:?}"
+        );
+        assert_eq!(pair[1], json!({"rows": [["1500"]]}));
+    }
+    fixture.wait_until_idle(AT_ONCE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,8 +137,11 @@ async fn an_attention_ends_the_transaction() {
     run(&mut client, "BEGIN TRAN INSERT INTO t VALUES (1)").await;
     begin_endless(&fixture, &mut client).await;
     cancel_at_once(&mut client).await;
-    assert_eq!(number(&mut client, "SELECT @@TRANCOUNT").await, 0);
-    assert_eq!(number(&mut client, "SELECT COUNT(*) FROM t").await, 0);
+    fixture.wait_until_idle(AT_ONCE).await;
+    // Nothing is locked any more either.
+    let mut other = fixture.connect().await;
+    run(&mut other, "SET LOCK_TIMEOUT 1000 DELETE FROM t").await;
+    assert_eq!(number(&mut other, "SELECT @@ROWCOUNT").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,8 @@
 Standard input: a line of JSON with host, port, user, password, database and
 optionally ca (a file to trust); then one statement a line, as a JSON string or
 as [statement, [parameter, ...]]; a parameter is a value of JSON, or {type: text}
-for what JSON has no type for. Standard output: one line of JSON for each of them,
+for what JSON has no type for; {"cancel": statement, "after": rows} reads so many
+rows, cancels and answers {"seconds": number}. Standard output: one line of JSON for each of them,
 {"rows": [[text or null, ...], ...]} or {"error": number, "message": text}.
 The first line answers the login and has no rows.
 """
@@ -13,6 +14,7 @@ import decimal
 import json
 import struct
 import sys
+import time
 import uuid
 
 import pytds
@@ -53,7 +55,7 @@ def parameter(given):
     ((kind, written),) = given.items()
     return {
         "decimal": decimal.Decimal,
-        "bytes": bytes.fromhex,
+        "bytes": lambda digits: pytds.Binary(bytes.fromhex(digits)),
         "uuid": uuid.UUID,
         "date": datetime.date.fromisoformat,
         "time": datetime.time.fromisoformat,
@@ -101,7 +103,17 @@ def main():
         return
     cursor = connection.cursor()
 
+    def cancel(statement, after):
+        cursor.execute(statement)
+        for _ in range(after):
+            cursor.fetchone()
+        begin = time.monotonic()
+        cursor.cancel()
+        return {"seconds": time.monotonic() - begin}
+
     def ask(request):
+        if isinstance(request, dict):
+            return cancel(request["cancel"], request["after"])
         if isinstance(request, str):
             cursor.execute(request)
         else:

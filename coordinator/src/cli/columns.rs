@@ -1,0 +1,46 @@
+//! Lists in aligned columns, for people.
+
+/// `rows` under `headings`. Columns whose heading begins with a space are
+/// aligned to the right.
+pub(super) fn render<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells
+            .chain([headings[column].trim().chars().count()])
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |cells: [&str; N]| {
+        let cells = cells.into_iter().enumerate().map(|(column, cell)| {
+            let width = widths[column];
+            if headings[column].starts_with(' ') {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:width$}")
+            }
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        format!("{}\n", line.trim_end())
+    };
+    let mut text = line(headings.map(str::trim));
+    for row in rows {
+        text.push_str(&line(std::array::from_fn(|column| row[column].as_str())));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            ["a".to_owned(), "1".to_owned()],
+            ["longer".to_owned(), "200".to_owned()],
+        ];
+        assert_eq!(
+            super::render(["name", " n"], &rows),
+            "name      n\na         1\nlonger  200\n"
+        );
+    }
+}
