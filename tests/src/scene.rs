@@ -106,6 +106,18 @@ impl Scene {
         Process::start("reconcile", &mut self.run(broker, arguments))
     }
 
+    /// Starts a coordinator that goes on with the latest run of this place.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn resume_run(&self, broker: &str) -> Result<Process, ProcessError> {
+        let mut command = self
+            .here
+            .command("reconcile", &["resume", "latest", "--broker", broker]);
+        Process::start("reconcile resume", &mut command)
+    }
+
     /// Starts a worker, and waits until it is ready.
     ///
     /// # Errors

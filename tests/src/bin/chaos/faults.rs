@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     CutWorker,
     /// No byte gets through between a worker and the broker for longer than a lease.
     StallWorker,
+    /// kill -9 of the coordinator; `reconcile resume` goes on with its run.
+    KillCoordinator,
     /// The connections of the coordinator are cut.
     CutCoordinator,
     /// No byte gets through between the coordinator and the broker for longer than a lease.
@@ -39,11 +41,12 @@ pub(crate) enum Fault {
 }
 
 /// How often each fault comes in a round.
-const ROUND: [(Fault, usize); 10] = [
+const ROUND: [(Fault, usize); 11] = [
     (Fault::KillWorker, 6),
     (Fault::PauseWorker, 4),
     (Fault::CutWorker, 4),
     (Fault::StallWorker, 3),
+    (Fault::KillCoordinator, 3),
     (Fault::CutCoordinator, 3),
     (Fault::StallCoordinator, 2),
     (Fault::CutEverybody, 2),
@@ -127,6 +130,10 @@ impl Injector {
                 rig.workers[victim].proxy.stall();
                 self.hold(Held::Stalled(victim));
                 format!("stalled worker {victim}")
+            }
+            Fault::KillCoordinator => {
+                rig.replace_coordinator()?;
+                "killed the coordinator".to_owned()
             }
             Fault::CutCoordinator => {
                 rig.coordinator()?.proxy.cut();

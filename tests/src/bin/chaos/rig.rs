@@ -166,6 +166,15 @@ impl Rig {
         self.coordinator.as_ref().context("the run has not begun")
     }
 
+    /// Kills the coordinator as a crash would; another one goes on with its run.
+    pub(crate) fn replace_coordinator(&mut self) -> anyhow::Result<()> {
+        let coordinator = self.coordinator.as_mut().context("the run has not begun")?;
+        coordinator.process.kill();
+        let broker = coordinator.proxy.through(&self.broker.amqp_url());
+        coordinator.process = self.scene.resume_run(&broker)?;
+        Ok(())
+    }
+
     /// Waits for the end of the disturbed run.
     pub(crate) fn finish_run(&mut self) -> anyhow::Result<Answer> {
         let coordinator = self.coordinator.as_mut().context("the run has not begun")?;
