@@ -57,21 +57,23 @@ const ROUND: [(Fault, usize); 11] = [
 
 impl Fault {
     /// `count` faults in the order in which they are injected. Every kind comes
-    /// once before one comes again out of turn.
+    /// once before one comes again.
     pub(crate) fn budget(count: u32, rng: &mut fastrand::Rng) -> Vec<Self> {
         let count = count as usize;
         let mut budget: Vec<Self> = ROUND.iter().map(|&(fault, _)| fault).collect();
         rng.shuffle(&mut budget);
-        budget.truncate(count);
+        // The first of each kind was taken out of the first round.
+        let mut taken = 1;
         while budget.len() < count {
             let mut round: Vec<Self> = ROUND
                 .iter()
-                .flat_map(|&(fault, times)| std::iter::repeat_n(fault, times - 1))
+                .flat_map(|&(fault, times)| std::iter::repeat_n(fault, times - taken))
                 .collect();
             rng.shuffle(&mut round);
-            round.truncate(count - budget.len());
             budget.append(&mut round);
+            taken = 0;
         }
+        budget.truncate(count);
         rng.shuffle(&mut budget);
         budget
     }
