@@ -12,9 +12,12 @@ use crate::product::Workplace;
 use crate::services::{Database, ServiceError, poll, shared_postgres};
 
 /// Time between two heartbeats where leases are meant to expire soon.
-pub const HEARTBEAT: &str = "500ms";
+const SHORT_HEARTBEAT: &str = "500ms";
 
-/// How long a worker without a heartbeat keeps what it holds at the most: three
+/// Time between two heartbeats where a busy machine must not cost a lease.
+const LONG_HEARTBEAT: &str = "10s";
+
+/// With short heartbeats, how long a worker without a heartbeat keeps what it holds at the most: three
 /// heartbeats, and one more for the answer to the question whether it lives.
 pub const LEASE: Duration = Duration::from_secs(2);
 
@@ -39,6 +42,7 @@ pub struct Scene {
     pub target: Database,
     /// Where the product is run.
     pub here: Workplace,
+    heartbeat: &'static str,
 }
 
 impl Scene {
@@ -58,7 +62,7 @@ impl Scene {
         target.execute(&format!("{GATE}{target_sql}"))?;
         let here = Workplace::new(&format!(
             "[endpoints.source]\nurl = '{}'\n[endpoints.target]\nurl = '{}'\n\
-             [run]\nsource = 'source'\ntarget = 'target'\nrow_level = true\nformat = 'json'\nheartbeat_period = '{HEARTBEAT}'\n",
+             [run]\nsource = 'source'\ntarget = 'target'\nrow_level = true\nformat = 'json'\n",
             source.url(),
             target.url()
         ));
@@ -66,13 +70,29 @@ impl Scene {
             source,
             target,
             here,
+            heartbeat: LONG_HEARTBEAT,
         })
+    }
+
+    /// The same with heartbeats so short that leases expire within [`LEASE`].
+    #[must_use]
+    pub fn with_short_leases(self) -> Self {
+        Self {
+            heartbeat: SHORT_HEARTBEAT,
+            ..self
+        }
     }
 
     /// A run over `broker`, to be started; its report comes on standard output.
     #[must_use]
     pub fn run(&self, broker: &str, arguments: &[&str]) -> Command {
-        let fixed = ["run", "--broker", broker];
+        let fixed = [
+            "run",
+            "--broker",
+            broker,
+            "--heartbeat-period",
+            self.heartbeat,
+        ];
         self.here
             .command("reconcile", &[&fixed[..], arguments].concat())
     }
@@ -86,7 +106,19 @@ impl Scene {
         Process::start("reconcile", &mut self.run(broker, arguments))
     }
 
-    /// Starts a worker with a short heartbeat, and waits until it is ready.
+    /// Starts a coordinator that goes on with the latest run of this place.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn resume_run(&self, broker: &str) -> Result<Process, ProcessError> {
+        let mut command = self
+            .here
+            .command("reconcile", &["resume", "latest", "--broker", broker]);
+        Process::start("reconcile resume", &mut command)
+    }
+
+    /// Starts a worker, and waits until it is ready.
     ///
     /// # Errors
     ///
@@ -100,7 +132,7 @@ impl Scene {
         let mut command = self.here.command("reconcile-worker", &[]);
         command
             .args(["--broker", broker, "--name", name])
-            .args(["--heartbeat-period", HEARTBEAT])
+            .args(["--heartbeat-period", self.heartbeat])
             .args(["--concurrency", &concurrency.to_string()]);
         let mut worker = Process::start(name, &mut command)?;
         worker.wait_for_line("ready", READY)?;
@@ -162,20 +194,18 @@ pub struct Running {
     pub application: String,
     /// The database's number for the session.
     pub pid: i32,
-    /// The client's port.
-    pub port: i32,
+    /// What it runs.
+    pub statement: String,
     /// Which of the watched databases it is in, from 0.
     pub database: usize,
 }
 
 impl Running {
-    /// Whether it belongs to the comparison of `table`.
+    /// Whether it reads the rows of `table`, and not only its description.
     #[must_use]
-    pub fn is_of(&self, table: &str) -> bool {
-        self.application
-            .rsplit([' ', '.'])
-            .next()
-            .is_some_and(|name| name == table)
+    pub fn reads(&self, table: &str) -> bool {
+        let name = self.application.rsplit([' ', '.']).next();
+        name == Some(table) && self.statement.starts_with("COPY")
     }
 }
 
@@ -193,7 +223,7 @@ impl Watch {
     ///
     /// When the server refuses.
     pub fn running(&self) -> Result<Vec<Running>, ServiceError> {
-        const LOOK: &str = "SELECT application_name, pid, coalesce(client_port, 0) FROM pg_stat_activity \
+        const LOOK: &str = "SELECT application_name, pid, query FROM pg_stat_activity \
             WHERE datname = current_database() AND application_name LIKE 'reconcile%' AND state = 'active'";
         let mut running = Vec::new();
         for (database, session) in self.sessions.iter().enumerate() {
@@ -201,7 +231,7 @@ impl Watch {
             running.extend(rows.iter().map(|row| Running {
                 application: row.get(0),
                 pid: row.get(1),
-                port: row.get(2),
+                statement: row.get(2),
                 database,
             }));
         }

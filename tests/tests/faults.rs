@@ -97,7 +97,7 @@ fn distinct(running: &[Running]) -> BTreeSet<&str> {
 }
 
 fn runs(table: &str) -> impl Fn(&[Running]) -> bool {
-    move |running| running.iter().any(|running| running.is_of(table))
+    move |running| running.iter().any(|running| running.reads(table))
 }
 
 #[test]
@@ -174,14 +174,28 @@ fn the_first_failure_silences_the_whole_fleet() {
     );
 }
 
+/// Takes one of so many slots until the end of the transaction. More
+/// transactions at once are an error, which fails the table.
+const SLOT: &str = "CREATE FUNCTION slot(allowed int) RETURNS int LANGUAGE plpgsql AS $$
+    BEGIN
+        FOR number IN 1..allowed LOOP
+            IF pg_try_advisory_xact_lock(1000 + number) THEN RETURN number; END IF;
+        END LOOP;
+        RAISE EXCEPTION 'more than % tables at once', allowed;
+    END $$;";
+
 #[test]
 fn workers_that_come_later_take_their_share_and_the_limit_holds() {
     const TABLES: u32 = 30;
-    let scene = Scene::new(
-        &views("slow", TABLES, "pg_sleep(0.4)"),
-        &views("slow", TABLES, "''"),
-    )
-    .unwrap();
+    let source = format!(
+        "{SLOT}{}",
+        views(
+            "slow",
+            TABLES,
+            "SELECT '' FROM (SELECT slot(3), pg_sleep(0.4)) AS wait"
+        )
+    );
+    let scene = Scene::new(&source, &views("slow", TABLES, "''")).unwrap();
     let mut fleet = Fleet::new();
     let mut run = fleet.start_run(
         &scene,
@@ -219,7 +233,7 @@ fn workers_that_come_later_take_their_share_and_the_limit_holds() {
         (0, &json!(TABLES)),
         "{report:#}"
     );
-    assert_eq!(most, 3, "tables in the databases at once, of 3 allowed");
+    assert!(most >= 3, "only {most} tables at once, of 3 allowed");
     let mut shares: BTreeMap<&str, u32> = BTreeMap::new();
     for result in report["results"].as_array().unwrap() {
         *shares
@@ -241,7 +255,8 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// The most tables that were in the databases at once.
+/// The most tables that were seen in the databases at once. Both databases
+/// cannot be looked at in the same moment, so this may be too many.
 fn sample(watch: &Watch, over: &AtomicBool) -> usize {
     let mut most = 0;
     while !over.load(Ordering::Acquire) {
@@ -266,7 +281,7 @@ fn two_runs_over_the_same_workers_do_not_disturb_each_other() {
     watch.wait_until("both runs", BOUND, |running| {
         let held: Vec<Running> = running
             .iter()
-            .filter(|running| running.is_of("held"))
+            .filter(|running| running.reads("held"))
             .cloned()
             .collect();
         runs("broken")(running) && distinct(&held).len() == 2
@@ -281,7 +296,7 @@ fn two_runs_over_the_same_workers_do_not_disturb_each_other() {
     watch.wait_until("the first run alone", BOUND, |running| {
         running
             .iter()
-            .filter(|running| running.is_of("held"))
+            .filter(|running| running.reads("held"))
             .count()
             == 1
     });
@@ -302,7 +317,7 @@ fn a_task_that_kills_its_worker_is_not_tried_for_ever() {
     const QUICK: u32 = 6;
     let source = view("poison", "gate(0)") + &views("quick", QUICK, "''");
     let target = view("poison", "0") + &views("quick", QUICK, "''");
-    let scene = Scene::new(&source, &target).unwrap();
+    let scene = Scene::new(&source, &target).unwrap().with_short_leases();
     let (mut fleet, watch) = (Fleet::new(), scene.watch().unwrap());
     let _gates = Gates::closed(&scene.source, 1).unwrap();
     let tables = format!("{},poison", names("quick", QUICK));
@@ -311,7 +326,7 @@ fn a_task_that_kills_its_worker_is_not_tried_for_ever() {
     let mut known = BTreeSet::new();
     for attempt in 1..=3 {
         // What a killed worker ran may go on in the database for a while.
-        let fresh = |running: &Running| running.is_of("poison") && !known.contains(&running.pid);
+        let fresh = |running: &Running| running.reads("poison") && !known.contains(&running.pid);
         let running = watch.wait_until("poisoned anew", BOUND, |running| running.iter().any(fresh));
         known.extend(running.iter().map(|running| running.pid));
         fleet.workers.last_mut().unwrap().kill();
@@ -356,7 +371,7 @@ fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
         "{rows}CREATE VIEW fenced AS SELECT * FROM data;{}",
         view("held", "2")
     );
-    let scene = Scene::new(&source, &target).unwrap();
+    let scene = Scene::new(&source, &target).unwrap().with_short_leases();
     let (mut fleet, watch) = (Fleet::new(), scene.watch().unwrap());
     let gates = Gates::closed(&scene.source, 3).unwrap();
     let port = url::Url::parse(fleet.url()).unwrap().port().unwrap();
@@ -378,7 +393,7 @@ fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
     watch.wait_until("compared by both workers", BOUND, |running| {
         running
             .iter()
-            .filter(|running| running.is_of("fenced"))
+            .filter(|running| running.reads("fenced"))
             .count()
             == 2
     });
@@ -389,7 +404,7 @@ fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
     watch.wait_until("finished in the first session", BOUND, |running| {
         running
             .iter()
-            .filter(|running| running.is_of("fenced"))
+            .filter(|running| running.reads("fenced"))
             .count()
             == 1
     });
@@ -426,7 +441,9 @@ fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
 
 #[test]
 fn what_a_killed_worker_ran_ends_in_the_database() {
-    let scene = Scene::new(&view("stuck", "pg_sleep(600)"), &view("stuck", "''")).unwrap();
+    let scene = Scene::new(&view("stuck", "pg_sleep(600)"), &view("stuck", "''"))
+        .unwrap()
+        .with_short_leases();
     let (mut fleet, watch) = (Fleet::of(&scene, 1, 1), scene.watch().unwrap());
     let mut run = fleet.start_run(&scene, "stuck", &["--max-attempts", "1"]);
     watch.wait_until("stuck", BOUND, runs("stuck"));

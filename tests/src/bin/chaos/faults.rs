@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     CutWorker,
     /// No byte gets through between a worker and the broker for longer than a lease.
     StallWorker,
+    /// kill -9 of the coordinator; `reconcile resume` goes on with its run.
+    KillCoordinator,
     /// The connections of the coordinator are cut.
     CutCoordinator,
     /// No byte gets through between the coordinator and the broker for longer than a lease.
@@ -39,11 +41,12 @@ pub(crate) enum Fault {
 }
 
 /// How often each fault comes in a round.
-const ROUND: [(Fault, usize); 10] = [
+const ROUND: [(Fault, usize); 11] = [
     (Fault::KillWorker, 6),
     (Fault::PauseWorker, 4),
     (Fault::CutWorker, 4),
     (Fault::StallWorker, 3),
+    (Fault::KillCoordinator, 3),
     (Fault::CutCoordinator, 3),
     (Fault::StallCoordinator, 2),
     (Fault::CutEverybody, 2),
@@ -54,21 +57,23 @@ const ROUND: [(Fault, usize); 10] = [
 
 impl Fault {
     /// `count` faults in the order in which they are injected. Every kind comes
-    /// once before one comes again out of turn.
+    /// once before one comes again.
     pub(crate) fn budget(count: u32, rng: &mut fastrand::Rng) -> Vec<Self> {
         let count = count as usize;
         let mut budget: Vec<Self> = ROUND.iter().map(|&(fault, _)| fault).collect();
         rng.shuffle(&mut budget);
-        budget.truncate(count);
+        // The first of each kind was taken out of the first round.
+        let mut taken = 1;
         while budget.len() < count {
             let mut round: Vec<Self> = ROUND
                 .iter()
-                .flat_map(|&(fault, times)| std::iter::repeat_n(fault, times - 1))
+                .flat_map(|&(fault, times)| std::iter::repeat_n(fault, times - taken))
                 .collect();
             rng.shuffle(&mut round);
-            round.truncate(count - budget.len());
             budget.append(&mut round);
+            taken = 0;
         }
+        budget.truncate(count);
         rng.shuffle(&mut budget);
         budget
     }
@@ -127,6 +132,10 @@ impl Injector {
                 rig.workers[victim].proxy.stall();
                 self.hold(Held::Stalled(victim));
                 format!("stalled worker {victim}")
+            }
+            Fault::KillCoordinator => {
+                rig.replace_coordinator()?;
+                "killed the coordinator".to_owned()
             }
             Fault::CutCoordinator => {
                 rig.coordinator()?.proxy.cut();

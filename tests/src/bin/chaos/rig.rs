@@ -58,7 +58,8 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts the services and the workers.
     pub(crate) fn build(tables: u32, portions: u32) -> anyhow::Result<Self> {
-        let scene = Scene::new(&tables::source(tables, portions), &tables::target(tables))?;
+        let scene = Scene::new(&tables::source(tables, portions), &tables::target(tables))?
+            .with_short_leases();
         let broker = RabbitMq::start()?;
         let mut rig = Self {
             watch: scene.watch()?,
@@ -163,6 +164,15 @@ impl Rig {
     /// The coordinator of the run.
     pub(crate) fn coordinator(&self) -> anyhow::Result<&Party> {
         self.coordinator.as_ref().context("the run has not begun")
+    }
+
+    /// Kills the coordinator as a crash would; another one goes on with its run.
+    pub(crate) fn replace_coordinator(&mut self) -> anyhow::Result<()> {
+        let coordinator = self.coordinator.as_mut().context("the run has not begun")?;
+        coordinator.process.kill();
+        let broker = coordinator.proxy.through(&self.broker.amqp_url());
+        coordinator.process = self.scene.resume_run(&broker)?;
+        Ok(())
     }
 
     /// Waits for the end of the disturbed run.
