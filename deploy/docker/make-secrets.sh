@@ -12,4 +12,8 @@ for name in sqlserver_password postgres_password rabbitmq_password; do
     printf 'Aa1%s' "$(od -An -N 18 -tx1 /dev/urandom | tr -d ' \n')" >"$directory/$name"
     chmod 644 "$directory/$name"
 done
+if [ ! -e "$directory/rabbitmq_url" ]; then
+    printf 'amqp://reconcile:%s@rabbitmq:5672/%%2f' "$(cat "$directory/rabbitmq_password")" >"$directory/rabbitmq_url"
+    chmod 644 "$directory/rabbitmq_url"
+fi
 echo "passwords are in $directory"
