@@ -6,6 +6,7 @@
 
 mod databases;
 mod fleet;
+mod in_process;
 mod measure;
 
 use clap::{Parser, ValueEnum};
@@ -51,6 +52,7 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Subject::Overhead) {
         fleet::overhead(options.runs)?;
+        in_process::overhead(options.runs)?;
     }
     if wanted(Subject::Empty) {
         fleet::empty_tables(options.runs)?;
