@@ -56,7 +56,7 @@ struct Flags {
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     drain_grace: u64,
     /// How often the worker shows that it is alive; three missing signs cost it what it holds
-    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration, hide = true)]
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     heartbeat_period: Duration,
 }
 
