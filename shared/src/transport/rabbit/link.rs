@@ -180,7 +180,7 @@ impl Link {
                 event = events.next() => match event {
                     Some(lapin::Event::Error(error)) if !self.connection.status().connected() => return error.to_string(),
                     Some(lapin::Event::ConnectionBlocked(reason)) => {
-                        tracing::warn!("the broker at {address} takes no messages for now: {reason}");
+                        tracing::warn!("the broker at {address} has stopped taking messages: {reason}");
                     }
                     Some(lapin::Event::ConnectionUnblocked) => tracing::info!("the broker at {address} takes messages again"),
                     Some(_) => {}
