@@ -354,6 +354,7 @@ mod tests {
             max_differences: 10,
             chunk_size: 10,
             timeout: std::time::Duration::from_secs(1),
+            options: shared::options::TableOptions::default(),
         }
     }
 
