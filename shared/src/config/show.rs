@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::endpoint::{Endpoint, Engine, TlsMode, mask_password};
 
-use super::{BrokerConfig, Config, RunDefaults, TableEntry};
+use super::{BrokerConfig, Config, RunDefaults, TableEntry, TelemetryConfig};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,6 +31,10 @@ impl fmt::Display for Config {
         if self.run != RunDefaults::default() {
             writeln!(f, "\n[run]")?;
             show_run(f, &self.run)?;
+        }
+        if self.telemetry != TelemetryConfig::default() {
+            writeln!(f, "\n[telemetry]")?;
+            show_telemetry(f, &self.telemetry)?;
         }
         for table in &self.tables {
             writeln!(f, "\n[[tables]]")?;
@@ -123,6 +127,27 @@ fn show_run(f: &mut fmt::Formatter<'_>, run: &RunDefaults) -> fmt::Result {
     entry(f, "output", run.output.as_deref().map(path))?;
     entry(f, "heartbeat_period", run.heartbeat_period.map(duration))?;
     entry(f, "state_dir", run.state_dir.as_deref().map(path))
+}
+
+fn show_telemetry(f: &mut fmt::Formatter<'_>, telemetry: &TelemetryConfig) -> fmt::Result {
+    entry(
+        f,
+        "metrics_addr",
+        telemetry.metrics_addr.map(|addr| text(&addr.to_string())),
+    )?;
+    entry(
+        f,
+        "metrics_file",
+        telemetry.metrics_file.as_deref().map(path),
+    )?;
+    entry(
+        f,
+        "push_gateway",
+        telemetry
+            .push_gateway
+            .as_ref()
+            .map(|url| text(&mask_password(url.reveal()))),
+    )
 }
 
 fn show_table(f: &mut fmt::Formatter<'_>, table: &TableEntry) -> fmt::Result {
