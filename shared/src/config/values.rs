@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::telemetry::MetricsAddr;
 use crate::endpoint::{Engine, Secret, TlsMode};
 use crate::ids::TableName;
 
@@ -227,6 +228,7 @@ from_text! {
     Secret: |text| Ok(Self::new(text)),
     FailFast: |text| text.parse(),
     ReportFormat: |text| text.parse(),
+    MetricsAddr: |text| text.parse(),
     TableName: |text| text.parse().map_err(|error: crate::ids::TableNameError| error.to_string()),
     Engine: |text| match text.as_str() {
         "sqlserver" | "mssql" => Ok(Self::SqlServer),
