@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{FailFast, ReportFormat, parse_duration};
 
 use super::estimate::EstimateFlags;
+use super::telemetry::TelemetryFlags;
 use crate::parallel::MAX_WORKERS;
 
 /// Tells whether every row of a list of tables arrived unchanged.
@@ -154,6 +155,9 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(super) output: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
+
     /// How often a worker shows that it is alive
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide = true)]
     pub(super) heartbeat_period: Option<Duration>,
@@ -191,6 +195,8 @@ pub(super) struct ResumeFlags {
     pub(super) target_url: Option<String>,
     #[command(flatten)]
     pub(super) report: DeliveryFlags,
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
 }
 
 /// What becomes of a report.
