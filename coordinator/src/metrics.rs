@@ -9,7 +9,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, core::Collector,
 };
 use shared::ids::{TableId, WorkerId};
-use shared::telemetry::metrics::{Described, Metrics, Reading};
+use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
 
 use crate::report::RunStatus;
 use crate::run::RunObserver;
@@ -295,7 +295,8 @@ impl SharedView {
     fn show(&self, metrics: &Metrics) {
         let gauge = |name, help, label, read: fn(&View) -> Vec<Reading>| {
             let view = self.clone();
-            metrics.read_gauge(Described { name, help, label }, move || read(&view.lock()));
+            let described = Described { name, help, label };
+            metrics.read_gauge(Span::Work, described, move || read(&view.lock()));
         };
         gauge(
             "parallel_active_workers",

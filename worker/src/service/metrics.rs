@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
 use shared::outcome::Outcome;
-use shared::telemetry::metrics::{Described, Metrics, Reading};
+use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
 
 use crate::engine::ScanTotals;
 
@@ -84,6 +84,7 @@ impl WorkerMetrics {
             move || read(&worker)
         };
         metrics.read_gauge(
+            Span::Life,
             Described {
                 name: "reconcile_worker_capacity",
                 help: "Tables that this worker runs at once at the most.",
@@ -92,6 +93,7 @@ impl WorkerMetrics {
             read(|worker| single(f64::from(worker.capacity))),
         );
         metrics.read_gauge(
+            Span::Life,
             Described {
                 name: "reconcile_worker_busy",
                 help: "Tables that this worker has taken and not ended.",
@@ -183,7 +185,7 @@ mod tests {
             progress.add_target_rows(7);
             assert_eq!(progress.rows(), (5, 7));
         }
-        let text = metrics.of_the_work();
+        let text = metrics.scrape();
         for line in [
             "reconcile_rows_scanned_total{side=\"source\"} 10",
             "reconcile_rows_scanned_total{side=\"target\"} 14",
@@ -206,7 +208,7 @@ mod tests {
             quiet_after_ms: 300,
         });
         worker.ended(&Outcome::HandedBack);
-        let text = metrics.of_the_work();
+        let text = metrics.scrape();
         for line in [
             "reconcile_cancel_latency_seconds_bucket{le=\"0.25\"} 0",
             "reconcile_cancel_latency_seconds_bucket{le=\"0.5\"} 1",

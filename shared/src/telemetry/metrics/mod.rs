@@ -35,13 +35,24 @@ pub struct Described {
     pub label: Option<&'static str>,
 }
 
+/// How long a gauge means something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Also when the process has ended: it is about what it did.
+    Work,
+    /// While the process lives.
+    Life,
+}
+
 /// The metrics of this process.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    /// What describes the process and not its work. Only for scrapes: whoever
-    /// collects files or pushes has metrics of these names of its own.
-    process: Registry,
+    /// What was done.
+    work: Registry,
+    /// What means something only while the process lives. Not for files and
+    /// pushes: there it would look as if it still held, and who collects those
+    /// has metrics of its own process by the same names.
+    life: Registry,
 }
 
 impl Metrics {
@@ -49,15 +60,16 @@ impl Metrics {
     #[must_use]
     pub fn new(version: &'static str) -> Self {
         let metrics = Self {
-            registry: Registry::new(),
-            process: Registry::new(),
+            work: Registry::new(),
+            life: Registry::new(),
         };
         #[cfg(target_os = "linux")]
         register(
-            &metrics.process,
+            &metrics.life,
             Box::new(prometheus::process_collector::ProcessCollector::for_self()),
         );
         metrics.read_gauge(
+            Span::Work,
             Described {
                 name: "reconcile_build_info",
                 help: "Always 1; the label is the version of the program.",
@@ -74,7 +86,7 @@ impl Metrics {
     ///
     /// When its name is taken or is no name: both are defects.
     pub fn register(&self, collector: Box<dyn Collector>) {
-        register(&self.registry, collector);
+        register(&self.work, collector);
     }
 
     /// Adds a gauge that is read from the state whenever somebody asks.
@@ -84,10 +96,16 @@ impl Metrics {
     /// As [`Metrics::register`].
     pub fn read_gauge(
         &self,
+        span: Span,
         described: Described,
         read: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
     ) {
-        self.register(Box::new(ReadAtScrape::new(Kind::Gauge, described, read)));
+        let registry = match span {
+            Span::Work => &self.work,
+            Span::Life => &self.life,
+        };
+        let gauge = ReadAtScrape::new(Kind::Gauge, described, read);
+        register(registry, Box::new(gauge));
     }
 
     /// Adds a counter that is read from the state whenever somebody asks. It
@@ -115,6 +133,7 @@ impl Metrics {
             move || vec![(String::new(), read(transport.health()))]
         };
         self.read_gauge(
+            Span::Life,
             Described {
                 name: "reconcile_broker_connected",
                 help: "1 while the process is connected to the broker, else 0.",
@@ -143,8 +162,8 @@ impl Metrics {
     /// What a scrape gets, in the text format 0.0.4.
     #[must_use]
     pub fn scrape(&self) -> String {
-        let mut families = self.registry.gather();
-        families.extend(self.process.gather());
+        let mut families = self.work.gather();
+        families.extend(self.life.gather());
         encode(&families)
     }
 
@@ -152,7 +171,7 @@ impl Metrics {
     /// and pushes.
     #[must_use]
     pub fn of_the_work(&self) -> String {
-        encode(&self.registry.gather())
+        encode(&self.work.gather())
     }
 }
 
@@ -198,7 +217,7 @@ mod tests {
         let transport: Arc<dyn Transport> = LocalTransport::new();
         metrics.watch_transport(&transport);
         let connected = |value: u8| {
-            let text = metrics.of_the_work();
+            let text = metrics.scrape();
             assert!(
                 text.contains(&format!("\nreconcile_broker_connected {value}\n")),
                 "{text}"
