@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{ByteSize, FailFast, ReportFormat, parse_duration};
 
 use super::estimate::EstimateFlags;
+use super::telemetry::TelemetryFlags;
 use crate::parallel::MAX_WORKERS;
 
 /// Tells whether every row of a list of tables arrived unchanged.
@@ -180,6 +181,9 @@ pub(super) struct RunFlags {
     #[arg(long, help_heading = "Report")]
     pub(super) redact: bool,
 
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
+
     /// How often a worker shows that it is alive
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide = true)]
     pub(super) heartbeat_period: Option<Duration>,
@@ -217,6 +221,8 @@ pub(super) struct ResumeFlags {
     pub(super) target_url: Option<String>,
     #[command(flatten)]
     pub(super) report: DeliveryFlags,
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
 }
 
 /// What becomes of a report.

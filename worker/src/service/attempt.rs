@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::findings;
 use super::ledger::Job;
+use super::metrics::WorkerMetrics;
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Engine, Stop, TaskContext};
 
@@ -56,6 +57,7 @@ pub(super) struct AttemptRun {
     pub(super) worker: WorkerId,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) metrics: Arc<WorkerMetrics>,
     /// How long after the table's own timeout the worker stops it by itself.
     pub(super) backstop: Duration,
 }
@@ -174,6 +176,7 @@ impl AttemptRun {
         batches: u32,
         duration: Duration,
     ) {
+        self.metrics.ended(&outcome);
         let span = tracing::Span::current();
         span.record("status", status(&outcome));
         span.record("duration_seconds", duration.as_secs_f64());
