@@ -9,4 +9,5 @@ pub mod logging;
 pub mod message;
 pub mod outcome;
 pub mod signing;
+pub mod telemetry;
 pub mod transport;
