@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -82,9 +82,10 @@ pub fn init(verbosity: Verbosity, format: LogFormat, traces: Option<TraceLayer>)
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(verbosity.directives()));
     // A line that is logged tells of its table, however little is logged.
-    let filter = filter.or(filter_fn(|metadata| {
+    let context = filter_fn(|metadata| {
         metadata.is_span() && CONTEXT.contains(&metadata.name()) && is_ours(metadata.target())
-    }));
+    });
+    let filter = filter.or(context.with_max_level_hint(LevelFilter::INFO));
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt::layer()

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use shared::config::parse_duration;
+use shared::config::{Config, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{self, Verbosity};
+use shared::logging::{self, LogFormat, Verbosity};
+use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -58,11 +59,20 @@ struct Flags {
     /// How often the worker shows that it is alive; three missing signs cost it what it holds
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     heartbeat_period: Duration,
+    /// Form of the log lines on standard error: human or json [default: human]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "RECONCILE_LOG_FORMAT",
+        hide_env = true
+    )]
+    log_format: Option<LogFormat>,
+    #[command(flatten)]
+    traces: TraceFlags,
 }
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    logging::init(Verbosity::Service);
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing was installed before");
@@ -83,19 +93,51 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Works, and sends the last traces whatever came of it.
 async fn run(flags: Flags) -> anyhow::Result<u8> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let id = flags
         .name
         .as_ref()
         .map_or_else(WorkerId::generate, WorkerId::named);
+    let config = shared::config::load(flags.config.as_deref())?;
+    let tracing = observe(&flags, &config, &id)?;
+    let code = Box::pin(work(flags, config, id)).await;
+    if let Some(tracing) = tracing {
+        tracing.shutdown().await;
+    }
+    code
+}
+
+/// Sets up log lines and traces.
+fn observe(flags: &Flags, config: &Config, id: &WorkerId) -> anyhow::Result<Option<Tracing>> {
+    let destination = Destination::resolve(&flags.traces, &config.telemetry, |name| {
+        std::env::var(name).ok()
+    })?;
+    let (tracing, layer) = match destination {
+        None => (None, None),
+        Some(destination) => {
+            let identity = Identity {
+                service: "reconcile-worker",
+                instance: id.to_string(),
+            };
+            let (tracing, layer) = Tracing::start(&destination, &identity)?;
+            (Some(tracing), Some(layer))
+        }
+    };
+    let format = flags.log_format.or(config.telemetry.log_format);
+    logging::init(Verbosity::Service, format.unwrap_or_default(), layer);
+    Ok(tracing)
+}
+
+async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let Flags {
         concurrency,
         drain_grace,
         heartbeat_period,
         ..
     } = flags;
-    let (broker, engine) = resolve(flags, &id)?;
+    let (broker, engine) = resolve(flags, config, &id)?;
     let transport = RabbitTransport::connect(broker).await?;
     let options = WorkerOptions {
         drain_grace: Duration::from_secs(drain_grace),
@@ -127,8 +169,11 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
 
 /// Where the broker is and what compares tables: flags over environment over
 /// configuration.
-fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
-    let config = shared::config::load(flags.config.as_deref())?;
+fn resolve(
+    flags: Flags,
+    config: Config,
+    id: &WorkerId,
+) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
     let url = flags.broker.map(Secret::new).or(broker.url).context(

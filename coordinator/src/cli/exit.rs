@@ -1,6 +1,7 @@
 //! The exit codes, all in one place.
 
 use shared::config::ConfigError;
+use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
@@ -26,6 +27,8 @@ pub(super) enum CommandError {
     Lost(#[from] RunLost),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     #[error("{0}")]
     Fleet(String),
     #[error("cannot listen for signals: {0}")]
@@ -62,6 +65,7 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Transport(_)
         | CommandError::Output(_)
         | CommandError::Store(_)
+        | CommandError::Traces(_)
         | CommandError::Fleet(_)
         | CommandError::Signals(_) => UNUSABLE,
         CommandError::Lost(_) => UNVERIFIED,

@@ -166,9 +166,7 @@ fn show_telemetry(f: &mut fmt::Formatter<'_>, telemetry: &TelemetryConfig) -> fm
     entry(
         f,
         "log_format",
-        telemetry
-            .log_format
-            .map(|format| text(&format.to_string())),
+        telemetry.log_format.map(|format| text(&format.to_string())),
     )
 }
 

@@ -42,7 +42,11 @@ where
                 Level::INFO => "32",
                 Level::DEBUG | Level::TRACE => "2",
             };
-            write!(writer, "\x1b[2m{}\x1b[0m \x1b[{colour}m{word:>5}\x1b[0m ", now())?;
+            write!(
+                writer,
+                "\x1b[2m{}\x1b[0m \x1b[{colour}m{word:>5}\x1b[0m ",
+                now()
+            )?;
         } else {
             write!(writer, "{} {word:>5} ", now())?;
         }
@@ -78,7 +82,11 @@ where
     N: for<'writer> FormatFields<'writer> + 'static,
 {
     let mut about = Map::new();
-    for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+    for span in context
+        .event_scope()
+        .into_iter()
+        .flat_map(|scope| scope.from_root())
+    {
         let extensions = span.extensions();
         let Some(fields) = extensions.get::<FormattedFields<N>>() else {
             continue;
@@ -103,7 +111,10 @@ fn human(event: &Event<'_>, about: &Map<String, Value>) -> String {
     }
     let mut begin = " [";
     for name in CONTEXT {
-        if let Some(value) = about.get(name).filter(|_| !fields.others.contains_key(name)) {
+        if let Some(value) = about
+            .get(name)
+            .filter(|_| !fields.others.contains_key(name))
+        {
             line.push_str(begin);
             pair(&mut line, ' ', name, value);
             begin = "";
@@ -113,14 +124,15 @@ fn human(event: &Event<'_>, about: &Map<String, Value>) -> String {
         line.push(']');
     }
     // What a database says may have any characters; a line stays a line.
-    line.chars().fold(String::with_capacity(line.len()), |mut text, c| {
-        if c.is_control() {
-            text.extend(c.escape_default());
-        } else {
-            text.push(c);
-        }
-        text
-    })
+    line.chars()
+        .fold(String::with_capacity(line.len()), |mut text, c| {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+            text
+        })
 }
 
 /// Appends `name=value`, after `separator` unless it is the first.
@@ -246,12 +258,7 @@ mod tests {
 
     fn logged<F>(format: F, log: impl FnOnce()) -> String
     where
-        F: for<'a> FormatEvent<
-                tracing_subscriber::Registry,
-                JsonFields,
-            > + Send
-            + Sync
-            + 'static,
+        F: for<'a> FormatEvent<tracing_subscriber::Registry, JsonFields> + Send + Sync + 'static,
     {
         let kept = Kept::default();
         let lines = tracing_subscriber::fmt::layer()
@@ -295,7 +302,14 @@ mod tests {
         assert_eq!(
             names,
             [
-                "timestamp", "level", "message", "table", "attempt", "run", "trace_id", "rows",
+                "timestamp",
+                "level",
+                "message",
+                "table",
+                "attempt",
+                "run",
+                "trace_id",
+                "rows",
                 "target"
             ]
         );

@@ -7,6 +7,7 @@
 
 mod actor;
 mod attempt;
+mod attempt_span;
 mod differences;
 mod ledger;
 mod stop;

@@ -108,9 +108,12 @@ impl Tracing {
             .with_target(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(filter_fn(|metadata| {
-                *metadata.level() <= Level::INFO && crate::logging::is_ours(metadata.target())
-            }));
+            .with_filter(
+                filter_fn(|metadata| {
+                    *metadata.level() <= Level::INFO && crate::logging::is_ours(metadata.target())
+                })
+                .with_max_level_hint(Level::INFO),
+            );
         Ok((Self { provider, health }, Box::new(layer)))
     }
 
@@ -159,7 +162,8 @@ fn resource(identity: &Identity) -> Resource {
     let given = Resource::builder().build();
     let named = |attribute: &KeyValue| {
         given.get(&attribute.key).is_none_or(|value| {
-            attribute.key.as_str() == "service.name" && value.as_str().starts_with("unknown_service")
+            attribute.key.as_str() == "service.name"
+                && value.as_str().starts_with("unknown_service")
         })
     };
     Resource::builder()

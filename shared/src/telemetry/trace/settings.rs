@@ -227,7 +227,9 @@ mod tests {
         Destination::resolve(&flags, &config, |name| {
             variables.get(name).map(|value| (*value).to_owned())
         })
-        .map(|destination| destination.map(|Destination::Otlp { url, protocol }| format!("{protocol} {url}")))
+        .map(|destination| {
+            destination.map(|Destination::Otlp { url, protocol }| format!("{protocol} {url}"))
+        })
         .map_err(|error| error.to_string())
     }
 
@@ -238,7 +240,10 @@ mod tests {
             resolve(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")], None),
             Ok(None)
         );
-        for off in [("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_TRACES_EXPORTER", "none")] {
+        for off in [
+            ("OTEL_SDK_DISABLED", "TRUE"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ] {
             assert_eq!(resolve(Some("http://a:4317"), &[off], None), Ok(None));
         }
     }
