@@ -1,6 +1,7 @@
 //! The exit codes, all in one place.
 
 use shared::config::ConfigError;
+use shared::telemetry::metrics::server::ServeError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
@@ -28,6 +29,8 @@ pub(super) enum CommandError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Fleet(String),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -63,6 +66,7 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Output(_)
         | CommandError::Store(_)
         | CommandError::Fleet(_)
+        | CommandError::Serve(_)
         | CommandError::Signals(_) => UNUSABLE,
         CommandError::Lost(_) => UNVERIFIED,
     }

@@ -13,7 +13,7 @@ use super::values::{FromValue, Value, Written, nearest};
 const PREFIX: &str = "RECONCILE_";
 
 /// The sections that variables can set.
-const VARIABLE_SECTIONS: [&str; 3] = ["RUN", "ENDPOINTS", "BROKER"];
+const VARIABLE_SECTIONS: [&str; 4] = ["RUN", "ENDPOINTS", "BROKER", "TELEMETRY"];
 
 /// The configuration file and the environment while they are read.
 #[derive(Debug)]
@@ -287,7 +287,7 @@ fn value_of(value: &DeValue<'_>) -> Value {
                 .collect(),
         ),
         DeValue::Table(table) => Value::Table(entries(table)),
-        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Float(number) => Value::Float(number.as_str().to_owned()),
         DeValue::Datetime(_) => Value::Other("a date"),
     }
 }

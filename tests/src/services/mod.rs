@@ -10,6 +10,7 @@ pub mod broker;
 pub mod database;
 pub mod guardian;
 pub mod postgres;
+pub mod prometheus;
 pub mod rabbitmq;
 pub mod standin;
 
@@ -27,6 +28,7 @@ use guardian::Guardian;
 pub use broker::{Broker, shared_rabbitmq};
 pub use database::{Database, shared_postgres};
 pub use postgres::Postgres;
+pub use prometheus::Prometheus;
 pub use rabbitmq::RabbitMq;
 pub use standin::{Standin, StandinTls};
 

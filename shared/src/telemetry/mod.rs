@@ -1,0 +1,3 @@
+//! How a process is seen from outside.
+
+pub mod metrics;
