@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod ids;
 pub mod logging;
 pub mod message;
+pub mod options;
 pub mod outcome;
 pub mod signing;
 pub mod telemetry;

@@ -161,11 +161,11 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
         say(format_args!("metrics at {metrics}"));
     }
 
-    tokio::select! {
+    let by_signal = tokio::select! {
         () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
-        () = signals.next() => {}
-        () = worker.drain_asked() => {}
-    }
+        () = signals.next() => true,
+        () = worker.drain_asked() => false,
+    };
     say(format_args!(
         "draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"
     ));
@@ -174,7 +174,13 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
             say(format_args!("worker {id} drained"));
             Ok(0)
         }
-        () = signals.next() => Ok(INTERRUPTED),
+        () = async {
+            if !by_signal {
+                // It asks for what is under way already: an orchestrator stops what was drained.
+                signals.next().await;
+            }
+            signals.next().await;
+        } => Ok(INTERRUPTED),
     }
 }
 

@@ -102,7 +102,7 @@ impl ServiceError {
 /// A port on loopback that nobody listens on, from below the range that the
 /// kernel gives to outgoing connections, so that none of those takes it before
 /// the service does.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     for _ in 0..1000 {
         let port = fastrand::u16(20_000..32_000);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use shared::message::Task;
-use shared::outcome::{Comparison, Difference, Failure};
+use shared::outcome::{Comparison, Difference, Failure, RepairStatement};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -58,9 +58,18 @@ pub struct TaskContext {
     pub cancel: CancellationToken,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
-    /// Where differing rows go, in batches. A receiver that has gone away means
-    /// that the work is no longer wanted.
-    pub differences: mpsc::Sender<Vec<Difference>>,
+    /// Where differing rows and repairs go, in batches. A receiver that has gone
+    /// away means that the work is no longer wanted.
+    pub findings: mpsc::Sender<Found>,
+}
+
+/// A batch of what a comparison finds while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// Differing rows.
+    Rows(Vec<Difference>),
+    /// Statements that repair the target.
+    Repair(Vec<RepairStatement>),
 }
 
 /// Rows read so far of one table. What is added here is added to the totals too.

@@ -118,6 +118,9 @@ async fn compare(
             rows: None,
             key: Vec::new(),
             notes,
+            causes: Vec::new(),
+            reads: None,
+            repair: None,
         });
     }
 
@@ -168,6 +171,9 @@ async fn compare(
         rows,
         key,
         notes,
+        causes: Vec::new(),
+        reads: None,
+        repair: None,
     })
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
-use super::differences;
+use super::findings;
 use super::ledger::Job;
 use super::metrics::WorkerMetrics;
 use super::stop::{StopReason, StopSignal};
@@ -137,11 +137,11 @@ impl AttemptRun {
     /// of differences that were published.
     async fn compare(&self, reporter: &Reporter) -> (Outcome, u32) {
         let stop = &self.job.stop;
-        let (differences, batches) = mpsc::channel(BATCHES_HELD);
+        let (findings, batches) = mpsc::channel(BATCHES_HELD);
         let context = TaskContext {
             cancel: stop.token().clone(),
             progress: Arc::clone(&self.job.progress),
-            differences,
+            findings,
         };
         let (engine, task) = (Arc::clone(&self.engine), self.delivery.message.clone());
         // In a task of its own: a panic there is an outcome here, and hashing
@@ -156,7 +156,7 @@ impl AttemptRun {
             .saturating_add(self.backstop);
         let (ended, forwarded) = tokio::join!(
             supervise(running, stop, limit),
-            differences::forward(reporter, batches)
+            findings::forward(reporter, batches)
         );
         let table = &self.delivery.message.spec.source.table;
         match forwarded {

@@ -7,7 +7,7 @@
 
 mod actor;
 mod attempt;
-mod differences;
+mod findings;
 mod ledger;
 mod metrics;
 mod stop;
