@@ -1,8 +1,6 @@
 //! `reconcile-worker`: takes tables from the broker and compares them until it
 //! is told to stop.
 
-use std::fmt::Display;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +11,7 @@ use clap::Parser;
 use shared::config::{Config, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{self, LogFormat, Verbosity};
+use shared::logging::{self, LogFormat, Verbosity, say};
 use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
@@ -214,10 +212,4 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// Tells whoever started the worker, on standard error.
-fn say(line: impl Display) {
-    // Nobody reads it: no reason to stop working.
-    writeln!(std::io::stderr(), "{line}").ok();
 }
