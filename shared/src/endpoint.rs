@@ -8,7 +8,8 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// Which protocol an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Engine {
     /// Microsoft SQL Server.
     SqlServer,

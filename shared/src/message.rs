@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Attempt, RunId, TableId, TableName, WorkerId};
-use crate::outcome::{Depth, Difference, Outcome};
+use crate::options::TableOptions;
+use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
 
 /// Version of all messages. A message of another version is dead-lettered.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -70,6 +71,9 @@ pub struct TableSpec {
     /// How long the table may take from its claim.
     #[serde(with = "duration_millis")]
     pub timeout: Duration,
+    /// What is particular to the comparison.
+    #[serde(default)]
+    pub options: TableOptions,
 }
 
 /// One side of a comparison.
@@ -131,11 +135,18 @@ pub enum EventBody {
         /// The rows.
         rows: Vec<Difference>,
     },
+    /// A batch of statements that repair the target, numbered in the same sequence.
+    Repair {
+        /// Number of the batch in this attempt.
+        batch: u32,
+        /// The statements.
+        statements: Vec<RepairStatement>,
+    },
     /// The attempt ended.
     Finished {
         /// How.
         outcome: Box<Outcome>,
-        /// How many batches of differences were sent before.
+        /// How many batches, of differences and of repair statements, were sent before.
         batches: u32,
         /// Milliseconds from claim to end, by the worker's clock.
         duration_ms: u64,

@@ -31,6 +31,105 @@ pub struct Comparison {
     /// Facts the user should know: columns on one side only, how each side was read.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Why rows differ, as far as known causes explain it, the most frequent first.
+    #[serde(default)]
+    pub causes: Vec<CauseGroup>,
+    /// How and when the sides were read.
+    #[serde(default)]
+    pub reads: Option<Box<Reads>>,
+    /// What a repair of the target needs to know beside its statements.
+    #[serde(default)]
+    pub repair: Option<Box<RepairPlan>>,
+}
+
+/// How and when both sides were read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reads {
+    /// The source.
+    pub source: SideRead,
+    /// The target.
+    pub target: SideRead,
+}
+
+/// How and when one side was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideRead {
+    /// The isolation level: `REPEATABLE READ`, `SNAPSHOT`, …
+    pub isolation: String,
+    /// When the reading began, by the worker's clock: ISO 8601, UTC, milliseconds.
+    pub started_at: String,
+    /// When it had ended.
+    pub finished_at: String,
+}
+
+/// Rows that differ in one column for one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CauseGroup {
+    /// The column as the source names it; absent for a cause that is the whole row's.
+    pub column: Option<String>,
+    /// The cause, in words that do not change: `fraction-truncated`, `time-zone-shifted`, …
+    pub cause: String,
+    /// What it means, for people, with its measure: "cut to 10 characters".
+    pub explanation: String,
+    /// Rows of those looked at that it explains.
+    pub rows: u64,
+    /// One of them.
+    pub example: CauseExample,
+    /// What to write in the configuration to have it pass as equal, where that can be.
+    pub option: Option<String>,
+}
+
+/// One row that a cause explains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CauseExample {
+    /// The row's key.
+    pub key: serde_json::Map<String, serde_json::Value>,
+    /// The source's value.
+    pub source: serde_json::Value,
+    /// The target's value.
+    pub target: serde_json::Value,
+}
+
+/// What a repair statement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepairAction {
+    /// Takes an extra row away.
+    Delete,
+    /// Changes the differing columns of a row.
+    Update,
+    /// Adds a missing row.
+    Insert,
+}
+
+/// One statement that mends one row of the target, and the one that takes it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairStatement {
+    /// What it does.
+    pub action: RepairAction,
+    /// The row's encoded key in hexadecimal, to look at the row again; empty where there is no key.
+    pub key: String,
+    /// The statement, guarded: it changes no row that is not as it was seen.
+    pub sql: String,
+    /// Its inverse, guarded alike.
+    pub undo: String,
+}
+
+/// What a repair of a table needs to know beside its statements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairPlan {
+    /// The target's dialect.
+    pub engine: crate::endpoint::Engine,
+    /// The target's schema, as its catalog has it.
+    pub schema: String,
+    /// The target's name, as its catalog has it.
+    pub table: String,
+    /// Tables, schema and name, that foreign keys of this one refer to.
+    pub parents: Vec<(String, String)>,
+    /// Whether inserts give values to an identity column.
+    pub identity_insert: bool,
+    /// What the statements do not mend, and why.
+    pub notes: Vec<String>,
 }
 
 impl Comparison {

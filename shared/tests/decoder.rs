@@ -152,6 +152,7 @@ fn task() -> Task {
             max_differences: 1000,
             chunk_size: 500,
             timeout: Duration::from_secs(3600),
+            options: shared::options::TableOptions::default(),
         },
     }
 }
@@ -203,6 +204,9 @@ fn messages() -> Vec<Vec<u8>> {
         }),
         key: vec!["id".to_owned()],
         notes: vec!["a note".to_owned()],
+        causes: Vec::new(),
+        reads: None,
+        repair: None,
     };
     let failure = Failure {
         kind: "QueryError".to_owned(),

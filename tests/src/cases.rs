@@ -11,12 +11,13 @@ use serde::Deserialize;
 use shared::endpoint::{Endpoint, Engine as EngineKind};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
+use shared::options::TableOptions;
 use shared::outcome::{Comparison, Depth, Difference, DifferenceKind};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::compat::TokioAsyncWriteCompatExt;
 use tokio_util::sync::CancellationToken;
-use worker::engine::{Engine, Progress, ReconcileEngine, Stop, TaskContext};
+use worker::engine::{Engine, Found, Progress, ReconcileEngine, Stop, TaskContext};
 
 /// One comparison.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Case {
     /// How many differences are listed.
     #[serde(default = "default_max_differences")]
     pub max_differences: u32,
+    /// How the comparison is made beyond that.
+    #[serde(default)]
+    pub options: TableOptions,
     /// How the source is made.
     pub source: SideSql,
     /// How the target is made.
@@ -160,7 +164,7 @@ pub async fn compare(source: &Endpoint, target: &Endpoint, spec: TableSpec) -> A
     let context = TaskContext {
         cancel: CancellationToken::new(),
         progress: Arc::new(Progress::default()),
-        differences: sender,
+        findings: sender,
     };
     let task = Task {
         run: RunId::generate(),
@@ -172,7 +176,9 @@ pub async fn compare(source: &Endpoint, target: &Endpoint, spec: TableSpec) -> A
     let gather = async {
         let mut all = Vec::new();
         while let Some(batch) = receiver.recv().await {
-            all.extend(batch);
+            if let Found::Rows(rows) = batch {
+                all.extend(rows);
+            }
         }
         all
     };
@@ -235,7 +241,21 @@ impl Case {
             max_differences: self.max_differences,
             chunk_size: 3,
             timeout: Duration::from_secs(60),
+            options: self.options(mirrored),
         })
+    }
+
+    fn options(&self, mirrored: bool) -> TableOptions {
+        let mut options = self.options.clone();
+        if mirrored {
+            std::mem::swap(&mut options.filters.source, &mut options.filters.target);
+            options.rules = options
+                .rules
+                .into_iter()
+                .map(|(name, rule)| (self.target_name(&name, true), rule))
+                .collect();
+        }
+        options
     }
 
     fn target_name(&self, source_name: &str, mirrored: bool) -> String {

@@ -31,6 +31,9 @@ impl Engine for IdleEngine {
             }),
             key: Vec::new(),
             notes: Vec::new(),
+            causes: Vec::new(),
+            reads: None,
+            repair: None,
         })
     }
 }

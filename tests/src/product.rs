@@ -90,6 +90,8 @@ impl Workplace {
         for variable in VARIABLES {
             command.env_remove(variable);
         }
+        // Many workers on one host: who wants to see metrics names an address.
+        command.env("RECONCILE_METRICS_ADDR", "off");
         command
     }
 

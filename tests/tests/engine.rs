@@ -45,6 +45,7 @@ fn task(source: &str, target: &str) -> Task {
         max_differences: 10,
         chunk_size: 100,
         timeout: Duration::from_secs(60),
+        options: shared::options::TableOptions::default(),
     };
     Task {
         run: RunId::generate(),
@@ -64,7 +65,7 @@ async fn run(
     let context = TaskContext {
         cancel: cancel.clone(),
         progress: Arc::new(Progress::default()),
-        differences: sender,
+        findings: sender,
     };
     let gather = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
     let result = engine.reconcile(task, &context).await;

@@ -48,6 +48,7 @@ fn tables() -> Vec<PlannedTable> {
                 max_differences: 100,
                 chunk_size: 100,
                 timeout: Duration::from_secs(600),
+                options: shared::options::TableOptions::default(),
             })
         })
         .collect()

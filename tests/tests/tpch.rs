@@ -27,6 +27,7 @@ fn spec(table: &str) -> TableSpec {
         max_differences: 10_000,
         chunk_size: 100,
         timeout: Duration::from_secs(600),
+        options: shared::options::TableOptions::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use shared::message::{Control, Event, EventBody};
 use shared::outcome::{Comparison, Difference, DifferenceKind, Failure, Outcome};
 use shared::transport::{Deliveries, Ownership, TraceContext};
 use tests::services::{RabbitMq, poll};
-use worker::engine::Stop;
+use worker::engine::{Found, Stop};
 use worker::service::{WorkerHandle, WorkerOptions, start};
 
 use parties::{BOUND, Parties, QUIET, connect, next, nothing, task};
@@ -324,7 +324,11 @@ async fn differences_arrive_in_order_and_complete(parties: Parties) {
     }
     let mut stage = Stage::set(parties, 1, |step: Step| async move {
         for batch in batches() {
-            step.context.differences.send(batch).await.unwrap();
+            step.context
+                .findings
+                .send(Found::Rows(batch))
+                .await
+                .unwrap();
         }
         Ok(equal())
     })
@@ -350,7 +354,7 @@ async fn differences_arrive_in_order_and_complete(parties: Parties) {
                 assert_eq!(batches, expected_batch);
                 break;
             }
-            EventBody::Claimed => panic!("claimed twice"),
+            other @ (EventBody::Claimed | EventBody::Repair { .. }) => panic!("{other:?}"),
         }
     }
     assert!(expected_batch > 4);
@@ -534,8 +538,8 @@ fn a_result_survives_a_crash_of_the_broker() {
         let mut stage = Stage::set(parties, 1, |step: Step| async move {
             step.gate().await;
             step.context
-                .differences
-                .send(vec![row(1, "found during the cut")])
+                .findings
+                .send(Found::Rows(vec![row(1, "found during the cut")]))
                 .await
                 .unwrap();
             Ok(equal())

@@ -1,6 +1,7 @@
 //! The exit codes, all in one place.
 
 use shared::config::ConfigError;
+use shared::telemetry::metrics::server::ServeError;
 use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
@@ -31,6 +32,8 @@ pub(super) enum CommandError {
     Traces(#[from] TraceError),
     #[error("{0}")]
     Fleet(String),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -67,6 +70,7 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Store(_)
         | CommandError::Traces(_)
         | CommandError::Fleet(_)
+        | CommandError::Serve(_)
         | CommandError::Signals(_) => UNUSABLE,
         CommandError::Lost(_) => UNVERIFIED,
     }

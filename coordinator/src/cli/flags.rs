@@ -6,11 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use shared::config::{FailFast, ReportFormat, parse_duration};
+use shared::config::{ByteSize, FailFast, ReportFormat, parse_duration};
 use shared::logging::LogFormat;
 use shared::telemetry::trace::TraceFlags;
 
 use super::estimate::EstimateFlags;
+use super::telemetry::TelemetryFlags;
 use crate::parallel::MAX_WORKERS;
 
 /// Tells whether every row of a list of tables arrived unchanged.
@@ -121,6 +122,29 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "N", help_heading = "How deep")]
     pub(super) max_differences: Option<u32>,
 
+    /// Look at differing rows again up to N times before they count: copies lag
+    #[arg(long, value_name = "N", help_heading = "How deep")]
+    pub(super) recheck: Option<u32>,
+    /// How long to wait before the first of these looks; it doubles [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "How deep")]
+    pub(super) recheck_delay: Option<Duration>,
+    /// Memory that comparing one table may take [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = ByteSize::from_str, help_heading = "How deep")]
+    pub(super) memory_limit: Option<ByteSize>,
+    /// Disk that comparing one table may take when very much differs [default: 16GiB]
+    #[arg(long, value_name = "SIZE", value_parser = ByteSize::from_str, help_heading = "How deep")]
+    pub(super) spill_limit: Option<ByteSize>,
+    /// Read SQL Server under READ UNCOMMITTED: takes no locks, and what it reads may never have been true
+    #[arg(long, help_heading = "How deep")]
+    pub(super) read_uncommitted: bool,
+
+    /// Write a script per table that makes the target equal to the source, and one that takes it back
+    #[arg(long, help_heading = "Repair")]
+    pub(super) generate_repair: bool,
+    /// Where these scripts are written [default: .]
+    #[arg(long, value_name = "DIR", help_heading = "Repair")]
+    pub(super) output_dir: Option<PathBuf>,
+
     #[command(flatten)]
     pub(super) broker: BrokerFlags,
     /// Compare in this process, whatever broker flags, environment or configuration name
@@ -164,6 +188,12 @@ pub(super) struct RunFlags {
     /// Write the report to this file and not to standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(super) output: Option<PathBuf>,
+    /// Keep the values of rows out of reports and logs: show a keyed hash, the length and where they part
+    #[arg(long, help_heading = "Report")]
+    pub(super) redact: bool,
+
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
 
     #[command(flatten)]
     pub(super) traces: TraceFlags,
@@ -205,6 +235,8 @@ pub(super) struct ResumeFlags {
     pub(super) target_url: Option<String>,
     #[command(flatten)]
     pub(super) report: DeliveryFlags,
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
     #[command(flatten)]
     pub(super) traces: TraceFlags,
 }

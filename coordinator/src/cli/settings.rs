@@ -6,18 +6,23 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shared::config::{BrokerConfig, Config, FailFast, ReportFormat, TableEntry, nearest};
+use shared::config::{
+    BrokerConfig, Config, FailFast, ReportFormat, RunDefaults, TableEntry, nearest,
+};
 use shared::endpoint::{Endpoint, EndpointError};
 use shared::ids::{RunId, TableName};
 use shared::message::{ColumnSelection, Side, TableSpec};
+use shared::options::{EngineLimits, Recheck, RedactionKey, TableOptions};
 use shared::outcome::{Depth, Failure};
 use shared::signing::SigningKeyError;
+use shared::telemetry::metrics::push::PushError;
 use shared::transport::rabbit::RabbitOptions;
 use worker::engine::catalog::CatalogTable;
 
 use super::flags::{BrokerFlags, RunFlags};
 use super::place::directory;
 use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
+use super::telemetry::TelemetrySettings;
 use crate::report::{Output, OutputError};
 use crate::run_state::{Limits, PlannedTable, Window};
 use crate::store::{KeptSettings, KeptSide, Place, StoreError, database_of};
@@ -51,6 +56,7 @@ pub(super) struct RunSettings {
     pub(super) tables: TableSelection,
     /// Where runs are kept; absent: the run is not.
     pub(super) state_dir: Option<PathBuf>,
+    pub(super) telemetry: TelemetrySettings,
 }
 
 /// Where tables are compared.
@@ -90,6 +96,7 @@ pub(super) struct TableSelection {
     max_differences: u32,
     chunk_size: u32,
     timeout: Duration,
+    options: TableOptions,
 }
 
 /// One side of all comparisons.
@@ -148,6 +155,12 @@ pub(super) enum UsageError {
     },
     #[error("--prefix is empty; leave it out for `reconcile`")]
     EmptyPrefix,
+    #[error("--recheck and --generate-repair need the rows that differ; add --row-level")]
+    NeedsRows,
+    #[error(
+        "--redact and --generate-repair exclude each other: a repair holds the values in clear"
+    )]
+    RepairShowsValues,
     #[error("--pk-columns names no column; leave it out for the primary key")]
     NoKeyColumns,
     #[error(
@@ -181,6 +194,8 @@ pub(super) enum UsageError {
         before: String,
         now: String,
     },
+    #[error(transparent)]
+    Push(#[from] PushError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -216,6 +231,7 @@ impl RunSettings {
         } else {
             Some(directory(state_dir, &config)?)
         };
+        let telemetry = TelemetrySettings::resolve(flags.telemetry.clone(), &config.telemetry)?;
         let broker = if flags.local {
             None
         } else {
@@ -297,7 +313,9 @@ impl RunSettings {
             }
         };
         let chunk_size = flags.row_level_chunk_size.or(defaults.row_level_chunk_size);
+        let options = options(&flags, defaults, depth)?;
         let tables = TableSelection {
+            options,
             entries: entries(&flags, &config.tables)?,
             depth,
             key,
@@ -336,6 +354,7 @@ impl RunSettings {
             output,
             tables,
             state_dir,
+            telemetry,
         })
     }
 
@@ -355,6 +374,50 @@ impl RunSettings {
             target: self.tables.target.kept(),
         }
     }
+}
+
+/// The options that all tables have in common.
+fn options(
+    flags: &RunFlags,
+    defaults: &RunDefaults,
+    depth: Depth,
+) -> Result<TableOptions, UsageError> {
+    let usual = Recheck::default();
+    let recheck = Recheck {
+        times: flags.recheck.or(defaults.recheck).unwrap_or(usual.times),
+        delay_ms: flags
+            .recheck_delay
+            .or(defaults.recheck_delay)
+            .map_or(usual.delay_ms, |delay| {
+                u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
+            }),
+    };
+    let repair = flags.generate_repair || defaults.generate_repair.unwrap_or(false);
+    let redact = flags.redact || defaults.redact.unwrap_or(false);
+    if (repair || recheck.times > 0) && depth != Depth::Rows {
+        return Err(UsageError::NeedsRows);
+    }
+    if repair && redact {
+        return Err(UsageError::RepairShowsValues);
+    }
+    let usual = EngineLimits::default();
+    Ok(TableOptions {
+        recheck,
+        repair,
+        redact: redact.then(RedactionKey::generate),
+        limits: EngineLimits {
+            memory_bytes: flags
+                .memory_limit
+                .or(defaults.memory_limit)
+                .map_or(usual.memory_bytes, |size| size.0),
+            spill_bytes: flags
+                .spill_limit
+                .or(defaults.spill_limit)
+                .map_or(usual.spill_bytes, |size| size.0),
+        },
+        read_uncommitted: flags.read_uncommitted || defaults.read_uncommitted.unwrap_or(false),
+        ..TableOptions::default()
+    })
 }
 
 /// The broker that is to be used, if any.
@@ -567,6 +630,16 @@ impl TableSelection {
         )
     }
 
+    fn options_of(&self, particular: Option<&TableEntry>) -> TableOptions {
+        let mut options = self.options.clone();
+        if let Some(entry) = particular {
+            options.rules.clone_from(&entry.rules);
+            options.filters = entry.filters.clone();
+            options.soft_delete.clone_from(&entry.soft_delete);
+        }
+        options
+    }
+
     fn planned(
         &self,
         source: &TableName,
@@ -608,6 +681,7 @@ impl TableSelection {
             timeout: particular
                 .and_then(|entry| entry.timeout)
                 .unwrap_or(self.timeout),
+            options: self.options_of(particular),
         };
         PlannedTable {
             spec,

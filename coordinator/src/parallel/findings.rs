@@ -27,6 +27,9 @@ impl Findings {
             rows: None,
             key: Vec::new(),
             notes: Vec::new(),
+            causes: Vec::new(),
+            reads: None,
+            repair: None,
         })
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
-use worker::engine::{Engine, Stop, TaskContext};
+use worker::engine::{Engine, Found, Stop, TaskContext};
 
 use super::findings::{Findings, failure_of};
 use super::stats::Counted;
@@ -129,8 +129,8 @@ impl Engine for FunctionEngine {
         };
         if !findings.differences.is_empty()
             && context
-                .differences
-                .send(findings.differences)
+                .findings
+                .send(Found::Rows(findings.differences))
                 .await
                 .is_err()
         {

@@ -109,6 +109,7 @@ impl Table {
                 max_differences: u32::MAX,
                 chunk_size: 1,
                 timeout: self.timeout.unwrap_or(timeout),
+                options: shared::options::TableOptions::default(),
             },
             priority: self.priority,
             estimated_rows: self.estimated_rows,

@@ -80,6 +80,21 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Incomplete];
+
+    /// The status of a run whose tables have ended so. What could not be
+    /// verified wins over everything else.
+    #[must_use]
+    pub fn of(counts: &Counts) -> Self {
+        let unverified = counts.failed + counts.timeout + counts.cancelled;
+        match (unverified, counts.mismatched) {
+            (0, 0) => Self::Pass,
+            (0, _) => Self::Fail,
+            _ => Self::Incomplete,
+        }
+    }
+
     /// The word in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -256,15 +271,9 @@ impl RunReport {
             errors.extend(error_of(&spec, &record, root_cause.as_ref()));
             results.push(result_of(&spec, record));
         }
-        let unverified = counts.failed + counts.timeout + counts.cancelled;
-        let status = match (unverified, counts.mismatched) {
-            (0, 0) => RunStatus::Pass,
-            (0, _) => RunStatus::Fail,
-            _ => RunStatus::Incomplete,
-        };
         Self {
             run_id: run.to_string(),
-            status,
+            status: RunStatus::of(&counts),
             timestamp: started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             duration_seconds: seconds(duration),
             max_workers,

@@ -17,7 +17,7 @@ use shared::outcome::{
 };
 use shared::transport::local::LocalTransport;
 use shared::transport::{Ownership, TraceContext, Transport};
-use worker::engine::{Engine, Stop, TaskContext};
+use worker::engine::{Engine, Found, Stop, TaskContext};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
 use super::*;
@@ -63,6 +63,9 @@ fn comparison(modified: u64) -> Comparison {
         }),
         key: vec!["id".to_owned()],
         notes: Vec::new(),
+        causes: Vec::new(),
+        reads: None,
+        repair: None,
     }
 }
 
@@ -91,8 +94,8 @@ impl Engine for Scripted {
                 };
                 for _ in 0..2 {
                     context
-                        .differences
-                        .send(vec![row.clone()])
+                        .findings
+                        .send(Found::Rows(vec![row.clone()]))
                         .await
                         .map_err(|_| Stop::Cancelled)?;
                 }
@@ -204,6 +207,7 @@ fn spec(name: &str) -> TableSpec {
         max_differences: 10,
         chunk_size: 10,
         timeout: Duration::from_secs(60),
+        options: shared::options::TableOptions::default(),
     }
 }
 

@@ -33,7 +33,7 @@ impl RunState {
         match (self.standing(work), body) {
             (Standing::Unknown, _) => {}
             (Standing::Stale, EventBody::Claimed) => self.refuse_stale_claim(work, worker, effects),
-            (Standing::Stale, EventBody::Differences { .. }) => {}
+            (Standing::Stale, EventBody::Differences { .. } | EventBody::Repair { .. }) => {}
             (Standing::Stale, EventBody::Finished { outcome, .. }) => {
                 self.on_stopped(work, &worker, &outcome, effects);
             }
@@ -45,6 +45,11 @@ impl RunState {
                     EventBody::Differences { batch, rows } => {
                         if let Some(claim) = self.claim_of(work.table, &worker) {
                             claim.batches.entry(batch).or_insert(rows);
+                        }
+                    }
+                    EventBody::Repair { batch, .. } => {
+                        if let Some(claim) = self.claim_of(work.table, &worker) {
+                            claim.batches.entry(batch).or_default();
                         }
                     }
                     EventBody::Finished {

@@ -26,6 +26,7 @@ pub(crate) fn spec(name: &str) -> TableSpec {
         max_differences: 100,
         chunk_size: 100,
         timeout: Duration::from_secs(600),
+        options: shared::options::TableOptions::default(),
     }
 }
 
@@ -47,6 +48,9 @@ pub(crate) fn compared(differing: u64) -> Outcome {
         }),
         key: vec!["id".to_owned()],
         notes: Vec::new(),
+        causes: Vec::new(),
+        reads: None,
+        repair: None,
     })
 }
 

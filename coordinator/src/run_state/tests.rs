@@ -272,6 +272,9 @@ fn a_result_that_is_not_deep_enough_does_not_count() {
         rows: None,
         key: Vec::new(),
         notes: Vec::new(),
+        causes: Vec::new(),
+        reads: None,
+        repair: None,
     });
     story.finish(0, 1, "w", shallow, 0);
     assert_eq!(story.status(0), Some(TableStatus::Failed));

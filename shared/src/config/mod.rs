@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod error;
+mod options;
 mod section;
 mod show;
 mod telemetry;
@@ -21,11 +22,12 @@ use std::time::Duration;
 use crate::endpoint::{Endpoint, Engine, Secret};
 use crate::ids::TableName;
 use crate::message::ColumnSelection;
+use crate::options::{ColumnRule, Filters, SoftDelete};
 use crate::signing::{SigningKey, SigningKeyError};
 
 pub use error::{ConfigError, Place};
 pub use telemetry::{MetricsAddr, TelemetryConfig};
-pub use values::{FailFast, ReportFormat, nearest, parse_duration};
+pub use values::{ByteSize, FailFast, ReportFormat, nearest, parse_duration};
 
 use section::{Section, Sources};
 
@@ -91,6 +93,22 @@ pub struct RunDefaults {
     pub heartbeat_period: Option<Duration>,
     /// Where runs are kept.
     pub state_dir: Option<PathBuf>,
+    /// How often differing rows are looked at again.
+    pub recheck: Option<u32>,
+    /// How long after the scan the first time; it doubles.
+    pub recheck_delay: Option<Duration>,
+    /// Whether values are kept out of reports and logs.
+    pub redact: Option<bool>,
+    /// Memory of one comparison.
+    pub memory_limit: Option<ByteSize>,
+    /// Disk of one comparison.
+    pub spill_limit: Option<ByteSize>,
+    /// Whether SQL Server is read without locks and consistency.
+    pub read_uncommitted: Option<bool>,
+    /// Whether scripts are written that repair the targets.
+    pub generate_repair: Option<bool>,
+    /// Where these scripts are written.
+    pub output_dir: Option<PathBuf>,
 }
 
 /// One `[[tables]]`.
@@ -108,6 +126,12 @@ pub struct TableEntry {
     pub priority: i32,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Rules of single columns.
+    pub rules: BTreeMap<String, ColumnRule>,
+    /// Which rows take part.
+    pub filters: Filters,
+    /// What marks rows of the target as deleted.
+    pub soft_delete: Option<SoftDelete>,
 }
 
 /// `[broker]`.
@@ -275,6 +299,14 @@ fn read_run(mut section: Section, sources: &mut Sources<'_>) -> Result<RunDefaul
         output: section.take(sources, "output")?,
         heartbeat_period: section.take(sources, "heartbeat_period")?,
         state_dir: section.take(sources, "state_dir")?,
+        recheck: section.take(sources, "recheck")?,
+        recheck_delay: section.take(sources, "recheck_delay")?,
+        redact: section.take(sources, "redact")?,
+        memory_limit: section.take(sources, "memory_limit")?,
+        spill_limit: section.take(sources, "spill_limit")?,
+        read_uncommitted: section.take(sources, "read_uncommitted")?,
+        generate_repair: section.take(sources, "generate_repair")?,
+        output_dir: section.take(sources, "output_dir")?,
     };
     section.finish(sources)?;
     Ok(run)
@@ -322,6 +354,9 @@ fn read_table(mut section: Section, sources: &mut Sources<'_>) -> Result<TableEn
     let priority = section.take(sources, "priority")?.unwrap_or(0);
     let timeout = section.take(sources, "timeout")?;
     let mut columns = sources.section(&mut section, "columns", false)?;
+    let rules = options::read_rules(&mut section, sources)?;
+    let filters = options::read_filters(&mut section, sources)?;
+    let soft_delete = section.take(sources, "soft_delete")?;
     section.finish(sources)?;
     let Some(source) = source else {
         return Err(section.error(
@@ -348,5 +383,8 @@ fn read_table(mut section: Section, sources: &mut Sources<'_>) -> Result<TableEn
         columns: selection,
         priority,
         timeout,
+        rules,
+        filters,
+        soft_delete,
     })
 }

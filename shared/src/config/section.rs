@@ -287,7 +287,7 @@ fn value_of(value: &DeValue<'_>) -> Value {
                 .collect(),
         ),
         DeValue::Table(table) => Value::Table(entries(table)),
-        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Float(number) => Value::Float(number.as_str().to_owned()),
         DeValue::Datetime(_) => Value::Other("a date"),
     }
 }

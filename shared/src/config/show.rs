@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::endpoint::{Endpoint, Engine, TlsMode, mask_password};
 
 use super::{BrokerConfig, Config, RunDefaults, TableEntry, TelemetryConfig};
+use crate::options::ColumnRule;
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,7 +127,16 @@ fn show_run(f: &mut fmt::Formatter<'_>, run: &RunDefaults) -> fmt::Result {
     )?;
     entry(f, "output", run.output.as_deref().map(path))?;
     entry(f, "heartbeat_period", run.heartbeat_period.map(duration))?;
-    entry(f, "state_dir", run.state_dir.as_deref().map(path))
+    entry(f, "state_dir", run.state_dir.as_deref().map(path))?;
+    entry(f, "recheck", run.recheck)?;
+    entry(f, "recheck_delay", run.recheck_delay.map(duration))?;
+    entry(f, "redact", run.redact)?;
+    let size = |size: super::ByteSize| text(&size.to_string());
+    entry(f, "memory_limit", run.memory_limit.map(size))?;
+    entry(f, "spill_limit", run.spill_limit.map(size))?;
+    entry(f, "read_uncommitted", run.read_uncommitted)?;
+    entry(f, "generate_repair", run.generate_repair)?;
+    entry(f, "output_dir", run.output_dir.as_deref().map(path))
 }
 
 fn show_telemetry(f: &mut fmt::Formatter<'_>, telemetry: &TelemetryConfig) -> fmt::Result {
@@ -200,6 +210,38 @@ fn show_table(f: &mut fmt::Formatter<'_>, table: &TableEntry) -> fmt::Result {
     )?;
     for (source, target) in &columns.map {
         writeln!(f, "columns.map.{} = {}", key(source), text(target))?;
+    }
+    entry(f, "where.source", table.filters.source.as_deref().map(text))?;
+    entry(f, "where.target", table.filters.target.as_deref().map(text))?;
+    if let Some(soft_delete) = &table.soft_delete {
+        entry(f, "soft_delete.column", Some(text(&soft_delete.column)))?;
+        entry(
+            f,
+            "soft_delete.value",
+            soft_delete.value.as_deref().map(text),
+        )?;
+    }
+    for (column, rule) in &table.rules {
+        show_rule(f, &format!("rules.{}", key(column)), rule)?;
+    }
+    Ok(())
+}
+
+fn show_rule(f: &mut fmt::Formatter<'_>, name: &str, rule: &ColumnRule) -> fmt::Result {
+    // The words of the configuration are those of the messages.
+    let Ok(serde_json::Value::Object(values)) = serde_json::to_value(rule) else {
+        return Err(fmt::Error);
+    };
+    for (option, value) in values {
+        match value {
+            serde_json::Value::Null | serde_json::Value::Bool(false) => {}
+            serde_json::Value::Object(parts) => {
+                for (part, value) in parts {
+                    writeln!(f, "{name}.{option}.{part} = {value}")?;
+                }
+            }
+            value => writeln!(f, "{name}.{option} = {value}")?,
+        }
     }
     Ok(())
 }

@@ -111,6 +111,54 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A number of bytes, written as `64MiB`, `2GB` or a plain number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let factor = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kib" => 1 << 10,
+            "m" | "mib" => 1 << 20,
+            "g" | "gib" => 1 << 30,
+            "t" | "tib" => 1 << 40,
+            "kb" => 1000,
+            "mb" => 1_000_000,
+            "gb" => 1_000_000_000,
+            "tb" => 1_000_000_000_000,
+            _ => 0_u64,
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(factor))
+            .filter(|bytes| *bytes > 0)
+            .map(Self)
+            .ok_or_else(|| {
+                format!("`{text}` is not a number of bytes; write 64MiB, 10GiB or 500MB")
+            })
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+            if self.0 >= 1 << shift && self.0.trailing_zeros() >= shift {
+                return write!(f, "{}{unit}", self.0 >> shift);
+            }
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
 /// A value and where it begins in the file, in bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
@@ -125,6 +173,7 @@ pub(super) enum Value {
     /// What a variable holds; it may stand for any kind.
     Variable(String),
     Integer(String),
+    Float(String),
     Boolean(bool),
     List(Vec<Written>),
     Table(BTreeMap<String, Written>),
@@ -136,7 +185,7 @@ impl Value {
     fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) | Self::Variable(_) => "a text",
-            Self::Integer(_) => "a number",
+            Self::Integer(_) | Self::Float(_) => "a number",
             Self::Boolean(_) => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
@@ -144,7 +193,7 @@ impl Value {
         }
     }
 
-    fn unexpected(&self, wanted: &str) -> String {
+    pub(super) fn unexpected(&self, wanted: &str) -> String {
         format!("expected {wanted}, found {}", self.kind())
     }
 }
@@ -215,10 +264,20 @@ macro_rules! from_number {
 }
 
 from_number! {
+    u8: "a number from 0 to 255",
     u16: "a number from 0 to 65535",
     u32: "a whole number, 0 or above",
     i32: "a whole number",
     NonZeroU32: "a whole number above 0",
+}
+
+impl FromValue for ByteSize {
+    fn from_value(value: Value) -> Result<Self, String> {
+        match &value {
+            Value::Integer(text) | Value::Text(text) | Value::Variable(text) => text.parse(),
+            other => Err(other.unexpected("a size such as \"64MiB\"")),
+        }
+    }
 }
 
 impl FromValue for bool {

@@ -71,8 +71,22 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// What users know the work queue by, for messages: "queue reconcile.tasks on host:port".
     fn task_queue(&self) -> String;
 
+    /// How the connection stands.
+    fn health(&self) -> Health;
+
     /// Ends all streams and the connection, after what was published is safe.
     async fn close(&self);
+}
+
+/// How the connection of a transport stands, and what happened to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether there is one now.
+    pub connected: bool,
+    /// How often it was lost and made again.
+    pub reconnects: u64,
+    /// Messages that were moved to the dead-letter queue by this process.
+    pub dead_lettered: u64,
 }
 
 /// Where a message belongs in a distributed trace (W3C Trace Context).

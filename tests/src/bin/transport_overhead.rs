@@ -151,6 +151,7 @@ fn task(run: RunId, table: u32) -> Task {
             max_differences: 1000,
             chunk_size: 1000,
             timeout: Duration::from_secs(3600),
+            options: shared::options::TableOptions::default(),
         },
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn task(run: RunId, table: u32) -> Task {
             max_differences: 100,
             chunk_size: 500,
             timeout: Duration::from_secs(3600),
+            options: shared::options::TableOptions::default(),
         },
     }
 }

@@ -145,6 +145,9 @@ pub(crate) fn equal() -> Comparison {
         rows: None,
         key: Vec::new(),
         notes: Vec::new(),
+        causes: Vec::new(),
+        reads: None,
+        repair: None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::reconcile::{Planned, Sides};
 use super::scan::Query;
 use super::side::{OpenSide, both, internal};
 use super::sinks::{CollectSink, CollectedRow, KeyMap, KeySet};
-use super::{Stop, TaskContext};
+use super::{Found, Stop, TaskContext};
 
 /// Differences sent at once.
 const BATCH: usize = 200;
@@ -66,8 +66,8 @@ pub(super) async fn locate(
 async fn send(batch: Vec<Difference>, context: &TaskContext) -> Result<(), Stop> {
     // Nobody listens any more: the work is not wanted.
     context
-        .differences
-        .send(batch)
+        .findings
+        .send(Found::Rows(batch))
         .await
         .map_err(|_| Stop::Cancelled)
 }

@@ -140,6 +140,9 @@ async fn compare(
             rows: None,
             key: Vec::new(),
             notes,
+            causes: Vec::new(),
+            reads: None,
+            repair: None,
         });
     }
 
@@ -198,6 +201,9 @@ async fn compare(
         rows,
         key,
         notes,
+        causes: Vec::new(),
+        reads: None,
+        repair: None,
     })
 }
 

@@ -13,7 +13,7 @@ use super::catalog;
 use super::column::Table;
 use super::error::DatabaseError;
 use super::scan::statement::{SideOf, SideStatements, count};
-use super::scan::{Query, scan};
+use super::scan::{Query, Scanned, scan};
 use super::session::pool::SessionLease;
 use super::session::{Isolation, Session};
 use super::{Progress, Stop, spans};
@@ -35,10 +35,16 @@ pub struct RowCounter {
 }
 
 impl RowCounter {
-    fn add(&self, rows: u64) {
+    fn add(&self, Scanned { rows, bytes }: Scanned) {
         match self.side {
-            SideOf::Source => self.progress.add_source_rows(rows),
-            SideOf::Target => self.progress.add_target_rows(rows),
+            SideOf::Source => {
+                self.progress.add_source_rows(rows);
+                self.progress.add_source_bytes(bytes);
+            }
+            SideOf::Target => {
+                self.progress.add_target_rows(rows);
+                self.progress.add_target_bytes(bytes);
+            }
         }
     }
 }
@@ -139,7 +145,7 @@ impl OpenSide {
 
     async fn run_scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
         let counter = self.counter.clone();
-        let progress = move |rows| counter.add(rows);
+        let progress = move |scanned| counter.add(scanned);
         let scanned = tokio::select! {
             scanned = scan(&mut self.lease.session, query, &mut sink, &progress) => Some(scanned),
             () = self.cancel.cancelled() => None,

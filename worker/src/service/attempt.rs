@@ -17,8 +17,9 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
 use super::attempt_span::AttemptSpan;
-use super::differences;
+use super::findings;
 use super::ledger::Job;
+use super::metrics::WorkerMetrics;
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Engine, Stop, TaskContext};
 
@@ -57,6 +58,7 @@ pub(super) struct AttemptRun {
     pub(super) worker: WorkerId,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) metrics: Arc<WorkerMetrics>,
     /// How long after the table's own timeout the worker stops it by itself.
     pub(super) backstop: Duration,
 }
@@ -132,11 +134,11 @@ impl AttemptRun {
     /// of differences that were published.
     async fn compare(&self, reporter: &Reporter) -> (Outcome, u32) {
         let stop = &self.job.stop;
-        let (differences, batches) = mpsc::channel(BATCHES_HELD);
+        let (findings, batches) = mpsc::channel(BATCHES_HELD);
         let context = TaskContext {
             cancel: stop.token().clone(),
             progress: Arc::clone(&self.job.progress),
-            differences,
+            findings,
         };
         let (engine, task) = (Arc::clone(&self.engine), self.delivery.message.clone());
         // In a task of its own: a panic there is an outcome here, and hashing
@@ -151,7 +153,7 @@ impl AttemptRun {
             .saturating_add(self.backstop);
         let (ended, forwarded) = tokio::join!(
             supervise(running, stop, limit),
-            differences::forward(reporter, batches)
+            findings::forward(reporter, batches)
         );
         let table = &self.delivery.message.spec.source.table;
         match forwarded {
@@ -171,6 +173,7 @@ impl AttemptRun {
         batches: u32,
         duration: Duration,
     ) {
+        self.metrics.ended(&outcome);
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         match reporter
             .publish(EventBody::Finished {

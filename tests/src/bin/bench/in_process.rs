@@ -88,5 +88,6 @@ fn table(number: u32) -> PlannedTable {
         max_differences: 10,
         chunk_size: 10,
         timeout: Duration::from_secs(60),
+        options: shared::options::TableOptions::default(),
     })
 }

@@ -1,11 +1,12 @@
-//! Sends differing rows on while the comparison still runs.
+//! Sends differing rows and repairs on while the comparison still runs.
 
+use serde::Serialize;
 use shared::message::EventBody;
-use shared::outcome::Difference;
 use shared::transport::TransportError;
 use tokio::sync::mpsc;
 
 use super::attempt::Reporter;
+use crate::engine::Found;
 
 /// How large the rows of one message may be together, in bytes of JSON. One
 /// larger row travels alone.
@@ -15,25 +16,40 @@ const MESSAGE_LIMIT: usize = 256 * 1024;
 /// gives their number. Ends early when one cannot be published.
 pub(super) async fn forward(
     reporter: &Reporter,
-    mut batches: mpsc::Receiver<Vec<Difference>>,
+    mut batches: mpsc::Receiver<Found>,
 ) -> Result<u32, TransportError> {
     let mut number = 0;
-    while let Some(rows) = batches.recv().await {
-        for rows in split(rows, MESSAGE_LIMIT) {
-            reporter
-                .publish(EventBody::Differences {
-                    batch: number,
-                    rows,
-                })
-                .await?;
-            number += 1;
+    while let Some(findings) = batches.recv().await {
+        let next = &mut number;
+        match findings {
+            Found::Rows(rows) => {
+                for rows in split(rows, MESSAGE_LIMIT) {
+                    let batch = take_number(next);
+                    reporter
+                        .publish(EventBody::Differences { batch, rows })
+                        .await?;
+                }
+            }
+            Found::Repair(statements) => {
+                for statements in split(statements, MESSAGE_LIMIT) {
+                    let batch = take_number(next);
+                    reporter
+                        .publish(EventBody::Repair { batch, statements })
+                        .await?;
+                }
+            }
         }
     }
     Ok(number)
 }
 
+fn take_number(next: &mut u32) -> u32 {
+    *next += 1;
+    *next - 1
+}
+
 /// The same rows in the same order, in pieces of at most `limit` bytes or one row.
-fn split(rows: Vec<Difference>, limit: usize) -> Vec<Vec<Difference>> {
+fn split<T: Serialize>(rows: Vec<T>, limit: usize) -> Vec<Vec<T>> {
     let mut pieces = Vec::new();
     let mut piece = Vec::new();
     let mut filled = 0;
@@ -53,11 +69,10 @@ fn split(rows: Vec<Difference>, limit: usize) -> Vec<Vec<Difference>> {
 }
 
 /// How long the row is in a message, with the comma behind it.
-fn encoded_len(row: &Difference) -> usize {
+fn encoded_len(row: &impl Serialize) -> usize {
     let mut counter = Counter(1);
-    serde_json::to_writer(&mut counter, row).expect(
-        "a difference has string keys and no failing serializers, and counting cannot fail",
-    );
+    serde_json::to_writer(&mut counter, row)
+        .expect("findings have string keys and no failing serializers, and counting cannot fail");
     counter.0
 }
 
@@ -78,7 +93,7 @@ impl std::io::Write for Counter {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared::outcome::DifferenceKind;
+    use shared::outcome::{Difference, DifferenceKind};
 
     use super::*;
 
