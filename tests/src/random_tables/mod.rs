@@ -157,13 +157,13 @@ impl Pair {
     /// Gives one or several columns that are not of the key other values.
     fn change(&self, row: &mut Row, rng: &mut Rng) {
         let first = rng.usize(self.key_columns..self.columns.len());
-        for at in self.key_columns..self.columns.len() {
+        for (at, column) in self.columns.iter().enumerate().skip(self.key_columns) {
             if at != first && rng.u8(..4) != 0 {
                 continue;
             }
             let before = row[at].clone();
             while row[at] == before {
-                row[at] = draw(&self.columns[at], rng);
+                row[at] = draw(column, rng);
             }
         }
     }

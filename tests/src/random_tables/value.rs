@@ -1,8 +1,6 @@
 //! Random types and values: how each is declared and written in either
 //! dialect, and how a report shows it.
 
-use std::fmt::Write as _;
-
 use chrono::{NaiveDate, TimeDelta};
 use fastrand::Rng;
 use serde_json::Value as Json;
@@ -341,11 +339,7 @@ fn decimal(value: i64) -> String {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _: std::fmt::Result = write!(text, "{byte:02x}");
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Value {
