@@ -3,6 +3,8 @@
 //! whose differences are known.
 
 pub mod cases;
+pub mod collector;
+pub mod http;
 pub mod idle;
 pub mod process;
 pub mod product;

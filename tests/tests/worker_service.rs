@@ -354,7 +354,7 @@ async fn differences_arrive_in_order_and_complete(parties: Parties) {
                 assert_eq!(batches, expected_batch);
                 break;
             }
-            EventBody::Claimed => panic!("claimed twice"),
+            other @ (EventBody::Claimed | EventBody::Repair { .. }) => panic!("{other:?}"),
         }
     }
     assert!(expected_batch > 4);

@@ -1,5 +1,7 @@
 //! Which types can be compared with each other, and in which canonical form.
 
+use shared::options::ColumnRule;
+
 use super::canonical::TimeUnit;
 use super::column::{Column, ColumnType};
 
@@ -115,17 +117,29 @@ pub struct Incomparable {
     pub target_type: String,
 }
 
-/// The form in which a pair of columns is compared.
+/// How a pair of columns is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pairing {
+    /// The form that both are brought into.
+    pub kind: Kind,
+}
+
+/// How a pair of columns is compared under `rule`. A column paired with itself
+/// under the default rule has its own exact form.
 ///
 /// # Errors
 ///
 /// When their types have nothing in common.
-pub fn kind_of_pair(source: &Column, target: &Column) -> Result<Kind, Incomparable> {
+pub fn pairing(
+    source: &Column,
+    target: &Column,
+    _rule: &ColumnRule,
+) -> Result<Pairing, Incomparable> {
     use ColumnType::{
         Bool, Bytes, Date, DateTime, Decimal, Float32, Float64, Instant, Int, Money, Text, Time,
         Timestamp, Uuid,
     };
-    Ok(match (&source.kind, &target.kind) {
+    let kind = match (&source.kind, &target.kind) {
         (Bool, Bool | Int) | (Int, Bool) => Kind::Bool,
         (Int, Int) => Kind::Int,
         (Decimal | Money | Int, Decimal | Money) | (Decimal | Money, Int) => Kind::Decimal,
@@ -149,7 +163,8 @@ pub fn kind_of_pair(source: &Column, target: &Column) -> Result<Kind, Incomparab
                 target_type: target.declared.clone(),
             });
         }
-    })
+    };
+    Ok(Pairing { kind })
 }
 
 #[cfg(test)]

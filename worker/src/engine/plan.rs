@@ -2,14 +2,15 @@
 //! columns belong together, in which canonical form, and what identifies a row.
 
 use shared::message::TableSpec;
+use shared::options::ColumnRule;
 use shared::outcome::Failure;
 
 use super::column::{Column, ColumnType, Table};
 use super::element::KeyForm;
-use super::kind::{Kind, Resolution, kind_of_pair};
+use super::kind::{Kind, Resolution, pairing};
 
 /// The comparison of two tables, decided before a row is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The columns that are compared, those of the key first.
     pub columns: Vec<PlannedColumn>,
@@ -25,7 +26,7 @@ pub struct Plan {
 }
 
 /// A pair of columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PlannedColumn {
     /// The column on the source.
     pub source: Column,
@@ -33,6 +34,8 @@ pub struct PlannedColumn {
     pub target: Column,
     /// The form in which they are compared.
     pub kind: Kind,
+    /// What the user says about the comparison.
+    pub rule: ColumnRule,
 }
 
 impl Plan {
@@ -79,12 +82,19 @@ pub fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<Plan, Fa
     let columns = columns
         .into_iter()
         .map(|(left, right)| {
-            let kind = kind_of_pair(&left, &right)
+            let rule = spec
+                .options
+                .rules
+                .get(&left.name)
+                .cloned()
+                .unwrap_or_default();
+            let pairing = pairing(&left, &right, &rule)
                 .map_err(|error| failure("IncomparableColumn", error.to_string()))?;
             Ok(PlannedColumn {
                 source: left,
                 target: right,
-                kind,
+                kind: pairing.kind,
+                rule,
             })
         })
         .collect::<Result<Vec<_>, Failure>>()?;

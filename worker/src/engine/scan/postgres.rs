@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 
-use super::{PROGRESS_EVERY, Query, Reading, Stored, push_uuid_text, trim, unexpected};
+use super::{Query, Reading, Scanned, Stored, Teller, push_uuid_text, trim, unexpected};
 use crate::engine::canonical::{Decimal, DecimalClass, DecimalRoom, RowEncoder, RowSink};
 use crate::engine::error::DatabaseError;
 use crate::engine::kind::{Kind, Resolution};
@@ -18,7 +18,7 @@ pub(super) async fn scan(
     session: &PostgresSession,
     query: &Query,
     sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(u64) + Sync),
+    progress: &(impl Fn(Scanned) + Sync),
 ) -> Result<u64, DatabaseError> {
     let stream = session
         .client()
@@ -29,15 +29,14 @@ pub(super) async fn scan(
         .await?;
     pin_mut!(stream);
     let mut reader = CopyReader::default();
-    let mut told = 0;
+    let mut teller = Teller::new(progress, sink.encoder().total_bytes());
     while let Some(message) = stream.next().await {
         reader.message(&message?, query, sink)?;
-        if reader.rows - told >= PROGRESS_EVERY {
-            progress(reader.rows - told);
-            told = reader.rows;
+        if teller.is_due(reader.rows) {
+            teller.tell(reader.rows, sink.encoder().total_bytes());
         }
     }
-    progress(reader.rows - told);
+    teller.tell(reader.rows, sink.encoder().total_bytes());
     reader.finish()
 }
 
