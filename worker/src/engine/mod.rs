@@ -4,11 +4,15 @@
 pub mod canonical;
 pub mod catalog;
 pub mod column;
+pub mod conversion;
 pub mod difference;
 pub mod element;
 pub mod error;
+pub mod filter;
+pub mod folding;
 pub mod kind;
 mod locate;
+pub mod pairing;
 pub mod plan;
 mod reconcile;
 pub mod scan;
@@ -17,6 +21,7 @@ pub mod side;
 pub mod sinks;
 pub mod sketch;
 pub mod spill;
+pub mod tolerance;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -42,10 +42,10 @@ impl SideStatements {
                 SideOf::Target => pair.target.clone(),
             })
             .collect();
-        let readings = columns
+        let readings = plan
+            .columns
             .iter()
-            .zip(&plan.columns)
-            .map(|(column, pair)| Reading::new(pair.kind, &column.kind))
+            .map(|pair| pair.reading(side))
             .collect();
         let qualified = qualified(engine, &table.schema, &table.name);
         Self {
