@@ -101,12 +101,10 @@ impl Conversion {
                     encoder.text(text);
                 }
             }
-            (Self::DecimalText, Raw::Text(text)) => {
-                match parse_decimal(text, &mut Vec::new()) {
-                    Some(decimal) => encoder.decimal(&decimal),
-                    None => encoder.text(text),
-                }
-            }
+            (Self::DecimalText, Raw::Text(text)) => match parse_decimal(text, &mut Vec::new()) {
+                Some(decimal) => encoder.decimal(&decimal),
+                None => encoder.text(text),
+            },
             (Self::DecimalBytes { scale }, Raw::Bytes(bytes)) => {
                 match twos_complement_decimal(bytes, scale, &mut Vec::new()) {
                     Some(decimal) => encoder.decimal(&decimal),
@@ -299,7 +297,11 @@ fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
         [b'0' | b'\\', b'x' | b'X', rest @ ..] => rest,
         _ => text,
     };
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
     if digits.len() % 2 != 0 {
         return None;
     }
@@ -332,7 +334,7 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::canonical::{to_text, Values};
+    use super::super::canonical::{Values, to_text};
     use super::*;
     use proptest::prelude::*;
     use shared::options::Rounding;
@@ -357,36 +359,120 @@ mod tests {
         let text = |text: &'static str| Raw::Text(text.as_bytes());
         for (conversion, raw, kind, value) in [
             (Conversion::EpochDays, Raw::Int(0), Kind::Date, "1970-01-01"),
-            (Conversion::EpochDays, Raw::Int(-719_162), Kind::Date, "0001-01-01"),
-            (Conversion::EpochDays, Raw::Int(i64::MAX), Kind::Date, "9223372036854775807"),
-            (Conversion::Epoch(0), Raw::Int(-1), timestamp, "1969-12-31T23:59:59"),
-            (Conversion::Epoch(3), Raw::Int(946_684_800_997), timestamp, "2000-01-01T00:00:00.997"),
-            (Conversion::Epoch(6), text("946684800000001"), instant, "2000-01-01T00:00:00.000001Z"),
-            (Conversion::Epoch(9), Raw::Int(946_684_800_000_001_999), instant, "2000-01-01T00:00:00.000001Z"),
-            (Conversion::Epoch(0), Raw::Int(i64::MAX), timestamp, "9223372036854775807"),
+            (
+                Conversion::EpochDays,
+                Raw::Int(-719_162),
+                Kind::Date,
+                "0001-01-01",
+            ),
+            (
+                Conversion::EpochDays,
+                Raw::Int(i64::MAX),
+                Kind::Date,
+                "9223372036854775807",
+            ),
+            (
+                Conversion::Epoch(0),
+                Raw::Int(-1),
+                timestamp,
+                "1969-12-31T23:59:59",
+            ),
+            (
+                Conversion::Epoch(3),
+                Raw::Int(946_684_800_997),
+                timestamp,
+                "2000-01-01T00:00:00.997",
+            ),
+            (
+                Conversion::Epoch(6),
+                text("946684800000001"),
+                instant,
+                "2000-01-01T00:00:00.000001Z",
+            ),
+            (
+                Conversion::Epoch(9),
+                Raw::Int(946_684_800_000_001_999),
+                instant,
+                "2000-01-01T00:00:00.000001Z",
+            ),
+            (
+                Conversion::Epoch(0),
+                Raw::Int(i64::MAX),
+                timestamp,
+                "9223372036854775807",
+            ),
             (Conversion::Epoch(0), text("soon"), timestamp, "soon"),
-            (Conversion::SinceMidnight(3), Raw::Int(86_399_999), Kind::Time(micros()), "23:59:59.999"),
-            (Conversion::Iso8601, text("2000-01-01T02:00:00.5+02:00"), instant, "2000-01-01T00:00:00.5Z"),
-            (Conversion::Iso8601, text("2000-01-01"), timestamp, "2000-01-01T00:00:00"),
+            (
+                Conversion::SinceMidnight(3),
+                Raw::Int(86_399_999),
+                Kind::Time(micros()),
+                "23:59:59.999",
+            ),
+            (
+                Conversion::Iso8601,
+                text("2000-01-01T02:00:00.5+02:00"),
+                instant,
+                "2000-01-01T00:00:00.5Z",
+            ),
+            (
+                Conversion::Iso8601,
+                text("2000-01-01"),
+                timestamp,
+                "2000-01-01T00:00:00",
+            ),
             (Conversion::Iso8601, text("infinity"), timestamp, "infinity"),
-            (Conversion::Iso8601, text("2000-01-01T00:00:00Z"), timestamp, "2000-01-01T00:00:00Z"),
+            (
+                Conversion::Iso8601,
+                text("2000-01-01T00:00:00Z"),
+                timestamp,
+                "2000-01-01T00:00:00Z",
+            ),
             (Conversion::DecimalText, text("1.50"), Kind::Decimal, "1.5"),
             (Conversion::DecimalText, text("one"), Kind::Decimal, "one"),
-            (Conversion::DecimalBytes { scale: 2 }, Raw::Bytes(&[0xFF, 0x38]), Kind::Decimal, "-2"),
-            (Conversion::DecimalBytes { scale: 2 }, Raw::Bytes(&[]), Kind::Decimal, "0x"),
+            (
+                Conversion::DecimalBytes { scale: 2 },
+                Raw::Bytes(&[0xFF, 0x38]),
+                Kind::Decimal,
+                "-2",
+            ),
+            (
+                Conversion::DecimalBytes { scale: 2 },
+                Raw::Bytes(&[]),
+                Kind::Decimal,
+                "0x",
+            ),
             (Conversion::Base64, text("AP8="), Kind::Bytes, "0x00ff"),
             (Conversion::Base64, text("-_8"), Kind::Bytes, "0xfbff"),
             (Conversion::Base64, text("AP9="), Kind::Bytes, "AP9="),
             (Conversion::Hex, text("\\x00fF"), Kind::Bytes, "0x00ff"),
             (Conversion::Hex, text("0x0"), Kind::Bytes, "0x0"),
-            (Conversion::Json, text("{\"a\": 1.0}"), Kind::Json, "{\"a\":1}"),
+            (
+                Conversion::Json,
+                text("{\"a\": 1.0}"),
+                Kind::Json,
+                "{\"a\":1}",
+            ),
             (Conversion::Json, text("{a}"), Kind::Json, "{a}"),
-            (Conversion::StartOfDay, Raw::Date(1), timestamp, "2000-01-02T00:00:00"),
-            (Conversion::StartOfDay, Raw::Date(i32::MAX), instant, "infinity"),
+            (
+                Conversion::StartOfDay,
+                Raw::Date(1),
+                timestamp,
+                "2000-01-02T00:00:00",
+            ),
+            (
+                Conversion::StartOfDay,
+                Raw::Date(i32::MAX),
+                instant,
+                "infinity",
+            ),
             (Conversion::Number, Raw::Float64(0.1), Kind::Decimal, "0.1"),
             (Conversion::Number, Raw::Bool(true), Kind::Decimal, "1"),
         ] {
-            assert_eq!(read(conversion, raw, kind), value, "{conversion:?} of {raw:?}");
+            assert_eq!(
+                read(conversion, raw, kind),
+                value,
+                "{conversion:?} of {raw:?}"
+            );
         }
     }
 
@@ -394,7 +480,11 @@ mod tests {
     fn text_that_looks_like_a_value_is_not_that_value() {
         let mut text = RowEncoder::default();
         Conversion::Iso8601
-            .push(Raw::Text(b"2000-01-01T00:00:00Z"), Kind::Timestamp(micros()), &mut text)
+            .push(
+                Raw::Text(b"2000-01-01T00:00:00Z"),
+                Kind::Timestamp(micros()),
+                &mut text,
+            )
             .unwrap();
         let mut time = RowEncoder::default();
         time.timestamp(super::super::canonical::TimeUnit::Micros, 0);

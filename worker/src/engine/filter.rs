@@ -43,7 +43,9 @@ pub enum FilterError {
         reason: String,
     },
     /// Something follows the expression.
-    #[error("`{text}` goes on after its condition, at `{rest}`; write one expression that is true for the rows to compare, without WHERE, ORDER BY or `;`")]
+    #[error(
+        "`{text}` goes on after its condition, at `{rest}`; write one expression that is true for the rows to compare, without WHERE, ORDER BY or `;`"
+    )]
     Trailing {
         /// The condition.
         text: String,
@@ -59,7 +61,9 @@ pub enum FilterError {
         what: String,
     },
     /// It is an expression, but not one that is true or false.
-    #[error("`{text}` is a value and not a condition; compare it with something, as in `{text} = 1`")]
+    #[error(
+        "`{text}` is a value and not a condition; compare it with something, as in `{text} = 1`"
+    )]
     NotBoolean {
         /// The condition.
         text: String,
@@ -102,7 +106,9 @@ pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
         .map_err(|error| syntax(error.to_string()))?;
     for token in &tokens {
         match token {
-            Token::Whitespace(Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_)) => {
+            Token::Whitespace(
+                Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_),
+            ) => {
                 return Err(forbidden("a comment"));
             }
             Token::SemiColon => return Err(forbidden("`;`")),
@@ -119,7 +125,9 @@ pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
         }
     }
     let mut parser = Parser::new(&*dialect).with_tokens(tokens);
-    let expression = parser.parse_expr().map_err(|error| syntax(error.to_string()))?;
+    let expression = parser
+        .parse_expr()
+        .map_err(|error| syntax(error.to_string()))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(FilterError::Trailing {
@@ -138,9 +146,7 @@ pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
 fn has_truth_value(expression: &Expr, engine: Engine) -> bool {
     match expression {
         Expr::Nested(inner) => has_truth_value(inner, engine),
-        Expr::UnaryOp { op, expr } => {
-            *op == UnaryOperator::Not && has_truth_value(expr, engine)
-        }
+        Expr::UnaryOp { op, expr } => *op == UnaryOperator::Not && has_truth_value(expr, engine),
         Expr::BinaryOp { left, op, right } => match op {
             BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor => {
                 has_truth_value(left, engine) && has_truth_value(right, engine)
@@ -242,14 +248,39 @@ mod tests {
                 "lower(name) <> 'x'",
                 "CASE WHEN a = 1 THEN 2 ELSE 3 END = 2",
             ] {
-                assert_eq!(validate(engine, text).map(|f| f.0), Ok(text.trim().to_owned()));
+                assert_eq!(
+                    validate(engine, text).map(|f| f.0),
+                    Ok(text.trim().to_owned())
+                );
             }
         }
-        for text in ["active", "true", "NOT active", "a ->> 'x' = 'y'", "a @> '{1}'", "name ~ '^x'", "f(a)", "a::boolean"] {
-            assert!(validate(Engine::Postgres, text).is_ok(), "{text}: {:?}", validate(Engine::Postgres, text));
+        for text in [
+            "active",
+            "true",
+            "NOT active",
+            "a ->> 'x' = 'y'",
+            "a @> '{1}'",
+            "name ~ '^x'",
+            "f(a)",
+            "a::boolean",
+        ] {
+            assert!(
+                validate(Engine::Postgres, text).is_ok(),
+                "{text}: {:?}",
+                validate(Engine::Postgres, text)
+            );
         }
-        for text in ["[my col] = 1", "\"a b\" = N'x'", "a % 2 = 1", "YEAR(d) = 2020"] {
-            assert!(validate(Engine::SqlServer, text).is_ok(), "{text}: {:?}", validate(Engine::SqlServer, text));
+        for text in [
+            "[my col] = 1",
+            "\"a b\" = N'x'",
+            "a % 2 = 1",
+            "YEAR(d) = 2020",
+        ] {
+            assert!(
+                validate(Engine::SqlServer, text).is_ok(),
+                "{text}: {:?}",
+                validate(Engine::SqlServer, text)
+            );
         }
     }
 
@@ -257,10 +288,33 @@ mod tests {
     fn everything_else_is_refused() {
         for engine in BOTH {
             for text in [
-                "", " ", "1", "'x'", "a + 1", "a = 1; DROP TABLE t", "a = 1 -- x", "a = 1 /* x */", "1 = 1) OR (1 = 1",
-                "(a = 1", "a = 'x", "a =", "WHERE a = 1", "a = 1 ORDER BY a", "a = 1 UNION SELECT 1", "SELECT 1",
-                "a = 1, b = 2", "a = 1 b", "a = @P1", "a = 1\0", "(SELECT 1)", "1 AND a", "DELETE FROM t", "a = 1 GO",
-                "a = 1 AND", "1 = 1 LIMIT 1", "a = 1 FOR UPDATE",
+                "",
+                " ",
+                "1",
+                "'x'",
+                "a + 1",
+                "a = 1; DROP TABLE t",
+                "a = 1 -- x",
+                "a = 1 /* x */",
+                "1 = 1) OR (1 = 1",
+                "(a = 1",
+                "a = 'x",
+                "a =",
+                "WHERE a = 1",
+                "a = 1 ORDER BY a",
+                "a = 1 UNION SELECT 1",
+                "SELECT 1",
+                "a = 1, b = 2",
+                "a = 1 b",
+                "a = @P1",
+                "a = 1\0",
+                "(SELECT 1)",
+                "1 AND a",
+                "DELETE FROM t",
+                "a = 1 GO",
+                "a = 1 AND",
+                "1 = 1 LIMIT 1",
+                "a = 1 FOR UPDATE",
             ] {
                 assert!(validate(engine, text).is_err(), "{text:?} on {engine:?}");
             }
@@ -274,7 +328,11 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         let message = |text| validate(Engine::Postgres, text).unwrap_err().to_string();
-        assert!(message("a = 1 ORDER BY a").contains("`ORDER`"), "{}", message("a = 1 ORDER BY a"));
+        assert!(
+            message("a = 1 ORDER BY a").contains("`ORDER`"),
+            "{}",
+            message("a = 1 ORDER BY a")
+        );
         assert!(message("a + 1").contains("`a + 1 = 1`"));
         assert!(message("a = 1 -- x").contains("a comment"));
     }
@@ -308,13 +366,48 @@ mod tests {
         };
         let text = || column(ColumnType::Text { padded: false }, "varchar(5)");
         for (engine, column, value, sql) in [
-            (Engine::Postgres, column(ColumnType::Bool, "boolean"), None, Some("\"d\" IS DISTINCT FROM '1'::boolean")),
-            (Engine::SqlServer, column(ColumnType::Bool, "bit"), None, Some("([d] IS NULL OR [d] <> CAST(N'1' AS bit))")),
-            (Engine::Postgres, text(), None, Some("\"d\"::text IS DISTINCT FROM 'true'")),
-            (Engine::SqlServer, text(), Some("o'k"), Some("([d] IS NULL OR [d] <> N'o''k')")),
-            (Engine::Postgres, column(ColumnType::Instant(6), "timestamptz"), None, Some("\"d\" IS NULL")),
-            (Engine::Postgres, column(ColumnType::Decimal, "numeric"), None, None),
-            (Engine::Postgres, column(ColumnType::Decimal, "numeric"), Some("2"), Some("\"d\" IS DISTINCT FROM '2'::numeric")),
+            (
+                Engine::Postgres,
+                column(ColumnType::Bool, "boolean"),
+                None,
+                Some("\"d\" IS DISTINCT FROM '1'::boolean"),
+            ),
+            (
+                Engine::SqlServer,
+                column(ColumnType::Bool, "bit"),
+                None,
+                Some("([d] IS NULL OR [d] <> CAST(N'1' AS bit))"),
+            ),
+            (
+                Engine::Postgres,
+                text(),
+                None,
+                Some("\"d\"::text IS DISTINCT FROM 'true'"),
+            ),
+            (
+                Engine::SqlServer,
+                text(),
+                Some("o'k"),
+                Some("([d] IS NULL OR [d] <> N'o''k')"),
+            ),
+            (
+                Engine::Postgres,
+                column(ColumnType::Instant(6), "timestamptz"),
+                None,
+                Some("\"d\" IS NULL"),
+            ),
+            (
+                Engine::Postgres,
+                column(ColumnType::Decimal, "numeric"),
+                None,
+                None,
+            ),
+            (
+                Engine::Postgres,
+                column(ColumnType::Decimal, "numeric"),
+                Some("2"),
+                Some("\"d\" IS DISTINCT FROM '2'::numeric"),
+            ),
         ] {
             assert_eq!(not_deleted(engine, &column, &mark(value)).as_deref(), sql);
         }

@@ -123,7 +123,10 @@ mod tests {
         assert_eq!(fold(case, "STRASSE ÄΣ"), fold(case, "Straße äς"));
         assert_ne!(fold(case, "e\u{301}"), fold(case, "\u{e9}"));
         for form in [Normalization::Nfc, Normalization::Nfd] {
-            assert_eq!(fold(unicode(form), "e\u{301}"), fold(unicode(form), "\u{e9}"));
+            assert_eq!(
+                fold(unicode(form), "e\u{301}"),
+                fold(unicode(form), "\u{e9}")
+            );
             assert_ne!(fold(unicode(form), "ﬁ"), fold(unicode(form), "fi"));
         }
         for form in [Normalization::Nfkc, Normalization::Nfkd] {

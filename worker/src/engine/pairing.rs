@@ -113,7 +113,10 @@ pub fn pairing(
                 ),
             ));
         }
-        same(Kind::Text, Some(Conversion::DatabaseText(Folding::of(rule))))
+        same(
+            Kind::Text,
+            Some(Conversion::DatabaseText(Folding::of(rule))),
+        )
     } else if let Some(encoding) = rule.encoding {
         let scale = rule.scale.unwrap_or_default();
         encoded(encoding, scale, &source.kind, &target.kind).ok_or_else(|| {
@@ -146,20 +149,23 @@ pub fn pairing(
             ));
         }
     }
-    pairing.kind = with_precision(pairing.kind, rule).map_err(|(option, reason)| {
-        unfit(&option, reason)
-    })?;
+    pairing.kind =
+        with_precision(pairing.kind, rule).map_err(|(option, reason)| unfit(&option, reason))?;
     let folding = Folding::of(rule);
     if !folding.is_none() && !rule.as_text {
         if pairing.kind != Kind::Text || pairing.source.is_some() || pairing.target.is_some() {
             let option = match folding {
                 Folding { trim: Some(_), .. } => "trim",
-                Folding { case_insensitive: true, .. } => "case_insensitive",
+                Folding {
+                    case_insensitive: true,
+                    ..
+                } => "case_insensitive",
                 _ => "unicode",
             };
             return Err(unfit(
                 option,
-                "it is for columns that are compared as text; as_text = true compares any as text".to_owned(),
+                "it is for columns that are compared as text; as_text = true compares any as text"
+                    .to_owned(),
             ));
         }
         pairing = same(Kind::Text, Some(Conversion::Text(folding)));
@@ -328,9 +334,11 @@ fn decoded(
             Some((Kind::Decimal, of_text(Conversion::DecimalText)?, second))
         }
         Encoding::DecimalBytes => match (holder, other) {
-            (Bytes, Int | Decimal | Money) => {
-                Some((Kind::Decimal, Some(Conversion::DecimalBytes { scale }), None))
-            }
+            (Bytes, Int | Decimal | Money) => Some((
+                Kind::Decimal,
+                Some(Conversion::DecimalBytes { scale }),
+                None,
+            )),
             _ => None,
         },
         Encoding::Base64 | Encoding::Hex => {
@@ -550,16 +558,40 @@ mod tests {
     fn types() -> Vec<ColumnType> {
         use ColumnType::*;
         vec![
-            Bool, Int, Decimal, Money, Float32, Float64,
-            Text { padded: false }, Text { padded: true },
-            Bytes, Date, Time(3), Time(7), Timestamp(0), Timestamp(6), Timestamp(7), DateTime,
-            Instant(6), Instant(7), Uuid, Json, Xml, Other,
+            Bool,
+            Int,
+            Decimal,
+            Money,
+            Float32,
+            Float64,
+            Text { padded: false },
+            Text { padded: true },
+            Bytes,
+            Date,
+            Time(3),
+            Time(7),
+            Timestamp(0),
+            Timestamp(6),
+            Timestamp(7),
+            DateTime,
+            Instant(6),
+            Instant(7),
+            Uuid,
+            Json,
+            Xml,
+            Other,
         ]
     }
 
     #[test]
     fn swapped_sides_have_the_mirrored_rule() {
-        let mut rules = vec![ColumnRule::default(), ColumnRule { as_text: true, ..ColumnRule::default() }];
+        let mut rules = vec![
+            ColumnRule::default(),
+            ColumnRule {
+                as_text: true,
+                ..ColumnRule::default()
+            },
+        ];
         for (encoding, _) in ENCODINGS {
             rules.push(ColumnRule {
                 encoding: Some(encoding),
@@ -570,13 +602,22 @@ mod tests {
         for rule in &rules {
             for a in types() {
                 for b in types() {
-                    let (there, back) = (under(rule, a.clone(), b.clone()), under(rule, b.clone(), a.clone()));
+                    let (there, back) = (
+                        under(rule, a.clone(), b.clone()),
+                        under(rule, b.clone(), a.clone()),
+                    );
                     match (there, back) {
                         (Ok(there), Ok(back)) => {
                             assert_eq!(there.kind, back.kind, "{rule:?} {a:?} {b:?}");
-                            assert_eq!((there.source, there.target), (back.target, back.source), "{rule:?} {a:?} {b:?}");
+                            assert_eq!(
+                                (there.source, there.target),
+                                (back.target, back.source),
+                                "{rule:?} {a:?} {b:?}"
+                            );
                         }
-                        (there, back) => assert_eq!(there.is_err(), back.is_err(), "{rule:?} {a:?} {b:?}"),
+                        (there, back) => {
+                            assert_eq!(there.is_err(), back.is_err(), "{rule:?} {a:?} {b:?}")
+                        }
                     }
                 }
             }
@@ -604,23 +645,56 @@ mod tests {
                         scale: (encoding == Encoding::DecimalBytes).then_some(2),
                         ..ColumnRule::default()
                     };
-                    assert!(under(&rule, a.clone(), b.clone()).is_ok(), "{a:?} {b:?} {encoding:?}");
+                    assert!(
+                        under(&rule, a.clone(), b.clone()).is_ok(),
+                        "{a:?} {b:?} {encoding:?}"
+                    );
                 }
             }
         }
         let message = |a, b| under(&ColumnRule::default(), a, b).unwrap_err();
         let text = || ColumnType::Text { padded: false };
         for (error, option) in [
-            (message(ColumnType::DateTime, ColumnType::Int), "rules.c.as = \"epoch-millis\""),
-            (message(ColumnType::Timestamp(7), ColumnType::Int), "rules.c.as = \"epoch-nanos\""),
-            (message(ColumnType::Timestamp(6), ColumnType::Int), "rules.c.as = \"epoch-micros\""),
-            (message(ColumnType::Date, ColumnType::Int), "rules.c.as = \"epoch-days\""),
-            (message(ColumnType::Time(7), ColumnType::Int), "rules.c.as = \"midnight-nanos\""),
-            (message(ColumnType::Instant(7), text()), "rules.c.as = \"iso-8601\""),
-            (message(ColumnType::Decimal, text()), "rules.c.as = \"decimal-text\""),
-            (message(ColumnType::Decimal, ColumnType::Bytes), "rules.c.as = \"decimal-bytes\" and rules.c.scale = N"),
-            (message(ColumnType::Bytes, text()), "rules.c.as = \"base64\""),
-            (message(ColumnType::DateTime, ColumnType::Instant(6)), "rules.c.as = \"utc\""),
+            (
+                message(ColumnType::DateTime, ColumnType::Int),
+                "rules.c.as = \"epoch-millis\"",
+            ),
+            (
+                message(ColumnType::Timestamp(7), ColumnType::Int),
+                "rules.c.as = \"epoch-nanos\"",
+            ),
+            (
+                message(ColumnType::Timestamp(6), ColumnType::Int),
+                "rules.c.as = \"epoch-micros\"",
+            ),
+            (
+                message(ColumnType::Date, ColumnType::Int),
+                "rules.c.as = \"epoch-days\"",
+            ),
+            (
+                message(ColumnType::Time(7), ColumnType::Int),
+                "rules.c.as = \"midnight-nanos\"",
+            ),
+            (
+                message(ColumnType::Instant(7), text()),
+                "rules.c.as = \"iso-8601\"",
+            ),
+            (
+                message(ColumnType::Decimal, text()),
+                "rules.c.as = \"decimal-text\"",
+            ),
+            (
+                message(ColumnType::Decimal, ColumnType::Bytes),
+                "rules.c.as = \"decimal-bytes\" and rules.c.scale = N",
+            ),
+            (
+                message(ColumnType::Bytes, text()),
+                "rules.c.as = \"base64\"",
+            ),
+            (
+                message(ColumnType::DateTime, ColumnType::Instant(6)),
+                "rules.c.as = \"utc\"",
+            ),
             (message(ColumnType::Other, text()), "rules.c.as_text = true"),
         ] {
             let first = error.split("; ").nth(1).unwrap_or_default().to_owned();
@@ -635,19 +709,150 @@ mod tests {
         let text = || ColumnType::Text { padded: false };
         let usual = ColumnRule::default;
         for (error, words) in [
-            (refuse(ColumnRule { precision: Some(3), ..usual() }, ColumnType::Int, ColumnType::Int), "tolerance"),
-            (refuse(ColumnRule { precision: Some(8), ..usual() }, ColumnType::Time(3), ColumnType::Time(3)), "at most 7"),
-            (refuse(ColumnRule { rounding: Some(Rounding::HalfEven), ..usual() }, text(), text()), "rounding"),
-            (refuse(ColumnRule { case_insensitive: true, ..usual() }, ColumnType::Int, ColumnType::Int), "case_insensitive"),
-            (refuse(ColumnRule { trim: Some(shared::options::Trim::End), ..usual() }, ColumnType::Uuid, text()), "as_text"),
-            (refuse(ColumnRule { tolerance: Some(Tolerance::Absolute("1".to_owned())), ..usual() }, text(), text()), "only numbers and times"),
-            (refuse(ColumnRule { tolerance: Some(Tolerance::Relative(0.1)), ..usual() }, ColumnType::Date, ColumnType::Date), "absolute"),
-            (refuse(ColumnRule { tolerance: Some(Tolerance::Absolute("-1".to_owned())), ..usual() }, ColumnType::Int, ColumnType::Int), "-1"),
-            (refuse(ColumnRule { encoding: Some(Encoding::DecimalBytes), ..usual() }, ColumnType::Decimal, ColumnType::Bytes), "scale = N"),
-            (refuse(ColumnRule { scale: Some(2), ..usual() }, ColumnType::Decimal, ColumnType::Decimal), "decimal-bytes"),
-            (refuse(ColumnRule { encoding: Some(Encoding::EpochDays), ..usual() }, ColumnType::Int, ColumnType::DateTime), "epoch-millis"),
-            (refuse(ColumnRule { encoding: Some(Encoding::Hex), ..usual() }, ColumnType::Int, ColumnType::Int), "leave `as` out"),
-            (refuse(ColumnRule { encoding: Some(Encoding::Hex), as_text: true, ..usual() }, text(), text()), "choose one"),
+            (
+                refuse(
+                    ColumnRule {
+                        precision: Some(3),
+                        ..usual()
+                    },
+                    ColumnType::Int,
+                    ColumnType::Int,
+                ),
+                "tolerance",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        precision: Some(8),
+                        ..usual()
+                    },
+                    ColumnType::Time(3),
+                    ColumnType::Time(3),
+                ),
+                "at most 7",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        rounding: Some(Rounding::HalfEven),
+                        ..usual()
+                    },
+                    text(),
+                    text(),
+                ),
+                "rounding",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        case_insensitive: true,
+                        ..usual()
+                    },
+                    ColumnType::Int,
+                    ColumnType::Int,
+                ),
+                "case_insensitive",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        trim: Some(shared::options::Trim::End),
+                        ..usual()
+                    },
+                    ColumnType::Uuid,
+                    text(),
+                ),
+                "as_text",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        tolerance: Some(Tolerance::Absolute("1".to_owned())),
+                        ..usual()
+                    },
+                    text(),
+                    text(),
+                ),
+                "only numbers and times",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        tolerance: Some(Tolerance::Relative(0.1)),
+                        ..usual()
+                    },
+                    ColumnType::Date,
+                    ColumnType::Date,
+                ),
+                "absolute",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        tolerance: Some(Tolerance::Absolute("-1".to_owned())),
+                        ..usual()
+                    },
+                    ColumnType::Int,
+                    ColumnType::Int,
+                ),
+                "-1",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        encoding: Some(Encoding::DecimalBytes),
+                        ..usual()
+                    },
+                    ColumnType::Decimal,
+                    ColumnType::Bytes,
+                ),
+                "scale = N",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        scale: Some(2),
+                        ..usual()
+                    },
+                    ColumnType::Decimal,
+                    ColumnType::Decimal,
+                ),
+                "decimal-bytes",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        encoding: Some(Encoding::EpochDays),
+                        ..usual()
+                    },
+                    ColumnType::Int,
+                    ColumnType::DateTime,
+                ),
+                "epoch-millis",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        encoding: Some(Encoding::Hex),
+                        ..usual()
+                    },
+                    ColumnType::Int,
+                    ColumnType::Int,
+                ),
+                "leave `as` out",
+            ),
+            (
+                refuse(
+                    ColumnRule {
+                        encoding: Some(Encoding::Hex),
+                        as_text: true,
+                        ..usual()
+                    },
+                    text(),
+                    text(),
+                ),
+                "choose one",
+            ),
         ] {
             assert!(error.contains(words) && error.contains("`c`"), "{error}");
         }
@@ -663,13 +868,19 @@ mod tests {
         let pairing = under(&rule, ColumnType::Timestamp(7), ColumnType::Timestamp(6)).unwrap();
         assert_eq!(
             pairing.kind,
-            Kind::Timestamp(Resolution { digits: 3, rounding: Rounding::HalfEven })
+            Kind::Timestamp(Resolution {
+                digits: 3,
+                rounding: Rounding::HalfEven
+            })
         );
         let finer = ColumnRule {
             precision: Some(7),
             ..ColumnRule::default()
         };
         let pairing = under(&finer, ColumnType::Timestamp(3), ColumnType::Timestamp(6)).unwrap();
-        assert!(matches!(pairing.kind, Kind::Timestamp(Resolution { digits: 3, .. })));
+        assert!(matches!(
+            pairing.kind,
+            Kind::Timestamp(Resolution { digits: 3, .. })
+        ));
     }
 }

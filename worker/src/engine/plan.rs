@@ -7,8 +7,8 @@ use shared::options::ColumnRule;
 use shared::outcome::Failure;
 
 use super::column::{Column, ColumnType, Table};
-use super::element::KeyForm;
 use super::conversion::Conversion;
+use super::element::KeyForm;
 use super::kind::{Kind, Resolution};
 use super::pairing::{Incomparable, pairing};
 use super::scan::Reading;
@@ -178,7 +178,8 @@ fn holds_what_is_compared(column: &PlannedColumn) -> bool {
     if column.source_conversion.is_some() || column.target_conversion.is_some() {
         return false;
     }
-    let alike = |kind: fn(&ColumnType) -> bool| kind(&column.source.kind) && kind(&column.target.kind);
+    let alike =
+        |kind: fn(&ColumnType) -> bool| kind(&column.source.kind) && kind(&column.target.kind);
     let exact = |resolution: &Resolution| {
         let digits = |kind: &ColumnType| match kind {
             ColumnType::Time(digits)
@@ -348,7 +349,8 @@ fn pair_columns(
             || is_mark(column)
             || ignored(&rules.of_target, &column.name)
             || mapped.iter().any(|(from, to)| {
-                to.name == column.name && (excluded.contains(from) || ignored(&rules.of_source, from))
+                to.name == column.name
+                    && (excluded.contains(from) || ignored(&rules.of_source, from))
             })
             || find(&source.columns, &column.name).is_some_and(|left| {
                 excluded.contains(&left.name.as_str()) || ignored(&rules.of_source, &left.name)

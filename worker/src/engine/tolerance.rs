@@ -20,7 +20,7 @@ use super::canonical::{
 ///
 /// When the values are not encoded values.
 #[must_use]
-pub fn within(tolerance: &Tolerance, source: &[u8], target: &[u8]) -> bool {
+pub fn within(source: &[u8], target: &[u8], tolerance: &Tolerance) -> bool {
     if source == target {
         return true;
     }
@@ -51,7 +51,9 @@ pub fn within(tolerance: &Tolerance, source: &[u8], target: &[u8]) -> bool {
             };
             Exact::parse(&format!("{}", (a - b).unsigned_abs() * 86_400))
         }
-        (Some(Class::Units(a, digits)), Some(Class::Units(b, other))) if (a, digits) == (b, other) => {
+        (Some(Class::Units(a, digits)), Some(Class::Units(b, other)))
+            if (a, digits) == (b, other) =>
+        {
             let (Some(a), Some(b)) = (units(source), units(target)) else {
                 return false;
             };
@@ -234,6 +236,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn within(tolerance: &Tolerance, source: &[u8], target: &[u8]) -> bool {
+        super::within(source, target, tolerance)
+    }
+
     fn encode(write: impl Fn(&mut RowEncoder)) -> Vec<u8> {
         let mut encoder = RowEncoder::default();
         write(&mut encoder);
@@ -241,7 +247,13 @@ mod tests {
     }
 
     fn scaled(value: i128, scale: u8) -> Vec<u8> {
-        encode(|e| e.decimal(&Decimal::from_scaled(value, scale, &mut DecimalRoom::default())))
+        encode(|e| {
+            e.decimal(&Decimal::from_scaled(
+                value,
+                scale,
+                &mut DecimalRoom::default(),
+            ))
+        })
     }
 
     fn absolute(text: &str) -> Tolerance {
@@ -257,7 +269,11 @@ mod tests {
         assert!(within(&absolute("0"), &scaled(7, 0), &scaled(7, 0)));
         assert!(!within(&absolute("0"), &scaled(7, 0), &scaled(8, 0)));
         let huge = 10_i128.pow(37);
-        assert!(!within(&absolute("0.5"), &scaled(huge, 0), &scaled(huge + 1, 0)));
+        assert!(!within(
+            &absolute("0.5"),
+            &scaled(huge, 0),
+            &scaled(huge + 1, 0)
+        ));
         let hundredth = Tolerance::Relative(0.01);
         assert!(within(&hundredth, &scaled(100, 0), &scaled(99, 0)));
         assert!(!within(&hundredth, &scaled(100, 0), &scaled(9899, 2)));
@@ -271,10 +287,26 @@ mod tests {
         assert!(within(&absolute("1e-16"), &float(0.3), &float(0.1 + 0.2)));
         assert!(!within(&absolute("1e-17"), &float(0.3), &float(0.1 + 0.2)));
         assert!(within(&absolute("1"), &float(f64::NAN), &float(f64::NAN)));
-        assert!(!within(&absolute("1e300"), &float(f64::INFINITY), &float(1.0)));
-        assert!(!within(&Tolerance::Relative(1.0), &float(f64::NAN), &float(1.0)));
-        assert!(within(&absolute("18446744073709551615"), &int(i64::MIN), &int(i64::MAX)));
-        assert!(!within(&absolute("18446744073709551614"), &int(i64::MIN), &int(i64::MAX)));
+        assert!(!within(
+            &absolute("1e300"),
+            &float(f64::INFINITY),
+            &float(1.0)
+        ));
+        assert!(!within(
+            &Tolerance::Relative(1.0),
+            &float(f64::NAN),
+            &float(1.0)
+        ));
+        assert!(within(
+            &absolute("18446744073709551615"),
+            &int(i64::MIN),
+            &int(i64::MAX)
+        ));
+        assert!(!within(
+            &absolute("18446744073709551614"),
+            &int(i64::MIN),
+            &int(i64::MAX)
+        ));
     }
 
     #[test]
@@ -302,7 +334,15 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_none_is_refused() {
-        for tolerance in [absolute("-1"), absolute("x"), absolute("NaN"), absolute("Infinity"), Tolerance::Relative(-0.1), Tolerance::Relative(1.5), Tolerance::Relative(f64::NAN)] {
+        for tolerance in [
+            absolute("-1"),
+            absolute("x"),
+            absolute("NaN"),
+            absolute("Infinity"),
+            Tolerance::Relative(-0.1),
+            Tolerance::Relative(1.5),
+            Tolerance::Relative(f64::NAN),
+        ] {
             assert!(parse_tolerance(&tolerance).is_err(), "{tolerance:?}");
         }
     }

@@ -52,7 +52,11 @@ impl Iso8601 {
             b"Z" | b"z" => Some(Self::Instant(at(0))),
             [sign @ (b'+' | b'-'), rest @ ..] => {
                 let seconds = offset(rest)?;
-                Some(Self::Instant(at(if *sign == b'+' { seconds } else { -seconds })))
+                Some(Self::Instant(at(if *sign == b'+' {
+                    seconds
+                } else {
+                    -seconds
+                })))
             }
             _ => None,
         }
@@ -86,7 +90,10 @@ fn date(text: &[u8]) -> Option<(i32, &[u8])> {
     let (month, rest) = number(rest.strip_prefix(b"-")?, 2)?;
     let (day, rest) = number(rest.strip_prefix(b"-")?, 2)?;
     let date = NaiveDate::from_ymd_opt(sign * i32::try_from(year).ok()?, month, day)?;
-    Some((chrono::Datelike::num_days_from_ce(&date) - DAYS_TO_2000, rest))
+    Some((
+        chrono::Datelike::num_days_from_ce(&date) - DAYS_TO_2000,
+        rest,
+    ))
 }
 
 /// Hours and minutes, seconds and their fraction if they are there. 24:00:00 is the end of a day.
@@ -98,7 +105,10 @@ fn time(text: &[u8]) -> Option<(Count, &[u8])> {
     if let Some(after) = rest.strip_prefix(b":") {
         (second, rest) = number(after, 2)?;
         if let Some(after) = rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b",")) {
-            let length = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let length = after
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
             if length == 0 || length > 18 {
                 return None;
             }
@@ -154,9 +164,15 @@ mod tests {
             ("2000-01-01T00:00:01.5", Iso8601::Timestamp(count(15, 1))),
             ("1999-12-31 23:59:59", Iso8601::Timestamp(count(-1, 0))),
             ("2000-01-01T00:00:00Z", Iso8601::Instant(count(0, 0))),
-            ("2000-01-01T02:00:00.000001+02:00", Iso8601::Instant(count(1, 6))),
+            (
+                "2000-01-01T02:00:00.000001+02:00",
+                Iso8601::Instant(count(1, 6)),
+            ),
             ("1999-12-31T18:30:00-0530", Iso8601::Instant(count(0, 0))),
-            ("1999-12-31T18:30:00-05:30:00", Iso8601::Instant(count(0, 0))),
+            (
+                "1999-12-31T18:30:00-05:30:00",
+                Iso8601::Instant(count(0, 0)),
+            ),
         ] {
             assert_eq!(Iso8601::parse(text.as_bytes()), Some(value), "{text}");
         }
@@ -165,9 +181,22 @@ mod tests {
     #[test]
     fn what_is_no_time_is_not_read() {
         for text in [
-            "", "2000", "2000-1-1", "2001-02-29", "2000-01-01T", "2000-01-01T25:00:00", "24:00:01", "00:00:60",
-            "2000-01-01T00:00:00.Z", "2000-01-01T00:00:00+1", "2000-01-01T00:00:00 Z", "00:00:00Z",
-            "2000-01-01T00:00:00.1234567890123456789", "infinity", "200-01-01", "2000-13-01",
+            "",
+            "2000",
+            "2000-1-1",
+            "2001-02-29",
+            "2000-01-01T",
+            "2000-01-01T25:00:00",
+            "24:00:01",
+            "00:00:60",
+            "2000-01-01T00:00:00.Z",
+            "2000-01-01T00:00:00+1",
+            "2000-01-01T00:00:00 Z",
+            "00:00:00Z",
+            "2000-01-01T00:00:00.1234567890123456789",
+            "infinity",
+            "200-01-01",
+            "2000-13-01",
         ] {
             assert_eq!(Iso8601::parse(text.as_bytes()), None, "{text}");
         }

@@ -61,10 +61,13 @@ impl Reader<'_> {
             let opened = match self.peek()? {
                 b'{' => {
                     self.at += 1;
-                    self.open(Open::Object {
-                        start: self.out.len() + 1,
-                        members: Vec::new(),
-                    }, b'{')?;
+                    self.open(
+                        Open::Object {
+                            start: self.out.len() + 1,
+                            members: Vec::new(),
+                        },
+                        b'{',
+                    )?;
                     self.blanks();
                     if self.peek()? == b'}' {
                         self.at += 1;
@@ -77,7 +80,12 @@ impl Reader<'_> {
                 }
                 b'[' => {
                     self.at += 1;
-                    self.open(Open::Array { start: self.out.len() + 1 }, b'[')?;
+                    self.open(
+                        Open::Array {
+                            start: self.out.len() + 1,
+                        },
+                        b'[',
+                    )?;
                     self.blanks();
                     if self.peek()? == b']' {
                         self.at += 1;
@@ -156,9 +164,9 @@ impl Reader<'_> {
     /// Puts the members, which begin at `start` of the output, in their order.
     fn sort(&mut self, start: usize, mut members: Vec<Member>) {
         let name = |out: &[u8], member: &Member| out[member.start..member.colon].to_vec();
-        let sorted = members
-            .windows(2)
-            .all(|pair| self.out[pair[0].start..pair[0].colon] < self.out[pair[1].start..pair[1].colon]);
+        let sorted = members.windows(2).all(|pair| {
+            self.out[pair[0].start..pair[0].colon] < self.out[pair[1].start..pair[1].colon]
+        });
         if sorted {
             return;
         }
@@ -304,7 +312,8 @@ impl Reader<'_> {
     /// Half a character, which is no character.
     fn lone(&mut self, unit: Option<u16>) {
         if let Some(unit) = unit {
-            self.out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            self.out
+                .extend_from_slice(format!("\\u{unit:04x}").as_bytes());
         }
     }
 
@@ -420,13 +429,19 @@ mod tests {
     #[test]
     fn texts_that_mean_the_same_have_one_form() {
         for (text, form) in [
-            (r#" { "b" : 1 , "a" : [ ] , "aa" : {} } "#, r#"{"a":[],"aa":{},"b":1}"#),
+            (
+                r#" { "b" : 1 , "a" : [ ] , "aa" : {} } "#,
+                r#"{"a":[],"aa":{},"b":1}"#,
+            ),
             (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
             (r#"{"x":{"b":1,"a":2},"x":null}"#, r#"{"x":null}"#),
             (r#""\u00e9\/\"\u0000\n""#, "\"é/\\\"\\u0000\\u000a\""),
             (r#""\ud83d\ude00""#, "\"😀\""),
             (r#""\ud83d""#, r#""\ud83d""#),
-            (r#""\ud83dx\ude00\ud83d\ud83d\ude00""#, "\"\\ud83dx\\ude00\\ud83d😀\""),
+            (
+                r#""\ud83dx\ude00\ud83d\ud83d\ude00""#,
+                "\"\\ud83dx\\ude00\\ud83d😀\"",
+            ),
             (r#"{"\u0061":1}"#, r#"{"a":1}"#),
             ("1.10", "1.1"),
             ("-0.0", "0"),
@@ -436,7 +451,10 @@ mod tests {
             ("1e400", "1e400"),
             ("10e399", "1e400"),
             ("1.5e-400", "1.5e-400"),
-            ("12345678901234567890123456789012345678901234567890", "1.234567890123456789012345678901234567890123456789e49"),
+            (
+                "12345678901234567890123456789012345678901234567890",
+                "1.234567890123456789012345678901234567890123456789e49",
+            ),
             ("[1, 2,3 ]", "[1,2,3]"),
             ("null", "null"),
         ] {
@@ -447,8 +465,32 @@ mod tests {
     #[test]
     fn what_is_no_json_has_no_form() {
         for text in [
-            "", " ", "{", "}", "[1,]", "{,}", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, "01", "+1", "1.", ".5",
-            "1e", "nul", "NaN", "'a'", "\"\n\"", r#""\x""#, r#""\u12""#, r#""\u+123""#, "1 2", "[1}", r#"{1:2}"#, "[1 2]", "\"",
+            "",
+            " ",
+            "{",
+            "}",
+            "[1,]",
+            "{,}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            "01",
+            "+1",
+            "1.",
+            ".5",
+            "1e",
+            "nul",
+            "NaN",
+            "'a'",
+            "\"\n\"",
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\u+123""#,
+            "1 2",
+            "[1}",
+            r#"{1:2}"#,
+            "[1 2]",
+            "\"",
         ] {
             assert_eq!(canonical(text), None, "{text}");
         }

@@ -85,11 +85,14 @@ impl TimeUnit {
 pub struct RowEncoder {
     buffer: Vec<u8>,
     key_end: usize,
+    /// Bytes of the rows before this one.
+    before: u64,
 }
 
 impl RowEncoder {
     /// Forgets the row before.
     pub fn start_row(&mut self) {
+        self.before += self.buffer.len() as u64;
         self.buffer.clear();
         self.key_end = 0;
     }
@@ -103,6 +106,12 @@ impl RowEncoder {
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.buffer[..self.key_end]
+    }
+
+    /// The bytes of all rows up to and with this one.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.before + self.buffer.len() as u64
     }
 
     /// All encoded columns, those of the key first.

@@ -74,10 +74,7 @@ impl<'a> Notation<'a> {
             .map_or(0, |at| at + 1);
         let dropped = i64::try_from(all.len() - end).ok()?;
         let fraction = i64::try_from(self.fraction.len()).ok()?;
-        let power = self
-            .exponent
-            .checked_sub(fraction)?
-            .checked_add(dropped)?;
+        let power = self.exponent.checked_sub(fraction)?.checked_add(dropped)?;
         Some((all[first..end].to_vec(), power))
     }
 
@@ -100,11 +97,7 @@ impl<'a> Notation<'a> {
         room.clear();
         let zeros = |count| std::iter::repeat_n(&b'0', count);
         let mut group = 0_u16;
-        for (at, digit) in zeros(before)
-            .chain(&digits)
-            .chain(zeros(after))
-            .enumerate()
-        {
+        for (at, digit) in zeros(before).chain(&digits).chain(zeros(after)).enumerate() {
             group = group * 10 + u16::from(digit - b'0');
             if at % 4 == 3 {
                 room.extend_from_slice(&group.to_be_bytes());
@@ -153,7 +146,13 @@ pub fn float64_decimal(value: f64, room: &mut Vec<u8>) -> Decimal<'_> {
     } else {
         format!("{value:e}")
     };
-    float_decimal(value.is_nan(), value.is_infinite(), value < 0.0, &text, room)
+    float_decimal(
+        value.is_nan(),
+        value.is_infinite(),
+        value < 0.0,
+        &text,
+        room,
+    )
 }
 
 /// As [`float64_decimal`], of a float of 32 bits.
@@ -168,7 +167,13 @@ pub fn float32_decimal(value: f32, room: &mut Vec<u8>) -> Decimal<'_> {
     } else {
         format!("{value:e}")
     };
-    float_decimal(value.is_nan(), value.is_infinite(), value < 0.0, &text, room)
+    float_decimal(
+        value.is_nan(),
+        value.is_infinite(),
+        value < 0.0,
+        &text,
+        room,
+    )
 }
 
 fn float_decimal<'a>(
@@ -282,14 +287,19 @@ mod tests {
             ("1e3", "1000"),
             ("12345.678e-2", "123.45678"),
             ("0.00000001", "0.00000001"),
-            ("123456789012345678901234567890123456789012", "123456789012345678901234567890123456789012"),
+            (
+                "123456789012345678901234567890123456789012",
+                "123456789012345678901234567890123456789012",
+            ),
             ("0e999999999999999999999", ""),
             ("NaN", "NaN"),
             ("-Infinity", "-Infinity"),
         ] {
             assert_eq!(read(text).unwrap_or_default(), value, "{text}");
         }
-        for text in ["", "-", ".", "1,5", "1 ", "0x10", "1e", "1e5.0", "--1", "1e200000", "nan", "1.2.3"] {
+        for text in [
+            "", "-", ".", "1,5", "1 ", "0x10", "1e", "1e5.0", "--1", "1e200000", "nan", "1.2.3",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }
@@ -319,7 +329,9 @@ mod tests {
         let mut room = Vec::new();
         let mut minimum = [0_u8; 17];
         minimum[0] = 0x80;
-        let text = to_text(&encoded(&twos_complement_decimal(&minimum, 0, &mut room).unwrap()));
+        let text = to_text(&encoded(
+            &twos_complement_decimal(&minimum, 0, &mut room).unwrap(),
+        ));
         assert_eq!(text, "-43556142965880123323311949751266331066368");
         assert_eq!(twos_complement_decimal(&[], 0, &mut room), None);
     }

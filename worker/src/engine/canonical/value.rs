@@ -4,8 +4,8 @@ use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use serde_json::Value as Json;
 
 use super::{
-    BYTES, DATE, DECIMAL, FALSE, FLOAT32, FLOAT64, INSTANT, INT, JSON, NULL, TEXT, TIME,
-    TIMESTAMP, TRUE, UUID, decimal,
+    BYTES, DATE, DECIMAL, FALSE, FLOAT32, FLOAT64, INSTANT, INT, JSON, NULL, TEXT, TIME, TIMESTAMP,
+    TRUE, UUID, decimal,
 };
 
 /// The bytes are not a row of canonical values.

@@ -15,6 +15,44 @@ use super::session::Session;
 /// How often progress is told, in rows.
 const PROGRESS_EVERY: u64 = 4096;
 
+/// What was read since it was last told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Rows.
+    pub rows: u64,
+    /// Their bytes in canonical encoding.
+    pub bytes: u64,
+}
+
+/// Tells progress now and then, and not with every row.
+struct Teller<'a, P> {
+    progress: &'a P,
+    told: Scanned,
+}
+
+impl<'a, P: Fn(Scanned)> Teller<'a, P> {
+    /// `bytes` were written to the encoder before.
+    fn new(progress: &'a P, bytes: u64) -> Self {
+        let told = Scanned { rows: 0, bytes };
+        Self { progress, told }
+    }
+
+    /// Whether it is time to tell, after `rows` in all.
+    #[inline]
+    fn is_due(&self, rows: u64) -> bool {
+        rows - self.told.rows >= PROGRESS_EVERY
+    }
+
+    /// Tells of everything up to these totals.
+    fn tell(&mut self, rows: u64, bytes: u64) {
+        (self.progress)(Scanned {
+            rows: rows - self.told.rows,
+            bytes: bytes - self.told.bytes,
+        });
+        self.told = Scanned { rows, bytes };
+    }
+}
+
 /// How one column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
@@ -91,7 +129,7 @@ pub struct Query {
     pub key_columns: usize,
 }
 
-/// Reads all rows of `query` into `sink`; `progress` is told now and then how many more.
+/// Reads all rows of `query` into `sink`; `progress` is told now and then what more was read.
 /// Returns how many rows there were.
 ///
 /// # Errors
@@ -102,7 +140,7 @@ pub async fn scan(
     session: &mut Session,
     query: &Query,
     sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(u64) + Sync),
+    progress: &(impl Fn(Scanned) + Sync),
 ) -> Result<u64, DatabaseError> {
     match session {
         Session::Postgres(session) => postgres::scan(session, query, sink, progress).await,

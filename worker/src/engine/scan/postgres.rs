@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 
-use super::{PROGRESS_EVERY, Query, Reading, Stored, push_uuid_text, trim, unexpected};
+use super::{Query, Reading, Scanned, Stored, Teller, push_uuid_text, trim, unexpected};
 use crate::engine::canonical::{Decimal, DecimalClass, DecimalRoom, RowEncoder, RowSink};
 use crate::engine::conversion::Raw;
 use crate::engine::error::DatabaseError;
@@ -19,7 +19,7 @@ pub(super) async fn scan(
     session: &PostgresSession,
     query: &Query,
     sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(u64) + Sync),
+    progress: &(impl Fn(Scanned) + Sync),
 ) -> Result<u64, DatabaseError> {
     let stream = session
         .client()
@@ -30,15 +30,14 @@ pub(super) async fn scan(
         .await?;
     pin_mut!(stream);
     let mut reader = CopyReader::default();
-    let mut told = 0;
+    let mut teller = Teller::new(progress, sink.encoder().total_bytes());
     while let Some(message) = stream.next().await {
         reader.message(&message?, query, sink)?;
-        if reader.rows - told >= PROGRESS_EVERY {
-            progress(reader.rows - told);
-            told = reader.rows;
+        if teller.is_due(reader.rows) {
+            teller.tell(reader.rows, sink.encoder().total_bytes());
         }
     }
-    progress(reader.rows - told);
+    teller.tell(reader.rows, sink.encoder().total_bytes());
     reader.finish()
 }
 
@@ -166,8 +165,9 @@ fn row<'a>(
         rest = after;
         let pushed = match reading.conversion {
             None => value(field, *reading, encoder),
-            Some(conversion) => raw(field, *reading)
-                .and_then(|raw| conversion.push(raw, reading.kind, encoder)),
+            Some(conversion) => {
+                raw(field, *reading).and_then(|raw| conversion.push(raw, reading.kind, encoder))
+            }
         };
         if pushed.is_none() {
             return Err(unexpected(
@@ -319,7 +319,11 @@ mod tests {
             .iter()
             .map(|kind| Reading {
                 kind: *kind,
-                stored: if *kind == Kind::Int { Stored::Int } else { Stored::Text },
+                stored: if *kind == Kind::Int {
+                    Stored::Int
+                } else {
+                    Stored::Text
+                },
                 conversion: None,
             })
             .collect();
@@ -383,7 +387,7 @@ mod tests {
 
         #[test]
         fn bytes_that_are_changed_never_panic(at in 0_usize..1000, byte in any::<u8>(), kind in 0_usize..8) {
-            let resolution = Resolution { digits: 3, rounding: crate::engine::kind::Rounding::HalfUp };
+            let resolution = Resolution { digits: 3, rounding: shared::options::Rounding::HalfUp };
             let kind = [
                 Kind::Text, Kind::Decimal, Kind::Uuid, Kind::Date, Kind::Float64, Kind::Bool,
                 Kind::Timestamp(resolution), Kind::Time(resolution),

@@ -5,7 +5,7 @@ use tiberius::ColumnData;
 use tiberius::numeric::Numeric;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
-use super::{PROGRESS_EVERY, Query, Reading, push_uuid_text, trim, unexpected};
+use super::{Query, Reading, Scanned, Teller, push_uuid_text, trim, unexpected};
 use crate::engine::canonical::{Decimal, DecimalRoom, RowEncoder, RowSink};
 use crate::engine::conversion::{Conversion, Raw};
 use crate::engine::error::DatabaseError;
@@ -24,7 +24,7 @@ pub(super) async fn scan(
     session: &mut SqlServerSession,
     query: &Query,
     sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(u64) + Sync),
+    progress: &(impl Fn(Scanned) + Sync),
 ) -> Result<u64, DatabaseError> {
     let client = session.client();
     let results = if query.parameters.is_empty() {
@@ -37,7 +37,8 @@ pub(super) async fn scan(
         bound.query(client).await?
     };
     let mut stream = results.into_row_stream();
-    let (mut rows, mut told) = (0, 0);
+    let mut rows = 0;
+    let mut teller = Teller::new(progress, sink.encoder().total_bytes());
     while let Some(row) = stream.next().await {
         let row = row?;
         if row.len() != query.readings.len() {
@@ -67,12 +68,11 @@ pub(super) async fn scan(
         sink.end_row()
             .map_err(|error| DatabaseError::Disk { error })?;
         rows += 1;
-        if rows - told >= PROGRESS_EVERY {
-            progress(rows - told);
-            told = rows;
+        if teller.is_due(rows) {
+            teller.tell(rows, sink.encoder().total_bytes());
         }
     }
-    progress(rows - told);
+    teller.tell(rows, sink.encoder().total_bytes());
     Ok(rows)
 }
 
