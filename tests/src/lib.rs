@@ -3,11 +3,13 @@
 //! whose differences are known.
 
 pub mod cases;
+pub mod collector;
 pub mod http;
 pub mod idle;
 pub mod process;
 pub mod product;
 pub mod proxy;
+pub mod random_tables;
 pub mod scene;
 pub mod services;
 pub mod tpch;

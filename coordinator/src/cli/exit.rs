@@ -2,6 +2,7 @@
 
 use shared::config::ConfigError;
 use shared::telemetry::metrics::server::ServeError;
+use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
@@ -27,6 +28,8 @@ pub(super) enum CommandError {
     Lost(#[from] RunLost),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     #[error("{0}")]
     Fleet(String),
     #[error(transparent)]
@@ -65,6 +68,7 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Transport(_)
         | CommandError::Output(_)
         | CommandError::Store(_)
+        | CommandError::Traces(_)
         | CommandError::Fleet(_)
         | CommandError::Serve(_)
         | CommandError::Signals(_) => UNUSABLE,

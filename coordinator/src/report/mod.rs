@@ -63,6 +63,8 @@ pub struct RunReport {
     pub root_cause: Option<RootCauseReport>,
     /// What else should be known of the run as a whole.
     pub notes: Vec<String>,
+    /// The number of its trace, when traces were sent.
+    pub trace_id: Option<String>,
 }
 
 /// All in one word.
@@ -212,6 +214,7 @@ pub(crate) struct Account {
     pub(crate) root_cause: Option<RootCause>,
     pub(crate) tables: Vec<(TableSpec, TableRecord)>,
     pub(crate) notes: Vec<String>,
+    pub(crate) trace_id: Option<String>,
 }
 
 impl RunReport {
@@ -234,6 +237,7 @@ impl RunReport {
             root_cause: state.root_cause().cloned(),
             tables,
             notes: Vec::new(),
+            trace_id: None,
         })
     }
 
@@ -249,6 +253,7 @@ impl RunReport {
             root_cause,
             tables,
             notes,
+            trace_id,
         } = account;
         let root_cause = root_cause.and_then(|RootCause { table, kind, error }| {
             let (spec, _) = tables.get(table.index())?;
@@ -284,6 +289,7 @@ impl RunReport {
             errors,
             root_cause,
             notes,
+            trace_id,
         }
     }
 
@@ -303,6 +309,7 @@ impl RunReport {
                 cancelled: self.cancelled,
             },
             notes: self.notes.clone(),
+            trace_id: self.trace_id.clone(),
         }
     }
 
