@@ -3,6 +3,7 @@
 
 pub mod canonical;
 pub mod catalog;
+pub mod cause;
 pub mod column;
 pub mod difference;
 pub mod element;

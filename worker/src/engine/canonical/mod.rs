@@ -24,9 +24,11 @@
 
 mod decimal;
 mod value;
+mod view;
 
 pub use decimal::{Decimal, DecimalClass, DecimalRoom};
 pub use value::{MalformedRow, Values, to_json, to_text};
+pub use view::{Count, View, view};
 
 pub(crate) const NULL: u8 = 0x00;
 pub(crate) const FALSE: u8 = 0x01;
