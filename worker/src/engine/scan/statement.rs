@@ -57,7 +57,18 @@ impl SideStatements {
         }
     }
 
-    /// All compared columns of all rows.
+    /// The same with other columns, of which those of the key are the first.
+    #[must_use]
+    pub fn with_columns(self, columns: Vec<(Column, Reading)>) -> Self {
+        let (columns, readings) = columns.into_iter().unzip();
+        Self {
+            columns,
+            readings,
+            ..self
+        }
+    }
+
+    /// All columns of all rows.
     #[must_use]
     pub fn scan(&self) -> Query {
         self.select(&self.columns, "", Vec::new())

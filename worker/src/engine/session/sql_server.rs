@@ -14,7 +14,10 @@ const PACKET_SIZE: u32 = 16 * 1024;
 /// A connection.
 pub struct SqlServerSession {
     client: Client<Compat<TcpStream>>,
-    isolation: Isolation,
+    /// What the database allows.
+    best: Isolation,
+    /// What is set.
+    isolation: Option<Isolation>,
     spid: i16,
 }
 
@@ -37,7 +40,8 @@ impl SqlServerSession {
         };
         let mut session = Self {
             client,
-            isolation: Isolation::ReadCommitted,
+            best: Isolation::ReadCommitted,
+            isolation: None,
             spid: 0,
         };
         session
@@ -55,22 +59,29 @@ impl SqlServerSession {
             .unwrap_or_default();
         let state = state.and_then(|row| row.get::<u8, _>(0));
         if state == Some(1) {
-            session.isolation = Isolation::Snapshot;
+            session.best = Isolation::Snapshot;
         }
-        let level = if session.isolation == Isolation::Snapshot {
-            "SNAPSHOT"
-        } else {
-            "READ COMMITTED"
-        };
-        session
-            .batch(&format!("SET TRANSACTION ISOLATION LEVEL {level}"))
-            .await?;
         Ok(session)
     }
 
-    pub(super) async fn begin(&mut self, _label: &Label) -> Result<Isolation, DatabaseError> {
-        self.batch("BEGIN TRANSACTION").await?;
-        Ok(self.isolation)
+    pub(super) async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
+        let isolation = if label.read_uncommitted {
+            Isolation::ReadUncommitted
+        } else {
+            self.best
+        };
+        let begin = "BEGIN TRANSACTION";
+        if self.isolation == Some(isolation) {
+            self.batch(begin).await?;
+        } else {
+            // The level stays with the session, and the session is used again.
+            let level = isolation.level();
+            self.isolation = None;
+            self.batch(&format!("SET TRANSACTION ISOLATION LEVEL {level}; {begin}"))
+                .await?;
+            self.isolation = Some(isolation);
+        }
+        Ok(isolation)
     }
 
     pub(super) async fn end(&mut self) -> Result<(), DatabaseError> {
