@@ -17,6 +17,7 @@ mod locate;
 pub mod plan;
 mod recheck;
 mod reconcile;
+pub mod redact;
 pub mod scan;
 pub mod session;
 mod shown;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::message::{Scope, TableSpec, Task};
-use shared::outcome::{Checksums, Comparison, Depth, Reads, RowCounts};
+use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RowCounts};
 use tokio_util::sync::CancellationToken;
 
 use super::column::Table;
@@ -16,6 +16,7 @@ use super::disk::Room;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::recheck::recheck;
+use super::redact::Redactor;
 use super::scan::statement::{self, SideOf};
 use super::session::Label;
 use super::session::pool::Pools;
@@ -61,7 +62,10 @@ impl Engine for ReconcileEngine {
         };
         // Either side's failure stops the other; the task's own token stays as it is.
         let stop = context.cancel.child_token();
-        let side = |lease, side| OpenSide::new(lease, stop.clone(), context.progress.clone(), side);
+        let side = |lease, side| {
+            OpenSide::new(lease, stop.clone(), context.progress.clone(), side)
+                .discreet(spec.options.redaction.is_some())
+        };
         let sides = Sides {
             source: side(source, SideOf::Source),
             target: side(target, SideOf::Target),
@@ -111,12 +115,7 @@ async fn compare(
     spec: &TableSpec,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
-    let isolation = (sides.source.isolation(), sides.target.isolation());
     let (sides, source, target) = describe(sides, spec).await?;
-    let mut notes = vec![format!(
-        "read: source {}, target {}",
-        isolation.0, isolation.1
-    )];
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -128,7 +127,7 @@ async fn compare(
             checksums: None,
             rows: None,
             key: Vec::new(),
-            notes,
+            notes: Vec::new(),
             causes: Vec::new(),
             reads: Some(reads),
             repair: None,
@@ -136,7 +135,7 @@ async fn compare(
     }
 
     let plan = plan(spec, &source, &target)?;
-    notes.extend(plan.notes.iter().cloned());
+    let mut notes = plan.notes.clone();
     let key = plan.key_names();
     let mut planned = Planned {
         source,
@@ -148,12 +147,12 @@ async fn compare(
     if let Some(note) = looks.note(spec.depth) {
         notes.push(note);
     }
-    let (sides, sums, reads, rows) = if looks.by_row {
+    let (sides, sums, reads, rows, causes) = if looks.by_row {
         by_row(sides, &mut planned, spec, &looks, context).await?
     } else {
         let (sides, source, target) = sum_up(sides, &planned).await?;
         let reads = sides.reads();
-        (sides, (source, target), reads, None)
+        (sides, (source, target), reads, None, Vec::new())
     };
     sides.close().await;
     let checksum = |sum: &Sketch| format!("{:032x}", sum.checksum());
@@ -167,7 +166,7 @@ async fn compare(
         rows,
         key,
         notes,
-        causes: Vec::new(),
+        causes,
         reads: Some(reads),
         repair: None,
     })
@@ -218,7 +217,13 @@ impl Looks {
     }
 }
 
-type ByRow = (Sides, (Sketch, Sketch), Box<Reads>, Option<RowCounts>);
+type ByRow = (
+    Sides,
+    (Sketch, Sketch),
+    Box<Reads>,
+    Option<RowCounts>,
+    Vec<CauseGroup>,
+);
 
 /// Finds the rows that differ, leaves out those that do not count, and lists the others.
 async fn by_row(
@@ -260,12 +265,20 @@ async fn by_row(
         }
         settled = before.saturating_sub(differing.counts().total());
     }
-    let sides = locate(sides, planned, differing.listed(), chunk, &room, context).await?;
+    let redactor = Redactor::new(options, &planned.plan.columns);
+    let listed = differing.listed();
+    let (sides, causes) = locate(sides, planned, listed, chunk, &room, &redactor, context).await?;
     let counts = RowCounts {
         settled,
         ..differing.counts()
     };
-    Ok((sides, (found.source, found.target), reads, Some(counts)))
+    Ok((
+        sides,
+        (found.source, found.target),
+        reads,
+        Some(counts),
+        causes,
+    ))
 }
 
 async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table), Stop> {

@@ -9,6 +9,7 @@ mod actor;
 mod attempt;
 mod findings;
 mod ledger;
+mod panics;
 mod stop;
 
 use std::sync::Arc;
