@@ -338,9 +338,9 @@ impl Cause {
             Damage::SpaceTrimmed(_) => (23, 0),
             Damage::BooleanAsText => (24, 0),
             Damage::CaseFolded(Case::Lower | Case::Upper) => (25, 0),
-            Damage::CaseFolded(Case::Mixed) => (26, 0),
+            Damage::CaseFolded(Case::Mixed) => (27, 0),
             Damage::Normalized(form) => (
-                27,
+                26,
                 match form {
                     Normalization::Nfc => 0,
                     Normalization::Nfd => 1,
