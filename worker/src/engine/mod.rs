@@ -11,6 +11,7 @@ pub mod kind;
 mod locate;
 pub mod plan;
 mod reconcile;
+pub mod repair;
 pub mod scan;
 pub mod session;
 pub mod side;

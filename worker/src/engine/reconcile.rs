@@ -14,6 +14,7 @@ use super::difference::{DifferenceList, RowDifference, pair};
 use super::error::DatabaseError;
 use super::locate::locate;
 use super::plan::{Plan, plan};
+use super::repair::repair;
 use super::scan::statement::SideOf;
 use super::session::Label;
 use super::session::pool::Pools;
@@ -136,6 +137,7 @@ async fn compare(
     let cells = if spec.depth == Depth::Rows { CELLS } else { 0 };
     let (mut sides, mut source_sum, mut target_sum) = sketch(sides, &planned, cells).await?;
     let mut rows = None;
+    let mut repaired = None;
     if spec.depth == Depth::Rows {
         let equal = source_sum.count() == target_sum.count()
             && source_sum.checksum() == target_sum.checksum();
@@ -156,7 +158,17 @@ async fn compare(
         }
         let (counts, differences) = list.finish();
         check_arithmetic(&source_sum, &target_sum, &counts, &differences)?;
+        let to_repair = if spec.options.repair {
+            differences.clone()
+        } else {
+            Vec::new()
+        };
         sides = locate(sides, &planned, spec, differences, context).await?;
+        if !to_repair.is_empty() {
+            let plan;
+            (sides, plan) = repair(sides, &planned, spec, to_repair, context).await?;
+            repaired = Some(Box::new(plan));
+        }
         rows = Some(counts);
     }
     sides.close().await;
@@ -173,7 +185,7 @@ async fn compare(
         notes,
         causes: Vec::new(),
         reads: None,
-        repair: None,
+        repair: repaired,
     })
 }
 

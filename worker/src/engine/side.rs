@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::canonical::RowSink;
 use super::catalog;
+use super::catalog::constraints::{Constraints, constraints};
 use super::column::Table;
 use super::error::DatabaseError;
 use super::scan::statement::{SideOf, SideStatements, count};
@@ -105,6 +106,20 @@ impl OpenSide {
         };
         side.settle(described.map(|described| described.map_err(Stop::Failed)))
             .await
+    }
+
+    /// Reads what must be known before the table is written to.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenSide::scan`].
+    pub async fn constraints(mut self, table: &Table) -> Result<(Self, Constraints), Stop> {
+        let read = tokio::select! {
+            read = constraints(&mut self.lease.session, table) => Some(read),
+            () = self.cancel.cancelled() => None,
+        };
+        let read = read.map(|read| read.map_err(|error| self.failure(&error, "constraints")));
+        self.settle(read).await
     }
 
     /// Counts the table's rows in the database.

@@ -21,6 +21,15 @@ pub struct SideStatements {
     key_columns: usize,
 }
 
+/// A column that is read beside those that are compared.
+#[derive(Debug, Clone)]
+pub struct ReadColumn {
+    /// The column.
+    pub column: Column,
+    /// How it is read.
+    pub reading: Reading,
+}
+
 /// Which side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SideOf {
@@ -55,6 +64,16 @@ impl SideStatements {
             readings,
             key_columns: plan.key_columns,
         }
+    }
+
+    /// These statements with more columns behind the compared ones.
+    #[must_use]
+    pub fn and(mut self, more: &[ReadColumn]) -> Self {
+        for ReadColumn { column, reading } in more {
+            self.columns.push(column.clone());
+            self.readings.push(*reading);
+        }
+        self
     }
 
     /// All compared columns of all rows.
@@ -194,7 +213,9 @@ fn identifier(engine: Engine, name: &str) -> String {
     }
 }
 
-fn qualified(engine: Engine, schema: &str, name: &str) -> String {
+/// Schema and name of a table, quoted.
+#[must_use]
+pub fn qualified(engine: Engine, schema: &str, name: &str) -> String {
     format!(
         "{}.{}",
         identifier(engine, schema),

@@ -1,0 +1,466 @@
+//! Statements that make the target equal to the source, row by row, and those
+//! that take them back.
+//!
+//! The rows that differ are fetched again, with every column in its own exact
+//! form ([`value`]): what is compared may be less than what is stored. Nothing is
+//! executed here; statements go to whoever keeps them.
+
+mod literal;
+mod rows;
+mod statement;
+mod value;
+
+use std::collections::BTreeMap;
+
+use shared::endpoint::Engine;
+use shared::message::TableSpec;
+use shared::options::ColumnRule;
+use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
+
+use super::canonical::{MalformedRow, Values};
+use super::catalog::constraints::Constraints;
+use super::column::{Column, ColumnType};
+use super::difference::RowDifference;
+use super::kind::{Kind, pairing};
+use super::plan::PlannedColumn;
+use super::reconcile::{Planned, Sides};
+use super::scan::Reading;
+use super::scan::statement::{ReadColumn, qualified};
+use super::side::internal;
+use super::{Found, Stop, TaskContext};
+
+use rows::{Extra, LocatedRow, can_look_up, fetch};
+use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
+use value::{RawValue, Unwritable, decode, for_target};
+
+pub use value::hex_decode;
+
+/// Statements sent at once.
+const BATCH: usize = 200;
+
+/// Rows held at a time where they are fetched by key, and where one pass over both sides is needed.
+const BY_KEY: usize = 5_000;
+const BY_SCAN: usize = 50_000;
+
+/// A column that is read in its own form, and where in an encoded row it is.
+#[derive(Debug, Clone, Copy)]
+struct Place(usize);
+
+/// What is read, and how statements are made of it.
+struct Repair<'a> {
+    planned: &'a Planned,
+    table: TargetTable,
+    /// Of each pair of columns, where the source's own value is.
+    source: Vec<Option<Place>>,
+    /// Of each of the target's columns, where its own value is.
+    target: Vec<Option<Place>>,
+    extra: Extra,
+    /// Why rows are not mended, and how many.
+    left: BTreeMap<String, u64>,
+}
+
+/// Makes and sends the statements for all of `differences`.
+pub(super) async fn repair(
+    sides: Sides,
+    planned: &Planned,
+    spec: &TableSpec,
+    differences: impl IntoIterator<Item = RowDifference>,
+    context: &TaskContext,
+) -> Result<(Sides, RepairPlan), Stop> {
+    let Sides {
+        source,
+        target,
+        stop,
+    } = sides;
+    let engine = target.engine();
+    let source_engine = source.engine();
+    let (target, constraints) = target.constraints(&planned.target).await?;
+    let mut sides = Sides {
+        source,
+        target,
+        stop,
+    };
+    let mut repair = Repair::new(planned, source_engine, engine, &constraints);
+    let keys_at_once = usize::try_from(spec.chunk_size)
+        .unwrap_or(usize::MAX)
+        .max(1);
+    let mut batch = Vec::new();
+    let mut differences = differences.into_iter().peekable();
+    while let Some(first) = differences.peek() {
+        let size = if can_look_up(planned, std::slice::from_ref(first)) {
+            BY_KEY
+        } else {
+            BY_SCAN
+        };
+        let mut chunk = Vec::new();
+        while chunk.len() < size
+            && let Some(difference) = differences.next()
+        {
+            chunk.push(difference);
+        }
+        let located;
+        (sides, located) = fetch(sides, planned, &chunk, keys_at_once, &repair.extra).await?;
+        for row in located {
+            let statement = repair
+                .mend(&row)
+                .map_err(|error| internal("InternalError", error.to_string()))?;
+            batch.extend(statement);
+            if batch.len() == BATCH {
+                send(std::mem::take(&mut batch), context).await?;
+            }
+        }
+    }
+    if !batch.is_empty() {
+        send(batch, context).await?;
+    }
+    Ok((sides, repair.finish(spec, constraints)))
+}
+
+async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), Stop> {
+    // Nobody listens any more: the work is not wanted.
+    context
+        .findings
+        .send(Found::Repair(batch))
+        .await
+        .map_err(|_| Stop::Cancelled)
+}
+
+/// How a column is read so that nothing of its value is lost; `None` where that cannot be done.
+fn own_form(engine: Engine, column: &Column) -> Option<(Column, Kind)> {
+    let simple = matches!(
+        column.kind,
+        ColumnType::Bool
+            | ColumnType::Int
+            | ColumnType::Decimal
+            | ColumnType::Money
+            | ColumnType::Float32
+            | ColumnType::Float64
+            | ColumnType::Text { .. }
+            | ColumnType::Bytes
+            | ColumnType::Date
+            | ColumnType::Time(_)
+            | ColumnType::Timestamp(_)
+            | ColumnType::DateTime
+            | ColumnType::Instant(_)
+            | ColumnType::Uuid
+    );
+    if simple {
+        let own = pairing(column, column, &ColumnRule::default()).ok()?;
+        return Some((column.clone(), own.kind));
+    }
+    // The database's own text, which it reads back as the same value.
+    let read_as = match (engine, column.declared.as_str()) {
+        (Engine::Postgres, _) => "text",
+        (Engine::SqlServer, "xml") => "nvarchar(max)",
+        (Engine::SqlServer, _) => return None,
+    };
+    let column = Column {
+        kind: ColumnType::Text { padded: false },
+        read_as: Some(read_as.to_owned()),
+        ..column.clone()
+    };
+    Some((column, Kind::Text))
+}
+
+/// Finds room for the own form of a column, unless what is compared is that form already.
+fn place(
+    extra: &mut Vec<ReadColumn>,
+    compared: usize,
+    engine: Engine,
+    column: &Column,
+    pair: Option<(usize, &PlannedColumn)>,
+) -> Option<Place> {
+    let (read, kind) = own_form(engine, column)?;
+    let reading = Reading::new(kind, &read.kind);
+    if let Some((at, pair)) = pair
+        && read == *column
+        && pair.rule == ColumnRule::default()
+        && Reading::new(pair.kind, &column.kind) == reading
+    {
+        return Some(Place(at));
+    }
+    extra.push(ReadColumn {
+        column: read,
+        reading,
+    });
+    Some(Place(compared + extra.len() - 1))
+}
+
+impl<'a> Repair<'a> {
+    fn new(
+        planned: &'a Planned,
+        source_engine: Engine,
+        engine: Engine,
+        constraints: &Constraints,
+    ) -> Self {
+        let plan = &planned.plan;
+        let compared = plan.columns.len();
+        let mut extra = Extra::default();
+        let source = plan
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, pair)| {
+                place(
+                    &mut extra.source,
+                    compared,
+                    source_engine,
+                    &pair.source,
+                    Some((at, pair)),
+                )
+            })
+            .collect();
+        // Those that are compared first, in the plan's order, then the target's other ones.
+        let others = planned.target.columns.iter().filter(|column| {
+            !plan
+                .columns
+                .iter()
+                .any(|pair| pair.target.name == column.name)
+        });
+        let mut columns = Vec::new();
+        let mut target = Vec::new();
+        let pairs = plan.columns.iter().enumerate();
+        let with_pairs = pairs.map(|(at, pair)| (&pair.target, Some((at, pair))));
+        for (column, pair) in with_pairs.chain(others.map(|column| (column, None))) {
+            target.push(place(&mut extra.target, compared, engine, column, pair));
+            columns.push(TargetColumn {
+                column: column.clone(),
+                generated: constraints.generated.contains(&column.name),
+                fixed: constraints.fixed.contains(&column.name),
+            });
+        }
+        let key: Vec<usize> = (0..plan.key_columns).collect();
+        let unique = plan.key_columns > 0
+            && planned.target.keys.iter().any(|known| {
+                known.iter().all(|name| {
+                    plan.columns[..plan.key_columns]
+                        .iter()
+                        .any(|pair| pair.target.name == *name)
+                })
+            });
+        Self {
+            planned,
+            table: TargetTable {
+                engine,
+                name: qualified(engine, &planned.target.schema, &planned.target.name),
+                columns,
+                key,
+                unique,
+                overrides_identity: plan
+                    .columns
+                    .iter()
+                    .any(|pair| constraints.identity.contains(&pair.target.name)),
+            },
+            source,
+            target,
+            extra,
+            left: BTreeMap::new(),
+        }
+    }
+
+    fn leave(&mut self, why: String) {
+        *self.left.entry(why).or_default() += 1;
+    }
+
+    /// The statement for one row, if there is one.
+    fn mend(&mut self, row: &LocatedRow) -> Result<Option<RepairStatement>, MalformedRow> {
+        let values = |row: &Option<Vec<u8>>| -> Result<Option<Vec<Vec<u8>>>, MalformedRow> {
+            row.as_ref()
+                .map(|row| {
+                    Values::new(row)
+                        .map(|value| value.map(<[u8]>::to_vec))
+                        .collect()
+                })
+                .transpose()
+        };
+        let (source, target) = (values(&row.source)?, values(&row.target)?);
+        let made = match (&source, &target) {
+            (Some(source), None) if row.difference.target.is_none() => self
+                .source_row(source)
+                .and_then(|cells| self.table.insert(&cells))
+                .map(|mend| Some((RepairAction::Insert, mend))),
+            (None, Some(target)) if row.difference.source.is_none() => {
+                let cells = self.target_row(target);
+                self.table
+                    .delete(&cells)
+                    .map(|mend| Some((RepairAction::Delete, mend)))
+            }
+            (Some(source), Some(target)) => self
+                .update(source, target)
+                .map(|mend| mend.map(|mend| (RepairAction::Update, mend))),
+            _ => {
+                self.leave(
+                    "rows changed while they were read, and are left for the next run".to_owned(),
+                );
+                return Ok(None);
+            }
+        };
+        Ok(match made {
+            Ok(Some((action, Mend { sql, undo }))) => Some(RepairStatement {
+                action,
+                key: value::hex(&row.key),
+                sql,
+                undo,
+            }),
+            Ok(None) => None,
+            Err(why) => {
+                self.leave(why.to_string());
+                None
+            }
+        })
+    }
+
+    /// What the source's value of a pair of columns is on the target.
+    fn wanted(&self, at: usize, source: &[Vec<u8>]) -> Result<Option<RawValue>, Unwritable> {
+        let pair = &self.planned.plan.columns[at];
+        let Some(value) = self.source[at].and_then(|Place(place)| source.get(place)) else {
+            return Ok(None);
+        };
+        for_target(decode(value), &pair.target, &pair.rule).map(Some)
+    }
+
+    fn seen(&self, at: usize, target: &[Vec<u8>]) -> Option<RawValue> {
+        let Place(place) = self.target[at]?;
+        target.get(place).map(|value| decode(value))
+    }
+
+    /// A row of the target as the source has it.
+    fn source_row(&self, source: &[Vec<u8>]) -> Result<Vec<Cell>, Unwritable> {
+        let mut cells = Vec::new();
+        for at in 0..self.planned.plan.columns.len() {
+            if self.table.columns[at].generated {
+                continue;
+            }
+            if let Some(value) = self.wanted(at, source)? {
+                cells.push((at, value));
+            }
+        }
+        Ok(cells)
+    }
+
+    /// A row of the target as it is, with all its columns.
+    fn target_row(&self, target: &[Vec<u8>]) -> Vec<Cell> {
+        (0..self.table.columns.len())
+            .filter_map(|at| Some((at, self.seen(at, target)?)))
+            .collect()
+    }
+
+    fn update(
+        &mut self,
+        source: &[Vec<u8>],
+        target: &[Vec<u8>],
+    ) -> Result<Option<Mend>, Unwritable> {
+        let columns = &self.planned.plan.columns;
+        let mut changes = Vec::new();
+        let mut kept = Vec::new();
+        for (at, pair) in columns.iter().enumerate() {
+            if source.get(at) == target.get(at) {
+                continue;
+            }
+            let column = &self.table.columns[at];
+            if column.generated {
+                kept.push(format!(
+                    "`{}` is made by the target and differs",
+                    pair.target.name
+                ));
+                continue;
+            }
+            if column.fixed {
+                kept.push(format!(
+                    "`{}` is an identity column, which cannot be changed, and differs",
+                    pair.target.name
+                ));
+                continue;
+            }
+            match (self.wanted(at, source)?, self.seen(at, target)) {
+                (Some(new), Some(old)) if new != old => changes.push(Change { at, old, new }),
+                (Some(_), Some(_)) => kept.push(format!(
+                    "`{}` differs in a way that the target's type does not keep",
+                    pair.target.name
+                )),
+                _ => kept.push(format!(
+                    "`{}` has a type that cannot be written",
+                    pair.target.name
+                )),
+            }
+        }
+        for why in kept {
+            self.leave(why);
+        }
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        // Without a key of its own a row is known by all that was seen of it.
+        let known: Vec<Cell> = if self.table.unique {
+            let key = self.table.key.iter();
+            key.filter_map(|at| Some((*at, self.seen(*at, target)?)))
+                .collect()
+        } else {
+            let changed = |at: usize| changes.iter().any(|change| change.at == at);
+            let mut cells = self.target_row(target);
+            cells.retain(|(at, _)| !changed(*at));
+            cells
+        };
+        self.table.update(&known, &changes).map(Some)
+    }
+
+    fn finish(self, spec: &TableSpec, constraints: Constraints) -> RepairPlan {
+        let mut notes: Vec<String> = self
+            .left
+            .into_iter()
+            .map(|(why, rows)| format!("{rows} × {why}"))
+            .collect();
+        let unread: Vec<&str> = self
+            .table
+            .columns
+            .iter()
+            .zip(&self.target)
+            .filter(|(_, place)| place.is_none())
+            .map(|(column, _)| column.column.name.as_str())
+            .collect();
+        if !unread.is_empty() {
+            notes.push(format!(
+                "the undo script cannot bring back {} of rows that the repair deletes",
+                unread.join(", ")
+            ));
+        }
+        if !self.table.unique {
+            notes.push(
+                "no unique key on the target: inserts are not guarded, apply the script once"
+                    .to_owned(),
+            );
+        }
+        let options = &spec.options;
+        if options.filters.target.is_some() || options.soft_delete.is_some() {
+            notes.push(
+                "rows of the target that a filter or a soft delete leaves out are not touched; where one has the key of a missing row, that row is skipped"
+                    .to_owned(),
+            );
+        }
+        RepairPlan {
+            engine: self.table.engine,
+            schema: self.planned.target.schema.clone(),
+            table: self.planned.target.name.clone(),
+            foreign_keys: constraints.foreign_keys,
+            identity_insert: self.table.overrides_identity
+                && self.table.engine == Engine::SqlServer,
+            notes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use crate::engine::column::{Column, ColumnType};
+
+    /// A column for tests.
+    pub(super) fn column(name: &str, kind: ColumnType, declared: &str) -> Column {
+        Column {
+            name: name.to_owned(),
+            kind,
+            declared: declared.to_owned(),
+            nullable: true,
+            read_as: None,
+        }
+    }
+}
