@@ -128,6 +128,8 @@ pub struct RepairPlan {
     pub foreign_keys: Vec<ForeignKey>,
     /// Whether inserts give values to an identity column.
     pub identity_insert: bool,
+    /// How many statements there are.
+    pub statements: u64,
     /// What the statements do not mend, and why.
     pub notes: Vec<String>,
 }

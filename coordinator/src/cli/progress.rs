@@ -99,6 +99,7 @@ impl RunObserver for Progress {
                 Effect::Notice(notice) => self.notice(state, notice),
                 Effect::Publish(_)
                 | Effect::Control(_)
+                | Effect::KeepRepair { .. }
                 | Effect::WentQuiet { .. }
                 | Effect::Complete => {}
             }

@@ -50,8 +50,8 @@ pub(super) async fn resume(
         return deliver(report_of(&store, &run)?);
     }
     let mode = mode_of(&run, &flags, &config)?;
-    let telemetry = TelemetrySettings::resolve(flags.telemetry, &config.telemetry)
-        .map_err(UsageError::Push)?;
+    let telemetry =
+        TelemetrySettings::resolve(flags.telemetry, &config.telemetry).map_err(UsageError::Push)?;
     let mut telemetry = RunTelemetry::start(telemetry, run.started_at).await?;
     let ended = go_on(&store, &run, lock, mode, None, &mut telemetry)
         .await
@@ -103,6 +103,7 @@ async fn go_on(
         mode,
         request,
         keeping: Some(keeping),
+        output_dir: run.settings.output_dir.clone(),
     };
     Box::pin(carry_out(execution, telemetry)).await
 }

@@ -13,8 +13,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use shared::ids::RunId;
 use shared::message::TableSpec;
-use shared::outcome::{Difference, RowCounts};
+use shared::outcome::{Difference, RepairPlan, RowCounts};
 
+use crate::repair::RepairReport;
 use crate::run_state::{
     CancelReason, Counts, RootCause, RunState, TableRecord, TableStatus, Verdict, table_ids,
 };
@@ -153,6 +154,12 @@ pub struct TableResult {
     pub notes: Vec<String>,
     /// Milliseconds from the cancellation until nothing ran in the databases, if it was cancelled.
     pub quiet_after_ms: Option<u64>,
+    /// The scripts that repair it, where they were asked for and it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairReport>,
+    /// What the scripts are made of, until they are.
+    #[serde(skip)]
+    pub(crate) repair_plan: Option<Box<RepairPlan>>,
 }
 
 /// Why a table was not verified.
@@ -353,9 +360,15 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         .as_ref()
         .map(|comparison| (comparison.source_count, comparison.target_count));
     let rows: Option<RowCounts> = comparison.as_ref().and_then(|comparison| comparison.rows);
-    let (checksums, key, notes) = comparison.map_or_else(Default::default, |comparison| {
-        (comparison.checksums, comparison.key, comparison.notes)
-    });
+    let (checksums, key, notes, repair_plan) =
+        comparison.map_or_else(Default::default, |comparison| {
+            (
+                comparison.checksums,
+                comparison.key,
+                comparison.notes,
+                comparison.repair,
+            )
+        });
     let checksum_match = checksums.as_ref().map(|sums| sums.source == sums.target);
     let (source_checksum, target_checksum) =
         checksums.map(|sums| (sums.source, sums.target)).unzip();
@@ -382,6 +395,8 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         key,
         notes,
         quiet_after_ms: quiet_after.map(crate::run_state::millis),
+        repair: None,
+        repair_plan,
     }
 }
 

@@ -89,6 +89,19 @@ impl<O: RunObserver> RunObserver for Option<O> {
     }
 }
 
+/// An observer that may not be wanted.
+impl<O: RunObserver> RunObserver for Option<O> {
+    fn applied(&mut self, state: &RunState, effects: &[Effect]) {
+        if let Some(observer) = self {
+            observer.applied(state, effects);
+        }
+    }
+
+    fn receipt(&mut self) -> Option<Receipt> {
+        self.as_mut().and_then(RunObserver::receipt)
+    }
+}
+
 /// Sees nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;

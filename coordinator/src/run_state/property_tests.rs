@@ -198,7 +198,7 @@ impl World {
                 }
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
-                | Effect::Notice(_) => {}
+                | Effect::KeepRepair { .. } | Effect::Notice(_) => {}
             }
         }
         if let Some(window) = self.window {

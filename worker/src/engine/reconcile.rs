@@ -15,6 +15,7 @@ use super::error::DatabaseError;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::repair::repair;
+use super::repair::verify::{can_verify_keys, verify};
 use super::scan::statement::SideOf;
 use super::session::Label;
 use super::session::pool::Pools;
@@ -43,10 +44,45 @@ impl ReconcileEngine {
     }
 }
 
-#[async_trait]
-impl Engine for ReconcileEngine {
-    async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
-        let Scope::WholeTable = task.scope;
+impl ReconcileEngine {
+    /// Compares only the rows with these encoded keys; where rows cannot be
+    /// asked for by their keys, all rows. Says how many differ, and whether
+    /// all were compared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::reconcile`].
+    pub async fn verify(
+        &self,
+        task: &Task,
+        keys: &[Vec<u8>],
+        context: &TaskContext,
+    ) -> Result<(RowCounts, bool), Stop> {
+        let sides = self.open(task, context).await?;
+        let (sides, source, target) = describe(sides, &task.spec).await?;
+        let planned = Planned {
+            plan: plan(&task.spec, &source, &target)?,
+            source,
+            target,
+        };
+        if can_verify_keys(&planned, &task.spec) {
+            let (sides, counts) = verify(sides, &planned, &task.spec, keys).await?;
+            sides.close().await;
+            return Ok((counts, false));
+        }
+        sides.close().await;
+        let comparison = self.reconcile(task, context).await?;
+        let unknown = || {
+            Stop::Failed(internal(
+                "InternalError",
+                "rows were not compared".to_owned(),
+            ))
+        };
+        Ok((comparison.rows.ok_or_else(unknown)?, true))
+    }
+
+    /// Both sides of a task, each in a transaction.
+    async fn open(&self, task: &Task, context: &TaskContext) -> Result<Sides, Stop> {
         let spec = &task.spec;
         let label = Label {
             application: format!(
@@ -63,12 +99,20 @@ impl Engine for ReconcileEngine {
         // Either side's failure stops the other; the task's own token stays as it is.
         let stop = context.cancel.child_token();
         let side = |lease, side| OpenSide::new(lease, stop.clone(), context.progress.clone(), side);
-        let sides = Sides {
+        Ok(Sides {
             source: side(source, SideOf::Source),
             target: side(target, SideOf::Target),
             stop: stop.clone(),
-        };
-        Box::pin(compare(sides, spec, context)).await
+        })
+    }
+}
+
+#[async_trait]
+impl Engine for ReconcileEngine {
+    async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
+        let Scope::WholeTable = task.scope;
+        let sides = self.open(task, context).await?;
+        Box::pin(compare(sides, &task.spec, context)).await
     }
 }
 

@@ -9,6 +9,7 @@ mod literal;
 mod rows;
 mod statement;
 mod value;
+pub(in crate::engine) mod verify;
 
 use std::collections::BTreeMap;
 
@@ -55,6 +56,7 @@ struct Repair<'a> {
     /// Of each of the target's columns, where its own value is.
     target: Vec<Option<Place>>,
     extra: Extra,
+    statements: u64,
     /// Why rows are not mended, and how many.
     left: BTreeMap<String, u64>,
 }
@@ -104,6 +106,7 @@ pub(super) async fn repair(
             let statement = repair
                 .mend(&row)
                 .map_err(|error| internal("InternalError", error.to_string()))?;
+            repair.statements += u64::from(statement.is_some());
             batch.extend(statement);
             if batch.len() == BATCH {
                 send(std::mem::take(&mut batch), context).await?;
@@ -254,6 +257,7 @@ impl<'a> Repair<'a> {
             source,
             target,
             extra,
+            statements: 0,
             left: BTreeMap::new(),
         }
     }
@@ -444,6 +448,7 @@ impl<'a> Repair<'a> {
             foreign_keys: constraints.foreign_keys,
             identity_insert: self.table.overrides_identity
                 && self.table.engine == Engine::SqlServer,
+            statements: self.statements,
             notes,
         }
     }
