@@ -3,6 +3,7 @@
 //! whose differences are known.
 
 pub mod cases;
+pub mod collector;
 pub mod http;
 pub mod idle;
 pub mod process;

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use shared::config::{MetricsAddr, parse_duration};
+use shared::config::{Config, MetricsAddr, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{self, Verbosity};
+use shared::logging::{self, LogFormat, Verbosity};
+use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 use shared::transport::Transport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -75,6 +76,16 @@ struct Flags {
         global = true
     )]
     metrics_addr: Option<MetricsAddr>,
+    /// Form of the log lines on standard error: human or json [default: human]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "RECONCILE_LOG_FORMAT",
+        hide_env = true
+    )]
+    log_format: Option<LogFormat>,
+    #[command(flatten)]
+    traces: TraceFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,7 +96,6 @@ enum Command {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    logging::init(Verbosity::Service);
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing was installed before");
@@ -126,12 +136,44 @@ async fn healthcheck(flags: &Flags) -> anyhow::Result<u8> {
     }
 }
 
+/// Works, and sends the last traces whatever came of it.
 async fn run(flags: Flags) -> anyhow::Result<u8> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let id = flags
         .name
         .as_ref()
         .map_or_else(WorkerId::generate, WorkerId::named);
+    let config = shared::config::load(flags.config.as_deref())?;
+    let tracing = observe(&flags, &config, &id)?;
+    let code = Box::pin(work(flags, config, id)).await;
+    if let Some(tracing) = tracing {
+        tracing.shutdown().await;
+    }
+    code
+}
+
+/// Sets up log lines and traces.
+fn observe(flags: &Flags, config: &Config, id: &WorkerId) -> anyhow::Result<Option<Tracing>> {
+    let destination = Destination::resolve(&flags.traces, &config.telemetry, |name| {
+        std::env::var(name).ok()
+    })?;
+    let (tracing, layer) = match destination {
+        None => (None, None),
+        Some(destination) => {
+            let identity = Identity {
+                service: "reconcile-worker",
+                instance: id.to_string(),
+            };
+            let (tracing, layer) = Tracing::start(&destination, &identity)?;
+            (Some(tracing), Some(layer))
+        }
+    };
+    let format = flags.log_format.or(config.telemetry.log_format);
+    logging::init(Verbosity::Service, format.unwrap_or_default(), layer);
+    Ok(tracing)
+}
+
+async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let Flags {
         concurrency,
         drain_grace,
@@ -142,7 +184,7 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
         broker,
         engine,
         metrics,
-    } = resolve(flags, &id)?;
+    } = resolve(flags, config, &id)?;
     // Before anything else is begun: a worker that cannot be watched as it was told to is none.
     let metrics = metrics.bind().await?;
     let transport: Arc<dyn Transport> = RabbitTransport::connect(broker).await?;
@@ -193,8 +235,7 @@ struct Resolved {
 
 /// Where the broker is and what compares tables: flags over environment over
 /// configuration.
-fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<Resolved> {
-    let config = shared::config::load(flags.config.as_deref())?;
+fn resolve(flags: Flags, config: Config, id: &WorkerId) -> anyhow::Result<Resolved> {
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
     let url = flags.broker.map(Secret::new).or(broker.url).context(

@@ -146,6 +146,9 @@ pub(super) async fn carry_out(
         Some(keeping) => Box::new((watching, Recorder::new(Arc::clone(&keeping.writer)))),
     };
     let handle = run::start(request, transport.clone(), observer).await?;
+    if let Some(trace) = handle.trace_id() {
+        say(&format!("trace {trace}"));
+    }
 
     let canceller = handle.canceller();
     let stop_asked = keeping

@@ -3,6 +3,7 @@
 use shared::config::ConfigError;
 use shared::outcome::Failure;
 use shared::telemetry::metrics::server::ServeError;
+use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
@@ -29,6 +30,8 @@ pub(super) enum CommandError {
     Lost(#[from] RunLost),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     #[error(transparent)]
     Repair(#[from] RepairError),
     #[error(transparent)]
@@ -75,11 +78,14 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Transport(_)
         | CommandError::Output(_)
         | CommandError::Store(_)
+        | CommandError::Traces(_)
         | CommandError::Fleet(_)
         | CommandError::Repair(_)
         | CommandError::Script(_)
         | CommandError::Serve(_)
         | CommandError::Signals(_) => UNUSABLE,
-        CommandError::Lost(_) | CommandError::NotApplied(_) | CommandError::NotVerified(_) => UNVERIFIED,
+        CommandError::Lost(_) | CommandError::NotApplied(_) | CommandError::NotVerified(_) => {
+            UNVERIFIED
+        }
     }
 }

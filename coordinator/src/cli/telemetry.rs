@@ -216,6 +216,7 @@ mod tests {
             metrics_addr: Some("127.0.0.1:1".parse().unwrap()),
             metrics_file: Some("a.prom".into()),
             push_gateway: Some(Secret::new("http://push:9091".to_owned())),
+            ..TelemetryConfig::default()
         };
         let flags = TelemetryFlags {
             metrics_addr: Some(MetricsAddr::Off),

@@ -64,6 +64,8 @@ pub struct RunReport {
     pub root_cause: Option<RootCauseReport>,
     /// What else should be known of the run as a whole.
     pub notes: Vec<String>,
+    /// The number of its trace, when traces were sent.
+    pub trace_id: Option<String>,
 }
 
 /// All in one word.
@@ -219,6 +221,7 @@ pub(crate) struct Account {
     pub(crate) root_cause: Option<RootCause>,
     pub(crate) tables: Vec<(TableSpec, TableRecord)>,
     pub(crate) notes: Vec<String>,
+    pub(crate) trace_id: Option<String>,
 }
 
 impl RunReport {
@@ -241,6 +244,7 @@ impl RunReport {
             root_cause: state.root_cause().cloned(),
             tables,
             notes: Vec::new(),
+            trace_id: None,
         })
     }
 
@@ -256,6 +260,7 @@ impl RunReport {
             root_cause,
             tables,
             notes,
+            trace_id,
         } = account;
         let root_cause = root_cause.and_then(|RootCause { table, kind, error }| {
             let (spec, _) = tables.get(table.index())?;
@@ -291,6 +296,7 @@ impl RunReport {
             errors,
             root_cause,
             notes,
+            trace_id,
         }
     }
 
@@ -310,6 +316,7 @@ impl RunReport {
                 cancelled: self.cancelled,
             },
             notes: self.notes.clone(),
+            trace_id: self.trace_id.clone(),
         }
     }
 

@@ -198,7 +198,8 @@ impl World {
                 }
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
-                | Effect::KeepRepair { .. } | Effect::Notice(_) => {}
+                | Effect::KeepRepair { .. }
+                | Effect::Notice(_) => {}
             }
         }
         if let Some(window) = self.window {

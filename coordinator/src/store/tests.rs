@@ -28,6 +28,7 @@ fn settings() -> KeptSettings {
         place: Place::Local { concurrency: 2 },
         source: side("source"),
         target: side("target"),
+        output_dir: None,
     }
 }
 
@@ -193,6 +194,7 @@ fn end(store: &RunStore, run: RunId) {
             ..Counts::default()
         },
         notes: Vec::new(),
+        trace_id: None,
     })]);
     futures::executor::block_on(receipt.wait());
 }

@@ -157,6 +157,26 @@ fn show_telemetry(f: &mut fmt::Formatter<'_>, telemetry: &TelemetryConfig) -> fm
             .push_gateway
             .as_ref()
             .map(|url| text(&mask_password(url.reveal()))),
+    )?;
+    entry(
+        f,
+        "otlp_endpoint",
+        telemetry
+            .otlp_endpoint
+            .as_ref()
+            .map(|url| text(&mask_password(url.reveal()))),
+    )?;
+    entry(
+        f,
+        "otlp_protocol",
+        telemetry
+            .otlp_protocol
+            .map(|protocol| text(&protocol.to_string())),
+    )?;
+    entry(
+        f,
+        "log_format",
+        telemetry.log_format.map(|format| text(&format.to_string())),
     )
 }
 

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use super::error::ConfigError;
 use super::section::{Section, Sources};
 use crate::endpoint::Secret;
+use crate::logging::LogFormat;
+use crate::telemetry::trace::OtlpProtocol;
 
 /// `[telemetry]`. Absent means the flag's own default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +20,12 @@ pub struct TelemetryConfig {
     pub metrics_file: Option<PathBuf>,
     /// The Pushgateway, as a URL, that a run gives its metrics to when it ends.
     pub push_gateway: Option<Secret>,
+    /// The OpenTelemetry collector, as a URL, that traces are sent to.
+    pub otlp_endpoint: Option<Secret>,
+    /// What that collector speaks.
+    pub otlp_protocol: Option<OtlpProtocol>,
+    /// The form of log lines.
+    pub log_format: Option<LogFormat>,
 }
 
 /// Where metrics and health are served over HTTP.
@@ -83,6 +91,9 @@ pub(super) fn read(
         metrics_addr: section.take(sources, "metrics_addr")?,
         metrics_file: section.take(sources, "metrics_file")?,
         push_gateway: section.take(sources, "push_gateway")?,
+        otlp_endpoint: section.take(sources, "otlp_endpoint")?,
+        otlp_protocol: section.take(sources, "otlp_protocol")?,
+        log_format: section.take(sources, "log_format")?,
     };
     section.finish(sources)?;
     Ok(telemetry)

@@ -94,6 +94,18 @@ pub struct Health {
 pub struct TraceContext {
     /// The `traceparent` header.
     pub traceparent: Option<String>,
+    /// With a task of a further attempt: the span of the attempt before it, written like a `traceparent`.
+    pub previous: Option<String>,
+}
+
+impl TraceContext {
+    /// The trace's number in hexadecimal, if there is one.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        let id = self.traceparent.as_deref()?.split('-').nth(1)?;
+        let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then_some(id)
+    }
 }
 
 /// A message that somebody must answer for.

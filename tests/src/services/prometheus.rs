@@ -72,9 +72,8 @@ impl Prometheus {
                 port,
                 _guardian: guardian,
             };
-            let ready = || {
-                http::get(&server.url("/-/ready")).is_ok_and(|answer| answer.status == 200)
-            };
+            let ready =
+                || http::get(&server.url("/-/ready")).is_ok_and(|answer| answer.status == 200);
             wait_until_ready("Prometheus", &server._guardian, START, ready)?;
             Ok(server)
         })

@@ -13,7 +13,7 @@ pub(crate) fn file() -> Json {
     documents_of(FILE).remove(0)
 }
 
-fn entries<'a>(section: &'a Json) -> impl Iterator<Item = (&'a String, &'a Json)> {
+fn entries(section: &Json) -> impl Iterator<Item = (&String, &Json)> {
     section.as_object().into_iter().flatten()
 }
 

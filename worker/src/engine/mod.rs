@@ -18,6 +18,7 @@ pub mod session;
 pub mod side;
 pub mod sinks;
 pub mod sketch;
+mod spans;
 pub mod spill;
 
 use std::sync::Arc;

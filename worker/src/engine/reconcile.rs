@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
+use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
 use shared::outcome::{Checksums, Comparison, Depth, RowCounts};
+use shared::telemetry::trace::context;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::column::Table;
 use super::difference::{DifferenceList, RowDifference, pair};
@@ -22,6 +26,7 @@ use super::session::pool::Pools;
 use super::side::{OpenSide, both, internal};
 use super::sinks::{SketchSink, SpillSink};
 use super::sketch::Sketch;
+use super::spans::within;
 use super::spill;
 use super::{Engine, Stop, TaskContext};
 
@@ -84,12 +89,16 @@ impl ReconcileEngine {
     /// Both sides of a task, each in a transaction.
     async fn open(&self, task: &Task, context: &TaskContext) -> Result<Sides, Stop> {
         let spec = &task.spec;
+        let trace = context::of(&Span::current());
         let label = Label {
-            application: format!(
-                "reconcile {} {}",
-                short(&task.run.to_string()),
-                spec.source.table
-            ),
+            application: match trace.trace_id() {
+                Some(trace) => format!("reconcile {trace} {}", ending(&spec.source.table)),
+                None => format!(
+                    "reconcile {} {}",
+                    short(&task.run.to_string()),
+                    spec.source.table
+                ),
+            },
             statement_timeout: spec.timeout,
         };
         let (source, target) = tokio::select! {
@@ -121,6 +130,18 @@ fn short(run: &str) -> &str {
     &run[run.len().saturating_sub(12)..]
 }
 
+/// What fits of a table's name beside a trace's number into the 63 bytes of
+/// PostgreSQL: without its schema if need be.
+fn ending(table: &TableName) -> String {
+    const ROOM: usize = 63 - "reconcile ".len() - 32 - " ".len();
+    let whole = table.to_string();
+    if whole.len() <= ROOM {
+        whole
+    } else {
+        table.name.clone()
+    }
+}
+
 /// The two sides of a running comparison.
 pub(super) struct Sides {
     pub(super) source: OpenSide,
@@ -147,7 +168,8 @@ async fn compare(
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
     let isolation = (sides.source.isolation(), sides.target.isolation());
-    let (sides, source, target) = describe(sides, spec).await?;
+    let span = tracing::info_span!("describe");
+    let (sides, source, target) = within(span, describe(sides, spec)).await?;
     let mut notes = vec![format!(
         "read: source {}, target {}",
         isolation.0, isolation.1
@@ -190,7 +212,11 @@ async fn compare(
         if !equal {
             let mut difference = source_sum.clone();
             difference.subtract(&target_sum);
-            match difference.decode() {
+            let decoding = tracing::info_span!("decode", exact = false, decoded = Empty);
+            let decoded = decoding.in_scope(|| difference.decode());
+            decoding.record("decoded", decoded.is_some());
+            drop(decoding);
+            match decoded {
                 Some(mut decoded) => pair(&mut decoded.source, &mut decoded.target, &mut list),
                 None => {
                     let exact;
@@ -207,10 +233,16 @@ async fn compare(
         } else {
             Vec::new()
         };
-        sides = locate(sides, &planned, spec, differences, context).await?;
+        if !differences.is_empty() {
+            let span = tracing::info_span!("locate", differences = differences.len());
+            let located = locate(sides, &planned, spec, differences, context);
+            sides = within(span, located).await?;
+        }
         if !to_repair.is_empty() {
+            let span = tracing::info_span!("repair", differences = to_repair.len());
+            let made = repair(sides, &planned, spec, to_repair, context);
             let plan;
-            (sides, plan) = repair(sides, &planned, spec, to_repair, context).await?;
+            (sides, plan) = within(span, made).await?;
             repaired = Some(Box::new(plan));
         }
         rows = Some(counts);
@@ -351,8 +383,11 @@ async fn compare_exactly(
     );
     let ((source, left), (target, right)) = scanned.await?;
     let ((mut left, left_sum), (mut right, right_sum)) = (left.into_parts(), right.into_parts());
+    let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);
     let compared = tokio::task::spawn_blocking(move || {
-        spill::compare(&mut left, &mut right, &mut list).map(|()| list)
+        decoding
+            .in_scope(|| spill::compare(&mut left, &mut right, &mut list))
+            .map(|()| list)
     })
     .await;
     let list = match compared {

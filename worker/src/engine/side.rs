@@ -6,6 +6,7 @@ use std::sync::Arc;
 use shared::outcome::Failure;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::canonical::RowSink;
 use super::catalog;
@@ -16,7 +17,7 @@ use super::scan::statement::{SideOf, SideStatements, count};
 use super::scan::{Query, Scanned, scan};
 use super::session::pool::SessionLease;
 use super::session::{Isolation, Session};
-use super::{Progress, Stop};
+use super::{Progress, Stop, spans};
 use shared::ids::TableName;
 
 /// A side before its columns are known.
@@ -127,12 +128,20 @@ impl OpenSide {
     /// # Errors
     ///
     /// As [`OpenSide::scan`].
-    pub async fn count(mut self, table: &Table) -> Result<(Self, u64), Stop> {
+    pub async fn count(self, table: &Table) -> Result<(Self, u64), Stop> {
         let statement = count(self.engine(), table);
+        let span = spans::reading(self.side(), self.lease.endpoint(), &statement);
+        spans::within(span, self.run_count(statement)).await
+    }
+
+    async fn run_count(mut self, statement: String) -> Result<(Self, u64), Stop> {
         let counted = tokio::select! {
             counted = count_rows(&mut self.lease.session, &statement) => Some(counted),
             () = self.cancel.cancelled() => None,
         };
+        if let Some(Ok(count)) = &counted {
+            spans::rows(*count);
+        }
         let counted =
             counted.map(|counted| counted.map_err(|error| self.failure(&error, &statement)));
         self.settle(counted).await
@@ -144,13 +153,21 @@ impl OpenSide {
     ///
     /// When the database reports an error or the comparison is cancelled. The
     /// statement has ended and the session is closed then.
-    pub async fn scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
+    pub async fn scan<S: RowSink>(self, query: &Query, sink: S) -> Result<(Self, S), Stop> {
+        let span = spans::reading(self.side(), self.lease.endpoint(), &query.statement);
+        spans::within(span, self.run_scan(query, sink)).await
+    }
+
+    async fn run_scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
         let counter = self.counter.clone();
         let progress = move |scanned| counter.add(scanned);
         let scanned = tokio::select! {
             scanned = scan(&mut self.lease.session, query, &mut sink, &progress) => Some(scanned),
             () = self.cancel.cancelled() => None,
         };
+        if let Some(Ok(count)) = &scanned {
+            spans::rows(*count);
+        }
         let scanned = scanned.map(|scanned| {
             scanned
                 .map(|_| sink)
@@ -254,7 +271,7 @@ fn spawn_side<T: Send + 'static>(
     work: impl Future<Output = Result<T, Stop>> + Send + 'static,
     stop_both: CancellationToken,
 ) -> JoinHandle<Result<T, Stop>> {
-    tokio::spawn(async move {
+    let guarded = async move {
         // Also when the side panics.
         let stop_other = stop_both.drop_guard();
         let result = work.await;
@@ -262,7 +279,8 @@ fn spawn_side<T: Send + 'static>(
             stop_other.disarm();
         }
         result
-    })
+    };
+    tokio::spawn(guarded.in_current_span())
 }
 
 /// A panic of one side is a panic of the comparison; the worker isolates it.

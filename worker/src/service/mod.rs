@@ -7,6 +7,7 @@
 
 mod actor;
 mod attempt;
+mod attempt_span;
 mod findings;
 mod ledger;
 mod metrics;

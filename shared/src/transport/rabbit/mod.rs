@@ -52,6 +52,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The header with the place in a trace (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
 
+/// Beside it, the span of the attempt before.
+const PREVIOUS_TRACEPARENT: &str = "reconcile-previous-traceparent";
+
 /// The header with the signature of the body.
 const SIGNATURE: &str = "x-signature";
 
@@ -481,9 +484,14 @@ fn persistent(headers: FieldTable) -> BasicProperties {
 
 fn trace_header(trace: &TraceContext) -> FieldTable {
     let mut headers = FieldTable::default();
-    if let Some(traceparent) = &trace.traceparent {
-        let value = AMQPValue::LongString(traceparent.as_str().into());
-        headers.insert(TRACEPARENT.into(), value);
+    let spans = [
+        (TRACEPARENT, &trace.traceparent),
+        (PREVIOUS_TRACEPARENT, &trace.previous),
+    ];
+    for (name, span) in spans {
+        if let Some(span) = span {
+            headers.insert(name.into(), AMQPValue::LongString(span.as_str().into()));
+        }
     }
     headers
 }
