@@ -31,9 +31,11 @@ impl WritableTarget {
             endpoint: endpoint.clone(),
         };
         let begin = match endpoint.engine {
-            Engine::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",
+            Engine::Postgres => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s'"
+            }
             Engine::SqlServer => {
-                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
+                "SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
             }
         };
         target.execute(begin).await?;

@@ -6,7 +6,6 @@
 //! executed here; statements go to whoever keeps them.
 
 mod literal;
-mod rows;
 mod statement;
 mod value;
 pub(in crate::engine) mod verify;
@@ -18,19 +17,18 @@ use shared::message::TableSpec;
 use shared::options::ColumnRule;
 use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
 
-use super::canonical::{MalformedRow, Values};
 use super::catalog::constraints::Constraints;
 use super::column::{Column, ColumnType};
-use super::difference::RowDifference;
+use super::differing::Differing;
+use super::disk::Room;
+use super::fetch::{LocatedRow, OwnColumns, Projection, Rows, values};
 use super::kind::{Kind, pairing};
 use super::plan::PlannedColumn;
 use super::reconcile::{Planned, Sides};
 use super::scan::Reading;
-use super::scan::statement::{ReadColumn, qualified};
-use super::side::internal;
+use super::scan::statement::qualified;
 use super::{Found, Stop, TaskContext};
 
-use rows::{Extra, LocatedRow, can_look_up, fetch};
 use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
 use value::{RawValue, Unwritable, decode, for_target};
 
@@ -39,9 +37,8 @@ pub use value::hex_decode;
 /// Statements sent at once.
 const BATCH: usize = 200;
 
-/// Rows held at a time where they are fetched by key, and where one pass over both sides is needed.
-const BY_KEY: usize = 5_000;
-const BY_SCAN: usize = 50_000;
+/// Bytes of statements sent at once, unless one statement has more.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// A column that is read in its own form, and where in an encoded row it is.
 #[derive(Debug, Clone, Copy)]
@@ -55,18 +52,18 @@ struct Repair<'a> {
     source: Vec<Option<Place>>,
     /// Of each of the target's columns, where its own value is.
     target: Vec<Option<Place>>,
-    extra: Extra,
     statements: u64,
     /// Why rows are not mended, and how many.
     left: BTreeMap<String, u64>,
 }
 
-/// Makes and sends the statements for all of `differences`.
+/// Makes and sends the statements for all of `differing`.
 pub(super) async fn repair(
     sides: Sides,
     planned: &Planned,
     spec: &TableSpec,
-    differences: impl IntoIterator<Item = RowDifference>,
+    differing: &Differing,
+    room: &Room,
     context: &TaskContext,
 ) -> Result<(Sides, RepairPlan), Stop> {
     let Sides {
@@ -74,41 +71,37 @@ pub(super) async fn repair(
         target,
         stop,
     } = sides;
-    let engine = target.engine();
-    let source_engine = source.engine();
+    let engines = (source.engine(), target.engine());
     let (target, constraints) = target.constraints(&planned.target).await?;
-    let mut sides = Sides {
+    let sides = Sides {
         source,
         target,
         stop,
     };
-    let mut repair = Repair::new(planned, source_engine, engine, &constraints);
-    let keys_at_once = usize::try_from(spec.chunk_size)
+    let (mut repair, own) = Repair::new(planned, engines, &constraints);
+    let projection = Projection::Own(own);
+    let most = usize::try_from(spec.chunk_size)
         .unwrap_or(usize::MAX)
         .max(1);
+    let (mut sides, mut rows) =
+        Rows::open(sides, planned, &projection, differing, most, room).await?;
     let mut batch = Vec::new();
-    let mut differences = differences.into_iter().peekable();
-    while let Some(first) = differences.peek() {
-        let size = if can_look_up(planned, std::slice::from_ref(first)) {
-            BY_KEY
-        } else {
-            BY_SCAN
-        };
-        let mut chunk = Vec::new();
-        while chunk.len() < size
-            && let Some(difference) = differences.next()
-        {
-            chunk.push(difference);
+    let mut bytes = 0;
+    loop {
+        let chunk;
+        (sides, chunk) = rows.next(sides).await?;
+        if chunk.is_empty() {
+            break;
         }
-        let located;
-        (sides, located) = fetch(sides, planned, &chunk, keys_at_once, &repair.extra).await?;
-        for row in located {
-            let statement = repair
-                .mend(&row)
-                .map_err(|error| internal("InternalError", error.to_string()))?;
-            repair.statements += u64::from(statement.is_some());
-            batch.extend(statement);
-            if batch.len() == BATCH {
+        for row in chunk {
+            let made = repair.mend(&row)?;
+            repair.statements += u64::from(made.is_some());
+            bytes += made
+                .as_ref()
+                .map_or(0, |made| made.sql.len() + made.undo.len());
+            batch.extend(made);
+            if batch.len() == BATCH || bytes >= BATCH_BYTES {
+                bytes = 0;
                 send(std::mem::take(&mut batch), context).await?;
             }
         }
@@ -167,46 +160,52 @@ fn own_form(engine: Engine, column: &Column) -> Option<(Column, Kind)> {
 
 /// Finds room for the own form of a column, unless what is compared is that form already.
 fn place(
-    extra: &mut Vec<ReadColumn>,
-    compared: usize,
+    read: &mut Vec<(Column, Reading)>,
     engine: Engine,
     column: &Column,
     pair: Option<(usize, &PlannedColumn)>,
 ) -> Option<Place> {
-    let (read, kind) = own_form(engine, column)?;
-    let reading = Reading::new(kind, &read.kind);
+    let (own, kind) = own_form(engine, column)?;
+    let reading = Reading::new(kind, &own.kind);
     if let Some((at, pair)) = pair
-        && read == *column
+        && own == *column
         && pair.rule == ColumnRule::default()
         && Reading::new(pair.kind, &column.kind) == reading
     {
         return Some(Place(at));
     }
-    extra.push(ReadColumn {
-        column: read,
-        reading,
-    });
-    Some(Place(compared + extra.len() - 1))
+    read.push((own, reading));
+    Some(Place(read.len() - 1))
 }
 
 impl<'a> Repair<'a> {
     fn new(
         planned: &'a Planned,
-        source_engine: Engine,
-        engine: Engine,
+        (source_engine, engine): (Engine, Engine),
         constraints: &Constraints,
-    ) -> Self {
+    ) -> (Self, OwnColumns) {
         let plan = &planned.plan;
-        let compared = plan.columns.len();
-        let mut extra = Extra::default();
+        // All that is compared comes first, so that rows can be told apart.
+        let mut own = OwnColumns {
+            source: Vec::new(),
+            target: Vec::new(),
+            leading: plan.columns.len(),
+        };
+        for pair in &plan.columns {
+            let compared = |column: &Column| {
+                let reading = Reading::new(pair.kind, &column.kind);
+                (column.clone(), reading)
+            };
+            own.source.push(compared(&pair.source));
+            own.target.push(compared(&pair.target));
+        }
         let source = plan
             .columns
             .iter()
             .enumerate()
             .map(|(at, pair)| {
                 place(
-                    &mut extra.source,
-                    compared,
+                    &mut own.source,
                     source_engine,
                     &pair.source,
                     Some((at, pair)),
@@ -225,7 +224,7 @@ impl<'a> Repair<'a> {
         let pairs = plan.columns.iter().enumerate();
         let with_pairs = pairs.map(|(at, pair)| (&pair.target, Some((at, pair))));
         for (column, pair) in with_pairs.chain(others.map(|column| (column, None))) {
-            target.push(place(&mut extra.target, compared, engine, column, pair));
+            target.push(place(&mut own.target, engine, column, pair));
             columns.push(TargetColumn {
                 column: column.clone(),
                 generated: constraints.generated.contains(&column.name),
@@ -241,7 +240,7 @@ impl<'a> Repair<'a> {
                         .any(|pair| pair.target.name == *name)
                 })
             });
-        Self {
+        let repair = Self {
             planned,
             table: TargetTable {
                 engine,
@@ -256,10 +255,10 @@ impl<'a> Repair<'a> {
             },
             source,
             target,
-            extra,
             statements: 0,
             left: BTreeMap::new(),
-        }
+        };
+        (repair, own)
     }
 
     fn leave(&mut self, why: String) {
@@ -267,17 +266,9 @@ impl<'a> Repair<'a> {
     }
 
     /// The statement for one row, if there is one.
-    fn mend(&mut self, row: &LocatedRow) -> Result<Option<RepairStatement>, MalformedRow> {
-        let values = |row: &Option<Vec<u8>>| -> Result<Option<Vec<Vec<u8>>>, MalformedRow> {
-            row.as_ref()
-                .map(|row| {
-                    Values::new(row)
-                        .map(|value| value.map(<[u8]>::to_vec))
-                        .collect()
-                })
-                .transpose()
-        };
-        let (source, target) = (values(&row.source)?, values(&row.target)?);
+    fn mend(&mut self, row: &LocatedRow) -> Result<Option<RepairStatement>, Stop> {
+        let source = row.source.as_deref().map(values).transpose()?;
+        let target = row.target.as_deref().map(values).transpose()?;
         let made = match (&source, &target) {
             (Some(source), None) if row.difference.target.is_none() => self
                 .source_row(source)
@@ -315,7 +306,7 @@ impl<'a> Repair<'a> {
     }
 
     /// What the source's value of a pair of columns is on the target.
-    fn wanted(&self, at: usize, source: &[Vec<u8>]) -> Result<Option<RawValue>, Unwritable> {
+    fn wanted(&self, at: usize, source: &[&[u8]]) -> Result<Option<RawValue>, Unwritable> {
         let pair = &self.planned.plan.columns[at];
         let Some(value) = self.source[at].and_then(|Place(place)| source.get(place)) else {
             return Ok(None);
@@ -323,13 +314,13 @@ impl<'a> Repair<'a> {
         for_target(decode(value), &pair.target, &pair.rule).map(Some)
     }
 
-    fn seen(&self, at: usize, target: &[Vec<u8>]) -> Option<RawValue> {
+    fn seen(&self, at: usize, target: &[&[u8]]) -> Option<RawValue> {
         let Place(place) = self.target[at]?;
         target.get(place).map(|value| decode(value))
     }
 
     /// A row of the target as the source has it.
-    fn source_row(&self, source: &[Vec<u8>]) -> Result<Vec<Cell>, Unwritable> {
+    fn source_row(&self, source: &[&[u8]]) -> Result<Vec<Cell>, Unwritable> {
         let mut cells = Vec::new();
         for at in 0..self.planned.plan.columns.len() {
             if self.table.columns[at].generated {
@@ -343,17 +334,13 @@ impl<'a> Repair<'a> {
     }
 
     /// A row of the target as it is, with all its columns.
-    fn target_row(&self, target: &[Vec<u8>]) -> Vec<Cell> {
+    fn target_row(&self, target: &[&[u8]]) -> Vec<Cell> {
         (0..self.table.columns.len())
             .filter_map(|at| Some((at, self.seen(at, target)?)))
             .collect()
     }
 
-    fn update(
-        &mut self,
-        source: &[Vec<u8>],
-        target: &[Vec<u8>],
-    ) -> Result<Option<Mend>, Unwritable> {
+    fn update(&mut self, source: &[&[u8]], target: &[&[u8]]) -> Result<Option<Mend>, Unwritable> {
         let columns = &self.planned.plan.columns;
         let mut changes = Vec::new();
         let mut kept = Vec::new();

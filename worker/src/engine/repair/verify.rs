@@ -4,13 +4,15 @@ use shared::message::TableSpec;
 
 use crate::engine::Stop;
 use crate::engine::canonical::Values;
-use crate::engine::difference::{DifferenceList, pair};
+use crate::engine::column::Table;
+use crate::engine::difference::pair;
+use crate::engine::differing::Differing;
 use crate::engine::element::{Element, KeyForm};
+use crate::engine::fetch::{disk, look_ups};
 use crate::engine::reconcile::{Planned, Sides};
 use crate::engine::scan::Query;
-use crate::engine::scan::statement::SideStatements;
 use crate::engine::side::{OpenSide, both};
-use crate::engine::sinks::{CollectSink, KeySet};
+use crate::engine::sinks::{CollectSink, Identity, KeySet};
 use shared::outcome::RowCounts;
 
 /// Whether rows of this table can be looked at by their keys alone.
@@ -42,18 +44,20 @@ pub(in crate::engine) async fn verify(
         .filter(|key| Values::new(key).filter(Result::is_ok).count() == columns)
         .cloned()
         .collect();
-    let at_once = usize::try_from(spec.chunk_size).unwrap_or(usize::MAX);
-    let left = queries(
-        &source.statements(&planned.source, &planned.plan),
-        form,
-        &keys,
-        at_once,
-    );
-    let right = queries(
-        &target.statements(&planned.target, &planned.plan),
-        form,
-        &keys,
-        at_once,
+    let keys: Vec<(u128, Vec<u8>)> = keys.into_iter().map(|key| (form.key(&key), key)).collect();
+    // As many at once as the run looked up.
+    let at_once = usize::try_from(spec.chunk_size)
+        .unwrap_or(usize::MAX)
+        .max(1);
+    let queries = |side: &OpenSide, table: &Table| -> Vec<(Query, KeySet)> {
+        let statements = side.statements(table, &planned.plan);
+        keys.chunks(at_once)
+            .flat_map(|keys| look_ups(&statements, keys))
+            .collect()
+    };
+    let (left, right) = (
+        queries(&source, &planned.source),
+        queries(&target, &planned.target),
     );
     let read = both(
         collect(source, left, form),
@@ -61,33 +65,16 @@ pub(in crate::engine) async fn verify(
         &stop,
     );
     let ((source, mut left), (target, mut right)) = read.await?;
-    let mut list = DifferenceList::new(0);
-    pair(&mut left, &mut right, &mut list);
-    let (counts, _) = list.finish();
+    let mut differing = Differing::first(0);
+    pair(&mut left, &mut right, &mut differing).map_err(disk)?;
     Ok((
         Sides {
             source,
             target,
             stop,
         },
-        counts,
+        differing.counts(),
     ))
-}
-
-fn queries(
-    statements: &SideStatements,
-    form: KeyForm,
-    keys: &[Vec<u8>],
-    at_once: usize,
-) -> Vec<(Query, KeySet)> {
-    keys.chunks(at_once.min(statements.keys_at_once()).max(1))
-        .map(|keys| {
-            (
-                statements.look_up(keys),
-                keys.iter().map(|key| form.key(key)).collect(),
-            )
-        })
-        .collect()
 }
 
 async fn collect(
@@ -99,7 +86,18 @@ async fn collect(
     let mut elements = Vec::new();
     for (query, keys) in queries {
         let sink;
-        (side, sink) = side.scan(&query, CollectSink::new(form, keys)).await?;
+        (side, sink) = side
+            .scan(
+                &query,
+                CollectSink::new(
+                    Identity {
+                        form,
+                        leading: None,
+                    },
+                    keys,
+                ),
+            )
+            .await?;
         for (key, rows) in sink.into_rows() {
             elements.extend(rows.into_iter().map(|row| Element { key, row: row.hash }));
         }

@@ -21,15 +21,6 @@ pub struct SideStatements {
     key_columns: usize,
 }
 
-/// A column that is read beside those that are compared.
-#[derive(Debug, Clone)]
-pub struct ReadColumn {
-    /// The column.
-    pub column: Column,
-    /// How it is read.
-    pub reading: Reading,
-}
-
 /// Which side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SideOf {
@@ -66,17 +57,18 @@ impl SideStatements {
         }
     }
 
-    /// These statements with more columns behind the compared ones.
+    /// The same with other columns, of which those of the key are the first.
     #[must_use]
-    pub fn and(mut self, more: &[ReadColumn]) -> Self {
-        for ReadColumn { column, reading } in more {
-            self.columns.push(column.clone());
-            self.readings.push(*reading);
+    pub fn with_columns(self, columns: Vec<(Column, Reading)>) -> Self {
+        let (columns, readings) = columns.into_iter().unzip();
+        Self {
+            columns,
+            readings,
+            ..self
         }
-        self
     }
 
-    /// All compared columns of all rows.
+    /// All columns of all rows.
     #[must_use]
     pub fn scan(&self) -> Query {
         self.select(&self.columns, "", Vec::new())
