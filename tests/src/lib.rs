@@ -9,6 +9,7 @@ pub mod idle;
 pub mod process;
 pub mod product;
 pub mod proxy;
+pub mod random_tables;
 pub mod scene;
 pub mod services;
 pub mod tpch;
