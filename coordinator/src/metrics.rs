@@ -232,6 +232,7 @@ impl RunObserver for RunMetrics {
                 Effect::Complete => self.complete(state),
                 Effect::Publish(_)
                 | Effect::Control(_)
+                | Effect::KeepRepair { .. }
                 | Effect::WentQuiet { .. }
                 | Effect::Notice(_) => {}
             }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod apply;
 mod columns;
 mod estimate;
 mod execute;
@@ -163,6 +164,7 @@ async fn carry_out(
             let settings = RunSettings::resolve(*flags, state_dir, config)?;
             Box::pin(execute::new_run(settings)).await
         }
+        Command::Apply(flags) => Box::pin(apply::apply(flags, config)).await,
         Command::Resume(flags) => Box::pin(resume::resume(flags, state_dir, config)).await,
         Command::History(flags) => kept::history(&flags, state_dir, &config),
         Command::Report(flags) => kept::report(flags, state_dir, &config),

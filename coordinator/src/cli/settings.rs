@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{BrokerConfig, Config, FailFast, ReportFormat, TableEntry, nearest};
-use shared::endpoint::{Endpoint, EndpointError};
+use shared::endpoint::{Endpoint, EndpointError, Engine};
 use shared::ids::{RunId, TableName};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::{Redaction, TableOptions};
@@ -55,6 +55,8 @@ pub(super) struct RunSettings {
     pub(super) tables: TableSelection,
     /// Where runs are kept; absent: the run is not.
     pub(super) state_dir: Option<PathBuf>,
+    /// Where repair scripts are written; absent: none are.
+    pub(super) output_dir: Option<PathBuf>,
     pub(super) telemetry: TelemetrySettings,
 }
 
@@ -164,6 +166,17 @@ pub(super) enum UsageError {
         "--generate-repair excludes redact = true of column `{column}` of {table}: a repair holds the values in clear; leave one of them out"
     )]
     RepairShowsColumn { table: String, column: String },
+    #[error(
+         "the run had its {side} as `{name}`, which is not configured here; name it with --{side} or --{side}-url{}",
+         if *side == "source" { ", or leave the comparison out with --no-verify" } else { "" }
+     )]
+    ScriptEndpoint { side: &'static str, name: String },
+    #[error("{} is for {wanted}, and the target is {found}", file.display())]
+    OtherDialect {
+        file: PathBuf,
+        wanted: Engine,
+        found: Engine,
+    },
     #[error("--pk-columns names no column; leave it out for the primary key")]
     NoKeyColumns,
     #[error(
@@ -347,6 +360,12 @@ impl RunSettings {
                 heartbeat_period,
             },
         };
+        let output_dir = tables.options.repair.then(|| {
+            let named = flags.output_dir.or_else(|| config.run.output_dir.clone());
+            let named = named.unwrap_or_else(|| PathBuf::from("."));
+            // A run may go on from elsewhere.
+            std::path::absolute(&named).unwrap_or(named)
+        });
         // Last, since it leaves a file behind until the settings are dropped.
         let output = flags.output.or_else(|| config.run.output.clone());
         let output = output.map(|path| Output::prepare(&path)).transpose()?;
@@ -357,6 +376,7 @@ impl RunSettings {
             output,
             tables,
             state_dir,
+            output_dir,
             telemetry,
         })
     }
@@ -375,6 +395,7 @@ impl RunSettings {
             },
             source: self.tables.source.kept(),
             target: self.tables.target.kept(),
+            output_dir: self.output_dir.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Compares one table on two sides. Knows databases and nothing of the
 //! transport, of runs or of other tables.
 
+pub mod apply;
 pub mod canonical;
 pub mod catalog;
 pub mod cause;
@@ -22,6 +23,7 @@ pub mod plan;
 mod recheck;
 mod reconcile;
 pub mod redact;
+pub mod repair;
 pub mod scan;
 pub mod session;
 mod shown;

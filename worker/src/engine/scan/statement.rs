@@ -201,7 +201,9 @@ fn identifier(engine: Engine, name: &str) -> String {
     }
 }
 
-fn qualified(engine: Engine, schema: &str, name: &str) -> String {
+/// Schema and name of a table, quoted.
+#[must_use]
+pub fn qualified(engine: Engine, schema: &str, name: &str) -> String {
     format!(
         "{}.{}",
         identifier(engine, schema),
