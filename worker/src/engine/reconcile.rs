@@ -16,6 +16,7 @@ use tracing::Span;
 use super::column::Table;
 use super::differing::Differing;
 use super::disk::Room;
+use super::filter::condition;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::recheck::recheck;
@@ -138,6 +139,13 @@ async fn compare(
         "read: source {}, target {}",
         isolation.0, isolation.1
     )];
+    for (side, table) in [("source", &source), ("target", &target)] {
+        if let Some(condition) = &table.condition {
+            notes.push(format!(
+                "only rows of the {side} with {condition} take part"
+            ));
+        }
+    }
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -307,7 +315,16 @@ async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table
         async move { target.describe(&right).await },
         &stop,
     );
-    let ((source, left), (target, right)) = described.await?;
+    let ((source, mut left), (target, mut right)) = described.await?;
+    let options = &spec.options;
+    let filters = &options.filters;
+    left.condition = condition(source.engine(), &left, filters.source.as_deref(), None)?;
+    right.condition = condition(
+        target.engine(),
+        &right,
+        filters.target.as_deref(),
+        options.soft_delete.as_ref(),
+    )?;
     Ok((
         Sides {
             source,
