@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
-use shared::outcome::{Checksums, Comparison, Depth, Reads, RowCounts};
+use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RowCounts};
 use shared::telemetry::trace::context;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -20,6 +20,7 @@ use super::filter::condition;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::recheck::recheck;
+use super::redact::Redactor;
 use super::scan::statement::{self, SideOf};
 use super::session::Label;
 use super::session::pool::Pools;
@@ -70,7 +71,10 @@ impl Engine for ReconcileEngine {
         };
         // Either side's failure stops the other; the task's own token stays as it is.
         let stop = context.cancel.child_token();
-        let side = |lease, side| OpenSide::new(lease, stop.clone(), context.progress.clone(), side);
+        let side = |lease, side| {
+            OpenSide::new(lease, stop.clone(), context.progress.clone(), side)
+                .discreet(spec.options.redaction.is_some())
+        };
         let sides = Sides {
             source: side(source, SideOf::Source),
             target: side(target, SideOf::Target),
@@ -132,20 +136,17 @@ async fn compare(
     spec: &TableSpec,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
-    let isolation = (sides.source.isolation(), sides.target.isolation());
     let span = tracing::info_span!("describe");
     let (sides, source, target) = within(span, describe(sides, spec)).await?;
-    let mut notes = vec![format!(
-        "read: source {}, target {}",
-        isolation.0, isolation.1
-    )];
-    for (side, table) in [("source", &source), ("target", &target)] {
-        if let Some(condition) = &table.condition {
-            notes.push(format!(
-                "only rows of the {side} with {condition} take part"
-            ));
-        }
-    }
+    let mut notes: Vec<String> = [("source", &source), ("target", &target)]
+        .into_iter()
+        .filter_map(|(side, table)| {
+            let condition = table.condition.as_ref()?;
+            Some(format!(
+                "only rows of the {side} take part where {condition}"
+            ))
+        })
+        .collect();
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -177,12 +178,12 @@ async fn compare(
     if let Some(note) = looks.note(spec.depth) {
         notes.push(note);
     }
-    let (sides, sums, reads, rows) = if looks.by_row {
+    let (sides, sums, reads, rows, causes) = if looks.by_row {
         by_row(sides, &mut planned, spec, &looks, context).await?
     } else {
         let (sides, source, target) = sum_up(sides, &planned).await?;
         let reads = sides.reads();
-        (sides, (source, target), reads, None)
+        (sides, (source, target), reads, None, Vec::new())
     };
     sides.close().await;
     let checksum = |sum: &Sketch| format!("{:032x}", sum.checksum());
@@ -196,7 +197,7 @@ async fn compare(
         rows,
         key,
         notes,
-        causes: Vec::new(),
+        causes,
         reads: Some(reads),
         repair: None,
     })
@@ -247,7 +248,13 @@ impl Looks {
     }
 }
 
-type ByRow = (Sides, (Sketch, Sketch), Box<Reads>, Option<RowCounts>);
+type ByRow = (
+    Sides,
+    (Sketch, Sketch),
+    Box<Reads>,
+    Option<RowCounts>,
+    Vec<CauseGroup>,
+);
 
 /// Finds the rows that differ, leaves out those that do not count, and lists the others.
 async fn by_row(
@@ -290,17 +297,25 @@ async fn by_row(
         }
         settled = before.saturating_sub(differing.counts().total());
     }
+    let redactor = Redactor::new(options, &planned.plan.columns);
     let listed = differing.listed();
+    let mut causes = Vec::new();
     if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
-        let located = locate(sides, planned, listed, chunk, &room, context);
-        sides = within(span, located).await?;
+        let located = locate(sides, planned, listed, chunk, &room, &redactor, context);
+        (sides, causes) = within(span, located).await?;
     }
     let counts = RowCounts {
         settled,
         ..differing.counts()
     };
-    Ok((sides, (found.source, found.target), reads, Some(counts)))
+    Ok((
+        sides,
+        (found.source, found.target),
+        reads,
+        Some(counts),
+        causes,
+    ))
 }
 
 async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table), Stop> {
