@@ -103,7 +103,7 @@ EOF
 
 step "Starting two workers"
 for number in 1 2; do
-    "$bin/reconcile-worker" --config "$work/reconcile.toml" --name "worker-$number" --concurrency 2 \
+    "$bin/reconcile-worker" --config "$work/reconcile.toml" --name "worker-$number" --concurrency 2 --metrics-addr off \
         </dev/null >"$work/worker-$number.log" 2>&1 &
     workers+=("$!")
 done

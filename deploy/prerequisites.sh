@@ -66,12 +66,15 @@ install_packages() (
     esac
     new_broker=no
     case " $* " in *" rabbitmq-server "*) new_broker=yes ;; esac
+    new_prometheus=no
+    case " $* " in *" prometheus "*) new_prometheus=yes ;; esac
     new_mapper=no
     [ -e /usr/bin/epmd ] || new_mapper=$new_broker
     apt install -y --no-install-recommends "$@"
     # Not at the next boot either.
     if command -v systemctl >/dev/null; then
         [ "$new_broker" = no ] || as_root systemctl disable --quiet rabbitmq-server.service || true
+        [ "$new_prometheus" = no ] || as_root systemctl disable --quiet prometheus.service || true
         [ "$new_mapper" = no ] || as_root systemctl disable --quiet epmd.socket epmd.service || true
     fi
 )

@@ -5,6 +5,7 @@
 //! [`cli`] is built on it, and so is [`parallel`], for programs that embed a run.
 
 pub mod cli;
+pub mod metrics;
 pub mod parallel;
 pub mod report;
 pub mod run;

@@ -2,18 +2,31 @@
 # Makes the passwords of docker-compose.yml, where there are none yet.
 set -euo pipefail
 
-directory=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/secrets
+deploy=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+directory=$deploy/secrets
 mkdir -p "$directory"
 chmod 700 "$directory"
-for name in sqlserver_password postgres_password rabbitmq_password; do
-    [ -e "$directory/$name" ] && continue
-    # SQL Server wants letters of both cases and digits. The containers' users,
-    # who are not this one, have to read the files; the directory keeps others out.
-    printf 'Aa1%s' "$(od -An -N 18 -tx1 /dev/urandom | tr -d ' \n')" >"$directory/$name"
-    chmod 644 "$directory/$name"
+cd "$directory"
+
+random() {
+    od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'
+}
+
+for name in sqlserver_sa sqlserver_reader postgres_owner postgres_reader grafana \
+    rabbitmq_admin rabbitmq_coordinator rabbitmq_worker rabbitmq_monitor; do
+    # SQL Server wants letters of both cases and digits.
+    [ -e "${name}_password" ] || printf 'Aa1%s' "$(random 18)" >"${name}_password"
 done
-if [ ! -e "$directory/rabbitmq_url" ]; then
-    printf 'amqp://reconcile:%s@rabbitmq:5672/%%2f' "$(cat "$directory/rabbitmq_password")" >"$directory/rabbitmq_url"
-    chmod 644 "$directory/rabbitmq_url"
-fi
+for user in coordinator worker; do
+    printf 'amqp://reconcile-%s:%s@rabbitmq:5672/reconcile' \
+        "$user" "$(cat "rabbitmq_${user}_password")" >"rabbitmq_${user}_url"
+done
+[ -e rabbitmq_definitions ] || "$deploy/rabbitmq/with-passwords.sh" \
+    reconcile-admin=rabbitmq_admin_password reconcile-coordinator=rabbitmq_coordinator_password \
+    reconcile-worker=rabbitmq_worker_password reconcile-monitor=rabbitmq_monitor_password \
+    >rabbitmq_definitions
+[ -e signing_key ] || random 32 >signing_key
+# The containers' users, who are not this one, have to read the files; the
+# directory keeps others out.
+chmod 644 ./*
 echo "passwords are in $directory"

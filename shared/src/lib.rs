@@ -1,5 +1,5 @@
 //! What coordinator and worker share: identifiers, messages, the transport
-//! that carries them, endpoints and configuration. There is no SQL and no
+//! that carries them, endpoints, configuration and telemetry. There is no SQL and no
 //! comparison in this crate.
 
 pub mod config;
@@ -10,4 +10,5 @@ pub mod message;
 pub mod options;
 pub mod outcome;
 pub mod signing;
+pub mod telemetry;
 pub mod transport;

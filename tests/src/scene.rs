@@ -139,6 +139,28 @@ impl Scene {
         Ok(worker)
     }
 
+    /// Starts a worker that shows its metrics, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not become ready.
+    pub fn start_watched_worker(
+        &self,
+        broker: &str,
+        name: &str,
+        concurrency: u32,
+    ) -> Result<(Process, String), ProcessError> {
+        let mut command = self.here.command("reconcile-worker", &[]);
+        command
+            .args(["--broker", broker, "--name", name])
+            .args(["--heartbeat-period", self.heartbeat])
+            .args(["--concurrency", &concurrency.to_string()])
+            .args(["--metrics-addr", "127.0.0.1:0"]);
+        let mut worker = Process::start(name, &mut command)?;
+        let address = metrics_address(&mut worker)?;
+        Ok((worker, address))
+    }
+
     /// Looks at what the product runs in both databases.
     ///
     /// # Errors
@@ -147,6 +169,18 @@ impl Scene {
     pub fn watch(&self) -> Result<Watch, ServiceError> {
         Watch::over(&[&self.source, &self.target])
     }
+}
+
+/// Where a process says that it shows its metrics: "127.0.0.1:12345".
+///
+/// # Errors
+///
+/// When it does not say so.
+pub fn metrics_address(process: &mut Process) -> Result<String, ProcessError> {
+    const SAID: &str = "metrics at http://";
+    let line = process.wait_for_line(SAID, READY)?;
+    let url = line.rsplit(SAID).next().unwrap_or_default();
+    Ok(url.trim_end_matches("/metrics").to_owned())
 }
 
 /// Gates in a database: a statement that calls `gate(N)` goes on when gate N

@@ -60,6 +60,7 @@ fn event(run: RunId, table: u32, body: EventBody) -> Event {
 fn traced(number: u32) -> TraceContext {
     TraceContext {
         traceparent: Some(format!("00-{number:032x}-00f067aa0ba902b7-01")),
+        previous: Some(format!("00-{number:032x}-00f067aa0ba902b6-01")),
     }
 }
 

@@ -1,24 +1,27 @@
 //! `reconcile-worker`: takes tables from the broker and compares them until it
 //! is told to stop.
 
-use std::fmt::Display;
-use std::io::Write as _;
+mod serving;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
-use shared::config::parse_duration;
+use clap::{Parser, Subcommand};
+use shared::config::{Config, MetricsAddr, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{self, Verbosity};
-use shared::transport::Transport as _;
+use shared::logging::{self, LogFormat, Verbosity, say};
+use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
+use shared::transport::Transport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use worker::engine::{Engine, ReconcileEngine};
 use worker::service::{self, WorkerOptions};
+
+use serving::Place;
 
 /// Ended by a second signal, before everything was handed back.
 const INTERRUPTED: u8 = 130;
@@ -26,12 +29,17 @@ const INTERRUPTED: u8 = 130;
 /// Wrong usage or configuration, or no broker.
 const UNUSABLE: u8 = 2;
 
+/// The worker that was asked about is not alive.
+const UNHEALTHY: u8 = 1;
+
 /// Takes tables from the broker's work queue and compares them, as many at
 /// once as it is allowed. SIGTERM or SIGINT: finish what runs, hand back the
 /// rest, and end; a second one ends at once.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile-worker", version)]
 struct Flags {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// amqp://user:password@host:5672/vhost, or amqps:// for TLS [default: `url` under [broker] of the configuration]
     #[arg(
         long,
@@ -41,7 +49,7 @@ struct Flags {
     )]
     broker: Option<String>,
     /// Configuration with the endpoints that tasks name [default: reconcile.toml, where there is one]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Tables at once
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -58,11 +66,34 @@ struct Flags {
     /// How often the worker shows that it is alive; three missing signs cost it what it holds
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     heartbeat_period: Duration,
+    /// Where metrics and health are served, or `off` [default: `metrics_addr` under [telemetry], or 0.0.0.0:9464 if that is free]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "RECONCILE_METRICS_ADDR",
+        global = true
+    )]
+    metrics_addr: Option<MetricsAddr>,
+    /// Form of the log lines on standard error: human or json [default: human]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "RECONCILE_LOG_FORMAT",
+        hide_env = true
+    )]
+    log_format: Option<LogFormat>,
+    #[command(flatten)]
+    traces: TraceFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask the worker of this machine whether it is alive; exit code 0 says yes, 1 no
+    Healthcheck,
 }
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    logging::init(Verbosity::Service);
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing was installed before");
@@ -73,7 +104,13 @@ fn main() -> ExitCode {
             .expect("the operating system gives threads and a reactor")
     };
     let system = actix_rt::System::with_tokio_rt(runtime);
-    let code = match system.block_on(run(flags)) {
+    let command = async {
+        match flags.command {
+            None => run(flags).await,
+            Some(Command::Healthcheck) => healthcheck(&flags).await,
+        }
+    };
+    let code = match system.block_on(command) {
         Ok(code) => code,
         Err(error) => {
             say(format_args!("error: {error:#}"));
@@ -83,36 +120,92 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+async fn healthcheck(flags: &Flags) -> anyhow::Result<u8> {
+    let config = shared::config::load(flags.config.as_deref())?;
+    match Place::resolve(flags.metrics_addr, &config.telemetry)
+        .check()
+        .await
+    {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            say(format_args!("{error}"));
+            Ok(UNHEALTHY)
+        }
+    }
+}
+
+/// Works, and sends the last traces whatever came of it.
 async fn run(flags: Flags) -> anyhow::Result<u8> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let id = flags
         .name
         .as_ref()
         .map_or_else(WorkerId::generate, WorkerId::named);
+    let config = shared::config::load(flags.config.as_deref())?;
+    let tracing = observe(&flags, &config, &id)?;
+    let code = Box::pin(work(flags, config, id)).await;
+    if let Some(tracing) = tracing {
+        tracing.shutdown().await;
+    }
+    code
+}
+
+/// Sets up log lines and traces.
+fn observe(flags: &Flags, config: &Config, id: &WorkerId) -> anyhow::Result<Option<Tracing>> {
+    let destination = Destination::resolve(&flags.traces, &config.telemetry, |name| {
+        std::env::var(name).ok()
+    })?;
+    let (tracing, layer) = match destination {
+        None => (None, None),
+        Some(destination) => {
+            let identity = Identity {
+                service: "reconcile-worker",
+                instance: id.to_string(),
+            };
+            let (tracing, layer) = Tracing::start(&destination, &identity)?;
+            (Some(tracing), Some(layer))
+        }
+    };
+    let format = flags.log_format.or(config.telemetry.log_format);
+    logging::init(Verbosity::Service, format.unwrap_or_default(), layer);
+    Ok(tracing)
+}
+
+async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     let Flags {
         concurrency,
         drain_grace,
         heartbeat_period,
         ..
     } = flags;
-    let (broker, engine) = resolve(flags, &id)?;
-    let transport = RabbitTransport::connect(broker).await?;
+    let Resolved {
+        broker,
+        engine,
+        metrics,
+    } = resolve(flags, config, &id)?;
+    // Before anything else is begun: a worker that cannot be watched as it was told to is none.
+    let metrics = metrics.bind().await?;
+    let transport: Arc<dyn Transport> = RabbitTransport::connect(broker).await?;
     let options = WorkerOptions {
         drain_grace: Duration::from_secs(drain_grace),
         heartbeat_period,
         ..WorkerOptions::new(id.clone(), concurrency)
     };
     let worker = service::start(options, transport.clone(), engine).await?;
+    let metrics = metrics.map(|bound| serving::serve(bound, &transport, &worker));
     say(format_args!(
         "worker {id} ready: {concurrency} tables at once from {}",
         transport.task_queue()
     ));
-
-    tokio::select! {
-        () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
-        () = signals.next() => {}
-        () = worker.drain_asked() => {}
+    if let Some(metrics) = &metrics {
+        say(format_args!("metrics at {metrics}"));
     }
+
+    let by_signal = tokio::select! {
+        () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
+        () = signals.next() => true,
+        () = worker.drain_asked() => false,
+    };
     say(format_args!(
         "draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"
     ));
@@ -121,14 +214,26 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
             say(format_args!("worker {id} drained"));
             Ok(0)
         }
-        () = signals.next() => Ok(INTERRUPTED),
+        () = async {
+            if !by_signal {
+                // It asks for what is under way already: an orchestrator stops what was drained.
+                signals.next().await;
+            }
+            signals.next().await;
+        } => Ok(INTERRUPTED),
     }
+}
+
+/// What a worker needs.
+struct Resolved {
+    broker: RabbitOptions,
+    engine: Arc<dyn Engine>,
+    metrics: Place,
 }
 
 /// Where the broker is and what compares tables: flags over environment over
 /// configuration.
-fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dyn Engine>)> {
-    let config = shared::config::load(flags.config.as_deref())?;
+fn resolve(flags: Flags, config: Config, id: &WorkerId) -> anyhow::Result<Resolved> {
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
     let url = flags.broker.map(Secret::new).or(broker.url).context(
@@ -138,7 +243,8 @@ fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dy
         !config.endpoints.is_empty(),
         "no endpoints: tasks name them, so give --config FILE with an [endpoints.NAME] for each"
     );
-    let options = RabbitOptions {
+    let metrics = Place::resolve(flags.metrics_addr, &config.telemetry);
+    let broker = RabbitOptions {
         url,
         signing_key,
         prefix: flags.prefix.unwrap_or(broker.prefix),
@@ -146,7 +252,11 @@ fn resolve(flags: Flags, id: &WorkerId) -> anyhow::Result<(RabbitOptions, Arc<dy
         connection_name: format!("reconcile-worker {id}"),
     };
     let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into());
-    Ok((options, Arc::new(engine)))
+    Ok(Resolved {
+        broker,
+        engine: Arc::new(engine),
+        metrics,
+    })
 }
 
 /// SIGTERM and SIGINT, which mean the same.
@@ -169,10 +279,4 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// Tells whoever started the worker, on standard error.
-fn say(line: impl Display) {
-    // Nobody reads it: no reason to stop working.
-    writeln!(std::io::stderr(), "{line}").ok();
 }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use shared::config::ReportFormat;
 use shared::ids::WorkerId;
 use shared::transport::Transport;
@@ -19,6 +20,7 @@ use super::progress::Progress;
 use super::say;
 use super::settings::{Mode, RunSettings};
 use super::signals::Signals;
+use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
 use crate::report::{Output, RunReport, write_stdout};
 use crate::run::{self, Canceller, RunObserver, RunRequest};
 use crate::store::{Recorder, RunLock, RunStore, RunWriter, StoreError};
@@ -56,7 +58,18 @@ pub(super) struct Execution {
 }
 
 /// Plans a new run and carries it out.
-pub(super) async fn new_run(settings: RunSettings) -> Result<u8, CommandError> {
+pub(super) async fn new_run(mut settings: RunSettings) -> Result<u8, CommandError> {
+    let settings_of_telemetry = std::mem::take(&mut settings.telemetry);
+    let mut telemetry = RunTelemetry::start(settings_of_telemetry, Utc::now()).await?;
+    let ended = Box::pin(plan_and_carry_out(settings, &mut telemetry)).await;
+    telemetry.finish(PUSH_LIMIT).await;
+    ended
+}
+
+async fn plan_and_carry_out(
+    settings: RunSettings,
+    telemetry: &mut RunTelemetry,
+) -> Result<u8, CommandError> {
     let kept = settings.kept();
     let RunSettings {
         mode,
@@ -65,6 +78,7 @@ pub(super) async fn new_run(settings: RunSettings) -> Result<u8, CommandError> {
         output,
         tables,
         state_dir,
+        telemetry: _,
     } = settings;
     let catalog = match tables.needs_catalog().transpose()? {
         None => Vec::new(),
@@ -83,18 +97,21 @@ pub(super) async fn new_run(settings: RunSettings) -> Result<u8, CommandError> {
             Some(Keeping::start(&store, lock, &request)?)
         }
     };
-    let report = carry_out(Execution {
+    let execution = Execution {
         mode,
         request,
         keeping,
-    })
-    .await?;
+    };
+    let report = carry_out(execution, telemetry).await?;
     deliver(&report, format, output)?;
     Ok(exit::of_report(&report))
 }
 
 /// Runs to the end. A second signal ends the process.
-pub(super) async fn carry_out(execution: Execution) -> Result<RunReport, CommandError> {
+pub(super) async fn carry_out(
+    execution: Execution,
+    telemetry: &mut RunTelemetry,
+) -> Result<RunReport, CommandError> {
     let Execution {
         mode,
         request,
@@ -102,13 +119,18 @@ pub(super) async fn carry_out(execution: Execution) -> Result<RunReport, Command
     } = execution;
     let mut signals = Signals::listen().map_err(CommandError::Signals)?;
     let (transport, worker) = connect(mode).await?;
+    telemetry.connected(&transport, worker.as_ref());
     say(&format!("run {}", request.run));
     let progress = Progress::new(request.tables.len(), transport.task_queue());
+    let watching = (progress, telemetry.observer());
     let observer: Box<dyn RunObserver> = match &keeping {
-        None => Box::new(progress),
-        Some(keeping) => Box::new((progress, Recorder::new(Arc::clone(&keeping.writer)))),
+        None => Box::new(watching),
+        Some(keeping) => Box::new((watching, Recorder::new(Arc::clone(&keeping.writer)))),
     };
     let handle = run::start(request, transport.clone(), observer).await?;
+    if let Some(trace) = handle.trace_id() {
+        say(&format!("trace {trace}"));
+    }
 
     let canceller = handle.canceller();
     let stop_asked = keeping
@@ -117,7 +139,10 @@ pub(super) async fn carry_out(execution: Execution) -> Result<RunReport, Command
         .unwrap_or_default();
     let mut report = tokio::select! {
         report = handle.report() => report?,
-        () = end_on_second(&mut signals, stop_asked, canceller) => std::process::exit(exit::INTERRUPTED.into()),
+        () = end_on_second(&mut signals, stop_asked, canceller) => {
+            telemetry.finish(HASTY_PUSH_LIMIT).await;
+            std::process::exit(exit::INTERRUPTED.into())
+        }
     };
     if let Some(keeping) = &keeping {
         keeping.writer.finish(&mut report).await;

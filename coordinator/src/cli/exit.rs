@@ -1,6 +1,8 @@
 //! The exit codes, all in one place.
 
 use shared::config::ConfigError;
+use shared::telemetry::metrics::server::ServeError;
+use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
@@ -26,8 +28,12 @@ pub(super) enum CommandError {
     Lost(#[from] RunLost),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     #[error("{0}")]
     Fleet(String),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -62,7 +68,9 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Transport(_)
         | CommandError::Output(_)
         | CommandError::Store(_)
+        | CommandError::Traces(_)
         | CommandError::Fleet(_)
+        | CommandError::Serve(_)
         | CommandError::Signals(_) => UNUSABLE,
         CommandError::Lost(_) => UNVERIFIED,
     }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{ByteSize, FailFast, ReportFormat, parse_duration};
+use shared::logging::LogFormat;
+use shared::telemetry::trace::TraceFlags;
 
 use super::estimate::EstimateFlags;
+use super::telemetry::TelemetryFlags;
 use crate::parallel::MAX_WORKERS;
 
 /// Tells whether every row of a list of tables arrived unchanged.
@@ -26,6 +29,15 @@ pub(super) struct Flags {
     /// Where runs are kept [default: $XDG_STATE_HOME/reconcile, or ~/.local/state/reconcile]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
+    /// Form of the log lines on standard error: human or json [default: human]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "RECONCILE_LOG_FORMAT",
+        hide_env = true
+    )]
+    pub(super) log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,6 +192,12 @@ pub(super) struct RunFlags {
     #[arg(long, help_heading = "Report")]
     pub(super) redact: bool,
 
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
+
+    #[command(flatten)]
+    pub(super) traces: TraceFlags,
+
     /// How often a worker shows that it is alive
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide = true)]
     pub(super) heartbeat_period: Option<Duration>,
@@ -217,6 +235,10 @@ pub(super) struct ResumeFlags {
     pub(super) target_url: Option<String>,
     #[command(flatten)]
     pub(super) report: DeliveryFlags,
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryFlags,
+    #[command(flatten)]
+    pub(super) traces: TraceFlags,
 }
 
 /// What becomes of a report.

@@ -80,6 +80,7 @@ pub(super) fn report_of(store: &RunStore, run: &KeptRun) -> Result<RunReport, St
         duration,
         max_workers,
         notes,
+        trace_id,
         ..
     }) = run.ended.clone()
     else {
@@ -104,6 +105,7 @@ pub(super) fn report_of(store: &RunStore, run: &KeptRun) -> Result<RunReport, St
             .and_then(|cancelling| cancelling.root_cause.clone()),
         tables,
         notes,
+        trace_id,
     }))
 }
 

@@ -14,16 +14,19 @@ mod settings;
 mod signals;
 mod table_list;
 mod table_options;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
-use shared::config::nearest;
-use shared::logging::{self, Verbosity};
+use shared::config::{Config, nearest};
+use shared::ids::WorkerId;
+use shared::logging::{self, LogFormat, Verbosity, say};
+use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 
 use crate::report::write_stdout;
 
@@ -42,7 +45,6 @@ pub fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(error) => return refuse(&error),
     };
-    logging::init(Verbosity::Quiet);
     // Fails only when one is installed already, and then there is one.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -94,11 +96,62 @@ async fn command(flags: Flags) -> Result<u8, CommandError> {
         command,
         config,
         state_dir,
+        log_format,
     } = flags;
-    let config = || shared::config::load(config.as_deref());
+    let config = match command {
+        // It needs none, so none can be wrong.
+        Command::Estimate(_) => Config::default(),
+        _ => shared::config::load(config.as_deref())?,
+    };
+    let log_format = log_format.or(config.telemetry.log_format);
+    let traces = match &command {
+        Command::Run(flags) => Some(&flags.traces),
+        Command::Resume(flags) => Some(&flags.traces),
+        _ => None,
+    };
+    let tracing = observe(traces, &config, log_format.unwrap_or_default())?;
+    let done = Box::pin(carry_out(command, state_dir, config)).await;
+    if let Some(tracing) = tracing {
+        tracing.shutdown().await;
+    }
+    done
+}
+
+/// Sets up log lines, and traces for commands that have such `flags`.
+fn observe(
+    flags: Option<&TraceFlags>,
+    config: &Config,
+    log_format: LogFormat,
+) -> Result<Option<Tracing>, CommandError> {
+    let destination = match flags {
+        None => None,
+        Some(flags) => {
+            Destination::resolve(flags, &config.telemetry, |name| std::env::var(name).ok())?
+        }
+    };
+    let (tracing, layer) = match destination {
+        None => (None, None),
+        Some(destination) => {
+            let identity = Identity {
+                service: "reconcile-coordinator",
+                instance: WorkerId::generate().to_string(),
+            };
+            let (tracing, layer) = Tracing::start(&destination, &identity)?;
+            (Some(tracing), Some(layer))
+        }
+    };
+    logging::init(Verbosity::Quiet, log_format, layer);
+    Ok(tracing)
+}
+
+async fn carry_out(
+    command: Command,
+    state_dir: Option<PathBuf>,
+    config: Config,
+) -> Result<u8, CommandError> {
     match command {
         Command::Config => {
-            write_stdout(&config()?.to_string())?;
+            write_stdout(&config.to_string())?;
             Ok(exit::EQUAL)
         }
         Command::Estimate(flags) => {
@@ -107,16 +160,16 @@ async fn command(flags: Flags) -> Result<u8, CommandError> {
         }
         Command::Run(flags) => {
             warn_of_idle_flags(&flags);
-            let settings = RunSettings::resolve(*flags, state_dir, config()?)?;
+            let settings = RunSettings::resolve(*flags, state_dir, config)?;
             Box::pin(execute::new_run(settings)).await
         }
-        Command::Resume(flags) => Box::pin(resume::resume(flags, state_dir, config()?)).await,
-        Command::History(flags) => kept::history(&flags, state_dir, &config()?),
-        Command::Report(flags) => kept::report(flags, state_dir, &config()?),
-        Command::Status(flags) => kept::status(&flags, state_dir, &config()?),
-        Command::Cancel(flags) => Box::pin(resume::cancel(flags, state_dir, config()?)).await,
-        Command::Workers(flags) => fleet::workers(&flags, state_dir, &config()?).await,
-        Command::Drain(flags) => fleet::drain(&flags, &config()?).await,
+        Command::Resume(flags) => Box::pin(resume::resume(flags, state_dir, config)).await,
+        Command::History(flags) => kept::history(&flags, state_dir, &config),
+        Command::Report(flags) => kept::report(flags, state_dir, &config),
+        Command::Status(flags) => kept::status(&flags, state_dir, &config),
+        Command::Cancel(flags) => Box::pin(resume::cancel(flags, state_dir, config)).await,
+        Command::Workers(flags) => fleet::workers(&flags, state_dir, &config).await,
+        Command::Drain(flags) => fleet::drain(&flags, &config).await,
     }
 }
 
@@ -125,10 +178,4 @@ fn warn_of_idle_flags(flags: &RunFlags) {
     if flags.parallel_workers.is_some() && !flags.parallel && flags.broker.url.is_none() {
         tracing::warn!("--parallel-workers has no effect in this process without --parallel");
     }
-}
-
-/// Tells whoever started the program, on standard error.
-fn say(line: &str) {
-    // Nobody reads it: no reason to end differently.
-    writeln!(io::stderr(), "{line}").ok();
 }

@@ -16,6 +16,7 @@ use super::flags::{BrokerFlags, CancelFlags, ResumeFlags};
 use super::kept::{report_of, store};
 use super::place::{directory, mode_of};
 use super::settings::{self, Mode, UsageError};
+use super::telemetry::{PUSH_LIMIT, RunTelemetry, TelemetrySettings};
 use super::{kept, say};
 use crate::report::{Output, RunReport};
 use crate::run::RunRequest;
@@ -40,15 +41,23 @@ pub(super) async fn resume(
     let output = flags.report.output.clone().or(config.run.output.clone());
     let output = output.as_deref().map(Output::prepare).transpose()?;
     let format = flags.report.format.or(config.run.format);
-    let report = if run.ended.is_some() {
-        say(&format!("run {} has ended; this is its report", run.id));
-        report_of(&store, &run)?
-    } else {
-        let mode = mode_of(&run, &flags, &config)?;
-        go_on(&store, &run, lock, mode, None).await?
+    let deliver = |report: RunReport| {
+        deliver(&report, format.unwrap_or_default(), output)?;
+        Ok(exit::of_report(&report))
     };
-    deliver(&report, format.unwrap_or_default(), output)?;
-    Ok(exit::of_report(&report))
+    if run.ended.is_some() {
+        say(&format!("run {} has ended; this is its report", run.id));
+        return deliver(report_of(&store, &run)?);
+    }
+    let mode = mode_of(&run, &flags, &config)?;
+    let telemetry =
+        TelemetrySettings::resolve(flags.telemetry, &config.telemetry).map_err(UsageError::Push)?;
+    let mut telemetry = RunTelemetry::start(telemetry, run.started_at).await?;
+    let ended = go_on(&store, &run, lock, mode, None, &mut telemetry)
+        .await
+        .and_then(deliver);
+    telemetry.finish(PUSH_LIMIT).await;
+    ended
 }
 
 /// The run, and the lock that says that this process is its coordinator.
@@ -66,6 +75,7 @@ async fn go_on(
     lock: RunLock,
     mode: Mode,
     cancel: Option<CancelReason>,
+    telemetry: &mut RunTelemetry,
 ) -> Result<RunReport, CommandError> {
     let (tables, stands) = store.tables(run)?.into_iter().unzip();
     let cancelling = run.cancelling.clone();
@@ -94,7 +104,7 @@ async fn go_on(
         request,
         keeping: Some(keeping),
     };
-    Box::pin(carry_out(execution)).await
+    Box::pin(carry_out(execution, telemetry)).await
 }
 
 /// `reconcile cancel RUN`
@@ -144,7 +154,8 @@ pub(super) async fn cancel(
         Place::Local { .. } => Mode::nowhere(),
     };
     let (run, lock) = take(&store, &run.id.to_string())?;
-    let report = go_on(&store, &run, lock, mode, Some(CancelReason::Requested)).await?;
+    let cancel = Some(CancelReason::Requested);
+    let report = go_on(&store, &run, lock, mode, cancel, &mut RunTelemetry::off()).await?;
     say(&format!(
         "run {} has ended: {} tables cancelled",
         run.id, report.cancelled

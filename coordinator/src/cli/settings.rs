@@ -13,6 +13,7 @@ use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::{Redaction, TableOptions};
 use shared::outcome::{Depth, Failure};
 use shared::signing::SigningKeyError;
+use shared::telemetry::metrics::push::PushError;
 use shared::transport::rabbit::RabbitOptions;
 use worker::engine::catalog::CatalogTable;
 
@@ -20,6 +21,7 @@ use super::flags::{BrokerFlags, RunFlags};
 use super::place::directory;
 use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
 use super::table_options::{check_repair, options};
+use super::telemetry::TelemetrySettings;
 use crate::report::{Output, OutputError};
 use crate::run_state::{Limits, PlannedTable, Window};
 use crate::store::{KeptSettings, KeptSide, Place, StoreError, database_of};
@@ -53,6 +55,7 @@ pub(super) struct RunSettings {
     pub(super) tables: TableSelection,
     /// Where runs are kept; absent: the run is not.
     pub(super) state_dir: Option<PathBuf>,
+    pub(super) telemetry: TelemetrySettings,
 }
 
 /// Where tables are compared.
@@ -195,6 +198,8 @@ pub(super) enum UsageError {
         now: String,
     },
     #[error(transparent)]
+    Push(#[from] PushError),
+    #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -229,6 +234,7 @@ impl RunSettings {
         } else {
             Some(directory(state_dir, &config)?)
         };
+        let telemetry = TelemetrySettings::resolve(flags.telemetry.clone(), &config.telemetry)?;
         let broker = if flags.local {
             None
         } else {
@@ -351,6 +357,7 @@ impl RunSettings {
             output,
             tables,
             state_dir,
+            telemetry,
         })
     }
 

@@ -368,6 +368,7 @@ fn every_end_has_its_exit_code() {
         errors: Vec::new(),
         root_cause: None,
         notes: Vec::new(),
+        trace_id: None,
     };
     assert_eq!(exit::of_report(&report(RunStatus::Pass, false)), 0);
     assert_eq!(exit::of_report(&report(RunStatus::Fail, false)), 1);

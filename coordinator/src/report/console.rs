@@ -118,7 +118,11 @@ impl Console {
             named.join(", "),
             report.duration_seconds
         )?;
-        let line = format!("run {} of {}", report.run_id, report.timestamp);
+        let mut line = format!("run {} of {}", report.run_id, report.timestamp);
+        if let Some(trace) = &report.trace_id {
+            line.push_str(", trace ");
+            line.push_str(trace);
+        }
         let line = self.paint(&line, Colour::Dim).to_string();
         writeln!(self.text, "{line}")
     }

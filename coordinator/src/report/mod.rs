@@ -63,6 +63,8 @@ pub struct RunReport {
     pub root_cause: Option<RootCauseReport>,
     /// What else should be known of the run as a whole.
     pub notes: Vec<String>,
+    /// The number of its trace, when traces were sent.
+    pub trace_id: Option<String>,
 }
 
 /// All in one word.
@@ -78,6 +80,21 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Incomplete];
+
+    /// The status of a run whose tables have ended so. What could not be
+    /// verified wins over everything else.
+    #[must_use]
+    pub fn of(counts: &Counts) -> Self {
+        let unverified = counts.failed + counts.timeout + counts.cancelled;
+        match (unverified, counts.mismatched) {
+            (0, 0) => Self::Pass,
+            (0, _) => Self::Fail,
+            _ => Self::Incomplete,
+        }
+    }
+
     /// The word in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -204,6 +221,7 @@ pub(crate) struct Account {
     pub(crate) root_cause: Option<RootCause>,
     pub(crate) tables: Vec<(TableSpec, TableRecord)>,
     pub(crate) notes: Vec<String>,
+    pub(crate) trace_id: Option<String>,
 }
 
 impl RunReport {
@@ -226,6 +244,7 @@ impl RunReport {
             root_cause: state.root_cause().cloned(),
             tables,
             notes: Vec::new(),
+            trace_id: None,
         })
     }
 
@@ -241,6 +260,7 @@ impl RunReport {
             root_cause,
             tables,
             notes,
+            trace_id,
         } = account;
         let root_cause = root_cause.and_then(|RootCause { table, kind, error }| {
             let (spec, _) = tables.get(table.index())?;
@@ -258,15 +278,9 @@ impl RunReport {
             errors.extend(error_of(&spec, &record, root_cause.as_ref()));
             results.push(result_of(&spec, record));
         }
-        let unverified = counts.failed + counts.timeout + counts.cancelled;
-        let status = match (unverified, counts.mismatched) {
-            (0, 0) => RunStatus::Pass,
-            (0, _) => RunStatus::Fail,
-            _ => RunStatus::Incomplete,
-        };
         Self {
             run_id: run.to_string(),
-            status,
+            status: RunStatus::of(&counts),
             timestamp: started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             duration_seconds: seconds(duration),
             max_workers,
@@ -282,6 +296,7 @@ impl RunReport {
             errors,
             root_cause,
             notes,
+            trace_id,
         }
     }
 
@@ -301,6 +316,7 @@ impl RunReport {
                 cancelled: self.cancelled,
             },
             notes: self.notes.clone(),
+            trace_id: self.trace_id.clone(),
         }
     }
 

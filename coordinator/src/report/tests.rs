@@ -126,7 +126,7 @@ fn the_json_report_has_the_documented_fields() {
         "errors",
         "root_cause",
     ];
-    let more = ["interrupted", "notes"];
+    let more = ["interrupted", "notes", "trace_id"];
     let mut expected: Vec<&str> = documented.into_iter().chain(more).collect();
     let mut found = keys(&json);
     expected.sort_unstable();

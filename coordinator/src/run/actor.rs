@@ -17,7 +17,9 @@ use shared::transport::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
+use super::trace::RunTrace;
 use super::{Receipt, RunObserver};
 use crate::report::RunReport;
 use crate::run_state::{Effect, Input, RunState, Time, millis};
@@ -43,6 +45,8 @@ pub(super) struct RunActor {
     before: Duration,
     transport: Arc<dyn Transport>,
     observer: Box<dyn RunObserver>,
+    /// Absent once the report has been made.
+    trace: Option<RunTrace>,
     timer: Option<(Time, SpawnHandle)>,
     /// Deliveries whose events were applied; absent at the end.
     applied: Option<mpsc::UnboundedSender<(Delivery<()>, Option<Receipt>)>>,
@@ -62,6 +66,7 @@ impl RunActor {
         started_at: DateTime<Utc>,
         transport: Arc<dyn Transport>,
         observer: Box<dyn RunObserver>,
+        trace: RunTrace,
         done: oneshot::Sender<RunReport>,
     ) -> Self {
         Self {
@@ -71,6 +76,7 @@ impl RunActor {
             before: (Utc::now() - started_at).to_std().unwrap_or_default(),
             transport,
             observer,
+            trace: Some(trace),
             timer: None,
             applied: None,
             controls: None,
@@ -91,6 +97,13 @@ impl RunActor {
         context.add_stream(events);
         context.add_stream(heartbeats);
         context.add_stream(controls);
+    }
+
+    /// What log lines about the run stand in.
+    fn span(&self) -> Span {
+        self.trace
+            .as_ref()
+            .map_or_else(Span::none, |trace| trace.span().clone())
     }
 
     fn now(&self) -> Time {
@@ -139,12 +152,13 @@ impl RunActor {
     fn publish(&self, task: Task, receipt: Option<Receipt>, address: Addr<Self>) {
         let transport = self.transport.clone();
         let abandoned = self.abandoned.clone();
+        let trace = self.trace.as_ref();
+        let trace = trace.map_or_else(TraceContext::default, |trace| trace.of_task(&task));
         self.tasks.spawn(async move {
             if let Some(receipt) = receipt {
                 receipt.wait().await;
             }
             let work = task.work();
-            let trace = TraceContext::default();
             let published = tokio::select! {
                 published = transport.publish_task(&task, &trace) => published,
                 () = abandoned.cancelled() => return,
@@ -183,7 +197,13 @@ impl RunActor {
             return;
         };
         let run = state.run();
-        let report = RunReport::new(state, self.started_at, self.before + self.started.elapsed());
+        let mut report =
+            RunReport::new(state, self.started_at, self.before + self.started.elapsed());
+        let span = self.span();
+        if let Some(trace) = self.trace.take() {
+            report.trace_id = trace.id().map(str::to_owned);
+            trace.end(&report);
+        }
         self.applied = None;
         self.controls = None;
         self.tasks.close();
@@ -193,23 +213,26 @@ impl RunActor {
             self.transport.clone(),
         );
         // Ends by itself: both waits are bounded, and the report is its last act.
-        tokio::spawn(async move {
+        let farewell = async move {
             if tokio::time::timeout(FLUSH, tasks.wait()).await.is_err() {
-                tracing::warn!(%run, "the broker did not take everything that was said at the end of the run");
+                tracing::warn!(
+                    "the broker did not take everything that was said at the end of the run"
+                );
             }
             abandoned.cancel();
             match tokio::time::timeout(FLUSH, transport.forget_run(run)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%run, %error, "the run's event queue could not be removed")
+                    tracing::warn!(%error, "the run's event queue could not be removed")
                 }
                 Err(_) => {
-                    tracing::warn!(%run, "the run's event queue could not be removed in time")
+                    tracing::warn!("the run's event queue could not be removed in time")
                 }
             }
             // Nobody waits for the report: nobody misses it.
             done.send(report).ok();
-        });
+        };
+        tokio::spawn(farewell.instrument(span));
         context.stop();
     }
 }
@@ -222,13 +245,15 @@ impl Actor for RunActor {
         let (controls, messages) = mpsc::unbounded_channel();
         self.applied = Some(applied);
         self.controls = Some(controls);
-        self.tasks.spawn(acknowledge(deliveries));
-        self.tasks.spawn(send_controls(
+        self.tasks
+            .spawn(acknowledge(deliveries).instrument(self.span()));
+        let controls = send_controls(
             messages,
             self.transport.clone(),
             context.address(),
             self.abandoned.clone(),
-        ));
+        );
+        self.tasks.spawn(controls.instrument(self.span()));
         self.feed(Input::Begin, context);
     }
 }
@@ -244,6 +269,9 @@ impl Handler<Feed> for RunActor {
 impl StreamHandler<Delivery<Event>> for RunActor {
     fn handle(&mut self, delivery: Delivery<Event>, context: &mut Self::Context) {
         let (event, delivery) = delivery.into_parts();
+        if let Some(trace) = &mut self.trace {
+            trace.heard(&event, &delivery.trace);
+        }
         let receipt = self.feed(Input::Event(event), context);
         if let Some(applied) = &self.applied {
             // Closed only with the transport.

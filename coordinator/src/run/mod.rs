@@ -4,6 +4,7 @@ mod actor;
 mod receipt;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::report::RunReport;
 use crate::run_state::{Effect, Input, Limits, PlannedTable, Restored, RunPlan, RunState};
 
 use actor::{Feed, RunActor};
+use trace::RunTrace;
 
 pub use receipt::Receipt;
 
@@ -76,6 +78,19 @@ impl<A: RunObserver, B: RunObserver> RunObserver for (A, B) {
     }
 }
 
+/// One observer or none.
+impl<O: RunObserver> RunObserver for Option<O> {
+    fn applied(&mut self, state: &RunState, effects: &[Effect]) {
+        if let Some(observer) = self {
+            observer.applied(state, effects);
+        }
+    }
+
+    fn receipt(&mut self) -> Option<Receipt> {
+        self.as_mut().and_then(RunObserver::receipt)
+    }
+}
+
 /// Sees nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;
@@ -114,17 +129,20 @@ pub async fn start(
         seed: fastrand::u64(..),
     };
     let (done, report) = oneshot::channel();
+    let trace = RunTrace::begin(run, plan.tables.len());
+    let trace_id = trace.id().map(str::to_owned);
     let state = match restored {
         None => RunState::new(plan),
         Some(restored) => RunState::restore(plan, restored),
     };
-    let actor = RunActor::new(state, started_at, transport, observer, done);
+    let actor = RunActor::new(state, started_at, transport, observer, trace, done);
     let address = RunActor::create(|context| {
         actor.listen(events, heartbeats, controls, context);
         actor
     });
     Ok(RunHandle {
         run,
+        trace_id,
         address,
         report,
     })
@@ -134,6 +152,7 @@ pub async fn start(
 #[derive(Debug)]
 pub struct RunHandle {
     run: RunId,
+    trace_id: Option<String>,
     address: Addr<RunActor>,
     report: oneshot::Receiver<RunReport>,
 }
@@ -148,6 +167,12 @@ impl RunHandle {
     #[must_use]
     pub fn run(&self) -> RunId {
         self.run
+    }
+
+    /// The number of its trace, when traces are sent.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
     }
 
     /// Something that cancels the run, from anywhere.

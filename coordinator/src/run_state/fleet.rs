@@ -90,6 +90,13 @@ impl Fleet {
         self.workers.len()
     }
 
+    /// Who is alive, and when each was last heard of.
+    pub(super) fn heartbeats(&self) -> impl Iterator<Item = (&WorkerId, Time)> {
+        self.workers
+            .iter()
+            .map(|(worker, seen)| (worker, seen.heard))
+    }
+
     /// How many tables the workers that take work run at once.
     pub(super) fn capacity(&self) -> u32 {
         self.workers

@@ -460,6 +460,11 @@ impl RunState {
         self.fleet.len()
     }
 
+    /// The workers that are alive and when each last showed itself, in the order of their names.
+    pub fn heartbeats(&self) -> impl Iterator<Item = (&WorkerId, Time)> {
+        self.fleet.heartbeats()
+    }
+
     /// What runs at present.
     pub fn activities(&self) -> impl Iterator<Item = Activity<'_>> {
         self.outstanding

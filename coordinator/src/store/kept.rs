@@ -145,6 +145,9 @@ pub struct Ended {
     /// What else should be known.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The number of its trace, when traces were sent.
+    #[serde(default)]
+    pub trace_id: Option<String>,
 }
 
 /// Times sort as texts.

@@ -193,6 +193,7 @@ fn end(store: &RunStore, run: RunId) {
             ..Counts::default()
         },
         notes: Vec::new(),
+        trace_id: None,
     })]);
     futures::executor::block_on(receipt.wait());
 }

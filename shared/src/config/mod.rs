@@ -1,7 +1,7 @@
 //! The configuration: a TOML file, environment variables over it.
 //!
-//! Every key of `[run]`, `[broker]` and `[endpoints.NAME]` can be set by a
-//! variable: `run.parallel_workers` by `RECONCILE_RUN_PARALLEL_WORKERS`,
+//! Every key of `[run]`, `[broker]`, `[telemetry]` and `[endpoints.NAME]` can be
+//! set by a variable: `run.parallel_workers` by `RECONCILE_RUN_PARALLEL_WORKERS`,
 //! `endpoints.erp.password` by `RECONCILE_ENDPOINTS_ERP_PASSWORD`.
 
 mod endpoint;
@@ -9,6 +9,7 @@ mod error;
 mod options;
 mod section;
 mod show;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -25,6 +26,7 @@ use crate::options::{ColumnRule, Filters, SoftDelete};
 use crate::signing::{SigningKey, SigningKeyError};
 
 pub use error::{ConfigError, Place};
+pub use telemetry::{MetricsAddr, TelemetryConfig};
 pub use values::{ByteSize, FailFast, ReportFormat, nearest, parse_duration};
 
 use section::{Section, Sources};
@@ -46,6 +48,8 @@ pub struct Config {
     pub tables: Vec<TableEntry>,
     /// The broker.
     pub broker: Option<BrokerConfig>,
+    /// How the process is seen from outside.
+    pub telemetry: TelemetryConfig,
     /// What is wrong with the `SQLSERVER_…` variables, for when they are needed.
     pub source_variables_error: Option<String>,
     /// What is wrong with the `POSTGRES_…` variables, for when they are needed.
@@ -240,6 +244,8 @@ pub fn parse(
     let mut run = read_run(section, &mut sources)?;
     let section = sources.section(&mut root, "broker", true)?;
     let broker = read_broker(section, &mut sources)?;
+    let section = sources.section(&mut root, "telemetry", true)?;
+    let telemetry = telemetry::read(section, &mut sources)?;
     let tables = sources
         .array(&mut root, "tables")?
         .into_iter()
@@ -268,6 +274,7 @@ pub fn parse(
         run,
         tables,
         broker,
+        telemetry,
         source_variables_error,
         target_variables_error,
     })

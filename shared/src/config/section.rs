@@ -13,7 +13,7 @@ use super::values::{FromValue, Value, Written, nearest};
 const PREFIX: &str = "RECONCILE_";
 
 /// The sections that variables can set.
-const VARIABLE_SECTIONS: [&str; 3] = ["RUN", "ENDPOINTS", "BROKER"];
+const VARIABLE_SECTIONS: [&str; 4] = ["RUN", "ENDPOINTS", "BROKER", "TELEMETRY"];
 
 /// The configuration file and the environment while they are read.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::endpoint::{Endpoint, Engine, TlsMode, mask_password};
 
-use super::{BrokerConfig, Config, RunDefaults, TableEntry};
+use super::{BrokerConfig, Config, RunDefaults, TableEntry, TelemetryConfig};
 use crate::options::ColumnRule;
 
 impl fmt::Display for Config {
@@ -32,6 +32,10 @@ impl fmt::Display for Config {
         if self.run != RunDefaults::default() {
             writeln!(f, "\n[run]")?;
             show_run(f, &self.run)?;
+        }
+        if self.telemetry != TelemetryConfig::default() {
+            writeln!(f, "\n[telemetry]")?;
+            show_telemetry(f, &self.telemetry)?;
         }
         for table in &self.tables {
             writeln!(f, "\n[[tables]]")?;
@@ -133,6 +137,47 @@ fn show_run(f: &mut fmt::Formatter<'_>, run: &RunDefaults) -> fmt::Result {
     entry(f, "read_uncommitted", run.read_uncommitted)?;
     entry(f, "generate_repair", run.generate_repair)?;
     entry(f, "output_dir", run.output_dir.as_deref().map(path))
+}
+
+fn show_telemetry(f: &mut fmt::Formatter<'_>, telemetry: &TelemetryConfig) -> fmt::Result {
+    entry(
+        f,
+        "metrics_addr",
+        telemetry.metrics_addr.map(|addr| text(&addr.to_string())),
+    )?;
+    entry(
+        f,
+        "metrics_file",
+        telemetry.metrics_file.as_deref().map(path),
+    )?;
+    entry(
+        f,
+        "push_gateway",
+        telemetry
+            .push_gateway
+            .as_ref()
+            .map(|url| text(&mask_password(url.reveal()))),
+    )?;
+    entry(
+        f,
+        "otlp_endpoint",
+        telemetry
+            .otlp_endpoint
+            .as_ref()
+            .map(|url| text(&mask_password(url.reveal()))),
+    )?;
+    entry(
+        f,
+        "otlp_protocol",
+        telemetry
+            .otlp_protocol
+            .map(|protocol| text(&protocol.to_string())),
+    )?;
+    entry(
+        f,
+        "log_format",
+        telemetry.log_format.map(|format| text(&format.to_string())),
+    )
 }
 
 fn show_table(f: &mut fmt::Formatter<'_>, table: &TableEntry) -> fmt::Result {

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::telemetry::MetricsAddr;
 use crate::endpoint::{Engine, Secret, TlsMode};
 use crate::ids::TableName;
+use crate::logging::LogFormat;
+use crate::telemetry::trace::OtlpProtocol;
 
 /// What ends a whole run before its tables are done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +230,9 @@ from_text! {
     Secret: |text| Ok(Self::new(text)),
     FailFast: |text| text.parse(),
     ReportFormat: |text| text.parse(),
+    MetricsAddr: |text| text.parse(),
+    OtlpProtocol: |text| text.parse(),
+    LogFormat: |text| text.parse(),
     TableName: |text| text.parse().map_err(|error: crate::ids::TableNameError| error.to_string()),
     Engine: |text| match text.as_str() {
         "sqlserver" | "mssql" => Ok(Self::SqlServer),

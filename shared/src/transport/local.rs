@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Acknowledge, Deliveries, Delivery, EVENT_PREFETCH, Messages, Ownership, TraceContext,
+    Acknowledge, Deliveries, Delivery, EVENT_PREFETCH, Health, Messages, Ownership, TraceContext,
     Transport, TransportError,
 };
 use crate::ids::{RunId, WorkerId};
@@ -140,6 +140,13 @@ impl Transport for LocalTransport {
             queue.gone.cancel();
         }
         Ok(())
+    }
+
+    fn health(&self) -> Health {
+        Health {
+            connected: !self.closed.is_cancelled(),
+            ..Health::default()
+        }
     }
 
     fn task_queue(&self) -> String {

@@ -71,8 +71,22 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// What users know the work queue by, for messages: "queue reconcile.tasks on host:port".
     fn task_queue(&self) -> String;
 
+    /// How the connection stands.
+    fn health(&self) -> Health;
+
     /// Ends all streams and the connection, after what was published is safe.
     async fn close(&self);
+}
+
+/// How the connection of a transport stands, and what happened to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether there is one now.
+    pub connected: bool,
+    /// How often it was lost and made again.
+    pub reconnects: u64,
+    /// Messages that were moved to the dead-letter queue by this process.
+    pub dead_lettered: u64,
 }
 
 /// Where a message belongs in a distributed trace (W3C Trace Context).
@@ -80,6 +94,18 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 pub struct TraceContext {
     /// The `traceparent` header.
     pub traceparent: Option<String>,
+    /// With a task of a further attempt: the span of the attempt before it, written like a `traceparent`.
+    pub previous: Option<String>,
+}
+
+impl TraceContext {
+    /// The trace's number in hexadecimal, if there is one.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        let id = self.traceparent.as_deref()?.split('-').nth(1)?;
+        let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then_some(id)
+    }
 }
 
 /// A message that somebody must answer for.

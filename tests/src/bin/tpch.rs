@@ -1,6 +1,6 @@
 //! Loads TPC-H into two sides with known differences, and checks a report against them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use tests::tpch::load::Load;
 use tests::tpch::plan::Plan;
 use tests::tpch::side::Side;
 use tests::tpch::{TABLES, Table};
+use url::Url;
 
 #[derive(Debug, Parser)]
 #[command(about)]
@@ -42,6 +43,9 @@ struct LoadOptions {
     /// TPC-H's scale factor: 1 is 6 million line items.
     #[arg(long, default_value_t = 0.1)]
     scale: f64,
+    /// The source: a SQL Server, as mssql://…; its password may stand in --source-password-file.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["source_postgres", "source_tds"])]
+    source_sql_server: Option<String>,
     /// The source: a SQL Server stand-in, as mssql://…
     #[arg(
         long,
@@ -59,6 +63,12 @@ struct LoadOptions {
     /// The target: a PostgreSQL database.
     #[arg(long, value_name = "URL")]
     target: String,
+    /// Holds the password of the source, where its URL has none.
+    #[arg(long, value_name = "FILE")]
+    source_password_file: Option<PathBuf>,
+    /// Holds the password of the target, where its URL has none.
+    #[arg(long, value_name = "FILE")]
+    target_password_file: Option<PathBuf>,
     /// Where to write what was planted.
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
@@ -96,16 +106,28 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn load(options: &LoadOptions) -> anyhow::Result<ExitCode> {
     // The provider of TLS is chosen once a process; that another has been chosen is no error.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let mut source = match (
-        &options.source_tds,
-        &options.source_backing,
-        &options.source_postgres,
-    ) {
-        (Some(tds), Some(backing), _) => Side::standin(tds, backing).await?,
-        (_, _, Some(postgres)) => Side::postgres(postgres).await?,
-        _ => bail!("give --source-postgres, or --source-tds with --source-backing"),
+    let source_password = options.source_password_file.as_deref();
+    let source = |url: &str| with_password(url, source_password);
+    let mut source = match options {
+        LoadOptions {
+            source_sql_server: Some(url),
+            ..
+        } => Side::sql_server(&source(url)?).await?,
+        LoadOptions {
+            source_tds: Some(url),
+            source_backing: Some(backing),
+            ..
+        } => Side::standin(&source(url)?, backing).await?,
+        LoadOptions {
+            source_postgres: Some(url),
+            ..
+        } => Side::postgres(&source(url)?).await?,
+        _ => bail!(
+            "give --source-postgres, --source-sql-server, or --source-tds with --source-backing"
+        ),
     };
-    let mut target = Side::postgres(&options.target).await?;
+    let target = with_password(&options.target, options.target_password_file.as_deref())?;
+    let mut target = Side::postgres(&target).await?;
     let tables = if options.tables.is_empty() {
         TABLES.to_vec()
     } else {
@@ -141,6 +163,20 @@ async fn load(options: &LoadOptions) -> anyhow::Result<ExitCode> {
         .await?;
     plan.write(&options.plan)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `url` with the password that stands in `file`, if there is one.
+fn with_password(url: &str, file: Option<&Path>) -> anyhow::Result<String> {
+    let Some(file) = file else {
+        return Ok(url.to_owned());
+    };
+    let password = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the password in {}", file.display()))?;
+    let mut url = Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
+    if url.set_password(Some(password.trim_end())).is_err() {
+        bail!("{url} has no place for a password");
+    }
+    Ok(url.into())
 }
 
 fn say_verdict(plan: &Plan, problems: &[String]) -> ExitCode {

@@ -10,6 +10,7 @@ pub mod broker;
 pub mod database;
 pub mod guardian;
 pub mod postgres;
+pub mod prometheus;
 pub mod rabbitmq;
 pub mod standin;
 
@@ -27,6 +28,7 @@ use guardian::Guardian;
 pub use broker::{Broker, shared_rabbitmq};
 pub use database::{Database, shared_postgres};
 pub use postgres::Postgres;
+pub use prometheus::Prometheus;
 pub use rabbitmq::RabbitMq;
 pub use standin::{Standin, StandinTls};
 
@@ -100,7 +102,7 @@ impl ServiceError {
 /// A port on loopback that nobody listens on, from below the range that the
 /// kernel gives to outgoing connections, so that none of those takes it before
 /// the service does.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     for _ in 0..1000 {
         let port = fastrand::u16(20_000..32_000);
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {

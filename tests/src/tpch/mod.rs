@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod generate;
+mod insert;
 pub mod load;
 pub mod plan;
 pub mod plant;

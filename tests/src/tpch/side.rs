@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_postgres::{Client, CopyInSink};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
+use super::insert::Inserter;
 use super::{Column, Table};
 use crate::services::database::connect;
 
@@ -19,12 +20,30 @@ pub type SqlServer = tiberius::Client<Compat<TcpStream>>;
 
 /// A place for tables.
 pub struct Side {
-    /// Where rows go.
-    rows: Client,
+    database: Place,
     /// Schema of the tables there.
     schema: &'static str,
-    /// Where the tables are made, when not also there.
-    tables: Option<SqlServer>,
+}
+
+/// What kind of place it is.
+enum Place {
+    Postgres(Client),
+    SqlServer(SqlServer),
+    /// Tables are made through TDS; rows go into the PostgreSQL underneath.
+    Standin {
+        tables: SqlServer,
+        rows: Client,
+    },
+}
+
+impl Place {
+    /// The session of a PostgreSQL that takes rows by COPY.
+    fn copying(&self) -> Option<&Client> {
+        match self {
+            Self::Postgres(rows) | Self::Standin { rows, .. } => Some(rows),
+            Self::SqlServer(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Side {
@@ -43,9 +62,21 @@ impl Side {
     /// When it cannot be reached.
     pub async fn postgres(url: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            rows: connect(url).await?,
+            database: Place::Postgres(connect(url).await?),
             schema: "public",
-            tables: None,
+        })
+    }
+
+    /// A SQL Server database. Rows go into it as INSERT statements, about ten
+    /// thousand a second: small scales only.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be reached.
+    pub async fn sql_server(url: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            database: Place::SqlServer(Box::pin(connect_sql_server(url)).await?),
+            schema: "dbo",
         })
     }
 
@@ -57,11 +88,16 @@ impl Side {
     ///
     /// When one of the two cannot be reached.
     pub async fn standin(mssql_url: &str, postgres_url: &str) -> anyhow::Result<Self> {
+        let rows = connect(postgres_url).await?;
+        let tables = Box::pin(connect_sql_server(mssql_url)).await?;
         Ok(Self {
-            rows: connect(postgres_url).await?,
+            database: Place::Standin { tables, rows },
             schema: "dbo",
-            tables: Some(Box::pin(connect_sql_server(mssql_url)).await?),
         })
+    }
+
+    fn name_of(&self, table: &Table) -> String {
+        format!("{}.{}", self.schema, table.name)
     }
 
     /// A new, empty table, in place of one of the same name.
@@ -91,16 +127,21 @@ impl Side {
                 .collect();
             columns.join(", ")
         };
-        let name = format!("{}.{}", self.schema, table.name);
-        let Some(sql_server) = &mut self.tables else {
-            let columns = definition(&|column| column.kind.postgres());
-            let statements =
-                format!("DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({columns})");
-            return self
-                .rows
-                .batch_execute(&statements)
-                .await
-                .with_context(|| format!("cannot create {name}"));
+        let name = self.name_of(table);
+        let sql_server = match &mut self.database {
+            Place::SqlServer(session)
+            | Place::Standin {
+                tables: session, ..
+            } => session,
+            Place::Postgres(session) => {
+                let columns = definition(&|column| column.kind.postgres());
+                let statements =
+                    format!("DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({columns})");
+                return session
+                    .batch_execute(&statements)
+                    .await
+                    .with_context(|| format!("cannot create {name}"));
+            }
         };
         let columns = definition(&|column| column.kind.sql_server());
         let constraint = if table.key.is_empty() {
@@ -121,46 +162,54 @@ impl Side {
     }
 
     /// Begins to take rows of an empty table.
-    pub(super) async fn begin_rows(&mut self, table: &Table) -> anyhow::Result<RowSink> {
-        let name = format!("{}.{}", self.schema, table.name);
+    pub(super) async fn begin_rows(&mut self, table: &Table) -> anyhow::Result<RowSink<'_>> {
+        let name = self.name_of(table);
+        let rows = match &mut self.database {
+            Place::SqlServer(session) => {
+                return Ok(RowSink::Insert(Inserter::new(session, name, table.columns)));
+            }
+            Place::Postgres(rows) | Place::Standin { rows, .. } => rows,
+        };
         // Emptied in the same transaction: the server need not log the rows.
-        self.rows
-            .batch_execute(&format!("BEGIN; TRUNCATE {name}"))
+        rows.batch_execute(&format!("BEGIN; TRUNCATE {name}"))
             .await?;
         let statement = format!(
             "COPY {name} ({}) FROM STDIN (DELIMITER '|')",
             column_list(table.columns)
         );
-        let sink = self
-            .rows
+        let sink = rows
             .copy_in(&*statement)
             .await
             .with_context(|| format!("cannot copy into {name}"))?;
-        Ok(RowSink(Box::pin(sink)))
+        Ok(RowSink::Copy(Box::pin(sink)))
     }
 
     /// After the last row: commits, makes the key, and lets the planner know.
     pub(super) async fn finish_rows(&mut self, table: &Table) -> anyhow::Result<()> {
-        let name = format!("{}.{}", self.schema, table.name);
-        let key = if table.key.is_empty() || self.tables.is_some() {
+        let name = self.name_of(table);
+        let Some(rows) = self.database.copying() else {
+            return Ok(());
+        };
+        let has_key = table.key.is_empty() || matches!(self.database, Place::Standin { .. });
+        let key = if has_key {
             String::new()
         } else {
             format!("ALTER TABLE {name} ADD PRIMARY KEY ({});", key(table))
         };
         // Vacuum sets the visibility bits that the first reader would else have to set.
-        self.rows
-            .batch_execute(&format!("{key} COMMIT"))
+        rows.batch_execute(&format!("{key} COMMIT"))
             .await
             .with_context(|| format!("cannot make the key of {name}"))?;
-        self.rows
-            .batch_execute(&format!("VACUUM ANALYZE {name}"))
+        rows.batch_execute(&format!("VACUUM ANALYZE {name}"))
             .await
             .with_context(|| format!("cannot analyze {name}"))
     }
 
     /// Runs a statement on PostgreSQL and returns how many rows it touched.
     pub(super) async fn execute(&self, statement: &str) -> anyhow::Result<u64> {
-        self.rows
+        self.database
+            .copying()
+            .context("differences are planted in PostgreSQL only")?
             .execute(statement, &[])
             .await
             .with_context(|| format!("cannot run {statement}"))
@@ -168,15 +217,27 @@ impl Side {
 }
 
 /// Takes lines of COPY's text format.
-pub(super) struct RowSink(Pin<Box<CopyInSink<Bytes>>>);
+pub(super) enum RowSink<'a> {
+    /// As they are.
+    Copy(Pin<Box<CopyInSink<Bytes>>>),
+    /// As INSERT statements.
+    Insert(Inserter<'a>),
+}
 
-impl RowSink {
+impl RowSink<'_> {
     pub(super) async fn send(&mut self, lines: Bytes) -> anyhow::Result<()> {
-        Ok(self.0.feed(lines).await?)
+        match self {
+            Self::Copy(sink) => Ok(sink.feed(lines).await?),
+            Self::Insert(inserter) => inserter.send(&lines).await,
+        }
     }
 
-    pub(super) async fn finish(mut self) -> anyhow::Result<u64> {
-        Ok(self.0.as_mut().finish().await?)
+    /// How many rows were stored.
+    pub(super) async fn finish(self) -> anyhow::Result<u64> {
+        match self {
+            Self::Copy(mut sink) => Ok(sink.as_mut().finish().await?),
+            Self::Insert(inserter) => inserter.finish().await,
+        }
     }
 }
 
@@ -189,7 +250,7 @@ fn key(table: &Table) -> String {
     names.join(", ")
 }
 
-fn column_list(columns: &[Column]) -> String {
+pub(super) fn column_list(columns: &[Column]) -> String {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     names.join(", ")
 }

@@ -5,15 +5,19 @@ pub mod canonical;
 pub mod catalog;
 pub mod cause;
 pub mod column;
+pub mod conversion;
 pub mod difference;
 pub mod differing;
 pub mod disk;
 pub mod element;
 pub mod error;
 mod fetch;
+pub mod filter;
+pub mod folding;
 mod gathered;
 pub mod kind;
 mod locate;
+pub mod pairing;
 pub mod plan;
 mod recheck;
 mod reconcile;
@@ -24,6 +28,7 @@ mod shown;
 pub mod side;
 pub mod sinks;
 pub mod sketch;
+mod spans;
 pub mod spill;
 mod survey;
 pub mod tolerance;
@@ -84,22 +89,44 @@ pub enum Found {
     Repair(Vec<RepairStatement>),
 }
 
-/// Rows read so far.
+/// Rows read so far of one table. What is added here is added to the totals too.
 #[derive(Debug, Default)]
 pub struct Progress {
     source_rows: AtomicU64,
     target_rows: AtomicU64,
+    totals: Arc<ScanTotals>,
 }
 
 impl Progress {
+    /// The progress of one table among those of `totals`.
+    #[must_use]
+    pub fn within(totals: Arc<ScanTotals>) -> Self {
+        Self {
+            totals,
+            ..Self::default()
+        }
+    }
+
     /// Counts rows read from the source.
     pub fn add_source_rows(&self, rows: u64) {
         self.source_rows.fetch_add(rows, Ordering::Relaxed);
+        self.totals.source_rows.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// Counts rows read from the target.
     pub fn add_target_rows(&self, rows: u64) {
         self.target_rows.fetch_add(rows, Ordering::Relaxed);
+        self.totals.target_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of rows read from the source, in canonical encoding.
+    pub fn add_source_bytes(&self, bytes: u64) {
+        self.totals.source_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of rows read from the target, in canonical encoding.
+    pub fn add_target_bytes(&self, bytes: u64) {
+        self.totals.target_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Rows read from the source and from the target.
@@ -108,6 +135,35 @@ impl Progress {
         (
             self.source_rows.load(Ordering::Relaxed),
             self.target_rows.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// What was read of all tables together, since the process began.
+#[derive(Debug, Default)]
+pub struct ScanTotals {
+    source_rows: AtomicU64,
+    target_rows: AtomicU64,
+    source_bytes: AtomicU64,
+    target_bytes: AtomicU64,
+}
+
+impl ScanTotals {
+    /// Rows read from sources and from targets.
+    #[must_use]
+    pub fn rows(&self) -> (u64, u64) {
+        (
+            self.source_rows.load(Ordering::Relaxed),
+            self.target_rows.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Bytes of the rows read from sources and from targets, in canonical encoding.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (
+            self.source_bytes.load(Ordering::Relaxed),
+            self.target_bytes.load(Ordering::Relaxed),
         )
     }
 }

@@ -6,9 +6,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
+use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
 use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RowCounts};
+use shared::telemetry::trace::context;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::column::Table;
 use super::differing::Differing;
@@ -22,6 +25,7 @@ use super::session::Label;
 use super::session::pool::Pools;
 use super::side::{OpenSide, both, internal};
 use super::sketch::Sketch;
+use super::spans::within;
 use super::survey::{sum_up, survey};
 use super::tolerated::{has_tolerance, leave_out_tolerated};
 use super::{Engine, Stop, TaskContext};
@@ -47,12 +51,16 @@ impl Engine for ReconcileEngine {
     async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
         let Scope::WholeTable = task.scope;
         let spec = &task.spec;
+        let trace = context::of(&Span::current());
         let label = Label {
-            application: format!(
-                "reconcile {} {}",
-                short(&task.run.to_string()),
-                spec.source.table
-            ),
+            application: match trace.trace_id() {
+                Some(trace) => format!("reconcile {trace} {}", ending(&spec.source.table)),
+                None => format!(
+                    "reconcile {} {}",
+                    short(&task.run.to_string()),
+                    spec.source.table
+                ),
+            },
             statement_timeout: spec.timeout,
             read_uncommitted: spec.options.read_uncommitted,
         };
@@ -78,6 +86,18 @@ impl Engine for ReconcileEngine {
 /// The random end of a run's identifier, enough to tell runs apart in a list of sessions.
 fn short(run: &str) -> &str {
     &run[run.len().saturating_sub(12)..]
+}
+
+/// What fits of a table's name beside a trace's number into the 63 bytes of
+/// PostgreSQL: without its schema if need be.
+fn ending(table: &TableName) -> String {
+    const ROOM: usize = 63 - "reconcile ".len() - 32 - " ".len();
+    let whole = table.to_string();
+    if whole.len() <= ROOM {
+        whole
+    } else {
+        table.name.clone()
+    }
 }
 
 /// The two sides of a running comparison.
@@ -115,7 +135,8 @@ async fn compare(
     spec: &TableSpec,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
-    let (sides, source, target) = describe(sides, spec).await?;
+    let span = tracing::info_span!("describe");
+    let (sides, source, target) = within(span, describe(sides, spec)).await?;
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -256,8 +277,9 @@ async fn by_row(
     let mut settled = 0;
     if looks.recheck && !differing.is_empty() {
         let before = differing.counts().total();
-        (sides, differing) =
-            recheck(sides, planned, differing, options.recheck, since, &room).await?;
+        let span = tracing::info_span!("recheck", differences = before);
+        let rechecked = recheck(sides, planned, differing, options.recheck, since, &room);
+        (sides, differing) = within(span, rechecked).await?;
         if looks.tolerance {
             // What was confirmed is by hash again.
             (sides, differing) =
@@ -265,9 +287,14 @@ async fn by_row(
         }
         settled = before.saturating_sub(differing.counts().total());
     }
-    let redactor = Redactor::new(options, &planned.plan.columns);
     let listed = differing.listed();
-    let (sides, causes) = locate(sides, planned, listed, chunk, &room, &redactor, context).await?;
+    let mut causes = Vec::new();
+    if !listed.is_empty() {
+        let span = tracing::info_span!("locate", differences = listed.len());
+        let redactor = Redactor::new(options, &planned.plan.columns);
+        let located = locate(sides, planned, listed, chunk, &room, &redactor, context);
+        (sides, causes) = within(span, located).await?;
+    }
     let counts = RowCounts {
         settled,
         ..differing.counts()
@@ -317,11 +344,7 @@ async fn count(
     } = sides;
     let left = statement::count(source.engine(), source_table);
     let right = statement::count(target.engine(), target_table);
-    let counted = both(
-        async move { source.count(&left).await },
-        async move { target.count(&right).await },
-        &stop,
-    );
+    let counted = both(source.count(left), target.count(right), &stop);
     let ((source, left), (target, right)) = counted.await?;
     Ok((
         Sides {

@@ -186,6 +186,8 @@ mod tests {
             source: column.clone(),
             target: column,
             kind: Kind::Text,
+            source_conversion: None,
+            target_conversion: None,
             rule: ColumnRule {
                 redact,
                 ..ColumnRule::default()

@@ -9,16 +9,17 @@ use shared::endpoint::Engine;
 use shared::outcome::{Failure, SideRead};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::canonical::RowSink;
 use super::catalog;
 use super::column::Table;
 use super::error::DatabaseError;
 use super::scan::statement::{SideOf, SideStatements};
-use super::scan::{Query, scan};
+use super::scan::{Query, Scanned, scan};
 use super::session::pool::SessionLease;
 use super::session::{Isolation, Session};
-use super::{Progress, Stop};
+use super::{Progress, Stop, spans};
 use shared::ids::TableName;
 
 /// A side before its columns are known.
@@ -57,10 +58,16 @@ pub struct RowCounter {
 }
 
 impl RowCounter {
-    fn add(&self, rows: u64) {
+    fn add(&self, Scanned { rows, bytes }: Scanned) {
         match self.side {
-            SideOf::Source => self.progress.add_source_rows(rows),
-            SideOf::Target => self.progress.add_target_rows(rows),
+            SideOf::Source => {
+                self.progress.add_source_rows(rows);
+                self.progress.add_source_bytes(bytes);
+            }
+            SideOf::Target => {
+                self.progress.add_target_rows(rows);
+                self.progress.add_target_bytes(bytes);
+            }
         }
     }
 }
@@ -143,15 +150,23 @@ impl OpenSide {
     /// # Errors
     ///
     /// As [`OpenSide::scan`].
-    pub async fn count(mut self, statement: &str) -> Result<(Self, u64), Stop> {
+    pub async fn count(self, statement: String) -> Result<(Self, u64), Stop> {
+        let span = spans::reading(self.side(), self.lease.endpoint(), &statement);
+        spans::within(span, self.run_count(statement)).await
+    }
+
+    async fn run_count(mut self, statement: String) -> Result<(Self, u64), Stop> {
         let overdue = self.overdue();
         let ended = tokio::select! {
-            counted = count_rows(&mut self.lease.session, statement) => {
-                Ended::of(counted.map_err(|error| self.failure(&error, statement)))
+            counted = count_rows(&mut self.lease.session, &statement) => {
+                Ended::of(counted.map_err(|error| self.failure(&error, &statement)))
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
-            limit = overdue => Ended::Overdue(self.overdue_failure(limit, statement)),
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, &statement)),
         };
+        if let Ended::Done(count) = &ended {
+            spans::rows(*count);
+        }
         self.settle(ended).await
     }
 
@@ -161,9 +176,14 @@ impl OpenSide {
     ///
     /// When the database reports an error, the statement takes too long or the
     /// comparison is cancelled. The statement has ended and the session is closed then.
-    pub async fn scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
+    pub async fn scan<S: RowSink>(self, query: &Query, sink: S) -> Result<(Self, S), Stop> {
+        let span = spans::reading(self.side(), self.lease.endpoint(), &query.statement);
+        spans::within(span, self.run_scan(query, sink)).await
+    }
+
+    async fn run_scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
         let counter = self.counter.clone();
-        let progress = move |rows| counter.add(rows);
+        let progress = move |scanned| counter.add(scanned);
         let overdue = self.overdue();
         let ended = tokio::select! {
             scanned = scan(&mut self.lease.session, query, &mut sink, &progress) => {
@@ -172,6 +192,9 @@ impl OpenSide {
             () = self.cancel.cancelled() => Ended::Cancelled,
             limit = overdue => Ended::Overdue(self.overdue_failure(limit, &query.statement)),
         };
+        if let Ended::Done(count) = &ended {
+            spans::rows(*count);
+        }
         let (side, _) = self.settle(ended).await?;
         Ok((side, sink))
     }
@@ -326,7 +349,7 @@ fn spawn_side<T: Send + 'static>(
     work: impl Future<Output = Result<T, Stop>> + Send + 'static,
     stop_both: CancellationToken,
 ) -> JoinHandle<Result<T, Stop>> {
-    tokio::spawn(async move {
+    let guarded = async move {
         // Also when the side panics.
         let stop_other = stop_both.drop_guard();
         let result = work.await;
@@ -334,7 +357,8 @@ fn spawn_side<T: Send + 'static>(
             stop_other.disarm();
         }
         result
-    })
+    };
+    tokio::spawn(guarded.in_current_span())
 }
 
 /// A panic of one side is a panic of the comparison; the worker isolates it.

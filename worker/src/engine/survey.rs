@@ -1,6 +1,8 @@
 //! Which rows of a table differ, by hashes: one pass over both sides into
 //! sketches, and where these do not decode, one more pass that is exact.
 
+use tracing::field::Empty;
+
 use super::difference::pair;
 use super::differing::Differing;
 use super::disk::Room;
@@ -77,7 +79,10 @@ pub(super) async fn survey(
         // An empty side leaves nothing to decode but the whole other one.
         let one_sided = found.source.count() == 0 || found.target.count() == 0;
         let many = found.source.count().abs_diff(found.target.count()) > source.cells() as u64;
-        let decoded = if many { None } else { source.decode() };
+        let decoding = tracing::info_span!("decode", exact = false, decoded = Empty);
+        let decoded = decoding.in_scope(|| if many { None } else { source.decode() });
+        decoding.record("decoded", decoded.is_some());
+        drop(decoding);
         match decoded {
             Some(mut decoded) => {
                 pair(
@@ -218,8 +223,11 @@ async fn compare_exactly(
     let ((left, left_sum), (right, right_sum)) = (left.into_parts(), right.into_parts());
     let mut differing = found.differing;
     let room = room.clone();
+    let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);
     let compared = tokio::task::spawn_blocking(move || {
-        spill::compare(&left, &right, &room, &mut differing).map(|()| differing)
+        decoding
+            .in_scope(|| spill::compare(&left, &right, &room, &mut differing))
+            .map(|()| differing)
     })
     .await;
     let differing = match compared {

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::WorkerOptions;
 use super::attempt::{AttemptRun, settle};
 use super::ledger::{Admission, Job, Ledger};
+use super::metrics::WorkerMetrics;
 use crate::engine::Engine;
 
 /// How long the last heartbeat may take.
@@ -25,6 +26,7 @@ pub(super) struct WorkerActor {
     options: WorkerOptions,
     transport: Arc<dyn Transport>,
     engine: Arc<dyn Engine>,
+    metrics: Arc<WorkerMetrics>,
     ledger: Ledger,
     /// Triggered to take no more tasks.
     full_stop: CancellationToken,
@@ -41,6 +43,7 @@ impl WorkerActor {
         options: WorkerOptions,
         transport: Arc<dyn Transport>,
         engine: Arc<dyn Engine>,
+        metrics: Arc<WorkerMetrics>,
         drain_asked: CancellationToken,
         stopped: CancellationToken,
     ) -> Self {
@@ -48,7 +51,8 @@ impl WorkerActor {
             options,
             transport,
             engine,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(Arc::clone(&metrics)),
+            metrics,
             full_stop: CancellationToken::new(),
             drain_asked,
             beating: Arc::default(),
@@ -167,6 +171,7 @@ impl Handler<Delivered> for WorkerActor {
                     worker: self.options.id.clone(),
                     transport: Arc::clone(&self.transport),
                     engine: Arc::clone(&self.engine),
+                    metrics: Arc::clone(&self.metrics),
                     backstop: self.options.backstop,
                 };
                 let address = context.address();

@@ -16,8 +16,10 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
+use super::attempt_span::AttemptSpan;
 use super::findings;
 use super::ledger::Job;
+use super::metrics::WorkerMetrics;
 use super::panics;
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Engine, Stop, TaskContext};
@@ -57,6 +59,7 @@ pub(super) struct AttemptRun {
     pub(super) worker: WorkerId,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) metrics: Arc<WorkerMetrics>,
     /// How long after the table's own timeout the worker stops it by itself.
     pub(super) backstop: Duration,
 }
@@ -64,28 +67,23 @@ pub(super) struct AttemptRun {
 impl AttemptRun {
     /// Runs to the end. Letting go of the delivery frees the slot.
     pub(super) async fn run(self) {
-        let span = tracing::info_span!(
-            "parallel_reconcile_single_table",
-            run = %self.delivery.message.run,
-            table = %self.delivery.message.spec.source.table,
-            attempt = self.delivery.message.attempt.0,
-            status = tracing::field::Empty,
-            duration_seconds = tracing::field::Empty,
-        );
-        self.claim_and_compare().instrument(span).await;
+        let span = AttemptSpan::begin(&self.delivery.message, &self.delivery.trace, &self.worker);
+        let entered = span.span().clone();
+        self.claim_and_compare(span).instrument(entered).await;
     }
 
-    async fn claim_and_compare(self) {
+    async fn claim_and_compare(self, span: AttemptSpan) {
         let reporter = Reporter {
             transport: Arc::clone(&self.transport),
             work: self.delivery.message.work(),
             worker: self.worker.clone(),
-            trace: self.delivery.trace.clone(),
+            trace: span.place().clone(),
         };
+        // The coordinator's clock for the table starts after this one.
+        let begin = Instant::now();
         if !self.claim(&reporter).await {
             return;
         }
-        let begin = Instant::now();
         let (outcome, batches) = match self.job.stop.requested() {
             // Somebody asked while the claim was under way.
             Some((reason, since)) => match stopped(reason, since) {
@@ -94,8 +92,9 @@ impl AttemptRun {
             },
             None => self.compare(&reporter).await,
         };
-        self.report(&reporter, outcome, batches, begin.elapsed())
-            .await;
+        let duration = begin.elapsed();
+        span.record(&outcome, duration);
+        self.report(&reporter, outcome, batches, duration).await;
     }
 
     /// Whether the work is ours now.
@@ -179,9 +178,7 @@ impl AttemptRun {
         batches: u32,
         duration: Duration,
     ) {
-        let span = tracing::Span::current();
-        span.record("status", status(&outcome));
-        span.record("duration_seconds", duration.as_secs_f64());
+        self.metrics.ended(&outcome);
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         match reporter
             .publish(EventBody::Finished {
@@ -299,13 +296,4 @@ fn panic_text(error: JoinError) -> String {
         .map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
-}
-
-/// The span's `status`, as dashboards know it.
-fn status(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Compared(_) => "success",
-        Outcome::TimedOut { .. } => "timeout",
-        Outcome::Failed(_) | Outcome::Cancelled { .. } | Outcome::HandedBack => "failed",
-    }
 }

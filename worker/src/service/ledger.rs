@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use shared::ids::RunId;
 use shared::message::{Control, OwnedWork, WorkId};
 
+use super::metrics::WorkerMetrics;
 use super::stop::{StopReason, StopSignal};
-use crate::engine::Progress;
+use crate::engine::{Progress, ScanTotals};
 
 /// How many cancelled runs and attempts are remembered.
 const REMEMBERED: usize = 1_024;
@@ -25,6 +26,13 @@ pub(super) struct Job {
 }
 
 impl Job {
+    fn within(totals: &Arc<ScanTotals>) -> Self {
+        Self {
+            progress: Arc::new(Progress::within(Arc::clone(totals))),
+            ..Self::default()
+        }
+    }
+
     /// The delivery is acknowledged.
     pub(super) fn set_claimed(&self) {
         self.claimed.store(true, Ordering::Release);
@@ -43,8 +51,9 @@ pub(super) enum Admission {
 }
 
 /// Everything that a worker has taken and not finished.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
+    metrics: Arc<WorkerMetrics>,
     jobs: HashMap<WorkId, Arc<Job>>,
     cancelled_runs: Recent<RunId>,
     cancelled_attempts: Recent<WorkId>,
@@ -52,6 +61,17 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// An empty ledger, which shows in `metrics` how much is in it.
+    pub(super) fn new(metrics: Arc<WorkerMetrics>) -> Self {
+        Self {
+            metrics,
+            jobs: HashMap::new(),
+            cancelled_runs: Recent::default(),
+            cancelled_attempts: Recent::default(),
+            draining: false,
+        }
+    }
+
     /// Decides about a delivery.
     pub(super) fn admit(&mut self, work: WorkId) -> Admission {
         if self.cancelled_runs.contains(&work.run) || self.cancelled_attempts.contains(&work) {
@@ -68,8 +88,9 @@ impl Ledger {
             // delivery was lost, and its acknowledgement will say so.
             job.stop.request(StopReason::Superseded);
         }
-        let job = Arc::new(Job::default());
+        let job = Arc::new(Job::within(self.metrics.scanned()));
         self.jobs.insert(work, Arc::clone(&job));
+        self.metrics.set_busy(self.jobs.len());
         Admission::Claim(job)
     }
 
@@ -81,6 +102,7 @@ impl Ledger {
             .is_some_and(|current| Arc::ptr_eq(current, job))
         {
             self.jobs.remove(&work);
+            self.metrics.set_busy(self.jobs.len());
         }
     }
 
@@ -107,6 +129,7 @@ impl Ledger {
     /// Takes nothing more. What is not yet acknowledged need not begin.
     pub(super) fn drain(&mut self) {
         self.draining = true;
+        self.metrics.set_draining();
         for job in self
             .jobs
             .values()
@@ -194,6 +217,10 @@ mod tests {
 
     use super::*;
 
+    fn ledger() -> Ledger {
+        Ledger::new(Arc::new(WorkerMetrics::new(4)))
+    }
+
     fn work(run: RunId, table: u32) -> WorkId {
         WorkId {
             run,
@@ -215,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_run_stops_and_stays_cancelled() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         let (run, other) = (RunId::generate(), RunId::generate());
         let (stopped, untouched) = (
             claim(&mut ledger, work(run, 0)),
@@ -231,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_attempt_leaves_the_next_attempt_alone() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         let first = work(RunId::generate(), 0);
         ledger.cancel(&Control::CancelAttempt { work: first });
         assert!(matches!(ledger.admit(first), Admission::Settle));
@@ -244,7 +271,7 @@ mod tests {
 
     #[test]
     fn work_that_runs_is_not_taken_twice() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         let work = work(RunId::generate(), 0);
         claim(&mut ledger, work).set_claimed();
         assert!(matches!(ledger.admit(work), Admission::Settle));
@@ -253,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_delivery_replaces_one_that_was_never_acknowledged() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         let work = work(RunId::generate(), 0);
         let first = claim(&mut ledger, work);
         let second = claim(&mut ledger, work);
@@ -273,7 +300,7 @@ mod tests {
 
     #[test]
     fn draining_takes_nothing_and_lets_claimed_work_go_on() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         let run = RunId::generate();
         let (claimed, waiting) = (
             claim(&mut ledger, work(run, 0)),
@@ -292,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_stop_stays() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         let work = work(RunId::generate(), 0);
         let job = claim(&mut ledger, work);
         ledger.cancel(&Control::CancelAttempt { work });
@@ -302,7 +329,7 @@ mod tests {
 
     #[test]
     fn old_cancellations_are_forgotten_and_new_ones_are_not() {
-        let mut ledger = Ledger::default();
+        let mut ledger = ledger();
         let run = RunId::generate();
         for table in 0..=u32::try_from(REMEMBERED).unwrap() {
             ledger.cancel(&Control::CancelAttempt {

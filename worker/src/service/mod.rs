@@ -7,8 +7,10 @@
 
 mod actor;
 mod attempt;
+mod attempt_span;
 mod findings;
 mod ledger;
+mod metrics;
 mod panics;
 mod stop;
 
@@ -23,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::actor::{Drain, WorkerActor};
 use crate::engine::Engine;
+
+pub use self::metrics::WorkerMetrics;
 
 /// What a user sets.
 #[derive(Debug, Clone)]
@@ -77,10 +81,12 @@ pub async fn start(
     let control = transport.consume_control(&options.id).await?;
     let tasks = transport.consume_tasks(options.concurrency).await?;
     let (drain_asked, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let metrics = Arc::new(WorkerMetrics::new(options.concurrency));
     let worker = WorkerActor::new(
         options,
         transport,
         engine,
+        Arc::clone(&metrics),
         drain_asked.clone(),
         stopped.clone(),
     );
@@ -92,6 +98,7 @@ pub async fn start(
         address,
         drain_asked,
         stopped,
+        metrics,
     })
 }
 
@@ -101,9 +108,16 @@ pub struct WorkerHandle {
     address: Addr<WorkerActor>,
     drain_asked: CancellationToken,
     stopped: CancellationToken,
+    metrics: Arc<WorkerMetrics>,
 }
 
 impl WorkerHandle {
+    /// What the worker measures of itself.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<WorkerMetrics> {
+        &self.metrics
+    }
+
     /// Takes no more tasks, lets running ones finish within the grace, hands
     /// back the rest, and returns when all of it is said.
     pub async fn drain(&self) {

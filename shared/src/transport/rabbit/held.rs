@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{SIGNATURE, Shared, TRACEPARENT, TransportError};
+use super::{PREVIOUS_TRACEPARENT, SIGNATURE, Shared, TRACEPARENT, TransportError};
 use crate::message::decode;
 use crate::signing::Purpose;
 use crate::transport::{Acknowledge, Ownership, TraceContext};
@@ -150,6 +150,7 @@ fn check_signature(
 fn trace(delivery: &lapin::message::Delivery) -> TraceContext {
     TraceContext {
         traceparent: header(delivery, TRACEPARENT),
+        previous: header(delivery, PREVIOUS_TRACEPARENT),
     }
 }
 

@@ -15,6 +15,7 @@ mod tasks;
 mod topology;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -28,7 +29,7 @@ use self::link::{Link, Outgoing, Routing};
 use self::options::Address;
 pub use self::options::{DEFAULT_PREFIX, RabbitOptions};
 use self::topology::Topology;
-use super::{Deliveries, Messages, TraceContext, Transport, TransportError};
+use super::{Deliveries, Health, Messages, TraceContext, Transport, TransportError};
 use crate::ids::{RunId, WorkerId};
 use crate::message::{Control, Event, Heartbeat, Task, encode};
 use crate::signing::{Purpose, SigningKey};
@@ -50,6 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The header with the place in a trace (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
+
+/// Beside it, the span of the attempt before.
+const PREVIOUS_TRACEPARENT: &str = "reconcile-previous-traceparent";
 
 /// The header with the signature of the body.
 const SIGNATURE: &str = "x-signature";
@@ -82,6 +86,8 @@ impl RabbitTransport {
             topology,
             link: watch::Sender::new(Some(Arc::clone(&link))),
             signing_key: options.signing_key,
+            reconnects: AtomicU64::new(0),
+            dead_lettered: AtomicU64::new(0),
             publishing: RwLock::new(()),
             closing: CancellationToken::new(),
         });
@@ -105,6 +111,8 @@ struct Shared {
     /// The current link; absent while there is none.
     link: watch::Sender<Option<Arc<Link>>>,
     signing_key: Option<SigningKey>,
+    reconnects: AtomicU64,
+    dead_lettered: AtomicU64,
     /// Held for reading by every publish, so that closing can wait for all of them.
     publishing: RwLock<()>,
     closing: CancellationToken,
@@ -148,6 +156,7 @@ impl Shared {
                 self.address,
                 since.elapsed().as_secs_f64()
             );
+            self.reconnects.fetch_add(1, Ordering::Relaxed);
             self.link.send_replace(Some(Arc::clone(&link)));
         }
     }
@@ -287,8 +296,9 @@ impl Shared {
             properties,
             payload,
         })
-        .await
-        .map(drop)
+        .await?;
+        self.dead_lettered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -426,6 +436,24 @@ impl Transport for RabbitTransport {
         )
     }
 
+    fn health(&self) -> Health {
+        let Shared {
+            link,
+            reconnects,
+            dead_lettered,
+            ..
+        } = &*self.shared;
+        let connected = link
+            .borrow()
+            .as_ref()
+            .is_some_and(|link| !link.broken().is_cancelled());
+        Health {
+            connected,
+            reconnects: reconnects.load(Ordering::Relaxed),
+            dead_lettered: dead_lettered.load(Ordering::Relaxed),
+        }
+    }
+
     async fn close(&self) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.shared.publishing.write())
             .await
@@ -456,9 +484,14 @@ fn persistent(headers: FieldTable) -> BasicProperties {
 
 fn trace_header(trace: &TraceContext) -> FieldTable {
     let mut headers = FieldTable::default();
-    if let Some(traceparent) = &trace.traceparent {
-        let value = AMQPValue::LongString(traceparent.as_str().into());
-        headers.insert(TRACEPARENT.into(), value);
+    let spans = [
+        (TRACEPARENT, &trace.traceparent),
+        (PREVIOUS_TRACEPARENT, &trace.previous),
+    ];
+    for (name, span) in spans {
+        if let Some(span) = span {
+            headers.insert(name.into(), AMQPValue::LongString(span.as_str().into()));
+        }
     }
     headers
 }

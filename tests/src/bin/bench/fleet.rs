@@ -139,6 +139,7 @@ fn workers(
     let mut workers = Vec::new();
     for number in 0..count {
         let mut command = Command::new(binary(program)?);
+        command.env("RECONCILE_METRICS_ADDR", "off");
         command.current_dir(directory).args([
             "--broker",
             &broker.amqp_url(),

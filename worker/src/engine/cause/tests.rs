@@ -56,6 +56,8 @@ fn column(name: &str, kind: ColumnType, canonical: Kind) -> PlannedColumn {
         source: column.clone(),
         target: column,
         kind: canonical,
+        source_conversion: None,
+        target_conversion: None,
         rule: ColumnRule::default(),
     }
 }
@@ -63,7 +65,7 @@ fn column(name: &str, kind: ColumnType, canonical: Kind) -> PlannedColumn {
 fn time_column(name: &str) -> PlannedColumn {
     let resolution = Resolution {
         digits: 6,
-        rounding: crate::engine::kind::Rounding::Truncate,
+        rounding: Rounding::Truncate,
     };
     column(name, ColumnType::Timestamp(6), Kind::Timestamp(resolution))
 }

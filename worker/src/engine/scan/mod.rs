@@ -7,12 +7,51 @@ pub mod statement;
 
 use super::canonical::RowSink;
 use super::column::ColumnType;
+use super::conversion::Conversion;
 use super::error::DatabaseError;
 use super::kind::Kind;
 use super::session::Session;
 
 /// How often progress is told, in rows.
 const PROGRESS_EVERY: u64 = 4096;
+
+/// What was read since it was last told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Rows.
+    pub rows: u64,
+    /// Their bytes in canonical encoding.
+    pub bytes: u64,
+}
+
+/// Tells progress now and then, and not with every row.
+struct Teller<'a, P> {
+    progress: &'a P,
+    told: Scanned,
+}
+
+impl<'a, P: Fn(Scanned)> Teller<'a, P> {
+    /// `bytes` were written to the encoder before.
+    fn new(progress: &'a P, bytes: u64) -> Self {
+        let told = Scanned { rows: 0, bytes };
+        Self { progress, told }
+    }
+
+    /// Whether it is time to tell, after `rows` in all.
+    #[inline]
+    fn is_due(&self, rows: u64) -> bool {
+        rows - self.told.rows >= PROGRESS_EVERY
+    }
+
+    /// Tells of everything up to these totals.
+    fn tell(&mut self, rows: u64, bytes: u64) {
+        (self.progress)(Scanned {
+            rows: rows - self.told.rows,
+            bytes: bytes - self.told.bytes,
+        });
+        self.told = Scanned { rows, bytes };
+    }
+}
 
 /// How one column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,35 +60,59 @@ pub struct Reading {
     pub kind: Kind,
     /// What it is on this side.
     pub stored: Stored,
+    /// What is done to its values beyond that; mostly nothing.
+    pub conversion: Option<Conversion>,
 }
 
 /// What a column is on the side that is read, as far as reading it differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
+    /// A truth value.
+    Bool,
+    /// An integer.
+    Int,
+    /// A decimal, or money read as one.
+    Decimal,
+    /// A float of 32 bits.
+    Float32,
+    /// A float of 64 bits.
+    Float64,
     /// Text.
     Text,
     /// Text whose trailing blanks mean nothing.
     PaddedText,
-    /// An integer.
-    Int,
-    /// `datetime`, in 1/300 s.
-    DateTime,
-    /// What the kind says.
+    /// Bytes.
+    Bytes,
+    /// A date.
+    Date,
+    /// What its kind says, and no conversion takes.
     AsKind,
 }
 
 impl Reading {
     /// The reading of a column of type `column` in the form `kind`.
     #[must_use]
-    pub fn new(kind: Kind, column: &ColumnType) -> Self {
-        let stored = match column {
-            ColumnType::Text { padded: true } => Stored::PaddedText,
-            ColumnType::Text { padded: false } => Stored::Text,
-            ColumnType::Int => Stored::Int,
-            ColumnType::DateTime => Stored::DateTime,
+    pub fn new(kind: Kind, column: &ColumnType, conversion: Option<Conversion>) -> Self {
+        let stored = match (column, conversion) {
+            (ColumnType::Text { padded: true }, _) => Stored::PaddedText,
+            (_, Some(Conversion::DatabaseText(_))) => Stored::Text,
+            (ColumnType::Text { padded: false } | ColumnType::Json | ColumnType::Xml, _) => {
+                Stored::Text
+            }
+            (ColumnType::Bool, _) => Stored::Bool,
+            (ColumnType::Int, _) => Stored::Int,
+            (ColumnType::Decimal | ColumnType::Money, _) => Stored::Decimal,
+            (ColumnType::Float32, _) => Stored::Float32,
+            (ColumnType::Float64, _) => Stored::Float64,
+            (ColumnType::Bytes, _) => Stored::Bytes,
+            (ColumnType::Date, _) => Stored::Date,
             _ => Stored::AsKind,
         };
-        Self { kind, stored }
+        Self {
+            kind,
+            stored,
+            conversion,
+        }
     }
 }
 
@@ -66,7 +129,7 @@ pub struct Query {
     pub key_columns: usize,
 }
 
-/// Reads all rows of `query` into `sink`; `progress` is told now and then how many more.
+/// Reads all rows of `query` into `sink`; `progress` is told now and then what more was read.
 /// Returns how many rows there were.
 ///
 /// # Errors
@@ -77,7 +140,7 @@ pub async fn scan(
     session: &mut Session,
     query: &Query,
     sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(u64) + Sync),
+    progress: &(impl Fn(Scanned) + Sync),
 ) -> Result<u64, DatabaseError> {
     match session {
         Session::Postgres(session) => postgres::scan(session, query, sink, progress).await,

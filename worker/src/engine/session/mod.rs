@@ -13,8 +13,8 @@ use postgres::PostgresSession;
 use quiet::SessionId;
 use sql_server::SqlServerSession;
 
-/// How long a statement waits for a lock.
-const LOCK_TIMEOUT_SECONDS: u32 = 30;
+/// The longest that a statement waits for a lock.
+const LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// How long the end of an interrupted statement is waited for on its own connection.
 const INTERRUPT_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -75,6 +75,18 @@ pub struct Label {
     pub statement_timeout: std::time::Duration,
     /// Whether SQL Server is read without locks, and without consistency.
     pub read_uncommitted: bool,
+}
+
+impl Label {
+    /// The longest that a statement waits for a lock, in milliseconds: shorter
+    /// than it may run, since it is worth another attempt that a lock is held
+    /// and not that a statement takes long.
+    fn lock_timeout_ms(&self) -> u128 {
+        LOCK_TIMEOUT
+            .min(self.statement_timeout / 2)
+            .as_millis()
+            .max(1)
+    }
 }
 
 impl Session {

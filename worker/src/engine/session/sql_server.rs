@@ -5,7 +5,7 @@ use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use super::{Isolation, LOCK_TIMEOUT_SECONDS, Label};
+use super::{Isolation, Label};
 use crate::engine::error::DatabaseError;
 
 /// Bytes of a TDS packet that are asked for; the server may answer with less.
@@ -16,15 +16,15 @@ pub struct SqlServerSession {
     client: Client<Compat<TcpStream>>,
     /// What the database allows.
     best: Isolation,
-    /// What is set.
-    isolation: Option<Isolation>,
+    /// What is set: the isolation level, and how long a lock is waited for.
+    set: Option<(Isolation, u128)>,
     spid: i16,
 }
 
 impl std::fmt::Debug for SqlServerSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqlServerSession")
-            .field("isolation", &self.isolation)
+            .field("set", &self.set)
             .finish_non_exhaustive()
     }
 }
@@ -41,12 +41,9 @@ impl SqlServerSession {
         let mut session = Self {
             client,
             best: Isolation::ReadCommitted,
-            isolation: None,
+            set: None,
             spid: 0,
         };
-        session
-            .batch(&format!("SET LOCK_TIMEOUT {}", LOCK_TIMEOUT_SECONDS * 1000))
-            .await?;
         let state = session
             .client
             .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
@@ -70,16 +67,19 @@ impl SqlServerSession {
         } else {
             self.best
         };
-        let begin = "BEGIN TRANSACTION";
-        if self.isolation == Some(isolation) {
-            self.batch(begin).await?;
+        let set = (isolation, label.lock_timeout_ms());
+        if self.set == Some(set) {
+            self.batch("BEGIN TRANSACTION").await?;
         } else {
-            // The level stays with the session, and the session is used again.
-            let level = isolation.level();
-            self.isolation = None;
-            self.batch(&format!("SET TRANSACTION ISOLATION LEVEL {level}; {begin}"))
-                .await?;
-            self.isolation = Some(isolation);
+            // Both stay with the session, and the session is used again.
+            self.set = None;
+            self.batch(&format!(
+                "SET LOCK_TIMEOUT {}; SET TRANSACTION ISOLATION LEVEL {}; BEGIN TRANSACTION",
+                set.1,
+                isolation.level()
+            ))
+            .await?;
+            self.set = Some(set);
         }
         Ok(isolation)
     }

@@ -1,0 +1,131 @@
+//! The trace of a run: its span, from which the spans of all attempts descend.
+
+use std::collections::HashMap;
+
+use shared::ids::{Attempt, RunId, TableId};
+use shared::message::{Event, EventBody, Task};
+use shared::telemetry::trace::context;
+use shared::transport::TraceContext;
+use tracing::Span;
+use tracing::field::Empty;
+
+use crate::report::{RunReport, RunStatus};
+
+/// The trace of one run; without a destination for traces an empty one.
+#[derive(Debug)]
+pub(super) struct RunTrace {
+    span: Span,
+    place: TraceContext,
+    /// The span of each table's latest attempt, as its worker told it.
+    attempts: HashMap<TableId, (Attempt, String)>,
+}
+
+impl RunTrace {
+    /// A new trace, whatever was under way before: a run that goes on has another one.
+    pub(super) fn begin(run: RunId, tables: usize) -> Self {
+        let span = tracing::info_span!(
+            parent: None,
+            "parallel_reconcile_tables",
+            %run,
+            run_id = %run,
+            table_count = tables,
+            max_workers = Empty,
+            status = Empty,
+            matched = Empty,
+            mismatched = Empty,
+            failed = Empty,
+            timeout = Empty,
+            cancelled = Empty,
+            duration_seconds = Empty,
+            trace_id = Empty,
+        );
+        let place = context::of(&span);
+        if let Some(id) = place.trace_id() {
+            span.record("trace_id", id);
+        }
+        Self {
+            span,
+            place,
+            attempts: HashMap::new(),
+        }
+    }
+
+    /// What log lines about the run stand in.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// The trace's number.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.place.trace_id()
+    }
+
+    /// Remembers whose span an event came from.
+    pub(super) fn heard(&mut self, event: &Event, trace: &TraceContext) {
+        if !matches!(event.body, EventBody::Claimed | EventBody::Finished { .. }) {
+            return;
+        }
+        // A worker that sends no traces says nothing of its own.
+        let Some(span) = trace
+            .traceparent
+            .as_ref()
+            .filter(|_| trace.trace_id() == self.id() && *trace != self.place)
+        else {
+            return;
+        };
+        let work = event.work;
+        let latest = self.attempts.get(&work.table);
+        if latest.is_none_or(|(attempt, _)| *attempt <= work.attempt) {
+            self.attempts
+                .insert(work.table, (work.attempt, span.clone()));
+        }
+    }
+
+    /// What travels with a task: the run's span, and that of the attempt before.
+    pub(super) fn of_task(&self, task: &Task) -> TraceContext {
+        let previous = self
+            .attempts
+            .get(&task.table)
+            .filter(|(attempt, _)| *attempt < task.attempt)
+            .map(|(_, span)| span.clone());
+        TraceContext {
+            previous,
+            ..self.place.clone()
+        }
+    }
+
+    /// Ends the span with what became of the run.
+    pub(super) fn end(self, report: &RunReport) {
+        let span = &self.span;
+        span.record("max_workers", report.max_workers);
+        span.record("status", report.status.as_str());
+        span.record("matched", report.matched);
+        span.record("mismatched", report.mismatched);
+        span.record("failed", report.failed);
+        span.record("timeout", report.timeout);
+        span.record("cancelled", report.cancelled);
+        span.record("duration_seconds", report.duration_seconds);
+        if report.status == RunStatus::Incomplete {
+            let (kind, message) = match (&report.root_cause, report.interrupted) {
+                (Some(cause), _) => (
+                    cause.kind.as_str(),
+                    format!("{}: {}", cause.table, cause.error),
+                ),
+                (None, true) => (
+                    "Interrupted",
+                    "somebody asked for the run to end".to_owned(),
+                ),
+                (None, false) => {
+                    let unverified = report.total_tables - report.successful;
+                    (
+                        "Unverified",
+                        format!("{unverified} tables could not be verified"),
+                    )
+                }
+            };
+            context::fail(span, kind, &message);
+        }
+        // The actor may hold the span a little longer than the process waits.
+        context::end(span);
+    }
+}

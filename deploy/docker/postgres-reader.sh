@@ -1,0 +1,6 @@
+#!/bin/sh
+# The reader of docker-compose.yml's PostgreSQL, made with the database.
+set -eu
+export READER_PASSWORD_FILE=/run/secrets/postgres_reader_password
+psql -v ON_ERROR_STOP=1 -v reader=reconcile_reader -v schema=public -v owner="$POSTGRES_USER" \
+    -U "$POSTGRES_USER" -d "$POSTGRES_DB" -f /etc/reconcile/postgres.sql

@@ -1,0 +1,130 @@
+//! `[telemetry]`: how a process is seen from outside.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::error::ConfigError;
+use super::section::{Section, Sources};
+use crate::endpoint::Secret;
+use crate::logging::LogFormat;
+use crate::telemetry::trace::OtlpProtocol;
+
+/// `[telemetry]`. Absent means the flag's own default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// Where metrics and health are served.
+    pub metrics_addr: Option<MetricsAddr>,
+    /// Where a run leaves its metrics when it ends.
+    pub metrics_file: Option<PathBuf>,
+    /// The Pushgateway, as a URL, that a run gives its metrics to when it ends.
+    pub push_gateway: Option<Secret>,
+    /// The OpenTelemetry collector, as a URL, that traces are sent to.
+    pub otlp_endpoint: Option<Secret>,
+    /// What that collector speaks.
+    pub otlp_protocol: Option<OtlpProtocol>,
+    /// The form of log lines.
+    pub log_format: Option<LogFormat>,
+}
+
+/// Where metrics and health are served over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAddr {
+    /// Nowhere.
+    Off,
+    /// At this address.
+    At(SocketAddr),
+}
+
+impl MetricsAddr {
+    /// Where a worker serves them unless it is told otherwise: every interface, port 9464.
+    pub const WORKER: Self = Self::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9464));
+
+    /// The address at which a client on the same machine reaches the server.
+    #[must_use]
+    pub fn for_client(self) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::At(address) => {
+                let host = match address.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                    ip => ip,
+                };
+                Some(SocketAddr::new(host, address.port()))
+            }
+        }
+    }
+}
+
+impl FromStr for MetricsAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "off" => Ok(Self::Off),
+            // As Prometheus' own programs take it.
+            text if text.starts_with(':') => format!("0.0.0.0{text}").parse().map(Self::At),
+            text => text.parse().map(Self::At),
+        }
+        .map_err(|_| {
+            format!("`{text}` is no address; write 127.0.0.1:9464, 0.0.0.0:9464, [::]:9464 or off")
+        })
+    }
+}
+
+impl fmt::Display for MetricsAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(address) => address.fmt(f),
+        }
+    }
+}
+
+pub(super) fn read(
+    mut section: Section,
+    sources: &mut Sources<'_>,
+) -> Result<TelemetryConfig, ConfigError> {
+    let telemetry = TelemetryConfig {
+        metrics_addr: section.take(sources, "metrics_addr")?,
+        metrics_file: section.take(sources, "metrics_file")?,
+        push_gateway: section.take(sources, "push_gateway")?,
+        otlp_endpoint: section.take(sources, "otlp_endpoint")?,
+        otlp_protocol: section.take(sources, "otlp_protocol")?,
+        log_format: section.take(sources, "log_format")?,
+    };
+    section.finish(sources)?;
+    Ok(telemetry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_socket_a_port_or_off() {
+        let read = |text: &str| text.parse::<MetricsAddr>().map(|addr| addr.to_string());
+        assert_eq!(read("127.0.0.1:9000"), Ok("127.0.0.1:9000".to_owned()));
+        assert_eq!(read(":9000"), Ok("0.0.0.0:9000".to_owned()));
+        assert_eq!(read("[::1]:9000"), Ok("[::1]:9000".to_owned()));
+        assert_eq!(read("off"), Ok("off".to_owned()));
+        for wrong in ["", "9000", "localhost", "127.0.0.1", ":http"] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.contains("127.0.0.1:9464"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_client_reaches_every_interface_by_loopback() {
+        let client = |text: &str| {
+            let addr: MetricsAddr = text.parse().unwrap();
+            addr.for_client().map(|address| address.to_string())
+        };
+        assert_eq!(client("0.0.0.0:1"), Some("127.0.0.1:1".to_owned()));
+        assert_eq!(client("[::]:1"), Some("[::1]:1".to_owned()));
+        assert_eq!(client("10.1.2.3:1"), Some("10.1.2.3:1".to_owned()));
+        assert_eq!(client("off"), None);
+    }
+}

@@ -1,0 +1,4 @@
+//! How a process is seen from outside.
+
+pub mod metrics;
+pub mod trace;

@@ -1,0 +1,144 @@
+//! Sends spans on the process's own runtime, and complains once when it cannot.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+/// The waits between tries to send the same spans.
+const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1200)];
+
+/// How sending goes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Health(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    destination: String,
+    /// Whether the last try failed.
+    failing: AtomicBool,
+    warned: AtomicBool,
+    /// Triggered at the end of the process: no try is repeated any more.
+    closing: CancellationToken,
+}
+
+impl Health {
+    /// Of sending to `destination`.
+    pub(super) fn new(destination: String) -> Self {
+        Self(Arc::new(State {
+            destination,
+            failing: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
+            closing: CancellationToken::new(),
+        }))
+    }
+
+    /// Whether the last try failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.0.failing.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing is tried twice.
+    pub(super) fn close(&self) {
+        self.0.closing.cancel();
+    }
+
+    /// Something was not sent. The first time a warning says so, and never again.
+    pub(super) fn failed(&self, error: &impl Display) {
+        self.0.failing.store(true, Ordering::Relaxed);
+        let destination = &self.0.destination;
+        if self.0.warned.swap(true, Ordering::Relaxed) {
+            tracing::debug!("cannot export traces to {destination}: {error}");
+        } else {
+            tracing::warn!(
+                "cannot export traces to {destination}: {error}; everything else goes on without them"
+            );
+        }
+    }
+
+    /// Waits before another try; `false` when there shall be none.
+    async fn pause(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => !self.0.closing.is_cancelled(),
+            () = self.0.closing.cancelled() => false,
+        }
+    }
+}
+
+/// Sends by `exporter`, on the runtime in which this was made: the thread that
+/// hands the spans over is outside of every runtime, which the clients of HTTP
+/// and gRPC cannot do without.
+#[derive(Debug)]
+pub(super) struct Export<E> {
+    exporter: Arc<E>,
+    runtime: Handle,
+    health: Health,
+}
+
+impl<E> Export<E> {
+    /// Must be called inside a tokio runtime.
+    pub(super) fn new(exporter: E, health: Health) -> Self {
+        Self {
+            exporter: Arc::new(exporter),
+            runtime: Handle::current(),
+            health,
+        }
+    }
+}
+
+impl<E: SpanExporter + 'static> SpanExporter for Export<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let (exporter, health) = (Arc::clone(&self.exporter), self.health.clone());
+        let sending = self.runtime.spawn(send(exporter, batch, health));
+        match sending.await {
+            Ok(sent) => sent,
+            Err(error) => Err(OTelSdkError::InternalFailure(error.to_string())),
+        }
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        Arc::get_mut(&mut self.exporter)
+            .expect("the resource is set before the first export")
+            .set_resource(resource);
+    }
+}
+
+async fn send<E: SpanExporter>(
+    exporter: Arc<E>,
+    batch: Vec<SpanData>,
+    health: Health,
+) -> OTelSdkResult {
+    for pause in PAUSES {
+        match exporter.export(batch.clone()).await {
+            Ok(()) => {
+                health.0.failing.store(false, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(error) => {
+                health.failed(&error);
+                if !health.pause(pause).await {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    let sent = exporter.export(batch).await;
+    if let Err(error) = &sent {
+        health.failed(error);
+    }
+    sent
+}

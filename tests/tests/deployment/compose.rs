@@ -1,0 +1,169 @@
+//! The compose file: by its schema, and whole.
+
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+use crate::{documents_of, path, read};
+
+const FILE: &str = "deploy/docker-compose.yml";
+
+/// The compose file.
+pub(crate) fn file() -> Json {
+    documents_of(FILE).remove(0)
+}
+
+fn entries(section: &Json) -> impl Iterator<Item = (&String, &Json)> {
+    section.as_object().into_iter().flatten()
+}
+
+#[test]
+fn it_is_what_its_specification_allows() {
+    let schema: Json = serde_json::from_str(&read("tests/schemas/compose-spec.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut file = file();
+    let errors = |file: &Json| -> Vec<String> {
+        let errors = validator.iter_errors(file);
+        errors
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect()
+    };
+    assert_eq!(errors(&file), Vec::<String>::new());
+    // A misspelt key is seen.
+    file["services"]["worker"]["stop_grace_perod"] = "1s".into();
+    assert_eq!(errors(&file).len(), 1, "{:?}", errors(&file));
+}
+
+#[test]
+fn whatever_a_service_names_is_there() {
+    let file = file();
+    let named = |entry: &Json| -> String {
+        let name = entry.as_str().or_else(|| entry["source"].as_str());
+        name.unwrap_or_else(|| panic!("no name: {entry}"))
+            .to_owned()
+    };
+    let mut mounted = 0;
+    for (service, definition) in entries(&file["services"]) {
+        for section in ["secrets", "configs", "networks"] {
+            for entry in definition[section].as_array().into_iter().flatten() {
+                let name = named(entry);
+                assert!(
+                    file[section].get(&name).is_some(),
+                    "{service}: no {name} in {section}"
+                );
+            }
+        }
+        for (other, _) in entries(&definition["depends_on"]) {
+            assert!(
+                file["services"].get(other).is_some(),
+                "{service} waits for {other}"
+            );
+        }
+        for volume in definition["volumes"].as_array().into_iter().flatten() {
+            let volume = volume.as_str().unwrap();
+            let source = volume.split(':').next().unwrap();
+            match source.strip_prefix("./") {
+                Some(directory) => assert!(
+                    path(&format!("deploy/{directory}")).exists(),
+                    "{service}: {volume}"
+                ),
+                None => assert!(file["volumes"].get(source).is_some(), "{service}: {volume}"),
+            }
+            mounted += 1;
+        }
+        // A variable shows in `docker inspect`; a file does not.
+        for (variable, value) in entries(&definition["environment"]) {
+            let secret = ["PASSWORD", "SECRET", "KEY", "TOKEN"];
+            let secret = secret.iter().any(|word| variable.contains(word));
+            assert!(
+                !secret || variable.ends_with("_FILE"),
+                "{service}: {variable}={value}"
+            );
+        }
+    }
+    assert!(mounted > 4, "{mounted} volumes");
+    for (name, config) in entries(&file["configs"]) {
+        let source = format!("deploy/{}", config["file"].as_str().unwrap());
+        assert!(path(&source).is_file(), "{name}: {source}");
+    }
+}
+
+#[test]
+fn every_secret_is_made_by_the_script() {
+    let directory = tempfile::tempdir().unwrap();
+    for part in [
+        "docker/make-secrets.sh",
+        "rabbitmq/with-passwords.sh",
+        "rabbitmq/definitions.json",
+    ] {
+        let to = directory.path().join(part);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(path(&format!("deploy/{part}")), to).unwrap();
+    }
+    let make = || {
+        let script = directory.path().join("docker/make-secrets.sh");
+        let output = Command::new(script).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    make();
+    let file = file();
+    let secret = |secret: &Json| {
+        let file = secret["file"].as_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(directory.path().join(&file));
+        text.unwrap_or_else(|error| panic!("{file}: {error}"))
+    };
+    let all = || -> Vec<String> { entries(&file["secrets"]).map(|(_, s)| secret(s)).collect() };
+    let made = all();
+    assert!(
+        made.len() > 8 && made.iter().all(|text| text.len() >= 32),
+        "{made:?}"
+    );
+    let definitions: Json =
+        serde_json::from_str(&secret(&file["secrets"]["rabbitmq_definitions"])).unwrap();
+    for user in definitions["users"].as_array().unwrap() {
+        assert!(
+            !user["password_hash"].as_str().unwrap().is_empty(),
+            "{user}"
+        );
+    }
+    // Once more changes nothing: databases that were made keep their passwords.
+    make();
+    assert_eq!(all(), made);
+}
+
+#[test]
+fn our_own_containers_may_do_nothing_else() {
+    let file = file();
+    for service in ["worker", "coordinator", "seed"] {
+        let definition = &file["services"][service];
+        assert_eq!(definition["cap_drop"][0], "ALL", "{service}");
+        assert_eq!(definition["read_only"], true, "{service}");
+        assert_eq!(
+            definition["security_opt"][0], "no-new-privileges:true",
+            "{service}"
+        );
+        assert!(definition["ports"].is_null(), "{service} has ports");
+    }
+    // Nothing is reached from other machines.
+    for (service, definition) in entries(&file["services"]) {
+        for port in definition["ports"].as_array().into_iter().flatten() {
+            assert!(
+                port.as_str().unwrap().starts_with("127.0.0.1:"),
+                "{service}: {port}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_worker_may_drain_before_it_is_killed() {
+    let worker = &file()["services"]["worker"];
+    let arguments = crate::texts(&worker["command"]);
+    let drain: u64 = crate::flag_value(&arguments, "--drain-grace")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let grace = worker["stop_grace_period"].as_str().unwrap();
+    let grace: u64 = grace.trim_end_matches('s').parse().unwrap();
+    assert!(grace >= drain + 10, "{grace} s for {drain} s");
+}

@@ -1,0 +1,108 @@
+//! The systemd units, by systemd's own checks.
+
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use tests::process::binary;
+
+use crate::{files, read};
+
+const DIRECTORY: &str = "deploy/systemd";
+
+/// The units in a directory of their own, with the programs of this build in
+/// place of installed ones: systemd looks whether they are there.
+fn installed() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for file in files(DIRECTORY, "") {
+        let mut text = read(&file);
+        for program in ["reconcile-worker", "reconcile"] {
+            text = text.replace(
+                &format!("ExecStart=/usr/local/bin/{program} "),
+                &format!("ExecStart={} ", binary(program).unwrap().display()),
+            );
+        }
+        let name = file.rsplit('/').next().unwrap();
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn analyze(directory: &TempDir, arguments: &[&str]) -> Output {
+    Command::new("systemd-analyze")
+        .args(arguments)
+        .current_dir(directory.path())
+        .env("SYSTEMD_LOG_LEVEL", "warning")
+        .output()
+        .expect("systemd-analyze is installed (Debian package systemd)")
+}
+
+#[test]
+fn systemd_understands_every_line() {
+    let directory = installed();
+    let units = [
+        "./reconcile-worker@1.service",
+        "./reconcile-run.service",
+        "./reconcile-run.timer",
+    ];
+    let verify = |directory: &TempDir| {
+        let output = analyze(directory, &[&["verify", "--man=no"], &units[..]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // Of the machine's own units something may be said too.
+        let ours: Vec<String> = said
+            .lines()
+            .filter(|line| line.contains("reconcile"))
+            .map(str::to_owned)
+            .collect();
+        (output.status.success(), ours)
+    };
+    assert_eq!(verify(&directory), (true, Vec::new()));
+
+    // A misspelt setting is seen.
+    let worker = directory.path().join("reconcile-worker@.service");
+    let text = std::fs::read_to_string(&worker).unwrap();
+    std::fs::write(&worker, text.replace("NoNewPrivileges=", "NoNewPrivilegs=")).unwrap();
+    let (_, said) = verify(&directory);
+    assert!(
+        said.iter().any(|line| line.contains("NoNewPrivilegs")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn units_are_confined() {
+    let directory = installed();
+    for unit in ["./reconcile-worker@1.service", "./reconcile-run.service"] {
+        // Of 10, where a service without any setting has 9.6; --threshold counts tenths.
+        let output = analyze(
+            &directory,
+            &["security", "--offline=true", "--threshold=20", unit],
+        );
+        assert!(
+            output.status.success(),
+            "{unit}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+}
+
+#[test]
+fn a_worker_may_drain_before_it_is_killed() {
+    let unit = read("deploy/systemd/reconcile-worker@.service");
+    let line = |key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_else(|| panic!("no {key}"))
+    };
+    let arguments: Vec<String> = line("ExecStart=")
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let drain: u64 = crate::flag_value(&arguments, "--drain-grace")
+        .unwrap()
+        .parse()
+        .unwrap();
+    let stop: u64 = line("TimeoutStopSec=")
+        .trim_end_matches('s')
+        .parse()
+        .unwrap();
+    assert!(stop >= drain + 30, "{stop} s for {drain} s");
+}

@@ -1,0 +1,222 @@
+//! What a worker measures of itself. Everything is a fact of the moment or a
+//! count of what happened; nothing is derived from two counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
+use shared::outcome::Outcome;
+use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
+
+use crate::engine::ScanTotals;
+
+/// Seconds until a cancelled statement has ended: from at once to the limit at
+/// which it is given up.
+const CANCEL_BUCKETS: [f64; 11] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// What a worker measures of itself.
+#[derive(Debug)]
+pub struct WorkerMetrics {
+    capacity: u16,
+    busy: AtomicUsize,
+    draining: AtomicBool,
+    scanned: Arc<ScanTotals>,
+    attempts: IntCounterVec,
+    by_outcome: Attempts,
+    cancel_latency: Histogram,
+}
+
+/// The counters of attempts, found once.
+#[derive(Debug)]
+struct Attempts {
+    compared: IntCounter,
+    failed: IntCounter,
+    timeout: IntCounter,
+    cancelled: IntCounter,
+    handed_back: IntCounter,
+}
+
+impl WorkerMetrics {
+    /// The measurements of a worker for `capacity` tables at a time.
+    pub(super) fn new(capacity: u16) -> Self {
+        const CONSTANT: &str = "names and labels are constants that tests have seen";
+        let attempts = IntCounterVec::new(
+            Opts::new(
+                "reconcile_worker_attempts_total",
+                "Attempts at a table that this worker has ended, by how.",
+            ),
+            &["status"],
+        )
+        .expect(CONSTANT);
+        let of = |status: &str| attempts.with_label_values(&[status]);
+        let by_outcome = Attempts {
+            compared: of("compared"),
+            failed: of("failed"),
+            timeout: of("timeout"),
+            cancelled: of("cancelled"),
+            handed_back: of("handed_back"),
+        };
+        let cancel_latency = HistogramOpts::new(
+            "reconcile_cancel_latency_seconds",
+            "Time from a request to stop a table until nothing of it ran in a database any more.",
+        )
+        .buckets(CANCEL_BUCKETS.to_vec());
+        Self {
+            capacity,
+            busy: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            scanned: Arc::default(),
+            by_outcome,
+            attempts,
+            cancel_latency: Histogram::with_opts(cancel_latency).expect(CONSTANT),
+        }
+    }
+
+    /// Shows these measurements among `metrics`.
+    ///
+    /// # Panics
+    ///
+    /// When a worker is among them already.
+    pub fn register(self: &Arc<Self>, metrics: &Metrics) {
+        let read = |read: fn(&Self) -> Vec<Reading>| {
+            let worker = Arc::clone(self);
+            move || read(&worker)
+        };
+        metrics.read_gauge(
+            Span::Life,
+            Described {
+                name: "reconcile_worker_capacity",
+                help: "Tables that this worker runs at once at the most.",
+                label: None,
+            },
+            read(|worker| single(f64::from(worker.capacity))),
+        );
+        metrics.read_gauge(
+            Span::Life,
+            Described {
+                name: "reconcile_worker_busy",
+                help: "Tables that this worker has taken and not ended.",
+                label: None,
+            },
+            read(|worker| single(worker.busy.load(Ordering::Relaxed) as f64)),
+        );
+        metrics.read_counter(
+            Described {
+                name: "reconcile_rows_scanned_total",
+                help: "Rows read from the databases, also by attempts that were given up.",
+                label: Some("side"),
+            },
+            read(|worker| by_side(worker.scanned.rows())),
+        );
+        metrics.read_counter(
+            Described {
+                name: "reconcile_bytes_scanned_total",
+                help: "Bytes of the rows read, in canonical encoding.",
+                label: Some("side"),
+            },
+            read(|worker| by_side(worker.scanned.bytes())),
+        );
+        metrics.register(Box::new(self.attempts.clone()));
+        metrics.register(Box::new(self.cancel_latency.clone()));
+    }
+
+    /// Whether the worker takes no more tables.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn scanned(&self) -> &Arc<ScanTotals> {
+        &self.scanned
+    }
+
+    pub(super) fn set_busy(&self, tables: usize) {
+        self.busy.store(tables, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts an attempt that has ended.
+    pub(super) fn ended(&self, outcome: &Outcome) {
+        let attempts = &self.by_outcome;
+        let (counter, quiet_after_ms) = match outcome {
+            Outcome::Compared(_) => (&attempts.compared, None),
+            Outcome::Failed(_) => (&attempts.failed, None),
+            Outcome::TimedOut { quiet_after_ms } => (&attempts.timeout, Some(*quiet_after_ms)),
+            Outcome::Cancelled { quiet_after_ms } => (&attempts.cancelled, Some(*quiet_after_ms)),
+            Outcome::HandedBack => (&attempts.handed_back, None),
+        };
+        counter.inc();
+        if let Some(quiet_after_ms) = quiet_after_ms {
+            let latency = Duration::from_millis(quiet_after_ms);
+            self.cancel_latency.observe(latency.as_secs_f64());
+        }
+    }
+}
+
+fn single(value: f64) -> Vec<Reading> {
+    vec![(String::new(), value)]
+}
+
+fn by_side((source, target): (u64, u64)) -> Vec<Reading> {
+    vec![
+        ("source".to_owned(), source as f64),
+        ("target".to_owned(), target as f64),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Progress;
+
+    #[test]
+    fn rows_and_bytes_are_those_of_all_tables_together() {
+        let worker = Arc::new(WorkerMetrics::new(4));
+        let metrics = Metrics::new("0");
+        worker.register(&metrics);
+        for _ in 0..2 {
+            let progress = Progress::within(Arc::clone(worker.scanned()));
+            progress.add_source_rows(5);
+            progress.add_source_bytes(50);
+            progress.add_target_rows(7);
+            assert_eq!(progress.rows(), (5, 7));
+        }
+        let text = metrics.scrape();
+        for line in [
+            "reconcile_rows_scanned_total{side=\"source\"} 10",
+            "reconcile_rows_scanned_total{side=\"target\"} 14",
+            "reconcile_bytes_scanned_total{side=\"source\"} 100",
+            "reconcile_bytes_scanned_total{side=\"target\"} 0",
+            "reconcile_worker_capacity 4",
+            "reconcile_worker_busy 0",
+            "reconcile_worker_attempts_total{status=\"handed_back\"} 0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_cancelled_attempt_tells_how_long_it_took_to_stop() {
+        let worker = Arc::new(WorkerMetrics::new(1));
+        let metrics = Metrics::new("0");
+        worker.register(&metrics);
+        worker.ended(&Outcome::Cancelled {
+            quiet_after_ms: 300,
+        });
+        worker.ended(&Outcome::HandedBack);
+        let text = metrics.scrape();
+        for line in [
+            "reconcile_cancel_latency_seconds_bucket{le=\"0.25\"} 0",
+            "reconcile_cancel_latency_seconds_bucket{le=\"0.5\"} 1",
+            "reconcile_cancel_latency_seconds_count 1",
+            "reconcile_worker_attempts_total{status=\"cancelled\"} 1",
+            "reconcile_worker_attempts_total{status=\"handed_back\"} 1",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        }
+    }
+}

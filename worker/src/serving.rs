@@ -1,0 +1,98 @@
+//! The worker's metrics and health over HTTP: where they are served, and
+//! `reconcile-worker healthcheck`, which asks for them.
+
+use std::sync::Arc;
+
+use shared::config::{MetricsAddr, TelemetryConfig};
+use shared::telemetry::metrics::Metrics;
+use shared::telemetry::metrics::server::{self, Bound, ServeError, Server};
+use shared::transport::Transport;
+use worker::service::WorkerHandle;
+
+/// Where metrics are served, and whether somebody asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    addr: MetricsAddr,
+    asked_for: bool,
+}
+
+impl Place {
+    /// Flag or variable over configuration over the default.
+    pub(crate) fn resolve(flag: Option<MetricsAddr>, config: &TelemetryConfig) -> Self {
+        let asked_for = flag.or(config.metrics_addr);
+        Self {
+            addr: asked_for.unwrap_or(MetricsAddr::WORKER),
+            asked_for: asked_for.is_some(),
+        }
+    }
+
+    /// Takes the address. Without an address that somebody asked for, a worker
+    /// is as good without metrics: a second one on the same host has none.
+    pub(crate) async fn bind(self) -> Result<Option<Bound>, ServeError> {
+        let MetricsAddr::At(address) = self.addr else {
+            return Ok(None);
+        };
+        match Bound::at(address).await {
+            Ok(bound) => Ok(Some(bound)),
+            Err(error) if self.asked_for => Err(error),
+            Err(error) => {
+                tracing::warn!("{error}; going on without");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Asks the worker of this machine that serves here whether it is alive.
+    pub(crate) async fn check(self) -> anyhow::Result<()> {
+        let address = self.addr.for_client().ok_or_else(|| {
+            anyhow::anyhow!(
+                "metrics are off, and with them the worker's health; give --metrics-addr to both"
+            )
+        })?;
+        server::probe(address)
+            .await
+            .map_err(|reason| anyhow::anyhow!("the worker at {address} is not alive: {reason}"))
+    }
+}
+
+/// Serves the metrics of `worker` at the address that was taken.
+pub(crate) fn serve(bound: Bound, transport: &Arc<dyn Transport>, worker: &WorkerHandle) -> Server {
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    metrics.watch_transport(transport);
+    worker.metrics().register(&metrics);
+    let (transport, worker) = (Arc::clone(transport), Arc::clone(worker.metrics()));
+    let readiness = move || {
+        if worker.is_draining() {
+            Err("draining: no more tables are taken".to_owned())
+        } else if !transport.health().connected {
+            Err(format!("not connected to {}", transport.task_queue()))
+        } else {
+            Ok(())
+        }
+    };
+    bound.serve(metrics, Arc::new(readiness))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_configuration_and_only_the_default_is_not_asked_for() {
+        let none = TelemetryConfig::default();
+        let configured = TelemetryConfig {
+            metrics_addr: Some("127.0.0.1:1".parse().unwrap()),
+            ..TelemetryConfig::default()
+        };
+        let place = |flag: Option<MetricsAddr>, config| {
+            let Place { addr, asked_for } = Place::resolve(flag, config);
+            (addr.to_string(), asked_for)
+        };
+        assert_eq!(place(None, &none), ("0.0.0.0:9464".to_owned(), false));
+        assert_eq!(place(None, &configured), ("127.0.0.1:1".to_owned(), true));
+        assert_eq!(
+            place(Some(MetricsAddr::Off), &configured),
+            ("off".to_owned(), true)
+        );
+    }
+}
