@@ -347,11 +347,11 @@ async fn by_row(
         }
         settled = before.saturating_sub(differing.counts().total());
     }
-    let redactor = Redactor::new(options, &planned.plan.columns);
     let listed = differing.listed();
     let mut causes = Vec::new();
     if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
+        let redactor = Redactor::new(options, &planned.plan.columns);
         let located = locate(sides, planned, listed, chunk, &room, &redactor, context);
         (sides, causes) = within(span, located).await?;
     }
