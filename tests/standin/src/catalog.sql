@@ -67,6 +67,20 @@ $$ SELECT date_trunc('day', moment)
 CREATE OR REPLACE FUNCTION sys.padded(bytes bytea, length integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT substring(bytes || decode(repeat('00', length), 'hex') FROM 1 FOR length) $$;
 
+-- The UTF-16 of stored text, as nvarchar has it: what stands for U+0000 and lone surrogates is these.
+CREATE OR REPLACE FUNCTION sys.utf16le(value text) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE WHEN value IS NOT NULL THEN coalesce(string_agg(
+        CASE WHEN unit < 65536
+            THEN set_byte(set_byte('\x0000'::bytea, 0, unit & 255), 1, unit >> 8)
+            ELSE set_byte(set_byte(set_byte(set_byte('\x00000000'::bytea,
+                0, high & 255), 1, high >> 8), 2, low & 255), 3, low >> 8) END, '' ORDER BY place), '') END
+   FROM regexp_split_to_table(value, '') WITH ORDINALITY AS c (character, place),
+        LATERAL (SELECT CASE WHEN ascii(character) = 1107967 THEN 0
+            WHEN ascii(character) BETWEEN 1107968 AND 1110015 THEN ascii(character) - 1107968 + 55296
+            ELSE ascii(character) END AS unit) u,
+        LATERAL (SELECT 55296 + ((unit - 65536) >> 10) AS high, 56320 + ((unit - 65536) & 1023) AS low) s
+   WHERE character <> '' $$;
+
 -- The type of a column as it was declared: kept as the column's comment, else told from PostgreSQL's.
 CREATE OR REPLACE FUNCTION sys.declared_type(relation oid, number smallint, type oid, typmod integer) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT coalesce(
@@ -259,3 +273,11 @@ COMMENT ON COLUMN sys.types.system_type_id IS 'tinyint';
 COMMENT ON COLUMN sys.databases.snapshot_isolation_state IS 'tinyint';
 COMMENT ON COLUMN sys.databases.compatibility_level IS 'tinyint';
 COMMENT ON COLUMN sys.databases.state IS 'tinyint';
+
+CREATE OR REPLACE VIEW sys.foreign_keys AS
+SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,
+       k.conrelid::integer AS parent_object_id, k.confrelid::integer AS referenced_object_id,
+       false AS is_disabled, NOT k.convalidated AS is_not_trusted
+FROM pg_constraint k
+JOIN sys.objects o ON o.object_id = k.conrelid::integer
+WHERE k.contype = 'f';

@@ -144,12 +144,16 @@ impl OpenSide {
     ///
     /// As [`OpenSide::scan`].
     pub async fn constraints(mut self, table: &Table) -> Result<(Self, Constraints), Stop> {
-        let read = tokio::select! {
-            read = constraints(&mut self.lease.session, table) => Some(read),
-            () = self.cancel.cancelled() => None,
+        let what = "reading constraints from the catalog";
+        let overdue = self.overdue();
+        let ended = tokio::select! {
+            read = constraints(&mut self.lease.session, table) => {
+                Ended::of(read.map_err(|error| self.failure(&error, what)))
+            }
+            () = self.cancel.cancelled() => Ended::Cancelled,
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, what)),
         };
-        let read = read.map(|read| read.map_err(|error| self.failure(&error, "constraints")));
-        self.settle(read).await
+        self.settle(ended).await
     }
 
     /// Counts the table's rows in the database.
