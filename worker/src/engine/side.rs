@@ -152,13 +152,14 @@ impl OpenSide {
     ///
     /// As [`OpenSide::scan`].
     pub async fn constraints(mut self, table: &Table) -> Result<(Self, Constraints), Stop> {
+        let what = "reading constraints from the catalog";
         let overdue = self.overdue();
         let ended = tokio::select! {
             read = constraints(&mut self.lease.session, table) => {
-                Ended::of(read.map_err(|error| self.failure(&error, "constraints")))
+                Ended::of(read.map_err(|error| self.failure(&error, what)))
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
-            limit = overdue => Ended::Overdue(self.overdue_failure(limit, "reading constraints")),
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, what)),
         };
         self.settle(ended).await
     }
