@@ -3,19 +3,25 @@
 
 pub mod canonical;
 pub mod catalog;
+pub mod cause;
 pub mod column;
+pub mod conversion;
 pub mod difference;
 pub mod differing;
 pub mod disk;
 pub mod element;
 pub mod error;
 mod fetch;
+pub mod filter;
+pub mod folding;
 mod gathered;
 pub mod kind;
 mod locate;
+pub mod pairing;
 pub mod plan;
 mod recheck;
 mod reconcile;
+pub mod redact;
 pub mod scan;
 pub mod session;
 mod shown;
