@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use shared::config::{Config, MetricsAddr, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{self, LogFormat, Verbosity, say};
+use shared::logging::{self, LogFormat, Verbosity, complain, say};
 use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 use shared::transport::Transport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     let code = match system.block_on(command) {
         Ok(code) => code,
         Err(error) => {
-            say(format_args!("error: {error:#}"));
+            complain(format_args!("{error:#}"));
             UNUSABLE
         }
     };

@@ -24,7 +24,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 use shared::config::{Config, nearest};
 use shared::ids::WorkerId;
-use shared::logging::{self, LogFormat, Verbosity, say};
+use shared::logging::{self, LogFormat, Verbosity, complain, say};
 use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 
 use crate::report::write_stdout;
@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
     let code = match actix_rt::System::with_tokio_rt(runtime).block_on(command(flags)) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {error}"));
+            complain(&error);
             exit::of_error(&error)
         }
     };
@@ -77,8 +77,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let hint = nearest(name, names.iter().copied())
                 .map(|name| format!("did you mean `{name}`? "))
                 .unwrap_or_default();
-            say(&format!(
-                "error: there is no command `{name}`; {hint}known are {}",
+            complain(format!(
+                "there is no command `{name}`; {hint}known are {}",
                 names.join(", ")
             ));
         }
