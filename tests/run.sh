@@ -9,7 +9,7 @@ cd "$root"
 . deploy/prerequisites.sh
 
 need_rust
-need_packages "${service_packages[@]}" '/usr/bin/promtool' prometheus '/usr/bin/tsql' freetds-bin '/usr/lib/python3/dist-packages/pytds' python3-tds '/usr/lib/python3/dist-packages/OpenSSL' python3-openssl
+need_packages "${service_packages[@]}" '/usr/bin/promtool' prometheus '/usr/bin/tsql' freetds-bin '/usr/lib/python3/dist-packages/pytds' python3-tds '/usr/lib/python3/dist-packages/OpenSSL' python3-openssl '/usr/bin/systemd-analyze' systemd '/usr/bin/openssl' openssl
 
 # Some tests start these executables; cargo builds only a package's own for its tests.
 cargo build --workspace --bins

@@ -133,15 +133,19 @@ pub struct RepairPlan {
 }
 
 impl Comparison {
-    /// Whether both sides are equal as far as the depth looked.
+    /// Whether both sides are equal as far as the depth looked. Where the rows
+    /// that differ are known, these alone decide: rows that are near enough or
+    /// have settled since leave counts and checksums different.
     #[must_use]
     pub fn is_match(&self) -> bool {
+        if let Some(rows) = &self.rows {
+            return rows.total() == 0;
+        }
         self.source_count == self.target_count
             && self
                 .checksums
                 .as_ref()
                 .is_none_or(|sums| sums.source == sums.target)
-            && self.rows.as_ref().is_none_or(|rows| rows.total() == 0)
     }
 }
 

@@ -15,7 +15,7 @@ use shared::options::TableOptions;
 use shared::outcome::{Comparison, Depth, Difference, DifferenceKind};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_util::compat::TokioAsyncWriteCompatExt;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 use tokio_util::sync::CancellationToken;
 use worker::engine::{Engine, Found, Progress, ReconcileEngine, Stop, TaskContext};
 
@@ -44,6 +44,9 @@ pub struct Case {
     /// How the comparison is made beyond that.
     #[serde(default)]
     pub options: TableOptions,
+    /// Set: it means nothing with the sides swapped, as an option of the target has it.
+    #[serde(default)]
+    pub one_way: bool,
     /// How the source is made.
     pub source: SideSql,
     /// How the target is made.
@@ -80,6 +83,11 @@ pub struct Expectation {
     /// Words that must be in the notes.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Causes that must be among those that explain the differences.
+    #[serde(default)]
+    pub causes: Vec<String>,
+    /// How many differences had settled when they were looked at again.
+    pub settled: Option<u64>,
 }
 
 /// A difference.
@@ -148,8 +156,9 @@ pub fn load(directory: &Path) -> anyhow::Result<BTreeMap<String, Case>> {
 /// What an engine says of two tables.
 pub type Answer = Result<(Comparison, Vec<Difference>), Stop>;
 
-/// Compares two tables with the real engine.
-pub async fn compare(source: &Endpoint, target: &Endpoint, spec: TableSpec) -> Answer {
+/// The real engine between two databases.
+#[must_use]
+pub fn engine(source: &Endpoint, target: &Endpoint) -> ReconcileEngine {
     let endpoints = [("source", source), ("target", target)].map(|(name, endpoint)| {
         (
             name.to_owned(),
@@ -159,7 +168,11 @@ pub async fn compare(source: &Endpoint, target: &Endpoint, spec: TableSpec) -> A
             },
         )
     });
-    let engine = ReconcileEngine::new(endpoints.into(), 1);
+    ReconcileEngine::new(endpoints.into(), 1)
+}
+
+/// Compares two tables.
+pub async fn compare(engine: &ReconcileEngine, spec: TableSpec) -> Answer {
     let (sender, mut receiver) = mpsc::channel(4);
     let context = TaskContext {
         cancel: CancellationToken::new(),
@@ -311,6 +324,13 @@ impl Case {
                 comparison.notes
             );
         }
+        for cause in expect.causes.iter().filter(|_| !mirrored) {
+            ensure!(
+                comparison.causes.iter().any(|group| group.cause == *cause),
+                "{cause} is not among the causes: {:?}",
+                comparison.causes
+            );
+        }
         let of_kind = |kind| {
             expect
                 .differences
@@ -339,6 +359,12 @@ impl Case {
         ensure!(
             (rows.missing, rows.extra, rows.modified) == (missing, extra, modified),
             "expected {missing} missing, {extra} extra, {modified} modified; got {rows:?}, {differences:?}"
+        );
+        ensure!(
+            expect.settled.is_none_or(|settled| settled == rows.settled),
+            "{} differences settled, not {:?}",
+            rows.settled,
+            expect.settled
         );
         ensure!(
             rows.truncated == (rows.total() > differences.len() as u64),
@@ -408,49 +434,79 @@ fn wanted(difference: &ExpectedDifference) -> String {
     format!("{:?} {key:?} {columns:?}", difference.kind)
 }
 
-/// Runs a batch of statements at an endpoint, as its own user would.
-///
-/// # Errors
-///
-/// When one of them fails.
-pub async fn execute(endpoint: &Endpoint, sql: &str) -> anyhow::Result<()> {
-    match endpoint.engine {
-        EngineKind::Postgres => {
-            let url = format!(
-                "postgres://{}:{}@{}:{}/{}",
-                endpoint.user,
-                endpoint.password.reveal(),
-                endpoint.host,
-                endpoint.port,
-                endpoint.database
-            );
-            let client = crate::services::database::connect(&url).await?;
-            client
+/// A connection on which tables are made, as the endpoint's own user would.
+pub enum Maker {
+    /// To PostgreSQL.
+    Postgres(tokio_postgres::Client),
+    /// To SQL Server.
+    SqlServer(Box<tiberius::Client<Compat<TcpStream>>>),
+}
+
+impl std::fmt::Debug for Maker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Maker")
+    }
+}
+
+impl Maker {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint refuses.
+    pub async fn connect(endpoint: &Endpoint) -> anyhow::Result<Self> {
+        match endpoint.engine {
+            EngineKind::Postgres => {
+                let url = format!(
+                    "postgres://{}:{}@{}:{}/{}",
+                    endpoint.user,
+                    endpoint.password.reveal(),
+                    endpoint.host,
+                    endpoint.port,
+                    endpoint.database
+                );
+                Ok(Self::Postgres(
+                    crate::services::database::connect(&url).await?,
+                ))
+            }
+            EngineKind::SqlServer => {
+                let mut config = tiberius::Config::new();
+                config.host(&endpoint.host);
+                config.port(endpoint.port);
+                config.database(&endpoint.database);
+                config.authentication(tiberius::AuthMethod::sql_server(
+                    &endpoint.user,
+                    endpoint.password.reveal(),
+                ));
+                config.encryption(tiberius::EncryptionLevel::NotSupported);
+                let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+                // Boxed: the handshake is a large future.
+                let connecting = Box::pin(tiberius::Client::connect(config, stream.compat_write()));
+                Ok(Self::SqlServer(Box::new(connecting.await?)))
+            }
+        }
+    }
+
+    /// Runs a batch of statements.
+    ///
+    /// # Errors
+    ///
+    /// When one of them fails.
+    pub async fn execute(&mut self, sql: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Postgres(client) => client
                 .batch_execute(sql)
                 .await
-                .with_context(|| sql.to_owned())
-        }
-        EngineKind::SqlServer => {
-            let mut config = tiberius::Config::new();
-            config.host(&endpoint.host);
-            config.port(endpoint.port);
-            config.database(&endpoint.database);
-            config.authentication(tiberius::AuthMethod::sql_server(
-                &endpoint.user,
-                endpoint.password.reveal(),
-            ));
-            config.encryption(tiberius::EncryptionLevel::NotSupported);
-            let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
-            // Boxed: the handshake is a large future.
-            let mut client =
-                Box::pin(tiberius::Client::connect(config, stream.compat_write())).await?;
-            client
-                .simple_query(sql)
-                .await?
-                .into_results()
-                .await
-                .with_context(|| sql.to_owned())?;
-            Ok(())
+                .with_context(|| sql.to_owned()),
+            Self::SqlServer(client) => {
+                client
+                    .simple_query(sql)
+                    .await?
+                    .into_results()
+                    .await
+                    .with_context(|| sql.to_owned())?;
+                Ok(())
+            }
         }
     }
 }

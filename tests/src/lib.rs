@@ -4,11 +4,13 @@
 
 pub mod cases;
 pub mod collector;
+pub mod engine;
 pub mod http;
 pub mod idle;
 pub mod process;
 pub mod product;
 pub mod proxy;
+pub mod random_tables;
 pub mod scene;
 pub mod services;
 pub mod tpch;

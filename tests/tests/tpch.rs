@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::endpoint::Endpoint;
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::outcome::{Comparison, Depth, Difference};
-use tests::cases::compare;
+use tests::cases::{compare, engine};
 use tests::services::shared_postgres;
 use tests::tpch::TABLES;
 use tests::tpch::check::check;
@@ -76,9 +76,10 @@ async fn the_engine_finds_exactly_what_was_planted() {
         endpoint("source", &source.url()),
         endpoint("target", &target.url()),
     );
+    let engine = engine(&source, &target);
     let mut results = Vec::new();
     for table in TABLES {
-        let answer = Box::pin(compare(&source, &target, spec(table.name))).await;
+        let answer = Box::pin(compare(&engine, spec(table.name))).await;
         let (comparison, differences) =
             answer.unwrap_or_else(|stop| panic!("{}: {stop}", table.name));
         results.push(result(table.name, &comparison, &differences));

@@ -1,8 +1,11 @@
 //! From elements that the two sides do not share to rows that are missing,
 //! extra or modified.
 
+use std::io;
+
+use super::differing::Differing;
 use super::element::Element;
-use shared::outcome::{DifferenceKind, RowCounts};
+use shared::outcome::DifferenceKind;
 
 /// One row that differs, by hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,66 +30,21 @@ impl RowDifference {
     }
 }
 
-/// Counts differences and keeps the first of them, by key: which ones are
-/// kept does not depend on the order in which they are found.
-#[derive(Debug)]
-pub struct DifferenceList {
-    counts: RowCounts,
-    limit: usize,
-    kept: std::collections::BinaryHeap<RowDifference>,
-}
-
-impl DifferenceList {
-    /// Keeps at most `limit` differences.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
-        let counts = RowCounts {
-            missing: 0,
-            extra: 0,
-            modified: 0,
-            settled: 0,
-            truncated: false,
-        };
-        Self {
-            counts,
-            limit,
-            kept: std::collections::BinaryHeap::new(),
-        }
-    }
-
-    /// Takes one difference in.
-    pub fn push(&mut self, difference: RowDifference) {
-        match difference.kind() {
-            DifferenceKind::Missing => self.counts.missing += 1,
-            DifferenceKind::Extra => self.counts.extra += 1,
-            DifferenceKind::Modified => self.counts.modified += 1,
-        }
-        if self.kept.len() < self.limit {
-            self.kept.push(difference);
-            return;
-        }
-        self.counts.truncated = true;
-        if let Some(mut largest) = self.kept.peek_mut()
-            && difference < *largest
-        {
-            *largest = difference;
-        }
-    }
-
-    /// The counts, and the differences kept in the order of their keys.
-    #[must_use]
-    pub fn finish(self) -> (RowCounts, Vec<RowDifference>) {
-        (self.counts, self.kept.into_sorted_vec())
-    }
-}
-
 /// Pairs what is left of the two sides by key: a key on both sides is a
 /// modified row. Elements that both sides have cancel each other, each as often
 /// as it occurs. A key that occurs several times on a side gives as many
 /// modified rows as can be paired, and the rest is missing or extra.
 ///
 /// Sorts both slices.
-pub fn pair(source: &mut [Element], target: &mut [Element], list: &mut DifferenceList) {
+///
+/// # Errors
+///
+/// As [`Differing::push`].
+pub fn pair(
+    source: &mut [Element],
+    target: &mut [Element],
+    differing: &mut Differing,
+) -> io::Result<()> {
     source.sort_unstable();
     target.sort_unstable();
     let (mut source, mut target) = (&*source, &*target);
@@ -122,15 +80,16 @@ pub fn pair(source: &mut [Element], target: &mut [Element], list: &mut Differenc
         subtract_sorted(&left, &right, &mut only_source, &mut only_target);
         let pairs = only_source.len().max(only_target.len());
         for at in 0..pairs {
-            list.push(RowDifference {
+            differing.push(RowDifference {
                 key,
                 source: only_source.get(at).copied(),
                 target: only_target.get(at).copied(),
-            });
+            })?;
         }
         only_source.clear();
         only_target.clear();
     }
+    Ok(())
 }
 
 /// Row hashes of one key that only one side has, as multisets.
@@ -189,9 +148,9 @@ mod tests {
                 extra += right - left.min(right);
             }
 
-            let mut list = DifferenceList::new(limit);
-            pair(&mut source, &mut target, &mut list);
-            let (counts, kept) = list.finish();
+            let mut differing = Differing::first(limit);
+            pair(&mut source, &mut target, &mut differing).unwrap();
+            let (counts, kept) = (differing.counts(), differing.listed());
             prop_assert_eq!(
                 (counts.missing, counts.extra, counts.modified),
                 (missing.unsigned_abs(), extra.unsigned_abs(), modified.unsigned_abs())

@@ -7,6 +7,7 @@ use shared::endpoint::Endpoint;
 use shared::outcome::Failure;
 
 use super::canonical::MalformedRow;
+use super::disk::SpillLimitReached;
 
 /// Something went wrong in or on the way to a database.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum DatabaseError {
     /// Nothing answered in time.
     #[error("no connection within {} s", .0.as_secs())]
     ConnectTimeout(std::time::Duration),
+    /// A statement ran longer than it may, and was stopped from here.
+    #[error("the statement did not end within {} s and was stopped", .0.as_secs_f64())]
+    StatementTimeout(std::time::Duration),
     /// Certificates could not be read.
     #[error("{0}")]
     Certificates(String),
@@ -86,6 +90,16 @@ const PERMISSION: Class = class(
     "grant SELECT on it to the endpoint's user",
 );
 const QUERY: Class = class("QueryError", false, "");
+const STATEMENT_TIMEOUT: Class = class(
+    "StatementTimeout",
+    false,
+    "raise statement_timeout of the endpoint or the table's timeout",
+);
+const LOCK_TIMEOUT: Class = class(
+    "LockTimeout",
+    true,
+    "another session holds a lock on the table: see who, or run when it is done",
+);
 
 impl DatabaseError {
     fn class(&self) -> Class {
@@ -93,9 +107,21 @@ impl DatabaseError {
             Self::Postgres(error) => postgres_class(error),
             Self::SqlServer(error) => sql_server_class(error),
             Self::Network(_) | Self::ConnectTimeout(_) => CONNECTION,
+            Self::StatementTimeout(_) => STATEMENT_TIMEOUT,
             Self::Certificates(_) => TLS,
             Self::Malformed(_) => class("ProtocolError", false, ""),
             Self::Value { .. } => class("ValueError", false, ""),
+            Self::Disk { error }
+                if error
+                    .get_ref()
+                    .is_some_and(|error| error.is::<SpillLimitReached>()) =>
+            {
+                class(
+                    "SpillLimit",
+                    false,
+                    "raise --spill-limit; fewer bytes are needed with a narrower filter",
+                )
+            }
             Self::Disk { .. } => class(
                 "DiskError",
                 false,
@@ -125,6 +151,22 @@ impl DatabaseError {
                 endpoint.location(),
                 self.chain()
             ),
+            retryable,
+            counts_against_budget: true,
+        }
+    }
+
+    /// The failure of a table that no database has to do with.
+    #[must_use]
+    pub fn on_disk(&self) -> Failure {
+        let Class {
+            kind,
+            retryable,
+            advice,
+        } = self.class();
+        Failure {
+            kind: kind.to_owned(),
+            message: format!("{} ({advice})", self.chain()),
             retryable,
             counts_against_budget: true,
         }
@@ -186,12 +228,8 @@ fn postgres_class(error: &tokio_postgres::Error) -> Class {
         "42501" => PERMISSION,
         "40001" => class("SerializationFailure", true, ""),
         "40P01" => class("Deadlock", true, ""),
-        "55P03" => class("LockTimeout", true, ""),
-        "57014" => class(
-            "StatementTimeout",
-            false,
-            "raise statement_timeout of the endpoint or the table's timeout",
-        ),
+        "55P03" => LOCK_TIMEOUT,
+        "57014" => STATEMENT_TIMEOUT,
         "53300" => class(
             "TooManyConnections",
             true,
@@ -212,7 +250,7 @@ fn sql_server_class(error: &tiberius::error::Error) -> Class {
             207 => class("ColumnNotFound", false, ""),
             229 | 230 | 916 => PERMISSION,
             1205 => class("Deadlock", true, ""),
-            1222 => class("LockTimeout", true, ""),
+            1222 => LOCK_TIMEOUT,
             3960 | 3961 => class("SerializationFailure", true, ""),
             // Azure SQL's way of saying that it moves or throttles the database.
             40197 | 40501 | 40613 | 10928 | 10929 | 49918..=49920 => CONNECTION,

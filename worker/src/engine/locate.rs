@@ -1,309 +1,124 @@
-//! From hashes back to rows: fetches the rows that differ, names the differing
-//! columns and sends the differences on.
+//! Names the differing columns of the rows that are listed, and sends them on.
 
-use serde_json::{Map, Value as Json};
-use shared::message::TableSpec;
+use serde_json::Map;
 use shared::outcome::{ColumnDifference, Difference, DifferenceKind};
 
-use super::canonical::{MalformedRow, Values, to_json};
+use super::canonical::{Values, to_json};
 use super::difference::RowDifference;
-use super::element::KeyForm;
+use super::differing::Differing;
+use super::disk::Room;
+use super::fetch::{LocatedRow, Projection, Rows, disk, malformed, values};
 use super::reconcile::{Planned, Sides};
-use super::scan::Query;
-use super::side::{OpenSide, both, internal};
-use super::sinks::{CollectSink, CollectedRow, KeyMap, KeySet};
+use super::shown::shown;
 use super::{Found, Stop, TaskContext};
 
 /// Differences sent at once.
 const BATCH: usize = 200;
 
-/// Fetches and sends `differences`, which are all that shall be listed.
+/// Reads the rows of `listed`, at most `chunk` at once, and sends what differs
+/// in them. Rows come from the databases, are described and are forgotten a
+/// chunk at a time. Differences are sent in the order of their keys, but for
+/// very many that are found in a pass over the table.
 pub(super) async fn locate(
     sides: Sides,
     planned: &Planned,
-    spec: &TableSpec,
-    differences: Vec<RowDifference>,
+    listed: Vec<RowDifference>,
+    chunk: usize,
+    room: &Room,
     context: &TaskContext,
 ) -> Result<Sides, Stop> {
-    if differences.is_empty() {
-        return Ok(sides);
-    }
     let plan = &planned.plan;
-    // A key that the sketch carried whole need not be read again.
-    let mut keys: KeyMap<Vec<u8>> = KeyMap::default();
-    for difference in &differences {
-        if let Some(key) = plan.key_form.carried(difference.key) {
-            keys.insert(difference.key, key);
-        }
-    }
-    let chunk = usize::try_from(spec.chunk_size)
-        .unwrap_or(usize::MAX)
-        .max(1);
-    let (sides, rows) = if plan.key_form == KeyForm::WholeRow || !plan.fetch_by_key {
-        // A multiset's row, or one that cannot be asked for: one pass over all rows.
-        read_all_rows(sides, planned, &differences).await?
-    } else {
-        let sides = read_hashed_keys(sides, planned, &differences, &mut keys).await?;
-        fetch_modified(sides, planned, &differences, &keys, chunk).await?
+    // Of a row on one side only the key is told, which most elements carry.
+    let is_known = |difference: &RowDifference| {
+        difference.kind() != DifferenceKind::Modified
+            && plan.key_columns > 0
+            && plan.key_form.carried(difference.key).is_some()
     };
-
-    let mut batch = Vec::new();
-    for difference in &differences {
-        batch.push(
-            describe(planned, difference, &keys, &rows)
-                .map_err(|error| internal("InternalError", error.to_string()))?,
-        );
-        if batch.len() == BATCH {
-            send(std::mem::take(&mut batch), context).await?;
+    let mut unknown = Differing::all(0, room);
+    let mut known = Vec::new();
+    for difference in listed {
+        if is_known(&difference) {
+            known.push(difference);
+        } else {
+            unknown.push(difference).map_err(disk)?;
         }
     }
-    if !batch.is_empty() {
-        send(batch, context).await?;
+    let mut known = known.into_iter().peekable();
+    let by_key = |difference: RowDifference| LocatedRow {
+        difference,
+        key: plan.key_form.carried(difference.key).unwrap_or_default(),
+        source: None,
+        target: None,
+    };
+    let mut outbox = Outbox {
+        planned,
+        context,
+        batch: Vec::new(),
+    };
+    let mut sides = sides;
+    if !unknown.is_empty() {
+        let projection = Projection::Compared;
+        let mut rows;
+        (sides, rows) = Rows::open(sides, planned, &projection, &unknown, chunk, room).await?;
+        loop {
+            let chunk;
+            (sides, chunk) = rows.next(sides).await?;
+            if chunk.is_empty() {
+                break;
+            }
+            for row in chunk {
+                while let Some(before) = known.next_if(|known| *known < row.difference) {
+                    outbox.put(&by_key(before)).await?;
+                }
+                outbox.put(&row).await?;
+            }
+        }
     }
+    for difference in known {
+        outbox.put(&by_key(difference)).await?;
+    }
+    outbox.send().await?;
     Ok(sides)
 }
 
-async fn send(batch: Vec<Difference>, context: &TaskContext) -> Result<(), Stop> {
-    // Nobody listens any more: the work is not wanted.
-    context
-        .findings
-        .send(Found::Rows(batch))
-        .await
-        .map_err(|_| Stop::Cancelled)
+/// Described rows that have not been sent.
+struct Outbox<'a> {
+    planned: &'a Planned,
+    context: &'a TaskContext,
+    batch: Vec<Difference>,
 }
 
-/// Rows of the two sides, by key.
-#[derive(Default)]
-struct Located {
-    source: KeyMap<Vec<CollectedRow>>,
-    target: KeyMap<Vec<CollectedRow>>,
-}
-
-async fn read_all_rows(
-    sides: Sides,
-    planned: &Planned,
-    differences: &[RowDifference],
-) -> Result<(Sides, Located), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let form = planned.plan.key_form;
-    let keys = |wanted: fn(&RowDifference) -> bool| -> KeySet {
-        differences
-            .iter()
-            .filter(|d| wanted(d))
-            .map(|d| d.key)
-            .collect()
-    };
-    let (left_keys, right_keys) = (keys(|d| d.source.is_some()), keys(|d| d.target.is_some()));
-    let left = source.statements(&planned.source, &planned.plan).scan();
-    let right = target.statements(&planned.target, &planned.plan).scan();
-    let read = both(
-        collect(source, left, form, left_keys),
-        collect(target, right, form, right_keys),
-        &stop,
-    );
-    let ((source, left), (target, right)) = read.await?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        Located {
-            source: left,
-            target: right,
-        },
-    ))
-}
-
-/// One pass over the key columns finds the keys that were carried as hashes.
-async fn read_hashed_keys(
-    sides: Sides,
-    planned: &Planned,
-    differences: &[RowDifference],
-    keys: &mut KeyMap<Vec<u8>>,
-) -> Result<Sides, Stop> {
-    let unknown = |wanted: fn(&RowDifference) -> bool| -> KeySet {
-        differences
-            .iter()
-            .filter(|d| wanted(d) && !keys.contains_key(&d.key))
-            .map(|d| d.key)
-            .collect()
-    };
-    let (left_keys, right_keys) = (
-        unknown(|d| d.source.is_some()),
-        unknown(|d| d.source.is_none()),
-    );
-    if left_keys.is_empty() && right_keys.is_empty() {
-        return Ok(sides);
-    }
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let form = planned.plan.key_form;
-    let left = source
-        .statements(&planned.source, &planned.plan)
-        .scan_keys();
-    let right = target
-        .statements(&planned.target, &planned.plan)
-        .scan_keys();
-    let read = both(
-        collect(source, left, form, left_keys),
-        collect(target, right, form, right_keys),
-        &stop,
-    );
-    let ((source, left), (target, right)) = read.await?;
-    for (key, mut rows) in left.into_iter().chain(right) {
-        if let Some(row) = rows.pop() {
-            keys.insert(key, row.bytes);
+impl Outbox<'_> {
+    async fn put(&mut self, row: &LocatedRow) -> Result<(), Stop> {
+        self.batch.push(describe(self.planned, row)?);
+        if self.batch.len() == BATCH {
+            self.send().await?;
         }
+        Ok(())
     }
-    Ok(Sides {
-        source,
-        target,
-        stop,
-    })
-}
 
-/// Fetches both versions of modified rows by key, `chunk` keys a statement.
-async fn fetch_modified(
-    sides: Sides,
-    planned: &Planned,
-    differences: &[RowDifference],
-    keys: &KeyMap<Vec<u8>>,
-    chunk: usize,
-) -> Result<(Sides, Located), Stop> {
-    let mut wanted: Vec<(u128, Vec<u8>)> = Vec::new();
-    for difference in differences
-        .iter()
-        .filter(|d| d.kind() == DifferenceKind::Modified)
-    {
-        // A key that is not found any more has gone since the scan.
-        if let Some(key) = keys.get(&difference.key)
-            && wanted
-                .last()
-                .is_none_or(|(last, _)| *last != difference.key)
-        {
-            wanted.push((difference.key, key.clone()));
+    async fn send(&mut self) -> Result<(), Stop> {
+        if self.batch.is_empty() {
+            return Ok(());
         }
+        // Nobody listens any more: the work is not wanted.
+        self.context
+            .findings
+            .send(Found::Rows(std::mem::take(&mut self.batch)))
+            .await
+            .map_err(|_| Stop::Cancelled)
     }
-    if wanted.is_empty() {
-        return Ok((sides, Located::default()));
-    }
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let form = planned.plan.key_form;
-    let fetch = |side: OpenSide, table| {
-        let statements = side.statements(table, &planned.plan);
-        let chunk = chunk.min(statements.keys_at_once());
-        let queries: Vec<(Query, KeySet)> = wanted
-            .chunks(chunk)
-            .map(|keys| {
-                let encoded: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.clone()).collect();
-                (
-                    statements.look_up(&encoded),
-                    keys.iter().map(|(key, _)| *key).collect(),
-                )
-            })
-            .collect();
-        async move {
-            let mut side = side;
-            let mut all: KeyMap<Vec<CollectedRow>> = KeyMap::default();
-            for (query, keys) in queries {
-                let rows;
-                (side, rows) = collect(side, query, form, keys).await?;
-                all.extend(rows);
-            }
-            Ok((side, all))
-        }
-    };
-    let fetched = both(
-        fetch(source, &planned.source),
-        fetch(target, &planned.target),
-        &stop,
-    );
-    let ((source, left), (target, right)) = fetched.await?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        Located {
-            source: left,
-            target: right,
-        },
-    ))
 }
 
-async fn collect(
-    side: OpenSide,
-    query: Query,
-    form: KeyForm,
-    keys: KeySet,
-) -> Result<(OpenSide, KeyMap<Vec<CollectedRow>>), Stop> {
-    if keys.is_empty() {
-        return Ok((side, KeyMap::default()));
-    }
-    let (side, sink) = side.scan(&query, CollectSink::new(form, keys)).await?;
-    Ok((side, sink.into_rows()))
-}
-
-/// The row with this hash, or, when the row has changed since the scan, one
-/// that has the same key now.
-fn row_of(
-    rows: &KeyMap<Vec<CollectedRow>>,
-    key: u128,
-    hash: Option<u128>,
-) -> Option<&CollectedRow> {
-    let hash = hash?;
-    let rows = rows.get(&key)?;
-    rows.iter()
-        .find(|row| row.hash == hash)
-        .or_else(|| rows.first())
-}
-
-fn describe(
-    planned: &Planned,
-    difference: &RowDifference,
-    keys: &KeyMap<Vec<u8>>,
-    rows: &Located,
-) -> Result<Difference, MalformedRow> {
+fn describe(planned: &Planned, row: &LocatedRow) -> Result<Difference, Stop> {
     let plan = &planned.plan;
-    let source = row_of(&rows.source, difference.key, difference.source);
-    let target = row_of(&rows.target, difference.key, difference.target);
-    let key_bytes = match (keys.get(&difference.key), source.or(target)) {
-        (Some(key), _) => key.as_slice(),
-        (None, Some(row)) => &row.bytes[..row.key_end],
-        (None, None) => &[],
-    };
     let mut key = Map::new();
-    for (value, column) in Values::new(key_bytes).zip(&plan.columns[..plan.key_columns]) {
-        key.insert(column.source.name.clone(), to_json(value?));
+    for (value, column) in Values::new(&row.key).zip(&plan.columns[..plan.key_columns]) {
+        let value = value.map_err(|error| malformed(&error))?;
+        key.insert(column.source.name.clone(), to_json(value));
     }
-    let split = |row: Option<&CollectedRow>| -> Result<Option<Vec<Vec<u8>>>, MalformedRow> {
-        row.map(|row| {
-            Values::new(&row.bytes)
-                .map(|value| value.map(<[u8]>::to_vec))
-                .collect()
-        })
-        .transpose()
-    };
-    let (left, right) = (split(source)?, split(target)?);
-    let shown = |values: &Option<Vec<Vec<u8>>>, at: usize| {
-        values
-            .as_ref()
-            .and_then(|values| values.get(at))
-            .map_or(Json::Null, |value| to_json(value))
-    };
+    let left = row.source.as_deref().map(values).transpose()?;
+    let right = row.target.as_deref().map(values).transpose()?;
     let mut columns = Vec::new();
     for (at, column) in plan.columns.iter().enumerate() {
         let differs = match (&left, &right) {
@@ -313,16 +128,21 @@ fn describe(
             (None, None) => false,
         };
         if differs {
+            let (source, target) = shown(value_at(&left, at), value_at(&right, at));
             columns.push(ColumnDifference {
                 name: column.source.name.clone(),
-                source: shown(&left, at),
-                target: shown(&right, at),
+                source,
+                target,
             });
         }
     }
     Ok(Difference {
-        kind: difference.kind(),
+        kind: row.difference.kind(),
         key,
         columns,
     })
+}
+
+fn value_at<'a>(values: &Option<Vec<&'a [u8]>>, at: usize) -> Option<&'a [u8]> {
+    values.as_ref()?.get(at).copied()
 }

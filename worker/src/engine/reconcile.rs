@@ -1,35 +1,33 @@
-//! The comparison of one table, step by step: describe, scan, sketch, subtract
-//! and decode or compare exactly, locate.
+//! The comparison of one table, step by step: describe, plan, survey which rows
+//! differ, leave out those that do not count, locate the others.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
-use shared::outcome::{Checksums, Comparison, Depth, RowCounts};
+use shared::outcome::{Checksums, Comparison, Depth, Reads, RowCounts};
 use shared::telemetry::trace::context;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
-use tracing::field::Empty;
 
 use super::column::Table;
-use super::difference::{DifferenceList, RowDifference, pair};
-use super::error::DatabaseError;
+use super::differing::Differing;
+use super::disk::Room;
 use super::locate::locate;
 use super::plan::{Plan, plan};
-use super::scan::statement::SideOf;
+use super::recheck::recheck;
+use super::scan::statement::{self, SideOf};
 use super::session::Label;
 use super::session::pool::Pools;
 use super::side::{OpenSide, both, internal};
-use super::sinks::{SketchSink, SpillSink};
 use super::sketch::Sketch;
 use super::spans::within;
-use super::spill;
+use super::survey::{sum_up, survey};
+use super::tolerated::{has_tolerance, leave_out_tolerated};
 use super::{Engine, Stop, TaskContext};
-
-/// Cells of a sketch: 12,000 differences decode, and 768 KiB a side stay in a core's cache.
-const CELLS: usize = 16 * 1024;
 
 /// Compares tables in the databases of its endpoints.
 #[derive(Debug)]
@@ -63,6 +61,7 @@ impl Engine for ReconcileEngine {
                 ),
             },
             statement_timeout: spec.timeout,
+            read_uncommitted: spec.options.read_uncommitted,
         };
         let (source, target) = tokio::select! {
             leased = self.pools.lease(&spec.source.endpoint, &spec.target.endpoint, &label) => leased?,
@@ -105,6 +104,14 @@ pub(super) struct Sides {
 }
 
 impl Sides {
+    /// How and when both were read so far.
+    fn reads(&self) -> Box<Reads> {
+        Box::new(Reads {
+            source: self.source.read(),
+            target: self.target.read(),
+        })
+    }
+
     async fn close(self) {
         tokio::join!(self.source.close(), self.target.close());
     }
@@ -115,6 +122,8 @@ pub(super) struct Planned {
     pub(super) source: Table,
     pub(super) target: Table,
     pub(super) plan: Plan,
+    /// Rows of both sides together, once they have been read.
+    pub(super) rows: u64,
 }
 
 async fn compare(
@@ -131,7 +140,8 @@ async fn compare(
     )];
 
     if spec.depth == Depth::Counts {
-        let (sides, source_count, target_count) = count(sides, source, target).await?;
+        let (sides, source_count, target_count) = count(sides, &source, &target).await?;
+        let reads = sides.reads();
         sides.close().await;
         return Ok(Comparison {
             source_count,
@@ -141,7 +151,7 @@ async fn compare(
             key: Vec::new(),
             notes,
             causes: Vec::new(),
-            reads: None,
+            reads: Some(reads),
             repair: None,
         });
     }
@@ -149,62 +159,140 @@ async fn compare(
     let plan = plan(spec, &source, &target)?;
     notes.extend(plan.notes.iter().cloned());
     let key = plan.key_names();
-    let planned = Planned {
+    let mut planned = Planned {
         source,
         target,
         plan,
+        rows: 0,
     };
-
-    let cells = if spec.depth == Depth::Rows { CELLS } else { 0 };
-    let (mut sides, mut source_sum, mut target_sum) = sketch(sides, &planned, cells).await?;
-    let mut rows = None;
-    if spec.depth == Depth::Rows {
-        let equal = source_sum.count() == target_sum.count()
-            && source_sum.checksum() == target_sum.checksum();
-        let mut list =
-            DifferenceList::new(usize::try_from(spec.max_differences).unwrap_or(usize::MAX));
-        if !equal {
-            let mut difference = source_sum.clone();
-            difference.subtract(&target_sum);
-            let decoding = tracing::info_span!("decode", exact = false, decoded = Empty);
-            let decoded = decoding.in_scope(|| difference.decode());
-            decoding.record("decoded", decoded.is_some());
-            drop(decoding);
-            match decoded {
-                Some(mut decoded) => pair(&mut decoded.source, &mut decoded.target, &mut list),
-                None => {
-                    let exact;
-                    (sides, exact) =
-                        compare_exactly(sides, &planned, &source_sum, &target_sum, list).await?;
-                    (list, source_sum, target_sum) = exact;
-                }
-            }
-        }
-        let (counts, differences) = list.finish();
-        check_arithmetic(&source_sum, &target_sum, &counts, &differences)?;
-        if !differences.is_empty() {
-            let span = tracing::info_span!("locate", differences = differences.len());
-            let located = locate(sides, &planned, spec, differences, context);
-            sides = within(span, located).await?;
-        }
-        rows = Some(counts);
+    let looks = Looks::of(spec, &planned.plan)?;
+    if let Some(note) = looks.note(spec.depth) {
+        notes.push(note);
     }
+    let (sides, sums, reads, rows) = if looks.by_row {
+        by_row(sides, &mut planned, spec, &looks, context).await?
+    } else {
+        let (sides, source, target) = sum_up(sides, &planned).await?;
+        let reads = sides.reads();
+        (sides, (source, target), reads, None)
+    };
     sides.close().await;
     let checksum = |sum: &Sketch| format!("{:032x}", sum.checksum());
     Ok(Comparison {
-        source_count: source_sum.count().unsigned_abs(),
-        target_count: target_sum.count().unsigned_abs(),
+        source_count: sums.0.count().unsigned_abs(),
+        target_count: sums.1.count().unsigned_abs(),
         checksums: Some(Checksums {
-            source: checksum(&source_sum),
-            target: checksum(&target_sum),
+            source: checksum(&sums.0),
+            target: checksum(&sums.1),
         }),
         rows,
         key,
         notes,
         causes: Vec::new(),
-        reads: None,
+        reads: Some(reads),
         repair: None,
     })
+}
+
+/// What is done with rows beyond adding them up.
+struct Looks {
+    /// The rows that differ are found.
+    by_row: bool,
+    /// The first so many of them are listed.
+    listed: usize,
+    tolerance: bool,
+    recheck: bool,
+}
+
+impl Looks {
+    fn of(spec: &TableSpec, plan: &Plan) -> Result<Self, Stop> {
+        let tolerance = has_tolerance(plan);
+        if tolerance && plan.key_columns == 0 {
+            return Err(Stop::Failed(internal(
+                "KeyNeeded",
+                "a tolerance needs a key, so that the two versions of a row can be told from other rows; name one with --pk-columns or key = [..]".to_owned(),
+            )));
+        }
+        let recheck = spec.options.recheck.times > 0;
+        let listed = match spec.depth {
+            Depth::Rows => usize::try_from(spec.max_differences).unwrap_or(usize::MAX),
+            Depth::Counts | Depth::Checksum => 0,
+        };
+        Ok(Self {
+            by_row: spec.depth == Depth::Rows || tolerance || recheck,
+            listed,
+            tolerance,
+            recheck,
+        })
+    }
+
+    /// What the user should know about a look that goes deeper than was asked.
+    fn note(&self, depth: Depth) -> Option<String> {
+        let why = match (self.tolerance, self.recheck) {
+            (true, _) => "columns have a tolerance",
+            (_, true) => "differences are looked at again",
+            _ => return None,
+        };
+        (depth != Depth::Rows).then(|| {
+            format!("rows that differ were found and counted, since {why}; they are not listed")
+        })
+    }
+}
+
+type ByRow = (Sides, (Sketch, Sketch), Box<Reads>, Option<RowCounts>);
+
+/// Finds the rows that differ, leaves out those that do not count, and lists the others.
+async fn by_row(
+    sides: Sides,
+    planned: &mut Planned,
+    spec: &TableSpec,
+    looks: &Looks,
+    context: &TaskContext,
+) -> Result<ByRow, Stop> {
+    let options = &spec.options;
+    let room = Room::new(&options.limits);
+    let chunk = usize::try_from(spec.chunk_size)
+        .unwrap_or(usize::MAX)
+        .max(1);
+    let keep_all = looks.tolerance || looks.recheck || options.repair;
+    let differing = if keep_all {
+        Differing::all(looks.listed, &room)
+    } else {
+        Differing::first(looks.listed)
+    };
+    let (mut sides, found) = survey(sides, planned, differing, &room).await?;
+    let since = Instant::now();
+    let reads = sides.reads();
+    planned.rows = found.source.count().unsigned_abs() + found.target.count().unsigned_abs();
+    let planned = &*planned;
+    let mut differing = found.differing;
+    if looks.tolerance {
+        (sides, differing) = leave_out_tolerated(sides, planned, differing, chunk, &room).await?;
+    }
+    let mut settled = 0;
+    if looks.recheck && !differing.is_empty() {
+        let before = differing.counts().total();
+        let span = tracing::info_span!("recheck", differences = before);
+        let rechecked = recheck(sides, planned, differing, options.recheck, since, &room);
+        (sides, differing) = within(span, rechecked).await?;
+        if looks.tolerance {
+            // What was confirmed is by hash again.
+            (sides, differing) =
+                leave_out_tolerated(sides, planned, differing, chunk, &room).await?;
+        }
+        settled = before.saturating_sub(differing.counts().total());
+    }
+    let listed = differing.listed();
+    if !listed.is_empty() {
+        let span = tracing::info_span!("locate", differences = listed.len());
+        let located = locate(sides, planned, listed, chunk, &room, context);
+        sides = within(span, located).await?;
+    }
+    let counts = RowCounts {
+        settled,
+        ..differing.counts()
+    };
+    Ok((sides, (found.source, found.target), reads, Some(counts)))
 }
 
 async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table), Stop> {
@@ -231,17 +319,19 @@ async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table
     ))
 }
 
-async fn count(sides: Sides, left: Table, right: Table) -> Result<(Sides, u64, u64), Stop> {
+async fn count(
+    sides: Sides,
+    source_table: &Table,
+    target_table: &Table,
+) -> Result<(Sides, u64, u64), Stop> {
     let Sides {
         source,
         target,
         stop,
     } = sides;
-    let counted = both(
-        async move { source.count(&left).await },
-        async move { target.count(&right).await },
-        &stop,
-    );
+    let left = statement::count(source.engine(), source_table);
+    let right = statement::count(target.engine(), target_table);
+    let counted = both(source.count(left), target.count(right), &stop);
     let ((source, left), (target, right)) = counted.await?;
     Ok((
         Sides {
@@ -252,133 +342,4 @@ async fn count(sides: Sides, left: Table, right: Table) -> Result<(Sides, u64, u
         left,
         right,
     ))
-}
-
-async fn sketch(
-    sides: Sides,
-    planned: &Planned,
-    cells: usize,
-) -> Result<(Sides, Sketch, Sketch), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let form = planned.plan.key_form;
-    let left = source.statements(&planned.source, &planned.plan).scan();
-    let right = target.statements(&planned.target, &planned.plan).scan();
-    let scanned = both(
-        async move { source.scan(&left, SketchSink::new(form, cells)).await },
-        async move { target.scan(&right, SketchSink::new(form, cells)).await },
-        &stop,
-    );
-    let ((source, left), (target, right)) = scanned.await?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        left.into_sketch(),
-        right.into_sketch(),
-    ))
-}
-
-/// Reads both sides once more, writes their elements to disk and compares
-/// these. Returns the differences, and the sums of what was read this time.
-async fn compare_exactly(
-    sides: Sides,
-    planned: &Planned,
-    source_sum: &Sketch,
-    target_sum: &Sketch,
-    mut list: DifferenceList,
-) -> Result<(Sides, (DifferenceList, Sketch, Sketch)), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let rows = source_sum.count().unsigned_abs() + target_sum.count().unsigned_abs();
-    let partitions = spill::partitions_for(rows);
-    tracing::debug!(
-        rows,
-        partitions,
-        "more rows differ than the sketch can hold: comparing exactly"
-    );
-    let form = planned.plan.key_form;
-    let disk = |error| {
-        Stop::Failed(internal(
-            "DiskError",
-            DatabaseError::Disk { error }.to_string(),
-        ))
-    };
-    let (left_sink, right_sink) = (
-        SpillSink::new(form, partitions).map_err(disk)?,
-        SpillSink::new(form, partitions).map_err(disk)?,
-    );
-    let left = source.statements(&planned.source, &planned.plan).scan();
-    let right = target.statements(&planned.target, &planned.plan).scan();
-    let scanned = both(
-        async move { source.scan(&left, left_sink).await },
-        async move { target.scan(&right, right_sink).await },
-        &stop,
-    );
-    let ((source, left), (target, right)) = scanned.await?;
-    let ((mut left, left_sum), (mut right, right_sum)) = (left.into_parts(), right.into_parts());
-    let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);
-    let compared = tokio::task::spawn_blocking(move || {
-        decoding
-            .in_scope(|| spill::compare(&mut left, &mut right, &mut list))
-            .map(|()| list)
-    })
-    .await;
-    let list = match compared {
-        Ok(list) => list.map_err(disk)?,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        (list, left_sum, right_sum),
-    ))
-}
-
-/// The last fence before an answer: whatever way the differences were found,
-/// they must account for the difference of the counts, for the inequality of
-/// the checksums and, when all of them are listed, for the checksums' exact
-/// difference.
-fn check_arithmetic(
-    source: &Sketch,
-    target: &Sketch,
-    counts: &RowCounts,
-    listed: &[RowDifference],
-) -> Result<(), Stop> {
-    let surplus = i128::from(counts.missing) - i128::from(counts.extra);
-    let mut holds = surplus == i128::from(source.count()) - i128::from(target.count());
-    holds &= (counts.total() == 0)
-        == (source.count() == target.count() && source.checksum() == target.checksum());
-    if !counts.truncated {
-        let sum = listed.iter().fold(0_u128, |sum, difference| {
-            sum.wrapping_add(difference.source.unwrap_or(0))
-                .wrapping_sub(difference.target.unwrap_or(0))
-        });
-        holds &= sum == source.checksum().wrapping_sub(target.checksum());
-    }
-    if holds {
-        return Ok(());
-    }
-    Err(Stop::Failed(internal(
-        "InternalError",
-        format!(
-            "the differences found ({} missing, {} extra, {} modified) do not account for {} rows on the source and {} on the target; the result is withheld, please report this",
-            counts.missing,
-            counts.extra,
-            counts.modified,
-            source.count(),
-            target.count()
-        ),
-    )))
 }

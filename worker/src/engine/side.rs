@@ -2,8 +2,11 @@
 //! statement ends when the comparison is cancelled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use shared::outcome::Failure;
+use chrono::{DateTime, Utc};
+use shared::endpoint::Engine;
+use shared::outcome::{Failure, SideRead};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -12,7 +15,7 @@ use super::canonical::RowSink;
 use super::catalog;
 use super::column::Table;
 use super::error::DatabaseError;
-use super::scan::statement::{SideOf, SideStatements, count};
+use super::scan::statement::{SideOf, SideStatements};
 use super::scan::{Query, Scanned, scan};
 use super::session::pool::SessionLease;
 use super::session::{Isolation, Session};
@@ -25,6 +28,25 @@ pub struct OpenSide {
     lease: SessionLease,
     cancel: CancellationToken,
     counter: RowCounter,
+    started: DateTime<Utc>,
+    finished: DateTime<Utc>,
+}
+
+/// How a statement ended.
+enum Ended<T> {
+    Done(T),
+    Failed(Stop),
+    Overdue(Stop),
+    Cancelled,
+}
+
+impl<T> Ended<T> {
+    fn of(result: Result<T, Stop>) -> Self {
+        match result {
+            Ok(value) => Self::Done(value),
+            Err(stop) => Self::Failed(stop),
+        }
+    }
 }
 
 /// Tells one side's progress.
@@ -58,10 +80,13 @@ impl OpenSide {
         progress: Arc<Progress>,
         side: SideOf,
     ) -> Self {
+        let now = Utc::now();
         Self {
             lease,
             cancel,
             counter: RowCounter { progress, side },
+            started: now,
+            finished: now,
         }
     }
 
@@ -73,7 +98,7 @@ impl OpenSide {
 
     /// The kind of database.
     #[must_use]
-    pub fn engine(&self) -> shared::endpoint::Engine {
+    pub fn engine(&self) -> Engine {
         self.lease.endpoint().engine
     }
 
@@ -83,29 +108,33 @@ impl OpenSide {
         self.lease.isolation
     }
 
+    /// How and when this side was read so far: from when its transaction began.
+    #[must_use]
+    pub fn read(&self) -> SideRead {
+        let moment = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        SideRead {
+            isolation: self.isolation().level().to_owned(),
+            started_at: moment(self.started),
+            finished_at: moment(self.finished),
+        }
+    }
+
     /// Looks the table up.
     ///
     /// # Errors
     ///
     /// When there is no such table, or the comparison is cancelled. The session is closed then.
-    pub async fn describe(self, name: &TableName) -> Result<(Self, Table), Stop> {
-        let Self {
-            mut lease,
-            cancel,
-            counter,
-        } = self;
-        let endpoint = lease.endpoint().clone();
-        let described = tokio::select! {
-            described = catalog::describe(&mut lease.session, &endpoint, name) => Some(described),
-            () = cancel.cancelled() => None,
+    pub async fn describe(mut self, name: &TableName) -> Result<(Self, Table), Stop> {
+        let endpoint = self.lease.endpoint().clone();
+        let overdue = self.overdue();
+        let ended = tokio::select! {
+            described = catalog::describe(&mut self.lease.session, &endpoint, name) => {
+                Ended::of(described.map_err(Stop::Failed))
+            }
+            () = self.cancel.cancelled() => Ended::Cancelled,
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, "reading the catalog")),
         };
-        let side = Self {
-            lease,
-            cancel,
-            counter,
-        };
-        side.settle(described.map(|described| described.map_err(Stop::Failed)))
-            .await
+        self.settle(ended).await
     }
 
     /// Counts the table's rows in the database.
@@ -113,31 +142,32 @@ impl OpenSide {
     /// # Errors
     ///
     /// As [`OpenSide::scan`].
-    pub async fn count(self, table: &Table) -> Result<(Self, u64), Stop> {
-        let statement = count(self.engine(), table);
+    pub async fn count(self, statement: String) -> Result<(Self, u64), Stop> {
         let span = spans::reading(self.side(), self.lease.endpoint(), &statement);
         spans::within(span, self.run_count(statement)).await
     }
 
     async fn run_count(mut self, statement: String) -> Result<(Self, u64), Stop> {
-        let counted = tokio::select! {
-            counted = count_rows(&mut self.lease.session, &statement) => Some(counted),
-            () = self.cancel.cancelled() => None,
+        let overdue = self.overdue();
+        let ended = tokio::select! {
+            counted = count_rows(&mut self.lease.session, &statement) => {
+                Ended::of(counted.map_err(|error| self.failure(&error, &statement)))
+            }
+            () = self.cancel.cancelled() => Ended::Cancelled,
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, &statement)),
         };
-        if let Some(Ok(count)) = &counted {
+        if let Ended::Done(count) = &ended {
             spans::rows(*count);
         }
-        let counted =
-            counted.map(|counted| counted.map_err(|error| self.failure(&error, &statement)));
-        self.settle(counted).await
+        self.settle(ended).await
     }
 
     /// Reads the rows of `query` into `sink`.
     ///
     /// # Errors
     ///
-    /// When the database reports an error or the comparison is cancelled. The
-    /// statement has ended and the session is closed then.
+    /// When the database reports an error, the statement takes too long or the
+    /// comparison is cancelled. The statement has ended and the session is closed then.
     pub async fn scan<S: RowSink>(self, query: &Query, sink: S) -> Result<(Self, S), Stop> {
         let span = spans::reading(self.side(), self.lease.endpoint(), &query.statement);
         spans::within(span, self.run_scan(query, sink)).await
@@ -146,19 +176,62 @@ impl OpenSide {
     async fn run_scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
         let counter = self.counter.clone();
         let progress = move |scanned| counter.add(scanned);
-        let scanned = tokio::select! {
-            scanned = scan(&mut self.lease.session, query, &mut sink, &progress) => Some(scanned),
-            () = self.cancel.cancelled() => None,
+        let overdue = self.overdue();
+        let ended = tokio::select! {
+            scanned = scan(&mut self.lease.session, query, &mut sink, &progress) => {
+                Ended::of(scanned.map_err(|error| self.failure(&error, &query.statement)))
+            }
+            () = self.cancel.cancelled() => Ended::Cancelled,
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, &query.statement)),
         };
-        if let Some(Ok(count)) = &scanned {
+        if let Ended::Done(count) = &ended {
             spans::rows(*count);
         }
-        let scanned = scanned.map(|scanned| {
-            scanned
-                .map(|_| sink)
-                .map_err(|error| self.failure(&error, &query.statement))
-        });
-        self.settle(scanned).await
+        let (side, _) = self.settle(ended).await?;
+        Ok((side, sink))
+    }
+
+    /// Ends the transaction, for as long as nothing is read.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub async fn pause(mut self) -> Result<Self, Stop> {
+        let ended = tokio::select! {
+            paused = self.lease.pause() => Ended::of(paused.map_err(Stop::Failed)),
+            () = self.cancel.cancelled() => Ended::Cancelled,
+        };
+        Ok(self.settle(ended).await?.0)
+    }
+
+    /// Begins a new transaction after [`OpenSide::pause`].
+    ///
+    /// # Errors
+    ///
+    /// When the connection was lost.
+    pub async fn resume(mut self) -> Result<Self, Stop> {
+        let ended = tokio::select! {
+            resumed = self.lease.resume() => Ended::of(resumed.map_err(Stop::Failed)),
+            () = self.cancel.cancelled() => Ended::Cancelled,
+        };
+        Ok(self.settle(ended).await?.0)
+    }
+
+    /// Ends when a statement that begins now has taken too long, where the
+    /// database does not see to that itself.
+    fn overdue(&self) -> impl Future<Output = Duration> + Send + use<> {
+        let limit = (self.engine() == Engine::SqlServer).then(|| self.lease.statement_timeout());
+        async move {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+            limit.unwrap_or_default()
+        }
+    }
+
+    fn overdue_failure(&self, limit: Duration, statement: &str) -> Stop {
+        self.failure(&DatabaseError::StatementTimeout(limit), statement)
     }
 
     fn failure(&self, error: &DatabaseError, statement: &str) -> Stop {
@@ -175,15 +248,22 @@ impl OpenSide {
     }
 
     /// Goes on with the side, or ends its session: by stopping the statement
-    /// when it was cancelled, by closing the connection after an error.
-    async fn settle<T>(self, result: Option<Result<T, Stop>>) -> Result<(Self, T), Stop> {
-        match result {
-            Some(Ok(value)) => Ok((self, value)),
-            Some(Err(stop)) => {
+    /// when it was cancelled or is overdue, by closing the connection after an error.
+    async fn settle<T>(mut self, ended: Ended<T>) -> Result<(Self, T), Stop> {
+        match ended {
+            Ended::Done(value) => {
+                self.finished = Utc::now();
+                Ok((self, value))
+            }
+            Ended::Failed(stop) => {
                 self.lease.close().await;
                 Err(stop)
             }
-            None => {
+            Ended::Overdue(stop) => {
+                self.lease.stop().await;
+                Err(stop)
+            }
+            Ended::Cancelled => {
                 self.lease.stop().await;
                 Err(Stop::Cancelled)
             }

@@ -68,6 +68,23 @@ impl Sketch {
         }
     }
 
+    /// How many cells the table has.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Count and checksum without the table.
+    #[must_use]
+    pub fn totals(&self) -> Self {
+        Self {
+            count: self.count,
+            checksum: self.checksum,
+            part: 0,
+            cells: Vec::new(),
+        }
+    }
+
     /// Adds a row.
     #[inline]
     pub fn add(&mut self, element: Element) {

@@ -7,6 +7,7 @@ use super::expression::{common_type, function_name, is_null};
 use super::{Fault, Scope, Translator};
 use crate::error::SqlError;
 use crate::sqltype::{Family, SqlType};
+use crate::text;
 
 impl Translator {
     pub(super) fn function(&self, function: &Function, scope: &Scope<'_>) -> Result<Typed, Fault> {
@@ -176,6 +177,15 @@ impl Translator {
                         value.sql, times.sql
                     ),
                     sql_type,
+                )
+            }
+            // PostgreSQL has no text for U+0000 and half a surrogate pair: only a
+            // constant can be kept as what stands for it.
+            ("NCHAR", [code]) => {
+                let unit: u16 = code.sql.parse().map_err(|_| None)?;
+                Typed::text(
+                    text::from_utf16le(&unit.to_le_bytes()).map_err(Some)?,
+                    SqlType::NVarChar(Some(1)),
                 )
             }
             ("CONCAT", _) => {

@@ -33,6 +33,7 @@ pub async fn list_tables(endpoint: &Endpoint) -> Result<Vec<CatalogTable>, Failu
     let label = Label {
         application: "reconcile catalog".to_owned(),
         statement_timeout: std::time::Duration::from_secs(60),
+        read_uncommitted: false,
     };
     session.begin(&label).await.map_err(failed)?;
     let tables = match &mut session {

@@ -29,6 +29,10 @@ JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_
 WHERE i.object_id = @P1 AND i.is_unique = 1 AND i.is_disabled = 0 AND i.has_filter = 0 AND ic.is_included_column = 0 \
 ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal";
 
+/// What the catalog counts, which is right or nearly so; views have none.
+const ROWS: &str = "\
+SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = @P1 AND p.index_id IN (0, 1)";
+
 pub(super) async fn list_tables(
     session: &mut SqlServerSession,
 ) -> Result<Vec<CatalogTable>, DatabaseError> {
@@ -72,6 +76,7 @@ pub(super) async fn describe(
                     name: text(row, 1)?,
                     columns: Vec::new(),
                     keys: Vec::new(),
+                    condition: None,
                     estimated_rows: None,
                 };
                 tables.push((object, table));
@@ -94,6 +99,9 @@ pub(super) async fn describe(
             .into_first_result()
             .await?;
         table.keys = keys(&rows)?;
+        let rows = client.query(ROWS, &[&*object]).await?.into_row().await?;
+        let rows: Option<i64> = rows.map(|row| row.try_get(0)).transpose()?.flatten();
+        table.estimated_rows = rows.and_then(|rows| u64::try_from(rows).ok());
     }
     Ok(tables.into_iter().map(|(_, table)| table).collect())
 }
@@ -111,6 +119,7 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     let utf8 = text(row, 9)?.to_ascii_uppercase().contains("_UTF8");
     let read_as = match (&kind, base.as_str()) {
         (ColumnType::Money, _) => Some("decimal(19, 4)".to_owned()),
+        (ColumnType::Xml | ColumnType::Json, _) => Some("nvarchar(max)".to_owned()),
         // The driver takes the bytes of every varchar for those of a code page.
         (_, "char") if utf8 => Some(format!("nchar({})", length.clamp(1, 4000))),
         (_, "varchar" | "text") if utf8 => Some("nvarchar(max)".to_owned()),
@@ -144,6 +153,8 @@ fn column_type(base: &str, scale: u8) -> ColumnType {
         "datetime2" => ColumnType::Timestamp(scale),
         "datetimeoffset" => ColumnType::Instant(scale),
         "uniqueidentifier" => ColumnType::Uuid,
+        "xml" => ColumnType::Xml,
+        "json" => ColumnType::Json,
         _ => ColumnType::Other,
     }
 }

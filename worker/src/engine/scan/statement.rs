@@ -42,11 +42,7 @@ impl SideStatements {
                 SideOf::Target => pair.target.clone(),
             })
             .collect();
-        let readings = columns
-            .iter()
-            .zip(&plan.columns)
-            .map(|(column, pair)| Reading::new(pair.kind, &column.kind))
-            .collect();
+        let readings = plan.columns.iter().map(|pair| pair.reading(side)).collect();
         let qualified = qualified(engine, &table.schema, &table.name);
         Self {
             engine,
@@ -57,7 +53,18 @@ impl SideStatements {
         }
     }
 
-    /// All compared columns of all rows.
+    /// The same with other columns, of which those of the key are the first.
+    #[must_use]
+    pub fn with_columns(self, columns: Vec<(Column, Reading)>) -> Self {
+        let (columns, readings) = columns.into_iter().unzip();
+        Self {
+            columns,
+            readings,
+            ..self
+        }
+    }
+
+    /// All columns of all rows.
     #[must_use]
     pub fn scan(&self) -> Query {
         self.select(&self.columns, "", Vec::new())

@@ -13,8 +13,8 @@ use postgres::PostgresSession;
 use quiet::SessionId;
 use sql_server::SqlServerSession;
 
-/// How long a statement waits for a lock.
-const LOCK_TIMEOUT_SECONDS: u32 = 30;
+/// The longest that a statement waits for a lock.
+const LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// How long the end of an interrupted statement is waited for on its own connection.
 const INTERRUPT_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -38,6 +38,21 @@ pub enum Isolation {
     /// SQL Server without ALLOW_SNAPSHOT_ISOLATION: every row committed, but
     /// not all as of the same moment.
     ReadCommitted,
+    /// SQL Server, where it was asked for: no locks, and rows that may never be committed.
+    ReadUncommitted,
+}
+
+impl Isolation {
+    /// The level as SQL calls it.
+    #[must_use]
+    pub fn level(self) -> &'static str {
+        match self {
+            Self::RepeatableRead => "REPEATABLE READ",
+            Self::Snapshot => "SNAPSHOT",
+            Self::ReadCommitted => "READ COMMITTED",
+            Self::ReadUncommitted => "READ UNCOMMITTED",
+        }
+    }
 }
 
 impl std::fmt::Display for Isolation {
@@ -46,17 +61,32 @@ impl std::fmt::Display for Isolation {
             Self::RepeatableRead => "REPEATABLE READ snapshot",
             Self::Snapshot => "SNAPSHOT",
             Self::ReadCommitted => "READ COMMITTED, not a snapshot",
+            Self::ReadUncommitted => "READ UNCOMMITTED, not even committed rows",
         })
     }
 }
 
-/// What a DBA sees of a session.
+/// What a session is for and how it reads: some of it a DBA sees.
 #[derive(Debug, Clone)]
 pub struct Label {
     /// The application's name, with run and table where the database lets it change.
     pub application: String,
     /// The longest that a statement may run.
     pub statement_timeout: std::time::Duration,
+    /// Whether SQL Server is read without locks, and without consistency.
+    pub read_uncommitted: bool,
+}
+
+impl Label {
+    /// The longest that a statement waits for a lock, in milliseconds: shorter
+    /// than it may run, since it is worth another attempt that a lock is held
+    /// and not that a statement takes long.
+    fn lock_timeout_ms(&self) -> u128 {
+        LOCK_TIMEOUT
+            .min(self.statement_timeout / 2)
+            .as_millis()
+            .max(1)
+    }
 }
 
 impl Session {

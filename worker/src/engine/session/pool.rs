@@ -33,6 +33,7 @@ pub struct SessionLease {
     pub session: Session,
     /// How its transaction sees the data.
     pub isolation: Isolation,
+    label: Label,
     pool: Arc<Pool>,
     permit: OwnedSemaphorePermit,
 }
@@ -160,6 +161,7 @@ impl Pool {
                     return Ok(SessionLease {
                         session,
                         isolation,
+                        label,
                         pool: Arc::clone(pool),
                         permit,
                     });
@@ -175,6 +177,7 @@ impl Pool {
         Ok(SessionLease {
             session,
             isolation,
+            label,
             pool: Arc::clone(pool),
             permit,
         })
@@ -193,6 +196,34 @@ impl SessionLease {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.pool.endpoint
+    }
+
+    /// The longest that a statement may run.
+    #[must_use]
+    pub fn statement_timeout(&self) -> std::time::Duration {
+        self.label.statement_timeout
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub async fn pause(&mut self) -> Result<(), Failure> {
+        let ended = self.session.end().await;
+        ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))
+    }
+
+    /// Begins a new transaction, which sees what is committed by now.
+    ///
+    /// # Errors
+    ///
+    /// When the connection was lost.
+    pub async fn resume(&mut self) -> Result<(), Failure> {
+        let begun = self.session.begin(&self.label).await;
+        self.isolation =
+            begun.map_err(|error| error.at(self.endpoint(), "cannot begin a transaction"))?;
+        Ok(())
     }
 
     /// Ends the transaction and keeps the session for the next table. A session

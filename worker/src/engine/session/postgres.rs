@@ -6,7 +6,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Isolation, LOCK_TIMEOUT_SECONDS, Label, tls};
+use super::{Isolation, Label, tls};
 use crate::engine::catalog::postgres::CatalogStatements;
 use crate::engine::error::DatabaseError;
 
@@ -61,10 +61,9 @@ impl PostgresSession {
             }
         });
         let cancel = client.cancel_token();
-        let setup = format!(
-            "SET default_transaction_read_only = on; SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"
-        );
-        client.batch_execute(&setup).await?;
+        client
+            .batch_execute("SET default_transaction_read_only = on")
+            .await?;
         // A server that cannot do it, before version 14 or on Windows, notices at its next row.
         if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
             tracing::debug!(endpoint = endpoint.name, %error, "the server does not look after lost clients");
@@ -86,9 +85,14 @@ impl PostgresSession {
     pub(super) async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
         // PostgreSQL cuts names of applications at 63 bytes itself.
         let statements = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL application_name = {}; SET LOCAL statement_timeout = {}",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL application_name = {}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}",
             literal(&label.application),
-            label.statement_timeout.as_millis().min(i32::MAX as u128)
+            // 0 would be no limit.
+            label
+                .statement_timeout
+                .as_millis()
+                .clamp(1, i32::MAX as u128),
+            label.lock_timeout_ms()
         );
         self.client.batch_execute(&statements).await?;
         Ok(Isolation::RepeatableRead)

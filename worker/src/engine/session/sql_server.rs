@@ -7,7 +7,7 @@ use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use super::{Isolation, LOCK_TIMEOUT_SECONDS, Label};
+use super::{Isolation, Label};
 use crate::engine::error::DatabaseError;
 
 /// Bytes of a TDS packet that are asked for; the server may answer with less.
@@ -19,14 +19,17 @@ const LONGEST_CONTEXT: usize = 128;
 /// A connection.
 pub struct SqlServerSession {
     client: Client<Compat<TcpStream>>,
-    isolation: Isolation,
+    /// What the database allows.
+    best: Isolation,
+    /// What is set: the isolation level, and how long a lock is waited for.
+    set: Option<(Isolation, u128)>,
     spid: i16,
 }
 
 impl std::fmt::Debug for SqlServerSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqlServerSession")
-            .field("isolation", &self.isolation)
+            .field("set", &self.set)
             .finish_non_exhaustive()
     }
 }
@@ -42,12 +45,10 @@ impl SqlServerSession {
         };
         let mut session = Self {
             client,
-            isolation: Isolation::ReadCommitted,
+            best: Isolation::ReadCommitted,
+            set: None,
             spid: 0,
         };
-        session
-            .batch(&format!("SET LOCK_TIMEOUT {}", LOCK_TIMEOUT_SECONDS * 1000))
-            .await?;
         let state = session
             .client
             .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
@@ -60,25 +61,35 @@ impl SqlServerSession {
             .unwrap_or_default();
         let state = state.and_then(|row| row.get::<u8, _>(0));
         if state == Some(1) {
-            session.isolation = Isolation::Snapshot;
+            session.best = Isolation::Snapshot;
         }
-        let level = if session.isolation == Isolation::Snapshot {
-            "SNAPSHOT"
-        } else {
-            "READ COMMITTED"
-        };
-        session
-            .batch(&format!("SET TRANSACTION ISOLATION LEVEL {level}"))
-            .await?;
         Ok(session)
     }
 
     pub(super) async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
+        let isolation = if label.read_uncommitted {
+            Isolation::ReadUncommitted
+        } else {
+            self.best
+        };
         // The application's name is fixed at the login; this can change with the table.
         let context = hexadecimal(&label.application, LONGEST_CONTEXT);
-        self.batch(&format!("SET CONTEXT_INFO {context}; BEGIN TRANSACTION"))
+        let set = (isolation, label.lock_timeout_ms());
+        if self.set == Some(set) {
+            self.batch(&format!("SET CONTEXT_INFO {context}; BEGIN TRANSACTION"))
+                .await?;
+        } else {
+            // Both stay with the session, and the session is used again.
+            self.set = None;
+            self.batch(&format!(
+                "SET CONTEXT_INFO {context}; SET LOCK_TIMEOUT {}; SET TRANSACTION ISOLATION LEVEL {}; BEGIN TRANSACTION",
+                set.1,
+                isolation.level()
+            ))
             .await?;
-        Ok(self.isolation)
+            self.set = Some(set);
+        }
+        Ok(isolation)
     }
 
     pub(super) async fn end(&mut self) -> Result<(), DatabaseError> {

@@ -1,0 +1,155 @@
+//! Random tables with random differences: the report is what was planted.
+//!
+//! `TABLES=n` makes so many pairs of tables, `SEED=n` begins with that one: a
+//! failure names the seed of its own pair.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::{StreamExt, TryStreamExt};
+use shared::endpoint::{Endpoint, Engine};
+use shared::message::{ColumnSelection, Side, TableSpec};
+use shared::options::TableOptions;
+use shared::outcome::Depth;
+use tests::cases::{Maker, compare};
+use tests::random_tables::{Pair, in_words};
+use tests::services::{Standin, StandinTls, shared_postgres};
+use worker::engine::ReconcileEngine;
+
+/// How many pairs are made at a time.
+const BATCH: u64 = 50;
+
+/// How many are compared at a time.
+const AT_ONCE: u32 = 4;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    number("SEED", now.as_secs() * 1_000_000)
+}
+
+/// Makes `pairs` pairs of tables and compares them.
+async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
+    let first = seed();
+    println!("{pairs} pairs of tables from SEED={first}");
+    let endpoints = [("source", source), ("target", target)].map(|(name, endpoint)| {
+        let endpoint = Endpoint {
+            name: name.to_owned(),
+            ..endpoint.clone()
+        };
+        (name.to_owned(), endpoint)
+    });
+    let engine = ReconcileEngine::new(endpoints.into(), AT_ONCE);
+    let mut makers = (
+        Maker::connect(source).await.unwrap(),
+        Maker::connect(target).await.unwrap(),
+    );
+    for begin in (first..first + pairs).step_by(BATCH as usize) {
+        let seeds = begin..(begin + BATCH).min(first + pairs);
+        let made: Vec<(u64, Pair)> = seeds
+            .map(|seed| (seed, Pair::random(&format!("t{seed}"), seed)))
+            .collect();
+        let sql = |write: &dyn Fn(&Pair) -> String| -> String {
+            made.iter().map(|(_, pair)| write(pair)).collect()
+        };
+        let (left, right) = (
+            sql(&|pair| pair.source_sql(source.engine)),
+            sql(&|pair| pair.target_sql(Engine::Postgres)),
+        );
+        let (left, right) = tokio::join!(makers.0.execute(&left), makers.1.execute(&right));
+        left.and(right).unwrap();
+        let checked: Result<Vec<()>, String> =
+            futures::stream::iter(made.iter().map(|(seed, pair)| {
+                let engine = &engine;
+                async move {
+                    check(engine, pair).await.map_err(|what| {
+                        format!(
+                            "SEED={seed} TABLES=1: {what}\n{}\n{}",
+                            pair.source_sql(Engine::Postgres),
+                            pair.target_sql(Engine::Postgres)
+                        )
+                    })
+                }
+            }))
+            .buffer_unordered(AT_ONCE as usize)
+            .try_collect()
+            .await;
+        checked.unwrap_or_else(|what| panic!("{what}"));
+    }
+}
+
+async fn check(engine: &ReconcileEngine, pair: &Pair) -> Result<(), String> {
+    let side = |endpoint: &str| Side {
+        endpoint: endpoint.to_owned(),
+        table: pair.name().parse().unwrap(),
+    };
+    let spec = TableSpec {
+        source: side("source"),
+        target: side("target"),
+        depth: Depth::Rows,
+        key: pair.named_key(),
+        columns: ColumnSelection::default(),
+        max_differences: 1000,
+        chunk_size: 3,
+        timeout: Duration::from_secs(60),
+        options: TableOptions::default(),
+    };
+    let (comparison, differences) = compare(engine, spec)
+        .await
+        .map_err(|stop| format!("{stop:?}"))?;
+    let counts = (comparison.source_count, comparison.target_count);
+    if counts != pair.counts() {
+        return Err(format!("{counts:?} rows, not {:?}", pair.counts()));
+    }
+    let (found, expected) = (in_words(&differences), pair.expected());
+    if found != expected {
+        return Err(format!("expected {expected:#?}\nfound {found:#?}"));
+    }
+    let rows = comparison.rows.ok_or("no rows")?;
+    if rows.truncated || rows.total() != expected.len() as u64 {
+        return Err(format!("{rows:?} for {} differences", expected.len()));
+    }
+    if comparison.is_match() != expected.is_empty() {
+        return Err(format!("match is {}", comparison.is_match()));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn between_two_databases_of_postgresql() {
+    let server = shared_postgres();
+    let (source, target) = (
+        server.create_database("random_a").unwrap(),
+        server.create_database("random_b").unwrap(),
+    );
+    let endpoint = |url: &str| Endpoint::from_url("postgres", url).unwrap();
+    run(
+        &endpoint(&source.url()),
+        &endpoint(&target.url()),
+        number("TABLES", 2000),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_sql_server_to_postgresql() {
+    let server = shared_postgres();
+    let (backing, target) = (
+        server.create_database("random_c").unwrap(),
+        server.create_database("random_d").unwrap(),
+    );
+    let standin = Standin::start(&backing.url(), "random", StandinTls::Off).unwrap();
+    run(
+        &Endpoint::from_url("sqlserver", &standin.url()).unwrap(),
+        &Endpoint::from_url("postgres", &target.url()).unwrap(),
+        number("TABLES", 2000).div_ceil(20),
+    )
+    .await;
+}

@@ -1,0 +1,303 @@
+//! What a comparison puts on disk: records in partitions, in files without a
+//! name that the system removes when they are closed, however the process ends.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes that one partition collects before it writes.
+pub const BLOCK: usize = 8 * 1024;
+
+/// What one comparison may take of memory and disk.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// Bytes of memory.
+    pub memory: usize,
+    /// Bytes on disk.
+    pub disk: DiskBudget,
+}
+
+impl Room {
+    /// The room that `limits` leave.
+    #[must_use]
+    pub fn new(limits: &shared::options::EngineLimits) -> Self {
+        Self {
+            memory: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
+            disk: DiskBudget::new(limits.spill_bytes),
+        }
+    }
+
+    /// How many partitions `bytes` bytes are cut into, so that one of them fits in a part of the
+    /// memory, and the buffers of `files` files with so many partitions fit too. A power of two.
+    #[must_use]
+    pub fn partitions(&self, bytes: u64, files: usize) -> usize {
+        let aim = (self.memory / 8).clamp(BLOCK, 8 << 20) as u64;
+        let most = (self.memory / 4 / (files * BLOCK)).clamp(1, 1024);
+        let wanted = usize::try_from(bytes / aim + 1).unwrap_or(most);
+        // Rounded down: the buffers must fit.
+        let most = 1 << most.ilog2();
+        wanted
+            .checked_next_power_of_two()
+            .map_or(most, |wanted| wanted.min(most))
+    }
+}
+
+/// Bytes on disk that the files of one comparison share.
+#[derive(Debug, Clone)]
+pub struct DiskBudget {
+    limit: u64,
+    used: Arc<AtomicU64>,
+}
+
+/// More would be on disk than was allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the differences of this table need more than {limit} bytes of temporary files, which is the limit"
+)]
+pub struct SpillLimitReached {
+    /// The limit in bytes.
+    pub limit: u64,
+}
+
+impl DiskBudget {
+    /// A budget of `limit` bytes, all of them free.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            used: Arc::default(),
+        }
+    }
+
+    /// Bytes in use now.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> io::Result<()> {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.limit {
+            self.give_back(bytes);
+            return Err(io::Error::other(SpillLimitReached { limit: self.limit }));
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Records in partitions, each in the order in which they came. What is less
+/// than a block stays in memory.
+#[derive(Debug)]
+pub struct Partitioned {
+    file: Option<File>,
+    length: u64,
+    block: usize,
+    budget: DiskBudget,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    buffer: Vec<u8>,
+    blocks: Vec<Block>,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    offset: u64,
+    length: u32,
+}
+
+impl Partitioned {
+    /// No records in `partitions` partitions, which write whenever they have `block` bytes.
+    #[must_use]
+    pub fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
+        Self {
+            file: None,
+            length: 0,
+            block,
+            budget,
+            partitions: (0..partitions).map(|_| Partition::default()).collect(),
+        }
+    }
+
+    /// How many partitions there are.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Appends a record, given in parts, to partition `at`. No record is in two blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SpillLimitReached`], or when the disk is full or fails. Temporary
+    /// files are in the directory that `TMPDIR` names.
+    #[inline]
+    pub fn append(&mut self, at: usize, record: &[&[u8]]) -> io::Result<()> {
+        let partition = &mut self.partitions[at];
+        for part in record {
+            partition.buffer.extend_from_slice(part);
+            partition.bytes += part.len() as u64;
+        }
+        if partition.buffer.len() >= self.block {
+            self.flush(at)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, at: usize) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(tempfile::tempfile()?),
+        };
+        let partition = &mut self.partitions[at];
+        let length = u32::try_from(partition.buffer.len())
+            .map_err(|_| io::Error::other("a row has more than 4 GiB"))?;
+        self.budget.take(length.into())?;
+        if let Err(error) = file.write_all_at(&partition.buffer, self.length) {
+            self.budget.give_back(length.into());
+            return Err(error);
+        }
+        partition.blocks.push(Block {
+            offset: self.length,
+            length,
+        });
+        self.length += u64::from(length);
+        partition.buffer.clear();
+        // One large record must not keep its room in every partition.
+        partition.buffer.shrink_to(2 * self.block);
+        Ok(())
+    }
+
+    /// Bytes in partition `at`.
+    #[must_use]
+    pub fn bytes(&self, at: usize) -> u64 {
+        self.partitions[at].bytes
+    }
+
+    /// How many blocks partition `at` has, with the one that is still in memory.
+    #[must_use]
+    pub fn blocks(&self, at: usize) -> usize {
+        self.partitions[at].blocks.len() + 1
+    }
+
+    /// Block `number` of partition `at`.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
+        let partition = &self.partitions[at];
+        match (partition.blocks.get(number), &self.file) {
+            (Some(block), Some(file)) => {
+                let mut bytes = vec![0; block.length as usize];
+                file.read_exact_at(&mut bytes, block.offset)?;
+                Ok(Cow::Owned(bytes))
+            }
+            _ => Ok(Cow::Borrowed(&partition.buffer)),
+        }
+    }
+
+    /// `length` bytes from `position` on in block `number` of partition `at`.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    ///
+    /// # Panics
+    ///
+    /// When the block has fewer bytes.
+    pub fn part(
+        &self,
+        at: usize,
+        number: usize,
+        position: usize,
+        length: usize,
+    ) -> io::Result<Vec<u8>> {
+        let partition = &self.partitions[at];
+        match (partition.blocks.get(number), &self.file) {
+            (Some(block), Some(file)) => {
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, block.offset + position as u64)?;
+                Ok(bytes)
+            }
+            _ => Ok(partition.buffer[position..position + length].to_vec()),
+        }
+    }
+}
+
+impl Drop for Partitioned {
+    fn drop(&mut self) {
+        self.budget.give_back(self.length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_and_the_budget_too() {
+        let budget = DiskBudget::new(10_000);
+        let mut records = Partitioned::new(2, 64, budget.clone());
+        for number in 0..100_u8 {
+            records
+                .append(usize::from(number % 2), &[&[number], &[0; 9]])
+                .unwrap();
+        }
+        for at in 0..2_u8 {
+            let mut found = Vec::new();
+            for block in 0..records.blocks(at.into()) {
+                let bytes = records.block(at.into(), block).unwrap();
+                assert_eq!(bytes.len() % 10, 0, "no record is in two blocks");
+                found.extend(bytes.chunks(10).map(|record| record[0]));
+                if let Some(first) = bytes.first() {
+                    assert_eq!(records.part(at.into(), block, 0, 1).unwrap(), [*first]);
+                }
+            }
+            let expected: Vec<u8> = (0..100).filter(|number| number % 2 == at).collect();
+            assert_eq!(found, expected);
+            assert_eq!(records.bytes(at.into()), 500);
+        }
+        assert!(budget.used() > 800, "{}", budget.used());
+        drop(records);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn more_than_the_limit_is_an_error_that_names_it() {
+        let budget = DiskBudget::new(100);
+        let mut records = Partitioned::new(1, 60, budget.clone());
+        records.append(0, &[&[0; 60]]).unwrap();
+        let error = records.append(0, &[&[0; 60]]).unwrap_err();
+        assert_eq!(
+            error
+                .get_ref()
+                .and_then(|error| error.downcast_ref::<SpillLimitReached>()),
+            Some(&SpillLimitReached { limit: 100 })
+        );
+        assert_eq!(budget.used(), 60);
+    }
+
+    #[test]
+    fn partitions_are_a_power_of_two_whose_buffers_fit() {
+        let room = |memory| Room {
+            memory,
+            disk: DiskBudget::new(0),
+        };
+        assert_eq!(room(64 << 20).partitions(0, 2), 1);
+        assert_eq!(room(64 << 20).partitions(12_000_000 * 32, 2), 64);
+        assert_eq!(room(64 << 20).partitions(u64::MAX, 2), 1024);
+        assert_eq!(room(1 << 20).partitions(u64::MAX, 2), 16);
+        assert_eq!(room(0).partitions(u64::MAX, 2), 1);
+    }
+}
