@@ -120,6 +120,8 @@ fn no_secret_is_in_any_line() {
     let standin = Standin::start(&database.url(), "secrets", StandinTls::Off).unwrap();
     let host = url::Url::parse(&database.url()).unwrap();
     let (name, port) = (host.host_str().unwrap(), host.port().unwrap());
+    let vhost = shared_rabbitmq().create_vhost().unwrap();
+    let broker = url::Url::parse(vhost.amqp_url()).unwrap();
     let postgres = format!("postgres://nobody:hunter2@{name}:{port}/secrets");
     let mssql = format!(
         "mssql://sa:hunter2@127.0.0.1:{}/secrets?encrypt=false",
@@ -129,7 +131,7 @@ fn no_secret_is_in_any_line() {
         "[endpoints.a]\nurl = '{postgres}'\n[endpoints.b]\nurl = '{mssql}'\n\
          [broker]\nurl = 'amqp://nobody:hunter2@127.0.0.1:{}/none'\n\
          [telemetry]\notlp_endpoint = 'http://nobody:hunter2@127.0.0.1:1/?token=hunter2'\n",
-        port
+        broker.port().unwrap()
     ));
     let local = ["run", "--local", "--tables", "t"];
     let ends: [(&str, &[&str]); 5] = [
