@@ -3,8 +3,9 @@
 mod line;
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, filter_fn};
@@ -110,9 +111,25 @@ pub fn init(verbosity: Verbosity, format: LogFormat, traces: Option<TraceLayer>)
         .with(lines)
         .try_init()
         .is_err();
+    OBJECTS.store(format == LogFormat::Json, Ordering::Relaxed);
     if already_set {
         tracing::debug!("logging was set up before");
     }
+}
+
+/// Whether whoever reads standard error expects objects.
+static OBJECTS: AtomicBool = AtomicBool::new(false);
+
+/// Tells whoever started the program, on standard error, whatever is logged:
+/// as it is, or where lines are objects as one of them.
+pub fn say(text: impl fmt::Display) {
+    let line = if OBJECTS.load(Ordering::Relaxed) {
+        line::said(&text)
+    } else {
+        text.to_string()
+    };
+    // Nobody reads it: no reason to stop working.
+    writeln!(std::io::stderr(), "{line}").ok();
 }
 
 /// A layer over some subscriber.

@@ -14,6 +14,8 @@ mod commands;
 mod compose;
 #[path = "deployment/documents.rs"]
 mod documents;
+#[path = "deployment/drain.rs"]
+mod drain;
 #[path = "deployment/image.rs"]
 mod image;
 #[path = "deployment/kubernetes.rs"]

@@ -1,10 +1,10 @@
 //! What the plan says was planted is what differs, as PostgreSQL itself sees it.
 
 use shared::outcome::DifferenceKind;
-use tests::services::shared_postgres;
-use tests::tpch::TABLES;
+use tests::services::{Standin, StandinTls, shared_postgres};
 use tests::tpch::load::Load;
 use tests::tpch::side::Side;
+use tests::tpch::{TABLES, Table};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plan_is_what_was_planted() {
@@ -77,4 +77,43 @@ async fn the_plan_is_what_was_planted() {
     assert_eq!(plan.tables.len(), 9);
     // 110 line items, 5 parts, 5 customers, 1 order, 6 rows of the table without a key.
     assert_eq!(all, 127);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_come_through_tds_as_they_come_by_copy() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let (source, target) = (
+        shared_postgres().create_database("s").unwrap(),
+        shared_postgres().create_database("t").unwrap(),
+    );
+    let standin = Standin::start(&source.url(), "erp", StandinTls::Required).unwrap();
+    let tables = ["region", "supplier_log", "customer", "orders"];
+    let load = Load {
+        scale: 0.005,
+        differences: 0,
+        seed: 7,
+        tables: tables.map(|name| Table::named(name).unwrap()).to_vec(),
+    };
+    let mut sides = (
+        Side::sql_server(&standin.url()).await.unwrap(),
+        Side::postgres(&target.url()).await.unwrap(),
+    );
+    let plan = load.run(&mut sides.0, &mut sides.1, |_| {}).await.unwrap();
+
+    let (source, target) = (
+        source.connect().await.unwrap(),
+        target.connect().await.unwrap(),
+    );
+    for table in &plan.tables {
+        let rows = async |client: &tokio_postgres::Client, schema: &str| -> Vec<String> {
+            let select = format!("SELECT t::text FROM {schema}.{} t ORDER BY 1", table.name);
+            let rows = client.query(&select, &[]).await.unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
+        };
+        let (source, target) = (rows(&source, "dbo").await, rows(&target, "public").await);
+        assert_eq!(source.len() as u64, table.source_count, "{}", table.name);
+        assert_eq!(source, target, "{}", table.name);
+    }
+    // More than one statement's worth of rows in the largest.
+    assert_eq!(plan.tables[3].source_count, 7500);
 }

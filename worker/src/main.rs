@@ -3,8 +3,6 @@
 
 mod serving;
 
-use std::fmt::Display;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +13,7 @@ use clap::{Parser, Subcommand};
 use shared::config::{Config, MetricsAddr, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{self, LogFormat, Verbosity};
+use shared::logging::{self, LogFormat, Verbosity, say};
 use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 use shared::transport::Transport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
@@ -281,10 +279,4 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// Tells whoever started the worker, on standard error.
-fn say(line: impl Display) {
-    // Nobody reads it: no reason to stop working.
-    writeln!(std::io::stderr(), "{line}").ok();
 }

@@ -17,7 +17,6 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,7 +24,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 use shared::config::{Config, nearest};
 use shared::ids::WorkerId;
-use shared::logging::{self, LogFormat, Verbosity};
+use shared::logging::{self, LogFormat, Verbosity, say};
 use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
 
 use crate::report::write_stdout;
@@ -178,10 +177,4 @@ fn warn_of_idle_flags(flags: &RunFlags) {
     if flags.parallel_workers.is_some() && !flags.parallel && flags.broker.url.is_none() {
         tracing::warn!("--parallel-workers has no effect in this process without --parallel");
     }
-}
-
-/// Tells whoever started the program, on standard error.
-fn say(line: &str) {
-    // Nobody reads it: no reason to end differently.
-    writeln!(io::stderr(), "{line}").ok();
 }

@@ -1,10 +1,11 @@
 //! What a run shows on standard error while it goes on: a line for every table
 //! that has ended, and on a terminal a bar below them.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use shared::logging::say;
 use shared::outcome::RowCounts;
 
 use crate::run::RunObserver;
@@ -42,10 +43,7 @@ impl Progress {
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            // Nobody reads it: no reason to end the run.
-            None => {
-                writeln!(io::stderr(), "{line}").ok();
-            }
+            None => say(line),
         }
     }
 

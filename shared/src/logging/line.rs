@@ -71,6 +71,16 @@ where
     }
 }
 
+/// What the program says by itself, as an object like those of events.
+pub(super) fn said(text: &impl fmt::Display) -> String {
+    let line = serde_json::json!({
+        "timestamp": now(),
+        "level": super::word(Level::INFO),
+        "message": text.to_string(),
+    });
+    line.to_string()
+}
+
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

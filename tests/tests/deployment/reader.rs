@@ -43,7 +43,7 @@ fn the_reader_runs_and_nothing_else() {
         // Again is no error, and what is made later is readable too.
         make_reader(database, &password_file);
         database
-            .execute("SET ROLE etl; CREATE TABLE sales.later (id int PRIMARY KEY); INSERT INTO sales.later VALUES (1); CREATE TABLE sales.guarded (id int PRIMARY KEY); INSERT INTO sales.guarded VALUES (1), (2); ALTER TABLE sales.guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY some ON sales.guarded USING (id = 1)")
+            .execute("SET ROLE etl; CREATE TABLE sales.later (id int PRIMARY KEY); INSERT INTO sales.later VALUES (1); CREATE TABLE sales.guarded (id int PRIMARY KEY); INSERT INTO sales.guarded VALUES (1), (2); ALTER TABLE sales.guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON sales.guarded USING (id = 1)")
             .unwrap();
     }
     target

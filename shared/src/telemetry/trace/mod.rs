@@ -6,6 +6,8 @@
 
 pub mod context;
 mod exporter;
+#[cfg(feature = "jaeger-thrift")]
+mod jaeger;
 mod settings;
 
 use std::time::Duration;
@@ -22,7 +24,7 @@ use tracing::Level;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
 
-pub use settings::{Destination, OtlpProtocol, TraceError, TraceFlags, parse_endpoint};
+pub use settings::{Destination, OtlpProtocol, TraceError, TraceFlags};
 
 use exporter::{Export, Health};
 
@@ -99,6 +101,12 @@ impl Tracing {
                     .map_err(|error| TraceError::Exporter(error.to_string()))?;
                 provider(exporter, identity, &health)
             }
+            #[cfg(feature = "jaeger-thrift")]
+            Destination::JaegerAgent(agent) => provider(
+                jaeger::ThriftExporter::new(agent, &resource(identity))?,
+                identity,
+                &health,
+            ),
         };
         let tracer = provider.tracer("reconcile");
         let layer = tracing_opentelemetry::layer()

@@ -36,6 +36,15 @@ pub struct TraceFlags {
         help_heading = "Seen from outside"
     )]
     pub otlp_protocol: Option<OtlpProtocol>,
+    /// Send traces to a Jaeger agent that only speaks Thrift over UDP, host:6831
+    #[cfg(feature = "jaeger-thrift")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        conflicts_with_all = ["otlp_endpoint", "otlp_protocol"],
+        help_heading = "Seen from outside"
+    )]
+    pub jaeger_agent: Option<String>,
 }
 
 /// What a collector speaks.
@@ -79,6 +88,9 @@ pub enum Destination {
         /// What it speaks.
         protocol: OtlpProtocol,
     },
+    /// To a Jaeger agent, HOST:PORT, as Thrift over UDP.
+    #[cfg(feature = "jaeger-thrift")]
+    JaegerAgent(String),
 }
 
 impl fmt::Display for Destination {
@@ -89,6 +101,8 @@ impl fmt::Display for Destination {
                 let port = url.port_or_known_default().unwrap_or_default();
                 write!(f, "{}://{host}:{port}", url.scheme())
             }
+            #[cfg(feature = "jaeger-thrift")]
+            Self::JaegerAgent(agent) => write!(f, "udp://{agent}"),
         }
     }
 }
@@ -97,9 +111,7 @@ impl fmt::Display for Destination {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TraceError {
     /// Not an address.
-    #[error(
-        "{place}: {reason}; write http://host:4317, or http://host:4318 for OTLP over HTTP, with https:// for TLS"
-    )]
+    #[error("{place}: {reason}")]
     Endpoint {
         /// Where it was given.
         place: &'static str,
@@ -142,6 +154,10 @@ impl Destination {
         };
         if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
             return Ok(None);
+        }
+        #[cfg(feature = "jaeger-thrift")]
+        if let Some(agent) = &flags.jaeger_agent {
+            return Ok(Some(Self::JaegerAgent(agent.clone())));
         }
         let flag = flags
             .otlp_endpoint
@@ -190,17 +206,19 @@ impl Destination {
     }
 }
 
-/// The address of a collector.
-///
-/// # Errors
-///
-/// Says what is wrong with `text`, without repeating what may be secret.
-pub fn parse_endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|error| format!("not a URL ({error})"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("the scheme is `{}`", url.scheme()));
+/// The address of a collector; or what is wrong with `text`, without repeating
+/// what may be secret.
+fn parse_endpoint(text: &str) -> Result<Url, String> {
+    let wrong = |what: String| {
+        Err(format!(
+            "{what}; write http://host:4317, or http://host:4318 for OTLP over HTTP, with https:// for TLS"
+        ))
+    };
+    match Url::parse(text.trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        Ok(url) => wrong(format!("`{}` is neither http nor https", url.scheme())),
+        Err(error) => wrong(format!("not a URL ({error})")),
     }
-    Ok(url)
 }
 
 #[cfg(test)]
@@ -217,7 +235,7 @@ mod tests {
     ) -> Result<Option<String>, String> {
         let flags = TraceFlags {
             otlp_endpoint: flag.map(str::to_owned),
-            otlp_protocol: None,
+            ..TraceFlags::default()
         };
         let config = TelemetryConfig {
             otlp_endpoint: configured.map(Secret::new),
@@ -228,7 +246,11 @@ mod tests {
             variables.get(name).map(|value| (*value).to_owned())
         })
         .map(|destination| {
-            destination.map(|Destination::Otlp { url, protocol }| format!("{protocol} {url}"))
+            destination.map(|destination| match destination {
+                Destination::Otlp { url, protocol } => format!("{protocol} {url}"),
+                #[cfg(feature = "jaeger-thrift")]
+                Destination::JaegerAgent(agent) => agent,
+            })
         })
         .map_err(|error| error.to_string())
     }

@@ -8,6 +8,7 @@ mod databases;
 mod fleet;
 mod in_process;
 mod measure;
+mod telemetry;
 
 use clap::{Parser, ValueEnum};
 
@@ -17,7 +18,7 @@ struct Options {
     /// What to measure.
     #[arg(value_enum, default_value_t = Subject::All)]
     subject: Subject,
-    /// TPC-H's scale factor for `pg-pg`: 1 is 6 million line items.
+    /// TPC-H's scale factor for `pg-pg` and `telemetry`: 1 is 6 million line items.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// Runs of each kind.
@@ -37,6 +38,8 @@ enum Subject {
     Empty,
     /// Tables that take a while, several at once.
     Speedup,
+    /// Row level between two PostgreSQL databases, watched and not.
+    Telemetry,
     /// All of these.
     All,
 }
@@ -59,6 +62,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Subject::Speedup) {
         fleet::speedup()?;
+    }
+    if wanted(Subject::Telemetry) {
+        telemetry::overhead(options.scale, options.runs)?;
     }
     Ok(())
 }

@@ -42,11 +42,7 @@ impl SideStatements {
                 SideOf::Target => pair.target.clone(),
             })
             .collect();
-        let readings = columns
-            .iter()
-            .zip(&plan.columns)
-            .map(|(column, pair)| Reading::new(pair.kind, &column.kind))
-            .collect();
+        let readings = plan.columns.iter().map(|pair| pair.reading(side)).collect();
         let qualified = qualified(engine, &table.schema, &table.name);
         Self {
             engine,
