@@ -13,6 +13,7 @@ mod resume;
 mod settings;
 mod signals;
 mod table_list;
+mod table_options;
 mod telemetry;
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shared::config::{
-    BrokerConfig, Config, FailFast, ReportFormat, RunDefaults, TableEntry, nearest,
-};
+use shared::config::{BrokerConfig, Config, FailFast, ReportFormat, TableEntry, nearest};
 use shared::endpoint::{Endpoint, EndpointError};
 use shared::ids::{RunId, TableName};
 use shared::message::{ColumnSelection, Side, TableSpec};
-use shared::options::{EngineLimits, Recheck, RedactionKey, TableOptions};
+use shared::options::{Redaction, TableOptions};
 use shared::outcome::{Depth, Failure};
 use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::push::PushError;
@@ -22,6 +20,7 @@ use worker::engine::catalog::CatalogTable;
 use super::flags::{BrokerFlags, RunFlags};
 use super::place::directory;
 use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
+use super::table_options::{check_repair, options};
 use super::telemetry::TelemetrySettings;
 use crate::report::{Output, OutputError};
 use crate::run_state::{Limits, PlannedTable, Window};
@@ -161,6 +160,10 @@ pub(super) enum UsageError {
         "--redact and --generate-repair exclude each other: a repair holds the values in clear"
     )]
     RepairShowsValues,
+    #[error(
+        "--generate-repair excludes redact = true of column `{column}` of {table}: a repair holds the values in clear; leave one of them out"
+    )]
+    RepairShowsColumn { table: String, column: String },
     #[error("--pk-columns names no column; leave it out for the primary key")]
     NoKeyColumns,
     #[error(
@@ -313,7 +316,7 @@ impl RunSettings {
             }
         };
         let chunk_size = flags.row_level_chunk_size.or(defaults.row_level_chunk_size);
-        let options = options(&flags, defaults, depth)?;
+        let options = options(&flags, defaults, &config.tables, depth)?;
         let tables = TableSelection {
             options,
             entries: entries(&flags, &config.tables)?,
@@ -374,50 +377,6 @@ impl RunSettings {
             target: self.tables.target.kept(),
         }
     }
-}
-
-/// The options that all tables have in common.
-fn options(
-    flags: &RunFlags,
-    defaults: &RunDefaults,
-    depth: Depth,
-) -> Result<TableOptions, UsageError> {
-    let usual = Recheck::default();
-    let recheck = Recheck {
-        times: flags.recheck.or(defaults.recheck).unwrap_or(usual.times),
-        delay_ms: flags
-            .recheck_delay
-            .or(defaults.recheck_delay)
-            .map_or(usual.delay_ms, |delay| {
-                u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
-            }),
-    };
-    let repair = flags.generate_repair || defaults.generate_repair.unwrap_or(false);
-    let redact = flags.redact || defaults.redact.unwrap_or(false);
-    if (repair || recheck.times > 0) && depth != Depth::Rows {
-        return Err(UsageError::NeedsRows);
-    }
-    if repair && redact {
-        return Err(UsageError::RepairShowsValues);
-    }
-    let usual = EngineLimits::default();
-    Ok(TableOptions {
-        recheck,
-        repair,
-        redact: redact.then(RedactionKey::generate),
-        limits: EngineLimits {
-            memory_bytes: flags
-                .memory_limit
-                .or(defaults.memory_limit)
-                .map_or(usual.memory_bytes, |size| size.0),
-            spill_bytes: flags
-                .spill_limit
-                .or(defaults.spill_limit)
-                .map_or(usual.spill_bytes, |size| size.0),
-        },
-        read_uncommitted: flags.read_uncommitted || defaults.read_uncommitted.unwrap_or(false),
-        ..TableOptions::default()
-    })
 }
 
 /// The broker that is to be used, if any.
@@ -605,6 +564,9 @@ impl TableSelection {
                 }
             }
         }
+        for planned in &tables {
+            check_repair(&planned.spec)?;
+        }
         Ok(tables)
     }
 
@@ -636,6 +598,12 @@ impl TableSelection {
             options.rules.clone_from(&entry.rules);
             options.filters = entry.filters.clone();
             options.soft_delete.clone_from(&entry.soft_delete);
+        }
+        // A table that hides nothing has no key.
+        let hides =
+            |redaction: &Redaction| redaction.all || options.rules.values().any(|rule| rule.redact);
+        if !options.redaction.as_ref().is_some_and(hides) {
+            options.redaction = None;
         }
         options
     }

@@ -3,6 +3,7 @@
 
 pub mod canonical;
 pub mod catalog;
+pub mod cause;
 pub mod column;
 pub mod conversion;
 pub mod difference;
@@ -20,6 +21,7 @@ pub mod pairing;
 pub mod plan;
 mod recheck;
 mod reconcile;
+pub mod redact;
 pub mod scan;
 pub mod session;
 mod shown;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
-use shared::outcome::{Checksums, Comparison, Depth, Reads, RowCounts};
+use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RowCounts};
 use shared::telemetry::trace::context;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -19,6 +19,7 @@ use super::disk::Room;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::recheck::recheck;
+use super::redact::Redactor;
 use super::scan::statement::{self, SideOf};
 use super::session::Label;
 use super::session::pool::Pools;
@@ -69,7 +70,10 @@ impl Engine for ReconcileEngine {
         };
         // Either side's failure stops the other; the task's own token stays as it is.
         let stop = context.cancel.child_token();
-        let side = |lease, side| OpenSide::new(lease, stop.clone(), context.progress.clone(), side);
+        let side = |lease, side| {
+            OpenSide::new(lease, stop.clone(), context.progress.clone(), side)
+                .discreet(spec.options.redaction.is_some())
+        };
         let sides = Sides {
             source: side(source, SideOf::Source),
             target: side(target, SideOf::Target),
@@ -131,13 +135,8 @@ async fn compare(
     spec: &TableSpec,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
-    let isolation = (sides.source.isolation(), sides.target.isolation());
     let span = tracing::info_span!("describe");
     let (sides, source, target) = within(span, describe(sides, spec)).await?;
-    let mut notes = vec![format!(
-        "read: source {}, target {}",
-        isolation.0, isolation.1
-    )];
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -149,7 +148,7 @@ async fn compare(
             checksums: None,
             rows: None,
             key: Vec::new(),
-            notes,
+            notes: Vec::new(),
             causes: Vec::new(),
             reads: Some(reads),
             repair: None,
@@ -157,7 +156,7 @@ async fn compare(
     }
 
     let plan = plan(spec, &source, &target)?;
-    notes.extend(plan.notes.iter().cloned());
+    let mut notes = plan.notes.clone();
     let key = plan.key_names();
     let mut planned = Planned {
         source,
@@ -169,12 +168,12 @@ async fn compare(
     if let Some(note) = looks.note(spec.depth) {
         notes.push(note);
     }
-    let (sides, sums, reads, rows) = if looks.by_row {
+    let (sides, sums, reads, rows, causes) = if looks.by_row {
         by_row(sides, &mut planned, spec, &looks, context).await?
     } else {
         let (sides, source, target) = sum_up(sides, &planned).await?;
         let reads = sides.reads();
-        (sides, (source, target), reads, None)
+        (sides, (source, target), reads, None, Vec::new())
     };
     sides.close().await;
     let checksum = |sum: &Sketch| format!("{:032x}", sum.checksum());
@@ -188,7 +187,7 @@ async fn compare(
         rows,
         key,
         notes,
-        causes: Vec::new(),
+        causes,
         reads: Some(reads),
         repair: None,
     })
@@ -239,7 +238,13 @@ impl Looks {
     }
 }
 
-type ByRow = (Sides, (Sketch, Sketch), Box<Reads>, Option<RowCounts>);
+type ByRow = (
+    Sides,
+    (Sketch, Sketch),
+    Box<Reads>,
+    Option<RowCounts>,
+    Vec<CauseGroup>,
+);
 
 /// Finds the rows that differ, leaves out those that do not count, and lists the others.
 async fn by_row(
@@ -282,17 +287,25 @@ async fn by_row(
         }
         settled = before.saturating_sub(differing.counts().total());
     }
+    let redactor = Redactor::new(options, &planned.plan.columns);
     let listed = differing.listed();
+    let mut causes = Vec::new();
     if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
-        let located = locate(sides, planned, listed, chunk, &room, context);
-        sides = within(span, located).await?;
+        let located = locate(sides, planned, listed, chunk, &room, &redactor, context);
+        (sides, causes) = within(span, located).await?;
     }
     let counts = RowCounts {
         settled,
         ..differing.counts()
     };
-    Ok((sides, (found.source, found.target), reads, Some(counts)))
+    Ok((
+        sides,
+        (found.source, found.target),
+        reads,
+        Some(counts),
+        causes,
+    ))
 }
 
 async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table), Stop> {

@@ -150,7 +150,12 @@ pub(crate) fn sql_server_to_postgres(runs: usize) -> anyhow::Result<()> {
 
 /// In a process of its own: the generator's texts take 300 MiB, and the peak
 /// that the kernel tells of a child begins with what its parent had.
-pub(crate) fn load(scale: f64, differences: u32, source: &[&str], target: &str) -> anyhow::Result<Plan> {
+pub(crate) fn load(
+    scale: f64,
+    differences: u32,
+    source: &[&str],
+    target: &str,
+) -> anyhow::Result<Plan> {
     let begin = Instant::now();
     let directory = tempfile::tempdir()?;
     let plan = directory.path().join("plan.json");

@@ -66,10 +66,7 @@ pub(crate) fn overhead(scale: f64, runs: usize) -> anyhow::Result<()> {
 }
 
 /// Asks for metrics at `address` while `work` goes on, which must have answered.
-fn while_scraped<T>(
-    address: &str,
-    work: impl FnOnce() -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+fn while_scraped<T>(address: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let (done, answers) = (AtomicBool::new(false), AtomicU32::new(0));
     let url = format!("http://{address}/metrics");
     let result = std::thread::scope(|scope| {
