@@ -158,6 +158,10 @@ async fn carry_out(
             write_stdout(&format!("{}\n", flags.estimate()?))?;
             Ok(exit::EQUAL)
         }
+        Command::Types => {
+            write_stdout(&worker::engine::types_page())?;
+            Ok(exit::EQUAL)
+        }
         Command::Run(flags) => {
             warn_of_idle_flags(&flags);
             let settings = RunSettings::resolve(*flags, state_dir, config)?;

@@ -16,6 +16,7 @@ use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::push::PushError;
 use shared::transport::rabbit::RabbitOptions;
 use worker::engine::catalog::CatalogTable;
+use worker::engine::filter::{FilterError, validate};
 
 use super::flags::{BrokerFlags, RunFlags};
 use super::place::directory;
@@ -172,6 +173,12 @@ pub(super) enum UsageError {
     PatternWithoutEndpoint { pattern: String, endpoint: String },
     #[error("the pattern `{pattern}` cannot be looked up: {reason}")]
     Catalog { pattern: String, reason: Failure },
+    #[error("table {table}: where on the {side}: {reason}")]
+    Filter {
+        table: TableName,
+        side: &'static str,
+        reason: FilterError,
+    },
     #[error("[broker] signing_key_file: {0}")]
     SigningKey(#[from] SigningKeyError),
     #[error("no broker; give --broker, or `url` under [broker] in the configuration")]
@@ -565,9 +572,28 @@ impl TableSelection {
             }
         }
         for planned in &tables {
+            self.check_filters(&planned.spec)?;
             check_repair(&planned.spec)?;
         }
         Ok(tables)
+    }
+
+    /// Conditions are checked by the worker too, which knows every endpoint.
+    fn check_filters(&self, spec: &TableSpec) -> Result<(), UsageError> {
+        let filters = &spec.options.filters;
+        for (side, settings, filter) in [
+            ("source", &self.source, &filters.source),
+            ("target", &self.target, &filters.target),
+        ] {
+            if let (Some(endpoint), Some(filter)) = (&settings.endpoint, filter) {
+                validate(endpoint.engine, filter).map_err(|reason| UsageError::Filter {
+                    table: spec.source.table.clone(),
+                    side,
+                    reason,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn source_schema(&self) -> &str {

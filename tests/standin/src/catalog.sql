@@ -68,6 +68,19 @@ CREATE OR REPLACE FUNCTION sys.padded(bytes bytea, length integer) RETURNS bytea
 $$ SELECT substring(bytes || decode(repeat('00', length), 'hex') FROM 1 FOR length) $$;
 
 -- The type of a column as it was declared: kept as the column's comment, else told from PostgreSQL's.
+-- U+10E7FF stands for U+0000 and U+10E800 + n for the surrogate U+D800 + n.
+CREATE OR REPLACE FUNCTION sys.utf16_unit(unit integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT set_byte(set_byte('\x0000'::bytea, 0, unit & 255), 1, unit >> 8) $$;
+
+CREATE OR REPLACE FUNCTION sys.utf16(stored text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT AS
+$$ SELECT COALESCE(string_agg(CASE
+     WHEN code = 1107967 THEN sys.utf16_unit(0)
+     WHEN code BETWEEN 1107968 AND 1110015 THEN sys.utf16_unit(code - 1107968 + 55296)
+     WHEN code < 65536 THEN sys.utf16_unit(code)
+     ELSE sys.utf16_unit(55296 + ((code - 65536) >> 10)) || sys.utf16_unit(56320 + ((code - 65536) & 1023))
+   END, ''::bytea ORDER BY place), ''::bytea)
+   FROM (SELECT ascii(character) AS code, place FROM regexp_split_to_table(stored, '') WITH ORDINALITY AS split (character, place) WHERE character <> '') AS codes $$;
+
 CREATE OR REPLACE FUNCTION sys.declared_type(relation oid, number smallint, type oid, typmod integer) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT coalesce(
         col_description(relation, number),

@@ -33,6 +33,7 @@ pub mod spill;
 mod survey;
 pub mod tolerance;
 mod tolerated;
+mod types_page;
 mod watched;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use reconcile::ReconcileEngine;
+pub use types_page::types_page;
 
 /// Compares the two sides of a task.
 ///

@@ -16,6 +16,7 @@ use tracing::Span;
 use super::column::Table;
 use super::differing::Differing;
 use super::disk::Room;
+use super::filter::condition;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::recheck::recheck;
@@ -137,6 +138,15 @@ async fn compare(
 ) -> Result<Comparison, Stop> {
     let span = tracing::info_span!("describe");
     let (sides, source, target) = within(span, describe(sides, spec)).await?;
+    let mut notes: Vec<String> = [("source", &source), ("target", &target)]
+        .into_iter()
+        .filter_map(|(side, table)| {
+            let condition = table.condition.as_ref()?;
+            Some(format!(
+                "only rows of the {side} take part where {condition}"
+            ))
+        })
+        .collect();
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -148,7 +158,7 @@ async fn compare(
             checksums: None,
             rows: None,
             key: Vec::new(),
-            notes: Vec::new(),
+            notes,
             causes: Vec::new(),
             reads: Some(reads),
             repair: None,
@@ -156,7 +166,7 @@ async fn compare(
     }
 
     let plan = plan(spec, &source, &target)?;
-    let mut notes = plan.notes.clone();
+    notes.extend(plan.notes.iter().cloned());
     let key = plan.key_names();
     let mut planned = Planned {
         source,
@@ -320,7 +330,16 @@ async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table
         async move { target.describe(&right).await },
         &stop,
     );
-    let ((source, left), (target, right)) = described.await?;
+    let ((source, mut left), (target, mut right)) = described.await?;
+    let options = &spec.options;
+    let filters = &options.filters;
+    left.condition = condition(source.engine(), &left, filters.source.as_deref(), None)?;
+    right.condition = condition(
+        target.engine(),
+        &right,
+        filters.target.as_deref(),
+        options.soft_delete.as_ref(),
+    )?;
     Ok((
         Sides {
             source,
