@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 
 use super::canonical::RowSink;
 use super::catalog;
+use super::catalog::constraints::{Constraints, constraints};
 use super::column::Table;
 use super::error::DatabaseError;
 use super::scan::statement::{SideOf, SideStatements};
@@ -30,6 +31,7 @@ pub struct OpenSide {
     counter: RowCounter,
     started: DateTime<Utc>,
     finished: DateTime<Utc>,
+    discreet: bool,
 }
 
 /// How a statement ended.
@@ -87,7 +89,14 @@ impl OpenSide {
             counter: RowCounter { progress, side },
             started: now,
             finished: now,
+            discreet: false,
         }
+    }
+
+    /// With `discreet`, failures do not quote what the database quotes.
+    #[must_use]
+    pub fn discreet(self, discreet: bool) -> Self {
+        Self { discreet, ..self }
     }
 
     /// Which side it is.
@@ -133,6 +142,24 @@ impl OpenSide {
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
             limit = overdue => Ended::Overdue(self.overdue_failure(limit, "reading the catalog")),
+        };
+        self.settle(ended).await
+    }
+
+    /// Reads what must be known before the table is written to.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenSide::scan`].
+    pub async fn constraints(mut self, table: &Table) -> Result<(Self, Constraints), Stop> {
+        let what = "reading constraints from the catalog";
+        let overdue = self.overdue();
+        let ended = tokio::select! {
+            read = constraints(&mut self.lease.session, table) => {
+                Ended::of(read.map_err(|error| self.failure(&error, what)))
+            }
+            () = self.cancel.cancelled() => Ended::Cancelled,
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, what)),
         };
         self.settle(ended).await
     }
@@ -244,7 +271,12 @@ impl OpenSide {
         } else {
             shown.to_owned()
         };
-        Stop::Failed(error.at(self.lease.endpoint(), &format!("`{shown}` failed")))
+        let (endpoint, what) = (self.lease.endpoint(), format!("`{shown}` failed"));
+        Stop::Failed(if self.discreet {
+            error.discreetly_at(endpoint, &what)
+        } else {
+            error.at(endpoint, &what)
+        })
     }
 
     /// Goes on with the side, or ends its session: by stopping the statement

@@ -28,12 +28,14 @@ mod iso8601;
 mod json;
 mod number;
 mod value;
+mod view;
 
 pub use decimal::{Decimal, DecimalClass, DecimalRoom};
 pub use iso8601::{Count, Iso8601};
 pub use json::canonical_json;
 pub use number::{float32_decimal, float64_decimal, parse_decimal, twos_complement_decimal};
 pub use value::{MalformedRow, Values, to_json, to_text};
+pub use view::{UnitCount, View, view};
 
 pub(crate) const NULL: u8 = 0x00;
 pub(crate) const FALSE: u8 = 0x01;

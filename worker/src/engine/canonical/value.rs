@@ -79,7 +79,7 @@ fn length_of(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The content of a text or bytes value.
-fn content(value: &[u8]) -> &[u8] {
+pub(super) fn content(value: &[u8]) -> &[u8] {
     if value.get(1) == Some(&0xFF) {
         &value[6..]
     } else {
@@ -87,13 +87,13 @@ fn content(value: &[u8]) -> &[u8] {
     }
 }
 
-fn word(value: &[u8]) -> i64 {
+pub(super) fn word(value: &[u8]) -> i64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&value[1..9]);
     i64::from_le_bytes(bytes)
 }
 
-fn integer(value: &[u8]) -> i64 {
+pub(super) fn integer(value: &[u8]) -> i64 {
     let mut bytes = [0; 8];
     bytes[..value.len() - 1].copy_from_slice(&value[1..]);
     let zigzag = u64::from_le_bytes(bytes);
@@ -131,7 +131,7 @@ pub fn to_json(value: &[u8]) -> Json {
     }
 }
 
-fn float32(value: &[u8]) -> f32 {
+pub(super) fn float32(value: &[u8]) -> f32 {
     f32::from_bits(u32::from_le_bytes([value[1], value[2], value[3], value[4]]))
 }
 
