@@ -6,6 +6,7 @@ use serde_json::Value;
 use shared::outcome::{Difference, DifferenceKind};
 
 use super::{CONSOLE_ROWS, RunReport, RunStatus, TableError, TableResult};
+use crate::repair::RepairReport;
 use crate::run_state::TableStatus;
 
 /// The longest value that is shown whole.
@@ -202,6 +203,20 @@ impl Console {
                 let rest = format!("… and {} more", all - listed);
                 writeln!(self.text, "    {}", self.paint(&rest, Colour::Dim))?;
             }
+            if let Some(repair) = &result.repair {
+                self.repair(repair)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn repair(&mut self, repair: &RepairReport) -> fmt::Result {
+        if let Some(file) = &repair.file {
+            let count = plural(usize::try_from(repair.statements).unwrap_or(usize::MAX), "row");
+            writeln!(self.text, "    repair of {count}: {file}")?;
+        }
+        for note in &repair.notes {
+            writeln!(self.text, "    repair: {note}")?;
         }
         Ok(())
     }
