@@ -22,8 +22,8 @@ pub struct TableOptions {
     pub recheck: Recheck,
     /// Whether statements that would repair the target are made.
     pub repair: bool,
-    /// Set: no value of a row leaves the worker; what leaves is a hash under this key.
-    pub redact: Option<RedactionKey>,
+    /// Which values leave the worker as hashes only.
+    pub redaction: Option<Redaction>,
     /// What one comparison may take.
     pub limits: EngineLimits,
     /// Read SQL Server under READ UNCOMMITTED: no locks, and no consistency.
@@ -60,7 +60,7 @@ pub struct ColumnRule {
 }
 
 /// What happens to digits that are not compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rounding {
     /// They are dropped.
@@ -72,7 +72,7 @@ pub enum Rounding {
 }
 
 /// What numbers, text or bytes stand for: the encodings that Debezium writes, and JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// Days since 1970-01-01 in an integer, for a date.
@@ -109,7 +109,7 @@ pub enum Encoding {
 }
 
 /// Which blanks mean nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trim {
     /// Those at the end.
@@ -121,7 +121,7 @@ pub enum Trim {
 }
 
 /// A Unicode normalisation form (UAX #15).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Normalization {
     /// Canonical composition.
@@ -189,6 +189,15 @@ impl Default for Recheck {
             delay_ms: 5000,
         }
     }
+}
+
+/// Values that do not leave the worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redaction {
+    /// What leaves instead are hashes under this key.
+    pub key: RedactionKey,
+    /// Those of all columns and keys; else those of columns whose rule says so.
+    pub all: bool,
 }
 
 /// The key of a run under which redacted values are hashed: equal values of

@@ -28,7 +28,7 @@ pub struct Comparison {
     /// The columns that identify a row; empty for a table compared as a multiset.
     #[serde(default)]
     pub key: Vec<String>,
-    /// Facts the user should know: columns on one side only, how each side was read.
+    /// Facts the user should know: columns on one side only, that there is no key.
     #[serde(default)]
     pub notes: Vec<String>,
     /// Why rows differ, as far as known causes explain it, the most frequent first.

@@ -4,6 +4,7 @@
 
 pub mod cases;
 pub mod collector;
+pub mod engine;
 pub mod http;
 pub mod idle;
 pub mod process;

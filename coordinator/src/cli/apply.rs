@@ -304,7 +304,7 @@ async fn verify_all(
         spec.max_differences = 0;
         spec.options = TableOptions {
             repair: false,
-            redact: None,
+            redaction: None,
             ..spec.options
         };
         let task = Task {

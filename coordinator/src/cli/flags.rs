@@ -64,6 +64,8 @@ pub(super) enum Command {
     Config,
     /// Say how many workers a run needs to be done in time
     Estimate(EstimateFlags),
+    /// Show which types are compared with each other, how, and the options of columns
+    Types,
 }
 
 #[derive(Debug, Default, Args)]

@@ -6,22 +6,22 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shared::config::{
-    BrokerConfig, Config, FailFast, ReportFormat, RunDefaults, TableEntry, nearest,
-};
+use shared::config::{BrokerConfig, Config, FailFast, ReportFormat, TableEntry, nearest};
 use shared::endpoint::{Endpoint, EndpointError, Engine};
 use shared::ids::{RunId, TableName};
 use shared::message::{ColumnSelection, Side, TableSpec};
-use shared::options::{EngineLimits, Recheck, RedactionKey, TableOptions};
+use shared::options::{Redaction, TableOptions};
 use shared::outcome::{Depth, Failure};
 use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::push::PushError;
 use shared::transport::rabbit::RabbitOptions;
 use worker::engine::catalog::CatalogTable;
+use worker::engine::filter::{FilterError, validate};
 
 use super::flags::{BrokerFlags, RunFlags};
 use super::place::directory;
 use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
+use super::table_options::{check_repair, options};
 use super::telemetry::TelemetrySettings;
 use crate::report::{Output, OutputError};
 use crate::run_state::{Limits, PlannedTable, Window};
@@ -164,9 +164,13 @@ pub(super) enum UsageError {
     )]
     RepairShowsValues,
     #[error(
-        "the run had its {side} as `{name}`, which is not configured here; name it with --{side} or --{side}-url{}",
-        if *side == "source" { ", or leave the comparison out with --no-verify" } else { "" }
+        "--generate-repair excludes redact = true of column `{column}` of {table}: a repair holds the values in clear; leave one of them out"
     )]
+    RepairShowsColumn { table: String, column: String },
+    #[error(
+         "the run had its {side} as `{name}`, which is not configured here; name it with --{side} or --{side}-url{}",
+         if *side == "source" { ", or leave the comparison out with --no-verify" } else { "" }
+     )]
     ScriptEndpoint { side: &'static str, name: String },
     #[error("{} is for {wanted}, and the target is {found}", file.display())]
     OtherDialect {
@@ -182,6 +186,12 @@ pub(super) enum UsageError {
     PatternWithoutEndpoint { pattern: String, endpoint: String },
     #[error("the pattern `{pattern}` cannot be looked up: {reason}")]
     Catalog { pattern: String, reason: Failure },
+    #[error("table {table}: where on the {side}: {reason}")]
+    Filter {
+        table: TableName,
+        side: &'static str,
+        reason: FilterError,
+    },
     #[error("[broker] signing_key_file: {0}")]
     SigningKey(#[from] SigningKeyError),
     #[error("no broker; give --broker, or `url` under [broker] in the configuration")]
@@ -326,7 +336,7 @@ impl RunSettings {
             }
         };
         let chunk_size = flags.row_level_chunk_size.or(defaults.row_level_chunk_size);
-        let options = options(&flags, defaults, depth)?;
+        let options = options(&flags, defaults, &config.tables, depth)?;
         let tables = TableSelection {
             options,
             entries: entries(&flags, &config.tables)?,
@@ -395,50 +405,6 @@ impl RunSettings {
             output_dir: self.output_dir.clone(),
         }
     }
-}
-
-/// The options that all tables have in common.
-fn options(
-    flags: &RunFlags,
-    defaults: &RunDefaults,
-    depth: Depth,
-) -> Result<TableOptions, UsageError> {
-    let usual = Recheck::default();
-    let recheck = Recheck {
-        times: flags.recheck.or(defaults.recheck).unwrap_or(usual.times),
-        delay_ms: flags
-            .recheck_delay
-            .or(defaults.recheck_delay)
-            .map_or(usual.delay_ms, |delay| {
-                u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
-            }),
-    };
-    let repair = flags.generate_repair || defaults.generate_repair.unwrap_or(false);
-    let redact = flags.redact || defaults.redact.unwrap_or(false);
-    if (repair || recheck.times > 0) && depth != Depth::Rows {
-        return Err(UsageError::NeedsRows);
-    }
-    if repair && redact {
-        return Err(UsageError::RepairShowsValues);
-    }
-    let usual = EngineLimits::default();
-    Ok(TableOptions {
-        recheck,
-        repair,
-        redact: redact.then(RedactionKey::generate),
-        limits: EngineLimits {
-            memory_bytes: flags
-                .memory_limit
-                .or(defaults.memory_limit)
-                .map_or(usual.memory_bytes, |size| size.0),
-            spill_bytes: flags
-                .spill_limit
-                .or(defaults.spill_limit)
-                .map_or(usual.spill_bytes, |size| size.0),
-        },
-        read_uncommitted: flags.read_uncommitted || defaults.read_uncommitted.unwrap_or(false),
-        ..TableOptions::default()
-    })
 }
 
 /// The broker that is to be used, if any.
@@ -626,7 +592,29 @@ impl TableSelection {
                 }
             }
         }
+        for planned in &tables {
+            self.check_filters(&planned.spec)?;
+            check_repair(&planned.spec)?;
+        }
         Ok(tables)
+    }
+
+    /// Conditions are checked by the worker too, which knows every endpoint.
+    fn check_filters(&self, spec: &TableSpec) -> Result<(), UsageError> {
+        let filters = &spec.options.filters;
+        for (side, settings, filter) in [
+            ("source", &self.source, &filters.source),
+            ("target", &self.target, &filters.target),
+        ] {
+            if let (Some(endpoint), Some(filter)) = (&settings.endpoint, filter) {
+                validate(endpoint.engine, filter).map_err(|reason| UsageError::Filter {
+                    table: spec.source.table.clone(),
+                    side,
+                    reason,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn source_schema(&self) -> &str {
@@ -657,6 +645,12 @@ impl TableSelection {
             options.rules.clone_from(&entry.rules);
             options.filters = entry.filters.clone();
             options.soft_delete.clone_from(&entry.soft_delete);
+        }
+        // A table that hides nothing has no key.
+        let hides =
+            |redaction: &Redaction| redaction.all || options.rules.values().any(|rule| rule.redact);
+        if !options.redaction.as_ref().is_some_and(hides) {
+            options.redaction = None;
         }
         options
     }

@@ -273,6 +273,43 @@ fn the_configuration_says_what_is_particular_to_a_table() {
 }
 
 #[test]
+fn redaction_has_one_key_a_run_and_excludes_repairs() {
+    let rules = format!(
+        "{CONFIG}[[tables]]\nsource = 'people'\nrules.Email.redact = true\n[[tables]]\nsource = 'orders'\n[[tables]]\nsource = 'cards'\nrules.Number.redact = true\n"
+    );
+    let redactions = |arguments: &[&str]| {
+        let settings = resolve_with(config(&rules), arguments)?;
+        let tables = settings.tables.plan(&[])?;
+        Ok::<_, UsageError>(
+            tables
+                .into_iter()
+                .map(|table| table.spec.options.redaction)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let found = redactions(&["--row-level"]).unwrap();
+    assert!(!found[0].as_ref().unwrap().all);
+    assert_eq!(found[1], None, "it hides nothing");
+    assert_eq!(found[0], found[2], "one key for all");
+    let all = redactions(&["--row-level", "--redact"]).unwrap();
+    assert!(all.iter().all(|it| it.as_ref().is_some_and(|it| it.all)));
+    assert_ne!(all[0].as_ref().unwrap().key, found[0].as_ref().unwrap().key);
+
+    let refused = redactions(&["--row-level", "--generate-repair"]).unwrap_err();
+    assert!(
+        matches!(&refused, UsageError::RepairShowsColumn { table, column } if table == "people" && column == "Email"),
+        "{refused}"
+    );
+    let refused = redactions(&["--row-level", "--generate-repair", "--redact"]).unwrap_err();
+    assert!(
+        matches!(refused, UsageError::RepairShowsValues),
+        "{refused}"
+    );
+    let of_another = ["--row-level", "--generate-repair", "--tables", "orders"];
+    assert_eq!(redactions(&of_another).unwrap(), [None]);
+}
+
+#[test]
 fn a_pattern_leaves_out_what_is_listed_by_name() {
     let table = |name: &str, rows: u64| CatalogTable {
         schema: "dbo".to_owned(),

@@ -1,16 +1,20 @@
 //! The report for people: the verdict first, then what needs attention.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use serde_json::Value;
-use shared::outcome::{Difference, DifferenceKind};
+use shared::outcome::{Difference, DifferenceKind, SideRead};
 
-use super::{CONSOLE_ROWS, RunReport, RunStatus, TableError, TableResult};
+use super::{CONSOLE_ROWS, RunReport, RunStatus, TableError, TableResult, cause_line};
 use crate::repair::RepairReport;
 use crate::run_state::TableStatus;
 
 /// The longest value that is shown whole.
 const LONGEST_VALUE: usize = 40;
+
+/// Causes of one table that are shown.
+const MOST_CAUSES: usize = 5;
 
 /// Columns of one differing row that are shown.
 const MOST_COLUMNS: usize = 4;
@@ -206,17 +210,49 @@ impl Console {
             if let Some(repair) = &result.repair {
                 self.repair(repair)?;
             }
+            self.causes(result)?;
+            if let (Some(source), Some(target)) = (&result.source_read, &result.target_read) {
+                let told = format!("read: source {}, target {}", when(source), when(target));
+                writeln!(self.text, "    {}", self.paint(&told, Colour::Dim))?;
+            }
         }
         Ok(())
     }
 
     fn repair(&mut self, repair: &RepairReport) -> fmt::Result {
         if let Some(file) = &repair.file {
-            let count = plural(usize::try_from(repair.statements).unwrap_or(usize::MAX), "row");
+            let count = plural(
+                usize::try_from(repair.statements).unwrap_or(usize::MAX),
+                "row",
+            );
             writeln!(self.text, "    repair of {count}: {file}")?;
         }
         for note in &repair.notes {
             writeln!(self.text, "    repair: {note}")?;
+        }
+        Ok(())
+    }
+
+    fn causes(&mut self, result: &TableResult) -> fmt::Result {
+        if result.causes.is_empty() {
+            return Ok(());
+        }
+        let among = if result.truncated == Some(true) {
+            ", among the rows that are listed"
+        } else {
+            ""
+        };
+        writeln!(self.text, "    known causes{among}:")?;
+        for cause in result.causes.iter().take(MOST_CAUSES) {
+            writeln!(self.text, "      {}", cause_line(cause))?;
+            if let Some(option) = &cause.option {
+                let told = format!("{option} absorbs it");
+                writeln!(self.text, "        {}", self.paint(&told, Colour::Dim))?;
+            }
+        }
+        if result.causes.len() > MOST_CAUSES {
+            let rest = format!("… and {} more", result.causes.len() - MOST_CAUSES);
+            writeln!(self.text, "      {}", self.paint(&rest, Colour::Dim))?;
         }
         Ok(())
     }
@@ -227,12 +263,13 @@ impl Console {
             .iter()
             .filter(|result| !result.notes.is_empty())
             .peekable();
-        if noted.peek().is_none() && report.notes.is_empty() {
+        let reads = reads(&report.results);
+        if noted.peek().is_none() && report.notes.is_empty() && reads.is_empty() {
             return Ok(());
         }
         let heading = self.paint("Notes", Colour::Bold).to_string();
         writeln!(self.text, "\n{heading}")?;
-        for note in &report.notes {
+        for note in reads.iter().chain(&report.notes) {
             writeln!(self.text, "  {note}")?;
         }
         for result in noted {
@@ -264,7 +301,11 @@ fn summary(result: &TableResult) -> String {
     };
     let rows = match (result.missing, result.extra, result.modified) {
         (Some(missing), Some(extra), Some(modified)) => {
-            format!("; {missing} missing, {extra} extra, {modified} modified")
+            let settled = match result.settled {
+                Some(settled) if settled > 0 => format!("; {settled} more settled"),
+                _ => String::new(),
+            };
+            format!("; {missing} missing, {extra} extra, {modified} modified{settled}")
         }
         _ if result.checksum_match == Some(false) => {
             "; checksums differ; --row-level finds the rows".to_owned()
@@ -272,6 +313,34 @@ fn summary(result: &TableResult) -> String {
         _ => String::new(),
     };
     counts + &rows
+}
+
+/// `2026-01-31T12:00:00.000Z to 2026-01-31T12:00:09.120Z`
+fn when(read: &SideRead) -> String {
+    format!("{} to {}", read.started_at, read.finished_at)
+}
+
+/// Under which isolation levels tables were read, one line for each pair of levels.
+fn reads(results: &[TableResult]) -> Vec<String> {
+    let mut tables: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for result in results {
+        if let (Some(source), Some(target)) = (&result.source_read, &result.target_read) {
+            let levels = (source.isolation.as_str(), target.isolation.as_str());
+            tables.entry(levels).or_default().push(&result.table);
+        }
+    }
+    let one_pair = tables.len() == 1;
+    tables
+        .into_iter()
+        .map(|((source, target), tables)| {
+            let which = match tables.as_slice() {
+                _ if one_pair => String::new(),
+                few @ ([_] | [_, _] | [_, _, _]) => format!("{}: ", few.join(", ")),
+                many => format!("{}: ", plural(many.len(), "table")),
+            };
+            format!("{which}read under {source} in the source, {target} in the target")
+        })
+        .collect()
 }
 
 /// "modified  id=7: v 'v' → 'w'"

@@ -1,9 +1,11 @@
 //! The report for a spreadsheet.
 
-use super::{RunReport, TableResult};
+use shared::outcome::SideRead;
+
+use super::{RunReport, TableResult, cause_line};
 
 /// The columns, in order.
-const HEADER: [&str; 18] = [
+const HEADER: [&str; 21] = [
     "table",
     "target",
     "status",
@@ -22,6 +24,9 @@ const HEADER: [&str; 18] = [
     "duration_seconds",
     "error_type",
     "error",
+    "causes",
+    "source_read",
+    "target_read",
 ];
 
 /// A header and one line per table.
@@ -56,6 +61,7 @@ fn record(result: &TableResult, error: Option<(&str, &str)>) -> [String; HEADER.
         value.map(T::to_string).unwrap_or_default()
     }
     let (error_type, error) = error.unwrap_or_default();
+    let causes: Vec<String> = result.causes.iter().map(cause_line).collect();
     [
         text(&result.table),
         text(&result.target),
@@ -75,7 +81,23 @@ fn record(result: &TableResult, error: Option<(&str, &str)>) -> [String; HEADER.
         cell(result.duration_seconds.as_ref()),
         text(error_type),
         text(error),
+        text(&causes.join("; ")),
+        read(result.source_read.as_ref()),
+        read(result.target_read.as_ref()),
     ]
+}
+
+/// `SNAPSHOT 2026-01-31T12:00:00.000Z/2026-01-31T12:00:09.120Z`
+fn read(read: Option<&SideRead>) -> String {
+    read.map(|read| {
+        let SideRead {
+            isolation,
+            started_at,
+            finished_at,
+        } = read;
+        format!("{isolation} {started_at}/{finished_at}")
+    })
+    .unwrap_or_default()
 }
 
 /// A text that no spreadsheet takes for a formula.

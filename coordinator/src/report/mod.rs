@@ -13,7 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use shared::ids::RunId;
 use shared::message::TableSpec;
-use shared::outcome::{Difference, RepairPlan, RowCounts};
+use shared::outcome::{CauseGroup, Difference, RepairPlan, RowCounts, SideRead};
 
 use crate::repair::RepairReport;
 use crate::run_state::{
@@ -144,6 +144,13 @@ pub struct TableResult {
     pub differences: Vec<Difference>,
     /// Whether more rows differ than are listed.
     pub truncated: Option<bool>,
+    /// Why the modified rows that are listed differ, as far as known causes
+    /// explain it, the most frequent first.
+    pub causes: Vec<CauseGroup>,
+    /// How and when the source was read.
+    pub source_read: Option<SideRead>,
+    /// How and when the target was read.
+    pub target_read: Option<SideRead>,
     /// Who compared it.
     pub worker: Option<String>,
     /// Which attempt decided, from 1.
@@ -152,7 +159,7 @@ pub struct TableResult {
     pub duration_seconds: Option<f64>,
     /// The columns that identify a row.
     pub key: Vec<String>,
-    /// What else should be known: columns on one side only, how each side was read.
+    /// What else should be known: columns on one side only, that there is no key.
     pub notes: Vec<String>,
     /// Milliseconds from the cancellation until nothing ran in the databases, if it was cancelled.
     pub quiet_after_ms: Option<u64>,
@@ -367,15 +374,19 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         .as_ref()
         .map(|comparison| (comparison.source_count, comparison.target_count));
     let rows: Option<RowCounts> = comparison.as_ref().and_then(|comparison| comparison.rows);
-    let (checksums, key, notes, repair_plan) =
-        comparison.map_or_else(Default::default, |comparison| {
+    let (checksums, key, notes, causes, reads, repair_plan) = comparison
+        .map(|it| {
             (
-                comparison.checksums,
-                comparison.key,
-                comparison.notes,
-                comparison.repair,
+                it.checksums,
+                it.key,
+                it.notes,
+                it.causes,
+                it.reads,
+                it.repair,
             )
-        });
+        })
+        .unwrap_or_default();
+    let (source_read, target_read) = reads.map(|reads| (reads.source, reads.target)).unzip();
     let checksum_match = checksums.as_ref().map(|sums| sums.source == sums.target);
     let (source_checksum, target_checksum) =
         checksums.map(|sums| (sums.source, sums.target)).unzip();
@@ -396,6 +407,9 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         settled: rows.map(|rows| rows.settled),
         differences,
         truncated: rows.map(|rows| rows.truncated),
+        causes,
+        source_read,
+        target_read,
         worker: worker.map(|worker| worker.to_string()),
         attempt: attempt.0,
         duration_seconds: duration.map(seconds),
@@ -470,6 +484,17 @@ fn error_of(
         worker: record.worker.as_ref().map(ToString::to_string),
         history,
     })
+}
+
+/// A cause on one line: `3 rows: CreatedAt: cut to milliseconds in the target`.
+fn cause_line(cause: &CauseGroup) -> String {
+    let rows = if cause.rows == 1 { "row" } else { "rows" };
+    let column = cause
+        .column
+        .as_ref()
+        .map(|column| format!("{column}: "))
+        .unwrap_or_default();
+    format!("{} {rows}: {column}{}", cause.rows, cause.explanation)
 }
 
 /// Seconds to the millisecond.

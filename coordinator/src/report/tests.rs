@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use shared::config::FailFast;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Event, EventBody, WorkId};
-use shared::outcome::{ColumnDifference, Difference, DifferenceKind, Outcome};
+use shared::outcome::{
+    CauseExample, CauseGroup, ColumnDifference, Difference, DifferenceKind, Outcome, Reads,
+    SideRead,
+};
 
 use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
@@ -148,6 +151,9 @@ fn the_json_report_has_the_documented_fields() {
             "settled",
             "differences",
             "truncated",
+            "causes",
+            "source_read",
+            "target_read",
             "worker",
             "attempt",
             "duration_seconds",
@@ -269,11 +275,11 @@ fn the_csv_report_has_one_line_per_table() {
         "{text}"
     );
     assert!(
-        lines[3].ends_with("TableNotFound,TableNotFound happened"),
+        lines[3].ends_with("TableNotFound,TableNotFound happened,,,"),
         "{text}"
     );
     assert!(
-        lines[4].ends_with("CancelledError,\"not started, because t2 ended the run\""),
+        lines[4].ends_with("CancelledError,\"not started, because t2 ended the run\",,,"),
         "{text}"
     );
 }
@@ -303,6 +309,107 @@ Different
             .to_console(true)
             .contains("\u{1b}[1;33mINCOMPLETE\u{1b}[0m")
     );
+}
+
+/// A table with causes, and how it was read.
+fn explained() -> RunReport {
+    let cause =
+        |column: Option<&str>, rows: u64, explanation: &str, option: Option<&str>| CauseGroup {
+            column: column.map(str::to_owned),
+            cause: "fraction-truncated".to_owned(),
+            explanation: explanation.to_owned(),
+            rows,
+            example: CauseExample {
+                key: serde_json::Map::from_iter([("id".to_owned(), json!(7))]),
+                source: json!("12:00:00.123456"),
+                target: json!("12:00:00.123"),
+            },
+            option: option.map(str::to_owned),
+        };
+    let read = |isolation: &str, second: u32| SideRead {
+        isolation: isolation.to_owned(),
+        started_at: format!("2026-01-31T12:00:0{second}.000Z"),
+        finished_at: format!("2026-01-31T12:00:1{second}.000Z"),
+    };
+    let with = |differing: u64, source: &str, causes: Vec<CauseGroup>| {
+        let Outcome::Compared(mut comparison) = compared(differing) else {
+            panic!("compared");
+        };
+        comparison.causes = causes;
+        comparison.reads = Some(Box::new(Reads {
+            source: read(source, 1),
+            target: read("REPEATABLE READ", 2),
+        }));
+        if let Some(rows) = &mut comparison.rows {
+            rows.settled = 2 * differing;
+        }
+        Outcome::Compared(comparison)
+    };
+    let causes = vec![
+        cause(
+            Some("at"),
+            3,
+            "cut to milliseconds in the target",
+            Some("rules.at = { precision = 3 }"),
+        ),
+        cause(None, 1, "the row is newer in the source, as at says", None),
+    ];
+    report_of_all(vec![
+        with(1, "SNAPSHOT", causes),
+        with(0, "READ COMMITTED", Vec::new()),
+    ])
+}
+
+#[test]
+fn causes_and_reads_stand_in_every_form() {
+    let report = explained();
+    let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+    let result = &json["results"][0];
+    assert_eq!(
+        result["causes"][0],
+        json!({
+            "column": "at",
+            "cause": "fraction-truncated",
+            "explanation": "cut to milliseconds in the target",
+            "rows": 3,
+            "example": {"key": {"id": 7}, "source": "12:00:00.123456", "target": "12:00:00.123"},
+            "option": "rules.at = { precision = 3 }",
+        })
+    );
+    assert_eq!(
+        result["source_read"],
+        json!({
+            "isolation": "SNAPSHOT",
+            "started_at": "2026-01-31T12:00:01.000Z",
+            "finished_at": "2026-01-31T12:00:11.000Z",
+        })
+    );
+    assert_eq!(result["settled"], json!(2));
+
+    let csv = report.to_csv();
+    let line = csv.lines().nth(1).unwrap();
+    assert!(
+        line.ends_with(
+            ",\"3 rows: at: cut to milliseconds in the target; 1 row: the row is newer in the source, as at says\",SNAPSHOT 2026-01-31T12:00:01.000Z/2026-01-31T12:00:11.000Z,REPEATABLE READ 2026-01-31T12:00:02.000Z/2026-01-31T12:00:12.000Z"
+        ),
+        "{line}"
+    );
+
+    let console = report.to_console(false);
+    let expected = "\
+Different
+  t0  10 rows on both sides; 0 missing, 0 extra, 1 modified; 2 more settled
+    known causes:
+      3 rows: at: cut to milliseconds in the target
+        rules.at = { precision = 3 } absorbs it
+      1 row: the row is newer in the source, as at says
+    read: source 2026-01-31T12:00:01.000Z to 2026-01-31T12:00:11.000Z, target 2026-01-31T12:00:02.000Z to 2026-01-31T12:00:12.000Z
+
+Notes
+  t1: read under READ COMMITTED in the source, REPEATABLE READ in the target
+  t0: read under SNAPSHOT in the source, REPEATABLE READ in the target
+";
+    assert!(console.ends_with(expected), "{console}");
 }
 
 #[test]

@@ -67,19 +67,19 @@ $$ SELECT date_trunc('day', moment)
 CREATE OR REPLACE FUNCTION sys.padded(bytes bytea, length integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT substring(bytes || decode(repeat('00', length), 'hex') FROM 1 FOR length) $$;
 
--- The UTF-16 of stored text, as nvarchar has it: what stands for U+0000 and lone surrogates is these.
-CREATE OR REPLACE FUNCTION sys.utf16le(value text) RETURNS bytea LANGUAGE sql IMMUTABLE AS
-$$ SELECT CASE WHEN value IS NOT NULL THEN coalesce(string_agg(
-        CASE WHEN unit < 65536
-            THEN set_byte(set_byte('\x0000'::bytea, 0, unit & 255), 1, unit >> 8)
-            ELSE set_byte(set_byte(set_byte(set_byte('\x00000000'::bytea,
-                0, high & 255), 1, high >> 8), 2, low & 255), 3, low >> 8) END, '' ORDER BY place), '') END
-   FROM regexp_split_to_table(value, '') WITH ORDINALITY AS c (character, place),
-        LATERAL (SELECT CASE WHEN ascii(character) = 1107967 THEN 0
-            WHEN ascii(character) BETWEEN 1107968 AND 1110015 THEN ascii(character) - 1107968 + 55296
-            ELSE ascii(character) END AS unit) u,
-        LATERAL (SELECT 55296 + ((unit - 65536) >> 10) AS high, 56320 + ((unit - 65536) & 1023) AS low) s
-   WHERE character <> '' $$;
+-- The UTF-16 of stored text, as nvarchar has it.
+-- U+10E7FF stands for U+0000 and U+10E800 + n for the surrogate U+D800 + n.
+CREATE OR REPLACE FUNCTION sys.utf16_unit(unit integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT set_byte(set_byte('\x0000'::bytea, 0, unit & 255), 1, unit >> 8) $$;
+
+CREATE OR REPLACE FUNCTION sys.utf16(stored text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT AS
+$$ SELECT COALESCE(string_agg(CASE
+     WHEN code = 1107967 THEN sys.utf16_unit(0)
+     WHEN code BETWEEN 1107968 AND 1110015 THEN sys.utf16_unit(code - 1107968 + 55296)
+     WHEN code < 65536 THEN sys.utf16_unit(code)
+     ELSE sys.utf16_unit(55296 + ((code - 65536) >> 10)) || sys.utf16_unit(56320 + ((code - 65536) & 1023))
+   END, ''::bytea ORDER BY place), ''::bytea)
+   FROM (SELECT ascii(character) AS code, place FROM regexp_split_to_table(stored, '') WITH ORDINALITY AS split (character, place) WHERE character <> '') AS codes $$;
 
 -- The type of a column as it was declared: kept as the column's comment, else told from PostgreSQL's.
 CREATE OR REPLACE FUNCTION sys.declared_type(relation oid, number smallint, type oid, typmod integer) RETURNS text LANGUAGE sql STABLE AS

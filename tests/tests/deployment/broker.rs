@@ -1,6 +1,6 @@
 //! The broker's users of deploy/rabbitmq can do what a run needs, over TLS, and no more.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +17,12 @@ use tests::services::{RabbitMq, free_port, shared_postgres};
 use crate::{path, read};
 
 const BOUND: Duration = Duration::from_secs(60);
+
+/// A channel, and the connection that it ends with.
+struct Session {
+    channel: Channel,
+    _connection: Connection,
+}
 
 /// A broker as deploy/rabbitmq describes it.
 struct Described {
@@ -38,6 +44,7 @@ impl Described {
         let output = script.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         std::fs::write(here("definitions.json"), output.stdout).unwrap();
+        std::fs::write(here("signing.key"), "0123456789abcdef".repeat(4)).unwrap();
 
         let tls_port = free_port();
         let configuration = read("deploy/rabbitmq/rabbitmq.conf")
@@ -58,19 +65,16 @@ impl Described {
         }
     }
 
-    fn ca_file(&self) -> PathBuf {
-        self.directory.path().join("ca.pem")
-    }
-
     fn broker_section(&self, user: &str) -> String {
         format!(
-            "[broker]\nurl = 'amqps://reconcile-{user}:password-of-{user}@127.0.0.1:{}/reconcile'\nca_file = '{}'\n",
+            "[broker]\nurl = 'amqps://reconcile-{user}:password-of-{user}@127.0.0.1:{}/reconcile'\n\
+             ca_file = '{directory}/ca.pem'\nsigning_key_file = '{directory}/signing.key'\n",
             self.tls_port,
-            self.ca_file().display()
+            directory = self.directory.path().display(),
         )
     }
 
-    async fn channel(&self, user: &str) -> Channel {
+    async fn session(&self, user: &str) -> Session {
         let url = format!(
             "amqp://reconcile-{user}:password-of-{user}@127.0.0.1:{}/reconcile",
             self.broker.port()
@@ -79,9 +83,10 @@ impl Described {
             .await
             .unwrap();
         let channel = connection.create_channel().await.unwrap();
-        // The connection lives as long as its channel is used.
-        std::mem::forget(connection);
-        channel
+        Session {
+            channel,
+            _connection: connection,
+        }
     }
 
     fn queue_length(&self, queue: &str) -> String {
@@ -116,13 +121,17 @@ fn is_refused<T>(result: Result<T, lapin::Error>) -> bool {
     result.is_err_and(|error| error.to_string().contains("ACCESS"))
 }
 
-async fn consume(channel: &Channel, queue: &str) -> Result<(), lapin::Error> {
+async fn consume(session: Session, queue: &str) -> Result<(), lapin::Error> {
     let options = BasicConsumeOptions::default();
-    let consume = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+    let consume =
+        session
+            .channel
+            .basic_consume(queue.into(), "".into(), options, FieldTable::default());
     consume.await.map(drop)
 }
 
-async fn publish(channel: &Channel, exchange: &str) -> Result<(), lapin::Error> {
+async fn publish(session: Session, exchange: &str) -> Result<(), lapin::Error> {
+    let channel = &session.channel;
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
@@ -184,29 +193,29 @@ fn each_user_can_do_its_part_of_a_run_and_no_more() {
         .unwrap();
     runtime.block_on(async {
         // A refusal closes its channel: a new one for each.
-        let channel = async |user: &str| described.channel(user).await;
+        let session = async |user: &str| described.session(user).await;
         assert!(is_refused(
-            consume(&channel("coordinator").await, "reconcile.tasks").await
+            consume(session("coordinator").await, "reconcile.tasks").await
         ));
         assert!(is_refused(
-            publish(&channel("coordinator").await, "reconcile.events").await
+            publish(session("coordinator").await, "reconcile.events").await
         ));
         assert!(is_refused(
-            publish(&channel("coordinator").await, "reconcile.presence").await
+            publish(session("coordinator").await, "reconcile.presence").await
         ));
         assert!(is_refused(
-            publish(&channel("worker").await, "reconcile.control").await
+            publish(session("worker").await, "reconcile.control").await
         ));
         assert!(is_refused(
-            consume(&channel("worker").await, "reconcile.dead").await
+            consume(session("worker").await, "reconcile.dead").await
         ));
         assert!(is_refused(
-            consume(&channel("monitor").await, "reconcile.tasks").await
+            consume(session("monitor").await, "reconcile.tasks").await
         ));
-        assert!(is_refused(publish(&channel("monitor").await, "").await));
+        assert!(is_refused(publish(session("monitor").await, "").await));
         for user in ["worker", "monitor"] {
-            let declared = channel(user).await;
-            let declared = declared.queue_declare(
+            let session = session(user).await;
+            let declared = session.channel.queue_declare(
                 "reconcile.run.x".into(),
                 QueueDeclareOptions::durable(),
                 FieldTable::default(),
@@ -214,18 +223,21 @@ fn each_user_can_do_its_part_of_a_run_and_no_more() {
             assert!(is_refused(declared.await), "{user}");
         }
         // What an autoscaler asks.
-        let monitor = channel("monitor").await;
+        let monitor = session("monitor").await;
         let passive = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
         };
-        let tasks = monitor.queue_declare("reconcile.tasks".into(), passive, FieldTable::default());
+        let tasks =
+            monitor
+                .channel
+                .queue_declare("reconcile.tasks".into(), passive, FieldTable::default());
         assert_eq!(tasks.await.unwrap().message_count(), 0);
         // And what is allowed is.
-        publish(&channel("worker").await, "reconcile.presence")
+        publish(session("worker").await, "reconcile.presence")
             .await
             .unwrap();
-        publish(&channel("coordinator").await, "reconcile.control")
+        publish(session("coordinator").await, "reconcile.control")
             .await
             .unwrap();
     });

@@ -8,6 +8,9 @@ use tests::product::Workplace;
 
 use crate::{compose, files, image, kubernetes, path, read, texts};
 
+/// What people read and type from.
+const DOCUMENTS: [&str; 3] = ["docs/operations.md", "docs/security.md", "README.md"];
+
 /// Where it stands, which program, and with which arguments.
 type Call = (String, &'static str, Vec<String>);
 
@@ -55,7 +58,7 @@ fn calls() -> Vec<Call> {
         check[1..].to_vec(),
     ));
     // What documents tell people to type.
-    for file in ["docs/operations.md", "docs/security.md", "README.md"] {
+    for file in DOCUMENTS {
         for line in commands_of(&read(file)) {
             let mut words = shell_words(&line).into_iter();
             let program = match words.next().unwrap().as_str() {
@@ -129,6 +132,28 @@ fn every_call_is_accepted() {
     assert_eq!(command.output().unwrap().status.code(), Some(2));
 }
 
+#[test]
+fn every_variable_is_one_that_is_read() {
+    let compose = compose::file();
+    let mut names: Vec<String> = ["worker", "coordinator"]
+        .iter()
+        .flat_map(|service| compose["services"][service]["environment"].as_object())
+        .flat_map(|variables| variables.keys().cloned())
+        .collect();
+    for (_, pod) in kubernetes::pods() {
+        let variables = &pod["spec"]["containers"][0]["env"];
+        let variables = variables.as_array().into_iter().flatten();
+        names.extend(variables.map(|variable| variable["name"].as_str().unwrap().to_owned()));
+    }
+    assert!(names.len() >= 5, "{names:?}");
+    let here = Workplace::new("");
+    let help = here.reconcile(&["run", "--help"]).stdout;
+    let documented = read("docs/observability.md");
+    for name in names {
+        assert!(help.contains(&name) || documented.contains(&name), "{name}");
+    }
+}
+
 /// Makes the files that a configuration names, below `directory`, and points it there.
 fn with_files(text: &str, directory: &Path) -> String {
     let mut lines = Vec::new();
@@ -171,7 +196,7 @@ fn every_configuration_is_read() {
         .map(|file| (file.clone(), read(&file)))
         .collect();
     assert!(configurations.len() >= 4, "{configurations:?}");
-    for file in ["docs/operations.md", "docs/security.md", "README.md"] {
+    for file in DOCUMENTS {
         let blocks = toml_blocks(&read(file)).into_iter();
         configurations.extend(blocks.map(|block| (file.to_owned(), block)));
     }

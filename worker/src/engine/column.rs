@@ -34,6 +34,10 @@ pub enum ColumnType {
     Instant(u8),
     /// `uniqueidentifier`, `uuid`.
     Uuid,
+    /// `json`, `jsonb`.
+    Json,
+    /// `xml`.
+    Xml,
     /// A type that there is no rule for.
     Other,
 }
@@ -68,4 +72,6 @@ pub struct Table {
     pub keys: Vec<Vec<String>>,
     /// About how many rows there are, if the database has an idea.
     pub estimated_rows: Option<u64>,
+    /// What rows must meet to take part, in the database's SQL; absent: all do.
+    pub condition: Option<String>,
 }

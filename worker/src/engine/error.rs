@@ -8,6 +8,7 @@ use shared::outcome::Failure;
 
 use super::canonical::MalformedRow;
 use super::disk::SpillLimitReached;
+use super::redact::without_quotes;
 
 /// Something went wrong in or on the way to a database.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +134,16 @@ impl DatabaseError {
     /// The failure of a table, with the place and the chain of causes.
     #[must_use]
     pub fn at(&self, endpoint: &Endpoint, what: &str) -> Failure {
+        self.failure(endpoint, what, &self.chain())
+    }
+
+    /// The same without any value that the database's words may quote.
+    #[must_use]
+    pub fn discreetly_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
+        self.failure(endpoint, what, &self.discreet_chain())
+    }
+
+    fn failure(&self, endpoint: &Endpoint, what: &str, chain: &str) -> Failure {
         let Class {
             kind,
             retryable,
@@ -149,7 +160,7 @@ impl DatabaseError {
                 "{what}: endpoint `{}`, {}: {}{advice}",
                 endpoint.name,
                 endpoint.location(),
-                self.chain()
+                chain
             ),
             retryable,
             counts_against_budget: true,
@@ -169,6 +180,26 @@ impl DatabaseError {
             message: format!("{} ({advice})", self.chain()),
             retryable,
             counts_against_budget: true,
+        }
+    }
+
+    /// What a server says of its own about a value is in quotation marks, in the
+    /// detail, the hint or the context. Words of the network and of the protocol hold none.
+    fn discreet_chain(&self) -> String {
+        if let Self::Postgres(error) = self
+            && let Some(server) = error.as_db_error()
+        {
+            return format!(
+                "{} (SQLSTATE {})",
+                without_quotes(server.message()),
+                server.code().code()
+            );
+        }
+        match self {
+            Self::SqlServer(_) | Self::Value { .. } | Self::Malformed(_) => {
+                without_quotes(&self.chain())
+            }
+            _ => self.chain(),
         }
     }
 
@@ -258,9 +289,11 @@ fn sql_server_class(error: &tiberius::error::Error) -> Class {
         },
         Error::Io { .. } | Error::Routing { .. } => CONNECTION,
         Error::Tls(_) => TLS,
-        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => {
-            class("ValueError", false, "a text value is not valid Unicode")
-        }
+        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => class(
+            "ValueError",
+            false,
+            "a text value is not valid Unicode; an nvarchar column with halves of characters is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude",
+        ),
         _ => class("ProtocolError", false, ""),
     }
 }

@@ -18,6 +18,9 @@ use super::scan::{Query, Reading};
 use super::side::{OpenSide, both, internal};
 use super::sinks::{CollectSink, CollectedRow, GatherSink, Identity, KeyFilter, KeyMap, KeySet};
 
+/// The most keys of one statement.
+const MOST_KEYS: usize = 1000;
+
 /// Rows that are looked up at first, before their size is known.
 const FIRST_CHUNK: usize = 4;
 
@@ -31,7 +34,7 @@ const COST_OF_LOOK_UP: u64 = 20;
 const FEW: u64 = 500;
 
 /// So few look-ups are made where nothing says that the key has an index.
-const FEW_WITHOUT_INDEX: u64 = 8;
+const FEW_WITHOUT_INDEX: u64 = FIRST_CHUNK as u64;
 
 /// Bytes of memory that a key takes which is not carried in its element.
 const KEY_IN_MEMORY: u64 = 128;
@@ -281,7 +284,7 @@ async fn gather(
     let count = differing.counts().total();
     // Two hashed rows in the index of a partition, and the difference itself.
     let partitions = room.partitions(count.saturating_mul(256), 3);
-    let mut wanted = KeyFilter::new(count.saturating_mul(16), room.memory / 8);
+    let mut wanted = KeyFilter::new(count, room.memory / 8);
     let mut gathered = Gathered::new(partitions, planned.plan.key_columns > 0, room);
     let mut reader = differing.reader();
     loop {
@@ -451,7 +454,7 @@ pub(super) fn look_ups(
     statements: &SideStatements,
     keys: &[(u128, Vec<u8>)],
 ) -> Vec<(Query, KeySet)> {
-    keys.chunks(statements.keys_at_once().max(1))
+    keys.chunks(statements.keys_at_once().clamp(1, MOST_KEYS))
         .map(|keys| {
             let encoded: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.clone()).collect();
             (

@@ -70,8 +70,8 @@ impl Gathered {
         (self.source, self.target) = (source, target);
     }
 
-    /// The next rows: one, and more up to `bytes` bytes of them. None at the
-    /// end. Within a partition they are in the order of the differences.
+    /// The next rows: those of one key, and more up to `bytes` bytes of them. None
+    /// at the end. Within a partition they are in the order of the differences.
     pub(super) fn next(&mut self, bytes: usize) -> io::Result<Vec<LocatedRow>> {
         while self.waiting.is_empty() {
             if self.next == self.differences.partitions() {
@@ -81,10 +81,15 @@ impl Gathered {
             self.next += 1;
         }
         let at = self.next - 1;
-        let (mut rows, mut taken) = (Vec::new(), 0);
-        while taken < bytes
-            && let Some(difference) = self.waiting.pop_front()
-        {
+        let (mut rows, mut taken) = (Vec::<LocatedRow>::new(), 0);
+        while let Some(difference) = self.waiting.front().copied() {
+            let is_same_key = rows
+                .last()
+                .is_some_and(|last| last.difference.key == difference.key);
+            if taken >= bytes && !rows.is_empty() && !is_same_key {
+                break;
+            }
+            self.waiting.pop_front();
             let source = self
                 .left
                 .row(&self.source, at, difference.key, difference.source)?;

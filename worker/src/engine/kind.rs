@@ -1,9 +1,10 @@
-//! Which types can be compared with each other, and in which canonical form.
+//! The canonical forms in which columns are compared, and how exactly times are.
 
-use shared::options::ColumnRule;
+use shared::options::Rounding;
 
 use super::canonical::TimeUnit;
-use super::column::{Column, ColumnType};
+
+pub use super::pairing::{Incomparable, Pairing, pairing};
 
 /// The canonical form in which a pair of columns is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum Kind {
     Instant(Resolution),
     /// UUIDs; text that is none is its own value.
     Uuid,
+    /// JSON; text that is none is its own value.
+    Json,
 }
 
 /// How exactly times are compared: as exactly as the coarser side keeps them.
@@ -43,26 +46,20 @@ pub struct Resolution {
     pub rounding: Rounding,
 }
 
-/// What happens to digits that the coarser side does not keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rounding {
-    /// They are dropped.
-    Truncate,
-    /// Half a step and more is rounded away from the past. `datetime` itself
-    /// rounds so, and its steps are not decimal: .9966667 stands for .997.
-    HalfUp,
-}
-
 impl Resolution {
-    fn coarser(source: u8, target: u8) -> Self {
+    /// As many digits as the side with fewer has; further ones are cut.
+    #[must_use]
+    pub fn coarser(source: u8, target: u8) -> Self {
         Self {
             digits: source.min(target),
             rounding: Rounding::Truncate,
         }
     }
 
-    /// `datetime` shows milliseconds.
-    fn milliseconds(other: u8) -> Self {
+    /// `datetime` shows milliseconds. It rounds by itself, and its steps are
+    /// not decimal: .9966667 stands for .997.
+    #[must_use]
+    pub fn milliseconds(other: u8) -> Self {
         Self {
             digits: other.min(3),
             rounding: Rounding::HalfUp,
@@ -90,6 +87,11 @@ impl Resolution {
             match self.rounding {
                 Rounding::Truncate => value.div_euclid(step) * step,
                 Rounding::HalfUp => (value + step / 2).div_euclid(step) * step,
+                Rounding::HalfEven => {
+                    let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
+                    let up = rest * 2 > step || (rest * 2 == step && quotient % 2 != 0);
+                    (quotient + i64::from(up)) * step
+                }
             }
         } else {
             value
@@ -101,70 +103,26 @@ impl Resolution {
             rounded / 10_i64.pow((digits - unit).into())
         }
     }
-}
 
-/// There is no rule for a pair of types.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "column `{column}` cannot be compared: {source_type} on the source and {target_type} on the target have no common form; leave it out (columns.exclude = [\"{column}\"]) or convert it in a view and compare the view"
-)]
-pub struct Incomparable {
-    /// The column on the source.
-    pub column: String,
-    /// Its type there.
-    pub source_type: String,
-    /// Its type on the target.
-    pub target_type: String,
-}
-
-/// How a pair of columns is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pairing {
-    /// The form that both are brought into.
-    pub kind: Kind,
-}
-
-/// How a pair of columns is compared under `rule`. A column paired with itself
-/// under the default rule has its own exact form.
-///
-/// # Errors
-///
-/// When their types have nothing in common.
-pub fn pairing(
-    source: &Column,
-    target: &Column,
-    _rule: &ColumnRule,
-) -> Result<Pairing, Incomparable> {
-    use ColumnType::{
-        Bool, Bytes, Date, DateTime, Decimal, Float32, Float64, Instant, Int, Money, Text, Time,
-        Timestamp, Uuid,
-    };
-    let kind = match (&source.kind, &target.kind) {
-        (Bool, Bool | Int) | (Int, Bool) => Kind::Bool,
-        (Int, Int) => Kind::Int,
-        (Decimal | Money | Int, Decimal | Money) | (Decimal | Money, Int) => Kind::Decimal,
-        (Float64, Float64) => Kind::Float64,
-        (Float32, Float32 | Float64) | (Float64, Float32) => Kind::Float32,
-        (Text { .. }, Text { .. }) => Kind::Text,
-        (Bytes, Bytes) => Kind::Bytes,
-        (Date, Date) => Kind::Date,
-        (Time(a), Time(b)) => Kind::Time(Resolution::coarser(*a, *b)),
-        (Timestamp(a), Timestamp(b)) => Kind::Timestamp(Resolution::coarser(*a, *b)),
-        (DateTime, Timestamp(digits)) | (Timestamp(digits), DateTime) => {
-            Kind::Timestamp(Resolution::milliseconds(*digits))
-        }
-        (DateTime, DateTime) => Kind::Timestamp(Resolution::milliseconds(3)),
-        (Instant(a), Instant(b)) => Kind::Instant(Resolution::coarser(*a, *b)),
-        (Uuid, Uuid | Text { .. }) | (Text { .. }, Uuid) => Kind::Uuid,
-        _ => {
-            return Err(Incomparable {
-                column: source.name.clone(),
-                source_type: source.declared.clone(),
-                target_type: target.declared.clone(),
-            });
-        }
-    };
-    Ok(Pairing { kind })
+    /// As [`Resolution::convert`], for a count that may be out of the range
+    /// that canonical times have: `None` then.
+    #[must_use]
+    pub fn convert_wide(self, value: i128, digits: u8) -> Option<i64> {
+        let step = 10_i128.checked_pow(u32::from(digits.saturating_sub(self.digits)))?;
+        let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
+        let up = match self.rounding {
+            Rounding::Truncate => false,
+            Rounding::HalfUp => rest * 2 >= step && step > 1,
+            Rounding::HalfEven => rest * 2 > step || (rest * 2 == step && quotient % 2 != 0),
+        };
+        // Now in steps of the coarser of the two.
+        let count = quotient + i128::from(up);
+        let scale = 10_i128.pow(u32::from(self.unit().digits() - digits.min(self.digits)));
+        i64::try_from(count.checked_mul(scale)?)
+            .ok()
+            // The extremes are the infinities.
+            .filter(|count| *count != i64::MAX && *count != i64::MIN)
+    }
 }
 
 #[cfg(test)]
@@ -187,6 +145,23 @@ mod tests {
         assert_eq!(datetime.convert(-3_333, 6), -3_000);
     }
 
+    #[test]
+    fn half_a_step_goes_to_the_even_one_as_in_postgresql() {
+        let even = Resolution {
+            digits: 6,
+            rounding: Rounding::HalfEven,
+        };
+        for (ticks, micros) in [
+            (1_234_565, 123_456),
+            (1_234_575, 123_458),
+            (1_234_576, 123_458),
+            (-5, 0),
+            (-15, -2),
+        ] {
+            assert_eq!(even.convert(ticks, 7), micros, "{ticks}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_value_of_the_coarser_side_survives_the_finer_one(
@@ -198,10 +173,23 @@ mod tests {
             let (coarse, fine) = (coarse.min(fine), coarse.max(fine));
             let value = seconds * 10_i64.pow(coarse.into()) + fraction / 10_i64.pow((7 - coarse).into());
             let stored_finer = value * 10_i64.pow((fine - coarse).into());
-            for rounding in [Rounding::Truncate, Rounding::HalfUp] {
+            for rounding in [Rounding::Truncate, Rounding::HalfUp, Rounding::HalfEven] {
                 let resolution = Resolution { digits: coarse, rounding };
                 prop_assert_eq!(resolution.convert(value, coarse), resolution.convert(stored_finer, fine));
             }
+        }
+
+        #[test]
+        fn wide_and_narrow_counts_convert_alike(
+            value in -1_000_000_000_000_000_i64..1_000_000_000_000_000,
+            kept in 0_u8..=7,
+            digits in 0_u8..=7,
+            rounding in prop_oneof![Just(Rounding::Truncate), Just(Rounding::HalfUp), Just(Rounding::HalfEven)],
+        ) {
+            let resolution = Resolution { digits: kept, rounding };
+            // A count of whole seconds has room for seven digits.
+            let value = if digits < 3 { value / 1_000_000 } else { value };
+            prop_assert_eq!(resolution.convert_wide(value.into(), digits), Some(resolution.convert(value, digits)));
         }
     }
 }

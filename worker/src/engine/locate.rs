@@ -1,15 +1,16 @@
 //! Names the differing columns of the rows that are listed, and sends them on.
 
 use serde_json::Map;
-use shared::outcome::{ColumnDifference, Difference, DifferenceKind};
+use shared::outcome::{CauseGroup, ColumnDifference, Difference, DifferenceKind};
 
-use super::canonical::{Values, to_json};
+use super::canonical::Values;
+use super::cause::tally::CauseTally;
 use super::difference::RowDifference;
 use super::differing::Differing;
 use super::disk::Room;
 use super::fetch::{LocatedRow, Projection, Rows, disk, malformed, values};
 use super::reconcile::{Planned, Sides};
-use super::shown::shown;
+use super::redact::Redactor;
 use super::{Found, Stop, TaskContext};
 
 /// Differences sent at once.
@@ -18,15 +19,17 @@ const BATCH: usize = 200;
 /// Reads the rows of `listed`, at most `chunk` at once, and sends what differs
 /// in them. Rows come from the databases, are described and are forgotten a
 /// chunk at a time. Differences are sent in the order of their keys, but for
-/// very many that are found in a pass over the table.
+/// very many that are found in a pass over the table. Values leave as
+/// `redactor` shows them. Returns what explains the rows.
 pub(super) async fn locate(
     sides: Sides,
     planned: &Planned,
     listed: Vec<RowDifference>,
     chunk: usize,
     room: &Room,
+    redactor: &Redactor,
     context: &TaskContext,
-) -> Result<Sides, Stop> {
+) -> Result<(Sides, Vec<CauseGroup>), Stop> {
     let plan = &planned.plan;
     // Of a row on one side only the key is told, which most elements carry.
     let is_known = |difference: &RowDifference| {
@@ -53,6 +56,8 @@ pub(super) async fn locate(
     let mut outbox = Outbox {
         planned,
         context,
+        redactor,
+        tally: CauseTally::new(&plan.columns),
         batch: Vec::new(),
     };
     let mut sides = sides;
@@ -78,23 +83,68 @@ pub(super) async fn locate(
         outbox.put(&by_key(difference)).await?;
     }
     outbox.send().await?;
-    Ok(sides)
+    Ok((sides, outbox.tally.finish()))
 }
 
 /// Described rows that have not been sent.
 struct Outbox<'a> {
     planned: &'a Planned,
     context: &'a TaskContext,
+    redactor: &'a Redactor,
+    tally: CauseTally<'a>,
     batch: Vec<Difference>,
 }
 
 impl Outbox<'_> {
     async fn put(&mut self, row: &LocatedRow) -> Result<(), Stop> {
-        self.batch.push(describe(self.planned, row)?);
+        let difference = self.describe(row)?;
+        self.batch.push(difference);
         if self.batch.len() == BATCH {
             self.send().await?;
         }
         Ok(())
+    }
+
+    fn describe(&mut self, row: &LocatedRow) -> Result<Difference, Stop> {
+        let (plan, redactor) = (&self.planned.plan, self.redactor);
+        let mut key = Map::new();
+        let key_columns = plan.columns[..plan.key_columns].iter().enumerate();
+        for (value, (at, column)) in Values::new(&row.key).zip(key_columns) {
+            let value = value.map_err(|error| malformed(&error))?;
+            key.insert(column.source.name.clone(), redactor.key_value(at, value));
+        }
+        let left = row.source.as_deref().map(values).transpose()?;
+        let right = row.target.as_deref().map(values).transpose()?;
+        let mut columns = Vec::new();
+        for (at, column) in plan.columns.iter().enumerate() {
+            let differs = match (&left, &right) {
+                (Some(left), Some(right)) => left.get(at) != right.get(at),
+                // A row without a key is shown whole; of a missing or extra row the key is enough.
+                (Some(_), None) | (None, Some(_)) => plan.key_columns == 0,
+                (None, None) => false,
+            };
+            if differs {
+                let (source, target) = redactor.pair(at, value_at(&left, at), value_at(&right, at));
+                columns.push(ColumnDifference {
+                    name: column.source.name.clone(),
+                    source,
+                    target,
+                });
+            }
+        }
+        if let (DifferenceKind::Modified, Some(left), Some(right)) =
+            (row.difference.kind(), &left, &right)
+        {
+            self.tally
+                .observe(row.difference.key, &key, left, right, |at| {
+                    redactor.pair(at, left.get(at).copied(), right.get(at).copied())
+                });
+        }
+        Ok(Difference {
+            kind: row.difference.kind(),
+            key,
+            columns,
+        })
     }
 
     async fn send(&mut self) -> Result<(), Stop> {
@@ -108,39 +158,6 @@ impl Outbox<'_> {
             .await
             .map_err(|_| Stop::Cancelled)
     }
-}
-
-fn describe(planned: &Planned, row: &LocatedRow) -> Result<Difference, Stop> {
-    let plan = &planned.plan;
-    let mut key = Map::new();
-    for (value, column) in Values::new(&row.key).zip(&plan.columns[..plan.key_columns]) {
-        let value = value.map_err(|error| malformed(&error))?;
-        key.insert(column.source.name.clone(), to_json(value));
-    }
-    let left = row.source.as_deref().map(values).transpose()?;
-    let right = row.target.as_deref().map(values).transpose()?;
-    let mut columns = Vec::new();
-    for (at, column) in plan.columns.iter().enumerate() {
-        let differs = match (&left, &right) {
-            (Some(left), Some(right)) => left.get(at) != right.get(at),
-            // A row without a key is shown whole; of a missing or extra row the key is enough.
-            (Some(_), None) | (None, Some(_)) => plan.key_columns == 0,
-            (None, None) => false,
-        };
-        if differs {
-            let (source, target) = shown(value_at(&left, at), value_at(&right, at));
-            columns.push(ColumnDifference {
-                name: column.source.name.clone(),
-                source,
-                target,
-            });
-        }
-    }
-    Ok(Difference {
-        kind: row.difference.kind(),
-        key,
-        columns,
-    })
 }
 
 fn value_at<'a>(values: &Option<Vec<&'a [u8]>>, at: usize) -> Option<&'a [u8]> {

@@ -4,19 +4,25 @@
 pub mod apply;
 pub mod canonical;
 pub mod catalog;
+pub mod cause;
 pub mod column;
+pub mod conversion;
 pub mod difference;
 pub mod differing;
 pub mod disk;
 pub mod element;
 pub mod error;
 mod fetch;
+pub mod filter;
+pub mod folding;
 mod gathered;
 pub mod kind;
 mod locate;
+pub mod pairing;
 pub mod plan;
 mod recheck;
 mod reconcile;
+pub mod redact;
 pub mod repair;
 pub mod scan;
 pub mod session;
@@ -29,6 +35,7 @@ pub mod spill;
 mod survey;
 pub mod tolerance;
 mod tolerated;
+mod types_page;
 mod watched;
 
 use std::sync::Arc;
@@ -41,6 +48,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use reconcile::ReconcileEngine;
+pub use types_page::types_page;
 
 /// Compares the two sides of a task.
 ///

@@ -1,13 +1,18 @@
 //! What is read from the two sides of a table and how it is compared: which
 //! columns belong together, in which canonical form, and what identifies a row.
 
+use shared::config::nearest;
 use shared::message::TableSpec;
 use shared::options::ColumnRule;
 use shared::outcome::Failure;
 
 use super::column::{Column, ColumnType, Table};
+use super::conversion::Conversion;
 use super::element::KeyForm;
-use super::kind::{Kind, Resolution, pairing};
+use super::kind::{Kind, Resolution};
+use super::pairing::{Incomparable, pairing};
+use super::scan::Reading;
+use super::scan::statement::SideOf;
 
 /// The comparison of two tables, decided before a row is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +39,33 @@ pub struct PlannedColumn {
     pub target: Column,
     /// The form in which they are compared.
     pub kind: Kind,
+    /// What is done to the source's values to bring them into it; mostly nothing.
+    pub source_conversion: Option<Conversion>,
+    /// The same for the target's.
+    pub target_conversion: Option<Conversion>,
     /// What the user says about the comparison.
     pub rule: ColumnRule,
+}
+
+impl PlannedColumn {
+    /// The column on one side.
+    #[must_use]
+    pub fn on(&self, side: SideOf) -> &Column {
+        match side {
+            SideOf::Source => &self.source,
+            SideOf::Target => &self.target,
+        }
+    }
+
+    /// How the column is read on one side to be compared.
+    #[must_use]
+    pub fn reading(&self, side: SideOf) -> Reading {
+        let conversion = match side {
+            SideOf::Source => self.source_conversion,
+            SideOf::Target => self.target_conversion,
+        };
+        Reading::new(self.kind, &self.on(side).kind, conversion)
+    }
 }
 
 impl Plan {
@@ -63,11 +93,13 @@ fn failure(kind: &str, message: String) -> Failure {
 /// # Errors
 ///
 /// `ColumnNotFound` when the specification names a column that does not exist,
-/// `IncomparableColumn` when two columns have no common form,
+/// `IncomparableColumn` when two columns have no common form, `InvalidRule`
+/// when a column's options do not fit its types or its place in the key,
 /// `NothingToCompare` when no column is on both sides.
 pub fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<Plan, Failure> {
     let mut notes = Vec::new();
-    let mut pairs = pair_columns(spec, source, target, &mut notes)?;
+    let rules = Rules::resolve(spec, source, target)?;
+    let mut pairs = pair_columns(spec, source, target, &rules, &mut notes)?;
     let key = choose_key(spec, source, target, &pairs, &mut notes)?;
 
     // Key columns first, in the order of the key; the others stay in the source's order.
@@ -82,26 +114,39 @@ pub fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<Plan, Fa
     let columns = columns
         .into_iter()
         .map(|(left, right)| {
-            let rule = spec
-                .options
-                .rules
-                .get(&left.name)
-                .cloned()
-                .unwrap_or_default();
-            let pairing = pairing(&left, &right, &rule)
-                .map_err(|error| failure("IncomparableColumn", error.to_string()))?;
+            let rule = rules.of(&left, &right).cloned().unwrap_or_default();
+            let pairing = pairing(&left, &right, &rule).map_err(|error| {
+                let kind = match error {
+                    Incomparable::NoForm { .. } => "IncomparableColumn",
+                    Incomparable::Unfit { .. } => "InvalidRule",
+                };
+                failure(kind, error.to_string())
+            })?;
             Ok(PlannedColumn {
                 source: left,
                 target: right,
                 kind: pairing.kind,
+                source_conversion: pairing.source,
+                target_conversion: pairing.target,
                 rule,
             })
         })
         .collect::<Result<Vec<_>, Failure>>()?;
 
     let key = &columns[..key_columns];
+    if let Some(column) = key.iter().find(|column| column.rule.tolerance.is_some()) {
+        return Err(failure(
+            "InvalidRule",
+            format!(
+                "column `{}` is part of the key and has a tolerance; rows belong together by equal keys, so leave the tolerance out or name another key",
+                column.source.name
+            ),
+        ));
+    }
     let both_uuid = |column: &PlannedColumn| {
-        column.source.kind == ColumnType::Uuid && column.target.kind == ColumnType::Uuid
+        column.source.kind == ColumnType::Uuid
+            && column.target.kind == ColumnType::Uuid
+            && column.kind == Kind::Uuid
     };
     let not_null = |column: &PlannedColumn| !column.source.nullable && !column.target.nullable;
     let key_form = match key {
@@ -130,6 +175,11 @@ pub fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<Plan, Fa
 
 /// Whether a `WHERE column = value` with the canonical value finds the row on both sides.
 fn holds_what_is_compared(column: &PlannedColumn) -> bool {
+    if column.source_conversion.is_some() || column.target_conversion.is_some() {
+        return false;
+    }
+    let alike =
+        |kind: fn(&ColumnType) -> bool| kind(&column.source.kind) && kind(&column.target.kind);
     let exact = |resolution: &Resolution| {
         let digits = |kind: &ColumnType| match kind {
             ColumnType::Time(digits)
@@ -141,13 +191,16 @@ fn holds_what_is_compared(column: &PlannedColumn) -> bool {
             && digits(&column.target.kind) == Some(resolution.digits)
     };
     match &column.kind {
-        Kind::Bool | Kind::Int | Kind::Decimal | Kind::Text | Kind::Bytes | Kind::Date => true,
+        Kind::Bool | Kind::Int | Kind::Decimal | Kind::Bytes | Kind::Date => true,
+        // XML has no `=`.
+        Kind::Text => alike(|kind| matches!(kind, ColumnType::Text { .. })),
         Kind::Uuid => column.source.kind == column.target.kind,
-        Kind::Time(resolution) | Kind::Timestamp(resolution) | Kind::Instant(resolution) => {
-            exact(resolution)
+        Kind::Time(resolution) | Kind::Timestamp(resolution) => exact(resolution),
+        Kind::Instant(resolution) => {
+            exact(resolution) && alike(|kind| matches!(kind, ColumnType::Instant(_)))
         }
-        // Equal bits are not what a database's `=` looks for.
-        Kind::Float32 | Kind::Float64 => false,
+        // Equal bits are not what a database's `=` looks for; JSON may have none.
+        Kind::Float32 | Kind::Float64 | Kind::Json => false,
     }
 }
 
@@ -165,29 +218,75 @@ fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
         })
 }
 
-fn existing<'a>(table: &'a Table, name: &str, option: &str) -> Result<&'a Column, Failure> {
+/// Finds a column that the user names.
+pub(super) fn existing<'a>(
+    table: &'a Table,
+    name: &str,
+    option: &str,
+) -> Result<&'a Column, Failure> {
     find(&table.columns, name).ok_or_else(|| {
         let names: Vec<_> = table
             .columns
             .iter()
             .map(|column| column.name.as_str())
             .collect();
+        let hint = match nearest(name, names.iter().copied()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("it has {}", names.join(", ")),
+        };
         failure(
             "ColumnNotFound",
             format!(
-                "{option} names column `{name}`, which {}.{} does not have; it has {}",
-                table.schema,
-                table.name,
-                names.join(", ")
+                "{option} names column `{name}`, which {}.{} does not have; {hint}",
+                table.schema, table.name
             ),
         )
     })
+}
+
+/// The rules of single columns, each with the column that it is about.
+struct Rules<'a> {
+    of_source: Vec<(&'a str, &'a ColumnRule)>,
+    of_target: Vec<(&'a str, &'a ColumnRule)>,
+}
+
+impl<'a> Rules<'a> {
+    fn resolve(spec: &'a TableSpec, source: &'a Table, target: &'a Table) -> Result<Self, Failure> {
+        let mut rules = Self {
+            of_source: Vec::new(),
+            of_target: Vec::new(),
+        };
+        for (name, rule) in &spec.options.rules {
+            match find(&source.columns, name) {
+                Some(column) => rules.of_source.push((&column.name, rule)),
+                // A column that only the target has.
+                None => match find(&target.columns, name) {
+                    Some(column) => rules.of_target.push((&column.name, rule)),
+                    None => {
+                        existing(source, name, &format!("rules.{name}"))?;
+                    }
+                },
+            }
+        }
+        Ok(rules)
+    }
+
+    fn of(&self, source: &Column, target: &Column) -> Option<&'a ColumnRule> {
+        let of = |rules: &[(&str, &'a ColumnRule)], name: &str| {
+            rules
+                .iter()
+                .find(|(column, _)| *column == name)
+                .map(|(_, rule)| *rule)
+        };
+        of(&self.of_source, &source.name).or_else(|| of(&self.of_target, &target.name))
+    }
 }
 
 fn pair_columns(
     spec: &TableSpec,
     source: &Table,
     target: &Table,
+    rules: &Rules<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<(Column, Column)>, Failure> {
     let selection = &spec.columns;
@@ -204,6 +303,19 @@ fn pair_columns(
         };
         excluded.push(column.name.as_str());
     }
+    let ignored = |rules: &[(&'_ str, &ColumnRule)], name: &str| {
+        rules
+            .iter()
+            .any(|(column, rule)| rule.ignore && *column == name)
+    };
+    // What marks a row as deleted is not part of it.
+    let mark = spec
+        .options
+        .soft_delete
+        .as_ref()
+        .map(|mark| existing(target, &mark.column, "soft_delete"))
+        .transpose()?;
+    let is_mark = |column: &Column| mark.is_some_and(|mark| mark.name == column.name);
     let mut mapped = Vec::new();
     for (from, to) in &selection.map {
         mapped.push((
@@ -219,7 +331,10 @@ fn pair_columns(
     };
     for column in &source.columns {
         let name = column.name.as_str();
-        if excluded.contains(&name) || (!included.is_empty() && !included.contains(&name)) {
+        if excluded.contains(&name)
+            || (!included.is_empty() && !included.contains(&name))
+            || ignored(&rules.of_source, name)
+        {
             continue;
         }
         let counterpart = match mapped.iter().find(|(from, _)| *from == name) {
@@ -228,6 +343,7 @@ fn pair_columns(
                 .filter(|found| !mapped.iter().any(|(_, to)| to.name == found.name)),
         };
         match counterpart.filter(|found| !taken(&pairs, found)) {
+            Some(found) if is_mark(found) || ignored(&rules.of_target, &found.name) => {}
             Some(found) => pairs.push((column.clone(), found.clone())),
             None => only_source.push(name),
         }
@@ -235,8 +351,15 @@ fn pair_columns(
     // What the user left out is left out on both sides.
     let left_out = |column: &&Column| {
         excluded.contains(&column.name.as_str())
-            || find(&source.columns, &column.name)
-                .is_some_and(|left| excluded.contains(&left.name.as_str()))
+            || is_mark(column)
+            || ignored(&rules.of_target, &column.name)
+            || mapped.iter().any(|(from, to)| {
+                to.name == column.name
+                    && (excluded.contains(from) || ignored(&rules.of_source, from))
+            })
+            || find(&source.columns, &column.name).is_some_and(|left| {
+                excluded.contains(&left.name.as_str()) || ignored(&rules.of_source, &left.name)
+            })
             || !included.is_empty()
     };
     let only_target: Vec<_> = target
@@ -346,6 +469,7 @@ mod tests {
             name: "t".to_owned(),
             columns,
             keys,
+            condition: None,
             estimated_rows: None,
         }
     }

@@ -197,10 +197,7 @@ async fn versions(
     let look = |side: OpenSide, table| {
         let statements = side.statements(table, plan);
         let queries: Vec<(Query, KeySet)> = match &look_up_keys {
-            Some(keys) => keys
-                .chunks(LOOKED_UP_AT_ONCE)
-                .flat_map(|keys| look_ups(&statements, keys))
-                .collect(),
+            Some(keys) => look_ups(&statements, keys),
             None => vec![(statements.scan(), wanted.clone())],
         };
         read_versions(side, queries, form)
@@ -218,9 +215,6 @@ async fn versions(
     };
     Ok((sides, left, right))
 }
-
-/// Keys of one look-up.
-const LOOKED_UP_AT_ONCE: usize = 1000;
 
 async fn read_versions(
     side: OpenSide,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
-use shared::outcome::{Checksums, Comparison, Depth, Reads, RepairPlan, RowCounts};
+use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RepairPlan, RowCounts};
 use shared::telemetry::trace::context;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -16,9 +16,11 @@ use tracing::Span;
 use super::column::Table;
 use super::differing::Differing;
 use super::disk::Room;
+use super::filter::condition;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::recheck::recheck;
+use super::redact::Redactor;
 use super::repair::repair;
 use super::repair::verify::{can_verify_keys, verify};
 use super::scan::statement::{self, SideOf};
@@ -107,7 +109,10 @@ impl ReconcileEngine {
         };
         // Either side's failure stops the other; the task's own token stays as it is.
         let stop = context.cancel.child_token();
-        let side = |lease, side| OpenSide::new(lease, stop.clone(), context.progress.clone(), side);
+        let side = |lease, side| {
+            OpenSide::new(lease, stop.clone(), context.progress.clone(), side)
+                .discreet(spec.options.redaction.is_some())
+        };
         Ok(Sides {
             source: side(source, SideOf::Source),
             target: side(target, SideOf::Target),
@@ -177,13 +182,17 @@ async fn compare(
     spec: &TableSpec,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
-    let isolation = (sides.source.isolation(), sides.target.isolation());
     let span = tracing::info_span!("describe");
     let (sides, source, target) = within(span, describe(sides, spec)).await?;
-    let mut notes = vec![format!(
-        "read: source {}, target {}",
-        isolation.0, isolation.1
-    )];
+    let mut notes: Vec<String> = [("source", &source), ("target", &target)]
+        .into_iter()
+        .filter_map(|(side, table)| {
+            let condition = table.condition.as_ref()?;
+            Some(format!(
+                "only rows of the {side} take part where {condition}"
+            ))
+        })
+        .collect();
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -215,14 +224,17 @@ async fn compare(
     if let Some(note) = looks.note(spec.depth) {
         notes.push(note);
     }
-    let (sides, sums, reads, rows, repaired) = if looks.by_row {
+    let (sides, sums, reads, found) = if looks.by_row {
         by_row(sides, &mut planned, spec, &looks, context).await?
     } else {
         let (sides, source, target) = sum_up(sides, &planned).await?;
         let reads = sides.reads();
-        (sides, (source, target), reads, None, None)
+        (sides, (source, target), reads, None)
     };
     sides.close().await;
+    let (rows, causes, repair) = found.map_or((None, Vec::new(), None), |found| {
+        (Some(found.counts), found.causes, found.repair)
+    });
     let checksum = |sum: &Sketch| format!("{:032x}", sum.checksum());
     Ok(Comparison {
         source_count: sums.0.count().unsigned_abs(),
@@ -234,9 +246,9 @@ async fn compare(
         rows,
         key,
         notes,
-        causes: Vec::new(),
+        causes,
         reads: Some(reads),
-        repair: repaired,
+        repair,
     })
 }
 
@@ -285,13 +297,14 @@ impl Looks {
     }
 }
 
-type ByRow = (
-    Sides,
-    (Sketch, Sketch),
-    Box<Reads>,
-    Option<RowCounts>,
-    Option<Box<RepairPlan>>,
-);
+/// What was found out about single rows.
+struct RowsFound {
+    counts: RowCounts,
+    causes: Vec<CauseGroup>,
+    repair: Option<Box<RepairPlan>>,
+}
+
+type ByRow = (Sides, (Sketch, Sketch), Box<Reads>, Option<RowsFound>);
 
 /// Finds the rows that differ, leaves out those that do not count, and lists the others.
 async fn by_row(
@@ -335,10 +348,12 @@ async fn by_row(
         settled = before.saturating_sub(differing.counts().total());
     }
     let listed = differing.listed();
+    let mut causes = Vec::new();
     if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
-        let located = locate(sides, planned, listed, chunk, &room, context);
-        sides = within(span, located).await?;
+        let redactor = Redactor::new(options, &planned.plan.columns);
+        let located = locate(sides, planned, listed, chunk, &room, &redactor, context);
+        (sides, causes) = within(span, located).await?;
     }
     let counts = RowCounts {
         settled,
@@ -353,7 +368,12 @@ async fn by_row(
         repaired = Some(Box::new(plan));
     }
     let sums = (found.source, found.target);
-    Ok((sides, sums, reads, Some(counts), repaired))
+    let found = RowsFound {
+        counts,
+        causes,
+        repair: repaired,
+    };
+    Ok((sides, sums, reads, Some(found)))
 }
 
 async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table), Stop> {
@@ -368,7 +388,16 @@ async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table
         async move { target.describe(&right).await },
         &stop,
     );
-    let ((source, left), (target, right)) = described.await?;
+    let ((source, mut left), (target, mut right)) = described.await?;
+    let options = &spec.options;
+    let filters = &options.filters;
+    left.condition = condition(source.engine(), &left, filters.source.as_deref(), None)?;
+    right.condition = condition(
+        target.engine(),
+        &right,
+        filters.target.as_deref(),
+        options.soft_delete.as_ref(),
+    )?;
     Ok((
         Sides {
             source,

@@ -31,6 +31,7 @@ pub struct OpenSide {
     counter: RowCounter,
     started: DateTime<Utc>,
     finished: DateTime<Utc>,
+    discreet: bool,
 }
 
 /// How a statement ended.
@@ -88,7 +89,14 @@ impl OpenSide {
             counter: RowCounter { progress, side },
             started: now,
             finished: now,
+            discreet: false,
         }
+    }
+
+    /// With `discreet`, failures do not quote what the database quotes.
+    #[must_use]
+    pub fn discreet(self, discreet: bool) -> Self {
+        Self { discreet, ..self }
     }
 
     /// Which side it is.
@@ -263,7 +271,12 @@ impl OpenSide {
         } else {
             shown.to_owned()
         };
-        Stop::Failed(error.at(self.lease.endpoint(), &format!("`{shown}` failed")))
+        let (endpoint, what) = (self.lease.endpoint(), format!("`{shown}` failed"));
+        Stop::Failed(if self.discreet {
+            error.discreetly_at(endpoint, &what)
+        } else {
+            error.at(endpoint, &what)
+        })
     }
 
     /// Goes on with the side, or ends its session: by stopping the statement

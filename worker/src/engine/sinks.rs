@@ -11,9 +11,9 @@ use super::differing::Differing;
 use super::disk::{BLOCK, Partitioned, Room};
 use super::element::{Element, KeyForm, KeyHasher, mix};
 use super::scan::statement::SideOf;
-use super::sketch::Sketch;
+use super::sketch::{self, Sketch};
 use super::spill::Spill;
-use super::watched::Versions;
+use super::watched::{Version, Versions};
 
 /// A set of element keys.
 pub type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
@@ -27,6 +27,8 @@ pub struct SketchSink {
     encoder: RowEncoder,
     form: KeyForm,
     sketch: Sketch,
+    /// Rows that are not in the sketch yet.
+    batch: Vec<Element>,
 }
 
 impl SketchSink {
@@ -37,12 +39,14 @@ impl SketchSink {
             encoder: RowEncoder::default(),
             form,
             sketch: Sketch::new(cells),
+            batch: Vec::new(),
         }
     }
 
     /// The sum of the rows.
     #[must_use]
-    pub fn into_sketch(self) -> Sketch {
+    pub fn into_sketch(mut self) -> Sketch {
+        self.sketch.add_all(&self.batch);
         self.sketch
     }
 }
@@ -55,8 +59,12 @@ impl RowSink for SketchSink {
 
     #[inline]
     fn end_row(&mut self) -> io::Result<()> {
-        self.sketch
-            .add(self.form.element(self.encoder.key(), self.encoder.row()));
+        self.batch
+            .push(self.form.element(self.encoder.key(), self.encoder.row()));
+        if self.batch.len() == sketch::BATCH {
+            self.sketch.add_all(&self.batch);
+            self.batch.clear();
+        }
         Ok(())
     }
 }
@@ -267,7 +275,8 @@ impl VersionSink {
     }
 
     /// What was found.
-    pub(super) fn into_versions(self) -> Versions {
+    pub(super) fn into_versions(mut self) -> Versions {
+        self.versions.values_mut().for_each(Version::sort);
         self.versions
     }
 }
@@ -280,8 +289,10 @@ impl RowSink for VersionSink {
     fn end_row(&mut self) -> io::Result<()> {
         let element = self.form.element(self.encoder.key(), self.encoder.row());
         if self.wanted.contains(&element.key) {
-            let version = self.versions.entry(element.key).or_default();
-            *version = std::mem::take(version).and(element.row);
+            self.versions
+                .entry(element.key)
+                .or_default()
+                .add(element.row);
         }
         Ok(())
     }
@@ -298,7 +309,8 @@ impl KeyFilter {
     #[must_use]
     pub fn new(keys: u64, memory: usize) -> Self {
         let most = (memory / 8).clamp(64, 1 << 20);
-        let wanted = usize::try_from(keys / 2).unwrap_or(most).clamp(64, most);
+        // 16 bits a key: of 17 other keys one is taken in by chance.
+        let wanted = usize::try_from(keys / 4).unwrap_or(most).clamp(64, most);
         Self {
             bits: vec![0; 1 << wanted.ilog2()],
         }

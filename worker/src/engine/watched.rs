@@ -14,21 +14,24 @@ pub(super) enum Version {
     Absent,
     /// One, with this hash.
     One(u128),
-    /// Several, with these hashes, in their order.
-    Many(Box<[u128]>),
+    /// Several, with these hashes: in their order once [`Version::sort`] was called.
+    Many(Vec<u128>),
 }
 
 impl Version {
-    /// With one more row.
-    pub(super) fn and(self, row: u128) -> Self {
+    /// Takes one more row in.
+    pub(super) fn add(&mut self, row: u128) {
         match self {
-            Self::Absent => Self::One(row),
-            Self::One(other) => Self::Many([row.min(other), row.max(other)].into()),
-            Self::Many(rows) => {
-                let mut rows = rows.into_vec();
-                rows.insert(rows.partition_point(|other| *other < row), row);
-                Self::Many(rows.into())
-            }
+            Self::Absent => *self = Self::One(row),
+            Self::One(first) => *self = Self::Many(vec![*first, row]),
+            Self::Many(rows) => rows.push(row),
+        }
+    }
+
+    /// Makes it equal to every version with the same rows.
+    pub(super) fn sort(&mut self) {
+        if let Self::Many(rows) = self {
+            rows.sort_unstable();
         }
     }
 
@@ -124,7 +127,12 @@ mod tests {
 
     #[test]
     fn versions_do_not_depend_on_the_order_of_rows() {
-        let version = |rows: &[u128]| rows.iter().fold(Version::Absent, |all, row| all.and(*row));
+        let version = |rows: &[u128]| {
+            let mut version = Version::Absent;
+            rows.iter().for_each(|row| version.add(*row));
+            version.sort();
+            version
+        };
         assert_eq!(version(&[3, 1, 2, 1]), version(&[1, 1, 2, 3]));
         assert_ne!(version(&[1, 1]), version(&[1]));
         assert_eq!(version(&[2, 1]).rows(), [1, 2]);

@@ -20,6 +20,7 @@ use super::attempt_span::AttemptSpan;
 use super::findings;
 use super::ledger::Job;
 use super::metrics::WorkerMetrics;
+use super::panics;
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Engine, Stop, TaskContext};
 
@@ -141,6 +142,10 @@ impl AttemptRun {
             findings,
         };
         let (engine, task) = (Arc::clone(&self.engine), self.delivery.message.clone());
+        let is_redacted = task.spec.options.redaction.is_some();
+        if is_redacted {
+            panics::leave_messages_out();
+        }
         // In a task of its own: a panic there is an outcome here, and hashing
         // runs on the runtime's other threads.
         let running =
@@ -158,7 +163,7 @@ impl AttemptRun {
         let table = &self.delivery.message.spec.source.table;
         match forwarded {
             Ok(batches) => (
-                outcome(ended, stop.requested(), &table.to_string()),
+                outcome(ended, stop.requested(), &table.to_string(), is_redacted),
                 batches,
             ),
             // Without its differences the result would be a wrong one.
@@ -230,7 +235,12 @@ async fn supervise(
 
 /// What became of an attempt. A failure after a request to stop is its
 /// consequence and not the outcome; a complete result stays one.
-fn outcome(ended: Ended, requested: Option<(StopReason, Duration)>, table: &str) -> Outcome {
+fn outcome(
+    ended: Ended,
+    requested: Option<(StopReason, Duration)>,
+    table: &str,
+    is_redacted: bool,
+) -> Outcome {
     let stopped = requested.and_then(|(reason, since)| stopped(reason, since));
     match ended {
         Ok(Ok(comparison)) => Outcome::Compared(comparison),
@@ -238,7 +248,11 @@ fn outcome(ended: Ended, requested: Option<(StopReason, Duration)>, table: &str)
             kind: "Panic".to_owned(),
             message: format!(
                 "the comparison of {table} panicked, which is a defect of this program: {}",
-                panic_text(error)
+                if is_redacted {
+                    panics::LEFT_OUT.to_owned()
+                } else {
+                    panic_text(error)
+                }
             ),
             retryable: false,
             counts_against_budget: true,

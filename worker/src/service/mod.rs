@@ -11,6 +11,7 @@ mod attempt_span;
 mod findings;
 mod ledger;
 mod metrics;
+mod panics;
 mod stop;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use crate::measure::{Usage, measure, median};
 use crate::{say, say_number};
 
 /// How many line items differ, where some do.
-const DIFFERENCES: u32 = 1100;
+pub(crate) const DIFFERENCES: u32 = 1100;
 
 /// Two PostgreSQL databases on one server, against COPY of both tables to nowhere.
 pub(crate) fn postgres_to_postgres(scale: f64, runs: usize) -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ pub(crate) fn postgres_to_postgres(scale: f64, runs: usize) -> anyhow::Result<()
         let (mut floors, mut compared) = (Vec::new(), Vec::new());
         for _ in 0..runs {
             floors.push(floor(&urls.0, &urls.1)?);
-            compared.push(compare(&urls.0, &urls.1, &plan)?);
+            compared.push(compare(&urls.0, &urls.1, &plan, &[])?);
         }
         let floor = median(floors);
         let time = median(compared.iter().map(|usage| usage.wall));
@@ -112,7 +112,7 @@ pub(crate) fn sql_server_to_postgres(runs: usize) -> anyhow::Result<()> {
     let (mut drained, mut compared) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         drained.push(bare()?);
-        compared.push(compare(&standin.url(), &target.url(), &plan)?);
+        compared.push(compare(&standin.url(), &target.url(), &plan, &[])?);
     }
     let floor = median(drained.iter().map(|usage| usage.user));
     let time = median(compared.iter().map(|usage| usage.user));
@@ -150,7 +150,12 @@ pub(crate) fn sql_server_to_postgres(runs: usize) -> anyhow::Result<()> {
 
 /// In a process of its own: the generator's texts take 300 MiB, and the peak
 /// that the kernel tells of a child begins with what its parent had.
-fn load(scale: f64, differences: u32, source: &[&str], target: &str) -> anyhow::Result<Plan> {
+pub(crate) fn load(
+    scale: f64,
+    differences: u32,
+    source: &[&str],
+    target: &str,
+) -> anyhow::Result<Plan> {
     let begin = Instant::now();
     let directory = tempfile::tempdir()?;
     let plan = directory.path().join("plan.json");
@@ -202,15 +207,22 @@ fn floor(source: &str, target: &str) -> anyhow::Result<Duration> {
     Ok(begin.elapsed())
 }
 
-/// One comparison, whose report must be exact.
-fn compare(source: &str, target: &str, plan: &Plan) -> anyhow::Result<Usage> {
+/// One comparison with `more` arguments, whose report must be exact.
+pub(crate) fn compare(
+    source: &str,
+    target: &str,
+    plan: &Plan,
+    more: &[&str],
+) -> anyhow::Result<Usage> {
     let directory = tempfile::tempdir()?;
     let (log, report) = (
         directory.path().join("log"),
         directory.path().join("report.json"),
     );
     let mut command = Command::new(binary("reconcile")?);
-    command.current_dir(directory.path());
+    command
+        .current_dir(directory.path())
+        .env("XDG_STATE_HOME", directory.path());
     command.args([
         "run",
         "--source-url",
@@ -229,7 +241,8 @@ fn compare(source: &str, target: &str, plan: &Plan) -> anyhow::Result<Usage> {
             "json",
             "--output",
         ])
-        .arg(&report);
+        .arg(&report)
+        .args(more);
     let usage = measure(&mut command, &log)?;
     ensure!(
         matches!(usage.status.code(), Some(0 | 1)),

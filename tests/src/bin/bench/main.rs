@@ -5,9 +5,11 @@
 //! about speed; a wrong answer is an error.
 
 mod databases;
+mod differing;
 mod fleet;
 mod in_process;
 mod measure;
+mod telemetry;
 
 use clap::{Parser, ValueEnum};
 
@@ -17,9 +19,12 @@ struct Options {
     /// What to measure.
     #[arg(value_enum, default_value_t = Subject::All)]
     subject: Subject,
-    /// TPC-H's scale factor for `pg-pg`: 1 is 6 million line items.
+    /// TPC-H's scale factor for `pg-pg` and `telemetry`: 1 is 6 million line items.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    /// Rows of the table for `differing`; a multiple of 100.
+    #[arg(long, default_value_t = 2_000_000)]
+    rows: u64,
     /// Runs of each kind.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -31,12 +36,16 @@ enum Subject {
     PgPg,
     /// Row level between the SQL Server stand-in and PostgreSQL: processor time against the bare drivers.
     MssqlPg,
+    /// A table of which no, some or all rows differ: time, memory.
+    Differing,
     /// A table's cost when comparing it costs nothing.
     Overhead,
     /// Tables without rows.
     Empty,
     /// Tables that take a while, several at once.
     Speedup,
+    /// Row level between two PostgreSQL databases, watched and not.
+    Telemetry,
     /// All of these.
     All,
 }
@@ -50,6 +59,9 @@ fn main() -> anyhow::Result<()> {
     if wanted(Subject::MssqlPg) {
         databases::sql_server_to_postgres(options.runs)?;
     }
+    if wanted(Subject::Differing) {
+        differing::much_differing(options.rows, options.runs)?;
+    }
     if wanted(Subject::Overhead) {
         fleet::overhead(options.runs)?;
         in_process::overhead(options.runs)?;
@@ -59,6 +71,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Subject::Speedup) {
         fleet::speedup()?;
+    }
+    if wanted(Subject::Telemetry) {
+        telemetry::overhead(options.scale, options.runs)?;
     }
     Ok(())
 }

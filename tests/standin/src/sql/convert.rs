@@ -234,9 +234,9 @@ fn text_to_bytes(
             None if matches!(
                 from,
                 SqlType::NChar(_) | SqlType::NVarChar(_) | SqlType::NText
-            ) && matches!(to, SqlType::VarBinary(None)) =>
+            ) =>
             {
-                Ok(format!("sys.utf16le(CAST({} AS text))", value.sql))
+                Ok(format!("sys.utf16(CAST({} AS text))", value.sql))
             }
             _ => Err(SqlError::unsupported("text of a column as bytes")),
         };

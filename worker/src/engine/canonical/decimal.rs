@@ -103,6 +103,33 @@ impl<'a> Decimal<'a> {
         Self::new(class, groups - fraction - 1, digits)
     }
 
+    /// Its class, the weight of its first digit group, and its groups.
+    #[must_use]
+    pub fn parts(&self) -> (DecimalClass, i16, &'a [u8]) {
+        (self.class, self.weight, self.digits)
+    }
+
+    /// The integer that it is, if it is one of 64 bits.
+    #[must_use]
+    pub fn to_i64(&self) -> Option<i64> {
+        let groups = i32::try_from(self.digits.len() / 2).ok()?;
+        let zeros = u32::try_from(i32::from(self.weight) + 1 - groups).ok()?;
+        if groups == 0 {
+            return (self.class == DecimalClass::Positive).then_some(0);
+        }
+        let mut value = 0_i128;
+        for pair in self.digits.chunks_exact(2) {
+            let group = u16::from_be_bytes([pair[0], pair[1]]);
+            value = value.checked_mul(10_000)?.checked_add(group.into())?;
+        }
+        value = value.checked_mul(10_000_i128.checked_pow(zeros)?)?;
+        match self.class {
+            DecimalClass::Positive => i64::try_from(value).ok(),
+            DecimalClass::Negative => i64::try_from(-value).ok(),
+            _ => None,
+        }
+    }
+
     #[inline]
     pub(super) fn encode(&self, buffer: &mut Vec<u8>) {
         let weight = self.weight.to_le_bytes();

@@ -19,14 +19,23 @@
 //! | 70+u | time of day | units since midnight, 8 bytes |
 //! | 80+u, 90+u | timestamp, instant | units since 2000-01-01, 8 bytes |
 //! | A0 | UUID | 16 bytes in network order |
+//! | B0 | JSON | length as of text, the canonical text |
 //!
 //! The unit u of times is 6 (microseconds) or 7 (100 ns).
 
 mod decimal;
+mod iso8601;
+mod json;
+mod number;
 mod value;
+mod view;
 
 pub use decimal::{Decimal, DecimalClass, DecimalRoom};
+pub use iso8601::{Count, Iso8601};
+pub use json::canonical_json;
+pub use number::{float32_decimal, float64_decimal, parse_decimal, twos_complement_decimal};
 pub use value::{MalformedRow, Values, to_json, to_text};
+pub use view::{UnitCount, View, view};
 
 pub(crate) const NULL: u8 = 0x00;
 pub(crate) const FALSE: u8 = 0x01;
@@ -42,6 +51,7 @@ pub(crate) const TIME: u8 = 0x70;
 pub(crate) const TIMESTAMP: u8 = 0x80;
 pub(crate) const INSTANT: u8 = 0x90;
 pub(crate) const UUID: u8 = 0xA0;
+pub(crate) const JSON: u8 = 0xB0;
 
 /// In what steps a time is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -182,6 +192,12 @@ impl RowEncoder {
     #[inline]
     pub fn bytes(&mut self, value: &[u8]) {
         self.lengthy(BYTES, value);
+    }
+
+    /// Appends JSON, in the form that [`canonical_json`] gives.
+    #[inline]
+    pub fn json(&mut self, value: &[u8]) {
+        self.lengthy(JSON, value);
     }
 
     #[inline]

@@ -4,8 +4,8 @@ use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
 use serde_json::Value as Json;
 
 use super::{
-    BYTES, DATE, DECIMAL, FALSE, FLOAT32, FLOAT64, INSTANT, INT, NULL, TEXT, TIME, TIMESTAMP, TRUE,
-    UUID, decimal,
+    BYTES, DATE, DECIMAL, FALSE, FLOAT32, FLOAT64, INSTANT, INT, JSON, NULL, TEXT, TIME, TIMESTAMP,
+    TRUE, UUID, decimal,
 };
 
 /// The bytes are not a row of canonical values.
@@ -67,7 +67,7 @@ fn length_of(bytes: &[u8]) -> Option<usize> {
         (DECIMAL, _) => 5 + 2 * usize::from(u16::from_le_bytes([*bytes.get(3)?, *bytes.get(4)?])),
         (_, FLOAT64) => 9,
         (_, FLOAT32) => 5,
-        (_, TEXT | BYTES) => match *bytes.get(1)? {
+        (_, TEXT | BYTES | JSON) => match *bytes.get(1)? {
             0xFF => 6 + u32::from_le_bytes(bytes.get(2..6)?.try_into().ok()?) as usize,
             length => 2 + usize::from(length),
         },
@@ -79,7 +79,7 @@ fn length_of(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The content of a text or bytes value.
-fn content(value: &[u8]) -> &[u8] {
+pub(super) fn content(value: &[u8]) -> &[u8] {
     if value.get(1) == Some(&0xFF) {
         &value[6..]
     } else {
@@ -87,13 +87,13 @@ fn content(value: &[u8]) -> &[u8] {
     }
 }
 
-fn word(value: &[u8]) -> i64 {
+pub(super) fn word(value: &[u8]) -> i64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&value[1..9]);
     i64::from_le_bytes(bytes)
 }
 
-fn integer(value: &[u8]) -> i64 {
+pub(super) fn integer(value: &[u8]) -> i64 {
     let mut bytes = [0; 8];
     bytes[..value.len() - 1].copy_from_slice(&value[1..]);
     let zigzag = u64::from_le_bytes(bytes);
@@ -131,7 +131,7 @@ pub fn to_json(value: &[u8]) -> Json {
     }
 }
 
-fn float32(value: &[u8]) -> f32 {
+pub(super) fn float32(value: &[u8]) -> f32 {
     f32::from_bits(u32::from_le_bytes([value[1], value[2], value[3], value[4]]))
 }
 
@@ -157,7 +157,7 @@ pub fn to_text(value: &[u8]) -> String {
         ),
         (_, FLOAT64) => f64::from_bits(word(value).cast_unsigned()).to_string(),
         (_, FLOAT32) => float32(value).to_string(),
-        (_, TEXT) => String::from_utf8_lossy(content(value)).into_owned(),
+        (_, TEXT | JSON) => text(content(value)),
         (_, BYTES) => {
             let mut text = String::from("0x");
             for byte in content(value) {
@@ -172,6 +172,35 @@ pub fn to_text(value: &[u8]) -> String {
         _ => uuid::Uuid::from_slice(&value[1..])
             .unwrap_or_default()
             .to_string(),
+    }
+}
+
+/// Halves of characters, which SQL Server keeps and UTF-8 has no place for, are
+/// shown as JSON escapes them.
+fn text(mut content: &[u8]) -> String {
+    let mut text = String::new();
+    loop {
+        match std::str::from_utf8(content) {
+            Ok(rest) => {
+                text.push_str(rest);
+                return text;
+            }
+            Err(error) => {
+                let (good, bad) = content.split_at(error.valid_up_to());
+                text.push_str(&String::from_utf8_lossy(good));
+                content = match bad {
+                    [0xED, second @ 0xA0..=0xBF, third @ 0x80..=0xBF, rest @ ..] => {
+                        let unit = 0xD000 | u16::from(second & 0x3F) << 6 | u16::from(third & 0x3F);
+                        text.push_str(&format!("\\u{unit:04x}"));
+                        rest
+                    }
+                    _ => {
+                        text.push(char::REPLACEMENT_CHARACTER);
+                        &bad[1..]
+                    }
+                };
+            }
+        }
     }
 }
 

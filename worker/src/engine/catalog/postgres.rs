@@ -102,6 +102,7 @@ pub(super) async fn describe(
                 name: row.try_get(1)?,
                 columns: Vec::new(),
                 keys: Vec::new(),
+                condition: None,
                 estimated_rows: estimate(row.try_get(3)?),
             };
             tables.push((oid, table));
@@ -142,6 +143,7 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     };
     let read_as = match (&kind, domain_base) {
         (ColumnType::Money, _) => Some("numeric".to_owned()),
+        (ColumnType::Json | ColumnType::Xml, _) => Some("text".to_owned()),
         (_, base) => base,
     };
     Ok(Some(Column {
@@ -153,7 +155,8 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     }))
 }
 
-fn column_type(name: &str, modifier: i32) -> ColumnType {
+/// What a type holds; `modifier` is the digits of a second of times, -1 for the most.
+pub(in crate::engine) fn column_type(name: &str, modifier: i32) -> ColumnType {
     // A type modifier of -1 means the finest: six digits.
     let digits = u8::try_from(modifier).unwrap_or(6);
     match name {
@@ -171,6 +174,8 @@ fn column_type(name: &str, modifier: i32) -> ColumnType {
         "timestamp" => ColumnType::Timestamp(digits),
         "timestamptz" => ColumnType::Instant(digits),
         "uuid" => ColumnType::Uuid,
+        "json" | "jsonb" => ColumnType::Json,
+        "xml" => ColumnType::Xml,
         _ => ColumnType::Other,
     }
 }

@@ -76,6 +76,7 @@ pub(super) async fn describe(
                     name: text(row, 1)?,
                     columns: Vec::new(),
                     keys: Vec::new(),
+                    condition: None,
                     estimated_rows: None,
                 };
                 tables.push((object, table));
@@ -118,6 +119,7 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     let utf8 = text(row, 9)?.to_ascii_uppercase().contains("_UTF8");
     let read_as = match (&kind, base.as_str()) {
         (ColumnType::Money, _) => Some("decimal(19, 4)".to_owned()),
+        (ColumnType::Xml | ColumnType::Json, _) => Some("nvarchar(max)".to_owned()),
         // The driver takes the bytes of every varchar for those of a code page.
         (_, "char") if utf8 => Some(format!("nchar({})", length.clamp(1, 4000))),
         (_, "varchar" | "text") if utf8 => Some("nvarchar(max)".to_owned()),
@@ -132,7 +134,8 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     })
 }
 
-fn column_type(base: &str, scale: u8) -> ColumnType {
+/// What a type holds; `scale` is the digits of a second of times.
+pub(in crate::engine) fn column_type(base: &str, scale: u8) -> ColumnType {
     match base {
         "bit" => ColumnType::Bool,
         "tinyint" | "smallint" | "int" | "bigint" => ColumnType::Int,
@@ -151,6 +154,8 @@ fn column_type(base: &str, scale: u8) -> ColumnType {
         "datetime2" => ColumnType::Timestamp(scale),
         "datetimeoffset" => ColumnType::Instant(scale),
         "uniqueidentifier" => ColumnType::Uuid,
+        "xml" => ColumnType::Xml,
+        "json" => ColumnType::Json,
         _ => ColumnType::Other,
     }
 }

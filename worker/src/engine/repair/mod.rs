@@ -26,6 +26,7 @@ use super::kind::{Kind, pairing};
 use super::plan::PlannedColumn;
 use super::reconcile::{Planned, Sides};
 use super::scan::Reading;
+use super::scan::statement::SideOf;
 use super::scan::statement::qualified;
 use super::{Found, Stop, TaskContext};
 
@@ -161,16 +162,16 @@ fn own_form(engine: Engine, column: &Column) -> Option<(Column, Kind)> {
 /// Finds room for the own form of a column, unless what is compared is that form already.
 fn place(
     read: &mut Vec<(Column, Reading)>,
-    engine: Engine,
+    (engine, side): (Engine, SideOf),
     column: &Column,
     pair: Option<(usize, &PlannedColumn)>,
 ) -> Option<Place> {
     let (own, kind) = own_form(engine, column)?;
-    let reading = Reading::new(kind, &own.kind);
+    let reading = Reading::new(kind, &own.kind, None);
     if let Some((at, pair)) = pair
         && own == *column
         && pair.rule == ColumnRule::default()
-        && Reading::new(pair.kind, &column.kind) == reading
+        && pair.reading(side) == reading
     {
         return Some(Place(at));
     }
@@ -192,12 +193,9 @@ impl<'a> Repair<'a> {
             leading: plan.columns.len(),
         };
         for pair in &plan.columns {
-            let compared = |column: &Column| {
-                let reading = Reading::new(pair.kind, &column.kind);
-                (column.clone(), reading)
-            };
-            own.source.push(compared(&pair.source));
-            own.target.push(compared(&pair.target));
+            let compared = |side| (pair.on(side).clone(), pair.reading(side));
+            own.source.push(compared(SideOf::Source));
+            own.target.push(compared(SideOf::Target));
         }
         let source = plan
             .columns
@@ -206,7 +204,7 @@ impl<'a> Repair<'a> {
             .map(|(at, pair)| {
                 place(
                     &mut own.source,
-                    source_engine,
+                    (source_engine, SideOf::Source),
                     &pair.source,
                     Some((at, pair)),
                 )
@@ -224,7 +222,12 @@ impl<'a> Repair<'a> {
         let pairs = plan.columns.iter().enumerate();
         let with_pairs = pairs.map(|(at, pair)| (&pair.target, Some((at, pair))));
         for (column, pair) in with_pairs.chain(others.map(|column| (column, None))) {
-            target.push(place(&mut own.target, engine, column, pair));
+            target.push(place(
+                &mut own.target,
+                (engine, SideOf::Target),
+                column,
+                pair,
+            ));
             columns.push(TargetColumn {
                 column: column.clone(),
                 generated: constraints.generated.contains(&column.name),

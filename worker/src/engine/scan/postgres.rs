@@ -8,6 +8,7 @@ use futures::{StreamExt, pin_mut};
 
 use super::{Query, Reading, Scanned, Stored, Teller, push_uuid_text, trim, unexpected};
 use crate::engine::canonical::{Decimal, DecimalClass, DecimalRoom, RowEncoder, RowSink};
+use crate::engine::conversion::Raw;
 use crate::engine::error::DatabaseError;
 use crate::engine::kind::{Kind, Resolution};
 use crate::engine::session::postgres::PostgresSession;
@@ -162,7 +163,13 @@ fn row<'a>(
             .split_at_checked(length)
             .ok_or_else(|| malformed("a field that ends early"))?;
         rest = after;
-        if value(field, *reading, encoder).is_none() {
+        let pushed = match reading.conversion {
+            None => value(field, *reading, encoder),
+            Some(conversion) => {
+                raw(field, *reading).and_then(|raw| conversion.push(raw, reading.kind, encoder))
+            }
+        };
+        if pushed.is_none() {
             return Err(unexpected(
                 position,
                 &format!("{length} bytes"),
@@ -174,6 +181,21 @@ fn row<'a>(
         encoder.end_key();
     }
     Ok(rest)
+}
+
+/// A value that is converted; `None` when it is not of its type.
+fn raw(field: &[u8], reading: Reading) -> Option<Raw<'_>> {
+    Some(match reading.stored {
+        Stored::Bool => Raw::Bool(*field.first()? != 0),
+        Stored::Int => Raw::Int(int(field)?),
+        Stored::Decimal => Raw::Decimal(numeric(field)?),
+        Stored::Float32 => Raw::Float32(f32::from_be_bytes(field.try_into().ok()?)),
+        Stored::Float64 => Raw::Float64(f64::from_be_bytes(field.try_into().ok()?)),
+        Stored::Text | Stored::PaddedText => Raw::Text(trim(field, reading.stored)),
+        Stored::Bytes => Raw::Bytes(field),
+        Stored::Date => Raw::Date(i32::from_be_bytes(field.try_into().ok()?)),
+        Stored::AsKind => return None,
+    })
 }
 
 /// Appends one value; `None` when it is not of its kind.
@@ -198,7 +220,9 @@ fn value(field: &[u8], reading: Reading, encoder: &mut RowEncoder) -> Option<()>
         Kind::Time(resolution) => {
             encoder.time(resolution.unit(), resolution.convert(int8(field)?, 6))
         }
-        Kind::Uuid if reading.stored != Stored::AsKind => push_uuid_text(encoder, field),
+        Kind::Uuid if matches!(reading.stored, Stored::Text | Stored::PaddedText) => {
+            push_uuid_text(encoder, trim(field, reading.stored));
+        }
         Kind::Uuid => encoder.uuid(field.try_into().ok()?),
         Kind::Bytes => encoder.bytes(field),
         Kind::Bool => match field {
@@ -218,6 +242,8 @@ fn value(field: &[u8], reading: Reading, encoder: &mut RowEncoder) -> Option<()>
             )]
             _ => encoder.float32(f64::from_be_bytes(field.try_into().ok()?) as f32),
         },
+        // Always converted.
+        Kind::Json => return None,
     }
     Some(())
 }
@@ -293,7 +319,12 @@ mod tests {
             .iter()
             .map(|kind| Reading {
                 kind: *kind,
-                stored: Stored::AsKind,
+                stored: if *kind == Kind::Int {
+                    Stored::Int
+                } else {
+                    Stored::Text
+                },
+                conversion: None,
             })
             .collect();
         Query {
@@ -356,7 +387,7 @@ mod tests {
 
         #[test]
         fn bytes_that_are_changed_never_panic(at in 0_usize..1000, byte in any::<u8>(), kind in 0_usize..8) {
-            let resolution = Resolution { digits: 3, rounding: crate::engine::kind::Rounding::HalfUp };
+            let resolution = Resolution { digits: 3, rounding: shared::options::Rounding::HalfUp };
             let kind = [
                 Kind::Text, Kind::Decimal, Kind::Uuid, Kind::Date, Kind::Float64, Kind::Bool,
                 Kind::Timestamp(resolution), Kind::Time(resolution),

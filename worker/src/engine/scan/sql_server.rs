@@ -7,6 +7,7 @@ use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
 use super::{Query, Reading, Scanned, Teller, push_uuid_text, trim, unexpected};
 use crate::engine::canonical::{Decimal, DecimalRoom, RowEncoder, RowSink};
+use crate::engine::conversion::{Conversion, Raw};
 use crate::engine::error::DatabaseError;
 use crate::engine::kind::{Kind, Resolution};
 use crate::engine::session::sql_server::SqlServerSession;
@@ -53,7 +54,11 @@ pub(super) async fn scan(
             if position == query.key_columns {
                 encoder.end_key();
             }
-            if value(data, *reading, encoder).is_none() {
+            let pushed = match reading.conversion {
+                None => value(data, *reading, encoder),
+                Some(conversion) => converted(data, *reading, conversion, encoder),
+            };
+            if pushed.is_none() {
                 return Err(unexpected(position, &format!("{data:?}"), reading.kind));
             }
         }
@@ -71,6 +76,38 @@ pub(super) async fn scan(
     Ok(rows)
 }
 
+/// Appends one value after its conversion; `None` when it is not of its type.
+fn converted(
+    data: &ColumnData<'static>,
+    reading: Reading,
+    conversion: Conversion,
+    encoder: &mut RowEncoder,
+) -> Option<()> {
+    let mut room = DecimalRoom::default();
+    let raw = match data {
+        ColumnData::Bit(Some(value)) => Raw::Bool(*value),
+        ColumnData::U8(Some(number)) => Raw::Int((*number).into()),
+        ColumnData::I16(Some(number)) => Raw::Int((*number).into()),
+        ColumnData::I32(Some(number)) => Raw::Int((*number).into()),
+        ColumnData::I64(Some(number)) => Raw::Int(*number),
+        ColumnData::Numeric(Some(number)) => Raw::Decimal(Decimal::from_scaled(
+            number.value(),
+            number.scale(),
+            &mut room,
+        )),
+        ColumnData::F32(Some(number)) => Raw::Float32(*number),
+        ColumnData::F64(Some(number)) => Raw::Float64(*number),
+        ColumnData::String(Some(text)) => Raw::Text(trim(text.as_bytes(), reading.stored)),
+        ColumnData::Binary(Some(bytes)) => Raw::Bytes(bytes),
+        ColumnData::Date(Some(date)) => Raw::Date(days(*date)),
+        // NULL, or what no conversion takes.
+        _ => {
+            return is_null(data).then(|| encoder.null());
+        }
+    };
+    conversion.push(raw, reading.kind, encoder)
+}
+
 /// Appends one value; `None` when it is not of its kind.
 #[inline]
 fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
@@ -86,12 +123,16 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
         ColumnData::I16(Some(number)) => int((*number).into(), reading, encoder)?,
         ColumnData::U8(Some(number)) => int((*number).into(), reading, encoder)?,
         ColumnData::Date(Some(date)) if reading.kind == Kind::Date => encoder.date(days(*date)),
-        ColumnData::DateTime2(Some(at)) => {
-            let Kind::Timestamp(resolution) = reading.kind else {
-                return None;
-            };
-            encoder.timestamp(resolution.unit(), datetime2(*at, resolution));
-        }
+        ColumnData::DateTime2(Some(at)) => match reading.kind {
+            Kind::Timestamp(resolution) => {
+                encoder.timestamp(resolution.unit(), datetime2(*at, resolution));
+            }
+            // Taken for UTC.
+            Kind::Instant(resolution) => {
+                encoder.instant(resolution.unit(), datetime2(*at, resolution));
+            }
+            _ => return None,
+        },
         // On the wire its date and time are UTC; the offset says how to show it.
         ColumnData::DateTimeOffset(Some(at)) => {
             let Kind::Instant(resolution) = reading.kind else {
@@ -99,18 +140,26 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
             };
             encoder.instant(resolution.unit(), datetime2(at.datetime2(), resolution));
         }
-        ColumnData::DateTime(Some(at)) => {
-            let Kind::Timestamp(resolution) = reading.kind else {
-                return None;
-            };
-            encoder.timestamp(resolution.unit(), resolution.convert(datetime(*at), 3));
-        }
-        ColumnData::SmallDateTime(Some(at)) => {
-            let Kind::Timestamp(resolution) = reading.kind else {
-                return None;
-            };
-            encoder.timestamp(resolution.unit(), resolution.convert(smalldatetime(*at), 0));
-        }
+        ColumnData::DateTime(Some(at)) => match reading.kind {
+            Kind::Timestamp(resolution) => {
+                encoder.timestamp(resolution.unit(), resolution.convert(datetime(*at), 3));
+            }
+            // Taken for UTC.
+            Kind::Instant(resolution) => {
+                encoder.instant(resolution.unit(), resolution.convert(datetime(*at), 3));
+            }
+            _ => return None,
+        },
+        ColumnData::SmallDateTime(Some(at)) => match reading.kind {
+            Kind::Timestamp(resolution) => {
+                encoder.timestamp(resolution.unit(), resolution.convert(smalldatetime(*at), 0));
+            }
+            // Taken for UTC.
+            Kind::Instant(resolution) => {
+                encoder.instant(resolution.unit(), resolution.convert(smalldatetime(*at), 0));
+            }
+            _ => return None,
+        },
         ColumnData::Time(Some(time)) => {
             let Kind::Time(resolution) = reading.kind else {
                 return None;
@@ -134,27 +183,34 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
             Kind::Float32 => encoder.float32(*number),
             _ => return None,
         },
-        ColumnData::U8(None)
-        | ColumnData::I16(None)
-        | ColumnData::I32(None)
-        | ColumnData::I64(None)
-        | ColumnData::F32(None)
-        | ColumnData::F64(None)
-        | ColumnData::Bit(None)
-        | ColumnData::String(None)
-        | ColumnData::Guid(None)
-        | ColumnData::Binary(None)
-        | ColumnData::Numeric(None)
-        | ColumnData::Xml(None)
-        | ColumnData::DateTime(None)
-        | ColumnData::SmallDateTime(None)
-        | ColumnData::Time(None)
-        | ColumnData::Date(None)
-        | ColumnData::DateTime2(None)
-        | ColumnData::DateTimeOffset(None) => encoder.null(),
+        _ if is_null(data) => encoder.null(),
         _ => return None,
     }
     Some(())
+}
+
+fn is_null(data: &ColumnData<'static>) -> bool {
+    matches!(
+        data,
+        ColumnData::U8(None)
+            | ColumnData::I16(None)
+            | ColumnData::I32(None)
+            | ColumnData::I64(None)
+            | ColumnData::F32(None)
+            | ColumnData::F64(None)
+            | ColumnData::Bit(None)
+            | ColumnData::String(None)
+            | ColumnData::Guid(None)
+            | ColumnData::Binary(None)
+            | ColumnData::Numeric(None)
+            | ColumnData::Xml(None)
+            | ColumnData::DateTime(None)
+            | ColumnData::SmallDateTime(None)
+            | ColumnData::Time(None)
+            | ColumnData::Date(None)
+            | ColumnData::DateTime2(None)
+            | ColumnData::DateTimeOffset(None)
+    )
 }
 
 #[inline]

@@ -1,0 +1,160 @@
+//! The engine on its own: one comparison between databases, and what it finds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::endpoint::Endpoint;
+use shared::ids::{Attempt, RunId, TableId};
+use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
+use shared::options::TableOptions;
+use shared::outcome::{Comparison, Depth, Difference};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use worker::engine::{Engine, Found, Progress, ReconcileEngine, Stop, TaskContext};
+
+/// An engine between a source and a target, and how it compares.
+#[derive(Debug)]
+pub struct Bench {
+    engine: ReconcileEngine,
+    /// What is compared with what, and how.
+    pub spec: TableSpec,
+}
+
+/// What a comparison found.
+#[derive(Debug)]
+pub struct Finding {
+    /// Its result.
+    pub comparison: Comparison,
+    /// The rows that it listed, in their order.
+    pub listed: Vec<Difference>,
+}
+
+impl Bench {
+    /// An engine that compares table `t` of both databases by row and lists 10 rows.
+    ///
+    /// # Panics
+    ///
+    /// When a URL is none.
+    #[must_use]
+    pub fn new(source: &str, target: &str) -> Self {
+        let endpoint = |name: &str, url: &str| {
+            let endpoint = Endpoint::from_url(name, url).unwrap_or_else(|error| panic!("{error}"));
+            (name.to_owned(), endpoint)
+        };
+        let side = |name: &str| Side {
+            endpoint: name.to_owned(),
+            table: "t".parse().unwrap_or_else(|error| panic!("{error}")),
+        };
+        Self {
+            engine: ReconcileEngine::new(
+                BTreeMap::from([endpoint("source", source), endpoint("target", target)]),
+                4,
+            ),
+            spec: TableSpec {
+                source: side("source"),
+                target: side("target"),
+                depth: Depth::Rows,
+                key: None,
+                columns: ColumnSelection::default(),
+                max_differences: 10,
+                chunk_size: 1000,
+                timeout: Duration::from_secs(120),
+                options: TableOptions::default(),
+            },
+        }
+    }
+
+    /// Compares the tables of these names.
+    ///
+    /// # Panics
+    ///
+    /// When a name is none.
+    #[must_use]
+    pub fn tables(mut self, source: &str, target: &str) -> Self {
+        let name = |text: &str| text.parse().unwrap_or_else(|error| panic!("{error}"));
+        (self.spec.source.table, self.spec.target.table) = (name(source), name(target));
+        self
+    }
+
+    /// Compares with other options.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut TableSpec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    /// Compares to the end.
+    ///
+    /// # Errors
+    ///
+    /// As the engine.
+    pub async fn run(&self) -> Result<Finding, Stop> {
+        self.run_until(&CancellationToken::new()).await
+    }
+
+    /// Compares to the end or until `cancel` is triggered.
+    ///
+    /// # Errors
+    ///
+    /// As the engine.
+    pub async fn run_until(&self, cancel: &CancellationToken) -> Result<Finding, Stop> {
+        let (sender, mut receiver) = mpsc::channel(4);
+        let context = TaskContext {
+            cancel: cancel.clone(),
+            progress: Arc::new(Progress::default()),
+            findings: sender,
+        };
+        let task = Task {
+            run: RunId::generate(),
+            table: TableId(0),
+            attempt: Attempt::FIRST,
+            scope: Scope::WholeTable,
+            spec: self.spec.clone(),
+        };
+        let gather = async {
+            let mut listed = Vec::new();
+            while let Some(found) = receiver.recv().await {
+                if let Found::Rows(rows) = found {
+                    listed.extend(rows);
+                }
+            }
+            listed
+        };
+        let compare = async {
+            let result = self.engine.reconcile(&task, &context).await;
+            drop(context);
+            result
+        };
+        let (result, listed) = tokio::join!(compare, gather);
+        Ok(Finding {
+            comparison: result?,
+            listed,
+        })
+    }
+}
+
+impl Finding {
+    /// Rows missing, extra and modified.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64, u64) {
+        let rows = self.comparison.rows.as_ref();
+        rows.map_or((0, 0, 0), |rows| (rows.missing, rows.extra, rows.modified))
+    }
+
+    /// Whether more rows differ than are listed.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.comparison
+            .rows
+            .as_ref()
+            .is_some_and(|rows| rows.truncated)
+    }
+
+    /// The values of key column `name` of the rows listed.
+    #[must_use]
+    pub fn keys(&self, name: &str) -> Vec<serde_json::Value> {
+        let of = |row: &Difference| row.key.get(name).cloned().unwrap_or_default();
+        self.listed.iter().map(of).collect()
+    }
+}

@@ -1,0 +1,147 @@
+//! How long statements wait and run, and how SQL Server is read, on sessions
+//! with PostgreSQL and with the SQL Server stand-in.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
+use std::time::{Duration, Instant};
+
+use shared::outcome::{Depth, Failure};
+use tests::engine::{Bench, Finding};
+use tests::services::standin::{Standin, StandinTls};
+use tests::services::{Database, shared_postgres};
+use worker::engine::Stop;
+
+/// A database, the stand-in over it, and the URLs of both.
+struct Scene {
+    database: Database,
+    standin: Standin,
+}
+
+impl Scene {
+    fn new(statements: &str) -> Self {
+        let database = shared_postgres().create_database("sessions").unwrap();
+        let standin = Standin::start(&database.url(), "sessions", StandinTls::Off).unwrap();
+        let statements =
+            format!("CREATE SCHEMA IF NOT EXISTS dbo; SET search_path TO dbo; {statements}");
+        database.execute(&statements).unwrap();
+        Self { database, standin }
+    }
+
+    /// Comparisons of `a` with itself in which PostgreSQL, and in which SQL
+    /// Server is the one that matters; `parameter` is one of its URL.
+    fn both(&self, parameter: &str) -> [(&'static str, Bench); 2] {
+        let postgres = format!("{}?{parameter}", self.database.url());
+        let sql_server = format!("{}&{parameter}", self.standin.url());
+        [
+            (
+                "PostgreSQL",
+                Bench::new(&postgres, &postgres).tables("dbo.a", "dbo.a"),
+            ),
+            (
+                "SQL Server",
+                Bench::new(&sql_server, &sql_server).tables("dbo.a", "dbo.a"),
+            ),
+        ]
+    }
+}
+
+fn failure(result: Result<Finding, Stop>) -> Failure {
+    match result {
+        Err(Stop::Failed(failure)) => failure,
+        other => panic!("no failure but {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_takes_too_long_is_stopped() {
+    let scene = Scene::new(
+        "CREATE VIEW a AS SELECT i AS id, pg_sleep(60)::text AS v FROM generate_series(1, 3) AS i",
+    );
+    let client = scene.database.connect().await.unwrap();
+    for (name, bench) in scene.both("statement_timeout=1") {
+        let start = Instant::now();
+        let failure = failure(bench.run().await);
+        assert_eq!(
+            (failure.kind.as_str(), failure.retryable),
+            ("StatementTimeout", false),
+            "{name}: {}",
+            failure.message
+        );
+        assert!(
+            failure.message.contains("statement_timeout"),
+            "{name}: {}",
+            failure.message
+        );
+        let elapsed = start.elapsed();
+        assert!(
+            (Duration::from_secs(1)..Duration::from_secs(8)).contains(&elapsed),
+            "{name}: {elapsed:?}"
+        );
+        let running: i64 = client
+            .query_one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()", &[])
+            .await
+            .unwrap()
+            .get(0);
+        assert_eq!(running, 0, "{name}: a statement goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_is_waited_for_only_so_long_and_is_worth_another_attempt() {
+    let scene = Scene::new("CREATE TABLE a (id int PRIMARY KEY)");
+    for (name, bench) in scene.both("statement_timeout=2") {
+        assert!(bench.run().await.unwrap().comparison.is_match(), "{name}");
+        let client = scene.database.connect().await.unwrap();
+        client
+            .batch_execute("BEGIN; LOCK TABLE dbo.a IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let start = Instant::now();
+        let failure = failure(bench.run().await);
+        assert_eq!(
+            (failure.kind.as_str(), failure.retryable),
+            ("LockTimeout", true),
+            "{name}: {}",
+            failure.message
+        );
+        let elapsed = start.elapsed();
+        assert!(
+            (Duration::from_millis(900)..Duration::from_secs(8)).contains(&elapsed),
+            "{name}: {elapsed:?}"
+        );
+        client.batch_execute("ROLLBACK").await.unwrap();
+        assert!(bench.run().await.unwrap().comparison.is_match(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sql_server_is_read_uncommitted_only_when_asked_and_for_that_table_alone() {
+    let scene = Scene::new("CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a VALUES (1)");
+    let [_, (_, mut bench)] = scene.both("statement_timeout=60");
+    for (asked, level) in [
+        (false, "SNAPSHOT"),
+        (true, "READ UNCOMMITTED"),
+        (false, "SNAPSHOT"),
+    ] {
+        bench.spec.options.read_uncommitted = asked;
+        for depth in [Depth::Counts, Depth::Rows] {
+            bench.spec.depth = depth;
+            let comparison = bench.run().await.unwrap().comparison;
+            let reads = comparison.reads.unwrap();
+            assert_eq!(
+                (
+                    reads.source.isolation.as_str(),
+                    reads.target.isolation.as_str()
+                ),
+                (level, level)
+            );
+        }
+    }
+    let [(_, mut postgres), _] = scene.both("statement_timeout=60");
+    postgres.spec.options.read_uncommitted = true;
+    let reads = postgres.run().await.unwrap().comparison.reads.unwrap();
+    assert_eq!(reads.source.isolation, "REPEATABLE READ");
+}

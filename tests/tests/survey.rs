@@ -1,0 +1,309 @@
+//! Tables that differ much, within small limits: the numbers are right, what is
+//! listed is right, and neither memory nor disk is used beyond what was allowed.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
+use shared::message::TableSpec;
+use shared::options::EngineLimits;
+use shared::outcome::{Depth, Difference, DifferenceKind};
+use tests::engine::Bench;
+use tests::services::{Database, shared_postgres};
+use worker::engine::Stop;
+
+fn database(statements: &str) -> Database {
+    let database = shared_postgres().create_database("survey").unwrap();
+    database.execute(statements).unwrap();
+    database
+}
+
+fn bench(database: &Database) -> Bench {
+    Bench::new(&database.url(), &database.url()).tables("a", "b")
+}
+
+/// So little memory that hardly anything of a table fits.
+fn small(spec: &mut TableSpec) {
+    spec.options.limits = EngineLimits {
+        memory_bytes: 256 << 10,
+        spill_bytes: 64 << 20,
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_which_every_row_differs() {
+    let database = database(
+        "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'a' || i FROM generate_series(1, 40000) AS i; \
+         CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT i, 'b' || i FROM generate_series(1, 40000) AS i; ANALYZE",
+    );
+    let found = bench(&database).with(small).run().await.unwrap();
+    assert_eq!(found.counts(), (0, 0, 40_000));
+    assert!(found.is_truncated());
+    assert!(!found.comparison.is_match());
+    assert_eq!(found.listed.len(), 10);
+    for row in &found.listed {
+        let id = row.key["id"].as_i64().unwrap();
+        let [column] = &row.columns[..] else {
+            panic!("{row:?}")
+        };
+        assert_eq!(
+            (column.source.clone(), column.target.clone()),
+            (format!("a{id}").into(), format!("b{id}").into())
+        );
+    }
+
+    // What is listed does not depend on the way in which it was found.
+    let roomy = bench(&database).run().await.unwrap();
+    assert_eq!(roomy.listed, found.listed);
+    // All of them, in one pass over the table through files.
+    let all = bench(&database)
+        .with(small)
+        .with(|spec| spec.max_differences = 50_000)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!((all.listed.len(), all.is_truncated()), (40_000, false));
+    let mut ids: Vec<i64> = all
+        .keys("id")
+        .iter()
+        .map(|id| id.as_i64().unwrap())
+        .collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(1..=40_000), "every row is listed once");
+    let right = |row: &&Difference| {
+        let id = row.key["id"].as_i64().unwrap();
+        row.columns[0].source == format!("a{id}") && row.columns[0].target == format!("b{id}")
+    };
+    assert_eq!(all.listed.iter().filter(right).count(), 40_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_side_is_empty() {
+    let database = database(
+        "CREATE TABLE a (id text PRIMARY KEY, v int); INSERT INTO a SELECT 'a rather long number ' || i, i FROM generate_series(1, 30000) AS i; \
+         CREATE TABLE b (LIKE a INCLUDING ALL); ANALYZE",
+    );
+    for (source, target, counts) in [("a", "b", (30_000, 0, 0)), ("b", "a", (0, 30_000, 0))] {
+        let found = bench(&database)
+            .tables(source, target)
+            .with(small)
+            .run()
+            .await
+            .unwrap();
+        assert_eq!(found.counts(), counts, "{source} to {target}");
+        assert_eq!((found.listed.len(), found.is_truncated()), (10, true));
+        // The keys are too long to be carried in the sketch.
+        for key in found.keys("id") {
+            assert!(
+                key.as_str().unwrap().starts_with("a rather long number "),
+                "{key}"
+            );
+        }
+        let comparison = found.comparison;
+        assert_eq!(comparison.source_count.max(comparison.target_count), 30_000);
+    }
+    let both = bench(&database).tables("b", "b").run().await.unwrap();
+    assert!(both.comparison.is_match());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_ten_times_the_size() {
+    let database = database(
+        "CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a SELECT i * 10, i FROM generate_series(1, 4000) AS i; \
+         CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO b SELECT i, i / 10 FROM generate_series(1, 40000) AS i; \
+         UPDATE b SET v = -1 WHERE id IN (10, 20); DELETE FROM b WHERE id = 30; ANALYZE",
+    );
+    let found = bench(&database)
+        .with(small)
+        .with(|spec| spec.max_differences = 37_000)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(found.counts(), (1, 36_000, 2));
+    let of =
+        |kind| -> Vec<&Difference> { found.listed.iter().filter(|row| row.kind == kind).collect() };
+    assert_eq!(of(DifferenceKind::Extra).len(), 36_000);
+    assert_eq!(of(DifferenceKind::Missing)[0].key["id"], 30);
+    let modified: Vec<_> = of(DifferenceKind::Modified)
+        .iter()
+        .map(|row| row.key["id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(modified, [10, 20]);
+    assert!(!found.is_truncated());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_whose_every_row_is_there_twice() {
+    let database = database(
+        "CREATE TABLE a (id int, v text); INSERT INTO a SELECT i, 'v' || i FROM generate_series(1, 20000) AS i; \
+         CREATE TABLE b (id int, v text); INSERT INTO b SELECT * FROM a; INSERT INTO b SELECT * FROM a; \
+         CREATE TABLE same (id int, v text); INSERT INTO same SELECT 1, 'v' FROM generate_series(1, 30000); \
+         CREATE TABLE more (id int, v text); INSERT INTO more SELECT 1, 'v' FROM generate_series(1, 30007); ANALYZE",
+    );
+    let found = bench(&database).with(small).run().await.unwrap();
+    assert_eq!(found.counts(), (0, 20_000, 0));
+    assert_eq!(found.listed.len(), 10);
+    for row in &found.listed {
+        assert_eq!(
+            (row.kind, row.key.len(), row.columns.len()),
+            (DifferenceKind::Extra, 0, 2)
+        );
+        let id = row.columns[0].target.as_i64().unwrap();
+        assert_eq!(row.columns[1].target, format!("v{id}"));
+    }
+    // With a key that is none: each row has one that it shares.
+    let keyed = bench(&database)
+        .with(small)
+        .with(|spec| spec.key = Some(vec!["id".to_owned()]))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(keyed.counts(), (0, 20_000, 0));
+
+    let copies = bench(&database).tables("same", "more").with(small);
+    for key in [None, Some(vec!["id".to_owned()])] {
+        let found = bench(&database)
+            .tables("same", "more")
+            .with(|spec| {
+                *spec = TableSpec {
+                    key: key.clone(),
+                    ..copies.spec.clone()
+                }
+            })
+            .run()
+            .await
+            .unwrap();
+        assert_eq!(found.counts(), (0, 7, 0), "{key:?}");
+        assert_eq!(found.listed.len(), 7);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_on_disk_than_allowed_is_a_failure_that_names_the_flag() {
+    let database = database(
+        "CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a SELECT i, i FROM generate_series(1, 30000) AS i; \
+         CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO b SELECT i, -i FROM generate_series(1, 30000) AS i; ANALYZE",
+    );
+    let limited = |bytes| {
+        bench(&database)
+            .with(small)
+            .with(move |spec| spec.options.limits.spill_bytes = bytes)
+    };
+    let Err(Stop::Failed(failure)) = limited(500_000).run().await else {
+        panic!("30,000 differing rows fit in 500 kB")
+    };
+    assert_eq!(
+        (failure.kind.as_str(), failure.retryable),
+        ("SpillLimit", false)
+    );
+    for part in ["500000 bytes", "--spill-limit"] {
+        assert!(failure.message.contains(part), "{}", failure.message);
+    }
+    // Twice 30,000 elements of 32 bytes; those of one partition may be there twice.
+    let found = limited(2_500_000).run().await.unwrap();
+    assert_eq!(found.counts(), (0, 0, 30_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_texts_are_listed_a_few_at_a_time_and_cut() {
+    let database = database(
+        "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, repeat('é', 300000) || i || repeat('x', 1000) FROM generate_series(1, 60) AS i; \
+         CREATE TABLE b (id int PRIMARY KEY, v text); INSERT INTO b SELECT i, repeat('é', 300000) || 'no ' || i FROM generate_series(1, 60) AS i",
+    );
+    let found = bench(&database)
+        .with(small)
+        .with(|spec| spec.max_differences = 100)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!((found.counts(), found.listed.len()), ((0, 0, 60), 60));
+    for (row, id) in found.listed.iter().zip(1..) {
+        assert_eq!(row.key["id"], id);
+        let (source, target) = (
+            row.columns[0].source.as_str().unwrap(),
+            row.columns[0].target.as_str().unwrap(),
+        );
+        assert!(
+            source.len() < 1000 && target.len() < 1000,
+            "{}",
+            source.len()
+        );
+        assert!(source.contains(&format!("é{id}xxx")), "{source}");
+        assert!(
+            target.contains(&format!("éno {id} (characters 299971 to ")),
+            "{target}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_without_an_index_is_not_looked_up_row_by_row() {
+    let database = database(
+        "CREATE TABLE a (id int NOT NULL, v int); INSERT INTO a SELECT i, i FROM generate_series(1, 20000) AS i; \
+         CREATE TABLE b (id int NOT NULL, v int); INSERT INTO b SELECT i, CASE WHEN i % 20 = 0 THEN -i ELSE i END FROM generate_series(1, 20000) AS i; ANALYZE",
+    );
+    let found = bench(&database)
+        .with(|spec| {
+            spec.key = Some(vec!["id".to_owned()]);
+            spec.max_differences = 2000;
+        })
+        .run()
+        .await
+        .unwrap();
+    assert_eq!((found.counts(), found.listed.len()), ((0, 0, 1000), 1000));
+    for row in &found.listed {
+        let id = row.key["id"].as_i64().unwrap();
+        assert_eq!(
+            (
+                row.columns[0].source.as_i64(),
+                row.columns[0].target.as_i64()
+            ),
+            (Some(id), Some(-id))
+        );
+    }
+    // A scan for the sketch and one for the rows, of each side.
+    let scans: i64 = {
+        let client = database.connect().await.unwrap();
+        let mut scans = 0;
+        let start = std::time::Instant::now();
+        // The server counts when the session is idle, and a moment later.
+        while scans < 4 && start.elapsed() < std::time::Duration::from_secs(10) {
+            scans = client
+                .query_one("SELECT sum(seq_scan)::bigint FROM pg_stat_user_tables WHERE relname IN ('a', 'b')", &[])
+                .await
+                .unwrap()
+                .get(0);
+        }
+        scans
+    };
+    assert_eq!(scans, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_and_when_the_sides_were_read_is_told() {
+    let database =
+        database("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)");
+    for depth in [Depth::Counts, Depth::Checksum, Depth::Rows] {
+        let before = chrono::Utc::now() - chrono::TimeDelta::milliseconds(1);
+        let found = bench(&database)
+            .with(|spec| spec.depth = depth)
+            .run()
+            .await
+            .unwrap();
+        let reads = found.comparison.reads.unwrap();
+        for side in [&reads.source, &reads.target] {
+            assert_eq!(side.isolation, "REPEATABLE READ", "{depth:?}");
+            let moment = |text: &str| chrono::DateTime::parse_from_rfc3339(text).unwrap();
+            let (start, end) = (moment(&side.started_at), moment(&side.finished_at));
+            assert!(
+                before <= start && start <= end && end <= chrono::Utc::now(),
+                "{side:?}"
+            );
+            assert!(
+                side.started_at.ends_with('Z') && side.started_at.len() == 24,
+                "{side:?}"
+            );
+        }
+    }
+}
