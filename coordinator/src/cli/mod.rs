@@ -27,7 +27,7 @@ use shared::config::{Config, nearest};
 use shared::ids::WorkerId;
 use shared::logging::{Verbosity, complain, say};
 use shared::telemetry::trace::Identity;
-use shared::telemetry::{self, Setup};
+use shared::telemetry::{Setup, set_up};
 
 use crate::report::write_stdout;
 
@@ -118,7 +118,7 @@ async fn command(flags: Flags) -> Result<u8, CommandError> {
         log_format,
         traces: traces.map(|flags| (flags, identity())),
     };
-    let tracing = telemetry::set_up(setup, &config.telemetry)?;
+    let tracing = set_up(setup, &config.telemetry)?;
     let done = Box::pin(carry_out(command, state_dir, config)).await;
     if let Some(tracing) = tracing {
         tracing.shutdown().await;
