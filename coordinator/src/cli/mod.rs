@@ -1,5 +1,6 @@
 //! The command line.
 
+mod apply;
 mod columns;
 mod estimate;
 mod execute;
@@ -140,11 +141,16 @@ async fn carry_out(
             write_stdout(&format!("{}\n", flags.estimate()?))?;
             Ok(exit::EQUAL)
         }
+        Command::Types => {
+            write_stdout(&worker::engine::types_page())?;
+            Ok(exit::EQUAL)
+        }
         Command::Run(flags) => {
             warn_of_idle_flags(&flags);
             let settings = RunSettings::resolve(*flags, state_dir, config)?;
             Box::pin(execute::new_run(settings)).await
         }
+        Command::Apply(flags) => Box::pin(apply::apply(flags, config)).await,
         Command::Resume(flags) => Box::pin(resume::resume(flags, state_dir, config)).await,
         Command::History(flags) => kept::history(&flags, state_dir, &config),
         Command::Report(flags) => kept::report(flags, state_dir, &config),

@@ -7,7 +7,7 @@ use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use super::{Isolation, Label};
+use super::{Access, Isolation, Label};
 use crate::engine::error::DatabaseError;
 
 /// Bytes of a TDS packet that are asked for; the server may answer with less.
@@ -35,11 +35,14 @@ impl std::fmt::Debug for SqlServerSession {
 }
 
 impl SqlServerSession {
-    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
-        let client = match login(endpoint, &endpoint.host, endpoint.port).await {
+    pub(super) async fn connect(
+        endpoint: &Endpoint,
+        access: Access,
+    ) -> Result<Self, DatabaseError> {
+        let client = match login(endpoint, &endpoint.host, endpoint.port, access).await {
             // A gateway names the server that holds the database.
             Err(DatabaseError::SqlServer(tiberius::error::Error::Routing { host, port })) => {
-                login(endpoint, &host, port).await?
+                login(endpoint, &host, port, access).await?
             }
             other => other?,
         };
@@ -124,6 +127,7 @@ async fn login(
     endpoint: &Endpoint,
     host: &str,
     port: u16,
+    access: Access,
 ) -> Result<Client<Compat<TcpStream>>, DatabaseError> {
     let mut config = Config::new();
     config.host(host);
@@ -134,7 +138,8 @@ async fn login(
         endpoint.password.reveal(),
     ));
     config.application_name("reconcile");
-    config.readonly(true);
+    // Only a reader may be sent to a copy of the database.
+    config.readonly(access == Access::Read);
     config.packet_size(PACKET_SIZE);
     // Statements run as long as the table may take; the worker watches that.
     config.command_timeout(None);
