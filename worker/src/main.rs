@@ -15,7 +15,7 @@ use shared::endpoint::Secret;
 use shared::ids::WorkerId;
 use shared::logging::{LogFormat, Verbosity, complain, say};
 use shared::telemetry::trace::{Identity, TraceFlags};
-use shared::telemetry::{self, Setup};
+use shared::telemetry::{Setup, set_up};
 use shared::transport::Transport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -151,7 +151,7 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
         log_format: flags.log_format,
         traces: Some((&flags.traces, identity)),
     };
-    let tracing = telemetry::set_up(setup, &config.telemetry)?;
+    let tracing = set_up(setup, &config.telemetry)?;
     let code = Box::pin(work(flags, config, id)).await;
     if let Some(tracing) = tracing {
         tracing.shutdown().await;
