@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write as _};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tracing::Level;
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -28,7 +28,8 @@ pub enum Verbosity {
 impl Verbosity {
     fn directives(self) -> &'static str {
         match self {
-            Self::Quiet => "warn",
+            // What became of a table is in the report.
+            Self::Quiet => "warn,worker::table=off",
             Self::Service => {
                 "warn,reconcile=info,reconcile_worker=info,coordinator=info,worker=info,shared=info"
             }
@@ -76,7 +77,7 @@ const CONTEXT: [&str; 2] = [
 /// Sends log lines to standard error, in colour on a terminal (unless
 /// `NO_COLOR` is set), and spans to `traces`. `RUST_LOG` says which lines, in
 /// the notation of `tracing_subscriber`; without it, or when it is not
-/// understood, `verbosity` does.
+/// understood, `verbosity` does. What database drivers say below INFO is never shown.
 ///
 /// Only the first call in a process has an effect.
 pub fn init(verbosity: Verbosity, format: LogFormat, traces: Option<TraceLayer>) {
@@ -86,7 +87,9 @@ pub fn init(verbosity: Verbosity, format: LogFormat, traces: Option<TraceLayer>)
     let context = filter_fn(|metadata| {
         metadata.is_span() && CONTEXT.contains(&metadata.name()) && is_ours(metadata.target())
     });
-    let filter = filter.or(context.with_max_level_hint(LevelFilter::INFO));
+    let filter = filter
+        .or(context.with_max_level_hint(LevelFilter::INFO))
+        .and(filter_fn(|metadata| !tells_statements(metadata)));
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt::layer()
@@ -123,10 +126,19 @@ static OBJECTS: AtomicBool = AtomicBool::new(false);
 /// Tells whoever started the program, on standard error, whatever is logged:
 /// as it is, or where lines are objects as one of them.
 pub fn say(text: impl fmt::Display) {
+    tell(Level::INFO, "", text);
+}
+
+/// Like [`say`], for the error that the program ends with.
+pub fn complain(text: impl fmt::Display) {
+    tell(Level::ERROR, "error: ", text);
+}
+
+fn tell(level: Level, prefix: &str, text: impl fmt::Display) {
     let line = if OBJECTS.load(Ordering::Relaxed) {
-        line::said(&text)
+        line::said(level, &text)
     } else {
-        text.to_string()
+        format!("{prefix}{text}")
     };
     // Nobody reads it: no reason to stop working.
     writeln!(std::io::stderr(), "{line}").ok();
@@ -134,6 +146,15 @@ pub fn say(text: impl fmt::Display) {
 
 /// A layer over some subscriber.
 type TraceLayerOn<S> = Box<dyn tracing_subscriber::Layer<S> + Send + Sync>;
+
+/// Whether a line is a database driver's own about what it does. Such lines
+/// hold whole statements, and with them values of rows. They are never shown:
+/// a log must not say what a redacted report does not.
+fn tells_statements(metadata: &Metadata<'_>) -> bool {
+    let name = metadata.target().split("::").next().unwrap_or_default();
+    matches!(name, "tokio_postgres" | "postgres_protocol" | "tiberius")
+        && *metadata.level() > Level::INFO
+}
 
 /// Whether spans and events of this target are our own and no library's.
 pub(crate) fn is_ours(target: &str) -> bool {

@@ -15,7 +15,7 @@ use shared::endpoint::{Endpoint, Engine};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::TableOptions;
 use shared::outcome::Depth;
-use tests::cases::{Maker, compare};
+use tests::cases::{Maker, compare, engine};
 use tests::random_tables::{Pair, in_words};
 use tests::services::{Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
@@ -39,14 +39,7 @@ fn seed() -> u64 {
 async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
     let first = seed();
     println!("{pairs} pairs of tables from SEED={first}");
-    let endpoints = [("source", source), ("target", target)].map(|(name, endpoint)| {
-        let endpoint = Endpoint {
-            name: name.to_owned(),
-            ..endpoint.clone()
-        };
-        (name.to_owned(), endpoint)
-    });
-    let engine = ReconcileEngine::new(endpoints.into(), AT_ONCE);
+    let engine = engine(source, target, AT_ONCE);
     let mut makers = (
         Maker::connect(source).await.unwrap(),
         Maker::connect(target).await.unwrap(),

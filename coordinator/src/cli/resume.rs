@@ -103,6 +103,7 @@ async fn go_on(
         mode,
         request,
         keeping: Some(keeping),
+        output_dir: run.settings.output_dir.clone(),
     };
     Box::pin(carry_out(execution, telemetry)).await
 }

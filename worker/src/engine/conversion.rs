@@ -539,7 +539,7 @@ mod tests {
             if conversion.push(raw, kind, &mut encoder).is_some() {
                 let values: Vec<_> = Values::new(encoder.row()).collect::<Result<_, _>>().unwrap();
                 prop_assert_eq!(values.len(), 1);
-                to_text(values[0]);
+                prop_assert!(to_text(values[0]).len() <= 400);
             } else {
                 prop_assert!(encoder.row().is_empty());
             }

@@ -35,7 +35,7 @@ pub use iso8601::{Count, Iso8601};
 pub use json::canonical_json;
 pub use number::{float32_decimal, float64_decimal, parse_decimal, twos_complement_decimal};
 pub use value::{MalformedRow, Values, to_json, to_text};
-pub use view::{TimeCount, View, view};
+pub use view::{UnitCount, View, view};
 
 pub(crate) const NULL: u8 = 0x00;
 pub(crate) const FALSE: u8 = 0x01;

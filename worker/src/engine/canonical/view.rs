@@ -28,18 +28,18 @@ pub enum View<'a> {
     /// Days since 2000-01-01.
     Date(i32),
     /// A time of day.
-    Time(TimeCount),
+    Time(UnitCount),
     /// A timestamp without zone.
-    Timestamp(TimeCount),
+    Timestamp(UnitCount),
     /// An instant.
-    Instant(TimeCount),
+    Instant(UnitCount),
     /// A UUID in network order.
     Uuid([u8; 16]),
 }
 
 /// Units since midnight, or since 2000-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeCount {
+pub struct UnitCount {
     /// How many.
     pub units: i64,
     /// Digits of a second that a unit stands for, 6 or 7.
@@ -54,7 +54,7 @@ pub fn view(value: &[u8]) -> Option<View<'_>> {
         return None;
     };
     let tag = value[0];
-    let count = || TimeCount {
+    let count = || UnitCount {
         units: word(value),
         digits: tag & 0x0F,
     };

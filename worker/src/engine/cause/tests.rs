@@ -65,7 +65,7 @@ fn column(name: &str, kind: ColumnType, canonical: Kind) -> PlannedColumn {
 fn time_column(name: &str) -> PlannedColumn {
     let resolution = Resolution {
         digits: 6,
-        rounding: shared::options::Rounding::Truncate,
+        rounding: Rounding::Truncate,
     };
     column(name, ColumnType::Timestamp(6), Kind::Timestamp(resolution))
 }

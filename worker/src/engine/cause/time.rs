@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, TimeD
 use shared::options::{Encoding, Rounding};
 
 use super::{Damage, Level};
-use crate::engine::canonical::{TimeCount, View};
+use crate::engine::canonical::{UnitCount, View};
 
 /// Seconds from 1970-01-01 to 2000-01-01.
 const EPOCH_2000: i64 = 946_684_800;
@@ -15,7 +15,7 @@ const QUARTER: i64 = 900;
 /// The easternmost zone is 14 hours ahead.
 const FARTHEST_QUARTERS: i64 = 14 * 4;
 
-impl TimeCount {
+impl UnitCount {
     fn per_second(self) -> i64 {
         10_i64.pow(self.digits.into())
     }
@@ -33,7 +33,7 @@ impl TimeCount {
 }
 
 /// Two timestamps or two instants.
-pub(super) fn moments(original: TimeCount, damaged: TimeCount, found: &mut impl FnMut(Damage)) {
+pub(super) fn moments(original: UnitCount, damaged: UnitCount, found: &mut impl FnMut(Damage)) {
     if original.digits != damaged.digits || !original.is_finite() || !damaged.is_finite() {
         return;
     }
@@ -44,7 +44,7 @@ pub(super) fn moments(original: TimeCount, damaged: TimeCount, found: &mut impl 
         shift(apart / i128::from(quarter), found);
     }
     let day = DAY * original.per_second();
-    let split = |count: TimeCount| {
+    let split = |count: UnitCount| {
         let date = i32::try_from(count.units.div_euclid(day)).ok();
         (date, count.units.rem_euclid(day))
     };
@@ -57,8 +57,8 @@ pub(super) fn moments(original: TimeCount, damaged: TimeCount, found: &mut impl 
 }
 
 pub(super) fn times_of_day(
-    original: TimeCount,
-    damaged: TimeCount,
+    original: UnitCount,
+    damaged: UnitCount,
     found: &mut impl FnMut(Damage),
 ) {
     if original.digits != damaged.digits {
@@ -114,7 +114,7 @@ fn day_month_swapped(days: i32) -> Option<i32> {
 }
 
 /// Every step to which cutting or rounding turns one into the other.
-fn cuts(original: TimeCount, damaged: TimeCount, dated: bool, found: &mut impl FnMut(Damage)) {
+fn cuts(original: UnitCount, damaged: UnitCount, dated: bool, found: &mut impl FnMut(Damage)) {
     let per_second = original.per_second();
     let digits = (0..original.digits)
         .rev()
@@ -147,7 +147,7 @@ fn rounded(units: i64, step: i64, rounding: Rounding) -> Option<i64> {
 }
 
 /// `datetime` counts 1/300 s and shows milliseconds: .124 becomes .123, .125 becomes .127.
-fn datetime(count: TimeCount) -> Option<i64> {
+fn datetime(count: UnitCount) -> Option<i64> {
     let per_second = i128::from(count.per_second());
     let ticks = (i128::from(count.units) * 300 + per_second / 2).div_euclid(per_second);
     let millis = (ticks * 10 + 1).div_euclid(3);
