@@ -32,7 +32,7 @@ use worker::engine::tolerance::within;
 /// Tries `property` on values of `strategy` until the time is over.
 fn fuzz<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> TestCaseResult) {
     let time = std::env::var("FUZZ_MINUTES").map_or(Duration::from_secs(2), |minutes| {
-        // As many tests as there are in this file share the time, two at once.
+        // The five tests of this file share the time, two at once.
         Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0 / 3.0)
     });
     let config = Config {
@@ -221,7 +221,7 @@ fn text() -> impl Strategy<Value = String> {
 
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
-        "[-]?(0|[1-9][0-9]{0,20})([.][0-9]{1,20})?([eE][-+]?[0-9]{1,4})?",
+        "[-]?(0|[1-9][0-9]{0,20})([.][0-9]{1,20})?([eE][-+]?[0-9]{1,3})?",
         "\"([a-zé\u{1F600} ]|\\\\[nt\"\\\\/]|\\\\u[0-9a-fA-F]{4}){0,6}\"",
         select(vec!["null", "true", "false"]).prop_map(str::to_owned),
     ];
@@ -543,9 +543,12 @@ fn what_is_written_canonically_reads_back_as_itself() {
             if let Some(canonical) = &canonical {
                 prop_assert_eq!(canonical_json(canonical).as_ref(), Some(canonical));
             }
-            // A lone half of a surrogate pair is the one thing that this generator makes and nobody takes.
+            // U+0000 is JSON, and no database keeps it.
             let known: Result<serde_json::Value, _> = serde_json::from_str(&json);
-            prop_assert!(known.is_err() || canonical.is_some(), "{json} is JSON");
+            prop_assert!(
+                known.is_err() || canonical.is_some() || json.contains("\\u0000"),
+                "{json} is JSON"
+            );
             let mut mutated = json.into_bytes();
             if !mutated.is_empty() {
                 let at = at.index(mutated.len());
