@@ -527,7 +527,7 @@ fn comparable(run: &Run) -> Json {
     }
     for list in ["results", "errors"] {
         for entry in report[list].as_array_mut().unwrap() {
-            for field in ["worker", "duration_seconds", "reads"] {
+            for field in ["worker", "duration_seconds", "source_read", "target_read"] {
                 entry.as_object_mut().unwrap().remove(field);
             }
         }
