@@ -165,7 +165,7 @@ impl Change {
 
 fn values(id: &str, version: &str) -> String {
     format!(
-        "{id} * 0.01 + {version} % 10, 'version {version} of ' || {id}, timestamptz '2024-01-01Z' + {version} * interval '1 ms'"
+        "{id} * 0.01 + {version} % 10, 'version {version} of ' || {id}, timestamptz '2024-01-01 00:00:00+00' + {version} * interval '1 ms'"
     )
 }
 

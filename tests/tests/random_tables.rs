@@ -8,6 +8,7 @@
     reason = "what a test needs and does not get is its failure"
 )]
 
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt};
@@ -21,7 +22,7 @@ use tests::services::{Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
 
 /// How many pairs are made at a time.
-const BATCH: u64 = 50;
+const BATCH: usize = 50;
 
 /// How many are compared at a time.
 const AT_ONCE: u32 = 4;
@@ -38,14 +39,18 @@ fn seed() -> u64 {
 /// Makes `pairs` pairs of tables and compares them.
 async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
     let first = seed();
-    println!("{pairs} pairs of tables from SEED={first}");
+    writeln!(
+        std::io::stdout(),
+        "{pairs} pairs of tables from SEED={first}"
+    )
+    .unwrap();
     let engine = engine(source, target, AT_ONCE);
     let mut makers = (
         Maker::connect(source).await.unwrap(),
         Maker::connect(target).await.unwrap(),
     );
-    for begin in (first..first + pairs).step_by(BATCH as usize) {
-        let seeds = begin..(begin + BATCH).min(first + pairs);
+    for begin in (first..first + pairs).step_by(BATCH) {
+        let seeds = begin..(begin + BATCH as u64).min(first + pairs);
         let made: Vec<(u64, Pair)> = seeds
             .map(|seed| (seed, Pair::random(&format!("t{seed}"), seed)))
             .collect();

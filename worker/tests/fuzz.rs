@@ -32,7 +32,7 @@ use worker::engine::tolerance::within;
 /// Tries `property` on values of `strategy` until the time is over.
 fn fuzz<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> TestCaseResult) {
     let time = std::env::var("FUZZ_MINUTES").map_or(Duration::from_secs(2), |minutes| {
-        // As many tests as there are in this file share the time, two at once.
+        // The five tests of this file share the time, two at once.
         Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0 / 3.0)
     });
     let config = Config {
@@ -106,15 +106,38 @@ fn columns() -> Vec<Column> {
         plain(Kind::Bytes, Stored::Bytes, Shape::Bytes),
         plain(Kind::Date, Stored::Date, Shape::Wide(4)),
         plain(Kind::Time(resolution(3)), Stored::AsKind, Shape::Wide(8)),
-        plain(Kind::Timestamp(resolution(0)), Stored::AsKind, Shape::Wide(8)),
-        plain(Kind::Timestamp(resolution(6)), Stored::AsKind, Shape::Wide(8)),
+        plain(
+            Kind::Timestamp(resolution(0)),
+            Stored::AsKind,
+            Shape::Wide(8),
+        ),
+        plain(
+            Kind::Timestamp(resolution(6)),
+            Stored::AsKind,
+            Shape::Wide(8),
+        ),
         plain(Kind::Instant(resolution(3)), Stored::AsKind, Shape::Wide(8)),
         plain(Kind::Uuid, Stored::AsKind, Shape::Wide(16)),
         plain(Kind::Uuid, Stored::Text, Shape::Text),
         converted(Kind::Json, Stored::Text, Conversion::Json, Shape::Text),
-        converted(Kind::Decimal, Stored::Float64, Conversion::Number, Shape::Wide(8)),
-        converted(Kind::Decimal, Stored::Text, Conversion::DecimalText, Shape::Text),
-        converted(Kind::Date, Stored::Int, Conversion::EpochDays, Shape::Wide(4)),
+        converted(
+            Kind::Decimal,
+            Stored::Float64,
+            Conversion::Number,
+            Shape::Wide(8),
+        ),
+        converted(
+            Kind::Decimal,
+            Stored::Text,
+            Conversion::DecimalText,
+            Shape::Text,
+        ),
+        converted(
+            Kind::Date,
+            Stored::Int,
+            Conversion::EpochDays,
+            Shape::Wide(4),
+        ),
         converted(
             Kind::Timestamp(resolution(6)),
             Stored::Int,
@@ -147,7 +170,12 @@ fn columns() -> Vec<Column> {
         ),
         converted(Kind::Bytes, Stored::Text, Conversion::Base64, Shape::Text),
         converted(Kind::Bytes, Stored::Text, Conversion::Hex, Shape::Text),
-        converted(Kind::Text, Stored::Text, Conversion::Text(folding()), Shape::Text),
+        converted(
+            Kind::Text,
+            Stored::Text,
+            Conversion::Text(folding()),
+            Shape::Text,
+        ),
     ]
 }
 
@@ -193,7 +221,7 @@ fn text() -> impl Strategy<Value = String> {
 
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
-        "[-]?(0|[1-9][0-9]{0,20})([.][0-9]{1,20})?([eE][-+]?[0-9]{1,4})?",
+        "[-]?(0|[1-9][0-9]{0,20})([.][0-9]{1,20})?([eE][-+]?[0-9]{1,3})?",
         "\"([a-zé\u{1F600} ]|\\\\[nt\"\\\\/]|\\\\u[0-9a-fA-F]{4}){0,6}\"",
         select(vec!["null", "true", "false"]).prop_map(str::to_owned),
     ];
@@ -316,63 +344,73 @@ fn check_rows(rows: &[Vec<u8>], columns: usize) -> TestCaseResult {
 
 #[test]
 fn a_copy_that_is_cut_is_an_error_and_gives_no_other_rows() {
-    fuzz((table(), any::<prop::sample::Index>()), |((columns, rows), cut)| {
-        let whole = messages(&rows);
-        let (read_whole, end) = read(&columns, &whole);
-        check_rows(&read_whole, columns.len())?;
-        // A number beyond all times may be refused; a stream that is read is read to its end.
-        if let Ok(count) = end {
-            prop_assert_eq!(count, rows.len() as u64);
-            prop_assert_eq!(read_whole.len(), rows.len());
-        }
-        // Cut at a byte, in the message or between two, and with the rest in one message.
-        let mut left = cut.index(whole.iter().map(Vec::len).sum());
-        let mut cut_messages = Vec::new();
-        for message in &whole {
-            let part = left.min(message.len());
-            cut_messages.push(message[..part].to_vec());
-            left -= part;
-            if left == 0 {
-                break;
+    fuzz(
+        (table(), any::<prop::sample::Index>()),
+        |((columns, rows), cut)| {
+            let whole = messages(&rows);
+            let (read_whole, end) = read(&columns, &whole);
+            check_rows(&read_whole, columns.len())?;
+            // A number beyond all times may be refused; a stream that is read is read to its end.
+            if let Ok(count) = end {
+                prop_assert_eq!(count, rows.len() as u64);
+                prop_assert_eq!(read_whole.len(), rows.len());
             }
-        }
-        for messages in [cut_messages.clone(), vec![cut_messages.concat()]] {
-            let (read_cut, end) = read(&columns, &messages);
-            prop_assert!(end.is_err(), "{} bytes are no whole stream", messages.concat().len());
-            prop_assert!(read_whole.starts_with(&read_cut));
-        }
-        Ok(())
-    });
+            // Cut at a byte, in the message or between two, and with the rest in one message.
+            let mut left = cut.index(whole.iter().map(Vec::len).sum());
+            let mut cut_messages = Vec::new();
+            for message in &whole {
+                let part = left.min(message.len());
+                cut_messages.push(message[..part].to_vec());
+                left -= part;
+                if left == 0 {
+                    break;
+                }
+            }
+            for messages in [cut_messages.clone(), vec![cut_messages.concat()]] {
+                let (read_cut, end) = read(&columns, &messages);
+                prop_assert!(
+                    end.is_err(),
+                    "{} bytes are no whole stream",
+                    messages.concat().len()
+                );
+                prop_assert!(read_whole.starts_with(&read_cut));
+            }
+            Ok(())
+        },
+    );
 }
 
 #[test]
 fn a_copy_that_is_torn_never_panics_and_gives_whole_rows() {
     let change = (any::<prop::sample::Index>(), any::<u8>(), 0_u8..6);
-    fuzz((table(), vec(change, 1..5)), |((columns, rows), changes)| {
-        let mut bytes = messages(&rows).concat();
-        for (at, byte, what) in changes {
-            let at = at.index(bytes.len());
-            match what {
-                0 => bytes[at] = byte,
-                1 => bytes[at] ^= 1 << (byte % 8),
-                2 => bytes.insert(at, byte),
-                3 if bytes.len() > 1 => {
-                    bytes.remove(at);
-                }
-                4 => bytes.truncate(at.max(1)),
-                _ => {
-                    let part = bytes[at..(at + usize::from(byte)).min(bytes.len())].to_vec();
-                    bytes.splice(at..at, part);
+    fuzz(
+        (table(), vec(change, 1..5)),
+        |((columns, rows), changes)| {
+            let mut bytes = messages(&rows).concat();
+            for (at, byte, what) in changes {
+                let at = at.index(bytes.len());
+                match what {
+                    0 => bytes[at] = byte,
+                    1 => bytes[at] ^= 1 << (byte % 8),
+                    2 => bytes.insert(at, byte),
+                    3 if bytes.len() > 1 => {
+                        bytes.remove(at);
+                    }
+                    4 => bytes.truncate(at.max(1)),
+                    _ => {
+                        let part = bytes[at..(at + usize::from(byte)).min(bytes.len())].to_vec();
+                        bytes.splice(at..at, part);
+                    }
                 }
             }
-        }
-        let (read, end) = read(&columns, &[bytes]);
-        check_rows(&read, columns.len())?;
-        if let Ok(count) = end {
-            prop_assert_eq!(count, read.len() as u64);
-        }
-        Ok(())
-    });
+            let (read, end) = read(&columns, &[bytes]);
+            check_rows(&read, columns.len())?;
+            if let Ok(count) = end {
+                prop_assert_eq!(count, read.len() as u64);
+            }
+            Ok(())
+        },
+    );
 }
 
 #[test]
@@ -382,9 +420,10 @@ fn values_of_any_bytes_are_shown_and_compared() {
         Tolerance::Absolute("1e400".to_owned()),
         Tolerance::Relative(0.1),
     ]);
-    let encoded = || (select(columns()), any::<u64>()).prop_flat_map(|(column, _)| {
-        (Just(column), field(column.shape))
-    });
+    let encoded = || {
+        (select(columns()), any::<u64>())
+            .prop_flat_map(|(column, _)| (Just(column), field(column.shape)))
+    };
     fuzz(
         (vec(any::<u8>(), 0..64), encoded(), encoded(), tolerances),
         |(bytes, left, right, tolerance)| {
@@ -439,7 +478,13 @@ fn every_conversion_takes_every_value() {
                     Kind::Instant(resolution(digits)),
                 ]
             })
-            .chain([Kind::Date, Kind::Decimal, Kind::Text, Kind::Bytes, Kind::Json])
+            .chain([
+                Kind::Date,
+                Kind::Decimal,
+                Kind::Text,
+                Kind::Bytes,
+                Kind::Json,
+            ])
             .collect::<Vec<Kind>>(),
     );
     let classes = select(vec![
@@ -448,77 +493,93 @@ fn every_conversion_takes_every_value() {
         DecimalClass::NotANumber,
         DecimalClass::Infinity,
     ]);
-    let values = (number(), text(), vec(any::<u8>(), 0..40), classes, any::<i16>());
-    fuzz((conversions, kinds, values), |(conversion, kind, values)| {
-        let (number, text, bytes, class, weight) = values;
-        let digits: Vec<u8> = bytes
-            .chunks_exact(2)
-            .flat_map(|pair| (u16::from_be_bytes([pair[0], pair[1]]) % 10_000).to_be_bytes())
-            .collect();
-        #[expect(clippy::cast_possible_truncation, reason = "any value will do")]
-        let days = number as i32;
-        for raw in [
-            Raw::Bool(number > 0),
-            Raw::Int(number),
-            Raw::Decimal(Decimal::new(class, weight, &digits)),
-            Raw::Float32(f32::from_bits(days.cast_unsigned())),
-            Raw::Float64(f64::from_bits(number.cast_unsigned())),
-            Raw::Text(text.as_bytes()),
-            Raw::Bytes(&bytes),
-            Raw::Bytes(text.as_bytes()),
-            Raw::Date(days),
-        ] {
-            let mut encoder = RowEncoder::default();
-            encoder.start_row();
-            if conversion.push(raw, kind, &mut encoder).is_some() {
-                check_rows(&[encoder.row().to_vec()], 1)?;
+    let values = (
+        number(),
+        text(),
+        vec(any::<u8>(), 0..40),
+        classes,
+        any::<i16>(),
+    );
+    fuzz(
+        (conversions, kinds, values),
+        |(conversion, kind, values)| {
+            let (number, text, bytes, class, weight) = values;
+            let digits: Vec<u8> = bytes
+                .chunks_exact(2)
+                .flat_map(|pair| (u16::from_be_bytes([pair[0], pair[1]]) % 10_000).to_be_bytes())
+                .collect();
+            #[expect(clippy::cast_possible_truncation, reason = "any value will do")]
+            let days = number as i32;
+            for raw in [
+                Raw::Bool(number > 0),
+                Raw::Int(number),
+                Raw::Decimal(Decimal::new(class, weight, &digits)),
+                Raw::Float32(f32::from_bits(days.cast_unsigned())),
+                Raw::Float64(f64::from_bits(number.cast_unsigned())),
+                Raw::Text(text.as_bytes()),
+                Raw::Bytes(&bytes),
+                Raw::Bytes(text.as_bytes()),
+                Raw::Date(days),
+            ] {
+                let mut encoder = RowEncoder::default();
+                encoder.start_row();
+                if conversion.push(raw, kind, &mut encoder).is_some() {
+                    check_rows(&[encoder.row().to_vec()], 1)?;
+                }
             }
-        }
-        Ok(())
-    });
+            Ok(())
+        },
+    );
 }
 
 #[test]
 fn what_is_written_canonically_reads_back_as_itself() {
     let torn = (json(), any::<prop::sample::Index>(), any::<u8>());
-    fuzz((text(), torn, vec(any::<u8>(), 0..80)), |(text, torn, bytes)| {
-        let (json, at, byte) = torn;
-        let canonical = canonical_json(json.as_bytes());
-        if let Some(canonical) = &canonical {
-            prop_assert_eq!(canonical_json(canonical).as_ref(), Some(canonical));
-        }
-        // A lone half of a surrogate pair is the one thing that this generator makes and nobody takes.
-        let known: Result<serde_json::Value, _> = serde_json::from_str(&json);
-        prop_assert!(known.is_err() || canonical.is_some(), "{json} is JSON");
-        let mut mutated = json.into_bytes();
-        if !mutated.is_empty() {
-            let at = at.index(mutated.len());
-            mutated[at] = byte;
-        }
-        for input in [&mutated, &bytes, &text.clone().into_bytes()] {
-            if let Some(canonical) = canonical_json(input) {
-                prop_assert_eq!(canonical_json(&canonical), Some(canonical.clone()));
-                prop_assert!(std::str::from_utf8(&canonical).is_ok());
+    fuzz(
+        (text(), torn, vec(any::<u8>(), 0..80)),
+        |(text, torn, bytes)| {
+            let (json, at, byte) = torn;
+            let canonical = canonical_json(json.as_bytes());
+            if let Some(canonical) = &canonical {
+                let again = canonical_json(canonical);
+                prop_assert_eq!(again.as_ref(), Some(canonical));
             }
-            let mut room = Vec::new();
-            if let Some(decimal) = parse_decimal(input, &mut room) {
-                let mut encoder = RowEncoder::default();
-                encoder.start_row();
-                encoder.decimal(&decimal);
-                let written = to_text(encoder.row());
+            // U+0000 is JSON, and no database keeps it.
+            let known: Result<serde_json::Value, _> = serde_json::from_str(&json);
+            prop_assert!(
+                known.is_err() || canonical.is_some() || json.contains("\\u0000"),
+                "{json} is JSON"
+            );
+            let mut mutated = json.into_bytes();
+            if !mutated.is_empty() {
+                let at = at.index(mutated.len());
+                mutated[at] = byte;
+            }
+            for input in [&mutated, &bytes, &text.clone().into_bytes()] {
+                if let Some(canonical) = canonical_json(input) {
+                    prop_assert_eq!(canonical_json(&canonical), Some(canonical.clone()));
+                    prop_assert!(std::str::from_utf8(&canonical).is_ok());
+                }
                 let mut room = Vec::new();
-                let again = parse_decimal(written.as_bytes(), &mut room);
-                let first = encoder.row().to_vec();
-                encoder.start_row();
-                encoder.decimal(&again.unwrap());
-                prop_assert_eq!(encoder.row(), &first[..], "{}", written);
+                if let Some(decimal) = parse_decimal(input, &mut room) {
+                    let mut encoder = RowEncoder::default();
+                    encoder.start_row();
+                    encoder.decimal(&decimal);
+                    let written = to_text(encoder.row());
+                    let mut room = Vec::new();
+                    let again = parse_decimal(written.as_bytes(), &mut room);
+                    let first = encoder.row().to_vec();
+                    encoder.start_row();
+                    encoder.decimal(&again.unwrap());
+                    prop_assert_eq!(encoder.row(), &first[..], "{}", written);
+                }
+                let mut room = Vec::new();
+                let scaled = twos_complement_decimal(input, 7, &mut room).is_some();
+                prop_assert!(scaled || input.is_empty() || input.len() > 1000);
+                // Any answer is one; a panic is none.
+                prop_assert!(Iso8601::parse(input).is_none() || input.len() >= 5);
             }
-            let mut room = Vec::new();
-            let scaled = twos_complement_decimal(input, 7, &mut room).is_some();
-            prop_assert!(scaled || input.is_empty() || input.len() > 1000);
-            // Any answer is one; a panic is none.
-            prop_assert!(Iso8601::parse(input).is_none() || input.len() >= 5);
-        }
-        Ok(())
-    });
+            Ok(())
+        },
+    );
 }

@@ -137,7 +137,7 @@ pub(super) async fn carry_out(
     let mut signals = Signals::listen().map_err(CommandError::Signals)?;
     let (transport, worker) = connect(mode).await?;
     telemetry.connected(&transport, worker.as_ref());
-    say(&format!("run {}", request.run));
+    say(format!("run {}", request.run));
     let progress = Progress::new(request.tables.len(), transport.task_queue());
     let spool = scripts.as_ref().map(Scripts::spool);
     let watching = ((progress, spool), telemetry.observer());
@@ -147,7 +147,7 @@ pub(super) async fn carry_out(
     };
     let handle = run::start(request, transport.clone(), observer).await?;
     if let Some(trace) = handle.trace_id() {
-        say(&format!("trace {trace}"));
+        say(format!("trace {trace}"));
     }
 
     let canceller = handle.canceller();
@@ -241,7 +241,7 @@ pub(super) fn deliver(
                 write_stdout(&text)?;
                 return Err(error.into());
             }
-            say(&format!(
+            say(format!(
                 "{}: the report is in {}",
                 report.status.as_str(),
                 path.display()

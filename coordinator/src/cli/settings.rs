@@ -190,7 +190,8 @@ pub(super) enum UsageError {
     Filter {
         table: TableName,
         side: &'static str,
-        reason: FilterError,
+        // Boxed: errors are returned everywhere, and this one is large.
+        reason: Box<FilterError>,
     },
     #[error("[broker] signing_key_file: {0}")]
     SigningKey(#[from] SigningKeyError),
@@ -610,7 +611,7 @@ impl TableSelection {
                 validate(endpoint.engine, filter).map_err(|reason| UsageError::Filter {
                     table: spec.source.table.clone(),
                     side,
-                    reason,
+                    reason: Box::new(reason),
                 })?;
             }
         }

@@ -266,7 +266,7 @@ fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
 /// UTF-16 as UTF-8. Half a character, which has no UTF-8, becomes the three
 /// bytes that it would have, which no valid text contains.
 fn from_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return None;
     }
     let units = bytes

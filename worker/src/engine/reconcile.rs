@@ -225,7 +225,7 @@ async fn compare(
         notes.push(note);
     }
     let (sides, sums, reads, found) = if looks.by_row {
-        by_row(sides, &mut planned, spec, &looks, context).await?
+        Box::pin(by_row(sides, &mut planned, spec, &looks, context)).await?
     } else {
         let (sides, source, target) = sum_up(sides, &planned).await?;
         let reads = sides.reads();

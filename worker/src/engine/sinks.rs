@@ -331,10 +331,6 @@ impl KeyFilter {
     }
 
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the upper bits of a hash are wanted"
-    )]
     fn place(&self, key: u128) -> (usize, u64) {
         let hash = mix(key);
         (
@@ -346,10 +342,6 @@ impl KeyFilter {
 
 /// The partition, of a power of two of them, that a key's rows are in.
 #[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper bits of a hash are wanted"
-)]
 pub fn partition_of(key: u128, partitions: usize) -> usize {
     (mix(key) >> 40) as usize & (partitions - 1)
 }

@@ -402,7 +402,7 @@ impl<'a> Repair<'a> {
         let mut notes: Vec<String> = self
             .left
             .into_iter()
-            .map(|(why, rows)| format!("{rows} × {why}"))
+            .map(|(why, rows)| format!("{rows} not repaired: {why}"))
             .collect();
         let unread: Vec<&str> = self
             .table
