@@ -345,7 +345,7 @@ fn each_known_damage_has_its_name() {
     );
     assert_cause(
         &encoded(|to| to.date(33)),
-        &encoded(|to| to.date(60)),
+        &encoded(|to| to.date(61)),
         "day-month-swapped",
         "day and month changed places",
     );
