@@ -101,6 +101,11 @@ const LOCK_TIMEOUT: Class = class(
     true,
     "another session holds a lock on the table: see who, or run when it is done",
 );
+const NOT_UNICODE: Class = class(
+    "ValueError",
+    false,
+    "a text value is not valid Unicode; an nvarchar column with halves of characters is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude",
+);
 
 impl DatabaseError {
     fn class(&self) -> Class {
@@ -289,11 +294,9 @@ fn sql_server_class(error: &tiberius::error::Error) -> Class {
         },
         Error::Io { .. } | Error::Routing { .. } => CONNECTION,
         Error::Tls(_) => TLS,
-        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => class(
-            "ValueError",
-            false,
-            "a text value is not valid Unicode; an nvarchar column with halves of characters is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude",
-        ),
+        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => NOT_UNICODE,
+        // What the driver says of halves of characters in a row.
+        Error::Protocol(what) if what.contains("UTF-16") => NOT_UNICODE,
         _ => class("ProtocolError", false, ""),
     }
 }

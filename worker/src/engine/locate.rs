@@ -11,6 +11,7 @@ use super::disk::Room;
 use super::fetch::{LocatedRow, Projection, Rows, disk, malformed, values};
 use super::reconcile::{Planned, Sides};
 use super::redact::Redactor;
+use super::tolerated::counts_as_equal;
 use super::{Found, Stop, TaskContext};
 
 /// Differences sent at once.
@@ -118,7 +119,9 @@ impl Outbox<'_> {
         let mut columns = Vec::new();
         for (at, column) in plan.columns.iter().enumerate() {
             let differs = match (&left, &right) {
-                (Some(left), Some(right)) => left.get(at) != right.get(at),
+                (Some(left), Some(right)) => {
+                    !counts_as_equal(left.get(at).copied(), right.get(at).copied(), column)
+                }
                 // A row without a key is shown whole; of a missing or extra row the key is enough.
                 (Some(_), None) | (None, Some(_)) => plan.key_columns == 0,
                 (None, None) => false,

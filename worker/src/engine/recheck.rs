@@ -22,6 +22,10 @@ const WATCHED: usize = 500;
 /// Time between two looks of a chase, on average.
 const CHASE_PERIOD: Duration = Duration::from_millis(50);
 
+/// The fewest looks of a chase, however long they take: on a busy database time
+/// alone would end it before it has seen anything.
+const FEWEST_LOOKS: u32 = 16;
+
 /// Keys that are watched, and what has been seen of them.
 type Watch = KeyMap<Watched>;
 
@@ -111,8 +115,8 @@ fn confirm(watch: &Watch, confirmed: &mut Differing) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Looks at what moves until it has settled or `limit` is over; what does not
-/// move is confirmed.
+/// Looks at what moves until it has settled, or `limit` is over and it was
+/// looked at often enough; what does not move is confirmed.
 async fn chase(
     sides: Sides,
     planned: &Planned,
@@ -128,8 +132,9 @@ async fn chase(
     *watch = moving;
     let mut sides = sides;
     let end = Instant::now() + limit;
-    let mut number = 0;
-    while !watch.is_empty() && Instant::now() < end {
+    let (mut number, mut looks) = (0, 0);
+    while !watch.is_empty() && (looks < FEWEST_LOOKS || Instant::now() < end) {
+        looks += 1;
         // Uneven steps, so that they do not fall into the rhythm of what they look at.
         number = (number + 7) % 11;
         sides = wait(sides, Instant::now() + CHASE_PERIOD * (number + 5) / 10).await?;

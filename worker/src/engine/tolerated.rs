@@ -7,7 +7,7 @@ use super::difference::RowDifference;
 use super::differing::Differing;
 use super::disk::Room;
 use super::fetch::{LocatedRow, Projection, Rows, disk, values};
-use super::plan::Plan;
+use super::plan::{Plan, PlannedColumn};
 use super::reconcile::{Planned, Sides};
 use super::{Stop, tolerance};
 
@@ -114,13 +114,21 @@ fn is_tolerated(plan: &Plan, source: &LocatedRow, target: &LocatedRow) -> Result
     };
     let (source, target) = (values(source)?, values(target)?);
     Ok(plan.columns.iter().enumerate().all(|(at, column)| {
-        let (source, target) = (source.get(at), target.get(at));
-        source == target
-            || match (&column.rule.tolerance, source, target) {
-                (Some(tolerance), Some(source), Some(target)) => {
-                    tolerance::within(source, target, tolerance)
-                }
-                _ => false,
-            }
+        counts_as_equal(source.get(at).copied(), target.get(at).copied(), column)
     }))
+}
+
+/// Whether two encoded values of a column are equal, or as near as its rule asks.
+pub(super) fn counts_as_equal(
+    source: Option<&[u8]>,
+    target: Option<&[u8]>,
+    column: &PlannedColumn,
+) -> bool {
+    source == target
+        || match (&column.rule.tolerance, source, target) {
+            (Some(tolerance), Some(source), Some(target)) => {
+                tolerance::within(source, target, tolerance)
+            }
+            _ => false,
+        }
 }

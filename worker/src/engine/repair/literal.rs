@@ -3,7 +3,8 @@
 
 use shared::endpoint::Engine;
 
-use super::value::{Moment, RawValue, Unwritable, hex};
+use super::codec::hex;
+use super::value::{Moment, RawValue, Unwritable};
 use crate::engine::column::{Column, ColumnType};
 use crate::engine::session::{postgres, sql_server};
 

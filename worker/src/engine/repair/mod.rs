@@ -5,6 +5,7 @@
 //! form ([`value`]): what is compared may be less than what is stored. Nothing is
 //! executed here; statements go to whoever keeps them.
 
+mod codec;
 mod literal;
 mod statement;
 mod value;
@@ -33,7 +34,7 @@ use super::{Found, Stop, TaskContext};
 use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
 use value::{RawValue, Unwritable, decode, for_target};
 
-pub use value::hex_decode;
+pub use codec::hex_decode;
 
 /// Statements sent at once.
 const BATCH: usize = 200;
@@ -296,7 +297,7 @@ impl<'a> Repair<'a> {
         Ok(match made {
             Ok(Some((action, Mend { sql, undo }))) => Some(RepairStatement {
                 action,
-                key: value::hex(&row.key),
+                key: codec::hex(&row.key),
                 sql,
                 undo,
             }),

@@ -3,6 +3,8 @@
 //! The format is described in PostgreSQL's documentation of COPY, "Binary
 //! Format"; the values are those of the types' send functions.
 
+use std::ops::{Range, RangeInclusive};
+
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 
@@ -14,6 +16,13 @@ use crate::engine::kind::{Kind, Resolution};
 use crate::engine::session::postgres::PostgresSession;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xFF\r\n\0";
+
+/// The times of day that PostgreSQL has, in microseconds: up to 24:00.
+const TIMES: RangeInclusive<i64> = 0..=86_400_000_000;
+
+/// Its timestamps, in microseconds since 2000-01-01: from 4714-11-24 BC, before
+/// the year 294277. What is beyond could not be rounded without overflow either.
+const TIMESTAMPS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 
 pub(super) async fn scan(
     session: &PostgresSession,
@@ -218,7 +227,8 @@ fn value(field: &[u8], reading: Reading, encoder: &mut RowEncoder) -> Option<()>
         }
         Kind::Instant(resolution) => encoder.instant(resolution.unit(), micros(field, resolution)?),
         Kind::Time(resolution) => {
-            encoder.time(resolution.unit(), resolution.convert(int8(field)?, 6))
+            let micros = int8(field).filter(|micros| TIMES.contains(micros))?;
+            encoder.time(resolution.unit(), resolution.convert(micros, 6));
         }
         Kind::Uuid if matches!(reading.stored, Stored::Text | Stored::PaddedText) => {
             push_uuid_text(encoder, trim(field, reading.stored));
@@ -267,11 +277,12 @@ fn int(field: &[u8]) -> Option<i64> {
 #[inline]
 fn micros(field: &[u8], resolution: Resolution) -> Option<i64> {
     let value = int8(field)?;
-    Some(if value == i64::MAX || value == i64::MIN {
-        value
-    } else {
-        resolution.convert(value, 6)
-    })
+    if value == i64::MAX || value == i64::MIN {
+        return Some(value);
+    }
+    TIMESTAMPS
+        .contains(&value)
+        .then(|| resolution.convert(value, 6))
 }
 
 /// `numeric` as it is sent: number of digits, weight, sign and scale, then the digits.
