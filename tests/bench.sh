@@ -2,7 +2,8 @@
 # Measures what comparing costs, on services of its own, and prints each number
 # beside its limit.
 #
-#   tests/bench.sh [pg-pg|mssql-pg|overhead|empty|speedup|telemetry|all] [--scale S] [--runs N]
+#   tests/bench.sh [pg-pg|mssql-pg|differing|overhead|empty|speedup|telemetry|all]
+#                  [--scale S] [--rows N] [--runs N]
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

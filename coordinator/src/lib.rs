@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod metrics;
 pub mod parallel;
+pub mod repair;
 pub mod report;
 pub mod run;
 pub mod run_state;

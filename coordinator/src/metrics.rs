@@ -164,8 +164,8 @@ impl RunMetrics {
         view.end();
     }
 
-    /// The histogram of a run with so many workers. Until the run has ended
-    /// there is one, with 0, for the number that is known by then.
+    /// The histogram of a run with so many workers, in place of one that was
+    /// shown with 0 for the number that was known before.
     fn run_histogram(&mut self, workers: u32) -> Histogram {
         let histograms = &self.counted.run_seconds;
         if let Some(other) = self.announced.replace(workers)
@@ -217,7 +217,7 @@ impl RunMetrics {
 impl RunObserver for RunMetrics {
     fn applied(&mut self, state: &RunState, effects: &[Effect]) {
         self.look(state);
-        if !state.is_complete() {
+        if self.announced != Some(state.widest_window()) {
             self.run_histogram(state.widest_window());
         }
         for effect in effects {
@@ -232,6 +232,7 @@ impl RunObserver for RunMetrics {
                 Effect::Complete => self.complete(state),
                 Effect::Publish(_)
                 | Effect::Control(_)
+                | Effect::KeepRepair { .. }
                 | Effect::WentQuiet { .. }
                 | Effect::Notice(_) => {}
             }

@@ -28,7 +28,8 @@ pub enum Verbosity {
 impl Verbosity {
     fn directives(self) -> &'static str {
         match self {
-            Self::Quiet => "warn",
+            // What became of a table is in the report.
+            Self::Quiet => "warn,worker::table=off",
             Self::Service => {
                 "warn,reconcile=info,reconcile_worker=info,coordinator=info,worker=info,shared=info"
             }
@@ -125,10 +126,19 @@ static OBJECTS: AtomicBool = AtomicBool::new(false);
 /// Tells whoever started the program, on standard error, whatever is logged:
 /// as it is, or where lines are objects as one of them.
 pub fn say(text: impl fmt::Display) {
+    tell(Level::INFO, "", text);
+}
+
+/// Like [`say`], for the error that the program ends with.
+pub fn complain(text: impl fmt::Display) {
+    tell(Level::ERROR, "error: ", text);
+}
+
+fn tell(level: Level, prefix: &str, text: impl fmt::Display) {
     let line = if OBJECTS.load(Ordering::Relaxed) {
-        line::said(&text)
+        line::said(level, &text)
     } else {
-        text.to_string()
+        format!("{prefix}{text}")
     };
     // Nobody reads it: no reason to stop working.
     writeln!(std::io::stderr(), "{line}").ok();

@@ -124,12 +124,27 @@ pub struct RepairPlan {
     pub schema: String,
     /// The target's name, as its catalog has it.
     pub table: String,
-    /// Tables, schema and name, that foreign keys of this one refer to.
-    pub parents: Vec<(String, String)>,
+    /// The table's foreign keys.
+    pub foreign_keys: Vec<ForeignKey>,
     /// Whether inserts give values to an identity column.
     pub identity_insert: bool,
+    /// How many statements there are.
+    pub statements: u64,
     /// What the statements do not mend, and why.
     pub notes: Vec<String>,
+}
+
+/// A foreign key of a table that is repaired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// The constraint's name.
+    pub name: String,
+    /// The schema of the table that it refers to.
+    pub schema: String,
+    /// The table that it refers to.
+    pub table: String,
+    /// Whether it can be checked at the end of a transaction as it is.
+    pub deferrable: bool,
 }
 
 impl Comparison {

@@ -156,9 +156,9 @@ pub fn load(directory: &Path) -> anyhow::Result<BTreeMap<String, Case>> {
 /// What an engine says of two tables.
 pub type Answer = Result<(Comparison, Vec<Difference>), Stop>;
 
-/// The real engine between two databases.
+/// The real engine between two databases, for so many tables at a time.
 #[must_use]
-pub fn engine(source: &Endpoint, target: &Endpoint) -> ReconcileEngine {
+pub fn engine(source: &Endpoint, target: &Endpoint, concurrency: u32) -> ReconcileEngine {
     let endpoints = [("source", source), ("target", target)].map(|(name, endpoint)| {
         (
             name.to_owned(),
@@ -168,7 +168,7 @@ pub fn engine(source: &Endpoint, target: &Endpoint) -> ReconcileEngine {
             },
         )
     });
-    ReconcileEngine::new(endpoints.into(), 1)
+    ReconcileEngine::new(endpoints.into(), concurrency)
 }
 
 /// Compares two tables.

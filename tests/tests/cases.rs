@@ -81,7 +81,7 @@ impl Databases {
         let endpoints = &self.endpoints;
         self.engines
             .entry((left, right))
-            .or_insert_with(|| engine(&endpoints[left], &endpoints[right]))
+            .or_insert_with(|| engine(&endpoints[left], &endpoints[right], 1))
     }
 
     async fn run(&mut self, case: &Case) -> anyhow::Result<usize> {

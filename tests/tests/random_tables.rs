@@ -5,7 +5,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
+    clippy::print_stdout,
+    reason = "what a test needs and does not get is its failure, and the seed repeats it"
 )]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,13 +16,13 @@ use shared::endpoint::{Endpoint, Engine};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::TableOptions;
 use shared::outcome::Depth;
-use tests::cases::{Maker, compare};
+use tests::cases::{Maker, compare, engine};
 use tests::random_tables::{Pair, in_words};
 use tests::services::{Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
 
 /// How many pairs are made at a time.
-const BATCH: u64 = 50;
+const BATCH: usize = 50;
 
 /// How many are compared at a time.
 const AT_ONCE: u32 = 4;
@@ -39,20 +40,13 @@ fn seed() -> u64 {
 async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
     let first = seed();
     println!("{pairs} pairs of tables from SEED={first}");
-    let endpoints = [("source", source), ("target", target)].map(|(name, endpoint)| {
-        let endpoint = Endpoint {
-            name: name.to_owned(),
-            ..endpoint.clone()
-        };
-        (name.to_owned(), endpoint)
-    });
-    let engine = ReconcileEngine::new(endpoints.into(), AT_ONCE);
+    let engine = engine(source, target, AT_ONCE);
     let mut makers = (
         Maker::connect(source).await.unwrap(),
         Maker::connect(target).await.unwrap(),
     );
-    for begin in (first..first + pairs).step_by(BATCH as usize) {
-        let seeds = begin..(begin + BATCH).min(first + pairs);
+    for begin in (first..first + pairs).step_by(BATCH) {
+        let seeds = begin..(begin + BATCH as u64).min(first + pairs);
         let made: Vec<(u64, Pair)> = seeds
             .map(|seed| (seed, Pair::random(&format!("t{seed}"), seed)))
             .collect();

@@ -76,7 +76,7 @@ async fn the_engine_finds_exactly_what_was_planted() {
         endpoint("source", &source.url()),
         endpoint("target", &target.url()),
     );
-    let engine = engine(&source, &target);
+    let engine = engine(&source, &target, 1);
     let mut results = Vec::new();
     for table in TABLES {
         let answer = Box::pin(compare(&engine, spec(table.name))).await;

@@ -13,8 +13,9 @@ use clap::{Parser, Subcommand};
 use shared::config::{Config, MetricsAddr, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{self, LogFormat, Verbosity, say};
-use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
+use shared::logging::{LogFormat, Verbosity, complain, say};
+use shared::telemetry::trace::{Identity, TraceFlags};
+use shared::telemetry::{Setup, set_up};
 use shared::transport::Transport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -113,7 +114,7 @@ fn main() -> ExitCode {
     let code = match system.block_on(command) {
         Ok(code) => code,
         Err(error) => {
-            say(format_args!("error: {error:#}"));
+            complain(format_args!("{error:#}"));
             UNUSABLE
         }
     };
@@ -141,33 +142,21 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
         .as_ref()
         .map_or_else(WorkerId::generate, WorkerId::named);
     let config = shared::config::load(flags.config.as_deref())?;
-    let tracing = observe(&flags, &config, &id)?;
+    let identity = Identity {
+        service: "reconcile-worker",
+        instance: id.to_string(),
+    };
+    let setup = Setup {
+        verbosity: Verbosity::Service,
+        log_format: flags.log_format,
+        traces: Some((&flags.traces, identity)),
+    };
+    let tracing = set_up(setup, &config.telemetry)?;
     let code = Box::pin(work(flags, config, id)).await;
     if let Some(tracing) = tracing {
         tracing.shutdown().await;
     }
     code
-}
-
-/// Sets up log lines and traces.
-fn observe(flags: &Flags, config: &Config, id: &WorkerId) -> anyhow::Result<Option<Tracing>> {
-    let destination = Destination::resolve(&flags.traces, &config.telemetry, |name| {
-        std::env::var(name).ok()
-    })?;
-    let (tracing, layer) = match destination {
-        None => (None, None),
-        Some(destination) => {
-            let identity = Identity {
-                service: "reconcile-worker",
-                instance: id.to_string(),
-            };
-            let (tracing, layer) = Tracing::start(&destination, &identity)?;
-            (Some(tracing), Some(layer))
-        }
-    };
-    let format = flags.log_format.or(config.telemetry.log_format);
-    logging::init(Verbosity::Service, format.unwrap_or_default(), layer);
-    Ok(tracing)
 }
 
 async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> {

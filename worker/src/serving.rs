@@ -77,6 +77,23 @@ pub(crate) fn serve(bound: Bound, transport: &Arc<dyn Transport>, worker: &Worke
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_worker_goes_on_without_an_address_that_nobody_asked_for() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = |asked_for| Place {
+            addr: MetricsAddr::At(taken.local_addr().unwrap()),
+            asked_for,
+        };
+        assert!(place(false).bind().await.unwrap().is_none());
+        let error = place(true).bind().await.unwrap_err();
+        assert_eq!(error.address, taken.local_addr().unwrap());
+        let off = Place {
+            addr: MetricsAddr::Off,
+            asked_for: true,
+        };
+        assert!(off.bind().await.unwrap().is_none());
+    }
+
     #[test]
     fn a_flag_wins_over_the_configuration_and_only_the_default_is_not_asked_for() {
         let none = TelemetryConfig::default();

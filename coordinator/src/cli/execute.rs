@@ -2,12 +2,14 @@
 //! this process, store, progress, signals, report.
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use shared::config::ReportFormat;
 use shared::ids::WorkerId;
+use shared::message::TableSpec;
 use shared::transport::Transport;
 use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::RabbitTransport;
@@ -21,6 +23,7 @@ use super::say;
 use super::settings::{Mode, RunSettings};
 use super::signals::Signals;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
+use crate::repair::Scripts;
 use crate::report::{Output, RunReport, write_stdout};
 use crate::run::{self, Canceller, RunObserver, RunRequest};
 use crate::store::{Recorder, RunLock, RunStore, RunWriter, StoreError};
@@ -55,6 +58,8 @@ pub(super) struct Execution {
     pub(super) mode: Mode,
     pub(super) request: RunRequest,
     pub(super) keeping: Option<Keeping>,
+    /// Where repair scripts are written, if they are.
+    pub(super) output_dir: Option<PathBuf>,
 }
 
 /// Plans a new run and carries it out.
@@ -78,6 +83,7 @@ async fn plan_and_carry_out(
         output,
         tables,
         state_dir,
+        output_dir,
         telemetry: _,
     } = settings;
     let catalog = match tables.needs_catalog().transpose()? {
@@ -101,6 +107,7 @@ async fn plan_and_carry_out(
         mode,
         request,
         keeping,
+        output_dir,
     };
     let report = carry_out(execution, telemetry).await?;
     deliver(&report, format, output)?;
@@ -116,20 +123,31 @@ pub(super) async fn carry_out(
         mode,
         request,
         keeping,
+        output_dir,
     } = execution;
+    let scripts = output_dir
+        .map(|directory| Scripts::prepare(&directory, request.run))
+        .transpose()?;
+    let specs: Vec<TableSpec> = request
+        .tables
+        .iter()
+        .filter(|_| scripts.is_some())
+        .map(|table| table.spec.clone())
+        .collect();
     let mut signals = Signals::listen().map_err(CommandError::Signals)?;
     let (transport, worker) = connect(mode).await?;
     telemetry.connected(&transport, worker.as_ref());
-    say(&format!("run {}", request.run));
+    say(format!("run {}", request.run));
     let progress = Progress::new(request.tables.len(), transport.task_queue());
-    let watching = (progress, telemetry.observer());
+    let spool = scripts.as_ref().map(Scripts::spool);
+    let watching = ((progress, spool), telemetry.observer());
     let observer: Box<dyn RunObserver> = match &keeping {
         None => Box::new(watching),
         Some(keeping) => Box::new((watching, Recorder::new(Arc::clone(&keeping.writer)))),
     };
     let handle = run::start(request, transport.clone(), observer).await?;
     if let Some(trace) = handle.trace_id() {
-        say(&format!("trace {trace}"));
+        say(format!("trace {trace}"));
     }
 
     let canceller = handle.canceller();
@@ -144,6 +162,9 @@ pub(super) async fn carry_out(
             std::process::exit(exit::INTERRUPTED.into())
         }
     };
+    if let Some(scripts) = scripts {
+        scripts.finish(&mut report, &specs);
+    }
     if let Some(keeping) = &keeping {
         keeping.writer.finish(&mut report).await;
     }
@@ -220,7 +241,7 @@ pub(super) fn deliver(
                 write_stdout(&text)?;
                 return Err(error.into());
             }
-            say(&format!(
+            say(format!(
                 "{}: the report is in {}",
                 report.status.as_str(),
                 path.display()

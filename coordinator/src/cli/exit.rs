@@ -1,12 +1,14 @@
 //! The exit codes, all in one place.
 
 use shared::config::ConfigError;
+use shared::outcome::Failure;
 use shared::telemetry::metrics::server::ServeError;
 use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
 use super::settings::UsageError;
 use crate::parallel::EstimateError;
+use crate::repair::{RepairError, ScriptError};
 use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
 use crate::store::StoreError;
@@ -30,6 +32,14 @@ pub(super) enum CommandError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Traces(#[from] TraceError),
+    #[error(transparent)]
+    Repair(#[from] RepairError),
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    #[error("nothing was changed: {0}")]
+    NotApplied(Failure),
+    #[error("the repair was applied, and the rows could not be compared again: {0}")]
+    NotVerified(Failure),
     #[error("{0}")]
     Fleet(String),
     #[error(transparent)]
@@ -70,8 +80,12 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Store(_)
         | CommandError::Traces(_)
         | CommandError::Fleet(_)
+        | CommandError::Repair(_)
+        | CommandError::Script(_)
         | CommandError::Serve(_)
         | CommandError::Signals(_) => UNUSABLE,
-        CommandError::Lost(_) => UNVERIFIED,
+        CommandError::Lost(_) | CommandError::NotApplied(_) | CommandError::NotVerified(_) => {
+            UNVERIFIED
+        }
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Flags {
 pub(super) enum Command {
     /// Compare tables and report
     Run(Box<RunFlags>),
+    /// Carry repair scripts out in the target, in one transaction, and look at the rows again
+    Apply(ApplyFlags),
     /// Go on with a run whose coordinator was killed
     Resume(ResumeFlags),
     /// List the runs that are kept
@@ -62,6 +64,8 @@ pub(super) enum Command {
     Config,
     /// Say how many workers a run needs to be done in time
     Estimate(EstimateFlags),
+    /// Show which types are compared with each other, how, and the options of columns
+    Types,
 }
 
 #[derive(Debug, Default, Args)]
@@ -239,6 +243,42 @@ pub(super) struct ResumeFlags {
     pub(super) telemetry: TelemetryFlags,
     #[command(flatten)]
     pub(super) traces: TraceFlags,
+}
+
+/// What `reconcile apply` is told.
+///
+/// Exit codes: 0 applied, and the rows are equal; 1 applied, and rows were
+/// skipped or still differ; 2 usage or configuration error; 3 not applied,
+/// the target is as it was.
+#[derive(Debug, Args)]
+pub(super) struct ApplyFlags {
+    /// Scripts that `run --generate-repair` wrote, or the directory that they are in
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Take repairs back: of a directory, use the .undo.sql scripts
+    #[arg(long)]
+    pub(super) undo: bool,
+    /// Carry everything out, say what would have happened, and take it back
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not look at the rows again
+    #[arg(long)]
+    pub(super) no_verify: bool,
+    /// Endpoint of the target, with a user who may write [default: the run's]
+    #[arg(long, value_name = "NAME", conflicts_with = "target_url")]
+    pub(super) target: Option<String>,
+    /// The target as a URL
+    #[arg(long, value_name = "URL")]
+    pub(super) target_url: Option<String>,
+    /// Endpoint of the source, which the rows are compared with afterwards [default: the run's]
+    #[arg(long, value_name = "NAME", conflicts_with = "source_url")]
+    pub(super) source: Option<String>,
+    /// The source as a URL
+    #[arg(long, value_name = "URL")]
+    pub(super) source_url: Option<String>,
+    /// console or json
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: ListFormat,
 }
 
 /// What becomes of a report.

@@ -204,7 +204,7 @@ pub(super) async fn drain(flags: &DrainFlags, config: &Config) -> Result<u8, Com
         {
             if heartbeat.worker == worker && heartbeat.draining {
                 fleet.transport.close().await;
-                say(&format!(
+                say(format!(
                     "worker {worker} drains; {} tables are finished or handed back before it ends",
                     heartbeat.owned.len()
                 ));

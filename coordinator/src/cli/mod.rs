@@ -1,5 +1,6 @@
 //! The command line.
 
+mod apply;
 mod columns;
 mod estimate;
 mod execute;
@@ -25,8 +26,9 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 use shared::config::{Config, nearest};
 use shared::ids::WorkerId;
-use shared::logging::{self, LogFormat, Verbosity, say};
-use shared::telemetry::trace::{Destination, Identity, TraceFlags, Tracing};
+use shared::logging::{Verbosity, complain, say};
+use shared::telemetry::trace::Identity;
+use shared::telemetry::{Setup, set_up};
 
 use crate::report::write_stdout;
 
@@ -58,7 +60,7 @@ pub fn main() -> ExitCode {
     let code = match actix_rt::System::with_tokio_rt(runtime).block_on(command(flags)) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {error}"));
+            complain(&error);
             exit::of_error(&error)
         }
     };
@@ -78,8 +80,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let hint = nearest(name, names.iter().copied())
                 .map(|name| format!("did you mean `{name}`? "))
                 .unwrap_or_default();
-            say(&format!(
-                "error: there is no command `{name}`; {hint}known are {}",
+            complain(format!(
+                "there is no command `{name}`; {hint}known are {}",
                 names.join(", ")
             ));
         }
@@ -103,45 +105,26 @@ async fn command(flags: Flags) -> Result<u8, CommandError> {
         Command::Estimate(_) => Config::default(),
         _ => shared::config::load(config.as_deref())?,
     };
-    let log_format = log_format.or(config.telemetry.log_format);
     let traces = match &command {
         Command::Run(flags) => Some(&flags.traces),
         Command::Resume(flags) => Some(&flags.traces),
         _ => None,
     };
-    let tracing = observe(traces, &config, log_format.unwrap_or_default())?;
+    let identity = || Identity {
+        service: "reconcile-coordinator",
+        instance: WorkerId::generate().to_string(),
+    };
+    let setup = Setup {
+        verbosity: Verbosity::Quiet,
+        log_format,
+        traces: traces.map(|flags| (flags, identity())),
+    };
+    let tracing = set_up(setup, &config.telemetry)?;
     let done = Box::pin(carry_out(command, state_dir, config)).await;
     if let Some(tracing) = tracing {
         tracing.shutdown().await;
     }
     done
-}
-
-/// Sets up log lines, and traces for commands that have such `flags`.
-fn observe(
-    flags: Option<&TraceFlags>,
-    config: &Config,
-    log_format: LogFormat,
-) -> Result<Option<Tracing>, CommandError> {
-    let destination = match flags {
-        None => None,
-        Some(flags) => {
-            Destination::resolve(flags, &config.telemetry, |name| std::env::var(name).ok())?
-        }
-    };
-    let (tracing, layer) = match destination {
-        None => (None, None),
-        Some(destination) => {
-            let identity = Identity {
-                service: "reconcile-coordinator",
-                instance: WorkerId::generate().to_string(),
-            };
-            let (tracing, layer) = Tracing::start(&destination, &identity)?;
-            (Some(tracing), Some(layer))
-        }
-    };
-    logging::init(Verbosity::Quiet, log_format, layer);
-    Ok(tracing)
 }
 
 async fn carry_out(
@@ -158,11 +141,16 @@ async fn carry_out(
             write_stdout(&format!("{}\n", flags.estimate()?))?;
             Ok(exit::EQUAL)
         }
+        Command::Types => {
+            write_stdout(&worker::engine::types_page())?;
+            Ok(exit::EQUAL)
+        }
         Command::Run(flags) => {
             warn_of_idle_flags(&flags);
             let settings = RunSettings::resolve(*flags, state_dir, config)?;
             Box::pin(execute::new_run(settings)).await
         }
+        Command::Apply(flags) => Box::pin(apply::apply(flags, config)).await,
         Command::Resume(flags) => Box::pin(resume::resume(flags, state_dir, config)).await,
         Command::History(flags) => kept::history(&flags, state_dir, &config),
         Command::Report(flags) => kept::report(flags, state_dir, &config),

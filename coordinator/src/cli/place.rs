@@ -38,6 +38,7 @@ pub(super) fn mode_of(
         place,
         source,
         target,
+        output_dir: _,
     } = &run.settings;
     match place {
         Place::Broker { prefix } => {

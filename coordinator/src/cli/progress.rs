@@ -97,6 +97,7 @@ impl RunObserver for Progress {
                 Effect::Notice(notice) => self.notice(state, notice),
                 Effect::Publish(_)
                 | Effect::Control(_)
+                | Effect::KeepRepair { .. }
                 | Effect::WentQuiet { .. }
                 | Effect::Complete => {}
             }

@@ -46,7 +46,7 @@ pub(super) async fn resume(
         Ok(exit::of_report(&report))
     };
     if run.ended.is_some() {
-        say(&format!("run {} has ended; this is its report", run.id));
+        say(format!("run {} has ended; this is its report", run.id));
         return deliver(report_of(&store, &run)?);
     }
     let mode = mode_of(&run, &flags, &config)?;
@@ -93,7 +93,7 @@ async fn go_on(
             root_cause: cancelling.and_then(|cancelling| cancelling.root_cause),
         }),
     };
-    say(&format!(
+    say(format!(
         "{} of {} tables had ended",
         run.counts.total(),
         run.tables
@@ -103,6 +103,7 @@ async fn go_on(
         mode,
         request,
         keeping: Some(keeping),
+        output_dir: run.settings.output_dir.clone(),
     };
     Box::pin(carry_out(execution, telemetry)).await
 }
@@ -122,7 +123,7 @@ pub(super) async fn cancel(
         (Ok(None) | Err(StoreError::UnknownRun { .. }), Ok(run)) => {
             let broker = broker(&flags.broker, &config)?.ok_or(UsageError::NoBroker)?;
             ask_over_broker(broker, run).await?;
-            say(&format!(
+            say(format!(
                 "run {run} is not kept here; whoever coordinates it has been asked to end it"
             ));
             return Ok(exit::EQUAL);
@@ -134,7 +135,7 @@ pub(super) async fn cancel(
         }
     };
     if run.ended.is_some() {
-        say(&format!("run {} has ended already", run.id));
+        say(format!("run {} has ended already", run.id));
         return Ok(exit::EQUAL);
     }
     if run.is_alive {
@@ -156,7 +157,7 @@ pub(super) async fn cancel(
     let (run, lock) = take(&store, &run.id.to_string())?;
     let cancel = Some(CancelReason::Requested);
     let report = go_on(&store, &run, lock, mode, cancel, &mut RunTelemetry::off()).await?;
-    say(&format!(
+    say(format!(
         "run {} has ended: {} tables cancelled",
         run.id, report.cancelled
     ));
@@ -198,11 +199,11 @@ async fn ask_coordinator(
     while begin.elapsed() < NOTICE {
         let now = store.run(&id.to_string())?;
         if now.ended.is_some() {
-            say(&format!("run {id} has ended"));
+            say(format!("run {id} has ended"));
             return Ok(exit::EQUAL);
         }
         if now.cancelling.is_some() {
-            say(&format!("run {id} is being cancelled"));
+            say(format!("run {id} is being cancelled"));
             return Ok(exit::EQUAL);
         }
         if let Some(broker) = &over_broker

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{BrokerConfig, Config, FailFast, ReportFormat, TableEntry, nearest};
-use shared::endpoint::{Endpoint, EndpointError};
+use shared::endpoint::{Endpoint, EndpointError, Engine};
 use shared::ids::{RunId, TableName};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::{Redaction, TableOptions};
@@ -16,6 +16,7 @@ use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::push::PushError;
 use shared::transport::rabbit::RabbitOptions;
 use worker::engine::catalog::CatalogTable;
+use worker::engine::filter::{FilterError, validate};
 
 use super::flags::{BrokerFlags, RunFlags};
 use super::place::directory;
@@ -55,6 +56,8 @@ pub(super) struct RunSettings {
     pub(super) tables: TableSelection,
     /// Where runs are kept; absent: the run is not.
     pub(super) state_dir: Option<PathBuf>,
+    /// Where repair scripts are written; absent: none are.
+    pub(super) output_dir: Option<PathBuf>,
     pub(super) telemetry: TelemetrySettings,
 }
 
@@ -164,6 +167,17 @@ pub(super) enum UsageError {
         "--generate-repair excludes redact = true of column `{column}` of {table}: a repair holds the values in clear; leave one of them out"
     )]
     RepairShowsColumn { table: String, column: String },
+    #[error(
+         "the run had its {side} as `{name}`, which is not configured here; name it with --{side} or --{side}-url{}",
+         if *side == "source" { ", or leave the comparison out with --no-verify" } else { "" }
+     )]
+    ScriptEndpoint { side: &'static str, name: String },
+    #[error("{} is for {wanted}, and the target is {found}", file.display())]
+    OtherDialect {
+        file: PathBuf,
+        wanted: Engine,
+        found: Engine,
+    },
     #[error("--pk-columns names no column; leave it out for the primary key")]
     NoKeyColumns,
     #[error(
@@ -172,6 +186,13 @@ pub(super) enum UsageError {
     PatternWithoutEndpoint { pattern: String, endpoint: String },
     #[error("the pattern `{pattern}` cannot be looked up: {reason}")]
     Catalog { pattern: String, reason: Failure },
+    #[error("table {table}: where on the {side}: {reason}")]
+    Filter {
+        table: TableName,
+        side: &'static str,
+        // Boxed: errors are returned everywhere, and this one is large.
+        reason: Box<FilterError>,
+    },
     #[error("[broker] signing_key_file: {0}")]
     SigningKey(#[from] SigningKeyError),
     #[error("no broker; give --broker, or `url` under [broker] in the configuration")]
@@ -347,6 +368,12 @@ impl RunSettings {
                 heartbeat_period,
             },
         };
+        let output_dir = tables.options.repair.then(|| {
+            let named = flags.output_dir.or_else(|| config.run.output_dir.clone());
+            let named = named.unwrap_or_else(|| PathBuf::from("."));
+            // A run may go on from elsewhere.
+            std::path::absolute(&named).unwrap_or(named)
+        });
         // Last, since it leaves a file behind until the settings are dropped.
         let output = flags.output.or_else(|| config.run.output.clone());
         let output = output.map(|path| Output::prepare(&path)).transpose()?;
@@ -357,6 +384,7 @@ impl RunSettings {
             output,
             tables,
             state_dir,
+            output_dir,
             telemetry,
         })
     }
@@ -375,6 +403,7 @@ impl RunSettings {
             },
             source: self.tables.source.kept(),
             target: self.tables.target.kept(),
+            output_dir: self.output_dir.clone(),
         }
     }
 }
@@ -565,9 +594,28 @@ impl TableSelection {
             }
         }
         for planned in &tables {
+            self.check_filters(&planned.spec)?;
             check_repair(&planned.spec)?;
         }
         Ok(tables)
+    }
+
+    /// Conditions are checked by the worker too, which knows every endpoint.
+    fn check_filters(&self, spec: &TableSpec) -> Result<(), UsageError> {
+        let filters = &spec.options.filters;
+        for (side, settings, filter) in [
+            ("source", &self.source, &filters.source),
+            ("target", &self.target, &filters.target),
+        ] {
+            if let (Some(endpoint), Some(filter)) = (&settings.endpoint, filter) {
+                validate(endpoint.engine, filter).map_err(|reason| UsageError::Filter {
+                    table: spec.source.table.clone(),
+                    side,
+                    reason: Box::new(reason),
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn source_schema(&self) -> &str {

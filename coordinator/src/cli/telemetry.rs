@@ -134,7 +134,7 @@ impl RunTelemetry {
         let transport = Arc::<OnceLock<_>>::default();
         let server = bound.map(|bound| bound.serve(Arc::clone(&metrics), readiness(&transport)));
         if let Some(server) = &server {
-            say(&format!("metrics at {server}"));
+            say(format!("metrics at {server}"));
         }
         Ok(Self(Some(On {
             metrics,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use shared::outcome::{Difference, DifferenceKind, SideRead};
 
 use super::{CONSOLE_ROWS, RunReport, RunStatus, TableError, TableResult, cause_line};
+use crate::repair::RepairReport;
 use crate::run_state::TableStatus;
 
 /// The longest value that is shown whole.
@@ -206,11 +207,28 @@ impl Console {
                 let rest = format!("… and {} more", all - listed);
                 writeln!(self.text, "    {}", self.paint(&rest, Colour::Dim))?;
             }
+            if let Some(repair) = &result.repair {
+                self.repair(repair)?;
+            }
             self.causes(result)?;
             if let (Some(source), Some(target)) = (&result.source_read, &result.target_read) {
                 let told = format!("read: source {}, target {}", when(source), when(target));
                 writeln!(self.text, "    {}", self.paint(&told, Colour::Dim))?;
             }
+        }
+        Ok(())
+    }
+
+    fn repair(&mut self, repair: &RepairReport) -> fmt::Result {
+        if let Some(file) = &repair.file {
+            let count = plural(
+                usize::try_from(repair.statements).unwrap_or(usize::MAX),
+                "row",
+            );
+            writeln!(self.text, "    repair of {count}: {file}")?;
+        }
+        for note in &repair.notes {
+            writeln!(self.text, "    repair: {note}")?;
         }
         Ok(())
     }

@@ -13,8 +13,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use shared::ids::RunId;
 use shared::message::TableSpec;
-use shared::outcome::{CauseGroup, Difference, RowCounts, SideRead};
+use shared::outcome::{CauseGroup, Difference, RepairPlan, RowCounts, SideRead};
 
+use crate::repair::RepairReport;
 use crate::run_state::{
     CancelReason, Counts, RootCause, RunState, TableRecord, TableStatus, Verdict, table_ids,
 };
@@ -162,6 +163,12 @@ pub struct TableResult {
     pub notes: Vec<String>,
     /// Milliseconds from the cancellation until nothing ran in the databases, if it was cancelled.
     pub quiet_after_ms: Option<u64>,
+    /// The scripts that repair it, where they were asked for and it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairReport>,
+    /// What the scripts are made of, until they are.
+    #[serde(skip)]
+    pub(crate) repair_plan: Option<Box<RepairPlan>>,
 }
 
 /// Why a table was not verified.
@@ -367,8 +374,17 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         .as_ref()
         .map(|comparison| (comparison.source_count, comparison.target_count));
     let rows: Option<RowCounts> = comparison.as_ref().and_then(|comparison| comparison.rows);
-    let (checksums, key, notes, causes, reads) = comparison
-        .map(|it| (it.checksums, it.key, it.notes, it.causes, it.reads))
+    let (checksums, key, notes, causes, reads, repair_plan) = comparison
+        .map(|it| {
+            (
+                it.checksums,
+                it.key,
+                it.notes,
+                it.causes,
+                it.reads,
+                it.repair,
+            )
+        })
         .unwrap_or_default();
     let (source_read, target_read) = reads.map(|reads| (reads.source, reads.target)).unzip();
     let checksum_match = checksums.as_ref().map(|sums| sums.source == sums.target);
@@ -400,6 +416,8 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         key,
         notes,
         quiet_after_ms: quiet_after.map(crate::run_state::millis),
+        repair: None,
+        repair_plan,
     }
 }
 

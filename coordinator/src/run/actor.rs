@@ -143,7 +143,10 @@ impl RunActor {
                 }
             }
             Effect::Complete => self.complete(context),
-            Effect::TableEnded(_) | Effect::WentQuiet { .. } | Effect::Notice(_) => {}
+            Effect::TableEnded(_)
+            | Effect::KeepRepair { .. }
+            | Effect::WentQuiet { .. }
+            | Effect::Notice(_) => {}
         }
     }
 

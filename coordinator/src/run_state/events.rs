@@ -47,9 +47,16 @@ impl RunState {
                             claim.batches.entry(batch).or_insert(rows);
                         }
                     }
-                    EventBody::Repair { batch, .. } => {
-                        if let Some(claim) = self.claim_of(work.table, &worker) {
-                            claim.batches.entry(batch).or_default();
+                    EventBody::Repair { batch, statements } => {
+                        if let Some(claim) = self.claim_of(work.table, &worker)
+                            && !claim.batches.contains_key(&batch)
+                        {
+                            claim.batches.insert(batch, Vec::new());
+                            effects.push(Effect::KeepRepair {
+                                work,
+                                worker,
+                                statements,
+                            });
                         }
                     }
                     EventBody::Finished {

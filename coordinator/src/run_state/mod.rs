@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, Heartbeat, Scope, TableSpec, Task, WorkId};
-use shared::outcome::Failure;
+use shared::outcome::{Failure, RepairStatement};
 
 pub(crate) use plan::millis;
 pub use plan::{Limits, PlannedTable, RunPlan, Time, Window};
@@ -86,6 +86,16 @@ pub enum Effect {
     /// A table has ended: [`RunState::record`] has its final account. A store
     /// writes it before the effects that follow.
     TableEnded(TableId),
+    /// Statements that repair a table have come. A keeper has them on disk
+    /// before the event that brought them is acknowledged.
+    KeepRepair {
+        /// Whose they are.
+        work: WorkId,
+        /// Who made them.
+        worker: WorkerId,
+        /// A batch that was not seen before.
+        statements: Vec<RepairStatement>,
+    },
     /// Nothing of a cancelled or timed-out attempt runs in a database any more.
     WentQuiet {
         /// The table, which has ended before.

@@ -198,6 +198,7 @@ impl World {
                 }
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
+                | Effect::KeepRepair { .. }
                 | Effect::Notice(_) => {}
             }
         }

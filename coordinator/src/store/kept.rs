@@ -1,5 +1,6 @@
 //! What is kept of a run, in the form in which it is kept.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -21,6 +22,9 @@ pub struct KeptSettings {
     pub source: KeptSide,
     /// Where the copy is.
     pub target: KeptSide,
+    /// Where its repair scripts are written, if they are.
+    #[serde(default)]
+    pub output_dir: Option<PathBuf>,
 }
 
 /// Where tables are compared.

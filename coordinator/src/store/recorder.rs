@@ -96,7 +96,11 @@ impl RunObserver for Recorder {
                     self.writer
                         .write_again(all.filter_map(|table| ended(state, table)).collect());
                 }
-                Effect::Publish(_) | Effect::Control(_) | Effect::Notice(_) | Effect::Complete => {}
+                Effect::Publish(_)
+                | Effect::Control(_)
+                | Effect::KeepRepair { .. }
+                | Effect::Notice(_)
+                | Effect::Complete => {}
             }
             matters |= !writes.is_empty();
         }

@@ -28,6 +28,7 @@ fn settings() -> KeptSettings {
         place: Place::Local { concurrency: 2 },
         source: side("source"),
         target: side("target"),
+        output_dir: None,
     }
 }
 

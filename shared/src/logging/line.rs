@@ -72,10 +72,10 @@ where
 }
 
 /// What the program says by itself, as an object like those of events.
-pub(super) fn said(text: &impl fmt::Display) -> String {
+pub(super) fn said(level: Level, text: &impl fmt::Display) -> String {
     let line = serde_json::json!({
         "timestamp": now(),
-        "level": super::word(Level::INFO),
+        "level": super::word(level),
         "message": text.to_string(),
     });
     line.to_string()

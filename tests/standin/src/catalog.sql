@@ -67,6 +67,20 @@ $$ SELECT date_trunc('day', moment)
 CREATE OR REPLACE FUNCTION sys.padded(bytes bytea, length integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT substring(bytes || decode(repeat('00', length), 'hex') FROM 1 FOR length) $$;
 
+-- The UTF-16 of stored text, as nvarchar has it.
+-- U+10E7FF stands for U+0000 and U+10E800 + n for the surrogate U+D800 + n.
+CREATE OR REPLACE FUNCTION sys.utf16_unit(unit integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
+$$ SELECT set_byte(set_byte('\x0000'::bytea, 0, unit & 255), 1, unit >> 8) $$;
+
+CREATE OR REPLACE FUNCTION sys.utf16(stored text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT AS
+$$ SELECT COALESCE(string_agg(CASE
+     WHEN code = 1107967 THEN sys.utf16_unit(0)
+     WHEN code BETWEEN 1107968 AND 1110015 THEN sys.utf16_unit(code - 1107968 + 55296)
+     WHEN code < 65536 THEN sys.utf16_unit(code)
+     ELSE sys.utf16_unit(55296 + ((code - 65536) >> 10)) || sys.utf16_unit(56320 + ((code - 65536) & 1023))
+   END, ''::bytea ORDER BY place), ''::bytea)
+   FROM (SELECT ascii(character) AS code, place FROM regexp_split_to_table(stored, '') WITH ORDINALITY AS split (character, place) WHERE character <> '') AS codes $$;
+
 -- The type of a column as it was declared: kept as the column's comment, else told from PostgreSQL's.
 CREATE OR REPLACE FUNCTION sys.declared_type(relation oid, number smallint, type oid, typmod integer) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT coalesce(
@@ -259,3 +273,11 @@ COMMENT ON COLUMN sys.types.system_type_id IS 'tinyint';
 COMMENT ON COLUMN sys.databases.snapshot_isolation_state IS 'tinyint';
 COMMENT ON COLUMN sys.databases.compatibility_level IS 'tinyint';
 COMMENT ON COLUMN sys.databases.state IS 'tinyint';
+
+CREATE OR REPLACE VIEW sys.foreign_keys AS
+SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,
+       k.conrelid::integer AS parent_object_id, k.confrelid::integer AS referenced_object_id,
+       false AS is_disabled, NOT k.convalidated AS is_not_trusted
+FROM pg_constraint k
+JOIN sys.objects o ON o.object_id = k.conrelid::integer
+WHERE k.contype = 'f';

@@ -289,9 +289,11 @@ fn sql_server_class(error: &tiberius::error::Error) -> Class {
         },
         Error::Io { .. } | Error::Routing { .. } => CONNECTION,
         Error::Tls(_) => TLS,
-        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => {
-            class("ValueError", false, "a text value is not valid Unicode")
-        }
+        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => class(
+            "ValueError",
+            false,
+            "a text value is not valid Unicode; an nvarchar column with halves of characters is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude",
+        ),
         _ => class("ProtocolError", false, ""),
     }
 }

@@ -98,44 +98,6 @@ pub(super) struct LocatedRow {
     pub(super) target: Option<Vec<u8>>,
 }
 
-/// Reads all rows of `chunk`, in its order, into memory at once. For few rows;
-/// many are read by [`Rows`].
-pub(super) async fn fetch(
-    sides: Sides,
-    planned: &Planned,
-    chunk: &[RowDifference],
-    projection: &Projection,
-) -> Result<(Sides, Vec<LocatedRow>), Stop> {
-    if is_looked_up(planned, chunk.len() as u64) {
-        let (left, right) = keys_of(chunk);
-        let (sides, keys) = read_hashed_keys(sides, planned, &left, &right).await?;
-        let (sides, rows, _) = look_up(sides, planned, chunk, &keys, projection).await?;
-        return Ok((sides, rows));
-    }
-    let wanted = |side: fn(&RowDifference) -> Option<u128>| -> KeySet {
-        chunk
-            .iter()
-            .filter(|difference| side(difference).is_some())
-            .map(|difference| difference.key)
-            .collect()
-    };
-    let (left_keys, right_keys) = (wanted(|row| row.source), wanted(|row| row.target));
-    let identity = projection.identity(planned.plan.key_form);
-    let (sides, left, right) = on_both(sides, planned, projection, |side, statements| {
-        let keys = match side.side() {
-            SideOf::Source => left_keys.clone(),
-            SideOf::Target => right_keys.clone(),
-        };
-        collect(side, statements.scan(), identity, keys)
-    })
-    .await?;
-    let located = Found {
-        source: left.0,
-        target: right.0,
-    };
-    Ok((sides, located.rows(planned, chunk, &KeyMap::default())))
-}
-
 /// Whether `count` rows are looked up by their keys rather than found in a pass over all rows.
 pub(super) fn is_looked_up(planned: &Planned, count: u64) -> bool {
     let plan = &planned.plan;

@@ -3,13 +3,16 @@
 
 use shared::endpoint::Engine;
 use shared::options::SoftDelete;
+use shared::outcome::Failure;
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 use sqlparser::dialect::{Dialect, MsSqlDialect, PostgreSqlDialect};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
-use super::column::{Column, ColumnType};
+use super::column::{Column, ColumnType, Table};
+use super::plan::existing;
 use super::session::{postgres, sql_server};
+use super::side::internal;
 
 /// The longest condition that is looked at, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -175,6 +178,47 @@ fn has_truth_value(expression: &Expr, engine: Engine) -> bool {
     }
 }
 
+/// What rows of a side must meet to take part, in its database's SQL: the
+/// condition of the user and, of the target, not to be marked as deleted.
+/// `None`: all take part.
+///
+/// # Errors
+///
+/// `InvalidFilter` when the condition cannot be sent, `ColumnNotFound` when
+/// there is no column with the mark, `InvalidRule` when it is not known which
+/// value of it marks a row.
+pub fn condition(
+    engine: Engine,
+    table: &Table,
+    filter: Option<&str>,
+    mark: Option<&SoftDelete>,
+) -> Result<Option<String>, Failure> {
+    let filter = filter
+        .map(|text| validate(engine, text))
+        .transpose()
+        .map_err(|error| internal("InvalidFilter", format!("where: {error}")))?;
+    let mark = mark
+        .map(|mark| {
+            let column = existing(table, &mark.column, "soft_delete")?;
+            not_deleted(engine, column, mark).ok_or_else(|| {
+                internal(
+                    "InvalidRule",
+                    format!(
+                        "soft_delete: column `{}` is {}, which has no usual mark; say which value marks a deleted row: soft_delete = {{ column = \"{}\", value = \"…\" }}",
+                        column.name, column.declared, column.name
+                    ),
+                )
+            })
+        })
+        .transpose()?;
+    Ok(match (filter, mark) {
+        (None, None) => None,
+        (Some(Filter(filter)), None) => Some(filter),
+        (None, Some(mark)) => Some(mark),
+        (Some(Filter(filter)), Some(mark)) => Some(format!("({filter}) AND {mark}")),
+    })
+}
+
 /// The condition that holds for rows that are not marked as deleted; `None`:
 /// the column's type has no usual mark, so that `value` must be given.
 #[must_use]
@@ -306,7 +350,6 @@ mod tests {
                 "SELECT 1",
                 "a = 1, b = 2",
                 "a = 1 b",
-                "a = @P1",
                 "a = 1\0",
                 "(SELECT 1)",
                 "1 AND a",
@@ -320,6 +363,8 @@ mod tests {
             }
         }
         assert!(validate(Engine::Postgres, "a = $1").is_err());
+        // In PostgreSQL's SQL the same is an absolute value.
+        assert!(validate(Engine::SqlServer, "a = @P1").is_err());
         assert!(validate(Engine::SqlServer, "active").is_err());
         let deep = format!("{}a = 1{}", "(".repeat(10_000), ")".repeat(10_000));
         assert!(validate(Engine::Postgres, &deep).is_err());

@@ -1,6 +1,7 @@
 //! Compares one table on two sides. Knows databases and nothing of the
 //! transport, of runs or of other tables.
 
+pub mod apply;
 pub mod canonical;
 pub mod catalog;
 pub mod cause;
@@ -22,6 +23,7 @@ pub mod plan;
 mod recheck;
 mod reconcile;
 pub mod redact;
+pub mod repair;
 pub mod scan;
 pub mod session;
 mod shown;
@@ -33,6 +35,7 @@ pub mod spill;
 mod survey;
 pub mod tolerance;
 mod tolerated;
+mod types_page;
 mod watched;
 
 use std::sync::Arc;
@@ -45,6 +48,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use reconcile::ReconcileEngine;
+pub use types_page::types_page;
 
 /// Compares the two sides of a task.
 ///

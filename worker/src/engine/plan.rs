@@ -218,7 +218,12 @@ fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
         })
 }
 
-fn existing<'a>(table: &'a Table, name: &str, option: &str) -> Result<&'a Column, Failure> {
+/// Finds a column that the user names.
+pub(super) fn existing<'a>(
+    table: &'a Table,
+    name: &str,
+    option: &str,
+) -> Result<&'a Column, Failure> {
     find(&table.columns, name).ok_or_else(|| {
         let names: Vec<_> = table
             .columns

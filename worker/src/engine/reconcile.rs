@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
-use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RowCounts};
+use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RepairPlan, RowCounts};
 use shared::telemetry::trace::context;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -16,10 +16,13 @@ use tracing::Span;
 use super::column::Table;
 use super::differing::Differing;
 use super::disk::Room;
+use super::filter::condition;
 use super::locate::locate;
 use super::plan::{Plan, plan};
 use super::recheck::recheck;
 use super::redact::Redactor;
+use super::repair::repair;
+use super::repair::verify::{can_verify_keys, verify};
 use super::scan::statement::{self, SideOf};
 use super::session::Label;
 use super::session::pool::Pools;
@@ -46,10 +49,46 @@ impl ReconcileEngine {
     }
 }
 
-#[async_trait]
-impl Engine for ReconcileEngine {
-    async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
-        let Scope::WholeTable = task.scope;
+impl ReconcileEngine {
+    /// Compares only the rows with these encoded keys; where rows cannot be
+    /// asked for by their keys, all rows. Says how many differ, and whether
+    /// all were compared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::reconcile`].
+    pub async fn verify(
+        &self,
+        task: &Task,
+        keys: &[Vec<u8>],
+        context: &TaskContext,
+    ) -> Result<(RowCounts, bool), Stop> {
+        let sides = self.open(task, context).await?;
+        let (sides, source, target) = describe(sides, &task.spec).await?;
+        let planned = Planned {
+            plan: plan(&task.spec, &source, &target)?,
+            source,
+            target,
+            rows: 0,
+        };
+        if can_verify_keys(&planned, &task.spec) {
+            let (sides, counts) = verify(sides, &planned, &task.spec, keys).await?;
+            sides.close().await;
+            return Ok((counts, false));
+        }
+        sides.close().await;
+        let comparison = self.reconcile(task, context).await?;
+        let unknown = || {
+            Stop::Failed(internal(
+                "InternalError",
+                "rows were not compared".to_owned(),
+            ))
+        };
+        Ok((comparison.rows.ok_or_else(unknown)?, true))
+    }
+
+    /// Both sides of a task, each in a transaction.
+    async fn open(&self, task: &Task, context: &TaskContext) -> Result<Sides, Stop> {
         let spec = &task.spec;
         let trace = context::of(&Span::current());
         let label = Label {
@@ -74,12 +113,20 @@ impl Engine for ReconcileEngine {
             OpenSide::new(lease, stop.clone(), context.progress.clone(), side)
                 .discreet(spec.options.redaction.is_some())
         };
-        let sides = Sides {
+        Ok(Sides {
             source: side(source, SideOf::Source),
             target: side(target, SideOf::Target),
             stop: stop.clone(),
-        };
-        Box::pin(compare(sides, spec, context)).await
+        })
+    }
+}
+
+#[async_trait]
+impl Engine for ReconcileEngine {
+    async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
+        let Scope::WholeTable = task.scope;
+        let sides = self.open(task, context).await?;
+        Box::pin(compare(sides, &task.spec, context)).await
     }
 }
 
@@ -137,6 +184,15 @@ async fn compare(
 ) -> Result<Comparison, Stop> {
     let span = tracing::info_span!("describe");
     let (sides, source, target) = within(span, describe(sides, spec)).await?;
+    let mut notes: Vec<String> = [("source", &source), ("target", &target)]
+        .into_iter()
+        .filter_map(|(side, table)| {
+            let condition = table.condition.as_ref()?;
+            Some(format!(
+                "only rows of the {side} take part where {condition}"
+            ))
+        })
+        .collect();
 
     if spec.depth == Depth::Counts {
         let (sides, source_count, target_count) = count(sides, &source, &target).await?;
@@ -148,7 +204,7 @@ async fn compare(
             checksums: None,
             rows: None,
             key: Vec::new(),
-            notes: Vec::new(),
+            notes,
             causes: Vec::new(),
             reads: Some(reads),
             repair: None,
@@ -156,7 +212,7 @@ async fn compare(
     }
 
     let plan = plan(spec, &source, &target)?;
-    let mut notes = plan.notes.clone();
+    notes.extend(plan.notes.iter().cloned());
     let key = plan.key_names();
     let mut planned = Planned {
         source,
@@ -168,14 +224,17 @@ async fn compare(
     if let Some(note) = looks.note(spec.depth) {
         notes.push(note);
     }
-    let (sides, sums, reads, rows, causes) = if looks.by_row {
-        by_row(sides, &mut planned, spec, &looks, context).await?
+    let (sides, sums, reads, found) = if looks.by_row {
+        Box::pin(by_row(sides, &mut planned, spec, &looks, context)).await?
     } else {
         let (sides, source, target) = sum_up(sides, &planned).await?;
         let reads = sides.reads();
-        (sides, (source, target), reads, None, Vec::new())
+        (sides, (source, target), reads, None)
     };
     sides.close().await;
+    let (rows, causes, repair) = found.map_or((None, Vec::new(), None), |found| {
+        (Some(found.counts), found.causes, found.repair)
+    });
     let checksum = |sum: &Sketch| format!("{:032x}", sum.checksum());
     Ok(Comparison {
         source_count: sums.0.count().unsigned_abs(),
@@ -189,7 +248,7 @@ async fn compare(
         notes,
         causes,
         reads: Some(reads),
-        repair: None,
+        repair,
     })
 }
 
@@ -238,13 +297,14 @@ impl Looks {
     }
 }
 
-type ByRow = (
-    Sides,
-    (Sketch, Sketch),
-    Box<Reads>,
-    Option<RowCounts>,
-    Vec<CauseGroup>,
-);
+/// What was found out about single rows.
+struct RowsFound {
+    counts: RowCounts,
+    causes: Vec<CauseGroup>,
+    repair: Option<Box<RepairPlan>>,
+}
+
+type ByRow = (Sides, (Sketch, Sketch), Box<Reads>, Option<RowsFound>);
 
 /// Finds the rows that differ, leaves out those that do not count, and lists the others.
 async fn by_row(
@@ -299,13 +359,21 @@ async fn by_row(
         settled,
         ..differing.counts()
     };
-    Ok((
-        sides,
-        (found.source, found.target),
-        reads,
-        Some(counts),
+    let mut repaired = None;
+    if options.repair && !differing.is_empty() {
+        let span = tracing::info_span!("repair", differences = counts.total());
+        let made = repair(sides, planned, spec, &differing, &room, context);
+        let plan;
+        (sides, plan) = within(span, made).await?;
+        repaired = Some(Box::new(plan));
+    }
+    let sums = (found.source, found.target);
+    let found = RowsFound {
+        counts,
         causes,
-    ))
+        repair: repaired,
+    };
+    Ok((sides, sums, reads, Some(found)))
 }
 
 async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table), Stop> {
@@ -320,7 +388,16 @@ async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table
         async move { target.describe(&right).await },
         &stop,
     );
-    let ((source, left), (target, right)) = described.await?;
+    let ((source, mut left), (target, mut right)) = described.await?;
+    let options = &spec.options;
+    let filters = &options.filters;
+    left.condition = condition(source.engine(), &left, filters.source.as_deref(), None)?;
+    right.condition = condition(
+        target.engine(),
+        &right,
+        filters.target.as_deref(),
+        options.soft_delete.as_ref(),
+    )?;
     Ok((
         Sides {
             source,

@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 
 use super::canonical::RowSink;
 use super::catalog;
+use super::catalog::constraints::{Constraints, constraints};
 use super::column::Table;
 use super::error::DatabaseError;
 use super::scan::statement::{SideOf, SideStatements};
@@ -141,6 +142,24 @@ impl OpenSide {
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
             limit = overdue => Ended::Overdue(self.overdue_failure(limit, "reading the catalog")),
+        };
+        self.settle(ended).await
+    }
+
+    /// Reads what must be known before the table is written to.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenSide::scan`].
+    pub async fn constraints(mut self, table: &Table) -> Result<(Self, Constraints), Stop> {
+        let what = "reading constraints from the catalog";
+        let overdue = self.overdue();
+        let ended = tokio::select! {
+            read = constraints(&mut self.lease.session, table) => {
+                Ended::of(read.map_err(|error| self.failure(&error, what)))
+            }
+            () = self.cancel.cancelled() => Ended::Cancelled,
+            limit = overdue => Ended::Overdue(self.overdue_failure(limit, what)),
         };
         self.settle(ended).await
     }

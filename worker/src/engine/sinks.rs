@@ -11,7 +11,7 @@ use super::differing::Differing;
 use super::disk::{BLOCK, Partitioned, Room};
 use super::element::{Element, KeyForm, KeyHasher, mix};
 use super::scan::statement::SideOf;
-use super::sketch::Sketch;
+use super::sketch::{self, Sketch};
 use super::spill::Spill;
 use super::watched::{Version, Versions};
 
@@ -27,6 +27,8 @@ pub struct SketchSink {
     encoder: RowEncoder,
     form: KeyForm,
     sketch: Sketch,
+    /// Rows that are not in the sketch yet.
+    batch: Vec<Element>,
 }
 
 impl SketchSink {
@@ -37,12 +39,14 @@ impl SketchSink {
             encoder: RowEncoder::default(),
             form,
             sketch: Sketch::new(cells),
+            batch: Vec::new(),
         }
     }
 
     /// The sum of the rows.
     #[must_use]
-    pub fn into_sketch(self) -> Sketch {
+    pub fn into_sketch(mut self) -> Sketch {
+        self.sketch.add_all(&self.batch);
         self.sketch
     }
 }
@@ -55,8 +59,12 @@ impl RowSink for SketchSink {
 
     #[inline]
     fn end_row(&mut self) -> io::Result<()> {
-        self.sketch
-            .add(self.form.element(self.encoder.key(), self.encoder.row()));
+        self.batch
+            .push(self.form.element(self.encoder.key(), self.encoder.row()));
+        if self.batch.len() == sketch::BATCH {
+            self.sketch.add_all(&self.batch);
+            self.batch.clear();
+        }
         Ok(())
     }
 }
@@ -323,10 +331,6 @@ impl KeyFilter {
     }
 
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the upper bits of a hash are wanted"
-    )]
     fn place(&self, key: u128) -> (usize, u64) {
         let hash = mix(key);
         (
@@ -338,10 +342,6 @@ impl KeyFilter {
 
 /// The partition, of a power of two of them, that a key's rows are in.
 #[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper bits of a hash are wanted"
-)]
 pub fn partition_of(key: u128, partitions: usize) -> usize {
     (mix(key) >> 40) as usize & (partitions - 1)
 }

@@ -14,6 +14,9 @@ use super::element::{Element, fold};
 /// Parts of the table; every element is in one cell of each.
 const PARTS: usize = 3;
 
+/// Rows that are added at once.
+pub const BATCH: usize = 1024;
+
 /// The fewest cells a table has in each part.
 const SMALLEST_PART: usize = 128;
 
@@ -92,6 +95,31 @@ impl Sketch {
         self.checksum = self.checksum.wrapping_add(element.row);
         if self.part != 0 {
             self.put(element, 1);
+        }
+    }
+
+    /// Adds rows: the same as one after the other, and faster in a large table,
+    /// since only a part of it at a time is in use.
+    pub fn add_all(&mut self, elements: &[Element]) {
+        let mut checks = [0; BATCH];
+        for batch in elements.chunks(BATCH) {
+            for (element, check_of) in batch.iter().zip(&mut checks) {
+                self.count += 1;
+                self.checksum = self.checksum.wrapping_add(element.row);
+                *check_of = check(*element);
+            }
+            if self.part == 0 {
+                continue;
+            }
+            for part in 0..PARTS {
+                for (element, check) in batch.iter().zip(&checks) {
+                    let cell = &mut self.cells[position(*check, part, self.part)];
+                    cell.key = cell.key.wrapping_add(element.key);
+                    cell.row = cell.row.wrapping_add(element.row);
+                    cell.check = cell.check.wrapping_add(*check);
+                    cell.count += 1;
+                }
+            }
         }
     }
 
@@ -227,18 +255,26 @@ fn check(element: Element) -> u64 {
 
 /// The element's cell in each part.
 #[inline]
-fn positions(check: u64, part: usize) -> [usize; PARTS] {
-    let scale = |bits: u64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the product's upper half is below `part`"
-        )]
-        let at = ((u128::from(bits) * part as u128) >> 64) as usize;
-        at
-    };
-    let second = check.wrapping_mul(0xD134_2543_DE82_EF95).rotate_left(32);
-    let third = second.wrapping_mul(0xAF25_1AF3_B0F0_25B5).rotate_left(32);
-    [scale(check), part + scale(second), 2 * part + scale(third)]
+fn positions(check: u64, size: usize) -> [usize; PARTS] {
+    std::array::from_fn(|part| position(check, part, size))
+}
+
+/// The element's cell in one part of `size` cells.
+#[inline]
+fn position(check: u64, part: usize, size: usize) -> usize {
+    let mut bits = check;
+    for factor in [0xD134_2543_DE82_EF95_u64, 0xAF25_1AF3_B0F0_25B5]
+        .into_iter()
+        .take(part)
+    {
+        bits = bits.wrapping_mul(factor).rotate_left(32);
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the product's upper half is below `size`"
+    )]
+    let at = ((u128::from(bits) * size as u128) >> 64) as usize;
+    part * size + at
 }
 
 #[cfg(test)]
@@ -302,6 +338,14 @@ mod tests {
                 }
                 None => prop_assert!(expected.values().any(|count| count.abs() > 1), "a small difference did not decode: {:?}", expected),
             }
+        }
+
+        #[test]
+        fn adding_all_is_adding_each(all in elements(0..40), copies in 0_usize..60, cells in prop_oneof![Just(0_usize), Just(400)]) {
+            let all = all.repeat(copies);
+            let mut at_once = Sketch::new(cells);
+            at_once.add_all(&all);
+            prop_assert_eq!(at_once, sketch(&all, cells));
         }
 
         #[test]

@@ -86,10 +86,6 @@ impl Spill {
 
 /// The bits that choose a partition: others at each cut.
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "some bits of a hash are wanted"
-)]
 fn bits(element: Element, cuts: u32) -> usize {
     match cuts {
         // The first cut is into up to 1024.

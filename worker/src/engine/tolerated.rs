@@ -1,6 +1,8 @@
 //! Rows that differ by hash and are near enough by value: columns with a
 //! tolerance take part in the hash, so what the survey finds is looked at again.
 
+use shared::outcome::DifferenceKind;
+
 use super::difference::RowDifference;
 use super::differing::Differing;
 use super::disk::Room;
@@ -29,9 +31,27 @@ pub(super) async fn leave_out_tolerated(
         return Ok((sides, differing));
     }
     let mut left = differing.like();
+    // Only rows that both sides have can be near each other.
+    let mut paired = Differing::all(0, room);
+    let mut reader = differing.reader();
+    loop {
+        let some = reader.take(4096).map_err(disk)?;
+        if some.is_empty() {
+            break;
+        }
+        for group in some.chunk_by(|a, b| a.key == b.key) {
+            let is_paired = group
+                .iter()
+                .any(|difference| difference.kind() == DifferenceKind::Modified);
+            let into = if is_paired { &mut paired } else { &mut left };
+            for difference in group {
+                into.push(*difference).map_err(disk)?;
+            }
+        }
+    }
     let projection = Projection::Compared;
     let (mut sides, mut rows) =
-        Rows::open(sides, planned, &projection, &differing, chunk, room).await?;
+        Rows::open(sides, planned, &projection, &paired, chunk, room).await?;
     loop {
         let chunk;
         (sides, chunk) = rows.next(sides).await?;

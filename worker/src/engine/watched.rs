@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn version(of: u128) -> Version {
-        if of % 5 == 0 {
+        if of.is_multiple_of(5) {
             Version::Absent
         } else {
             Version::One(of)

@@ -10,6 +10,9 @@ use shared::transport::TraceContext;
 use tracing::Span;
 use tracing::field::Empty;
 
+/// Where the log says what became of tables.
+const LOG: &str = "worker::table";
+
 /// The span of one attempt.
 #[derive(Debug, Clone)]
 pub(super) struct AttemptSpan {
@@ -77,6 +80,7 @@ impl AttemptSpan {
                     span.record("differences", rows.total());
                 }
                 tracing::info!(
+                    target: LOG,
                     result = result.word(),
                     seconds,
                     source_count = comparison.source_count,
@@ -87,6 +91,7 @@ impl AttemptSpan {
             Outcome::Failed(failure) => {
                 context::fail(span, &failure.kind, &failure.message);
                 tracing::warn!(
+                    target: LOG,
                     r#type = failure.kind,
                     retryable = failure.retryable,
                     seconds,
@@ -99,12 +104,12 @@ impl AttemptSpan {
                     let limit = self.timeout.as_secs_f64();
                     let message = format!("not done within {limit} s");
                     context::fail(span, "TimeoutError", &message);
-                    tracing::warn!(quiet_after_ms, seconds, "stopped: {message}");
+                    tracing::warn!(target: LOG, quiet_after_ms, seconds, "stopped: {message}");
                 } else {
-                    tracing::info!(quiet_after_ms, seconds, "cancelled");
+                    tracing::info!(target: LOG, quiet_after_ms, seconds, "cancelled");
                 }
             }
-            Outcome::HandedBack => tracing::info!(seconds, "handed back"),
+            Outcome::HandedBack => tracing::info!(target: LOG, seconds, "handed back"),
         }
     }
 

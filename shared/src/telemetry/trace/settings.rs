@@ -126,9 +126,22 @@ pub enum TraceError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Refused by the exporter.
-    #[error("traces cannot be sent: {0}")]
+    /// Refused by the exporter, which reads variables such as `OTEL_EXPORTER_OTLP_HEADERS`.
+    #[error("{0}")]
     Exporter(String),
+}
+
+impl TraceError {
+    /// Whether variables are to blame that are not of this program alone.
+    #[must_use]
+    pub fn is_of_environment(&self) -> bool {
+        match self {
+            Self::Endpoint { place, .. } | Self::Protocol { place, .. } => {
+                place.starts_with("OTEL_")
+            }
+            Self::Exporter(_) => true,
+        }
+    }
 }
 
 impl Destination {

@@ -220,7 +220,9 @@ pub(crate) fn compare(
         directory.path().join("report.json"),
     );
     let mut command = Command::new(binary("reconcile")?);
-    command.current_dir(directory.path());
+    command
+        .current_dir(directory.path())
+        .env("XDG_STATE_HOME", directory.path());
     command.args([
         "run",
         "--source-url",

@@ -163,7 +163,9 @@ fn run(
     let (list, log) = (directory.join("tables"), directory.join("log"));
     std::fs::write(&list, tables.join("\n"))?;
     let mut command = Command::new(binary("reconcile")?);
-    command.current_dir(directory);
+    command
+        .current_dir(directory)
+        .env("XDG_STATE_HOME", directory);
     command
         .args([
             "run",

@@ -5,6 +5,7 @@
 //! about speed; a wrong answer is an error.
 
 mod databases;
+mod differing;
 mod fleet;
 mod in_process;
 mod measure;
@@ -21,6 +22,9 @@ struct Options {
     /// TPC-H's scale factor for `pg-pg` and `telemetry`: 1 is 6 million line items.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    /// Rows of the table for `differing`; a multiple of 100.
+    #[arg(long, default_value_t = 2_000_000)]
+    rows: u64,
     /// Runs of each kind.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -32,6 +36,8 @@ enum Subject {
     PgPg,
     /// Row level between the SQL Server stand-in and PostgreSQL: processor time against the bare drivers.
     MssqlPg,
+    /// A table of which no, some or all rows differ: time, memory.
+    Differing,
     /// A table's cost when comparing it costs nothing.
     Overhead,
     /// Tables without rows.
@@ -52,6 +58,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Subject::MssqlPg) {
         databases::sql_server_to_postgres(options.runs)?;
+    }
+    if wanted(Subject::Differing) {
+        differing::much_differing(options.rows, options.runs)?;
     }
     if wanted(Subject::Overhead) {
         fleet::overhead(options.runs)?;

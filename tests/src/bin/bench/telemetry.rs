@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
+use tests::collector::Collector;
 use tests::http;
 use tests::services::Postgres;
 
@@ -36,7 +37,11 @@ pub(crate) fn overhead(scale: f64, runs: usize) -> anyhow::Result<()> {
         .local_addr()?
         .to_string();
     let file_name = file.to_string_lossy();
+    let collector = Collector::start()?;
+    let endpoint = collector.grpc_url();
     let watched = [
+        "--otlp-endpoint",
+        &endpoint,
         "--metrics-addr",
         &address,
         "--metrics-file",
@@ -50,6 +55,7 @@ pub(crate) fn overhead(scale: f64, runs: usize) -> anyhow::Result<()> {
         off.push(run(&[])?);
         on.push(while_scraped(&address, || run(&watched))?);
         ensure!(file.is_file(), "the run left no metrics");
+        ensure!(!collector.spans().is_empty(), "the run sent no spans");
     }
     let wall = |usages: &[Usage]| median(usages.iter().map(|usage| usage.wall));
     let user = |usages: &[Usage]| median(usages.iter().map(|usage| usage.user));

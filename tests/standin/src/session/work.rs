@@ -10,14 +10,14 @@ use futures::{StreamExt, pin_mut};
 use tokio::io::AsyncWrite;
 use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 
-use crate::catalog::Lookup;
+use crate::catalog::{Lookup, Table};
 use crate::error::SqlError;
 use crate::login::Login;
 use crate::packet::{Message, MessageWriter, kind};
 use crate::rpc;
 use crate::sql::batch::{self, Command, Isolation};
 use crate::sql::convert::Typed;
-use crate::sql::{Facts, Fault, Plan, Translator};
+use crate::sql::{Facts, Fault, Plan, Translator, qualified};
 use crate::sqltype::SqlType;
 use crate::token::{self, Done, ResultColumn, done};
 use crate::transcode::RowEncoder;
@@ -264,6 +264,17 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             }
             Command::NoCount(on) => self.no_count = on,
             Command::IdentityInsert(on) => self.facts.identity_insert = on,
+            Command::CheckConstraint {
+                table,
+                name,
+                checked,
+            } => {
+                let table = translator.table_ref(&table)?;
+                let table = self.lookup.table(&self.client, &table).await?;
+                self.client
+                    .batch_execute(&check_constraint(&table, &name, checked))
+                    .await?;
+            }
             Command::Print(text) => token::push_info(&mut self.out, 0, &text),
             Command::Accepted => {}
         }
@@ -452,6 +463,21 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
         }
         token::push_done(&mut self.out, Done::Batch, done::FINAL, 0);
         Ok(())
+    }
+}
+
+/// A constraint that is not checked is one that is checked at the end.
+fn check_constraint(table: &Table, name: &str, checked: bool) -> String {
+    let (table, name) = (
+        qualified(&table.schema, &table.name),
+        crate::text::quoted(name),
+    );
+    if checked {
+        format!(
+            "SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE {table} ALTER CONSTRAINT {name} NOT DEFERRABLE"
+        )
+    } else {
+        format!("ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED")
     }
 }
 

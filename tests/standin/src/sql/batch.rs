@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sqlparser::ast::Statement;
+use sqlparser::ast::{Expr, ObjectName, Statement, Value};
 use sqlparser::dialect::MsSqlDialect;
 use sqlparser::keywords::Keyword;
-use sqlparser::parser::Parser;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::SqlError;
@@ -27,6 +27,12 @@ pub(crate) enum Command {
     LockTimeout(i64),
     NoCount(bool),
     IdentityInsert(bool),
+    /// Whether a foreign key is checked.
+    CheckConstraint {
+        table: ObjectName,
+        name: String,
+        checked: bool,
+    },
     Print(String),
     /// A SET option that changes nothing here.
     Accepted,
@@ -52,7 +58,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Command>, SqlError> {
         .map_err(|error| SqlError::unsupported(error.message))?;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(DEPTH)
-        .with_tokens_with_locations(with_computed_types(tokens));
+        .with_tokens_with_locations(with_computed_types(with_one_row(tokens)));
     let mut commands = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
@@ -135,11 +141,56 @@ fn next(parser: &mut Parser) -> Result<Command, SqlError> {
                 other => Err(syntax(other)),
             }
         }
+        ONE_ROW => {
+            parser.next_token();
+            let mut statement = parser.parse_statement().map_err(syntax)?;
+            let one = Some(Expr::value(Value::Number("1".to_owned(), false)));
+            match &mut statement {
+                Statement::Update(update) => update.limit = one,
+                Statement::Delete(delete) => delete.limit = one,
+                other => return Err(syntax(other)),
+            }
+            Ok(Command::Sql(Box::new(statement)))
+        }
+        "ALTER" => match parser.maybe_parse(check_constraint).map_err(syntax)? {
+            Some(command) => Ok(command),
+            None => parser
+                .parse_statement()
+                .map(|statement| Command::Sql(Box::new(statement)))
+                .map_err(syntax),
+        },
         _ => parser
             .parse_statement()
             .map(|statement| Command::Sql(Box::new(statement)))
             .map_err(syntax),
     }
+}
+
+/// `ALTER TABLE t NOCHECK CONSTRAINT c` and `ALTER TABLE t WITH CHECK CHECK CONSTRAINT c`.
+fn check_constraint(parser: &mut Parser) -> Result<Command, ParserError> {
+    let expect = |parser: &mut Parser, expected: &str| {
+        if take(parser, expected) {
+            Ok(())
+        } else {
+            parser.expected_ref(expected, parser.peek_token_ref())
+        }
+    };
+    expect(parser, "ALTER")?;
+    expect(parser, "TABLE")?;
+    let table = parser.parse_object_name(false)?;
+    let checked = !take(parser, "NOCHECK");
+    if checked {
+        expect(parser, "WITH")?;
+        expect(parser, "CHECK")?;
+        expect(parser, "CHECK")?;
+    }
+    expect(parser, "CONSTRAINT")?;
+    let name = parser.parse_identifier()?.value;
+    Ok(Command::CheckConstraint {
+        table,
+        name,
+        checked,
+    })
 }
 
 /// Skips `BEGIN TRAN [name]` and the like; names of transactions mean nothing here.
@@ -271,6 +322,50 @@ fn delay_of(text: &str) -> Result<Duration, SqlError> {
         3 => Duration::try_from_secs_f64(seconds).map_err(|_| invalid()),
         _ => Err(invalid()),
     }
+}
+
+/// Stands before a statement that was written with `TOP (1)`, which the parser does not know there.
+const ONE_ROW: &str = "TOP_1";
+
+/// Takes `TOP (1)` out of `UPDATE TOP (1)` and `DELETE TOP (1)`.
+fn with_one_row(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let visible: Vec<usize> = (0..tokens.len())
+        .filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_)))
+        .collect();
+    let word = |at: usize| match &tokens[at].token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let mut marks = Vec::new();
+    let mut dropped = Vec::new();
+    for window in visible.windows(5) {
+        let [verb, top, open, number, close] = *window else {
+            continue;
+        };
+        let is_one = matches!(&tokens[number].token, Token::Number(digits, _) if digits == "1");
+        if matches!(word(verb).as_str(), "UPDATE" | "DELETE")
+            && word(top) == "TOP"
+            && tokens[open].token == Token::LParen
+            && is_one
+            && tokens[close].token == Token::RParen
+        {
+            marks.push(verb);
+            dropped.extend([top, open, number, close]);
+        }
+    }
+    let mut kept = Vec::with_capacity(tokens.len() + marks.len());
+    for (at, token) in tokens.into_iter().enumerate() {
+        if marks.contains(&at) {
+            kept.push(TokenWithSpan {
+                token: Token::make_word(ONE_ROW, None),
+                span: token.span,
+            });
+        }
+        if !dropped.contains(&at) {
+            kept.push(token);
+        }
+    }
+    kept
 }
 
 /// Gives computed columns of CREATE TABLE, `name AS (…) [PERSISTED]`, the form that the parser

@@ -1,7 +1,8 @@
 //! INSERT, UPDATE, DELETE and TRUNCATE.
 
 use sqlparser::ast::{
-    AssignmentTarget, Delete, FromTable, Insert, ObjectName, SetExpr, TableObject, Truncate, Update,
+    AssignmentTarget, Delete, FromTable, Insert, ObjectName, SelectItem, SetExpr, TableObject,
+    Truncate, Update,
 };
 
 use super::convert;
@@ -58,6 +59,25 @@ impl Translator {
                 qualified(&table.schema, &table.name)
             )));
         };
+        // Constants are assigned each to its column, as those of VALUES are.
+        if let SetExpr::Select(select) = source.body.as_ref()
+            && select.from.is_empty()
+            && select.projection.len() == columns.len()
+        {
+            let scope = Scope::default();
+            let mut list = Vec::with_capacity(columns.len());
+            for (item, column) in select.projection.iter().zip(&columns) {
+                let SelectItem::UnnamedExpr(value) = item else {
+                    return Err(SqlError::unsupported(item).into());
+                };
+                list.push(convert::assign(self.expression(value, &scope)?, column)?);
+            }
+            let mut sql = format!("{into} SELECT {}", list.join(", "));
+            if let Some(condition) = &select.selection {
+                sql.push_str(&format!(" WHERE {}", self.condition(condition, &scope)?));
+            }
+            return Ok(Plan::Change(sql));
+        }
         let SetExpr::Values(values) = source.body.as_ref() else {
             let rows = self.query(source, None)?;
             if rows.columns.len() != columns.len() {
@@ -115,9 +135,11 @@ impl Translator {
             target(table, alias),
             assignments.join(", ")
         );
-        if let Some(condition) = &update.selection {
-            sql.push_str(&format!(" WHERE {}", self.condition(condition, &scope)?));
-        }
+        let condition = match &update.selection {
+            Some(condition) => self.condition(condition, &scope)?,
+            None => "true".to_owned(),
+        };
+        sql.push_str(&rows_of(table, alias, condition, update.limit.is_some()));
         Ok(Plan::Change(sql))
     }
 
@@ -129,12 +151,11 @@ impl Translator {
         let (name, alias) = single_table(table)?;
         let table = self.table(name)?;
         let mut sql = format!("DELETE FROM {}", target(table, alias));
-        if let Some(condition) = &delete.selection {
-            sql.push_str(&format!(
-                " WHERE {}",
-                self.condition(condition, &scope_of(table, alias))?
-            ));
-        }
+        let condition = match &delete.selection {
+            Some(condition) => self.condition(condition, &scope_of(table, alias))?,
+            None => "true".to_owned(),
+        };
+        sql.push_str(&rows_of(table, alias, condition, delete.limit.is_some()));
         Ok(Plan::Change(sql))
     }
 
@@ -153,6 +174,18 @@ fn wrong_count() -> SqlError {
         213,
         "Column name or number of supplied values does not match table definition.",
     )
+}
+
+/// The rows that are changed: all that meet the condition, or one of them.
+fn rows_of(table: &Table, alias: Option<&str>, condition: String, one: bool) -> String {
+    if one {
+        format!(
+            " WHERE ctid = (SELECT ctid FROM {} WHERE {condition} LIMIT 1)",
+            target(table, alias)
+        )
+    } else {
+        format!(" WHERE {condition}")
+    }
 }
 
 fn target(table: &Table, alias: Option<&str>) -> String {

@@ -231,6 +231,13 @@ fn text_to_bytes(
     let Some(stored) = value.constant_text() else {
         return match style {
             Some(2) => Ok(format!("decode({}, 'hex')", value.sql)),
+            None if matches!(
+                from,
+                SqlType::NChar(_) | SqlType::NVarChar(_) | SqlType::NText
+            ) =>
+            {
+                Ok(format!("sys.utf16(CAST({} AS text))", value.sql))
+            }
             _ => Err(SqlError::unsupported("text of a column as bytes")),
         };
     };

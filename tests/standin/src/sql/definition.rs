@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateIndex, CreateTable, CreateView,
-    Expr, IdentityPropertyFormatKind, IdentityPropertyKind, IndexColumn, ObjectName, ObjectType,
-    SchemaName, TableConstraint,
+    Expr, ForeignKeyConstraint, Ident, IdentityPropertyFormatKind, IdentityPropertyKind,
+    IndexColumn, ObjectName, ObjectType, SchemaName, TableConstraint,
 };
 
 use super::{Fault, Plan, Scope, Translator, idents, qualified, same_name};
@@ -32,10 +32,12 @@ impl Translator {
         let name = self.table_ref(&create.name)?;
         let table = qualified(&name.schema, &name.name);
         let mut keys: Vec<(bool, Vec<String>)> = Vec::new();
+        let mut references = Vec::new();
         for constraint in &create.constraints {
             match constraint {
                 TableConstraint::PrimaryKey(key) => keys.push((true, index_columns(&key.columns)?)),
                 TableConstraint::Unique(key) => keys.push((false, index_columns(&key.columns)?)),
+                TableConstraint::ForeignKey(key) => references.push(key),
                 other => return Err(SqlError::unsupported(other).into()),
             }
         }
@@ -82,11 +84,41 @@ impl Translator {
                 list.join(", ")
             ));
         }
+        for key in references {
+            parts.push(self.foreign_key(key)?);
+        }
         let mut sql = format!("CREATE TABLE {table} ({})", parts.join(", "));
         for Defined { column, .. } in &defined {
             sql.push_str(&comment(&table, column));
         }
         Ok(Plan::Define(sql))
+    }
+
+    /// A foreign key, whose columns are called as they are written.
+    fn foreign_key(&self, key: &ForeignKeyConstraint) -> Result<String, Fault> {
+        let list = |columns: &[Ident]| {
+            let names: Vec<String> = columns
+                .iter()
+                .map(|name| text::quoted(&name.value))
+                .collect();
+            names.join(", ")
+        };
+        let parent = self.table_ref(&key.foreign_table)?;
+        let name = key
+            .name
+            .as_ref()
+            .map(|name| format!("CONSTRAINT {} ", text::quoted(&name.value)))
+            .unwrap_or_default();
+        let referred = if key.referred_columns.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", list(&key.referred_columns))
+        };
+        Ok(format!(
+            "{name}FOREIGN KEY ({}) REFERENCES {}{referred}",
+            list(&key.columns),
+            qualified(&parent.schema, &parent.name)
+        ))
     }
 
     /// One column; `known` has those before it, which a computed one may name.

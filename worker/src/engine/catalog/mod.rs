@@ -1,5 +1,6 @@
 //! What tables there are and what columns and keys they have.
 
+pub mod constraints;
 pub mod postgres;
 pub mod sql_server;
 

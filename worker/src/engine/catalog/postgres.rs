@@ -155,7 +155,8 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     }))
 }
 
-fn column_type(name: &str, modifier: i32) -> ColumnType {
+/// What a type holds; `modifier` is the digits of a second of times, -1 for the most.
+pub(in crate::engine) fn column_type(name: &str, modifier: i32) -> ColumnType {
     // A type modifier of -1 means the finest: six digits.
     let digits = u8::try_from(modifier).unwrap_or(6);
     match name {

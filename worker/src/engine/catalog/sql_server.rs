@@ -134,7 +134,8 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     })
 }
 
-fn column_type(base: &str, scale: u8) -> ColumnType {
+/// What a type holds; `scale` is the digits of a second of times.
+pub(in crate::engine) fn column_type(base: &str, scale: u8) -> ColumnType {
     match base {
         "bit" => ColumnType::Bool,
         "tinyint" | "smallint" | "int" | "bigint" => ColumnType::Int,

@@ -5,6 +5,7 @@ use shared::endpoint::Engine;
 use super::{Query, Reading};
 use crate::engine::canonical::{NULL, Values, to_text};
 use crate::engine::column::{Column, ColumnType, Table};
+use crate::engine::conversion::Conversion;
 use crate::engine::plan::Plan;
 use crate::engine::session::{postgres, sql_server};
 
@@ -19,6 +20,8 @@ pub struct SideStatements {
     columns: Vec<Column>,
     readings: Vec<Reading>,
     key_columns: usize,
+    /// What rows must meet to take part.
+    condition: Option<String>,
 }
 
 /// Which side.
@@ -37,10 +40,7 @@ impl SideStatements {
         let columns: Vec<Column> = plan
             .columns
             .iter()
-            .map(|pair| match side {
-                SideOf::Source => pair.source.clone(),
-                SideOf::Target => pair.target.clone(),
-            })
+            .map(|pair| pair.on(side).clone())
             .collect();
         let readings = plan.columns.iter().map(|pair| pair.reading(side)).collect();
         let qualified = qualified(engine, &table.schema, &table.name);
@@ -50,6 +50,7 @@ impl SideStatements {
             columns,
             readings,
             key_columns: plan.key_columns,
+            condition: table.condition.clone(),
         }
     }
 
@@ -67,13 +68,13 @@ impl SideStatements {
     /// All columns of all rows.
     #[must_use]
     pub fn scan(&self) -> Query {
-        self.select(&self.columns, "", Vec::new())
+        self.select(self.columns.len(), None, Vec::new())
     }
 
     /// The key columns of all rows.
     #[must_use]
     pub fn scan_keys(&self) -> Query {
-        self.select(&self.columns[..self.key_columns], "", Vec::new())
+        self.select(self.key_columns, None, Vec::new())
     }
 
     /// How many keys one look-up can take at most.
@@ -101,27 +102,43 @@ impl SideStatements {
             alternatives.push(format!("({})", terms.join(" AND ")));
         }
         self.select(
-            &self.columns,
-            &format!(" WHERE {}", alternatives.join(" OR ")),
+            self.columns.len(),
+            Some(&alternatives.join(" OR ")),
             parameters,
         )
     }
 
-    fn select(&self, columns: &[Column], condition: &str, parameters: Vec<String>) -> Query {
-        let list: Vec<String> = columns
+    /// The first `count` columns of the rows that take part and meet `asked`.
+    fn select(&self, count: usize, asked: Option<&str>, parameters: Vec<String>) -> Query {
+        let list: Vec<String> = self
+            .columns
             .iter()
-            .map(|column| self.expression(column))
+            .zip(&self.readings)
+            .take(count)
+            .map(|(column, reading)| self.expression(column, reading))
             .collect();
+        let condition = match (&self.condition, asked) {
+            (None, None) => String::new(),
+            (None, Some(asked)) => format!(" WHERE {asked}"),
+            (Some(own), None) => format!(" WHERE ({own})"),
+            (Some(own), Some(asked)) => format!(" WHERE ({own}) AND ({asked})"),
+        };
         Query {
             statement: format!("SELECT {} FROM {}{condition}", list.join(", "), self.table),
             parameters,
-            readings: self.readings[..columns.len()].to_vec(),
+            readings: self.readings[..count].to_vec(),
             key_columns: self.key_columns,
         }
     }
 
-    fn expression(&self, column: &Column) -> String {
+    fn expression(&self, column: &Column, reading: &Reading) -> String {
         let name = identifier(self.engine, &column.name);
+        if let Some(Conversion::DatabaseText(_)) = reading.conversion {
+            return match self.engine {
+                Engine::Postgres => format!("{name}::text"),
+                Engine::SqlServer => format!("{} AS {name}", as_text(column, &name)),
+            };
+        }
         match (&column.read_as, self.engine) {
             (None, _) => name,
             (Some(target), Engine::Postgres) => format!("{name}::{target}"),
@@ -136,6 +153,8 @@ impl SideStatements {
         }
         let text = to_text(value);
         match self.engine {
+            // PostgreSQL has no such character, nor can it be asked for one.
+            Engine::Postgres if text.contains('\0') => "FALSE".to_owned(),
             Engine::Postgres => {
                 let text = match column.kind {
                     ColumnType::Bytes => format!("\\x{}", text.trim_start_matches("0x")),
@@ -184,13 +203,56 @@ fn number(text: &str) -> String {
     }
 }
 
-/// The statement that counts a table's rows.
+/// What SQL Server makes of a value as text, without losing anything of it
+/// where its own `CAST` does. UTF-16 comes as bytes: a half of a character in
+/// it would end the driver's reading.
+fn as_text(column: &Column, name: &str) -> String {
+    let declared = column.declared.as_str();
+    let base = declared.split('(').next().unwrap_or(declared);
+    match (&column.kind, base) {
+        (_, "hierarchyid" | "geography" | "geometry") => format!("{name}.ToString()"),
+        (_, "sql_variant") => format!("CAST({name} AS nvarchar(4000))"),
+        (ColumnType::Text { .. }, "nchar" | "nvarchar") => {
+            format!("CAST({name} AS varbinary(max))")
+        }
+        (ColumnType::Text { .. }, "ntext") => {
+            format!("CAST(CAST({name} AS nvarchar(max)) AS varbinary(max))")
+        }
+        // 17 digits, which read back as the same float.
+        (ColumnType::Float32 | ColumnType::Float64, _) => {
+            format!("CONVERT(nvarchar(60), {name}, 3)")
+        }
+        // Four digits after the point.
+        (ColumnType::Money, _) => format!("CONVERT(nvarchar(60), {name}, 2)"),
+        // ISO 8601.
+        (
+            ColumnType::Date
+            | ColumnType::Time(_)
+            | ColumnType::Timestamp(_)
+            | ColumnType::DateTime
+            | ColumnType::Instant(_),
+            _,
+        ) => format!("CONVERT(nvarchar(60), {name}, 126)"),
+        // Hexadecimal after 0x.
+        (ColumnType::Bytes, _) => {
+            format!("CONVERT(nvarchar(max), CAST({name} AS varbinary(max)), 1)")
+        }
+        _ => format!("CAST({name} AS nvarchar(max))"),
+    }
+}
+
+/// The statement that counts the rows of a table that take part.
 #[must_use]
 pub fn count(engine: Engine, table: &Table) -> String {
     let name = qualified(engine, &table.schema, &table.name);
+    let condition = table
+        .condition
+        .as_ref()
+        .map(|condition| format!(" WHERE ({condition})"))
+        .unwrap_or_default();
     match engine {
-        Engine::Postgres => format!("SELECT count(*) FROM {name}"),
-        Engine::SqlServer => format!("SELECT COUNT_BIG(*) FROM {name}"),
+        Engine::Postgres => format!("SELECT count(*) FROM {name}{condition}"),
+        Engine::SqlServer => format!("SELECT COUNT_BIG(*) FROM {name}{condition}"),
     }
 }
 
@@ -201,7 +263,9 @@ fn identifier(engine: Engine, name: &str) -> String {
     }
 }
 
-fn qualified(engine: Engine, schema: &str, name: &str) -> String {
+/// Schema and name of a table, quoted.
+#[must_use]
+pub fn qualified(engine: Engine, schema: &str, name: &str) -> String {
     format!(
         "{}.{}",
         identifier(engine, schema),

@@ -66,6 +66,15 @@ impl std::fmt::Display for Isolation {
     }
 }
 
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading, and nothing else.
+    Read,
+    /// Also writing.
+    Write,
+}
+
 /// What a session is for and how it reads: some of it a DBA sees.
 #[derive(Debug, Clone)]
 pub struct Label {
@@ -97,13 +106,22 @@ impl Session {
     /// When the server cannot be reached in time, its certificate is not
     /// trusted, or it refuses the login.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
+        Self::connect_for(endpoint, Access::Read).await
+    }
+
+    /// Connects and logs in, perhaps to write.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_for(endpoint: &Endpoint, access: Access) -> Result<Self, DatabaseError> {
         let connecting = async {
             Ok(match endpoint.engine {
                 Engine::Postgres => {
                     Self::Postgres(Box::new(PostgresSession::connect(endpoint).await?))
                 }
                 Engine::SqlServer => {
-                    Self::SqlServer(Box::new(SqlServerSession::connect(endpoint).await?))
+                    Self::SqlServer(Box::new(SqlServerSession::connect(endpoint, access).await?))
                 }
             })
         };

@@ -1,15 +1,20 @@
 //! A session with SQL Server.
 
+use std::fmt::Write as _;
+
 use shared::endpoint::{Endpoint, TlsMode};
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use super::{Isolation, Label};
+use super::{Access, Isolation, Label};
 use crate::engine::error::DatabaseError;
 
 /// Bytes of a TDS packet that are asked for; the server may answer with less.
 const PACKET_SIZE: u32 = 16 * 1024;
+
+/// Bytes that SQL Server keeps as a session's context.
+const LONGEST_CONTEXT: usize = 128;
 
 /// A connection.
 pub struct SqlServerSession {
@@ -30,11 +35,14 @@ impl std::fmt::Debug for SqlServerSession {
 }
 
 impl SqlServerSession {
-    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
-        let client = match login(endpoint, &endpoint.host, endpoint.port).await {
+    pub(super) async fn connect(
+        endpoint: &Endpoint,
+        access: Access,
+    ) -> Result<Self, DatabaseError> {
+        let client = match login(endpoint, &endpoint.host, endpoint.port, access).await {
             // A gateway names the server that holds the database.
             Err(DatabaseError::SqlServer(tiberius::error::Error::Routing { host, port })) => {
-                login(endpoint, &host, port).await?
+                login(endpoint, &host, port, access).await?
             }
             other => other?,
         };
@@ -67,14 +75,17 @@ impl SqlServerSession {
         } else {
             self.best
         };
+        // The application's name is fixed at the login; this can change with the table.
+        let context = hexadecimal(&label.application, LONGEST_CONTEXT);
         let set = (isolation, label.lock_timeout_ms());
         if self.set == Some(set) {
-            self.batch("BEGIN TRANSACTION").await?;
+            self.batch(&format!("SET CONTEXT_INFO {context}; BEGIN TRANSACTION"))
+                .await?;
         } else {
             // Both stay with the session, and the session is used again.
             self.set = None;
             self.batch(&format!(
-                "SET LOCK_TIMEOUT {}; SET TRANSACTION ISOLATION LEVEL {}; BEGIN TRANSACTION",
+                "SET CONTEXT_INFO {context}; SET LOCK_TIMEOUT {}; SET TRANSACTION ISOLATION LEVEL {}; BEGIN TRANSACTION",
                 set.1,
                 isolation.level()
             ))
@@ -116,6 +127,7 @@ async fn login(
     endpoint: &Endpoint,
     host: &str,
     port: u16,
+    access: Access,
 ) -> Result<Client<Compat<TcpStream>>, DatabaseError> {
     let mut config = Config::new();
     config.host(host);
@@ -126,7 +138,8 @@ async fn login(
         endpoint.password.reveal(),
     ));
     config.application_name("reconcile");
-    config.readonly(true);
+    // Only a reader may be sent to a copy of the database.
+    config.readonly(access == Access::Read);
     config.packet_size(PACKET_SIZE);
     // Statements run as long as the table may take; the worker watches that.
     config.command_timeout(None);
@@ -146,6 +159,16 @@ async fn login(
     stream.set_nodelay(true).map_err(DatabaseError::Network)?;
     // Boxed: the handshake is a large future.
     Ok(Box::pin(Client::connect(config, stream.compat_write())).await?)
+}
+
+/// The first `longest` bytes of `text` as an SQL binary.
+fn hexadecimal(text: &str, longest: usize) -> String {
+    let bytes = text.bytes().take(longest);
+    bytes.fold("0x".to_owned(), |mut hexadecimal, byte| {
+        // Writing to memory cannot fail.
+        write!(hexadecimal, "{byte:02x}").ok();
+        hexadecimal
+    })
 }
 
 /// `name` as an SQL identifier.

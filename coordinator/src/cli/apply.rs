@@ -1,0 +1,412 @@
+//! `reconcile apply`: carries repair scripts out in the target, in one
+//! transaction, and compares the rows that they touched again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::Serialize;
+use shared::config::Config;
+use shared::endpoint::{Endpoint, Engine};
+use shared::ids::{Attempt, RunId, TableId};
+use shared::message::{Scope, Task};
+use shared::options::TableOptions;
+use shared::outcome::{Depth, Failure, RepairAction, RowCounts};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use worker::engine::apply::WritableTarget;
+use worker::engine::repair::hex_decode;
+use worker::engine::{Progress, ReconcileEngine, Stop, TaskContext};
+
+use super::exit::{self, CommandError};
+use super::flags::{ApplyFlags, ListFormat};
+use super::settings::{self, UsageError};
+use crate::repair::{Direction, Numbers, Script, ScriptError, ScriptSet, Statement, preamble};
+use crate::report::write_stdout;
+
+/// Statements that go to the database together.
+const BATCH: usize = 200;
+
+/// Bytes of statements that go to the database together.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What became of the scripts.
+#[derive(Debug, Serialize)]
+struct Applied {
+    direction: Direction,
+    dry_run: bool,
+    tables: Vec<AppliedTable>,
+    /// PASS: all rows that were touched are equal; absent where they were not compared.
+    verification: Option<&'static str>,
+}
+
+/// What became of one script.
+#[derive(Debug, Serialize)]
+struct AppliedTable {
+    table: String,
+    file: String,
+    applied: Numbers,
+    /// Statements whose rows were not as they had been seen.
+    skipped: Numbers,
+    verified: Option<Verified>,
+    #[serde(skip)]
+    keys: Vec<String>,
+}
+
+/// How the rows compare afterwards.
+#[derive(Debug, Serialize)]
+struct Verified {
+    /// Rows that were looked at; absent when all of the table were.
+    rows: Option<usize>,
+    missing: u64,
+    extra: u64,
+    modified: u64,
+}
+
+impl Verified {
+    fn differing(&self) -> u64 {
+        self.missing + self.extra + self.modified
+    }
+}
+
+pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, CommandError> {
+    let set = ScriptSet::open(&flags.files, flags.undo)?;
+    let Some(first) = set.scripts.first() else {
+        write_stdout("there is nothing to apply\n")?;
+        return Ok(exit::EQUAL);
+    };
+    let direction = first.header.direction;
+    // What takes a repair back makes the target differ: there is nothing to verify.
+    let verify = !flags.no_verify && !flags.dry_run && direction == Direction::Repair;
+    let target = endpoint(
+        "target",
+        &flags.target,
+        &flags.target_url,
+        &first.header.spec.target.endpoint,
+        &config,
+    )?;
+    if target.engine != first.header.engine {
+        return Err(UsageError::OtherDialect {
+            file: first.path.clone(),
+            wanted: first.header.engine,
+            found: target.engine,
+        }
+        .into());
+    }
+    let source = if verify {
+        Some(endpoint(
+            "source",
+            &flags.source,
+            &flags.source_url,
+            &first.header.spec.source.endpoint,
+            &config,
+        )?)
+    } else {
+        None
+    };
+
+    let mut tables = carry_out(&set, &target, flags.dry_run).await?;
+    let mut verification = None;
+    if let Some(source) = source {
+        verify_all(&set, &mut tables, source, target).await?;
+        let equal = tables
+            .iter()
+            .all(|table| table.verified.as_ref().is_none_or(|v| v.differing() == 0));
+        verification = Some(if equal { "PASS" } else { "FAIL" });
+    }
+    let applied = Applied {
+        direction,
+        dry_run: flags.dry_run,
+        tables,
+        verification,
+    };
+    write_stdout(&match flags.format {
+        ListFormat::Console => render(&applied),
+        ListFormat::Json => {
+            let text = serde_json::to_string_pretty(&applied);
+            format!("{}\n", text.expect("it has text keys"))
+        }
+    })?;
+    let skipped = applied.tables.iter().any(|table| table.skipped.total() > 0);
+    Ok(if skipped || verification == Some("FAIL") {
+        exit::DIFFERENT
+    } else {
+        exit::EQUAL
+    })
+}
+
+/// The endpoint that is named, or else the one that the run had.
+fn endpoint(
+    side: &'static str,
+    name: &Option<String>,
+    url: &Option<String>,
+    of_run: &str,
+    config: &Config,
+) -> Result<Endpoint, UsageError> {
+    let name = name.clone().or_else(|| Some(of_run.to_owned()));
+    let unknown = |error| match error {
+        UsageError::UnknownEndpoint { name, .. } if name == of_run => UsageError::ScriptEndpoint {
+            side,
+            name: of_run.to_owned(),
+        },
+        other => other,
+    };
+    settings::side(side, &name, url, false, config)
+        .map_err(unknown)?
+        .endpoint
+        .ok_or_else(|| UsageError::ScriptEndpoint {
+            side,
+            name: of_run.to_owned(),
+        })
+}
+
+/// All scripts, in one transaction.
+async fn carry_out(
+    set: &ScriptSet,
+    endpoint: &Endpoint,
+    dry_run: bool,
+) -> Result<Vec<AppliedTable>, CommandError> {
+    let mut target = WritableTarget::open(endpoint)
+        .await
+        .map_err(CommandError::NotApplied)?;
+    let mut tables: Vec<AppliedTable> = set
+        .scripts
+        .iter()
+        .map(|script| AppliedTable {
+            table: format!("{}.{}", script.header.schema, script.header.table),
+            file: script.path.display().to_string(),
+            applied: Numbers::default(),
+            skipped: Numbers::default(),
+            verified: None,
+            keys: Vec::new(),
+        })
+        .collect();
+    let mut run = async || -> Result<(), CommandError> {
+        for line in preamble(endpoint.engine) {
+            execute(&mut target, line).await?;
+        }
+        for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
+            for line in script.header.put_off(deferred) {
+                execute(&mut target, &line).await?;
+            }
+        }
+        let positions = 0..set.scripts.len();
+        for at in positions.clone().rev() {
+            let table = &mut tables[at];
+            section(&mut target, &set.scripts[at], RepairAction::Delete, table).await?;
+        }
+        for at in positions {
+            for action in [RepairAction::Update, RepairAction::Insert] {
+                section(&mut target, &set.scripts[at], action, &mut tables[at]).await?;
+            }
+        }
+        if endpoint.engine == Engine::Postgres {
+            execute(&mut target, "SET CONSTRAINTS ALL IMMEDIATE;").await?;
+        }
+        for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
+            for line in script.header.check(deferred) {
+                execute(&mut target, &line).await?;
+            }
+        }
+        Ok(())
+    };
+    // After an error the connection is dropped, and with it what was done.
+    run().await?;
+    let ended = if dry_run {
+        target.roll_back().await
+    } else {
+        target.commit().await
+    };
+    ended.map_err(CommandError::NotApplied)?;
+    Ok(tables)
+}
+
+async fn execute(target: &mut WritableTarget, sql: &str) -> Result<(), CommandError> {
+    target.execute(sql).await.map_err(CommandError::NotApplied)
+}
+
+/// The statements of one kind of one script.
+async fn section(
+    target: &mut WritableTarget,
+    script: &Script,
+    action: RepairAction,
+    table: &mut AppliedTable,
+) -> Result<(), CommandError> {
+    if script.header.statements.of(action) == 0 {
+        return Ok(());
+    }
+    let identity = |on| {
+        script
+            .header
+            .identity(on)
+            .filter(|_| action == RepairAction::Insert)
+    };
+    if let Some(line) = identity(true) {
+        execute(target, &line).await?;
+    }
+    let mut statements = script.statements(action)?.peekable();
+    let mut seen = 0;
+    while statements.peek().is_some() {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while batch.len() < BATCH
+            && bytes < BATCH_BYTES
+            && let Some(statement) = statements.next()
+        {
+            let Statement { sql, key, .. } = statement?;
+            bytes += sql.len();
+            batch.push(sql);
+            table.keys.push(key);
+        }
+        let counts = target
+            .change(&batch)
+            .await
+            .map_err(CommandError::NotApplied)?;
+        for rows in counts {
+            seen += 1;
+            if rows == 0 {
+                table.skipped.add(action, 1);
+            } else {
+                table.applied.add(action, 1);
+            }
+        }
+    }
+    if let Some(line) = identity(false) {
+        execute(target, &line).await?;
+    }
+    if seen == script.header.statements.of(action) {
+        return Ok(());
+    }
+    Err(ScriptError::Edited {
+        path: script.path.clone(),
+    }
+    .into())
+}
+
+/// Compares what was touched.
+async fn verify_all(
+    set: &ScriptSet,
+    tables: &mut [AppliedTable],
+    source: Endpoint,
+    target: Endpoint,
+) -> Result<(), CommandError> {
+    // What a run called its endpoints is what its specifications call them.
+    let mut endpoints = BTreeMap::new();
+    for script in &set.scripts {
+        let spec = &script.header.spec;
+        endpoints.insert(spec.source.endpoint.clone(), source.clone());
+        endpoints.insert(spec.target.endpoint.clone(), target.clone());
+    }
+    let engine = ReconcileEngine::new(endpoints, 1);
+    for (at, (script, table)) in set.scripts.iter().zip(tables).enumerate() {
+        let mut spec = script.header.spec.clone();
+        spec.depth = Depth::Rows;
+        spec.max_differences = 0;
+        spec.options = TableOptions {
+            repair: false,
+            redaction: None,
+            ..spec.options
+        };
+        let task = Task {
+            run: RunId::generate(),
+            table: TableId(u32::try_from(at).unwrap_or(u32::MAX)),
+            attempt: Attempt::FIRST,
+            scope: Scope::WholeTable,
+            spec,
+        };
+        let (findings, mut nobody) = mpsc::channel(1);
+        let context = TaskContext {
+            cancel: CancellationToken::new(),
+            progress: Arc::new(Progress::default()),
+            findings,
+        };
+        let mut keys: Vec<Vec<u8>> = table
+            .keys
+            .iter()
+            .filter_map(|key| hex_decode(key))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let drained = async { while nobody.recv().await.is_some() {} };
+        let verified = async {
+            let verified = engine.verify(&task, &keys, &context).await;
+            drop(context);
+            verified
+        };
+        let (verified, ()) = tokio::join!(verified, drained);
+        let (counts, all) = verified.map_err(|stop| match stop {
+            Stop::Failed(failure) => CommandError::NotVerified(failure),
+            Stop::Cancelled => CommandError::NotVerified(Failure {
+                kind: "CancelledError".to_owned(),
+                message: "it was stopped".to_owned(),
+                retryable: true,
+                counts_against_budget: true,
+            }),
+        })?;
+        let RowCounts {
+            missing,
+            extra,
+            modified,
+            ..
+        } = counts;
+        table.verified = Some(Verified {
+            rows: (!all).then_some(keys.len()),
+            missing,
+            extra,
+            modified,
+        });
+    }
+    Ok(())
+}
+
+fn render(applied: &Applied) -> String {
+    let mut text = String::new();
+    for table in &applied.tables {
+        let Numbers {
+            delete,
+            update,
+            insert,
+        } = table.applied;
+        let would = if applied.dry_run { "would be " } else { "" };
+        let mut line = format!(
+            "{}: {delete} rows {would}deleted, {update} changed, {insert} added",
+            table.table
+        );
+        let skipped = table.skipped;
+        if skipped.total() > 0 {
+            // Writing to memory cannot fail.
+            write!(
+                line,
+                "; skipped, because they have changed since: {} deletions, {} changes, {} additions",
+                skipped.delete, skipped.update, skipped.insert
+            )
+            .ok();
+        }
+        if let Some(verified) = &table.verified {
+            let what = match verified.rows {
+                Some(rows) => format!("{rows} rows"),
+                None => "the whole table".to_owned(),
+            };
+            if verified.differing() == 0 {
+                write!(line, "; compared {what} again: equal").ok();
+            } else {
+                write!(
+                    line,
+                    "; compared {what} again: {} missing, {} extra, {} modified",
+                    verified.missing, verified.extra, verified.modified
+                )
+                .ok();
+            }
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    if applied.dry_run {
+        text.push_str("nothing was changed: this was a dry run\n");
+    }
+    if let Some(word) = applied.verification {
+        text.push_str(word);
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,575 @@
+//! A repair script: SQL that psql or sqlcmd can run as it is, with marks that
+//! `reconcile apply` reads.
+//!
+//! Marks are comment lines that begin with a token drawn for each file, so that
+//! no value can imitate them. The last line is a digest of all before it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{self, Context};
+use serde::{Deserialize, Serialize};
+use shared::endpoint::Engine;
+use shared::message::TableSpec;
+use shared::outcome::{ForeignKey, RepairAction};
+
+use super::order::Numbers;
+
+/// The first line of every script.
+const FIRST: &str = "-- reconcile repair script, format 1";
+
+/// Statements of one batch of sqlcmd.
+const BATCH: u64 = 200;
+
+/// Whether a script repairs, or takes a repair back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Makes the target equal to the source.
+    Repair,
+    /// Makes the target what it was.
+    Undo,
+}
+
+/// What a script says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// What it does.
+    pub direction: Direction,
+    /// The run that found the differences.
+    pub run: String,
+    /// When that began.
+    pub timestamp: String,
+    /// Begins the marks of this file.
+    pub token: String,
+    /// The target's dialect.
+    pub engine: Engine,
+    /// The target's schema.
+    pub schema: String,
+    /// The target's name.
+    pub table: String,
+    /// How many statements of each kind.
+    pub statements: Numbers,
+    /// Whether inserts give values to an identity column of SQL Server.
+    pub identity_insert: bool,
+    /// The table's foreign keys.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Those that are checked at the end, when the table is repaired by itself.
+    pub deferred: Vec<ForeignKey>,
+    /// How the table was compared.
+    pub spec: TableSpec,
+}
+
+impl Header {
+    /// A token for a new file.
+    #[must_use]
+    pub fn token() -> String {
+        let mut bytes = [0_u8; 12];
+        aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random numbers");
+        hex(&bytes)
+    }
+
+    fn qualified(&self) -> String {
+        match self.engine {
+            Engine::Postgres => format!(
+                "\"{}\".\"{}\"",
+                self.schema.replace('"', "\"\""),
+                self.table.replace('"', "\"\"")
+            ),
+            Engine::SqlServer => format!(
+                "[{}].[{}]",
+                self.schema.replace(']', "]]"),
+                self.table.replace(']', "]]")
+            ),
+        }
+    }
+
+    fn constraint(&self, name: &str) -> String {
+        match self.engine {
+            Engine::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
+            Engine::SqlServer => format!("[{}]", name.replace(']', "]]")),
+        }
+    }
+
+    /// Statements that put off the check of `keys`.
+    #[must_use]
+    pub fn put_off(&self, keys: &[ForeignKey]) -> Vec<String> {
+        let table = self.qualified();
+        let keys = keys.iter().filter(|key| !key.deferrable);
+        keys.map(|key| {
+            let name = self.constraint(&key.name);
+            match self.engine {
+                Engine::Postgres => {
+                    format!(
+                        "ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED;"
+                    )
+                }
+                Engine::SqlServer => format!("ALTER TABLE {table} NOCHECK CONSTRAINT {name};"),
+            }
+        })
+        .collect()
+    }
+
+    /// Statements that check `keys` and have them checked at once again.
+    #[must_use]
+    pub fn check(&self, keys: &[ForeignKey]) -> Vec<String> {
+        let table = self.qualified();
+        let keys = keys.iter().filter(|key| !key.deferrable);
+        keys.map(|key| {
+            let name = self.constraint(&key.name);
+            match self.engine {
+                Engine::Postgres => {
+                    format!("ALTER TABLE {table} ALTER CONSTRAINT {name} NOT DEFERRABLE;")
+                }
+                Engine::SqlServer => {
+                    format!("ALTER TABLE {table} WITH CHECK CHECK CONSTRAINT {name};")
+                }
+            }
+        })
+        .collect()
+    }
+
+    /// What has the following inserts take values for the identity column, or no more.
+    #[must_use]
+    pub fn identity(&self, on: bool) -> Option<String> {
+        let on = if on { "ON" } else { "OFF" };
+        self.identity_insert
+            .then(|| format!("SET IDENTITY_INSERT {} {on};", self.qualified()))
+    }
+}
+
+/// What a transaction that applies statements begins with.
+#[must_use]
+pub fn preamble(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::Postgres => &[
+            "SET LOCAL standard_conforming_strings = on;",
+            "SET LOCAL client_encoding = 'UTF8';",
+            "SET LOCAL datestyle = 'ISO, YMD';",
+            "SET LOCAL intervalstyle = 'postgres';",
+            "SET LOCAL xmloption = 'content';",
+            "SET CONSTRAINTS ALL DEFERRED;",
+        ],
+        Engine::SqlServer => &["SET XACT_ABORT ON;", "SET NOCOUNT ON;"],
+    }
+}
+
+/// A statement out of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// What it does.
+    pub action: RepairAction,
+    /// The encoded key of its row in hexadecimal; empty where there is no key.
+    pub key: String,
+    /// The SQL.
+    pub sql: String,
+}
+
+/// A script that is being written, beside its place.
+pub(super) struct ScriptFile {
+    header: Header,
+    temporary: PathBuf,
+    file: BufWriter<File>,
+    digest: Context,
+    section: Option<RepairAction>,
+    in_batch: u64,
+}
+
+impl ScriptFile {
+    /// Begins a script that will be at `path`.
+    pub(super) fn create(path: &Path, header: Header) -> io::Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", header.token));
+        let temporary = path.with_file_name(name);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        let mut script = Self {
+            header,
+            temporary,
+            file: BufWriter::new(file),
+            digest: Context::new(&digest::SHA256),
+            section: None,
+            in_batch: 0,
+        };
+        script.begin(path)?;
+        Ok(script)
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        for part in [line.as_bytes(), b"\n"] {
+            self.digest.update(part);
+            self.file.write_all(part)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, path: &Path) -> io::Result<()> {
+        let header = self.header.clone();
+        self.line(FIRST)?;
+        let json = serde_json::to_string(&header).expect("a header has text keys");
+        self.line(&format!("-- {json}"))?;
+        self.line("--")?;
+        let (table, spec) = (
+            comment(&format!("{}.{}", header.schema, header.table)),
+            &header.spec,
+        );
+        let source = comment(&spec.source.table.to_string());
+        self.line(&match header.direction {
+            Direction::Repair => format!(
+                "-- Makes {table} equal to {source} of {}, as run {} of {} saw both.",
+                comment(&spec.source.endpoint),
+                header.run,
+                header.timestamp
+            ),
+            Direction::Undo => format!(
+                "-- Takes back what the repair of {table} of run {} of {} changed.",
+                header.run, header.timestamp
+            ),
+        })?;
+        let Numbers {
+            delete,
+            update,
+            insert,
+        } = header.statements;
+        self.line(&format!(
+            "-- Deletes {delete}, changes {update} and adds {insert} rows, in one transaction. A row that is no longer as it was seen is left alone."
+        ))?;
+        self.line("--")?;
+        let file = path
+            .file_name()
+            .map(|name| comment(&name.to_string_lossy()))
+            .unwrap_or_default();
+        self.line(&format!("--   reconcile apply {file}"))?;
+        self.line(&match header.engine {
+            Engine::Postgres => format!("--   psql -v ON_ERROR_STOP=1 -f {file}"),
+            Engine::SqlServer => format!("--   sqlcmd -I -b -x -f 65001 -i {file}"),
+        })?;
+        self.line("--")?;
+        self.mark("begin")?;
+        match header.engine {
+            Engine::Postgres => {
+                self.line("BEGIN;")?;
+                for line in preamble(header.engine) {
+                    self.line(line)?;
+                }
+            }
+            Engine::SqlServer => {
+                for line in preamble(header.engine) {
+                    self.line(line)?;
+                }
+                self.line("BEGIN TRANSACTION;")?;
+            }
+        }
+        for line in header.put_off(&header.deferred) {
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, what: &str) -> io::Result<()> {
+        let line = format!("-- {} {what}", self.header.token);
+        self.line(&line)
+    }
+
+    /// Adds a statement. Those of one kind come together.
+    pub(super) fn statement(
+        &mut self,
+        action: RepairAction,
+        key: &str,
+        sql: &str,
+    ) -> io::Result<()> {
+        if self.section != Some(action) {
+            self.end_section()?;
+            self.section = Some(action);
+            if action == RepairAction::Insert {
+                self.identity(true)?;
+            }
+        } else if self.header.engine == Engine::SqlServer && self.in_batch == BATCH {
+            self.mark("batch")?;
+            self.line("GO")?;
+            // After an error the transaction is gone: nothing more may be done outside of it.
+            self.line("IF @@TRANCOUNT = 0 SET NOEXEC ON;")?;
+            self.in_batch = 0;
+        }
+        self.in_batch += 1;
+        self.mark(format!("{} {key}", word(action)).trim_end())?;
+        self.line(sql)
+    }
+
+    fn identity(&mut self, on: bool) -> io::Result<()> {
+        if let Some(line) = self.header.identity(on) {
+            self.mark("identity")?;
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    fn end_section(&mut self) -> io::Result<()> {
+        if self.section == Some(RepairAction::Insert) {
+            self.identity(false)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the script and puts it at `path`, in place of what stood there.
+    pub(super) fn finish(mut self, path: &Path) -> io::Result<()> {
+        self.end_section()?;
+        self.mark("end")?;
+        let header = self.header.clone();
+        let checks = header.check(&header.deferred);
+        if header.engine == Engine::Postgres {
+            self.line("SET CONSTRAINTS ALL IMMEDIATE;")?;
+        }
+        for line in checks {
+            self.line(&line)?;
+        }
+        match header.engine {
+            Engine::Postgres => self.line("COMMIT;")?,
+            Engine::SqlServer => {
+                self.line("COMMIT TRANSACTION;")?;
+                self.line("GO")?;
+                self.line("SET NOEXEC OFF;")?;
+            }
+        }
+        let digest = hex(self.digest.clone().finish().as_ref());
+        writeln!(self.file, "-- {} digest {digest}", header.token)?;
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        fs::rename(&self.temporary, path)?;
+        self.temporary.clear();
+        Ok(())
+    }
+}
+
+impl Drop for ScriptFile {
+    fn drop(&mut self) {
+        if !self.temporary.as_os_str().is_empty() {
+            // Not finished: nothing of it stays. Already gone is as good.
+            fs::remove_file(&self.temporary).ok();
+        }
+    }
+}
+
+/// Text in a comment ends with its line.
+fn comment(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+fn word(action: RepairAction) -> &'static str {
+    match action {
+        RepairAction::Delete => "delete",
+        RepairAction::Update => "update",
+        RepairAction::Insert => "insert",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why a script cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    /// It cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is something else.
+    #[error("{} is not a repair script of this version; `reconcile run --generate-repair` writes them", path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// It is not as it was written.
+    #[error("{} has been changed since it was written; make it anew with `reconcile run --generate-repair`, or run it with psql or sqlcmd if the change is meant", path.display())]
+    Edited {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Scripts that do not belong together.
+    #[error("{}", reason)]
+    Mixed {
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// A script that was read and is as it was written.
+#[derive(Debug)]
+pub struct Script {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says of itself.
+    pub header: Header,
+}
+
+impl Script {
+    /// Looks at the script at `path`, and makes sure that it is whole.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, is something else or was changed.
+    pub fn open(path: &Path) -> Result<Self, ScriptError> {
+        let unreadable = |error| ScriptError::Unreadable {
+            path: path.to_owned(),
+            error,
+        };
+        let foreign = || ScriptError::Foreign {
+            path: path.to_owned(),
+        };
+        let edited = || ScriptError::Edited {
+            path: path.to_owned(),
+        };
+        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
+        let mut first = vec![0; FIRST.len() + 1];
+        match file.read_exact(&mut first) {
+            Ok(()) if first == format!("{FIRST}\n").as_bytes() => {}
+            Ok(()) => return Err(foreign()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(foreign()),
+            Err(error) => return Err(unreadable(error)),
+        }
+        let mut digest = Context::new(&digest::SHA256);
+        digest.update(&first);
+        let mut header: Option<Header> = None;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if file.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
+                return Err(edited());
+            }
+            let Some(known) = &header else {
+                let json = line.strip_prefix(b"-- ").ok_or_else(foreign)?;
+                header = Some(serde_json::from_slice(json).map_err(|_| foreign())?);
+                digest.update(&line);
+                continue;
+            };
+            if let Some(said) = mark_of(&line, &known.token)
+                && let Some(said) = said.strip_prefix("digest ")
+            {
+                let whole = hex(digest.clone().finish().as_ref()) == said.trim_end();
+                let last = file.fill_buf().map_err(unreadable)?.is_empty();
+                return match header {
+                    Some(header) if whole && last => Ok(Self {
+                        path: path.to_owned(),
+                        header,
+                    }),
+                    _ => Err(edited()),
+                };
+            }
+            digest.update(&line);
+        }
+    }
+
+    /// Its statements of one kind.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened any more.
+    pub fn statements(
+        &self,
+        action: RepairAction,
+    ) -> Result<impl Iterator<Item = Result<Statement, ScriptError>>, ScriptError> {
+        let unreadable = |error| ScriptError::Unreadable {
+            path: self.path.clone(),
+            error,
+        };
+        let mut file = File::open(&self.path).map_err(unreadable)?;
+        file.rewind().map_err(unreadable)?;
+        let mut reader = StatementReader {
+            file: BufReader::new(file),
+            token: self.header.token.clone(),
+            path: self.path.clone(),
+            current: None,
+        };
+        Ok(
+            std::iter::from_fn(move || reader.next()).filter(move |statement| {
+                statement
+                    .as_ref()
+                    .map_or(true, |statement| statement.action == action)
+            }),
+        )
+    }
+}
+
+struct StatementReader {
+    file: BufReader<File>,
+    token: String,
+    path: PathBuf,
+    current: Option<(RepairAction, String, Vec<u8>)>,
+}
+
+impl StatementReader {
+    fn next(&mut self) -> Option<Result<Statement, ScriptError>> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match self.file.read_until(b'\n', &mut line) {
+                Ok(0) => return self.take(None),
+                Ok(_) => {}
+                Err(error) => {
+                    return Some(Err(ScriptError::Unreadable {
+                        path: self.path.clone(),
+                        error,
+                    }));
+                }
+            }
+            if let Some(mark) = mark_of(&line, &self.token) {
+                let next = statement_of(mark.trim_end());
+                if self.current.is_some() {
+                    return self.take(next);
+                }
+                self.current = next;
+            } else if let Some((_, _, sql)) = &mut self.current {
+                sql.extend_from_slice(&line);
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        next: Option<(RepairAction, String, Vec<u8>)>,
+    ) -> Option<Result<Statement, ScriptError>> {
+        let (action, key, mut sql) = std::mem::replace(&mut self.current, next)?;
+        sql.pop();
+        Some(match String::from_utf8(sql) {
+            Ok(sql) => Ok(Statement { action, key, sql }),
+            Err(_) => Err(ScriptError::Edited {
+                path: self.path.clone(),
+            }),
+        })
+    }
+}
+
+/// What the mark on `line` says, if it is one.
+fn mark_of<'a>(line: &'a [u8], token: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix(b"-- ")?.strip_prefix(token.as_bytes())?;
+    std::str::from_utf8(rest.strip_prefix(b" ")?).ok()
+}
+
+fn statement_of(mark: &str) -> Option<(RepairAction, String, Vec<u8>)> {
+    let (action, key) = mark.split_once(' ').unwrap_or((mark, ""));
+    let action = match action {
+        "delete" => RepairAction::Delete,
+        "update" => RepairAction::Update,
+        "insert" => RepairAction::Insert,
+        _ => return None,
+    };
+    Some((action, key.to_owned(), Vec::new()))
+}

@@ -1,0 +1,268 @@
+//! Keeps repair statements on disk while a run goes on.
+//!
+//! Each holder of an attempt has a file of its own. When its table ends, the
+//! file of the attempt that decided is renamed, and the others go: what is
+//! there under the final name is whole.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use shared::ids::{RunId, TableId, WorkerId};
+use shared::message::WorkId;
+use shared::outcome::RepairStatement;
+
+use crate::run::RunObserver;
+use crate::run_state::{Effect, RunState, TableStatus};
+
+/// The statements of one run. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Spool(Arc<Mutex<Files>>);
+
+#[derive(Debug)]
+struct Files {
+    directory: PathBuf,
+    open: HashMap<(WorkId, WorkerId), OpenFile>,
+    /// Tables whose statements could not be kept, and why.
+    broken: HashMap<TableId, String>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Spool {
+    /// A spool below `output`, which is made if it is not there, for its owner
+    /// only. What a former coordinator of the run has kept is kept.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made.
+    pub fn open(output: &Path, run: RunId) -> io::Result<Self> {
+        let directory = output.join(format!(".repair-{run}"));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)?;
+        Ok(Self(Arc::new(Mutex::new(Files {
+            directory,
+            open: HashMap::new(),
+            broken: HashMap::new(),
+        }))))
+    }
+
+    fn files(&self) -> std::sync::MutexGuard<'_, Files> {
+        self.0.lock().expect("no panic while the lock is held")
+    }
+
+    /// The statements of a table that has ended, in the order in which they
+    /// came; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// Says why they could not be kept, or cannot be read.
+    pub(super) fn statements(&self, table: TableId) -> Result<Option<Statements>, String> {
+        let files = self.files();
+        if let Some(why) = files.broken.get(&table) {
+            return Err(why.clone());
+        }
+        match File::open(files.final_path(table)) {
+            Ok(file) => Ok(Some(Statements(BufReader::new(file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Removes everything that is kept.
+    pub(super) fn remove(&self) {
+        let mut files = self.files();
+        files.open.clear();
+        if let Err(error) = fs::remove_dir_all(&files.directory) {
+            tracing::warn!(
+                "statements of the repair stay in {}: {error}",
+                files.directory.display()
+            );
+        }
+    }
+}
+
+impl Files {
+    fn final_path(&self, table: TableId) -> PathBuf {
+        self.directory.join(format!("{}.jsonl", table.0))
+    }
+
+    fn keep(
+        &mut self,
+        work: WorkId,
+        worker: &WorkerId,
+        statements: &[RepairStatement],
+    ) -> io::Result<()> {
+        let number = self.open.len();
+        let entry = self.open.entry((work, worker.clone()));
+        let open = match entry {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(new) => {
+                let path = self
+                    .directory
+                    .join(format!("{}-{}-{number}.part", work.table.0, work.attempt.0));
+                // What a former coordinator left of this attempt is delivered again or of no use.
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(&path)?;
+                new.insert(OpenFile {
+                    path,
+                    file: BufWriter::new(file),
+                })
+            }
+        };
+        for statement in statements {
+            serde_json::to_writer(&mut open.file, statement)?;
+            open.file.write_all(b"\n")?;
+        }
+        open.file.flush()
+    }
+
+    fn end(&mut self, table: TableId, decided: Option<(WorkId, WorkerId)>) -> io::Result<()> {
+        let of_table: Vec<_> = self
+            .open
+            .keys()
+            .filter(|(work, _)| work.table == table)
+            .cloned()
+            .collect();
+        let last = self.final_path(table);
+        for key in of_table {
+            let Some(OpenFile { path, mut file }) = self.open.remove(&key) else {
+                continue;
+            };
+            if Some(&key) == decided.as_ref() {
+                file.flush()?;
+                file.get_ref().sync_all()?;
+                fs::rename(path, &last)?;
+            } else {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn broke(&mut self, table: TableId, error: &io::Error) {
+        let why = format!(
+            "its statements could not be kept in {}: {error}",
+            self.directory.display()
+        );
+        tracing::warn!("a table cannot be repaired: {why}");
+        self.broken.entry(table).or_insert(why);
+    }
+}
+
+impl RunObserver for Spool {
+    fn applied(&mut self, state: &RunState, effects: &[Effect]) {
+        let mut files = self.files();
+        for effect in effects {
+            match effect {
+                Effect::KeepRepair {
+                    work,
+                    worker,
+                    statements,
+                } => {
+                    if let Err(error) = files.keep(*work, worker, statements) {
+                        files.broke(work.table, &error);
+                    }
+                }
+                Effect::TableEnded(table) => {
+                    let decided = state.record(*table).and_then(|record| {
+                        let work = WorkId {
+                            run: state.run(),
+                            table: *table,
+                            attempt: record.attempt,
+                        };
+                        let wanted = record.status() == TableStatus::Mismatched;
+                        record
+                            .worker
+                            .clone()
+                            .filter(|_| wanted)
+                            .map(|worker| (work, worker))
+                    });
+                    if let Err(error) = files.end(*table, decided) {
+                        files.broke(*table, &error);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Statements, one after the other.
+#[derive(Debug)]
+pub(super) struct Statements(BufReader<File>);
+
+impl Iterator for Statements {
+    type Item = io::Result<RepairStatement>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        match self.0.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(serde_json::from_slice(&line).map_err(io::Error::from)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ids::Attempt;
+    use shared::outcome::RepairAction;
+
+    fn statement(sql: &str) -> RepairStatement {
+        RepairStatement {
+            action: RepairAction::Delete,
+            key: String::new(),
+            sql: sql.to_owned(),
+            undo: String::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_attempt_that_decided_is_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunId::generate();
+        let spool = Spool::open(place.path(), run).unwrap();
+        let work = |attempt| WorkId {
+            run,
+            table: TableId(3),
+            attempt: Attempt(attempt),
+        };
+        let (one, two) = (WorkerId::named("one"), WorkerId::named("two"));
+        {
+            let mut files = spool.files();
+            files.keep(work(1), &one, &[statement("stale")]).unwrap();
+            files.keep(work(2), &one, &[statement("lost")]).unwrap();
+            files.keep(work(2), &two, &[statement("a")]).unwrap();
+            files.keep(work(2), &two, &[statement("b")]).unwrap();
+            files.end(TableId(3), Some((work(2), two))).unwrap();
+        }
+        let kept: Vec<String> = spool
+            .statements(TableId(3))
+            .unwrap()
+            .unwrap()
+            .map(|statement| statement.unwrap().sql)
+            .collect();
+        assert_eq!(kept, ["a", "b"]);
+        let directory = place.path().join(format!(".repair-{run}"));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        assert!(spool.statements(TableId(4)).unwrap().is_none());
+        spool.remove();
+        assert!(!directory.exists());
+    }
+}

@@ -1,0 +1,578 @@
+//! Repairs as a user makes and applies them: after a repair the tables are
+//! equal, after its undo they differ as before, and rows that have changed in
+//! between are left alone.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value as Json;
+use shared::endpoint::Endpoint;
+use tests::cases::Maker;
+use tests::product::{Run, Workplace, finish, result};
+use tests::services::{Database, Standin, StandinTls, shared_postgres};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    SqlServer,
+}
+
+use Kind::{Postgres, SqlServer};
+
+/// A database of either kind.
+struct Side {
+    database: Database,
+    standin: Option<Standin>,
+}
+
+impl Side {
+    fn new(name: &str, kind: Kind, sql: &str) -> Self {
+        let database = shared_postgres().create_database(name).unwrap();
+        let standin = (kind == SqlServer)
+            .then(|| Standin::start(&database.url(), name, StandinTls::Off).unwrap());
+        let side = Self { database, standin };
+        side.execute(sql);
+        side
+    }
+
+    fn url(&self) -> String {
+        match &self.standin {
+            Some(standin) => standin.url(),
+            None => self.database.url(),
+        }
+    }
+
+    fn execute(&self, sql: &str) {
+        let endpoint = Endpoint::from_url("side", &self.url()).unwrap();
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(async {
+                let mut maker = Maker::connect(&endpoint).await.unwrap();
+                maker.execute(sql).await.unwrap();
+            });
+    }
+}
+
+/// Two databases, and a place to work in that knows them.
+struct Scene {
+    _source: Side,
+    target: Side,
+    here: Workplace,
+}
+
+impl Scene {
+    fn new(source: (Kind, &str), target: (Kind, &str)) -> Self {
+        Self::with(source, target, "")
+    }
+
+    fn with(source: (Kind, &str), target: (Kind, &str), configuration: &str) -> Self {
+        let source = Side::new("source", source.0, source.1);
+        let target = Side::new("target", target.0, target.1);
+        let here = Workplace::new(&format!(
+            "[endpoints.source]\nurl = '{}'\n[endpoints.target]\nurl = '{}'\n[run]\nsource = 'source'\ntarget = 'target'\nrow_level = true\n{configuration}",
+            source.url(),
+            target.url()
+        ));
+        Self {
+            _source: source,
+            target,
+            here,
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.here
+            .reconcile(&[&["run", "--format", "json"][..], arguments].concat())
+    }
+
+    /// Runs with a repair into `out`, which must find something.
+    fn generate(&self, tables: &str) -> Json {
+        let run = self.run(&[
+            "--tables",
+            tables,
+            "--generate-repair",
+            "--output-dir",
+            "out",
+        ]);
+        assert_eq!(run.code, 1, "{run:?}");
+        run.report()
+    }
+
+    fn apply(&self, arguments: &[&str]) -> Run {
+        self.here
+            .reconcile(&[&["apply", "--format", "json"][..], arguments].concat())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.here.path().join("out").join(name)
+    }
+
+    /// Repair, verify, undo, verify: what every repair must do.
+    fn there_and_back(&self, tables: &str) -> Json {
+        let before = self.generate(tables);
+        let dry = self.apply(&["out", "--dry-run"]);
+        assert_eq!(dry.code, 0, "{dry:?}");
+        let still = self.run(&["--tables", tables]);
+        assert_eq!(
+            findings(&still.report()),
+            findings(&before),
+            "a dry run changes nothing"
+        );
+
+        let applied = self.apply(&["out"]);
+        assert_eq!(applied.code, 0, "{applied:?}");
+        assert_eq!(said(&applied)["verification"], "PASS", "{applied:?}");
+        let equal = self.run(&["--tables", tables]);
+        assert_eq!(equal.code, 0, "{equal:?}");
+
+        let undone = self.apply(&["out", "--undo"]);
+        assert_eq!(undone.code, 0, "{undone:?}");
+        let again = self.run(&["--tables", tables]);
+        assert_eq!(findings(&again.report()), findings(&before));
+        before
+    }
+}
+
+/// What `reconcile apply` says.
+fn said(applied: &Run) -> Json {
+    serde_json::from_str(&applied.stdout).unwrap()
+}
+
+/// What a report says about rows.
+fn findings(report: &Json) -> Vec<Json> {
+    report["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| {
+            let mut differences: Vec<String> = result["differences"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            differences.sort();
+            serde_json::json!([
+                result["table"],
+                result["source_count"],
+                result["target_count"],
+                result["source_checksum"],
+                result["target_checksum"],
+                differences
+            ])
+        })
+        .collect()
+}
+
+/// A table with every kind of column, called `kinds`.
+fn kinds(kind: Kind) -> String {
+    let columns = match kind {
+        Postgres => {
+            "flag boolean, small smallint, whole integer, large bigint, price numeric(12,3), huge numeric(38,10), cash money, \
+             single real, double double precision, code char(5), name varchar(40), note text, raw bytea, day date, clock time(3), \
+             moment timestamp(3), fine timestamp(6), instant timestamptz(6), token uuid"
+        }
+        SqlServer => {
+            "flag bit, small smallint, whole int, large bigint, price decimal(12,3), huge decimal(38,10), cash money, \
+             single real, double float, code nchar(5), name nvarchar(40), note nvarchar(max), raw varbinary(max), day date, clock time(3), \
+             moment datetime2(3), fine datetime2(6), instant datetimeoffset(6), token uniqueidentifier"
+        }
+    };
+    let schema = schema(kind);
+    format!("CREATE TABLE {schema}.kinds (id int NOT NULL PRIMARY KEY, {columns});")
+}
+
+fn schema(kind: Kind) -> &'static str {
+    match kind {
+        Postgres => "public",
+        SqlServer => "dbo",
+    }
+}
+
+/// A row of `kinds`, one of several sets of values; none: NULL everywhere.
+fn kinds_row(kind: Kind, id: u32, values: Option<usize>) -> String {
+    let schema = schema(kind);
+    let (text, bytes, yes, no): (&str, fn(&str) -> String, &str, &str) = match kind {
+        Postgres => ("", |hex| format!("'\\x{hex}'"), "true", "false"),
+        SqlServer => ("N", |hex| format!("0x{hex}"), "1", "0"),
+    };
+    let zone = |value: &str| match kind {
+        Postgres => format!("'{value}'"),
+        SqlServer => format!("CAST('{value}' AS datetimeoffset(6))"),
+    };
+    let list = match values {
+        None => vec!["NULL".to_owned(); 19],
+        Some(0) => vec![
+            yes.to_owned(),
+            "-32768".to_owned(),
+            "2147483647".to_owned(),
+            "-9223372036854775807".to_owned(),
+            "-123456789.125".to_owned(),
+            "1234567890123456789012345678.0123456789".to_owned(),
+            "-1234.5600".to_owned(),
+            "0.1".to_owned(),
+            "1e300".to_owned(),
+            format!("{text}'ab'"),
+            format!("{text}'it''s \\ \"quoted\" $(x) 😀 ä '"),
+            format!("{text}'two\nGO\nlines -- of /* text */ '';DROP TABLE kinds;'"),
+            bytes("00ff10"),
+            "'0001-01-01'".to_owned(),
+            "'23:59:59.999'".to_owned(),
+            "'2024-02-29 12:34:56.789'".to_owned(),
+            "'9999-12-31 23:59:59.999999'".to_owned(),
+            zone("2024-06-01 12:00:00.123456+02:00"),
+            "'6F9619FF-8B86-D011-B42D-00C04FC964FF'".to_owned(),
+        ],
+        Some(_) => vec![
+            no.to_owned(),
+            "0".to_owned(),
+            "-2147483648".to_owned(),
+            "1".to_owned(),
+            "0.001".to_owned(),
+            "-0.0000000001".to_owned(),
+            "922337203685477.58".to_owned(),
+            "-1.5".to_owned(),
+            "-0.30000000000000004".to_owned(),
+            format!("{text}''"),
+            format!("{text}''"),
+            format!("{text}'  blanks  '"),
+            bytes(""),
+            "'9999-12-31'".to_owned(),
+            "'00:00:00'".to_owned(),
+            "'1753-01-01 00:00:00'".to_owned(),
+            "'1999-12-31 23:59:59.999999'".to_owned(),
+            zone("1970-01-01 00:00:00+00:00"),
+            "'00000000-0000-0000-0000-000000000000'".to_owned(),
+        ],
+    };
+    format!(
+        "INSERT INTO {schema}.kinds VALUES ({id}, {});",
+        list.join(", ")
+    )
+}
+
+fn kinds_table(kind: Kind, rows: &[(u32, Option<usize>)]) -> String {
+    let rows: String = rows
+        .iter()
+        .map(|(id, values)| kinds_row(kind, *id, *values))
+        .collect();
+    kinds(kind) + &rows
+}
+
+/// Rows that are equal, changed in every column, to and from NULL, missing and extra.
+const SOURCE_ROWS: &[(u32, Option<usize>)] = &[
+    (1, Some(0)),
+    (2, Some(0)),
+    (3, Some(1)),
+    (4, None),
+    (5, Some(1)),
+    (6, Some(0)),
+    (7, Some(1)),
+];
+const TARGET_ROWS: &[(u32, Option<usize>)] = &[
+    (1, Some(0)),
+    (2, Some(1)),
+    (3, Some(0)),
+    (4, Some(0)),
+    (5, None),
+    (8, Some(0)),
+    (9, Some(1)),
+    (10, None),
+];
+
+fn every_kind(source: Kind, target: Kind) {
+    let scene = Scene::new(
+        (source, &kinds_table(source, SOURCE_ROWS)),
+        (target, &kinds_table(target, TARGET_ROWS)),
+    );
+    let report = scene.there_and_back("kinds");
+    let table = result(&report, "kinds");
+    assert_eq!(
+        (&table["missing"], &table["extra"], &table["modified"]),
+        (&2.into(), &3.into(), &4.into()),
+        "{table}"
+    );
+    assert_eq!(table["repair"]["statements"], 9, "{table}");
+}
+
+#[test]
+fn every_kind_from_postgres_to_postgres() {
+    every_kind(Postgres, Postgres);
+}
+
+#[test]
+fn every_kind_from_sql_server_to_postgres() {
+    every_kind(SqlServer, Postgres);
+}
+
+#[test]
+fn every_kind_from_postgres_to_sql_server() {
+    every_kind(Postgres, SqlServer);
+}
+
+#[test]
+fn every_kind_from_sql_server_to_sql_server() {
+    every_kind(SqlServer, SqlServer);
+}
+
+#[test]
+fn what_only_postgres_can_hold() {
+    let table = "CREATE TYPE mood AS ENUM ('fine', 'it''s bad'); \
+        CREATE TABLE own (id int PRIMARY KEY, f double precision, r real, n numeric, d date, t timestamp, i timestamptz, m mood, x int GENERATED ALWAYS AS (id * 2) STORED);";
+    let source = format!(
+        "{table} INSERT INTO own VALUES (1, 'NaN', 'NaN', 'NaN', 'infinity', '-infinity', 'infinity', 'fine'), \
+         (2, '-Infinity', 'Infinity', 1e100, '0044-03-15 BC', '0001-01-01 BC', '20000-01-01', 'it''s bad'), (3, -0.0, 1e-40, -0.5e-30, '5874897-12-31', '294276-12-31 23:59:59.999999', '-infinity', NULL)"
+    );
+    let target = format!(
+        "{table} INSERT INTO own VALUES (1, 1, 1, 1, '2000-01-01', '2000-01-01', '2000-01-01', NULL), \
+         (2, 'NaN', 'NaN', 'NaN', 'infinity', '-infinity', 'infinity', 'fine'), (4, 'NaN', '-Infinity', 1e-100, '4713-01-01 BC', 'infinity', '2000-01-01', 'fine')"
+    );
+    Scene::new((Postgres, &source), (Postgres, &target)).there_and_back("own");
+}
+
+#[test]
+fn a_row_that_has_changed_since_is_left_alone_and_said() {
+    for kind in [Postgres, SqlServer] {
+        let schema = schema(kind);
+        let table = format!(
+            "CREATE TABLE {schema}.t (id int NOT NULL PRIMARY KEY, a varchar(20), b varchar(20));"
+        );
+        let scene = Scene::new(
+            (
+                Postgres,
+                "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), b varchar(20)); INSERT INTO t VALUES (1, 'right', 'x'), (2, 'right', 'x'), (3, 'right', 'x'), (5, 'new', 'x')",
+            ),
+            (
+                kind,
+                &format!(
+                    "{table} INSERT INTO {schema}.t VALUES (1, 'wrong', 'x'), (2, 'wrong', 'x'), (3, 'wrong', 'x'), (4, 'extra', 'x');"
+                ),
+            ),
+        );
+        scene.generate("t");
+        scene.target.execute(&format!(
+            "UPDATE {schema}.t SET a = 'Wrong' WHERE id = 2; UPDATE {schema}.t SET b = 'y' WHERE id = 3; UPDATE {schema}.t SET b = 'x ' WHERE id = 4; INSERT INTO {schema}.t VALUES (5, 'there', 'x');"
+        ));
+        let applied = scene.apply(&["out"]);
+        assert_eq!(applied.code, 1, "{applied:?}");
+        let report = said(&applied);
+        assert_eq!(report["verification"], "FAIL", "{report}");
+        let table = &report["tables"][0];
+        assert_eq!(
+            (&table["applied"], &table["skipped"]),
+            (
+                &serde_json::json!({ "delete": 0, "update": 2, "insert": 0 }),
+                &serde_json::json!({ "delete": 1, "update": 1, "insert": 1 })
+            ),
+            "another column of row 3 is nobody's business; {kind:?}: {report}"
+        );
+    }
+}
+
+#[test]
+fn parents_and_children_are_repaired_in_order_and_cycles_at_the_end() {
+    for kind in [Postgres, SqlServer] {
+        let schema = schema(kind);
+        let tables = format!(
+            "CREATE TABLE {schema}.a_child (id int NOT NULL PRIMARY KEY, parent int, CONSTRAINT child_fk FOREIGN KEY (parent) REFERENCES {schema}.z_parent (id)); \
+             CREATE TABLE {schema}.tree (id int NOT NULL PRIMARY KEY, up int, CONSTRAINT tree_fk FOREIGN KEY (up) REFERENCES {schema}.tree (id));"
+        );
+        let parent = format!("CREATE TABLE {schema}.z_parent (id int NOT NULL PRIMARY KEY);");
+        let scene = Scene::new(
+            (
+                Postgres,
+                "CREATE TABLE z_parent (id int PRIMARY KEY); CREATE TABLE a_child (id int PRIMARY KEY, parent int); CREATE TABLE tree (id int PRIMARY KEY, up int); \
+                 INSERT INTO z_parent VALUES (1), (2), (3); INSERT INTO a_child VALUES (1, 3), (2, 1), (3, 2); INSERT INTO tree VALUES (1, 9), (2, 1), (5, 2), (9, NULL)",
+            ),
+            (
+                kind,
+                &format!(
+                    "{parent} {tables} INSERT INTO {schema}.z_parent VALUES (1), (7), (8); INSERT INTO {schema}.a_child VALUES (2, 7), (9, 8); \
+                     INSERT INTO {schema}.tree VALUES (20, NULL); INSERT INTO {schema}.tree VALUES (10, 20); INSERT INTO {schema}.tree VALUES (30, 10);"
+                ),
+            ),
+        );
+        scene.there_and_back("a_child,tree,z_parent");
+        // The order is known from the scripts themselves, however they are listed.
+        let files: Vec<String> = ["a_child", "z_parent", "tree"]
+            .iter()
+            .map(|table| format!("out/{schema}.{table}.repair.sql"))
+            .collect();
+        let arguments: Vec<&str> = files.iter().map(String::as_str).collect();
+        let applied = scene.apply(&arguments);
+        assert_eq!(applied.code, 0, "{kind:?}: {applied:?}");
+        scene
+            .target
+            .execute(&format!("INSERT INTO {schema}.z_parent VALUES (77);"));
+    }
+}
+
+#[test]
+fn rows_without_a_key_are_mended_one_by_one() {
+    for kind in [Postgres, SqlServer] {
+        let schema = schema(kind);
+        let scene = Scene::new(
+            (
+                Postgres,
+                "CREATE TABLE bag (v varchar(9), n int); INSERT INTO bag VALUES ('a', 1), ('a', 1), ('a', 1), ('b', NULL), ('c', 3)",
+            ),
+            (
+                kind,
+                &format!(
+                    "CREATE TABLE {schema}.bag (v varchar(9), n int); INSERT INTO {schema}.bag VALUES ('a', 1), ('b', NULL), ('b', NULL), ('b', NULL), ('d', 4), ('A', 1);"
+                ),
+            ),
+        );
+        scene.there_and_back("bag");
+    }
+}
+
+#[test]
+fn columns_that_fill_themselves_are_minded() {
+    let target = [
+        (
+            Postgres,
+            "CREATE TABLE public.t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v varchar(9), doubled int GENERATED ALWAYS AS (id * 2) STORED, own varchar(9) DEFAULT 'mine'); \
+             INSERT INTO public.t (id, v, own) OVERRIDING SYSTEM VALUE VALUES (1, 'x', 'kept'), (4, 'extra', 'special')",
+        ),
+        (
+            SqlServer,
+            "CREATE TABLE dbo.t (id int IDENTITY(1,1) NOT NULL PRIMARY KEY, v varchar(9), doubled AS (id * 2), own varchar(9) DEFAULT 'mine', ver rowversion); SET IDENTITY_INSERT dbo.t ON; \
+             INSERT INTO dbo.t (id, v, own) VALUES (1, 'x', 'kept'), (4, 'extra', 'special'); SET IDENTITY_INSERT dbo.t OFF;",
+        ),
+    ];
+    for (kind, sql) in target {
+        let scene = Scene::new(
+            (
+                Postgres,
+                "CREATE TABLE t (id int PRIMARY KEY, v varchar(9), doubled int); INSERT INTO t VALUES (1, 'y', 2), (7, 'new', 14)",
+            ),
+            (kind, sql),
+        );
+        scene.there_and_back("t");
+        let schema = schema(kind);
+        // The undo has brought back what only the target has.
+        scene.target.execute(&format!(
+            "DELETE FROM {schema}.t WHERE own IN ('kept', 'special'); INSERT INTO {schema}.t (v, own) VALUES ('left', 'left');"
+        ));
+        let left = scene.run(&["--tables", "t"]);
+        assert_eq!(left.report()["results"][0]["target_count"], 1, "{left:?}");
+    }
+}
+
+#[test]
+fn psql_runs_a_script_and_nobody_else_may_read_it() {
+    let scene = Scene::new(
+        (Postgres, &kinds_table(Postgres, SOURCE_ROWS)),
+        (Postgres, &kinds_table(Postgres, TARGET_ROWS)),
+    );
+    scene.generate("kinds");
+    let file = scene.file("public.kinds.repair.sql");
+    for name in [
+        "public.kinds.repair.sql",
+        "public.kinds.undo.sql",
+        "repair.json",
+    ] {
+        let mode = std::fs::metadata(scene.file(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let directory = std::fs::metadata(scene.file("")).unwrap().permissions();
+    assert_eq!(directory.mode() & 0o777, 0o700);
+    let left: Vec<_> = std::fs::read_dir(scene.file("")).unwrap().collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+    let psql = finish(
+        Command::new("psql")
+            .args([
+                "-X",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                &scene.target.url(),
+                "-f",
+            ])
+            .arg(&file),
+    );
+    assert_eq!(psql.code, 0, "{psql:?}");
+    let equal = scene.run(&["--tables", "kinds"]);
+    assert_eq!(equal.code, 0, "{equal:?}");
+}
+
+#[test]
+fn a_script_that_was_changed_or_is_none_is_refused() {
+    let scene = Scene::new(
+        (
+            Postgres,
+            "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')",
+        ),
+        (Postgres, "CREATE TABLE t (id int PRIMARY KEY, v text)"),
+    );
+    scene.generate("t");
+    let file = scene.file("public.t.repair.sql");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("'a'", "'b'")).unwrap();
+    let refused = scene.apply(&["out"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("has been changed since it was written"),
+        "{refused:?}"
+    );
+    std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+    assert_eq!(scene.apply(&["out"]).code, 2);
+    std::fs::write(&file, "DELETE FROM t;").unwrap();
+    let foreign = scene.apply(&["out/public.t.repair.sql"]);
+    assert_eq!(foreign.code, 2, "{foreign:?}");
+    assert!(
+        foreign.stderr.contains("not a repair script"),
+        "{foreign:?}"
+    );
+    // What the database refuses changes nothing.
+    std::fs::write(&file, &text).unwrap();
+    scene
+        .target
+        .execute("ALTER TABLE t ADD CONSTRAINT no CHECK (v <> 'a')");
+    let failed = scene.apply(&["out"]);
+    assert_eq!(failed.code, 3, "{failed:?}");
+    assert!(failed.stderr.contains("nothing was changed"), "{failed:?}");
+}
+
+#[test]
+fn a_value_is_repaired_into_the_encoding_that_the_target_has() {
+    let scene = Scene::with(
+        (
+            SqlServer,
+            "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, at datetime2(7)); \
+             INSERT INTO dbo.t VALUES (1, '2024-05-06 07:08:09.1234567'), (2, '1969-12-31 23:59:59.9999999');",
+        ),
+        (
+            Postgres,
+            "CREATE TABLE t (id int PRIMARY KEY, at timestamp(6)); INSERT INTO t VALUES (1, '2024-05-06 07:08:09')",
+        ),
+        "",
+    );
+    scene.there_and_back("t");
+}
+
+#[test]
+fn a_run_with_nothing_to_repair_says_so() {
+    let sql = "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)";
+    let scene = Scene::new((Postgres, sql), (Postgres, sql));
+    let run = scene.run(&["--tables", "t", "--generate-repair", "--output-dir", "out"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.report()["results"][0].get("repair").is_none());
+    let applied = scene.here.reconcile(&["apply", "out"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert!(applied.stdout.contains("nothing to apply"), "{applied:?}");
+}

@@ -1,0 +1,431 @@
+//! Values as literals of the target's dialect: how they are assigned, and how a
+//! column is compared with them exactly.
+
+use shared::endpoint::Engine;
+
+use super::value::{Moment, RawValue, Unwritable, hex};
+use crate::engine::column::{Column, ColumnType};
+use crate::engine::session::{postgres, sql_server};
+
+const SECONDS_OF_DAY: i64 = 86_400;
+
+/// Characters of one piece of a text in Transact-SQL: a longer literal of
+/// pieces that are put together would be cut to 4,000.
+const PIECE: usize = 2000;
+
+/// The column's name as an identifier.
+pub(super) fn identifier(engine: Engine, name: &str) -> String {
+    match engine {
+        Engine::Postgres => postgres::identifier(name),
+        Engine::SqlServer => sql_server::identifier(name),
+    }
+}
+
+/// `value` as it stands on the right of an assignment or in a list of values.
+///
+/// Text is not converted to the column's type here: a conversion that is asked
+/// for cuts what is too long without a word, an assignment refuses it.
+///
+/// # Errors
+///
+/// When a column of this type cannot hold the value.
+pub(super) fn assigned(
+    engine: Engine,
+    column: &Column,
+    value: &RawValue,
+) -> Result<String, Unwritable> {
+    match engine {
+        Engine::Postgres => in_postgres(column, value),
+        Engine::SqlServer => in_sql_server(column, value),
+    }
+}
+
+/// A condition that holds exactly for rows whose `column` holds `value`:
+/// text by its characters whatever the collation, floats by value.
+///
+/// # Errors
+///
+/// As [`assigned`].
+pub(super) fn holds(
+    engine: Engine,
+    column: &Column,
+    value: &RawValue,
+) -> Result<String, Unwritable> {
+    let name = identifier(engine, &column.name);
+    if *value == RawValue::Null {
+        return Ok(format!("{name} IS NULL"));
+    }
+    let literal = assigned(engine, column, value)?;
+    Ok(match engine {
+        Engine::Postgres => holds_in_postgres(&name, column, &literal),
+        Engine::SqlServer => holds_in_sql_server(&name, column, value, &literal),
+    })
+}
+
+/// A condition that an index can answer and that holds at least for the rows
+/// whose `column` is equal to `value` as the database sees it.
+///
+/// # Errors
+///
+/// As [`assigned`].
+pub(super) fn equals(
+    engine: Engine,
+    column: &Column,
+    value: &RawValue,
+) -> Result<String, Unwritable> {
+    let name = identifier(engine, &column.name);
+    if *value == RawValue::Null {
+        return Ok(format!("{name} IS NULL"));
+    }
+    let literal = assigned(engine, column, value)?;
+    Ok(match (&column.kind, engine) {
+        (ColumnType::Text { .. }, Engine::Postgres) => format!("{name} = {literal}"),
+        (ColumnType::Text { .. }, Engine::SqlServer) if !is_long(column) => {
+            format!("{name} = {literal}")
+        }
+        _ => return holds(engine, column, value),
+    })
+}
+
+/// Whether an index can answer a comparison of text, beside the exact one.
+pub(super) fn is_text(column: &Column) -> bool {
+    matches!(column.kind, ColumnType::Text { .. })
+}
+
+/// Types of SQL Server that have no `=`.
+fn is_long(column: &Column) -> bool {
+    matches!(column.declared.as_str(), "text" | "ntext" | "image" | "xml")
+}
+
+fn holds_in_postgres(name: &str, column: &Column, literal: &str) -> String {
+    match &column.kind {
+        ColumnType::Bool | ColumnType::Int => format!("{name} = {literal}"),
+        ColumnType::Money => format!("{name}::numeric = {literal}"),
+        // With the column's own precision and scale: what an assignment of the literal gives.
+        ColumnType::Decimal
+        | ColumnType::Float32
+        | ColumnType::Float64
+        | ColumnType::Date
+        | ColumnType::Time(_)
+        | ColumnType::Timestamp(_)
+        | ColumnType::DateTime
+        | ColumnType::Instant(_)
+        | ColumnType::Uuid
+        | ColumnType::Bytes => format!("{name} = {literal}::{}", column.declared),
+        _ => format!("{name}::text COLLATE \"C\" = {literal}"),
+    }
+}
+
+fn holds_in_sql_server(name: &str, column: &Column, value: &RawValue, literal: &str) -> String {
+    match &column.kind {
+        ColumnType::Text { padded } => {
+            let name = if *padded {
+                format!("RTRIM({name})")
+            } else {
+                name.to_owned()
+            };
+            same_characters(&name, literal)
+        }
+        ColumnType::Decimal => format!("{name} = CAST({literal} AS {})", column.declared),
+        // Bytes are compared as if zeros followed the shorter ones.
+        ColumnType::Bytes => {
+            let length = match value {
+                RawValue::Bytes(bytes) => bytes.len(),
+                _ => 0,
+            };
+            let compared = if is_long(column) {
+                format!("CAST({name} AS varbinary(max))")
+            } else {
+                name.to_owned()
+            };
+            format!("({compared} = {literal} AND DATALENGTH({name}) = {length})")
+        }
+        ColumnType::Bool
+        | ColumnType::Int
+        | ColumnType::Money
+        | ColumnType::Float32
+        | ColumnType::Float64
+        | ColumnType::Date
+        | ColumnType::Time(_)
+        | ColumnType::Timestamp(_)
+        | ColumnType::DateTime
+        | ColumnType::Instant(_)
+        | ColumnType::Uuid => format!("{name} = {literal}"),
+        _ => same_characters(name, literal),
+    }
+}
+
+fn same_characters(name: &str, literal: &str) -> String {
+    format!(
+        "CAST(CAST({name} AS nvarchar(max)) AS varbinary(max)) = CAST(CAST({literal} AS nvarchar(max)) AS varbinary(max))"
+    )
+}
+
+fn in_postgres(column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+    let quoted = |text: String| format!("'{text}'");
+    Ok(match value {
+        RawValue::Null => "NULL".to_owned(),
+        RawValue::Bool(value) => value.to_string(),
+        RawValue::Int(number) => number.to_string(),
+        RawValue::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => {
+            text.clone()
+        }
+        RawValue::Decimal(word) => quoted(word.clone()),
+        RawValue::Float64(number) => quoted(float(*number, f64::is_infinite)),
+        RawValue::Float32(number) => quoted(float(*number, f32::is_infinite)),
+        RawValue::Text(text) if text.contains('\0') => {
+            return Err(Unwritable::NulCharacter(column.name.clone()));
+        }
+        RawValue::Text(text) => postgres::literal(text),
+        RawValue::Bytes(bytes) => quoted(format!("\\x{}", hex(bytes))),
+        RawValue::Date(days) => quoted(date(*days, " BC")),
+        RawValue::Time(moment) => quoted(time(*moment)),
+        RawValue::Timestamp(moment) => quoted(timestamp(*moment, " ", "")),
+        RawValue::Instant(moment) => quoted(timestamp(*moment, " ", "+00")),
+        RawValue::Uuid(uuid) => quoted(uuid::Uuid::from_bytes(*uuid).to_string()),
+    })
+}
+
+fn in_sql_server(column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+    let beyond = || Unwritable::OutOfRange(column.name.clone());
+    let cast = |text: String| format!("CAST('{text}' AS {})", column.declared);
+    Ok(match value {
+        RawValue::Null => "NULL".to_owned(),
+        RawValue::Bool(value) => i32::from(*value).to_string(),
+        RawValue::Int(number) => number.to_string(),
+        RawValue::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => {
+            text.clone()
+        }
+        RawValue::Float64(number) if number.is_finite() => format!("CAST('{number:e}' AS float)"),
+        RawValue::Float32(number) if number.is_finite() => format!("CAST('{number:e}' AS real)"),
+        RawValue::Decimal(_) | RawValue::Float64(_) | RawValue::Float32(_) => return Err(beyond()),
+        RawValue::Text(text) => characters(text),
+        RawValue::Bytes(bytes) => format!("0x{}", hex(bytes)),
+        RawValue::Date(days) => {
+            let (year, ..) = civil((*days).into());
+            if !(1..=9999).contains(&year) {
+                return Err(beyond());
+            }
+            cast(date(*days, ""))
+        }
+        RawValue::Time(moment) => {
+            if moment.split().0 >= SECONDS_OF_DAY {
+                return Err(beyond());
+            }
+            cast(time(*moment))
+        }
+        RawValue::Timestamp(moment) | RawValue::Instant(moment) => {
+            let (seconds, _) = moment.split();
+            let (year, ..) = civil(seconds.div_euclid(SECONDS_OF_DAY));
+            if moment.is_infinite() || !(1..=9999).contains(&year) {
+                return Err(beyond());
+            }
+            let zone = match column.kind {
+                ColumnType::Instant(_) => "+00:00",
+                _ => "",
+            };
+            cast(timestamp(*moment, "T", zone))
+        }
+        RawValue::Uuid(uuid) => cast(uuid::Uuid::from_bytes(*uuid).to_string()),
+    })
+}
+
+/// The shortest text that reads back as the same number.
+fn float<F: std::fmt::LowerExp + Copy + PartialOrd + Default>(
+    number: F,
+    is_infinite: fn(F) -> bool,
+) -> String {
+    if is_infinite(number) {
+        let sign = if number < F::default() { "-" } else { "" };
+        return format!("{sign}Infinity");
+    }
+    format!("{number:e}")
+}
+
+/// Text in Transact-SQL. It never spans lines, since a line `GO` would end a
+/// script's batch inside of it, and never shows `$(`, which scripts replace.
+fn characters(text: &str) -> String {
+    let simple = text.len() <= PIECE && !text.chars().any(is_special) && !text.contains("$(");
+    if simple {
+        return format!("N'{}'", text.replace('\'', "''"));
+    }
+    let mut parts = vec!["CAST(N'' AS nvarchar(max))".to_owned()];
+    let mut piece = String::new();
+    let flush = |piece: &mut String, parts: &mut Vec<String>| {
+        if !piece.is_empty() {
+            parts.push(format!("N'{piece}'"));
+            piece.clear();
+        }
+    };
+    let mut before = '\0';
+    for character in text.chars() {
+        if is_special(character) {
+            flush(&mut piece, &mut parts);
+            parts.push(format!("NCHAR({})", u32::from(character)));
+        } else {
+            if piece.len() >= PIECE || (before == '$' && character == '(') {
+                flush(&mut piece, &mut parts);
+            }
+            if character == '\'' {
+                piece.push('\'');
+            }
+            piece.push(character);
+        }
+        before = character;
+    }
+    flush(&mut piece, &mut parts);
+    parts.join(" + ")
+}
+
+/// Characters that are written by their number: those that end lines or are not seen.
+fn is_special(character: char) -> bool {
+    character.is_ascii_control() || matches!(character, '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Year, month and day of a day since 2000-01-01 in the proleptic Gregorian
+/// calendar; year 0 is 1 BC. After H. Hinnant, "chrono-Compatible Low-Level
+/// Date Algorithms", civil_from_days.
+fn civil(days: i64) -> (i64, i64, i64) {
+    // Days since 0000-03-01, in eras of 400 years.
+    let days = days + 730_425;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// `year-month-day`, and whether the year is one before our era.
+fn calendar(days: i64) -> (String, bool) {
+    let (year, month, day) = civil(days);
+    let (shown, before) = if year < 1 {
+        (1 - year, true)
+    } else {
+        (year, false)
+    };
+    (format!("{shown:04}-{month:02}-{day:02}"), before)
+}
+
+/// A date; `before` follows one before our era.
+pub(super) fn date(days: i32, before: &str) -> String {
+    match days {
+        i32::MAX => "infinity".to_owned(),
+        i32::MIN => "-infinity".to_owned(),
+        _ => match calendar(days.into()) {
+            (text, true) => format!("{text}{before}"),
+            (text, false) => text,
+        },
+    }
+}
+
+pub(super) fn time(moment: Moment) -> String {
+    let (seconds, rest) = moment.split();
+    format!(
+        "{:02}:{:02}:{:02}{}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        fraction(rest, moment.digits)
+    )
+}
+
+/// Date and time with `between` between them and `zone` after them.
+pub(super) fn timestamp(moment: Moment, between: &str, zone: &str) -> String {
+    match moment.units {
+        i64::MAX => return "infinity".to_owned(),
+        i64::MIN => return "-infinity".to_owned(),
+        _ => {}
+    }
+    let (seconds, rest) = moment.split();
+    let (date, before) = calendar(seconds.div_euclid(SECONDS_OF_DAY));
+    let of_day = seconds.rem_euclid(SECONDS_OF_DAY);
+    format!(
+        "{date}{between}{:02}:{:02}:{:02}{}{zone}{}",
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60,
+        fraction(rest, moment.digits),
+        if before { " BC" } else { "" }
+    )
+}
+
+/// `.123` without trailing zeros; nothing for a whole second.
+fn fraction(units: i64, digits: u8) -> String {
+    let text = format!("{units:0width$}", width = digits.into());
+    match text.trim_end_matches('0') {
+        "" => String::new(),
+        digits => format!(".{digits}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::repair::testing::column;
+
+    #[test]
+    fn the_calendar_agrees_with_a_known_one() {
+        let epoch = chrono::NaiveDate::from_ymd_opt(2000, 1, 1).unwrap();
+        for days in (-730_119..2_921_939).step_by(97) {
+            let expected = epoch + chrono::TimeDelta::days(days);
+            assert_eq!(
+                calendar(days),
+                (expected.to_string(), false),
+                "{days} days after 2000-01-01"
+            );
+        }
+        assert_eq!(date(-730_120, " BC"), "0001-12-31 BC");
+        assert_eq!(date(i32::MAX, " BC"), "infinity");
+    }
+
+    #[test]
+    fn text_of_transact_sql_stays_on_a_line() {
+        assert_eq!(characters("it's"), "N'it''s'");
+        assert_eq!(
+            characters("a\nGO\n"),
+            "CAST(N'' AS nvarchar(max)) + N'a' + NCHAR(10) + N'GO' + NCHAR(10)"
+        );
+        assert_eq!(
+            characters("$(x)\0"),
+            "CAST(N'' AS nvarchar(max)) + N'$' + N'(x)' + NCHAR(0)"
+        );
+        let long = "é".repeat(3 * PIECE);
+        assert!(
+            characters(&long)
+                .split(" + ")
+                .all(|part| part.chars().count() < 4000)
+        );
+    }
+
+    #[test]
+    fn what_a_dialect_cannot_say_is_an_error() {
+        let text = column("t", ColumnType::Text { padded: false }, "text");
+        assert!(assigned(Engine::Postgres, &text, &RawValue::Text("a\0".into())).is_err());
+        let float = column("f", ColumnType::Float64, "float");
+        assert!(assigned(Engine::SqlServer, &float, &RawValue::Float64(f64::NAN)).is_err());
+        let date = column("d", ColumnType::Date, "date");
+        assert!(assigned(Engine::SqlServer, &date, &RawValue::Date(-800_000)).is_err());
+        assert!(assigned(Engine::SqlServer, &date, &RawValue::Date(i32::MAX)).is_err());
+    }
+
+    #[test]
+    fn floats_have_words_where_they_have_no_digits() {
+        let double = column("f", ColumnType::Float64, "double precision");
+        let literal =
+            |number| holds(Engine::Postgres, &double, &RawValue::Float64(number)).unwrap();
+        assert_eq!(literal(f64::NAN), "\"f\" = 'NaN'::double precision");
+        assert_eq!(
+            literal(f64::NEG_INFINITY),
+            "\"f\" = '-Infinity'::double precision"
+        );
+        assert_eq!(literal(0.1), "\"f\" = '1e-1'::double precision");
+    }
+}

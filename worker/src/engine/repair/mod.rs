@@ -1,0 +1,461 @@
+//! Statements that make the target equal to the source, row by row, and those
+//! that take them back.
+//!
+//! The rows that differ are fetched again, with every column in its own exact
+//! form ([`value`]): what is compared may be less than what is stored. Nothing is
+//! executed here; statements go to whoever keeps them.
+
+mod literal;
+mod statement;
+mod value;
+pub(in crate::engine) mod verify;
+
+use std::collections::BTreeMap;
+
+use shared::endpoint::Engine;
+use shared::message::TableSpec;
+use shared::options::ColumnRule;
+use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
+
+use super::catalog::constraints::Constraints;
+use super::column::{Column, ColumnType};
+use super::differing::Differing;
+use super::disk::Room;
+use super::fetch::{LocatedRow, OwnColumns, Projection, Rows, values};
+use super::kind::{Kind, pairing};
+use super::plan::PlannedColumn;
+use super::reconcile::{Planned, Sides};
+use super::scan::Reading;
+use super::scan::statement::SideOf;
+use super::scan::statement::qualified;
+use super::{Found, Stop, TaskContext};
+
+use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
+use value::{RawValue, Unwritable, decode, for_target};
+
+pub use value::hex_decode;
+
+/// Statements sent at once.
+const BATCH: usize = 200;
+
+/// Bytes of statements sent at once, unless one statement has more.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A column that is read in its own form, and where in an encoded row it is.
+#[derive(Debug, Clone, Copy)]
+struct Place(usize);
+
+/// What is read, and how statements are made of it.
+struct Repair<'a> {
+    planned: &'a Planned,
+    table: TargetTable,
+    /// Of each pair of columns, where the source's own value is.
+    source: Vec<Option<Place>>,
+    /// Of each of the target's columns, where its own value is.
+    target: Vec<Option<Place>>,
+    statements: u64,
+    /// Why rows are not mended, and how many.
+    left: BTreeMap<String, u64>,
+}
+
+/// Makes and sends the statements for all of `differing`.
+pub(super) async fn repair(
+    sides: Sides,
+    planned: &Planned,
+    spec: &TableSpec,
+    differing: &Differing,
+    room: &Room,
+    context: &TaskContext,
+) -> Result<(Sides, RepairPlan), Stop> {
+    let Sides {
+        source,
+        target,
+        stop,
+    } = sides;
+    let engines = (source.engine(), target.engine());
+    let (target, constraints) = target.constraints(&planned.target).await?;
+    let sides = Sides {
+        source,
+        target,
+        stop,
+    };
+    let (mut repair, own) = Repair::new(planned, engines, &constraints);
+    let projection = Projection::Own(own);
+    let most = usize::try_from(spec.chunk_size)
+        .unwrap_or(usize::MAX)
+        .max(1);
+    let (mut sides, mut rows) =
+        Rows::open(sides, planned, &projection, differing, most, room).await?;
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let chunk;
+        (sides, chunk) = rows.next(sides).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        for row in chunk {
+            let made = repair.mend(&row)?;
+            repair.statements += u64::from(made.is_some());
+            bytes += made
+                .as_ref()
+                .map_or(0, |made| made.sql.len() + made.undo.len());
+            batch.extend(made);
+            if batch.len() == BATCH || bytes >= BATCH_BYTES {
+                bytes = 0;
+                send(std::mem::take(&mut batch), context).await?;
+            }
+        }
+    }
+    if !batch.is_empty() {
+        send(batch, context).await?;
+    }
+    Ok((sides, repair.finish(spec, constraints)))
+}
+
+async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), Stop> {
+    // Nobody listens any more: the work is not wanted.
+    context
+        .findings
+        .send(Found::Repair(batch))
+        .await
+        .map_err(|_| Stop::Cancelled)
+}
+
+/// How a column is read so that nothing of its value is lost; `None` where that cannot be done.
+fn own_form(engine: Engine, column: &Column) -> Option<(Column, Kind)> {
+    let simple = matches!(
+        column.kind,
+        ColumnType::Bool
+            | ColumnType::Int
+            | ColumnType::Decimal
+            | ColumnType::Money
+            | ColumnType::Float32
+            | ColumnType::Float64
+            | ColumnType::Text { .. }
+            | ColumnType::Bytes
+            | ColumnType::Date
+            | ColumnType::Time(_)
+            | ColumnType::Timestamp(_)
+            | ColumnType::DateTime
+            | ColumnType::Instant(_)
+            | ColumnType::Uuid
+    );
+    if simple {
+        let own = pairing(column, column, &ColumnRule::default()).ok()?;
+        return Some((column.clone(), own.kind));
+    }
+    // The database's own text, which it reads back as the same value.
+    let read_as = match (engine, column.declared.as_str()) {
+        (Engine::Postgres, _) => "text",
+        (Engine::SqlServer, "xml") => "nvarchar(max)",
+        (Engine::SqlServer, _) => return None,
+    };
+    let column = Column {
+        kind: ColumnType::Text { padded: false },
+        read_as: Some(read_as.to_owned()),
+        ..column.clone()
+    };
+    Some((column, Kind::Text))
+}
+
+/// Finds room for the own form of a column, unless what is compared is that form already.
+fn place(
+    read: &mut Vec<(Column, Reading)>,
+    (engine, side): (Engine, SideOf),
+    column: &Column,
+    pair: Option<(usize, &PlannedColumn)>,
+) -> Option<Place> {
+    let (own, kind) = own_form(engine, column)?;
+    let reading = Reading::new(kind, &own.kind, None);
+    if let Some((at, pair)) = pair
+        && own == *column
+        && pair.rule == ColumnRule::default()
+        && pair.reading(side) == reading
+    {
+        return Some(Place(at));
+    }
+    read.push((own, reading));
+    Some(Place(read.len() - 1))
+}
+
+impl<'a> Repair<'a> {
+    fn new(
+        planned: &'a Planned,
+        (source_engine, engine): (Engine, Engine),
+        constraints: &Constraints,
+    ) -> (Self, OwnColumns) {
+        let plan = &planned.plan;
+        // All that is compared comes first, so that rows can be told apart.
+        let mut own = OwnColumns {
+            source: Vec::new(),
+            target: Vec::new(),
+            leading: plan.columns.len(),
+        };
+        for pair in &plan.columns {
+            let compared = |side| (pair.on(side).clone(), pair.reading(side));
+            own.source.push(compared(SideOf::Source));
+            own.target.push(compared(SideOf::Target));
+        }
+        let source = plan
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, pair)| {
+                place(
+                    &mut own.source,
+                    (source_engine, SideOf::Source),
+                    &pair.source,
+                    Some((at, pair)),
+                )
+            })
+            .collect();
+        // Those that are compared first, in the plan's order, then the target's other ones.
+        let others = planned.target.columns.iter().filter(|column| {
+            !plan
+                .columns
+                .iter()
+                .any(|pair| pair.target.name == column.name)
+        });
+        let mut columns = Vec::new();
+        let mut target = Vec::new();
+        let pairs = plan.columns.iter().enumerate();
+        let with_pairs = pairs.map(|(at, pair)| (&pair.target, Some((at, pair))));
+        for (column, pair) in with_pairs.chain(others.map(|column| (column, None))) {
+            target.push(place(
+                &mut own.target,
+                (engine, SideOf::Target),
+                column,
+                pair,
+            ));
+            columns.push(TargetColumn {
+                column: column.clone(),
+                generated: constraints.generated.contains(&column.name),
+                fixed: constraints.fixed.contains(&column.name),
+            });
+        }
+        let key: Vec<usize> = (0..plan.key_columns).collect();
+        let unique = plan.key_columns > 0
+            && planned.target.keys.iter().any(|known| {
+                known.iter().all(|name| {
+                    plan.columns[..plan.key_columns]
+                        .iter()
+                        .any(|pair| pair.target.name == *name)
+                })
+            });
+        let repair = Self {
+            planned,
+            table: TargetTable {
+                engine,
+                name: qualified(engine, &planned.target.schema, &planned.target.name),
+                columns,
+                key,
+                unique,
+                overrides_identity: plan
+                    .columns
+                    .iter()
+                    .any(|pair| constraints.identity.contains(&pair.target.name)),
+            },
+            source,
+            target,
+            statements: 0,
+            left: BTreeMap::new(),
+        };
+        (repair, own)
+    }
+
+    fn leave(&mut self, why: String) {
+        *self.left.entry(why).or_default() += 1;
+    }
+
+    /// The statement for one row, if there is one.
+    fn mend(&mut self, row: &LocatedRow) -> Result<Option<RepairStatement>, Stop> {
+        let source = row.source.as_deref().map(values).transpose()?;
+        let target = row.target.as_deref().map(values).transpose()?;
+        let made = match (&source, &target) {
+            (Some(source), None) if row.difference.target.is_none() => self
+                .source_row(source)
+                .and_then(|cells| self.table.insert(&cells))
+                .map(|mend| Some((RepairAction::Insert, mend))),
+            (None, Some(target)) if row.difference.source.is_none() => {
+                let cells = self.target_row(target);
+                self.table
+                    .delete(&cells)
+                    .map(|mend| Some((RepairAction::Delete, mend)))
+            }
+            (Some(source), Some(target)) => self
+                .update(source, target)
+                .map(|mend| mend.map(|mend| (RepairAction::Update, mend))),
+            _ => {
+                self.leave(
+                    "rows changed while they were read, and are left for the next run".to_owned(),
+                );
+                return Ok(None);
+            }
+        };
+        Ok(match made {
+            Ok(Some((action, Mend { sql, undo }))) => Some(RepairStatement {
+                action,
+                key: value::hex(&row.key),
+                sql,
+                undo,
+            }),
+            Ok(None) => None,
+            Err(why) => {
+                self.leave(why.to_string());
+                None
+            }
+        })
+    }
+
+    /// What the source's value of a pair of columns is on the target.
+    fn wanted(&self, at: usize, source: &[&[u8]]) -> Result<Option<RawValue>, Unwritable> {
+        let pair = &self.planned.plan.columns[at];
+        let Some(value) = self.source[at].and_then(|Place(place)| source.get(place)) else {
+            return Ok(None);
+        };
+        for_target(decode(value), &pair.target, &pair.rule).map(Some)
+    }
+
+    fn seen(&self, at: usize, target: &[&[u8]]) -> Option<RawValue> {
+        let Place(place) = self.target[at]?;
+        target.get(place).map(|value| decode(value))
+    }
+
+    /// A row of the target as the source has it.
+    fn source_row(&self, source: &[&[u8]]) -> Result<Vec<Cell>, Unwritable> {
+        let mut cells = Vec::new();
+        for at in 0..self.planned.plan.columns.len() {
+            if self.table.columns[at].generated {
+                continue;
+            }
+            if let Some(value) = self.wanted(at, source)? {
+                cells.push((at, value));
+            }
+        }
+        Ok(cells)
+    }
+
+    /// A row of the target as it is, with all its columns.
+    fn target_row(&self, target: &[&[u8]]) -> Vec<Cell> {
+        (0..self.table.columns.len())
+            .filter_map(|at| Some((at, self.seen(at, target)?)))
+            .collect()
+    }
+
+    fn update(&mut self, source: &[&[u8]], target: &[&[u8]]) -> Result<Option<Mend>, Unwritable> {
+        let columns = &self.planned.plan.columns;
+        let mut changes = Vec::new();
+        let mut kept = Vec::new();
+        for (at, pair) in columns.iter().enumerate() {
+            if source.get(at) == target.get(at) {
+                continue;
+            }
+            let column = &self.table.columns[at];
+            if column.generated {
+                kept.push(format!(
+                    "`{}` is made by the target and differs",
+                    pair.target.name
+                ));
+                continue;
+            }
+            if column.fixed {
+                kept.push(format!(
+                    "`{}` is an identity column, which cannot be changed, and differs",
+                    pair.target.name
+                ));
+                continue;
+            }
+            match (self.wanted(at, source)?, self.seen(at, target)) {
+                (Some(new), Some(old)) if new != old => changes.push(Change { at, old, new }),
+                (Some(_), Some(_)) => kept.push(format!(
+                    "`{}` differs in a way that the target's type does not keep",
+                    pair.target.name
+                )),
+                _ => kept.push(format!(
+                    "`{}` has a type that cannot be written",
+                    pair.target.name
+                )),
+            }
+        }
+        for why in kept {
+            self.leave(why);
+        }
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        // Without a key of its own a row is known by all that was seen of it.
+        let known: Vec<Cell> = if self.table.unique {
+            let key = self.table.key.iter();
+            key.filter_map(|at| Some((*at, self.seen(*at, target)?)))
+                .collect()
+        } else {
+            let changed = |at: usize| changes.iter().any(|change| change.at == at);
+            let mut cells = self.target_row(target);
+            cells.retain(|(at, _)| !changed(*at));
+            cells
+        };
+        self.table.update(&known, &changes).map(Some)
+    }
+
+    fn finish(self, spec: &TableSpec, constraints: Constraints) -> RepairPlan {
+        let mut notes: Vec<String> = self
+            .left
+            .into_iter()
+            .map(|(why, rows)| format!("{rows} not repaired: {why}"))
+            .collect();
+        let unread: Vec<&str> = self
+            .table
+            .columns
+            .iter()
+            .zip(&self.target)
+            .filter(|(_, place)| place.is_none())
+            .map(|(column, _)| column.column.name.as_str())
+            .collect();
+        if !unread.is_empty() {
+            notes.push(format!(
+                "the undo script cannot bring back {} of rows that the repair deletes",
+                unread.join(", ")
+            ));
+        }
+        if !self.table.unique {
+            notes.push(
+                "no unique key on the target: inserts are not guarded, apply the script once"
+                    .to_owned(),
+            );
+        }
+        let options = &spec.options;
+        if options.filters.target.is_some() || options.soft_delete.is_some() {
+            notes.push(
+                "rows of the target that a filter or a soft delete leaves out are not touched; where one has the key of a missing row, that row is skipped"
+                    .to_owned(),
+            );
+        }
+        RepairPlan {
+            engine: self.table.engine,
+            schema: self.planned.target.schema.clone(),
+            table: self.planned.target.name.clone(),
+            foreign_keys: constraints.foreign_keys,
+            identity_insert: self.table.overrides_identity
+                && self.table.engine == Engine::SqlServer,
+            statements: self.statements,
+            notes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use crate::engine::column::{Column, ColumnType};
+
+    /// A column for tests.
+    pub(super) fn column(name: &str, kind: ColumnType, declared: &str) -> Column {
+        Column {
+            name: name.to_owned(),
+            kind,
+            declared: declared.to_owned(),
+            nullable: true,
+            read_as: None,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The statements that mend one row of the target, and those that take it
+//! back. Each is guarded: it changes nothing unless the row is as it was seen.
+
+use shared::endpoint::Engine;
+
+use super::literal::{assigned, equals, holds, identifier, is_text};
+use super::value::{RawValue, Unwritable};
+use crate::engine::column::Column;
+
+/// A column of the target.
+#[derive(Debug, Clone)]
+pub(super) struct TargetColumn {
+    pub(super) column: Column,
+    /// The database makes its values: it is never written.
+    pub(super) generated: bool,
+    /// It can be given a value when a row is added, and never again.
+    pub(super) fixed: bool,
+}
+
+/// The target's table, as statements see it.
+#[derive(Debug, Clone)]
+pub(super) struct TargetTable {
+    pub(super) engine: Engine,
+    /// Schema and name, quoted.
+    pub(super) name: String,
+    pub(super) columns: Vec<TargetColumn>,
+    /// The columns, by position, that identify a row; empty for a multiset.
+    pub(super) key: Vec<usize>,
+    /// Whether at most one row can have a key.
+    pub(super) unique: bool,
+    /// Whether inserts give values to an identity column that would make its own.
+    pub(super) overrides_identity: bool,
+}
+
+/// One column of a row that is written or looked for.
+pub(super) type Cell = (usize, RawValue);
+
+/// The change of one column.
+#[derive(Debug, Clone)]
+pub(super) struct Change {
+    pub(super) at: usize,
+    pub(super) old: RawValue,
+    pub(super) new: RawValue,
+}
+
+/// A statement and its inverse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mend {
+    pub(super) sql: String,
+    pub(super) undo: String,
+}
+
+impl TargetTable {
+    /// Adds a row.
+    pub(super) fn insert(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
+        Ok(Mend {
+            sql: self.adding(row)?,
+            undo: self.taking(row)?,
+        })
+    }
+
+    /// Takes a row away; `row` is all that is known of it.
+    pub(super) fn delete(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
+        Ok(Mend {
+            sql: self.taking(row)?,
+            undo: self.adding(row)?,
+        })
+    }
+
+    /// Changes a row. `key` are the values of its key's columns on the target.
+    pub(super) fn update(&self, key: &[Cell], changes: &[Change]) -> Result<Mend, Unwritable> {
+        let turned: Vec<Change> = changes
+            .iter()
+            .map(|change| Change {
+                at: change.at,
+                old: change.new.clone(),
+                new: change.old.clone(),
+            })
+            .collect();
+        // The key's own columns may be among the changed ones.
+        let new_key: Vec<Cell> = key
+            .iter()
+            .map(|(at, value)| {
+                let changed = changes.iter().find(|change| change.at == *at);
+                (
+                    *at,
+                    changed.map_or_else(|| value.clone(), |change| change.new.clone()),
+                )
+            })
+            .collect();
+        Ok(Mend {
+            sql: self.changing(key, changes)?,
+            undo: self.changing(&new_key, &turned)?,
+        })
+    }
+
+    fn column(&self, at: usize) -> &Column {
+        &self.columns[at].column
+    }
+
+    fn changing(&self, key: &[Cell], changes: &[Change]) -> Result<String, Unwritable> {
+        let mut assignments = Vec::with_capacity(changes.len());
+        let mut terms = self.key_terms(key)?;
+        for Change { at, old, new } in changes {
+            let column = self.column(*at);
+            let name = identifier(self.engine, &column.name);
+            let value = assigned(self.engine, column, new)?;
+            assignments.push(format!("{name} = {value}"));
+            terms.push(holds(self.engine, column, old)?);
+        }
+        let (list, condition) = (assignments.join(", "), terms.join(" AND "));
+        let table = &self.name;
+        Ok(match (self.unique, self.engine) {
+            (true, _) => format!("UPDATE {table} SET {list} WHERE {condition};"),
+            (false, Engine::Postgres) => {
+                format!(
+                    "UPDATE {table} SET {list} WHERE {};",
+                    self.one_row(&condition)
+                )
+            }
+            (false, Engine::SqlServer) => {
+                format!("UPDATE TOP (1) {table} SET {list} WHERE {condition};")
+            }
+        })
+    }
+
+    fn taking(&self, row: &[Cell]) -> Result<String, Unwritable> {
+        let key: Vec<Cell> = row
+            .iter()
+            .filter(|(at, _)| self.key.contains(at))
+            .cloned()
+            .collect();
+        let mut terms = self.key_terms(&key)?;
+        for (at, value) in row.iter().filter(|(at, _)| !self.key.contains(at)) {
+            terms.push(holds(self.engine, self.column(*at), value)?);
+        }
+        let (table, condition) = (&self.name, terms.join(" AND "));
+        Ok(match (self.unique, self.engine) {
+            (true, _) => format!("DELETE FROM {table} WHERE {condition};"),
+            (false, Engine::Postgres) => {
+                format!("DELETE FROM {table} WHERE {};", self.one_row(&condition))
+            }
+            (false, Engine::SqlServer) => {
+                format!("DELETE TOP (1) FROM {table} WHERE {condition};")
+            }
+        })
+    }
+
+    fn adding(&self, row: &[Cell]) -> Result<String, Unwritable> {
+        let mut names = Vec::with_capacity(row.len());
+        let mut values = Vec::with_capacity(row.len());
+        for (at, value) in row.iter().filter(|(at, _)| !self.columns[*at].generated) {
+            let column = self.column(*at);
+            names.push(identifier(self.engine, &column.name));
+            values.push(assigned(self.engine, column, value)?);
+        }
+        let overriding = if self.overrides_identity && self.engine == Engine::Postgres {
+            " OVERRIDING SYSTEM VALUE"
+        } else {
+            ""
+        };
+        let head = format!(
+            "INSERT INTO {} ({}){overriding} SELECT {}",
+            self.name,
+            names.join(", "),
+            values.join(", ")
+        );
+        if !self.unique {
+            return Ok(format!("{head};"));
+        }
+        // Whatever the database takes for the same key would be refused by its index.
+        let mut terms = Vec::new();
+        for (at, value) in row.iter().filter(|(at, _)| self.key.contains(at)) {
+            terms.push(equals(self.engine, self.column(*at), value)?);
+        }
+        Ok(format!(
+            "{head} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {});",
+            self.name,
+            terms.join(" AND ")
+        ))
+    }
+
+    /// The exact key, in a form that the key's index answers.
+    fn key_terms(&self, key: &[Cell]) -> Result<Vec<String>, Unwritable> {
+        let mut terms = Vec::new();
+        for (at, value) in key {
+            let column = self.column(*at);
+            let exact = holds(self.engine, column, value)?;
+            if is_text(column) && *value != RawValue::Null {
+                let indexed = equals(self.engine, column, value)?;
+                if indexed != exact {
+                    terms.push(indexed);
+                }
+            }
+            terms.push(exact);
+        }
+        Ok(terms)
+    }
+
+    /// One of several equal rows of PostgreSQL, which tells them apart by their place.
+    fn one_row(&self, condition: &str) -> String {
+        format!(
+            "(tableoid, ctid) = (SELECT tableoid, ctid FROM {} WHERE {condition} LIMIT 1)",
+            self.name
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::column::ColumnType;
+    use crate::engine::repair::testing::column;
+
+    fn table(engine: Engine, unique: bool) -> TargetTable {
+        let name = match engine {
+            Engine::Postgres => "\"s\".\"t\"",
+            Engine::SqlServer => "[s].[t]",
+        };
+        let plain = |column| TargetColumn {
+            column,
+            generated: false,
+            fixed: false,
+        };
+        TargetTable {
+            engine,
+            name: name.to_owned(),
+            columns: vec![
+                plain(column("id", ColumnType::Int, "integer")),
+                plain(column(
+                    "note",
+                    ColumnType::Text { padded: false },
+                    "varchar(9)",
+                )),
+                TargetColumn {
+                    generated: true,
+                    ..plain(column("twice", ColumnType::Int, "integer"))
+                },
+            ],
+            key: if unique { vec![0] } else { Vec::new() },
+            unique,
+            overrides_identity: true,
+        }
+    }
+
+    fn row() -> Vec<Cell> {
+        vec![
+            (0, RawValue::Int(7)),
+            (1, RawValue::Text("it's".to_owned())),
+            (2, RawValue::Int(14)),
+        ]
+    }
+
+    #[test]
+    fn a_row_is_added_where_its_key_is_free_and_taken_where_it_is_the_same() {
+        let mend = table(Engine::Postgres, true).insert(&row()).unwrap();
+        assert_eq!(
+            mend.sql,
+            "INSERT INTO \"s\".\"t\" (\"id\", \"note\") OVERRIDING SYSTEM VALUE SELECT 7, 'it''s' WHERE NOT EXISTS (SELECT 1 FROM \"s\".\"t\" WHERE \"id\" = 7);"
+        );
+        assert_eq!(
+            mend.undo,
+            "DELETE FROM \"s\".\"t\" WHERE \"id\" = 7 AND \"note\"::text COLLATE \"C\" = 'it''s' AND \"twice\" = 14;"
+        );
+        let delete = table(Engine::Postgres, true).delete(&row()).unwrap();
+        assert_eq!((delete.sql, delete.undo), (mend.undo, mend.sql));
+    }
+
+    #[test]
+    fn an_update_names_only_what_changes_and_turns_around() {
+        let changes = [Change {
+            at: 1,
+            old: RawValue::Null,
+            new: RawValue::Text("new".to_owned()),
+        }];
+        let mend = table(Engine::SqlServer, true)
+            .update(&row()[..1], &changes)
+            .unwrap();
+        assert_eq!(
+            mend.sql,
+            "UPDATE [s].[t] SET [note] = N'new' WHERE [id] = 7 AND [note] IS NULL;"
+        );
+        assert_eq!(
+            mend.undo,
+            "UPDATE [s].[t] SET [note] = NULL WHERE [id] = 7 AND CAST(CAST([note] AS nvarchar(max)) AS varbinary(max)) = CAST(CAST(N'new' AS nvarchar(max)) AS varbinary(max));"
+        );
+    }
+
+    #[test]
+    fn of_equal_rows_one_is_taken() {
+        let row = &row()[..1];
+        let taken = |engine| table(engine, false).delete(row).unwrap().sql;
+        assert_eq!(
+            taken(Engine::SqlServer),
+            "DELETE TOP (1) FROM [s].[t] WHERE [id] = 7;"
+        );
+        assert_eq!(
+            taken(Engine::Postgres),
+            "DELETE FROM \"s\".\"t\" WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM \"s\".\"t\" WHERE \"id\" = 7 LIMIT 1);"
+        );
+    }
+}
