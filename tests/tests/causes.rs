@@ -194,7 +194,11 @@ fn a_redacted_run_tells_no_value_anywhere() {
         if format != "json" {
             continue;
         }
-        assert!(run.stderr.contains("TRACE"), "everything is logged");
+        assert!(
+            run.stderr.contains("DEBUG"),
+            "everything is logged: {}",
+            run.stderr
+        );
         let report = run.report();
         let people = result(&report, "people");
         assert_eq!(

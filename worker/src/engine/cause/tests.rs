@@ -326,6 +326,12 @@ fn each_known_damage_has_its_name() {
         "2:00 h later in the target, as by a time zone",
     );
     assert_cause(
+        &micros(0),
+        &micros(7_200_000_000),
+        "time-zone-shifted",
+        "2:00 h later in the target, as by a time zone",
+    );
+    assert_cause(
         &micros(3_723_000_000),
         &micros(-16_977_000_000),
         "time-zone-shifted",
