@@ -1,11 +1,6 @@
 //! Log lines: for programs every line an object that says which table it is
 //! about, and for nobody a secret.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
-
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};

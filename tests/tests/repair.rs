@@ -27,7 +27,6 @@ use Kind::{Postgres, SqlServer};
 
 /// A database of either kind.
 struct Side {
-    kind: Kind,
     database: Database,
     standin: Option<Standin>,
 }
@@ -37,11 +36,7 @@ impl Side {
         let database = shared_postgres().create_database(name).unwrap();
         let standin = (kind == SqlServer)
             .then(|| Standin::start(&database.url(), name, StandinTls::Off).unwrap());
-        let side = Self {
-            kind,
-            database,
-            standin,
-        };
+        let side = Self { database, standin };
         side.execute(sql);
         side
     }
@@ -68,7 +63,7 @@ impl Side {
 
 /// Two databases, and a place to work in that knows them.
 struct Scene {
-    source: Side,
+    _source: Side,
     target: Side,
     here: Workplace,
 }
@@ -87,7 +82,7 @@ impl Scene {
             target.url()
         ));
         Self {
-            source,
+            _source: source,
             target,
             here,
         }
@@ -134,7 +129,7 @@ impl Scene {
 
         let applied = self.apply(&["out"]);
         assert_eq!(applied.code, 0, "{applied:?}");
-        assert_eq!(applied.report()["verification"], "PASS", "{applied:?}");
+        assert_eq!(said(&applied)["verification"], "PASS", "{applied:?}");
         let equal = self.run(&["--tables", tables]);
         assert_eq!(equal.code, 0, "{equal:?}");
 
@@ -144,6 +139,11 @@ impl Scene {
         assert_eq!(findings(&again.report()), findings(&before));
         before
     }
+}
+
+/// What `reconcile apply` says.
+fn said(applied: &Run) -> Json {
+    serde_json::from_str(&applied.stdout).unwrap()
 }
 
 /// What a report says about rows.
@@ -238,7 +238,7 @@ fn kinds_row(kind: Kind, id: u32, values: Option<usize>) -> String {
             "1".to_owned(),
             "0.001".to_owned(),
             "-0.0000000001".to_owned(),
-            "922337203685477.5807".to_owned(),
+            "922337203685477.58".to_owned(),
             "-1.5".to_owned(),
             "-0.30000000000000004".to_owned(),
             format!("{text}''"),
@@ -363,7 +363,7 @@ fn a_row_that_has_changed_since_is_left_alone_and_said() {
         ));
         let applied = scene.apply(&["out"]);
         assert_eq!(applied.code, 1, "{applied:?}");
-        let report = applied.report();
+        let report = said(&applied);
         assert_eq!(report["verification"], "FAIL", "{report}");
         let table = &report["tables"][0];
         assert_eq!(
@@ -575,5 +575,4 @@ fn a_run_with_nothing_to_repair_says_so() {
     let applied = scene.here.reconcile(&["apply", "out"]);
     assert_eq!(applied.code, 0, "{applied:?}");
     assert!(applied.stdout.contains("nothing to apply"), "{applied:?}");
-    let _ = (&scene.source.kind, &scene.target.kind);
 }

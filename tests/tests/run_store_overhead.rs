@@ -75,6 +75,7 @@ async fn run_all(directory: Option<&Path>) -> Duration {
     let writer = directory.map(|directory| {
         let mut store = RunStore::open(directory).unwrap();
         let settings = KeptSettings {
+            output_dir: None,
             limits,
             place: Place::Local { concurrency: 8 },
             source: side("source"),

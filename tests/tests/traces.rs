@@ -527,7 +527,7 @@ fn comparable(run: &Run) -> Json {
     }
     for list in ["results", "errors"] {
         for entry in report[list].as_array_mut().unwrap() {
-            for field in ["worker", "duration_seconds"] {
+            for field in ["worker", "duration_seconds", "source_read", "target_read"] {
                 entry.as_object_mut().unwrap().remove(field);
             }
         }
@@ -550,9 +550,9 @@ fn a_collector_that_is_not_there_costs_one_warning() {
     drop(closed);
     for protocol in ["grpc", "http"] {
         for (endpoint, limit) in [
-            (&refusing, Duration::from_secs(1)),
-            // What the end of a process waits for.
-            (&silent_address, Duration::from_secs(4)),
+            (&refusing, Duration::from_secs(3)),
+            // The end of a process waits 3 s, and the machine may be busy.
+            (&silent_address, Duration::from_secs(6)),
         ] {
             let flags = ["--otlp-endpoint", endpoint, "--otlp-protocol", protocol];
             let run = local_run(&scene, &flags, &[]);

@@ -6,7 +6,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
+    clippy::print_stdout,
+    reason = "what a test needs and does not get is its failure, and how much was tried is worth a line"
 )]
 
 use std::time::{Duration, Instant};
@@ -336,7 +337,7 @@ fn check_rows(rows: &[Vec<u8>], columns: usize) -> TestCaseResult {
         prop_assert_eq!(values.len(), columns);
         for value in values {
             prop_assert!(!to_text(value).is_empty() || value.len() <= 6);
-            prop_assert!(to_json(value).to_string() != "");
+            prop_assert!(!to_json(value).to_string().is_empty());
         }
     }
     Ok(())
@@ -428,7 +429,7 @@ fn values_of_any_bytes_are_shown_and_compared() {
         (vec(any::<u8>(), 0..64), encoded(), encoded(), tolerances),
         |(bytes, left, right, tolerance)| {
             for value in Values::new(&bytes).map_while(Result::ok) {
-                prop_assert!(to_json(value).to_string() != "");
+                prop_assert!(!to_json(value).to_string().is_empty());
                 prop_assert!(to_text(value).len() < 200_000);
             }
             let value = |(column, field): (Column, Option<Vec<u8>>)| {

@@ -320,14 +320,14 @@ fn each_known_damage_has_its_name() {
         "rounded to the 1/300 s steps of datetime in the target",
     );
     assert_cause(
-        &micros(0),
-        &micros(7_200_000_000),
+        &micros(3_723_000_000),
+        &micros(10_923_000_000),
         "time-zone-shifted",
         "2:00 h later in the target, as by a time zone",
     );
     assert_cause(
-        &micros(0),
-        &micros(-20_700_000_000),
+        &micros(3_723_000_000),
+        &micros(-16_977_000_000),
         "time-zone-shifted",
         "5:45 h earlier in the target, as by a time zone",
     );
@@ -345,7 +345,7 @@ fn each_known_damage_has_its_name() {
     );
     assert_cause(
         &encoded(|to| to.date(33)),
-        &encoded(|to| to.date(60)),
+        &encoded(|to| to.date(61)),
         "day-month-swapped",
         "day and month changed places",
     );
