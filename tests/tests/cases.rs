@@ -119,7 +119,7 @@ impl Databases {
 #[test]
 fn every_case_comes_out_as_expected() {
     let cases = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap();
-    assert!(cases.len() >= 100, "only {} cases were found", cases.len());
+    assert!(cases.len() >= 250, "only {} cases were found", cases.len());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut databases = runtime.block_on(Databases::start());
     let mut failures = Vec::new();

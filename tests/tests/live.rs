@@ -36,7 +36,7 @@ const ROWS: i64 = 5000;
 const BROKEN: i64 = 3;
 
 /// Rows that change again and again, behind those that are broken.
-const HOT: i64 = 5;
+const HOT: i64 = 10;
 
 /// A table, by how its rows are identified.
 #[derive(Debug, Clone, Copy)]

@@ -17,9 +17,9 @@ const MEMORY_LIMIT: u64 = 64;
 /// How many rows of a hundred differ, the table that they are in, and how many
 /// times as long as without differences it may take.
 const SHARES: [(u64, &str, Option<f64>); 3] = [
-    (0, "none", None),
-    (1, "some", Some(2.0)),
-    (100, "all_rows", Some(4.0)),
+    (0, "none_differ", None),
+    (1, "some_differ", Some(2.0)),
+    (100, "all_differ", Some(4.0)),
 ];
 
 /// One table of PostgreSQL against three copies, row level.
@@ -42,7 +42,7 @@ pub(crate) fn much_differing(rows: u64, runs: usize) -> anyhow::Result<()> {
         begin.elapsed().as_secs_f64()
     ));
     // Once without measuring: the server's memory and the kernel's are warm then.
-    compare(&source, &target, "none", 0)?;
+    compare(&source, &target, "none_differ", 0)?;
     let mut used: [Vec<Usage>; SHARES.len()] = Default::default();
     for _ in 0..runs {
         for ((share, table, _), used) in SHARES.into_iter().zip(&mut used) {
