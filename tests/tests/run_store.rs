@@ -129,7 +129,14 @@ fn comparable(mut report: Json) -> Json {
     for list in ["results", "errors"] {
         for entry in report[list].as_array_mut().unwrap() {
             let entry = entry.as_object_mut().unwrap();
-            for field in ["attempt", "worker", "duration_seconds", "history"] {
+            for field in [
+                "attempt",
+                "worker",
+                "duration_seconds",
+                "history",
+                "source_read",
+                "target_read",
+            ] {
                 entry.remove(field);
             }
         }

@@ -8,7 +8,14 @@ use serde_json::Value as Json;
 use crate::rig::Answer;
 
 /// What of a table may differ between two runs.
-const MAY_DIFFER: [&str; 4] = ["worker", "attempt", "duration_seconds", "quiet_after_ms"];
+const MAY_DIFFER: [&str; 6] = [
+    "worker",
+    "attempt",
+    "duration_seconds",
+    "quiet_after_ms",
+    "source_read",
+    "target_read",
+];
 
 /// What of the whole report must not.
 const MUST_AGREE: [&str; 10] = [
