@@ -622,13 +622,15 @@ fn the_function_runs_on_the_callers_runtime() {
     on_runtime(0, async {
         let here = std::thread::current().id();
         let (kept, mut tasks) = tokio::sync::mpsc::unbounded_channel();
+        let over = CancellationToken::new();
+        let when_over = over.clone();
         reconciler(options())
             .run(["a"], move |_, _| {
                 assert_eq!(std::thread::current().id(), here);
-                let kept = kept.clone();
+                let (kept, over) = (kept.clone(), when_over.clone());
                 async move {
-                    kept.send(tokio::spawn(async {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    kept.send(tokio::spawn(async move {
+                        over.cancelled().await;
                         5
                     }))
                     .unwrap();
@@ -637,6 +639,7 @@ fn the_function_runs_on_the_callers_runtime() {
             })
             .await
             .unwrap();
+        over.cancel();
         assert_eq!(tasks.recv().await.unwrap().await.unwrap(), 5);
     });
 }

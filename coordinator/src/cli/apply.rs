@@ -20,7 +20,8 @@ use worker::engine::{Progress, ReconcileEngine, Stop, TaskContext};
 
 use super::exit::{self, CommandError};
 use super::flags::{ApplyFlags, ListFormat};
-use super::settings::{self, UsageError};
+use super::settings;
+use super::usage::UsageError;
 use crate::repair::{Direction, Numbers, Script, ScriptError, ScriptSet, Statement, preamble};
 use crate::report::write_stdout;
 

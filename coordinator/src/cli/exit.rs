@@ -6,7 +6,7 @@ use shared::telemetry::metrics::server::ServeError;
 use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
-use super::settings::UsageError;
+use super::usage::UsageError;
 use crate::parallel::EstimateError;
 use crate::repair::{RepairError, ScriptError};
 use crate::report::{OutputError, RunReport, RunStatus};

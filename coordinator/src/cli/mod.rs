@@ -11,6 +11,7 @@ mod kept;
 mod place;
 mod progress;
 mod resume;
+mod selection;
 mod settings;
 mod signals;
 mod table_list;
@@ -18,6 +19,7 @@ mod table_options;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

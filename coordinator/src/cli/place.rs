@@ -8,7 +8,8 @@ use shared::endpoint::Endpoint;
 use shared::ids::RunId;
 
 use super::flags::{BrokerFlags, ResumeFlags};
-use super::settings::{self, Mode, UsageError};
+use super::settings::{self, Mode};
+use super::usage::UsageError;
 use crate::store::{KeptRun, KeptSettings, KeptSide, Place, StoreError, database_of};
 
 /// Where runs are kept: flag, configuration, or where programs of this user keep theirs.

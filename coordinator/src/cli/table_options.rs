@@ -6,7 +6,7 @@ use shared::options::{EngineLimits, Recheck, Redaction, RedactionKey, TableOptio
 use shared::outcome::Depth;
 
 use super::flags::RunFlags;
-use super::settings::UsageError;
+use super::usage::UsageError;
 
 /// The options that all tables have in common.
 pub(super) fn options(

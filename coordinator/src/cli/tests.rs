@@ -14,8 +14,9 @@ use worker::engine::catalog::CatalogTable;
 
 use super::exit::{self, CommandError};
 use super::flags::{Command, Flags};
-use super::settings::{Mode, RunSettings, UsageError};
+use super::settings::{Mode, RunSettings};
 use super::table_list::TableListError;
+use super::usage::UsageError;
 use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
 use crate::run_state::{PlannedTable, Window};

@@ -1,0 +1,261 @@
+//! Which tables a run compares, and how each of them: from the list, the
+//! configuration and the source's catalog.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared::config::TableEntry;
+use shared::endpoint::Endpoint;
+use shared::ids::TableName;
+use shared::message::{ColumnSelection, Side, TableSpec};
+use shared::options::{Redaction, TableOptions};
+use shared::outcome::{Depth, Failure};
+use worker::engine::catalog::CatalogTable;
+use worker::engine::filter::validate;
+
+use super::flags::RunFlags;
+use super::settings::SideSettings;
+use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
+use super::table_options::check_repair;
+use super::usage::UsageError;
+use crate::run_state::PlannedTable;
+
+/// The schema that is taken for the source's default where its endpoint is not known.
+const USUAL_SCHEMA: &str = "dbo";
+
+/// Which tables are compared, and how; patterns still stand for themselves.
+#[derive(Debug)]
+pub(super) struct TableSelection {
+    pub(super) entries: Vec<Entry>,
+    /// What the configuration says about particular tables.
+    pub(super) particulars: Vec<TableEntry>,
+    pub(super) source: SideSettings,
+    pub(super) target: SideSettings,
+    pub(super) depth: Depth,
+    pub(super) key: Option<Vec<String>>,
+    pub(super) max_differences: u32,
+    pub(super) chunk_size: u32,
+    pub(super) timeout: Duration,
+    pub(super) options: TableOptions,
+}
+
+impl TableSelection {
+    /// The databases of both sides by the names that tasks carry.
+    pub(super) fn endpoints(&self) -> BTreeMap<String, Endpoint> {
+        [&self.source, &self.target]
+            .into_iter()
+            .filter_map(|side| Some((side.name.clone(), side.endpoint.clone()?)))
+            .collect()
+    }
+
+    /// Whether the source's catalog is needed to know the tables.
+    pub(super) fn needs_catalog(&self) -> Option<Result<&Endpoint, UsageError>> {
+        let pattern = self.entries.iter().find_map(|entry| match entry {
+            Entry::Pattern(pattern) => Some(pattern),
+            Entry::Table { .. } => None,
+        })?;
+        Some(
+            self.source
+                .endpoint
+                .as_ref()
+                .ok_or_else(|| UsageError::PatternWithoutEndpoint {
+                    pattern: pattern.text.clone(),
+                    endpoint: self.source.name.clone(),
+                }),
+        )
+    }
+
+    /// What the failure of looking at the catalog means.
+    pub(super) fn catalog_error(&self, reason: Failure) -> UsageError {
+        let pattern = self.entries.iter().find_map(|entry| match entry {
+            Entry::Pattern(pattern) => Some(pattern.text.clone()),
+            Entry::Table { .. } => None,
+        });
+        UsageError::Catalog {
+            pattern: pattern.unwrap_or_default(),
+            reason,
+        }
+    }
+
+    /// The tables of the run. A pattern leaves out what is listed by name;
+    /// otherwise nothing may be listed twice.
+    pub(super) fn plan(&self, catalog: &[CatalogTable]) -> Result<Vec<PlannedTable>, UsageError> {
+        let mut listed = Listed::default();
+        let mut named = Vec::new();
+        for entry in &self.entries {
+            if let Entry::Table { source, target } = entry {
+                let planned = self.planned(source, target.as_ref(), None);
+                if !listed.insert(self.identity(&planned)) {
+                    return Err(TableListError::Twice(source.to_string()).into());
+                }
+                named.push(planned);
+            }
+        }
+        let mut named = named.into_iter();
+        let mut tables = Vec::new();
+        for entry in &self.entries {
+            match entry {
+                Entry::Table { .. } => tables.extend(named.next()),
+                Entry::Pattern(pattern) => {
+                    let found = pattern.expand(catalog, self.source_schema());
+                    if found.is_empty() {
+                        return Err(TableListError::NoMatch {
+                            pattern: pattern.text.clone(),
+                            tables: catalog.len(),
+                            endpoint: self.source.name.clone(),
+                            schema: self.source_schema().to_owned(),
+                        }
+                        .into());
+                    }
+                    for (source, target, table) in found {
+                        let planned = self.planned(&source, target.as_ref(), table.estimated_rows);
+                        if listed.insert(self.identity(&planned)) {
+                            tables.push(planned);
+                        }
+                    }
+                }
+            }
+        }
+        for planned in &tables {
+            self.check_filters(&planned.spec)?;
+            check_repair(&planned.spec)?;
+        }
+        Ok(tables)
+    }
+
+    /// Conditions are checked by the worker too, which knows every endpoint.
+    fn check_filters(&self, spec: &TableSpec) -> Result<(), UsageError> {
+        let filters = &spec.options.filters;
+        for (side, settings, filter) in [
+            ("source", &self.source, &filters.source),
+            ("target", &self.target, &filters.target),
+        ] {
+            if let (Some(endpoint), Some(filter)) = (&settings.endpoint, filter) {
+                validate(endpoint.engine, filter).map_err(|reason| UsageError::Filter {
+                    table: spec.source.table.clone(),
+                    side,
+                    reason: Box::new(reason),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn source_schema(&self) -> &str {
+        self.source
+            .endpoint
+            .as_ref()
+            .map_or(USUAL_SCHEMA, |endpoint| &endpoint.schema)
+    }
+
+    fn identity(&self, planned: &PlannedTable) -> table_list::Identity {
+        let schema_of = |side: &SideSettings| {
+            side.endpoint
+                .as_ref()
+                .map(|endpoint| endpoint.schema.clone())
+        };
+        let (source, target) = (schema_of(&self.source), schema_of(&self.target));
+        let spec = &planned.spec;
+        identity(
+            &spec.source.table,
+            &spec.target.table,
+            [source.as_deref(), target.as_deref()],
+        )
+    }
+
+    fn options_of(&self, particular: Option<&TableEntry>) -> TableOptions {
+        let mut options = self.options.clone();
+        if let Some(entry) = particular {
+            options.rules.clone_from(&entry.rules);
+            options.filters = entry.filters.clone();
+            options.soft_delete.clone_from(&entry.soft_delete);
+        }
+        // A table that hides nothing has no key.
+        let hides =
+            |redaction: &Redaction| redaction.all || options.rules.values().any(|rule| rule.redact);
+        if !options.redaction.as_ref().is_some_and(hides) {
+            options.redaction = None;
+        }
+        options
+    }
+
+    fn planned(
+        &self,
+        source: &TableName,
+        target: Option<&TableName>,
+        estimated_rows: Option<u64>,
+    ) -> PlannedTable {
+        let schema = self.source_schema();
+        let whole = |table: &TableName| {
+            (
+                table.schema.as_deref().unwrap_or(schema).to_owned(),
+                table.name.clone(),
+            )
+        };
+        let particular = self.particulars.iter().find(|entry| {
+            whole(&entry.source) == whole(source)
+                && target.is_none_or(|target| entry.target.as_ref().is_none_or(|it| it == target))
+        });
+        let target = target
+            .or_else(|| particular.and_then(|entry| entry.target.as_ref()))
+            .cloned()
+            .unwrap_or_else(|| implied_target(source, schema));
+        let spec = TableSpec {
+            source: Side {
+                endpoint: self.source.name.clone(),
+                table: source.clone(),
+            },
+            target: Side {
+                endpoint: self.target.name.clone(),
+                table: target,
+            },
+            depth: self.depth,
+            key: particular
+                .and_then(|entry| entry.key.clone())
+                .or_else(|| self.key.clone()),
+            columns: particular
+                .map_or_else(ColumnSelection::default, |entry| entry.columns.clone()),
+            max_differences: self.max_differences,
+            chunk_size: self.chunk_size,
+            timeout: particular
+                .and_then(|entry| entry.timeout)
+                .unwrap_or(self.timeout),
+            options: self.options_of(particular),
+        };
+        PlannedTable {
+            spec,
+            priority: particular.map_or(0, |entry| entry.priority),
+            estimated_rows,
+        }
+    }
+}
+
+/// The list of tables from the one place that has it.
+pub(super) fn entries(
+    flags: &RunFlags,
+    configured: &[TableEntry],
+) -> Result<Vec<Entry>, UsageError> {
+    let entries = match (&flags.tables, &flags.tables_file) {
+        (Some(list), _) => table_list::parse(list)?,
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).map_err(|reason| UsageError::TablesFile {
+                path: path.clone(),
+                reason,
+            })?;
+            table_list::parse_file(&text)?
+        }
+        (None, None) if configured.is_empty() => return Err(UsageError::NoTables),
+        (None, None) => configured
+            .iter()
+            .map(|entry| Entry::Table {
+                source: entry.source.clone(),
+                target: entry.target.clone(),
+            })
+            .collect(),
+    };
+    if entries.is_empty() {
+        Err(TableListError::Empty.into())
+    } else {
+        Ok(entries)
+    }
+}

@@ -1,0 +1,136 @@
+//! Why a run cannot begin.
+
+use std::path::PathBuf;
+
+use shared::endpoint::{EndpointError, Engine};
+use shared::ids::{RunId, TableName};
+use shared::outcome::Failure;
+use shared::signing::SigningKeyError;
+use shared::telemetry::metrics::push::PushError;
+use worker::engine::filter::FilterError;
+
+use super::table_list::TableListError;
+use crate::report::OutputError;
+use crate::store::StoreError;
+
+/// Why a run cannot begin. Every message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UsageError {
+    #[error(transparent)]
+    Tables(#[from] TableListError),
+    #[error(
+        "no tables; name them with --tables or --tables-file, or as [[tables]] in the configuration"
+    )]
+    NoTables,
+    #[error("cannot read the list of tables {}: {reason}", path.display())]
+    TablesFile {
+        path: PathBuf,
+        reason: std::io::Error,
+    },
+    #[error("no {side}; name an endpoint with --{side}, give --{side}-url, or set {variables}{}", incomplete(reason.as_deref()))]
+    NoSide {
+        side: &'static str,
+        variables: &'static str,
+        reason: Option<String>,
+    },
+    #[error("there is no endpoint `{name}`{}", known_endpoints(nearest.as_deref(), known))]
+    UnknownEndpoint {
+        name: String,
+        nearest: Option<String>,
+        known: Vec<String>,
+    },
+    #[error(
+        "--{side}-url cannot be used with a broker: no URL is sent to workers; name an endpoint of theirs with --{side}, or compare here with --local"
+    )]
+    UrlWithBroker { side: &'static str },
+    #[error("--{side}-url: {reason}")]
+    Url {
+        side: &'static str,
+        reason: EndpointError,
+    },
+    #[error("--prefix is empty; leave it out for `reconcile`")]
+    EmptyPrefix,
+    #[error("--recheck and --generate-repair need the rows that differ; add --row-level")]
+    NeedsRows,
+    #[error(
+        "--redact and --generate-repair exclude each other: a repair holds the values in clear"
+    )]
+    RepairShowsValues,
+    #[error(
+        "--generate-repair excludes redact = true of column `{column}` of {table}: a repair holds the values in clear; leave one of them out"
+    )]
+    RepairShowsColumn { table: String, column: String },
+    #[error(
+         "the run had its {side} as `{name}`, which is not configured here; name it with --{side} or --{side}-url{}",
+         if *side == "source" { ", or leave the comparison out with --no-verify" } else { "" }
+     )]
+    ScriptEndpoint { side: &'static str, name: String },
+    #[error("{} is for {wanted}, and the target is {found}", file.display())]
+    OtherDialect {
+        file: PathBuf,
+        wanted: Engine,
+        found: Engine,
+    },
+    #[error("--pk-columns names no column; leave it out for the primary key")]
+    NoKeyColumns,
+    #[error(
+        "the pattern `{pattern}` needs the source's catalog, and endpoint `{endpoint}` is not in this configuration; add it, or list the tables"
+    )]
+    PatternWithoutEndpoint { pattern: String, endpoint: String },
+    #[error("the pattern `{pattern}` cannot be looked up: {reason}")]
+    Catalog { pattern: String, reason: Failure },
+    #[error("table {table}: where on the {side}: {reason}")]
+    Filter {
+        table: TableName,
+        side: &'static str,
+        // Boxed: errors are returned everywhere, and this one is large.
+        reason: Box<FilterError>,
+    },
+    #[error("[broker] signing_key_file: {0}")]
+    SigningKey(#[from] SigningKeyError),
+    #[error("no broker; give --broker, or `url` under [broker] in the configuration")]
+    NoBroker,
+    #[error(
+        "run {run} had its {side} from a URL, which is not kept; give it again with --{side}-url"
+    )]
+    UrlNeeded { run: RunId, side: &'static str },
+    #[error(
+        "run {run} has the endpoint `{name}` for its {side} and not a URL; leave --{side}-url out"
+    )]
+    UrlUnwanted {
+        run: RunId,
+        side: &'static str,
+        name: String,
+    },
+    #[error(
+        "run {run} compares {before} as its {side}, and this is {now}; a run cannot go on with another database"
+    )]
+    OtherDatabase {
+        run: RunId,
+        side: &'static str,
+        before: String,
+        now: String,
+    },
+    #[error(transparent)]
+    Push(#[from] PushError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+fn incomplete(reason: Option<&str>) -> String {
+    reason
+        .map(|reason| format!(" ({reason})"))
+        .unwrap_or_default()
+}
+
+fn known_endpoints(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
+        None if known.is_empty() => {
+            "; none is configured: write [endpoints.NAME] in reconcile.toml".to_owned()
+        }
+        None => format!("; known are {}", known.join(", ")),
+    }
+}
