@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "parallel_api/gauge.rs"]
+mod gauge;
+
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -16,7 +19,8 @@ use coordinator::parallel::{
 };
 use tests::product::Workplace;
 use tokio::runtime::Builder;
-use tokio::sync::Notify;
+
+use gauge::Gauge;
 
 /// How long anything here may take.
 const BOUND: Duration = Duration::from_secs(20);
@@ -100,53 +104,6 @@ async fn stats_become(what: &str, fits: impl Fn(&ParallelStats) -> bool) {
         }
         assert!(Instant::now() < end, "{what} is not so: {stats:?}");
         tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Counts how many live at once.
-#[derive(Debug, Default)]
-struct Gauge {
-    now: AtomicUsize,
-    most: AtomicUsize,
-    begun: AtomicUsize,
-    /// Told of every end.
-    ended: Notify,
-}
-
-struct Inside(Arc<Gauge>);
-
-impl Gauge {
-    fn enter(self: &Arc<Self>) -> Inside {
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(now, Ordering::SeqCst);
-        Inside(Arc::clone(self))
-    }
-
-    fn now(&self) -> usize {
-        self.now.load(Ordering::SeqCst)
-    }
-
-    /// Waits until nobody is inside.
-    async fn empty(&self) {
-        loop {
-            let ended = self.ended.notified();
-            if self.now() == 0 {
-                return;
-            }
-            assert!(
-                tokio::time::timeout(SLACK, ended).await.is_ok(),
-                "{} still run",
-                self.now()
-            );
-        }
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::SeqCst);
-        self.0.ended.notify_one();
     }
 }
 

@@ -1,0 +1,55 @@
+//! Counts functions that run at the same time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+use super::SLACK;
+
+/// Counts how many live at once.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge {
+    now: AtomicUsize,
+    pub(crate) most: AtomicUsize,
+    pub(crate) begun: AtomicUsize,
+    /// Told of every end.
+    ended: Notify,
+}
+
+pub(crate) struct Inside(Arc<Gauge>);
+
+impl Gauge {
+    pub(crate) fn enter(self: &Arc<Self>) -> Inside {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        Inside(Arc::clone(self))
+    }
+
+    pub(crate) fn now(&self) -> usize {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    /// Waits until nobody is inside.
+    pub(crate) async fn empty(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.now() == 0 {
+                return;
+            }
+            assert!(
+                tokio::time::timeout(SLACK, ended).await.is_ok(),
+                "{} still run",
+                self.now()
+            );
+        }
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+        self.0.ended.notify_one();
+    }
+}
