@@ -3,6 +3,7 @@
 
 use tracing::field::Empty;
 
+use super::canonical::RowSink;
 use super::difference::pair;
 use super::differing::Differing;
 use super::disk::Room;
@@ -107,17 +108,28 @@ async fn sketch(
     planned: &Planned,
     cells: usize,
 ) -> Result<(Sides, Sketch, Sketch), Stop> {
+    let form = planned.plan.key_form;
+    let sinks = (SketchSink::new(form, cells), SketchSink::new(form, cells));
+    let (sides, left, right) = scan_both(sides, planned, sinks).await?;
+    Ok((sides, left.into_sketch(), right.into_sketch()))
+}
+
+/// Reads all rows of both sides at the same time, each into its sink.
+async fn scan_both<S: RowSink + 'static>(
+    sides: Sides,
+    planned: &Planned,
+    (left, right): (S, S),
+) -> Result<(Sides, S, S), Stop> {
     let Sides {
         source,
         target,
         stop,
     } = sides;
-    let form = planned.plan.key_form;
-    let left = source.statements(&planned.source, &planned.plan).scan();
-    let right = target.statements(&planned.target, &planned.plan).scan();
+    let of_source = source.statements(&planned.source, &planned.plan).scan();
+    let of_target = target.statements(&planned.target, &planned.plan).scan();
     let scanned = both(
-        async move { source.scan(&left, SketchSink::new(form, cells)).await },
-        async move { target.scan(&right, SketchSink::new(form, cells)).await },
+        async move { source.scan(&of_source, left).await },
+        async move { target.scan(&of_target, right).await },
         &stop,
     );
     let ((source, left), (target, right)) = scanned.await?;
@@ -126,7 +138,7 @@ async fn sketch(
         target,
         stop,
     };
-    Ok((sides, left.into_sketch(), right.into_sketch()))
+    Ok((sides, left, right))
 }
 
 /// One side is empty: all rows of the other one differ. The empty one is read
@@ -137,11 +149,6 @@ async fn read_one_side(
     found: Survey,
     room: &Room,
 ) -> Result<(Sides, Survey), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
     let form = planned.plan.key_form;
     let target_is_empty = found.target.count() == 0;
     let nothing = Differing::first(0);
@@ -150,16 +157,11 @@ async fn read_one_side(
     } else {
         (nothing, found.differing)
     };
-    let left_sink = OneSidedSink::new(form, SideOf::Source, left);
-    let right_sink = OneSidedSink::new(form, SideOf::Target, right);
-    let left = source.statements(&planned.source, &planned.plan).scan();
-    let right = target.statements(&planned.target, &planned.plan).scan();
-    let scanned = both(
-        async move { source.scan(&left, left_sink).await },
-        async move { target.scan(&right, right_sink).await },
-        &stop,
+    let sinks = (
+        OneSidedSink::new(form, SideOf::Source, left),
+        OneSidedSink::new(form, SideOf::Target, right),
     );
-    let ((source, left), (target, right)) = scanned.await?;
+    let (sides, left, right) = scan_both(sides, planned, sinks).await?;
     let ((left, left_sum), (right, right_sum)) = (left.into_parts(), right.into_parts());
     let (differing, other) = if target_is_empty {
         (left, right)
@@ -167,11 +169,6 @@ async fn read_one_side(
         (right, left)
     };
     let is_still_empty = other.is_empty();
-    let sides = Sides {
-        source,
-        target,
-        stop,
-    };
     let found = Survey {
         source: left_sum,
         target: right_sum,
@@ -195,11 +192,6 @@ async fn compare_exactly(
     found: Survey,
     room: &Room,
 ) -> Result<(Sides, Survey), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
     let rows = found.source.count().unsigned_abs() + found.target.count().unsigned_abs();
     let partitions = spill::partitions_for(rows, room);
     tracing::debug!(
@@ -208,18 +200,11 @@ async fn compare_exactly(
         "more rows differ than the sketch can hold: comparing exactly"
     );
     let form = planned.plan.key_form;
-    let (left_sink, right_sink) = (
+    let sinks = (
         SpillSink::new(form, partitions, room),
         SpillSink::new(form, partitions, room),
     );
-    let left = source.statements(&planned.source, &planned.plan).scan();
-    let right = target.statements(&planned.target, &planned.plan).scan();
-    let scanned = both(
-        async move { source.scan(&left, left_sink).await },
-        async move { target.scan(&right, right_sink).await },
-        &stop,
-    );
-    let ((source, left), (target, right)) = scanned.await?;
+    let (sides, left, right) = scan_both(sides, planned, sinks).await?;
     let ((left, left_sum), (right, right_sum)) = (left.into_parts(), right.into_parts());
     let mut differing = found.differing;
     let room = room.clone();
@@ -233,11 +218,6 @@ async fn compare_exactly(
     let differing = match compared {
         Ok(differing) => differing.map_err(disk)?,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
-    let sides = Sides {
-        source,
-        target,
-        stop,
     };
     let found = Survey {
         source: left_sum,
