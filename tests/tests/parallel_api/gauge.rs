@@ -17,14 +17,22 @@ pub(crate) struct Gauge {
     ended: Notify,
 }
 
-pub(crate) struct Inside(Arc<Gauge>);
+/// One that lives, until it is dropped.
+pub(crate) struct Inside {
+    gauge: Arc<Gauge>,
+    /// Which of all that ever came in it is, from 1.
+    pub(crate) number: usize,
+}
 
 impl Gauge {
     pub(crate) fn enter(self: &Arc<Self>) -> Inside {
-        self.begun.fetch_add(1, Ordering::SeqCst);
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
-        Inside(Arc::clone(self))
+        Inside {
+            gauge: Arc::clone(self),
+            number,
+        }
     }
 
     pub(crate) fn now(&self) -> usize {
@@ -49,7 +57,7 @@ impl Gauge {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::SeqCst);
-        self.0.ended.notify_one();
+        self.gauge.now.fetch_sub(1, Ordering::SeqCst);
+        self.gauge.ended.notify_one();
     }
 }
