@@ -128,6 +128,9 @@ pub struct RepairPlan {
     pub foreign_keys: Vec<ForeignKey>,
     /// Whether inserts give values to an identity column.
     pub identity_insert: bool,
+    /// Sequences that number rows, where inserts give the numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequences: Vec<Sequence>,
     /// How many statements there are.
     pub statements: u64,
     /// What the statements do not mend, and why.
@@ -145,6 +148,19 @@ pub struct ForeignKey {
     pub table: String,
     /// Whether it can be checked at the end of a transaction as it is.
     pub deferrable: bool,
+}
+
+/// A sequence of PostgreSQL that numbers the rows of a table that is repaired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// The column that takes its numbers.
+    pub column: String,
+    /// The sequence's schema.
+    pub schema: String,
+    /// The sequence's name.
+    pub name: String,
+    /// Whether its numbers grow.
+    pub ascending: bool,
 }
 
 impl Comparison {

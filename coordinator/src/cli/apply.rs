@@ -209,6 +209,15 @@ async fn carry_out(
                 execute(&mut target, &line).await?;
             }
         }
+        if !dry_run {
+            for line in set
+                .scripts
+                .iter()
+                .flat_map(|script| script.header.advance())
+            {
+                execute(&mut target, &line).await?;
+            }
+        }
         Ok(())
     };
     // After an error the connection is dropped, and with it what was done.

@@ -13,7 +13,7 @@ use aws_lc_rs::digest::{self, Context};
 use serde::{Deserialize, Serialize};
 use shared::endpoint::Engine;
 use shared::message::TableSpec;
-use shared::outcome::{ForeignKey, RepairAction};
+use shared::outcome::{ForeignKey, RepairAction, Sequence};
 
 use super::order::Numbers;
 
@@ -54,6 +54,9 @@ pub struct Header {
     pub statements: Numbers,
     /// Whether inserts give values to an identity column of SQL Server.
     pub identity_insert: bool,
+    /// Sequences that number the table's rows.
+    #[serde(default)]
+    pub sequences: Vec<Sequence>,
     /// The table's foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
     /// Those that are checked at the end, when the table is repaired by itself.
@@ -73,11 +76,7 @@ impl Header {
 
     fn qualified(&self) -> String {
         match self.engine {
-            Engine::Postgres => format!(
-                "\"{}\".\"{}\"",
-                self.schema.replace('"', "\"\""),
-                self.table.replace('"', "\"\"")
-            ),
+            Engine::Postgres => format!("{}.{}", quoted(&self.schema), quoted(&self.table)),
             Engine::SqlServer => format!(
                 "[{}].[{}]",
                 self.schema.replace(']', "]]"),
@@ -88,7 +87,7 @@ impl Header {
 
     fn constraint(&self, name: &str) -> String {
         match self.engine {
-            Engine::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
+            Engine::Postgres => quoted(name),
             Engine::SqlServer => format!("[{}]", name.replace(']', "]]")),
         }
     }
@@ -129,6 +128,43 @@ impl Header {
             }
         })
         .collect()
+    }
+
+    /// Statements that have sequences go on after the highest number in the
+    /// table, so that rows that are added later do not meet those of the script.
+    ///
+    /// They only ever move a sequence on, and do nothing where that is not
+    /// allowed. A sequence does not come back with its transaction, so they
+    /// belong at the end of one that is to last.
+    #[must_use]
+    pub fn advance(&self) -> Vec<String> {
+        if self.statements.insert == 0 {
+            return Vec::new();
+        }
+        let table = self.qualified();
+        let sequences = self.sequences.iter().map(|sequence| {
+            let (last, beyond) = if sequence.ascending {
+                ("max", ">")
+            } else {
+                ("min", "<")
+            };
+            let column = quoted(&sequence.column);
+            let (schema, name) = (literal(&sequence.schema), literal(&sequence.name));
+            let both = literal(&format!(
+                "{}.{}",
+                quoted(&sequence.schema),
+                quoted(&sequence.name)
+            ));
+            format!(
+                "SELECT pg_catalog.setval({both}, made.number) \
+                 FROM (SELECT {last}({column}) AS number FROM {table}) AS made, pg_catalog.pg_sequences AS known \
+                 WHERE known.schemaname = {schema} AND known.sequencename = {name} \
+                 AND made.number BETWEEN known.min_value AND known.max_value \
+                 AND made.number {beyond} coalesce(known.last_value, known.start_value - known.increment_by) \
+                 AND pg_catalog.has_sequence_privilege({both}, 'UPDATE') AND pg_catalog.has_sequence_privilege({both}, 'SELECT');"
+            )
+        });
+        sequences.collect()
     }
 
     /// What has the following inserts take values for the identity column, or no more.
@@ -328,6 +364,9 @@ impl ScriptFile {
         for line in checks {
             self.line(&line)?;
         }
+        for line in header.advance() {
+            self.line(&line)?;
+        }
         match header.engine {
             Engine::Postgres => self.line("COMMIT;")?,
             Engine::SqlServer => {
@@ -353,6 +392,16 @@ impl Drop for ScriptFile {
             fs::remove_file(&self.temporary).ok();
         }
     }
+}
+
+/// A name as an identifier of PostgreSQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Text as a literal of PostgreSQL, where backslashes stand for themselves.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Text in a comment ends with its line.

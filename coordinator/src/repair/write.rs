@@ -290,6 +290,7 @@ impl Scripts {
                 Direction::Undo => table.numbers.inverse(),
             },
             identity_insert: plan.identity_insert,
+            sequences: plan.sequences.clone(),
             foreign_keys: plan.foreign_keys.clone(),
             deferred: deferred.to_vec(),
             spec: table.spec.clone(),

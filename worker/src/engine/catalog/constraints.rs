@@ -1,9 +1,9 @@
 //! What a table's catalog says about writing to it: columns that the database
-//! fills itself, and foreign keys.
+//! fills itself, the sequences behind them, and foreign keys.
 
 use std::collections::BTreeSet;
 
-use shared::outcome::ForeignKey;
+use shared::outcome::{ForeignKey, Sequence};
 
 use crate::engine::column::Table;
 use crate::engine::error::DatabaseError;
@@ -21,6 +21,9 @@ pub struct Constraints {
     pub identity: BTreeSet<String>,
     /// Those of them that cannot be changed.
     pub fixed: BTreeSet<String>,
+    /// Sequences that belong to columns of whole numbers, in PostgreSQL, where
+    /// a row that brings its number along does not move them.
+    pub sequences: Vec<Sequence>,
     /// The table's foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
 }
@@ -32,6 +35,20 @@ JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
 WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped \
   AND (a.attidentity <> '' OR a.attgenerated <> '')";
+
+/// Of identity columns (`i`) and of `serial` ones (`a`).
+const POSTGRES_SEQUENCES: &str = "\
+SELECT a.attname::text, sn.nspname::text, s.relname::text, q.seqincrement > 0 \
+FROM pg_catalog.pg_depend AS d \
+JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = d.objid \
+JOIN pg_catalog.pg_class AS s ON s.oid = q.seqrelid \
+JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.relnamespace \
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid \
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass \
+  AND d.deptype IN ('a', 'i') AND n.nspname = $1 AND c.relname = $2 \
+  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) ORDER BY a.attnum, s.relname";
 
 const POSTGRES_KEYS: &str = "\
 SELECT k.conname::text, pn.nspname::text, p.relname::text, k.condeferrable \
@@ -94,6 +111,17 @@ async fn in_postgres(
             found.fixed.insert(name.clone());
         }
         found.identity.insert(name);
+    }
+    for row in client
+        .query(POSTGRES_SEQUENCES, &[&table.schema, &table.name])
+        .await?
+    {
+        found.sequences.push(Sequence {
+            column: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            ascending: row.try_get(3)?,
+        });
     }
     for row in client
         .query(POSTGRES_KEYS, &[&table.schema, &table.name])

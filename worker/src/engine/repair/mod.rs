@@ -439,6 +439,16 @@ impl<'a> Repair<'a> {
             foreign_keys: constraints.foreign_keys,
             identity_insert: self.table.overrides_identity
                 && self.table.engine == Engine::SqlServer,
+            sequences: constraints
+                .sequences
+                .into_iter()
+                .filter(|sequence| {
+                    let columns = &self.planned.plan.columns;
+                    columns
+                        .iter()
+                        .any(|pair| pair.target.name == sequence.column)
+                })
+                .collect(),
             statements: self.statements,
             notes,
         }
