@@ -126,8 +126,11 @@ pub struct RepairPlan {
     pub table: String,
     /// The table's foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
-    /// Whether inserts give values to an identity column.
+    /// Whether inserts give values to an identity column of SQL Server.
     pub identity_insert: bool,
+    /// The same for the inserts of the undo, which bring back whole rows.
+    #[serde(default)]
+    pub undo_identity_insert: bool,
     /// Sequences that number rows, where inserts give the numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<Sequence>,
@@ -148,6 +151,14 @@ pub struct ForeignKey {
     pub table: String,
     /// Whether it can be checked at the end of a transaction as it is.
     pub deferrable: bool,
+    /// Whether the database vouches for all rows. Where it does not, old rows
+    /// may break the key, and it is put back as it was.
+    #[serde(default = "trusted")]
+    pub trusted: bool,
+}
+
+fn trusted() -> bool {
+    true
 }
 
 /// A sequence of PostgreSQL that numbers the rows of a table that is repaired.

@@ -12,7 +12,7 @@ use shared::endpoint::{Endpoint, Engine as EngineKind};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::options::TableOptions;
-use shared::outcome::{Comparison, Depth, Difference, DifferenceKind};
+use shared::outcome::{Comparison, Depth, Difference, DifferenceKind, RepairStatement};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
@@ -88,6 +88,10 @@ pub struct Expectation {
     pub causes: Vec<String>,
     /// How many differences had settled when they were looked at again.
     pub settled: Option<u64>,
+    /// Words of the reasons for which rows are not repaired, in whatever
+    /// direction; without any, a repair makes the tables equal.
+    #[serde(default)]
+    pub unrepaired: Vec<String>,
 }
 
 /// A difference.
@@ -173,6 +177,14 @@ pub fn engine(source: &Endpoint, target: &Endpoint, concurrency: u32) -> Reconci
 
 /// Compares two tables.
 pub async fn compare(engine: &ReconcileEngine, spec: TableSpec) -> Answer {
+    compare_and_repair(engine, spec).await.0
+}
+
+/// Compares two tables, and gives the statements of the repair, if `spec` asks for one.
+pub async fn compare_and_repair(
+    engine: &ReconcileEngine,
+    spec: TableSpec,
+) -> (Answer, Vec<RepairStatement>) {
     let (sender, mut receiver) = mpsc::channel(4);
     let context = TaskContext {
         cancel: CancellationToken::new(),
@@ -187,21 +199,25 @@ pub async fn compare(engine: &ReconcileEngine, spec: TableSpec) -> Answer {
         spec,
     };
     let gather = async {
-        let mut all = Vec::new();
+        let (mut differences, mut statements) = (Vec::new(), Vec::new());
         while let Some(batch) = receiver.recv().await {
-            if let Found::Rows(rows) = batch {
-                all.extend(rows);
+            match batch {
+                Found::Rows(rows) => differences.extend(rows),
+                Found::Repair(made) => statements.extend(made),
             }
         }
-        all
+        (differences, statements)
     };
     let run = async {
         let result = engine.reconcile(&task, &context).await;
         drop(context);
         result
     };
-    let (result, differences) = tokio::join!(run, gather);
-    Ok((result?, differences))
+    let (result, (differences, statements)) = tokio::join!(run, gather);
+    (
+        result.map(|comparison| (comparison, differences)),
+        statements,
+    )
 }
 
 impl Case {

@@ -1,143 +1,75 @@
 //! Every case under `tests/cases`, through the real engine and real databases:
-//! as it is written, and mirrored.
+//! as it is written, and mirrored; compared, and repaired.
 
 #![expect(
     clippy::unwrap_used,
     reason = "what a test needs and does not get is its failure"
 )]
 
+#[path = "cases/databases.rs"]
+mod databases;
+#[path = "cases/repaired.rs"]
+mod repaired;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shared::endpoint::Endpoint;
-use tests::cases::{Case, Maker, SideSql, compare, engine, load};
-use tests::services::{Database, Standin, StandinTls, shared_postgres};
-use worker::engine::ReconcileEngine;
+use tests::cases::{Case, compare, load};
 
-/// Empties a database of whatever the case before made in it.
-const RESET: &str = "\
-DO $$ DECLARE s text; BEGIN \
-  FOR s IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP \
-    EXECUTE format('DROP SCHEMA %I CASCADE', s); \
-  END LOOP; \
-END $$; \
-CREATE SCHEMA public";
+use databases::{Databases, Meeting};
 
-/// The databases that all cases use, one after the other: for either side a
-/// PostgreSQL database and one behind the stand-in, in this order.
-struct Databases {
-    endpoints: [Endpoint; 4],
-    makers: Vec<Maker>,
-    /// Between each two of them, so that not every comparison connects anew.
-    engines: BTreeMap<(usize, usize), ReconcileEngine>,
-    /// What ends with the test, the stand-ins before their databases.
-    _services: (Vec<Standin>, Vec<Database>),
-}
-
-impl Databases {
-    async fn start() -> Self {
-        let server = shared_postgres();
-        let (mut standins, mut databases) = (Vec::new(), Vec::new());
-        let mut endpoints = Vec::new();
-        for _ in ["source", "target"] {
-            let plain = server.create_database("cases").unwrap();
-            endpoints.push(Endpoint::from_url("postgres", &plain.url()).unwrap());
-            let backing = server.create_database("cases_standin").unwrap();
-            let standin = Standin::start(&backing.url(), "cases", StandinTls::Off).unwrap();
-            endpoints.push(Endpoint::from_url("sqlserver", &standin.url()).unwrap());
-            standins.push(standin);
-            databases.extend([plain, backing]);
-        }
-        let mut makers = Vec::new();
-        for endpoint in &endpoints {
-            makers.push(Maker::connect(endpoint).await.unwrap());
-        }
-        Self {
-            endpoints: endpoints.try_into().unwrap(),
-            makers,
-            engines: BTreeMap::new(),
-            _services: (standins, databases),
-        }
-    }
-
-    /// Makes one side in each dialect that the case has; gives where it is.
-    async fn make(&mut self, side: &SideSql, first: usize) -> anyhow::Result<Vec<usize>> {
-        let mut made = Vec::new();
-        for (at, reset, sql) in [
-            (first, RESET, &side.postgres),
-            (first + 1, "DROP TABLE IF EXISTS t", &side.sqlserver),
-        ] {
-            if let Some(sql) = sql {
-                self.makers[at].execute(reset).await?;
-                self.makers[at].execute(sql).await?;
-                made.push(at);
-            }
-        }
-        anyhow::ensure!(!made.is_empty(), "the case does not make both sides");
-        Ok(made)
-    }
-
-    fn engine(&mut self, left: usize, right: usize) -> &ReconcileEngine {
-        let endpoints = &self.endpoints;
-        self.engines
-            .entry((left, right))
-            .or_insert_with(|| engine(&endpoints[left], &endpoints[right], 1))
-    }
-
-    async fn run(&mut self, case: &Case) -> anyhow::Result<usize> {
-        let sources = self.make(&case.source, 0).await?;
-        let targets = self.make(&case.target, 2).await?;
-        let mut comparisons = 0;
-        for source in sources {
-            for target in &targets {
-                for mirrored in [false, true] {
-                    if mirrored && case.one_way {
-                        continue;
+/// Runs `check` on whatever meets in every case.
+fn all(check: impl AsyncFn(&mut Databases, &Case, &Meeting) -> anyhow::Result<()>) {
+    let cases = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap();
+    assert!(cases.len() >= 250, "only {} cases were found", cases.len());
+    // CASES=word,word: only those whose names hold one, while they are being written.
+    let wanted = std::env::var("CASES").unwrap_or_default();
+    let wanted: BTreeMap<&String, &Case> = cases
+        .iter()
+        .filter(|(name, _)| wanted.split(',').any(|word| name.contains(word)))
+        .collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let failures = runtime.block_on(async {
+        let mut databases = Databases::start().await;
+        let mut failures = Vec::new();
+        for (name, case) in &wanted {
+            let mut failed = |error: anyhow::Error| {
+                failures.push(format!("{name} ({}): {error:#}", case.about));
+            };
+            match databases.make(case).await {
+                Err(error) => failed(error),
+                Ok(meetings) => {
+                    for meeting in meetings {
+                        if let Err(error) = check(&mut databases, case, &meeting).await {
+                            failed(error.context(databases.words(&meeting)));
+                            // What it may have left behind is nobody else's failure.
+                            break;
+                        }
                     }
-                    let (left, right) = if mirrored {
-                        (*target, source)
-                    } else {
-                        (source, *target)
-                    };
-                    let answer = compare(self.engine(left, right), case.spec(mirrored)?).await;
-                    let what = format!(
-                        "{} to {}{}",
-                        self.endpoints[source].engine,
-                        self.endpoints[*target].engine,
-                        if mirrored { ", mirrored" } else { "" }
-                    );
-                    case.check(&answer, mirrored)
-                        .map_err(|error| error.context(what))?;
-                    comparisons += 1;
                 }
             }
         }
-        Ok(comparisons)
-    }
+        failures
+    });
+    assert!(
+        failures.is_empty(),
+        "{} failures in {} cases:\n{}",
+        failures.len(),
+        wanted.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
 fn every_case_comes_out_as_expected() {
-    let cases = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap();
-    assert!(cases.len() >= 250, "only {} cases were found", cases.len());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut databases = runtime.block_on(Databases::start());
-    let mut failures = Vec::new();
-    let mut comparisons = 0;
-    // CASES=word: only those whose names hold it, while one is being written.
-    let wanted = std::env::var("CASES").unwrap_or_default();
-    for (name, case) in cases.iter().filter(|(name, _)| name.contains(&wanted)) {
-        match runtime.block_on(databases.run(case)) {
-            Ok(done) => comparisons += done,
-            Err(error) => failures.push(format!("{name} ({}): {error:#}", case.about)),
-        }
-    }
-    assert!(
-        failures.is_empty(),
-        "{} of {} cases failed:\n{}",
-        failures.len(),
-        cases.len(),
-        failures.join("\n")
-    );
-    println!("{} cases, {comparisons} comparisons", cases.len());
+    all(async |databases, case, meeting| {
+        let spec = case.spec(meeting.mirrored)?;
+        let answer = compare(databases.engine(meeting), spec).await;
+        case.check(&answer, meeting.mirrored)
+    });
+}
+
+#[test]
+fn every_case_is_repaired_and_taken_back() {
+    all(repaired::there_and_back);
 }

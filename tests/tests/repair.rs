@@ -538,6 +538,115 @@ fn a_sequence_that_may_not_be_moved_does_not_stand_in_the_way() {
 }
 
 #[test]
+fn a_row_that_others_hang_on_is_not_taken_away_with_them() {
+    for kind in [Postgres, SqlServer] {
+        let schema = schema(kind);
+        for action in ["CASCADE", "SET NULL"] {
+            let scene = Scene::new(
+                (
+                    Postgres,
+                    "CREATE TABLE parent (id int PRIMARY KEY, u int); INSERT INTO parent VALUES (1, 1)",
+                ),
+                (
+                    kind,
+                    &format!(
+                        "CREATE TABLE {schema}.parent (id int NOT NULL PRIMARY KEY, u int); \
+                         CREATE TABLE {schema}.child (id int NOT NULL PRIMARY KEY, up int, FOREIGN KEY (up) REFERENCES {schema}.parent (id) ON DELETE {action}); \
+                         INSERT INTO {schema}.parent VALUES (1, 1), (7, 7), (8, 8); INSERT INTO {schema}.child VALUES (1, 7);"
+                    ),
+                ),
+            );
+            scene.generate("parent");
+            let applied = scene.apply(&["out"]);
+            assert_eq!(applied.code, 1, "{applied:?}");
+            let report = said(&applied);
+            let table = &report["tables"][0];
+            assert_eq!(
+                (&table["applied"]["delete"], &table["skipped"]["delete"]),
+                (&1.into(), &1.into()),
+                "{kind:?}, {action}: {report}"
+            );
+            let left = scene.run(&["--tables", "parent"]).report();
+            assert_eq!(result(&left, "parent")["extra"], 1, "{left}");
+            // The child is as it was: taken away by hand it does no more harm.
+            scene
+                .target
+                .execute(&format!("DELETE FROM {schema}.child WHERE up = 7;"));
+            assert_eq!(
+                scene.apply(&["out"]).code,
+                1,
+                "the first row is gone already"
+            );
+            assert_eq!(scene.run(&["--tables", "parent"]).code, 0);
+        }
+    }
+}
+
+#[test]
+fn a_deleted_row_comes_back_with_the_number_that_only_the_target_gives() {
+    let target = [
+        (
+            Postgres,
+            "CREATE TABLE public.t (sk int GENERATED ALWAYS AS IDENTITY, code varchar(9) NOT NULL PRIMARY KEY)",
+        ),
+        (
+            SqlServer,
+            "CREATE TABLE dbo.t (sk int IDENTITY(1,1), code varchar(9) NOT NULL PRIMARY KEY);",
+        ),
+    ];
+    for (kind, sql) in target {
+        let scene = Scene::new(
+            (
+                Postgres,
+                "CREATE TABLE t (code varchar(9) PRIMARY KEY); INSERT INTO t VALUES ('a'), ('new')",
+            ),
+            (
+                kind,
+                &format!(
+                    "{sql}; INSERT INTO {}.t (code) VALUES ('a'), ('extra')",
+                    schema(kind)
+                ),
+            ),
+        );
+        scene.there_and_back("t");
+    }
+}
+
+#[test]
+fn values_that_the_target_makes_do_not_guard_the_undo() {
+    let scene = Scene::with(
+        (
+            Postgres,
+            "CREATE TABLE t (id int, n int); INSERT INTO t VALUES (1, 1), (2, 2)",
+        ),
+        (
+            Postgres,
+            "CREATE TABLE t (id int NOT NULL, n int, twice int GENERATED ALWAYS AS (n * 2) STORED); INSERT INTO t (id, n) VALUES (1, 1), (2, 3)",
+        ),
+        "pk_columns = ['id']\n",
+    );
+    scene.there_and_back("t");
+}
+
+#[test]
+fn a_view_is_left_to_its_tables() {
+    let scene = Scene::new(
+        (
+            Postgres,
+            "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1), (2, 2)",
+        ),
+        (
+            Postgres,
+            "CREATE TABLE under (id int, v int); INSERT INTO under VALUES (1, 1); CREATE VIEW t AS SELECT * FROM under",
+        ),
+    );
+    let report = scene.generate("t");
+    let repair = &result(&report, "t")["repair"];
+    assert_eq!(repair["statements"], 0, "{repair}");
+    assert!(repair.to_string().contains("is a view"), "{repair}");
+}
+
+#[test]
 fn psql_runs_a_script_and_nobody_else_may_read_it() {
     let scene = Scene::new(
         (Postgres, &kinds_table(Postgres, SOURCE_ROWS)),

@@ -122,9 +122,10 @@ impl Header {
                 Engine::Postgres => {
                     format!("ALTER TABLE {table} ALTER CONSTRAINT {name} NOT DEFERRABLE;")
                 }
-                Engine::SqlServer => {
+                Engine::SqlServer if key.trusted => {
                     format!("ALTER TABLE {table} WITH CHECK CHECK CONSTRAINT {name};")
                 }
+                Engine::SqlServer => format!("ALTER TABLE {table} CHECK CONSTRAINT {name};"),
             }
         })
         .collect()

@@ -289,7 +289,10 @@ impl Scripts {
                 Direction::Repair => table.numbers,
                 Direction::Undo => table.numbers.inverse(),
             },
-            identity_insert: plan.identity_insert,
+            identity_insert: match direction {
+                Direction::Repair => plan.identity_insert,
+                Direction::Undo => plan.undo_identity_insert,
+            },
             sequences: plan.sequences.clone(),
             foreign_keys: plan.foreign_keys.clone(),
             deferred: deferred.to_vec(),

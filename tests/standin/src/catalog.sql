@@ -81,6 +81,20 @@ $$ SELECT COALESCE(string_agg(CASE
    END, ''::bytea ORDER BY place), ''::bytea)
    FROM (SELECT ascii(character) AS code, place FROM regexp_split_to_table(stored, '') WITH ORDINALITY AS split (character, place) WHERE character <> '') AS codes $$;
 
+-- Text out of its UTF-16, as it is stored.
+CREATE OR REPLACE FUNCTION sys.from_utf16(bytes bytea) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
+$$ SELECT COALESCE(string_agg(CASE
+     WHEN unit BETWEEN 55296 AND 56319 AND next BETWEEN 56320 AND 57343
+       THEN chr(65536 + (unit - 55296) * 1024 + next - 56320)
+     WHEN unit BETWEEN 56320 AND 57343 AND last BETWEEN 55296 AND 56319 THEN ''
+     WHEN unit BETWEEN 55296 AND 57343 THEN chr(1107968 + unit - 55296)
+     WHEN unit = 0 THEN chr(1107967)
+     ELSE chr(unit)
+   END, '' ORDER BY place), '')
+   FROM (SELECT place, unit, lead(unit) OVER (ORDER BY place) AS next, lag(unit) OVER (ORDER BY place) AS last
+         FROM (SELECT place, get_byte(bytes, place * 2) + 256 * get_byte(bytes, place * 2 + 1) AS unit
+               FROM generate_series(0, length(bytes) / 2 - 1) AS place) AS units) AS neighbours $$;
+
 -- The type of a column as it was declared: kept as the column's comment, else told from PostgreSQL's.
 CREATE OR REPLACE FUNCTION sys.declared_type(relation oid, number smallint, type oid, typmod integer) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT coalesce(
@@ -193,7 +207,7 @@ SELECT d.object_id, d.name::varchar(128) COLLATE sys.ci_as AS name, d.column_id,
         END)::smallint AS scale,
        (CASE WHEN d.base IN ('char', 'varchar', 'nchar', 'nvarchar', 'text', 'ntext')
             THEN coalesce(d.declared_collation, 'SQL_Latin1_General_CP1_CI_AS') END)::varchar(128) AS collation_name,
-       d.is_nullable, d.is_identity, d.is_computed
+       d.is_nullable, d.is_identity, d.is_computed, 0::smallint AS generated_always_type
 FROM (
     SELECT a.attrelid::integer AS object_id, a.attname AS name, a.attnum::integer AS column_id,
            CASE split_part(split_part(y.declared, ' ', 1), '(', 1)
@@ -277,7 +291,17 @@ COMMENT ON COLUMN sys.databases.state IS 'tinyint';
 CREATE OR REPLACE VIEW sys.foreign_keys AS
 SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,
        k.conrelid::integer AS parent_object_id, k.confrelid::integer AS referenced_object_id,
-       false AS is_disabled, NOT k.convalidated AS is_not_trusted
+       false AS is_disabled, NOT k.convalidated AS is_not_trusted,
+       (CASE k.confdeltype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END)::smallint AS delete_referential_action
 FROM pg_constraint k
 JOIN sys.objects o ON o.object_id = k.conrelid::integer
+WHERE k.contype = 'f';
+
+CREATE OR REPLACE VIEW sys.foreign_key_columns AS
+SELECT k.oid::integer AS constraint_object_id, u.position::integer AS constraint_column_id,
+       k.conrelid::integer AS parent_object_id, u.child::integer AS parent_column_id,
+       k.confrelid::integer AS referenced_object_id, u.own::integer AS referenced_column_id
+FROM pg_constraint k
+JOIN sys.objects o ON o.object_id = k.conrelid::integer
+CROSS JOIN LATERAL ROWS FROM (unnest(k.conkey), unnest(k.confkey)) WITH ORDINALITY AS u (child, own, position)
 WHERE k.contype = 'f';

@@ -307,6 +307,9 @@ fn as_text(
         Family::Binary => match style {
             Some(1) => format!("('0x' || upper(encode({sql}, 'hex')))"),
             Some(2) => format!("upper(encode({sql}, 'hex'))"),
+            None if matches!(to, SqlType::NChar(_) | SqlType::NVarChar(_)) => {
+                format!("sys.from_utf16({sql})")
+            }
             _ => return Err(SqlError::unsupported("bytes as text without a style")),
         },
         Family::Date => format!("to_char({sql}, 'YYYY-MM-DD')"),

@@ -114,8 +114,13 @@ impl Translator {
         } else {
             format!(" ({})", list(&key.referred_columns))
         };
+        let action = key
+            .on_delete
+            .as_ref()
+            .map(|action| format!(" ON DELETE {action}"))
+            .unwrap_or_default();
         Ok(format!(
-            "{name}FOREIGN KEY ({}) REFERENCES {}{referred}",
+            "{name}FOREIGN KEY ({}) REFERENCES {}{referred}{action}",
             list(&key.columns),
             qualified(&parent.schema, &parent.name)
         ))

@@ -10,9 +10,9 @@ use crate::engine::session::{postgres, sql_server};
 
 const SECONDS_OF_DAY: i64 = 86_400;
 
-/// Characters of one piece of a text in Transact-SQL: a longer literal of
-/// pieces that are put together would be cut to 4,000.
-const PIECE: usize = 2000;
+/// How many pieces a text in Transact-SQL is put together of at most: SQL Server
+/// does not compile long sums.
+const PIECES: usize = 64;
 
 /// The column's name as an identifier.
 pub(super) fn identifier(engine: Engine, name: &str) -> String {
@@ -113,7 +113,12 @@ fn holds_in_postgres(name: &str, column: &Column, literal: &str) -> String {
         | ColumnType::Instant(_)
         | ColumnType::Uuid
         | ColumnType::Bytes => format!("{name} = {literal}::{}", column.declared),
-        _ => format!("{name}::text COLLATE \"C\" = {literal}"),
+        ColumnType::Text { .. } => format!("{name}::text COLLATE \"C\" = {literal}"),
+        // As the type writes it: jsonb puts blanks in.
+        _ => format!(
+            "{name}::text COLLATE \"C\" = ({literal}::{})::text",
+            column.declared
+        ),
     }
 }
 
@@ -152,7 +157,8 @@ fn holds_in_sql_server(name: &str, column: &Column, value: &RawValue, literal: &
         | ColumnType::DateTime
         | ColumnType::Instant(_)
         | ColumnType::Uuid => format!("{name} = {literal}"),
-        _ => same_characters(name, literal),
+        // As the type writes it: xml closes empty elements in its own way.
+        _ => same_characters(name, &format!("CAST({literal} AS {})", column.declared)),
     }
 }
 
@@ -178,6 +184,7 @@ fn in_postgres(column: &Column, value: &RawValue) -> Result<String, Unwritable> 
             return Err(Unwritable::NulCharacter(column.name.clone()));
         }
         RawValue::Text(text) => postgres::literal(text),
+        RawValue::Halves(_) => return Err(Unwritable::HalfCharacter(column.name.clone())),
         RawValue::Bytes(bytes) => quoted(format!("\\x{}", hex(bytes))),
         RawValue::Date(days) => quoted(date(*days, " BC")),
         RawValue::Time(moment) => quoted(time(*moment)),
@@ -201,6 +208,7 @@ fn in_sql_server(column: &Column, value: &RawValue) -> Result<String, Unwritable
         RawValue::Float32(number) if number.is_finite() => format!("CAST('{number:e}' AS real)"),
         RawValue::Decimal(_) | RawValue::Float64(_) | RawValue::Float32(_) => return Err(beyond()),
         RawValue::Text(text) => characters(text),
+        RawValue::Halves(units) => utf16(units.iter().copied()),
         RawValue::Bytes(bytes) => format!("0x{}", hex(bytes)),
         RawValue::Date(days) => {
             let (year, ..) = civil((*days).into());
@@ -245,12 +253,9 @@ fn float<F: std::fmt::LowerExp + Copy + PartialOrd + Default>(
 
 /// Text in Transact-SQL. It never spans lines, since a line `GO` would end a
 /// script's batch inside of it, and never shows `$(`, which scripts replace.
+/// What needs many pieces for that is written by its bytes.
 fn characters(text: &str) -> String {
-    let simple = text.len() <= PIECE && !text.chars().any(is_special) && !text.contains("$(");
-    if simple {
-        return format!("N'{}'", text.replace('\'', "''"));
-    }
-    let mut parts = vec!["CAST(N'' AS nvarchar(max))".to_owned()];
+    let mut parts = Vec::new();
     let mut piece = String::new();
     let flush = |piece: &mut String, parts: &mut Vec<String>| {
         if !piece.is_empty() {
@@ -264,7 +269,7 @@ fn characters(text: &str) -> String {
             flush(&mut piece, &mut parts);
             parts.push(format!("NCHAR({})", u32::from(character)));
         } else {
-            if piece.len() >= PIECE || (before == '$' && character == '(') {
+            if before == '$' && character == '(' {
                 flush(&mut piece, &mut parts);
             }
             if character == '\'' {
@@ -272,10 +277,24 @@ fn characters(text: &str) -> String {
             }
             piece.push(character);
         }
+        if parts.len() > PIECES {
+            return utf16(text.encode_utf16());
+        }
         before = character;
     }
     flush(&mut piece, &mut parts);
-    parts.join(" + ")
+    match parts.as_slice() {
+        [] => "N''".to_owned(),
+        [whole] if whole.starts_with("N'") => parts.swap_remove(0),
+        // Of pieces that are not long a sum would be cut to 4,000 characters.
+        _ => format!("CAST(N'' AS nvarchar(max)) + {}", parts.join(" + ")),
+    }
+}
+
+/// Text by its bytes.
+fn utf16(units: impl Iterator<Item = u16>) -> String {
+    let bytes: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+    format!("CAST(0x{} AS nvarchar(max))", hex(&bytes))
 }
 
 /// Characters that are written by their number: those that end lines or are not seen.
@@ -398,11 +417,13 @@ mod tests {
             characters("$(x)\0"),
             "CAST(N'' AS nvarchar(max)) + N'$' + N'(x)' + NCHAR(0)"
         );
-        let long = "é".repeat(3 * PIECE);
-        assert!(
-            characters(&long)
-                .split(" + ")
-                .all(|part| part.chars().count() < 4000)
+        assert_eq!(characters(""), "N''");
+        let long = "é".repeat(10_000);
+        assert_eq!(characters(&long), format!("N'{long}'"));
+        let lines = "a\n".repeat(PIECES);
+        assert_eq!(
+            characters(&lines),
+            format!("CAST(0x{} AS nvarchar(max))", "61000a00".repeat(PIECES))
         );
     }
 

@@ -6,6 +6,8 @@
 //! executed here; statements go to whoever keeps them.
 
 mod codec;
+mod destination;
+mod held;
 mod literal;
 mod statement;
 mod value;
@@ -15,14 +17,16 @@ use std::collections::BTreeMap;
 
 use shared::endpoint::Engine;
 use shared::message::TableSpec;
-use shared::options::ColumnRule;
+use shared::options::{ColumnRule, Rounding};
 use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
 
 use super::catalog::constraints::Constraints;
 use super::column::{Column, ColumnType};
+use super::conversion::Conversion;
 use super::differing::Differing;
 use super::disk::Room;
 use super::fetch::{LocatedRow, OwnColumns, Projection, Rows, values};
+use super::folding::Folding;
 use super::kind::{Kind, pairing};
 use super::plan::PlannedColumn;
 use super::reconcile::{Planned, Sides};
@@ -31,8 +35,9 @@ use super::scan::statement::SideOf;
 use super::scan::statement::qualified;
 use super::{Found, Stop, TaskContext};
 
+use destination::{Destination, for_target};
 use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
-use value::{RawValue, Unwritable, decode, for_target};
+use value::{RawValue, Unwritable, decode};
 
 pub use codec::hex_decode;
 
@@ -81,6 +86,13 @@ pub(super) async fn repair(
         stop,
     };
     let (mut repair, own) = Repair::new(planned, engines, &constraints);
+    if constraints.is_view {
+        let why = "the target is a view; repair the tables that it shows";
+        repair
+            .left
+            .insert(why.to_owned(), differing.counts().total());
+        return Ok((sides, repair.finish(spec, constraints)));
+    }
     let projection = Projection::Own(own);
     let most = usize::try_from(spec.chunk_size)
         .unwrap_or(usize::MAX)
@@ -124,7 +136,25 @@ async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), 
 }
 
 /// How a column is read so that nothing of its value is lost; `None` where that cannot be done.
-fn own_form(engine: Engine, column: &Column) -> Option<(Column, Kind)> {
+fn own_form(
+    (engine, side): (Engine, SideOf),
+    column: &Column,
+    rule: Option<&ColumnRule>,
+) -> Option<(Column, Reading)> {
+    let as_text = rule.is_some_and(|rule| rule.as_text);
+    // Text of SQL Server that nobody has read so far may have halves of characters in it.
+    let doubtful = engine == Engine::SqlServer
+        && (rule.is_none() || as_text)
+        && matches!(
+            column.declared.split('(').next(),
+            Some("nchar" | "nvarchar" | "ntext")
+        );
+    if doubtful || (as_text && side == SideOf::Source) {
+        let unfolded = Folding::of(&ColumnRule::default());
+        let conversion = Some(Conversion::DatabaseText(unfolded));
+        let reading = Reading::new(Kind::Text, &column.kind, conversion);
+        return Some((column.clone(), reading));
+    }
     let simple = matches!(
         column.kind,
         ColumnType::Bool
@@ -144,7 +174,8 @@ fn own_form(engine: Engine, column: &Column) -> Option<(Column, Kind)> {
     );
     if simple {
         let own = pairing(column, column, &ColumnRule::default()).ok()?;
-        return Some((column.clone(), own.kind));
+        let reading = Reading::new(own.kind, &column.kind, None);
+        return Some((column.clone(), reading));
     }
     // The database's own text, which it reads back as the same value.
     let read_as = match (engine, column.declared.as_str()) {
@@ -157,7 +188,8 @@ fn own_form(engine: Engine, column: &Column) -> Option<(Column, Kind)> {
         read_as: Some(read_as.to_owned()),
         ..column.clone()
     };
-    Some((column, Kind::Text))
+    let reading = Reading::new(Kind::Text, &column.kind, None);
+    Some((column, reading))
 }
 
 /// Finds room for the own form of a column, unless what is compared is that form already.
@@ -167,8 +199,8 @@ fn place(
     column: &Column,
     pair: Option<(usize, &PlannedColumn)>,
 ) -> Option<Place> {
-    let (own, kind) = own_form(engine, column)?;
-    let reading = Reading::new(kind, &own.kind, None);
+    let rule = pair.map(|(_, pair)| &pair.rule);
+    let (own, reading) = own_form((engine, side), column, rule)?;
     if let Some((at, pair)) = pair
         && own == *column
         && pair.rule == ColumnRule::default()
@@ -252,10 +284,8 @@ impl<'a> Repair<'a> {
                 columns,
                 key,
                 unique,
-                overrides_identity: plan
-                    .columns
-                    .iter()
-                    .any(|pair| constraints.identity.contains(&pair.target.name)),
+                has_identity: !constraints.identity.is_empty(),
+                dependents: constraints.dependents.clone(),
             },
             source,
             target,
@@ -315,7 +345,19 @@ impl<'a> Repair<'a> {
         let Some(value) = self.source[at].and_then(|Place(place)| source.get(place)) else {
             return Ok(None);
         };
-        for_target(decode(value), &pair.target, &pair.rule).map(Some)
+        let rounding = match pair.kind {
+            Kind::Time(resolution) | Kind::Timestamp(resolution) | Kind::Instant(resolution) => {
+                resolution.rounding
+            }
+            _ => pair.rule.rounding.unwrap_or(Rounding::Truncate),
+        };
+        let to = Destination {
+            engine: self.table.engine,
+            column: &pair.target,
+            rule: &pair.rule,
+            rounding,
+        };
+        for_target(decode(value), to).map(Some)
     }
 
     fn seen(&self, at: usize, target: &[&[u8]]) -> Option<RawValue> {
@@ -330,9 +372,11 @@ impl<'a> Repair<'a> {
             if self.table.columns[at].generated {
                 continue;
             }
-            if let Some(value) = self.wanted(at, source)? {
-                cells.push((at, value));
-            }
+            let Some(value) = self.wanted(at, source)? else {
+                let name = self.planned.plan.columns[at].target.name.clone();
+                return Err(Unwritable::NoForm(name));
+            };
+            cells.push((at, value));
         }
         Ok(cells)
     }
@@ -392,8 +436,10 @@ impl<'a> Repair<'a> {
                 .collect()
         } else {
             let changed = |at: usize| changes.iter().any(|change| change.at == at);
+            // What the target makes may change along.
+            let made = |at: usize| self.table.columns[at].generated;
             let mut cells = self.target_row(target);
-            cells.retain(|(at, _)| !changed(*at));
+            cells.retain(|(at, _)| !changed(*at) && !made(*at));
             cells
         };
         self.table.update(&known, &changes).map(Some)
@@ -437,8 +483,14 @@ impl<'a> Repair<'a> {
             schema: self.planned.target.schema.clone(),
             table: self.planned.target.name.clone(),
             foreign_keys: constraints.foreign_keys,
-            identity_insert: self.table.overrides_identity
-                && self.table.engine == Engine::SqlServer,
+            identity_insert: self.table.engine == Engine::SqlServer
+                && self
+                    .planned
+                    .plan
+                    .columns
+                    .iter()
+                    .any(|pair| constraints.identity.contains(&pair.target.name)),
+            undo_identity_insert: self.table.engine == Engine::SqlServer && self.table.has_identity,
             sequences: constraints
                 .sequences
                 .into_iter()

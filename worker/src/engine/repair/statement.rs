@@ -5,7 +5,9 @@ use shared::endpoint::Engine;
 
 use super::literal::{assigned, equals, holds, identifier, is_text};
 use super::value::{RawValue, Unwritable};
+use crate::engine::catalog::constraints::Dependent;
 use crate::engine::column::Column;
+use crate::engine::scan::statement::qualified;
 
 /// A column of the target.
 #[derive(Debug, Clone)]
@@ -28,8 +30,10 @@ pub(super) struct TargetTable {
     pub(super) key: Vec<usize>,
     /// Whether at most one row can have a key.
     pub(super) unique: bool,
-    /// Whether inserts give values to an identity column that would make its own.
-    pub(super) overrides_identity: bool,
+    /// Whether a column numbers the rows by itself.
+    pub(super) has_identity: bool,
+    /// What the database would delete or change along with a row.
+    pub(super) dependents: Vec<Dependent>,
 }
 
 /// One column of a row that is written or looked for.
@@ -134,6 +138,11 @@ impl TargetTable {
         for (at, value) in row.iter().filter(|(at, _)| !self.key.contains(at)) {
             terms.push(holds(self.engine, self.column(*at), value)?);
         }
+        terms.extend(
+            self.dependents
+                .iter()
+                .map(|dependent| self.independent(dependent)),
+        );
         let (table, condition) = (&self.name, terms.join(" AND "));
         Ok(match (self.unique, self.engine) {
             (true, _) => format!("DELETE FROM {table} WHERE {condition};"),
@@ -146,6 +155,22 @@ impl TargetTable {
         })
     }
 
+    /// The condition that no row of another table hangs on the one that is
+    /// looked at: a deletion would take it along, and nobody would bring it back.
+    fn independent(&self, dependent: &Dependent) -> String {
+        let name = |column: &str| identifier(self.engine, column);
+        let equal: Vec<String> = dependent
+            .columns
+            .iter()
+            .map(|(column, own)| format!("d.{} = {}.{}", name(column), self.name, name(own)))
+            .collect();
+        format!(
+            "NOT EXISTS (SELECT 1 FROM {} AS d WHERE {})",
+            qualified(self.engine, &dependent.schema, &dependent.table),
+            equal.join(" AND ")
+        )
+    }
+
     fn adding(&self, row: &[Cell]) -> Result<String, Unwritable> {
         let mut names = Vec::with_capacity(row.len());
         let mut values = Vec::with_capacity(row.len());
@@ -154,7 +179,7 @@ impl TargetTable {
             names.push(identifier(self.engine, &column.name));
             values.push(assigned(self.engine, column, value)?);
         }
-        let overriding = if self.overrides_identity && self.engine == Engine::Postgres {
+        let overriding = if self.has_identity && self.engine == Engine::Postgres {
             " OVERRIDING SYSTEM VALUE"
         } else {
             ""
@@ -239,7 +264,8 @@ mod tests {
             ],
             key: if unique { vec![0] } else { Vec::new() },
             unique,
-            overrides_identity: true,
+            has_identity: true,
+            dependents: Vec::new(),
         }
     }
 
