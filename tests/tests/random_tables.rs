@@ -1,4 +1,5 @@
-//! Random tables with random differences: the report is what was planted.
+//! Random tables with random differences: the report is what was planted, and
+//! a repair makes the tables equal and can be taken back.
 //!
 //! `TABLES=n` makes so many pairs of tables, `SEED=n` begins with that one: a
 //! failure names the seed of its own pair.
@@ -16,13 +17,17 @@ use shared::endpoint::{Endpoint, Engine};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::TableOptions;
 use shared::outcome::Depth;
-use tests::cases::{Maker, compare, engine};
+use tests::cases::{Answer, Maker, compare, engine};
 use tests::random_tables::{Pair, in_words};
+use tests::repairs;
 use tests::services::{Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
 
 /// How many pairs are made at a time.
 const BATCH: usize = 50;
+
+/// One of how many is repaired too.
+const REPAIRED: u64 = 8;
 
 /// How many are compared at a time.
 const AT_ONCE: u32 = 4;
@@ -63,7 +68,11 @@ async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
             futures::stream::iter(made.iter().map(|(seed, pair)| {
                 let engine = &engine;
                 async move {
-                    check(engine, pair).await.map_err(|what| {
+                    let mut checked = check(engine, pair).await;
+                    if checked.is_ok() && seed % REPAIRED == 0 {
+                        checked = check_repair(engine, target, pair).await;
+                    }
+                    checked.map_err(|what| {
                         format!(
                             "SEED={seed} TABLES=1: {what}\n{}\n{}",
                             pair.source_sql(Engine::Postgres),
@@ -79,12 +88,12 @@ async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
     }
 }
 
-async fn check(engine: &ReconcileEngine, pair: &Pair) -> Result<(), String> {
+fn spec(pair: &Pair) -> TableSpec {
     let side = |endpoint: &str| Side {
         endpoint: endpoint.to_owned(),
         table: pair.name().parse().unwrap(),
     };
-    let spec = TableSpec {
+    TableSpec {
         source: side("source"),
         target: side("target"),
         depth: Depth::Rows,
@@ -94,8 +103,36 @@ async fn check(engine: &ReconcileEngine, pair: &Pair) -> Result<(), String> {
         chunk_size: 3,
         timeout: Duration::from_secs(60),
         options: TableOptions::default(),
+    }
+}
+
+async fn check_repair(
+    engine: &ReconcileEngine,
+    target: &Endpoint,
+    pair: &Pair,
+) -> Result<(), String> {
+    let way = repairs::there_and_back(engine, target, spec(pair))
+        .await
+        .map_err(|error| format!("{error:#}"))?;
+    let is_match = |answer: &Option<Answer>| match answer {
+        Some(Ok((comparison, _))) => comparison.is_match(),
+        // Nothing was to be done.
+        None => pair.expected().is_empty(),
+        Some(Err(_)) => false,
     };
-    let (comparison, differences) = compare(engine, spec)
+    let found = |answer: &Option<Answer>| match answer {
+        Some(Ok((_, differences))) => in_words(differences),
+        _ => Default::default(),
+    };
+    let whole = way.unrepaired.is_empty() && way.skipped.is_empty();
+    if whole && is_match(&way.repaired) && found(&way.undone) == pair.expected() {
+        return Ok(());
+    }
+    Err(format!("{way:#?}"))
+}
+
+async fn check(engine: &ReconcileEngine, pair: &Pair) -> Result<(), String> {
+    let (comparison, differences) = compare(engine, spec(pair))
         .await
         .map_err(|stop| format!("{stop:?}"))?;
     let counts = (comparison.source_count, comparison.target_count);

@@ -82,6 +82,12 @@ pub(super) fn equals(
     Ok(match (&column.kind, engine) {
         (ColumnType::Text { .. }, Engine::Postgres) => format!("{name} = {literal}"),
         (ColumnType::Text { .. }, Engine::SqlServer) if !is_long(column) => {
+            // An index over other than Unicode text is of no use for N'…'.
+            let plain = literal.is_ascii() && !column.declared.starts_with('n');
+            let literal = match literal.strip_prefix('N') {
+                Some(literal) if plain => literal,
+                _ => &literal,
+            };
             format!("{name} = {literal}")
         }
         _ => return holds(engine, column, value),

@@ -465,6 +465,17 @@ impl<'a> Repair<'a> {
                 unread.join(", ")
             ));
         }
+        if self
+            .table
+            .columns
+            .iter()
+            .any(|column| column.column.declared.starts_with("datetimeoffset"))
+        {
+            notes.push(
+                "datetimeoffset is written in UTC: the same instants, with the offset +00:00"
+                    .to_owned(),
+            );
+        }
         if !self.table.unique {
             notes.push(
                 "no unique key on the target: inserts are not guarded, apply the script once"
