@@ -141,6 +141,7 @@ mod tests {
             name: name.to_owned(),
             schema: "s".to_owned(),
             table: table.to_owned(),
+            trusted: true,
             deferrable: false,
         }
     }
