@@ -59,7 +59,7 @@ pub(super) async fn scan(
                 Some(conversion) => converted(data, *reading, conversion, encoder),
             };
             if pushed.is_none() {
-                return Err(unexpected(position, &format!("{data:?}"), reading.kind));
+                return Err(unexpected(position, name(data), reading.kind));
             }
         }
         if query.key_columns == query.readings.len() {
@@ -187,6 +187,30 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
         _ => return None,
     }
     Some(())
+}
+
+/// What the driver read, without its value.
+fn name(data: &ColumnData<'static>) -> &'static str {
+    match data {
+        ColumnData::U8(_) => "a tinyint",
+        ColumnData::I16(_) => "a smallint",
+        ColumnData::I32(_) => "an int",
+        ColumnData::I64(_) => "a bigint",
+        ColumnData::F32(_) => "a real",
+        ColumnData::F64(_) => "a float",
+        ColumnData::Bit(_) => "a bit",
+        ColumnData::String(_) => "text",
+        ColumnData::Guid(_) => "a uniqueidentifier",
+        ColumnData::Binary(_) => "bytes",
+        ColumnData::Numeric(_) => "a decimal",
+        ColumnData::Xml(_) => "XML",
+        ColumnData::DateTime(_) => "a datetime",
+        ColumnData::SmallDateTime(_) => "a smalldatetime",
+        ColumnData::Time(_) => "a time",
+        ColumnData::Date(_) => "a date",
+        ColumnData::DateTime2(_) => "a datetime2",
+        ColumnData::DateTimeOffset(_) => "a datetimeoffset",
+    }
 }
 
 fn is_null(data: &ColumnData<'static>) -> bool {
