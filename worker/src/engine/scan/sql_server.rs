@@ -5,7 +5,7 @@ use tiberius::ColumnData;
 use tiberius::numeric::Numeric;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
-use super::{Query, Reading, Scanned, Teller, push_uuid_text, trim, unexpected};
+use super::{Query, Reading, Scanned, Stored, Teller, push_uuid_text, trim, unexpected};
 use crate::engine::canonical::{Decimal, DecimalRoom, RowEncoder, RowSink};
 use crate::engine::conversion::{Conversion, Raw};
 use crate::engine::error::DatabaseError;
@@ -98,7 +98,7 @@ fn converted(
         ColumnData::F32(Some(number)) => Raw::Float32(*number),
         ColumnData::F64(Some(number)) => Raw::Float64(*number),
         ColumnData::String(Some(text)) => Raw::Text(trim(text.as_bytes(), reading.stored)),
-        ColumnData::Binary(Some(bytes)) => Raw::Bytes(bytes),
+        ColumnData::Binary(Some(bytes)) => Raw::Bytes(trim_wide(bytes, reading.stored)),
         ColumnData::Date(Some(date)) => Raw::Date(days(*date)),
         // NULL, or what no conversion takes.
         _ => {
@@ -187,6 +187,16 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
         _ => return None,
     }
     Some(())
+}
+
+/// UTF-16 without the blanks at its end, where they mean nothing.
+fn trim_wide(mut bytes: &[u8], stored: Stored) -> &[u8] {
+    if stored == Stored::PaddedText {
+        while let [rest @ .., b' ', 0] = bytes {
+            bytes = rest;
+        }
+    }
+    bytes
 }
 
 /// What the driver read, without its value.
@@ -322,6 +332,20 @@ mod tests {
             );
         }
         assert_eq!(datetime(DateTime::new(36_523, 25_919_999)), -3);
+    }
+
+    #[test]
+    fn blanks_of_a_fixed_length_mean_nothing_in_utf16_either() {
+        let wide = |text: &str| -> Vec<u8> {
+            text.encode_utf16()
+                .flat_map(|unit| unit.to_le_bytes())
+                .collect()
+        };
+        // U+2000 has the two bytes of a blank the other way round.
+        for (text, left) in [("a b  ", "a b"), ("  ", ""), ("a\u{2000} ", "a\u{2000}")] {
+            assert_eq!(trim_wide(&wide(text), Stored::PaddedText), wide(left));
+            assert_eq!(trim_wide(&wide(text), Stored::Text), wide(text));
+        }
     }
 
     #[test]
