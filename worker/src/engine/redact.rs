@@ -60,6 +60,12 @@ impl Redactor {
             .filter(|_| self.hidden.get(at).is_some_and(|hidden| *hidden))
     }
 
+    /// Whether values are hidden, by position of the column.
+    #[must_use]
+    pub fn hidden(&self) -> &[bool] {
+        &self.hidden
+    }
+
     /// A key's value in the column at `at`, as a report shows it.
     #[must_use]
     pub fn key_value(&self, at: usize, value: &[u8]) -> Json {
