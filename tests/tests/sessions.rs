@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use shared::options::ColumnRule;
 use shared::outcome::{Depth, Failure};
 use tests::engine::{Bench, Finding};
 use tests::services::standin::{Standin, StandinTls};
@@ -144,4 +145,50 @@ async fn sql_server_is_read_uncommitted_only_when_asked_and_for_that_table_alone
     postgres.spec.options.read_uncommitted = true;
     let reads = postgres.run().await.unwrap().comparison.reads.unwrap();
     assert_eq!(reads.source.isolation, "REPEATABLE READ");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_a_database_change_neither_texts_nor_conditions() {
+    let databases = [
+        "extra_float_digits = 0; DateStyle = 'SQL, DMY'; IntervalStyle = 'iso_8601'; bytea_output = 'escape'; TimeZone = 'Asia/Tokyo'",
+        "extra_float_digits = 0; DateStyle = 'German'; IntervalStyle = 'sql_standard'; bytea_output = 'hex'; TimeZone = 'America/New_York'",
+    ]
+    .map(|settings| {
+        let database = shared_postgres().create_database("settings").unwrap();
+        for setting in settings.split("; ") {
+            let statement = format!("ALTER DATABASE {} SET {setting}", database.name());
+            database.execute(&statement).unwrap();
+        }
+        database
+    });
+    let rows = |last: &str| {
+        format!(
+            "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; CREATE TABLE t (id int PRIMARY KEY, seen timestamptz, floats float8[], dates date[], spans interval[], bytes bytea[], moments tstzrange); \
+             INSERT INTO t SELECT i, timestamptz '2020-01-01' + i * interval '1 hour', ARRAY[0.1 + 0.2, {last}], '{{2020-02-01}}', '{{1 mon 2 days}}', ARRAY['\\x0041ff'::bytea], '[2020-01-01 12:00, 2020-01-02)' FROM generate_series(-20, 20) AS i"
+        )
+    };
+    let [source, target] = &databases;
+    // The last float differs in its 17th digit.
+    source.execute(&rows("0.3")).unwrap();
+    target.execute(&rows("0.30000000000000004")).unwrap();
+    let bench = Bench::new(&source.url(), &target.url()).with(|spec| {
+        for column in ["floats", "dates", "spans", "bytes", "moments"] {
+            let rule = ColumnRule {
+                as_text: true,
+                ..ColumnRule::default()
+            };
+            spec.options.rules.insert(column.to_owned(), rule);
+        }
+        let condition = "seen >= '2020-01-01'";
+        spec.options.filters.source = Some(condition.to_owned());
+        spec.options.filters.target = Some(condition.to_owned());
+        spec.max_differences = 100;
+    });
+    let found = bench.run().await.unwrap();
+    assert_eq!(found.comparison.source_count, 21);
+    assert_eq!(found.counts(), (0, 0, 21));
+    for row in &found.listed {
+        let columns: Vec<&str> = row.columns.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(columns, ["floats"], "{row:?}");
+    }
 }

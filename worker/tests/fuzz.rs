@@ -72,6 +72,7 @@ fn resolution(digits: u8) -> Resolution {
     Resolution {
         digits,
         rounding: Rounding::HalfUp,
+        from_2000: false,
     }
 }
 

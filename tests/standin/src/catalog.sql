@@ -126,6 +126,19 @@ $$ SELECT coalesce(
             ELSE 'sql_variant'
         END) $$;
 
+-- The code page of varchar with a collation, by its name.
+CREATE OR REPLACE FUNCTION sys.code_page(collation_name text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT AS
+$$ SELECT CASE
+        WHEN collation_name LIKE '%\_UTF8' THEN 65001
+        WHEN collation_name LIKE '%\_CP437\_%' THEN 437
+        WHEN collation_name LIKE '%\_CP850\_%' THEN 850
+        WHEN collation_name LIKE 'Japanese\_%' THEN 932
+        WHEN collation_name LIKE 'Chinese_PRC\_%' THEN 936
+        WHEN collation_name LIKE 'Korean\_%' THEN 949
+        WHEN collation_name LIKE 'Chinese_Taiwan\_%' THEN 950
+        ELSE 1252
+    END $$;
+
 CREATE OR REPLACE FUNCTION sys.object_id(name text) RETURNS integer LANGUAGE sql STABLE AS
 $$ SELECT c.oid::integer
    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,

@@ -48,6 +48,8 @@ impl Collation {
         const UTF8: u32 = 1 << 26;
         const VERSION_100: u32 = 2 << 28;
         const SORT_ORDER_CP1_CI_AS: u8 = 52;
+        const SORT_ORDER_CP437_CI_AS: u8 = 32;
+        const SORT_ORDER_CP850_CI_AS: u8 = 42;
 
         let mut word = ENGLISH;
         if self.is_binary() {
@@ -62,6 +64,10 @@ impl Collation {
         let [a, b, c, d] = word.to_le_bytes();
         let order = if self.name.is_none() {
             SORT_ORDER_CP1_CI_AS
+        } else if self.has("CP437") {
+            SORT_ORDER_CP437_CI_AS
+        } else if self.has("CP850") {
+            SORT_ORDER_CP850_CI_AS
         } else {
             0
         };

@@ -58,6 +58,24 @@ pub struct Column {
     pub read_as: Option<String>,
 }
 
+impl Column {
+    /// How many digits of a second a timestamp of PostgreSQL keeps, with a zone
+    /// or without; of other columns nothing.
+    #[must_use]
+    pub fn postgres_digits(&self) -> Option<u8> {
+        // SQL Server's are `datetime2` and the like.
+        let kept = self.read_as.as_ref().unwrap_or(&self.declared);
+        match self.kind {
+            ColumnType::Timestamp(digits) | ColumnType::Instant(digits)
+                if kept.starts_with("timestamp") =>
+            {
+                Some(digits)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A table with its columns and the keys that identify its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {

@@ -343,6 +343,7 @@ mod tests {
         Resolution {
             digits: 6,
             rounding: Rounding::Truncate,
+            from_2000: false,
         }
     }
 
@@ -566,6 +567,7 @@ mod tests {
         let resolution = (0_u8..=7).prop_map(|digits| Resolution {
             digits,
             rounding: Rounding::HalfEven,
+            from_2000: false,
         });
         prop_oneof![
             Just(Kind::Decimal),

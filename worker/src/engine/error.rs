@@ -8,7 +8,6 @@ use shared::outcome::Failure;
 
 use super::canonical::MalformedRow;
 use super::disk::SpillLimitReached;
-use super::redact::without_quotes;
 
 /// Something went wrong in or on the way to a database.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +141,7 @@ impl DatabaseError {
         self.failure(endpoint, what, &self.chain())
     }
 
-    /// The same without any value that the database's words may quote.
+    /// The same without a word of the database's own, which may quote values.
     #[must_use]
     pub fn discreetly_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         self.failure(endpoint, what, &self.discreet_chain())
@@ -188,24 +187,21 @@ impl DatabaseError {
         }
     }
 
-    /// What a server says of its own about a value is in quotation marks, in the
-    /// detail, the hint or the context. Words of the network and of the protocol hold none.
+    /// A server quotes values with and without quotation marks, so only its
+    /// code is told, and a driver quotes one that it cannot convert. Words of
+    /// the network, of the protocol and of this program hold none.
     fn discreet_chain(&self) -> String {
-        if let Self::Postgres(error) = self
-            && let Some(server) = error.as_db_error()
-        {
-            return format!(
-                "{} (SQLSTATE {})",
-                without_quotes(server.message()),
-                server.code().code()
-            );
-        }
-        match self {
-            Self::SqlServer(_) | Self::Value { .. } | Self::Malformed(_) => {
-                without_quotes(&self.chain())
-            }
-            _ => self.chain(),
-        }
+        use tiberius::error::Error;
+        let what = match self {
+            Self::Postgres(error) => error.code().map(|code| format!("SQLSTATE {}", code.code())),
+            Self::SqlServer(Error::Server(server)) => Some(format!("error {}", server.code())),
+            Self::SqlServer(Error::Conversion(_)) => Some("a value of another type".to_owned()),
+            _ => None,
+        };
+        what.map_or_else(
+            || self.chain(),
+            |what| format!("{what}; more is not told, as it may quote values"),
+        )
     }
 
     fn chain(&self) -> String {

@@ -1,6 +1,8 @@
 //! Which rows of a table take part: the user's condition, checked before it is
 //! sent, and the mark of rows that are deleted though they are there.
 
+mod lexical;
+
 use shared::endpoint::Engine;
 use shared::options::SoftDelete;
 use shared::outcome::Failure;
@@ -77,8 +79,8 @@ pub enum FilterError {
 ///
 /// # Errors
 ///
-/// When it is not: it does not parse, goes on, holds comments, statement
-/// separators or parameters, or has no truth value.
+/// When it is not: it does not parse, goes on, could leave its parentheses,
+/// holds comments, statement separators or parameters, or has no truth value.
 pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
     let condition = text.trim();
     if condition.is_empty() {
@@ -95,6 +97,8 @@ pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
     if condition.contains('\0') {
         return Err(forbidden("a NUL character"));
     }
+    // The parser reads many dialects, and not each as its database does.
+    lexical::check(engine, condition).map_err(&forbidden)?;
     let (dialect, name): (Box<dyn Dialect>, _) = match engine {
         Engine::Postgres => (Box::new(PostgreSqlDialect {}), "PostgreSQL"),
         Engine::SqlServer => (Box::new(MsSqlDialect {}), "SQL Server"),
@@ -366,6 +370,16 @@ mod tests {
         // In PostgreSQL's SQL the same is an absolute value.
         assert!(validate(Engine::SqlServer, "a = @P1").is_err());
         assert!(validate(Engine::SqlServer, "active").is_err());
+        // What a parser of many dialects takes for one expression.
+        let text = r"EXISTS (SELECT x'\' FROM (SELECT 1 AS x) AS q)) DELETE FROM dbo.t --')";
+        assert!(validate(Engine::SqlServer, text).is_err(), "{text}");
+        for text in [
+            "id %-- '\n 2 = 0) UNION ALL SELECT 1 -- '",
+            "id ||-- '\n 'a' = 'a') UNION ALL SELECT 1 -- '",
+            "id </* ' */ 1) UNION ALL SELECT 1 -- '",
+        ] {
+            assert!(validate(Engine::Postgres, text).is_err(), "{text}");
+        }
         let deep = format!("{}a = 1{}", "(".repeat(10_000), ")".repeat(10_000));
         assert!(validate(Engine::Postgres, &deep).is_err());
     }

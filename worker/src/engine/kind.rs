@@ -44,6 +44,9 @@ pub struct Resolution {
     pub digits: u8,
     /// What happens to further digits.
     pub rounding: Rounding,
+    /// Whether half-up means away from 2000-01-01, from where PostgreSQL
+    /// counts: there half a second before it is rounded down.
+    pub from_2000: bool,
 }
 
 impl Resolution {
@@ -53,6 +56,7 @@ impl Resolution {
         Self {
             digits: source.min(target),
             rounding: Rounding::Truncate,
+            from_2000: false,
         }
     }
 
@@ -63,6 +67,7 @@ impl Resolution {
         Self {
             digits: other.min(3),
             rounding: Rounding::HalfUp,
+            from_2000: false,
         }
     }
 
@@ -78,7 +83,8 @@ impl Resolution {
 
     /// `value` in this resolution and its unit, out of `digits` digits of a
     /// second. Counts from before the epoch are negative and round the same
-    /// way on the clock: `floor`, not towards zero.
+    /// way on the clock: `floor`, not towards zero. What PostgreSQL has rounded
+    /// is the exception: there half a step goes away from the epoch.
     #[inline]
     #[must_use]
     pub fn convert(self, value: i64, digits: u8) -> i64 {
@@ -86,7 +92,10 @@ impl Resolution {
             let step = 10_i64.pow((digits - self.digits).into());
             match self.rounding {
                 Rounding::Truncate => value.div_euclid(step) * step,
-                Rounding::HalfUp => (value + step / 2).div_euclid(step) * step,
+                Rounding::HalfUp => {
+                    let half = step / 2 - i64::from(self.from_2000 && value < 0);
+                    (value + half).div_euclid(step) * step
+                }
                 Rounding::HalfEven => {
                     let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
                     let up = rest * 2 > step || (rest * 2 == step && quotient % 2 != 0);
@@ -112,6 +121,7 @@ impl Resolution {
         let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
         let up = match self.rounding {
             Rounding::Truncate => false,
+            Rounding::HalfUp if self.from_2000 && value < 0 => rest * 2 > step,
             Rounding::HalfUp => rest * 2 >= step && step > 1,
             Rounding::HalfEven => rest * 2 > step || (rest * 2 == step && quotient % 2 != 0),
         };
@@ -150,6 +160,7 @@ mod tests {
         let even = Resolution {
             digits: 6,
             rounding: Rounding::HalfEven,
+            from_2000: false,
         };
         for (ticks, micros) in [
             (1_234_565, 123_456),
@@ -159,6 +170,30 @@ mod tests {
             (-15, -2),
         ] {
             assert_eq!(even.convert(ticks, 7), micros, "{ticks}");
+        }
+    }
+
+    #[test]
+    fn half_a_step_goes_away_from_2000_where_postgresql_has_rounded() {
+        let clock = Resolution {
+            digits: 0,
+            ..Resolution::milliseconds(0)
+        };
+        let postgres = Resolution {
+            from_2000: true,
+            ..clock
+        };
+        for (millis, up, away) in [
+            (500, 1, 1),
+            (499, 0, 0),
+            (-499, 0, 0),
+            (-500, 0, -1),
+            (-501, -1, -1),
+            (-1_500, -1, -2),
+            (-1_000, -1, -1),
+        ] {
+            assert_eq!(clock.convert(millis, 3), up * 1_000_000, "{millis}");
+            assert_eq!(postgres.convert(millis, 3), away * 1_000_000, "{millis}");
         }
     }
 
@@ -174,7 +209,7 @@ mod tests {
             let value = seconds * 10_i64.pow(coarse.into()) + fraction / 10_i64.pow((7 - coarse).into());
             let stored_finer = value * 10_i64.pow((fine - coarse).into());
             for rounding in [Rounding::Truncate, Rounding::HalfUp, Rounding::HalfEven] {
-                let resolution = Resolution { digits: coarse, rounding };
+                let resolution = Resolution { digits: coarse, rounding, from_2000: false };
                 prop_assert_eq!(resolution.convert(value, coarse), resolution.convert(stored_finer, fine));
             }
         }
@@ -186,8 +221,9 @@ mod tests {
             kept in 0_u8..=7,
             digits in 0_u8..=7,
             rounding in prop_oneof![Just(Rounding::Truncate), Just(Rounding::HalfUp), Just(Rounding::HalfEven)],
+            from_2000: bool,
         ) {
-            let resolution = Resolution { digits: kept, rounding };
+            let resolution = Resolution { digits: kept, rounding, from_2000 };
             let value = seconds * 10_i64.pow(digits.into()) + fraction / 10_i64.pow((7 - digits).into());
             prop_assert_eq!(resolution.convert_wide(value.into(), digits), Some(resolution.convert(value, digits)));
         }

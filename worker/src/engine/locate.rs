@@ -58,7 +58,7 @@ pub(super) async fn locate(
         planned,
         context,
         redactor,
-        tally: CauseTally::new(&plan.columns),
+        tally: CauseTally::new(&plan.columns).hiding(redactor.hidden()),
         batch: Vec::new(),
     };
     let mut sides = sides;

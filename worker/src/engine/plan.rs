@@ -1,6 +1,8 @@
 //! What is read from the two sides of a table and how it is compared: which
 //! columns belong together, in which canonical form, and what identifies a row.
 
+mod pairs;
+
 use shared::config::nearest;
 use shared::message::TableSpec;
 use shared::options::ColumnRule;
@@ -13,6 +15,7 @@ use super::kind::{Kind, Resolution};
 use super::pairing::{Incomparable, pairing};
 use super::scan::Reading;
 use super::scan::statement::SideOf;
+use pairs::pair_columns;
 
 /// The comparison of two tables, decided before a row is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +96,8 @@ fn failure(kind: &str, message: String) -> Failure {
 /// # Errors
 ///
 /// `ColumnNotFound` when the specification names a column that does not exist,
-/// `IncomparableColumn` when two columns have no common form, `InvalidRule`
+/// `AmbiguousColumn` when names that differ by case only leave open which columns
+/// belong together, `IncomparableColumn` when two columns have no common form, `InvalidRule`
 /// when a column's options do not fit its types or its place in the key,
 /// `NothingToCompare` when no column is on both sides.
 pub fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<Plan, Failure> {
@@ -218,6 +222,16 @@ fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
         })
 }
 
+/// Finds a column that the user names on either side, by its exact name first.
+fn on_either<'a>(source: &'a Table, target: &'a Table, name: &str) -> Option<(SideOf, &'a Column)> {
+    let exact = |table: &'a Table| table.columns.iter().find(|column| column.name == name);
+    exact(source)
+        .map(|column| (SideOf::Source, column))
+        .or_else(|| exact(target).map(|column| (SideOf::Target, column)))
+        .or_else(|| find(&source.columns, name).map(|column| (SideOf::Source, column)))
+        .or_else(|| find(&target.columns, name).map(|column| (SideOf::Target, column)))
+}
+
 /// Finds a column that the user names.
 pub(super) fn existing<'a>(
     table: &'a Table,
@@ -257,15 +271,12 @@ impl<'a> Rules<'a> {
             of_target: Vec::new(),
         };
         for (name, rule) in &spec.options.rules {
-            match find(&source.columns, name) {
-                Some(column) => rules.of_source.push((&column.name, rule)),
-                // A column that only the target has.
-                None => match find(&target.columns, name) {
-                    Some(column) => rules.of_target.push((&column.name, rule)),
-                    None => {
-                        existing(source, name, &format!("rules.{name}"))?;
-                    }
-                },
+            match on_either(source, target, name) {
+                Some((SideOf::Source, column)) => rules.of_source.push((&column.name, rule)),
+                Some((SideOf::Target, column)) => rules.of_target.push((&column.name, rule)),
+                None => {
+                    existing(source, name, &format!("rules.{name}"))?;
+                }
             }
         }
         Ok(rules)
@@ -280,113 +291,6 @@ impl<'a> Rules<'a> {
         };
         of(&self.of_source, &source.name).or_else(|| of(&self.of_target, &target.name))
     }
-}
-
-fn pair_columns(
-    spec: &TableSpec,
-    source: &Table,
-    target: &Table,
-    rules: &Rules<'_>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<(Column, Column)>, Failure> {
-    let selection = &spec.columns;
-    let mut included = Vec::new();
-    for name in &selection.include {
-        included.push(existing(source, name, "columns.include")?.name.as_str());
-    }
-    let mut excluded = Vec::new();
-    for name in &selection.exclude {
-        // A column that only the target has can be excluded too.
-        let column = match find(&source.columns, name) {
-            Some(column) => column,
-            None => existing(target, name, "columns.exclude")?,
-        };
-        excluded.push(column.name.as_str());
-    }
-    let ignored = |rules: &[(&'_ str, &ColumnRule)], name: &str| {
-        rules
-            .iter()
-            .any(|(column, rule)| rule.ignore && *column == name)
-    };
-    // What marks a row as deleted is not part of it.
-    let mark = spec
-        .options
-        .soft_delete
-        .as_ref()
-        .map(|mark| existing(target, &mark.column, "soft_delete"))
-        .transpose()?;
-    let is_mark = |column: &Column| mark.is_some_and(|mark| mark.name == column.name);
-    let mut mapped = Vec::new();
-    for (from, to) in &selection.map {
-        mapped.push((
-            existing(source, from, "columns.map")?.name.as_str(),
-            existing(target, to, "columns.map")?,
-        ));
-    }
-
-    let mut pairs: Vec<(Column, Column)> = Vec::new();
-    let mut only_source = Vec::new();
-    let taken = |pairs: &[(Column, Column)], column: &Column| {
-        pairs.iter().any(|(_, other)| other.name == column.name)
-    };
-    for column in &source.columns {
-        let name = column.name.as_str();
-        if excluded.contains(&name)
-            || (!included.is_empty() && !included.contains(&name))
-            || ignored(&rules.of_source, name)
-        {
-            continue;
-        }
-        let counterpart = match mapped.iter().find(|(from, _)| *from == name) {
-            Some((_, to)) => Some(*to),
-            None => find(&target.columns, name)
-                .filter(|found| !mapped.iter().any(|(_, to)| to.name == found.name)),
-        };
-        match counterpart.filter(|found| !taken(&pairs, found)) {
-            Some(found) if is_mark(found) || ignored(&rules.of_target, &found.name) => {}
-            Some(found) => pairs.push((column.clone(), found.clone())),
-            None => only_source.push(name),
-        }
-    }
-    // What the user left out is left out on both sides.
-    let left_out = |column: &&Column| {
-        excluded.contains(&column.name.as_str())
-            || is_mark(column)
-            || ignored(&rules.of_target, &column.name)
-            || mapped.iter().any(|(from, to)| {
-                to.name == column.name
-                    && (excluded.contains(from) || ignored(&rules.of_source, from))
-            })
-            || find(&source.columns, &column.name).is_some_and(|left| {
-                excluded.contains(&left.name.as_str()) || ignored(&rules.of_source, &left.name)
-            })
-            || !included.is_empty()
-    };
-    let only_target: Vec<_> = target
-        .columns
-        .iter()
-        .filter(|column| !taken(&pairs, column))
-        .filter(|column| !left_out(column))
-        .map(|column| column.name.as_str())
-        .collect();
-    for (side, names) in [("source", only_source), ("target", only_target)] {
-        if !names.is_empty() {
-            notes.push(format!(
-                "only on the {side}, not compared: {}",
-                names.join(", ")
-            ));
-        }
-    }
-    if pairs.is_empty() {
-        return Err(failure(
-            "NothingToCompare",
-            format!(
-                "{}.{} and {}.{} have no column in common; pair them with columns.map",
-                source.schema, source.name, target.schema, target.name
-            ),
-        ));
-    }
-    Ok(pairs)
 }
 
 /// Names of the key's columns as the source spells them; empty: there is no key.
@@ -538,6 +442,95 @@ mod tests {
                 .all(|column| column.source.name == column.target.name)
         );
         assert_eq!(plan.key_form, KeyForm::WholeRow);
+    }
+
+    #[test]
+    fn the_exact_name_comes_before_one_in_another_case() {
+        let column = |name: &str| column(name, ColumnType::Int);
+        let paired = |source: &[&str], target: &[&str], selection: ColumnSelection| {
+            let table =
+                |names: &[&str]| table(names.iter().map(|name| column(name)).collect(), &[]);
+            let plan = plan(&spec(None, selection), &table(source), &table(target))?;
+            let pairs: Vec<String> = plan
+                .columns
+                .iter()
+                .map(|pair| format!("{} {}", pair.source.name, pair.target.name))
+                .collect();
+            Ok::<_, Failure>((pairs.join(", "), plan.notes.join("; ")))
+        };
+        let usual = ColumnSelection::default;
+        let map = |from: &str, to: &str| ColumnSelection {
+            map: [(from.to_owned(), to.to_owned())].into(),
+            ..usual()
+        };
+        let without = |name: &str| ColumnSelection {
+            exclude: vec![name.to_owned()],
+            ..usual()
+        };
+        for (source, target, selection, pairs, note) in [
+            (
+                &["ID", "id"][..],
+                &["id"][..],
+                usual(),
+                "id id",
+                "only on the source, not compared: ID",
+            ),
+            (
+                &["id"],
+                &["ID", "id"],
+                usual(),
+                "id id",
+                "only on the target, not compared: ID",
+            ),
+            (&["ID", "id"], &["id", "Id"], usual(), "ID Id, id id", ""),
+            (
+                &["ID", "id"],
+                &["Id", "iD"],
+                map("id", "iD"),
+                "ID Id, id iD",
+                "",
+            ),
+            (&["ID", "id"], &["Id"], without("ID"), "id Id", ""),
+            (&["id"], &["Id", "ID"], without("ID"), "id Id", ""),
+            // What an excluded column is paired with is no other column's.
+            (
+                &["ID", "id", "a"],
+                &["ID", "a"],
+                without("ID"),
+                "a a",
+                "only on the source, not compared: id",
+            ),
+            // Another one may be paired with what is left of it.
+            (
+                &["a", "b"],
+                &["a"],
+                ColumnSelection {
+                    exclude: vec!["a".to_owned()],
+                    ..map("b", "a")
+                },
+                "b a",
+                "",
+            ),
+            // The target's spelling leaves the pair out too.
+            (&["id", "a"], &["ID", "a"], without("ID"), "a a", ""),
+        ] {
+            let (found, notes) = paired(source, target, selection).unwrap();
+            assert_eq!(found, pairs, "{source:?} {target:?}");
+            assert!(notes.starts_with(note), "{notes}");
+            assert!(!note.is_empty() || !notes.contains("only on"), "{notes}");
+        }
+        for (source, target) in [
+            (&["ID", "id"][..], &["Id"][..]),
+            (&["Id"], &["ID", "id"]),
+            (&["ID", "id"], &["Id", "iD"]),
+        ] {
+            let failure = paired(source, target, usual()).unwrap_err();
+            assert_eq!(failure.kind, "AmbiguousColumn");
+            for name in source.iter().chain(target) {
+                let quoted = format!("`{name}`");
+                assert!(failure.message.contains(&quoted), "{}", failure.message);
+            }
+        }
     }
 
     #[test]

@@ -296,7 +296,9 @@ scale = 2
 `precision` is how many digits of a second are compared at most, 0 to 7.
 `rounding` says what happens to further ones: `truncate` (they are cut, the
 default), `half-up` (the default of `datetime`) or `half-even` (what PostgreSQL
-does when it stores a seventh digit).
+does when it stores a seventh digit). With `half-up`, half a step goes up on the
+clock. Where PostgreSQL's column has the fewer digits it goes away from
+2000-01-01, so before that day down, as PostgreSQL rounds what it stores.
 
 ```toml
 [[tables]]
@@ -352,6 +354,16 @@ halves of characters (unpaired surrogates), which are no Unicode: such a value
 equals none that PostgreSQL can hold, and reading it otherwise is an error.
 `ignore` leaves the column out.
 
+SQL Server writes a `sql_variant` by the type of each value, without losing
+digits: floats with 17, money with four, times in ISO 8601 with all their
+digits, bytes in hexadecimal; text of more than 4,000 bytes in a code page as its
+collation and its bytes. A `geography` or `geometry` becomes the text that
+PostGIS' `ST_AsEWKT` writes, `SRID=4326;POINT(1 2)`, without `SRID` where that is
+0; with measures (M) the two write otherwise. A `geometry` of PostGIS itself
+becomes hexadecimal text: compare a view that has its `ST_AsEWKT`. PostgreSQL
+writes floats with all their digits, dates as `2020-12-31`, bytes in hexadecimal
+and instants in UTC, whatever the server is set to.
+
 ```toml
 [[tables]]
 source = "dbo.shops"
@@ -377,7 +389,9 @@ redact = true
 
 ## Which rows take part
 
-`where` is one condition for each side, in that database's SQL. `soft_delete`
+`where` is one condition for each side, in that database's SQL. It cannot hold
+comments. PostgreSQL reads it in UTC, whatever the server is set to: a time
+without a zone that is compared with a `timestamptz` is UTC. `soft_delete`
 names the target's column that marks rows as deleted: they count as absent, and
 the column is not compared. What marks a row, unless `value` says it, is true in
 a truth value, 1 in an integer, `true` in text, and in a time any value but NULL.

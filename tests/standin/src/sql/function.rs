@@ -222,6 +222,9 @@ impl Translator {
             ("HOST_NAME", []) => text_fact(&self.facts.host),
             ("APP_NAME", []) => text_fact(&self.facts.application),
             ("DB_ID", _) => Typed::new("5", SqlType::SmallInt).not_null(),
+            ("COLLATIONPROPERTY", [name, property]) if property.sql.contains("'CodePage'") => {
+                Typed::new(format!("sys.code_page({})", name.sql), SqlType::Int)
+            }
             ("OBJECT_ID", [name, ..]) => {
                 Typed::new(format!("sys.object_id({})", name.sql), SqlType::Int)
             }

@@ -7,18 +7,24 @@ use crate::engine::column::{Column, ColumnType, Table};
 use crate::engine::error::DatabaseError;
 use crate::engine::session::postgres::PostgresSession;
 
-/// Columns of the tables with a name; one of the two conditions below is put behind it.
+/// Columns of the tables with a name; one of the two conditions below is put
+/// behind it. A domain may be made of domains: what is in the end holds.
 const COLUMNS: &str = "\
 SELECT n.nspname, c.relname, c.oid, c.reltuples, a.attname, NOT a.attnotnull, \
-       pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypmod, \
-       COALESCE(b.typname, t.typname), COALESCE(b.typtype, t.typtype)::text, \
-       CASE WHEN b.oid IS NOT NULL THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) END, \
-       CASE WHEN b.oid IS NOT NULL THEN t.typtypmod ELSE a.atttypmod END \
+       pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype::text, \
+       CASE WHEN b.oid <> a.atttypid THEN pg_catalog.format_type(b.oid, b.modifier) END, b.modifier \
 FROM pg_catalog.pg_class AS c \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-LEFT JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid \
-LEFT JOIN pg_catalog.pg_type AS b ON t.typtype = 'd' AND b.oid = t.typbasetype \
+LEFT JOIN LATERAL ( \
+  WITH RECURSIVE made_of (type, modifier) AS ( \
+    SELECT a.atttypid, a.atttypmod \
+    UNION ALL \
+    SELECT d.typbasetype, d.typtypmod \
+    FROM made_of JOIN pg_catalog.pg_type AS d ON d.oid = made_of.type AND d.typtype = 'd') \
+  SELECT t.oid, t.typname, t.typtype, made_of.modifier \
+  FROM made_of JOIN pg_catalog.pg_type AS t ON t.oid = made_of.type AND t.typtype <> 'd' \
+) AS b ON true \
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ";
 
 const EXACT: &str = "n.nspname = $1 AND c.relname = $2 ORDER BY c.oid, a.attnum";
@@ -132,10 +138,10 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     let Some(name) = row.try_get::<_, Option<String>>(4)? else {
         return Ok(None);
     };
-    let base: &str = row.try_get(8)?;
-    let class: &str = row.try_get(9)?;
-    let domain_base: Option<String> = row.try_get(10)?;
-    let modifier: i32 = row.try_get(11)?;
+    let base: &str = row.try_get(7)?;
+    let class: &str = row.try_get(8)?;
+    let domain_base: Option<String> = row.try_get(9)?;
+    let modifier: i32 = row.try_get(10)?;
     let kind = if class == "e" {
         ColumnType::Text { padded: false }
     } else {

@@ -15,7 +15,7 @@ WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
 /// The server compares names by the database's collation, mostly without
 /// regard to case; where that finds several tables, one of them may be exact.
 const COLUMNS: &str = "\
-SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, c.collation_name, o.object_id \
+SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), o.object_id \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.columns AS c ON c.object_id = o.object_id \
 JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
@@ -116,21 +116,28 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     let precision: u8 = row.try_get(5)?.unwrap_or_default();
     let scale: u8 = row.try_get(6)?.unwrap_or_default();
     let kind = column_type(&base, scale);
-    let utf8 = text(row, 9)?.to_ascii_uppercase().contains("_UTF8");
-    let read_as = match (&kind, base.as_str()) {
-        (ColumnType::Money, _) => Some("decimal(19, 4)".to_owned()),
-        (ColumnType::Xml | ColumnType::Json, _) => Some("nvarchar(max)".to_owned()),
-        // The driver takes the bytes of every varchar for those of a code page.
-        (_, "char") if utf8 => Some(format!("nchar({})", length.clamp(1, 4000))),
-        (_, "varchar" | "text") if utf8 => Some("nvarchar(max)".to_owned()),
-        _ => None,
-    };
+    let code_page: Option<i32> = row.try_get(9)?;
     Ok(Column {
         name: text(row, 2)?,
+        read_as: read_as(&base, &kind, length, code_page),
         kind,
         declared: declared(&base, length, precision, scale),
         nullable: row.try_get(7)?.unwrap_or(true),
-        read_as,
+    })
+}
+
+/// What a column is converted to before it is read. The driver decodes the
+/// code pages of Windows that have one byte a character; others (437, 850, the
+/// East Asian ones, UTF-8) it does not know, or not as the server does.
+fn read_as(base: &str, kind: &ColumnType, length: i16, code_page: Option<i32>) -> Option<String> {
+    let decoded = matches!(code_page, Some(874 | 1250..=1258));
+    Some(match (kind, base) {
+        (ColumnType::Money, _) => "decimal(19, 4)".to_owned(),
+        (ColumnType::Xml | ColumnType::Json, _) => "nvarchar(max)".to_owned(),
+        // Longer ones would be cut.
+        (_, "char") if !decoded && (1..=4000).contains(&length) => format!("nchar({length})"),
+        (_, "char" | "varchar" | "text") if !decoded => "nvarchar(max)".to_owned(),
+        _ => return None,
     })
 }
 
@@ -194,4 +201,36 @@ fn keys(rows: &[Row]) -> Result<Vec<Vec<String>>, DatabaseError> {
         .filter(|(_, usable, _)| *usable)
         .map(|(_, _, columns)| columns)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_the_driver_cannot_decode_is_read_as_unicode() {
+        let read = |base: &str, length, code_page| {
+            read_as(base, &column_type(base, 0), length, Some(code_page))
+        };
+        for code_page in [437, 850, 932, 936, 949, 950, 65_001] {
+            let unicode = Some("nvarchar(max)".to_owned());
+            assert_eq!(read("varchar", 10, code_page), unicode);
+            assert_eq!(read("text", 16, code_page), unicode);
+            assert_eq!(
+                read("char", 4000, code_page),
+                Some("nchar(4000)".to_owned())
+            );
+            // No nchar is as long.
+            assert_eq!(read("char", 4001, code_page), unicode);
+        }
+        for code_page in [874, 1250, 1252, 1258] {
+            assert_eq!(read("varchar", 10, code_page), None);
+            assert_eq!(read("char", 8000, code_page), None);
+        }
+        assert_eq!(
+            read_as("nvarchar", &column_type("nvarchar", 0), 20, Some(950)),
+            None
+        );
+        assert_eq!(read_as("int", &ColumnType::Int, 4, None), None);
+    }
 }

@@ -109,6 +109,8 @@ pub enum StandIn {
     Word,
     /// Zero, or false.
     Zero,
+    /// Any of them, where it is not told which.
+    Hidden,
 }
 
 /// What is left of a time.
@@ -300,6 +302,16 @@ impl Damage {
 }
 
 impl Cause {
+    /// The same without what tells a value.
+    fn discreet(self) -> Self {
+        let damage = match self.damage {
+            Damage::NullBecame(_) => Damage::NullBecame(StandIn::Hidden),
+            Damage::BecameNull(_) => Damage::BecameNull(StandIn::Hidden),
+            other => other,
+        };
+        Self { damage, ..self }
+    }
+
     /// Lower is more specific. Within a family a damaged target comes before a
     /// damaged source, and the measures that are usual before others.
     fn rank(&self) -> (u8, Damaged, u8, Self) {

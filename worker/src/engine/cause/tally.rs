@@ -26,6 +26,8 @@ const MOST_SETS: usize = 4096;
 #[derive(Debug)]
 pub struct CauseTally<'a> {
     columns: &'a [PlannedColumn],
+    /// By position of the column: its values are not told.
+    hidden: &'a [bool],
     sets: HashMap<(usize, Vec<Cause>), Seen>,
     newer: HashMap<(usize, Damaged), Seen>,
     /// Rows and columns explained by what is no longer kept.
@@ -46,10 +48,17 @@ impl<'a> CauseTally<'a> {
     pub fn new(columns: &'a [PlannedColumn]) -> Self {
         Self {
             columns,
+            hidden: &[],
             sets: HashMap::new(),
             newer: HashMap::new(),
             beyond: None,
         }
+    }
+
+    /// With columns, by their positions, whose causes must tell no value.
+    #[must_use]
+    pub fn hiding(self, hidden: &'a [bool]) -> Self {
+        Self { hidden, ..self }
     }
 
     /// Takes one modified row in: its key as it is shown, both versions as
@@ -78,7 +87,10 @@ impl<'a> CauseTally<'a> {
             if left == right {
                 continue;
             }
-            let fitting = causes(left, right);
+            let mut fitting = causes(left, right);
+            if self.hidden.get(at).is_some_and(|hidden| *hidden) {
+                fitting = fitting.into_iter().map(Cause::discreet).collect();
+            }
             if fitting.is_empty() {
                 unexplained.push(at);
                 continue;

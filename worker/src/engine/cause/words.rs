@@ -23,9 +23,11 @@ impl Cause {
             Damage::NullBecame(StandIn::Empty | StandIn::Blanks) => "null-became-empty",
             Damage::NullBecame(StandIn::Word) => "null-became-text",
             Damage::NullBecame(StandIn::Zero) => "null-became-zero",
+            Damage::NullBecame(StandIn::Hidden) => "null-became-stand-in",
             Damage::BecameNull(StandIn::Empty | StandIn::Blanks) => "empty-became-null",
             Damage::BecameNull(StandIn::Word) => "text-became-null",
             Damage::BecameNull(StandIn::Zero) => "zero-became-null",
+            Damage::BecameNull(StandIn::Hidden) => "stand-in-became-null",
             Damage::TimeCut(Level::Digits(_), Rounding::Truncate) => "fraction-truncated",
             Damage::TimeCut(Level::Digits(_), _) => "fraction-rounded",
             Damage::TimeCut(Level::Minutes, _) => "seconds-dropped",
@@ -167,6 +169,7 @@ fn stand_in(what: StandIn) -> &'static str {
         StandIn::Blanks => "blank",
         StandIn::Word => "the word NULL",
         StandIn::Zero => "zero",
+        StandIn::Hidden => "a stand-in for NULL",
     }
 }
 

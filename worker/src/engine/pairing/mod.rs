@@ -154,6 +154,7 @@ pub fn pairing(
     }
     pairing.kind =
         with_precision(pairing.kind, rule).map_err(|(option, reason)| unfit(&option, reason))?;
+    pairing.kind = as_stored(pairing.kind, source, target);
     let folding = Folding::of(rule);
     if !folding.is_none() && !rule.as_text {
         if pairing.kind != Kind::Text || pairing.source.is_some() || pairing.target.is_some() {
@@ -393,7 +394,11 @@ fn with_precision(kind: Kind, rule: &ColumnRule) -> Result<Kind, (String, String
     let change = |resolution: Resolution| {
         let digits = resolution.digits.min(rule.precision.unwrap_or(u8::MAX));
         let rounding: Rounding = rule.rounding.unwrap_or(resolution.rounding);
-        Resolution { digits, rounding }
+        Resolution {
+            digits,
+            rounding,
+            ..resolution
+        }
     };
     if let Some(precision) = rule.precision
         && precision > 7
@@ -420,6 +425,22 @@ fn with_precision(kind: Kind, rule: &ColumnRule) -> Result<Kind, (String, String
             ));
         }
     })
+}
+
+/// `kind` with the rounding of PostgreSQL, where that keeps no more digits than
+/// are compared: it has rounded when it stored them.
+fn as_stored(kind: Kind, source: &Column, target: &Column) -> Kind {
+    let stored = |resolution: Resolution| Resolution {
+        from_2000: [source, target]
+            .iter()
+            .any(|column| column.postgres_digits() == Some(resolution.digits)),
+        ..resolution
+    };
+    match kind {
+        Kind::Timestamp(resolution) => Kind::Timestamp(stored(resolution)),
+        Kind::Instant(resolution) => Kind::Instant(stored(resolution)),
+        other => other,
+    }
 }
 
 fn fits_tolerance(kind: Kind, tolerance: &Tolerance) -> Result<(), String> {

@@ -331,7 +331,8 @@ fn precision_and_rounding_reach_the_form() {
         pairing.kind,
         Kind::Timestamp(Resolution {
             digits: 3,
-            rounding: Rounding::HalfEven
+            rounding: Rounding::HalfEven,
+            from_2000: false,
         })
     );
     let finer = ColumnRule {

@@ -398,7 +398,7 @@ mod tests {
 
         #[test]
         fn bytes_that_are_changed_never_panic(at in 0_usize..1000, byte in any::<u8>(), kind in 0_usize..8) {
-            let resolution = Resolution { digits: 3, rounding: shared::options::Rounding::HalfUp };
+            let resolution = Resolution { digits: 3, rounding: shared::options::Rounding::HalfUp, from_2000: true };
             let kind = [
                 Kind::Text, Kind::Decimal, Kind::Uuid, Kind::Date, Kind::Float64, Kind::Bool,
                 Kind::Timestamp(resolution), Kind::Time(resolution),

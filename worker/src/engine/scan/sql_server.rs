@@ -5,7 +5,7 @@ use tiberius::ColumnData;
 use tiberius::numeric::Numeric;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
-use super::{Query, Reading, Scanned, Teller, push_uuid_text, trim, unexpected};
+use super::{Query, Reading, Scanned, Stored, Teller, push_uuid_text, trim, unexpected};
 use crate::engine::canonical::{Decimal, DecimalRoom, RowEncoder, RowSink};
 use crate::engine::conversion::{Conversion, Raw};
 use crate::engine::error::DatabaseError;
@@ -59,7 +59,7 @@ pub(super) async fn scan(
                 Some(conversion) => converted(data, *reading, conversion, encoder),
             };
             if pushed.is_none() {
-                return Err(unexpected(position, &format!("{data:?}"), reading.kind));
+                return Err(unexpected(position, name(data), reading.kind));
             }
         }
         if query.key_columns == query.readings.len() {
@@ -98,7 +98,7 @@ fn converted(
         ColumnData::F32(Some(number)) => Raw::Float32(*number),
         ColumnData::F64(Some(number)) => Raw::Float64(*number),
         ColumnData::String(Some(text)) => Raw::Text(trim(text.as_bytes(), reading.stored)),
-        ColumnData::Binary(Some(bytes)) => Raw::Bytes(bytes),
+        ColumnData::Binary(Some(bytes)) => Raw::Bytes(trim_wide(bytes, reading.stored)),
         ColumnData::Date(Some(date)) => Raw::Date(days(*date)),
         // NULL, or what no conversion takes.
         _ => {
@@ -187,6 +187,40 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
         _ => return None,
     }
     Some(())
+}
+
+/// UTF-16 without the blanks at its end, where they mean nothing.
+fn trim_wide(mut bytes: &[u8], stored: Stored) -> &[u8] {
+    if stored == Stored::PaddedText {
+        while let [rest @ .., b' ', 0] = bytes {
+            bytes = rest;
+        }
+    }
+    bytes
+}
+
+/// What the driver read, without its value.
+fn name(data: &ColumnData<'static>) -> &'static str {
+    match data {
+        ColumnData::U8(_) => "a tinyint",
+        ColumnData::I16(_) => "a smallint",
+        ColumnData::I32(_) => "an int",
+        ColumnData::I64(_) => "a bigint",
+        ColumnData::F32(_) => "a real",
+        ColumnData::F64(_) => "a float",
+        ColumnData::Bit(_) => "a bit",
+        ColumnData::String(_) => "text",
+        ColumnData::Guid(_) => "a uniqueidentifier",
+        ColumnData::Binary(_) => "bytes",
+        ColumnData::Numeric(_) => "a decimal",
+        ColumnData::Xml(_) => "XML",
+        ColumnData::DateTime(_) => "a datetime",
+        ColumnData::SmallDateTime(_) => "a smalldatetime",
+        ColumnData::Time(_) => "a time",
+        ColumnData::Date(_) => "a date",
+        ColumnData::DateTime2(_) => "a datetime2",
+        ColumnData::DateTimeOffset(_) => "a datetimeoffset",
+    }
 }
 
 fn is_null(data: &ColumnData<'static>) -> bool {
@@ -298,6 +332,20 @@ mod tests {
             );
         }
         assert_eq!(datetime(DateTime::new(36_523, 25_919_999)), -3);
+    }
+
+    #[test]
+    fn blanks_of_a_fixed_length_mean_nothing_in_utf16_either() {
+        let wide = |text: &str| -> Vec<u8> {
+            text.encode_utf16()
+                .flat_map(|unit| unit.to_le_bytes())
+                .collect()
+        };
+        // U+2000 has the two bytes of a blank the other way round.
+        for (text, left) in [("a b  ", "a b"), ("  ", ""), ("a\u{2000} ", "a\u{2000}")] {
+            assert_eq!(trim_wide(&wide(text), Stored::PaddedText), wide(left));
+            assert_eq!(trim_wide(&wide(text), Stored::Text), wide(text));
+        }
     }
 
     #[test]

@@ -14,6 +14,13 @@ use crate::engine::error::DatabaseError;
 /// produced a row yet.
 const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
 
+/// What decides how PostgreSQL writes values as text, and in which zone it
+/// takes a time of a condition that names none: the same on all servers,
+/// whatever they, the database or the user set. For each transaction, since a
+/// pooler may give the next one another session.
+const SAME_EVERYWHERE: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL DateStyle = 'ISO, YMD'; \
+    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL TimeZone = 'UTC'";
+
 /// A connection and the task that drives it.
 pub struct PostgresSession {
     client: Client,
@@ -94,7 +101,9 @@ impl PostgresSession {
                 .clamp(1, i32::MAX as u128),
             label.lock_timeout_ms()
         );
-        self.client.batch_execute(&statements).await?;
+        self.client
+            .batch_execute(&format!("{statements}; {SAME_EVERYWHERE}"))
+            .await?;
         Ok(Isolation::RepeatableRead)
     }
 

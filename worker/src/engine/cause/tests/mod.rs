@@ -68,6 +68,7 @@ pub(super) fn time_column(name: &str) -> PlannedColumn {
     let resolution = Resolution {
         digits: 6,
         rounding: Rounding::Truncate,
+        from_2000: false,
     };
     column(name, ColumnType::Timestamp(6), Kind::Timestamp(resolution))
 }
@@ -260,5 +261,46 @@ fn an_option_keeps_what_the_rule_says() {
     assert_eq!(
         cause.option(&number).as_deref(),
         Some("rules.n = { tolerance = { relative = 6e-8 } }")
+    );
+}
+
+#[test]
+fn a_hidden_column_does_not_tell_what_stands_for_null() {
+    let column = text_column("v");
+    let (null, empty, word, cut) = (null(), text(""), text("NULL"), text("a "));
+    let rows = [
+        (&null, &empty),
+        (&null, &word),
+        (&word, &null),
+        (&cut, &text("a")),
+    ];
+    let columns = [column];
+    let mut tally = CauseTally::new(&columns).hiding(&[true]);
+    for (number, (source, target)) in rows.into_iter().enumerate() {
+        let hidden = || (json!("hidden"), json!("hidden"));
+        tally.observe(number as u128, &Map::new(), &[source], &[target], |_| {
+            hidden()
+        });
+    }
+    let groups = tally.finish();
+    let told: Vec<(&str, &str, u64)> = groups
+        .iter()
+        .map(|group| (&*group.cause, &*group.explanation, group.rows))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "null-became-stand-in",
+                "NULL in the source is a stand-in for NULL in the target",
+                2
+            ),
+            (
+                "stand-in-became-null",
+                "a stand-in for NULL in the source is NULL in the target",
+                1
+            ),
+            ("blanks-trimmed", "trailing blanks trimmed in the target", 1),
+        ]
     );
 }
