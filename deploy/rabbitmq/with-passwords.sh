@@ -6,6 +6,8 @@
 #
 # Each FILE holds a password, without a newline at its end.
 set -euo pipefail
+# Also of $(…): a hash that could not be made is none.
+shopt -s inherit_errexit
 
 # RabbitMQ's own form: base64 of a salt of four bytes and SHA-256 of salt and password.
 hash_of() {
