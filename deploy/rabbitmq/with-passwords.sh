@@ -13,9 +13,11 @@ shopt -s inherit_errexit
 hash_of() {
     local salt
     salt=$(mktemp)
+    # It runs in a shell of its own, which ends here or where something fails.
+    # shellcheck disable=SC2064  # as it is now
+    trap "rm -f '$salt'" EXIT
     head -c 4 /dev/urandom >"$salt"
     { cat "$salt" && cat "$salt" "$1" | openssl dgst -sha256 -binary; } | base64 -w 0
-    rm -f "$salt"
 }
 
 definitions=$(cat "$(dirname "${BASH_SOURCE[0]}")/definitions.json")
