@@ -504,8 +504,14 @@ fn a_resumed_run_leaves_what_had_ended_before_it_was_resumed() {
         broker.amqp_url(),
         "--push-gateway",
         &gateway.url(),
+        "--push-instance",
+        "nightly",
     ]);
     assert_eq!(resumed.code, 1, "{resumed:?}");
+    assert_eq!(
+        gateway.received()[0].request,
+        "PUT /metrics/job/reconcile/instance/nightly"
+    );
     // Each table once: what alerts and dashboard ask for.
     assert_values(
         &gateway.received()[0].body,

@@ -204,3 +204,49 @@ fn a_worker_may_drain_before_it_is_killed() {
     let grace: u64 = grace.trim_end_matches('s').parse().unwrap();
     assert!(grace >= drain + 10, "{grace} s for {drain} s");
 }
+
+#[test]
+fn commands_on_a_running_project_leave_its_databases_alone() {
+    let seed = crate::texts(&file()["services"]["seed"]["command"]);
+    assert!(
+        seed.iter().any(|argument| argument == "--unless-loaded"),
+        "compose starts it again under a run: {seed:?}"
+    );
+    let documents = [read(FILE), read("docs/operations.md")];
+    let command_of = |line: &str| {
+        let from = line.find("docker compose ")?;
+        Some(line[from..].split('`').next().unwrap().to_owned())
+    };
+    let commands: Vec<String> = documents
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(command_of)
+        .collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in &commands {
+        let has = |word: &str| command.split_whitespace().any(|other| other == word);
+        // What makes the project, and the first run in it, need the others.
+        let is_first = has("--build") || command.ends_with(" coordinator");
+        assert!(is_first || has("--no-deps"), "{command}");
+    }
+}
+
+#[test]
+fn prometheus_finds_a_run_while_it_goes_on() {
+    let coordinator = crate::texts(&file()["services"]["coordinator"]["command"]);
+    let address = crate::flag_value(&coordinator, "--metrics-addr").unwrap();
+    let scrape = documents_of("deploy/prometheus/prometheus.yml").remove(0);
+    let jobs = scrape["scrape_configs"].as_array().unwrap();
+    let job = jobs
+        .iter()
+        .find(|job| job["job_name"] == "reconcile-coordinator")
+        .unwrap();
+    let looked_for = &job["dns_sd_configs"][0];
+    assert_eq!(looked_for["names"][0], "coordinator");
+    assert_eq!(address, format!(":{}", looked_for["port"]));
+    // Without it a container of `run` has no name in the network.
+    let head = read(FILE);
+    let starts_run = |line: &&str| line.ends_with(" coordinator") && line.contains("compose run");
+    let line = head.lines().find(starts_run).unwrap();
+    assert!(line.contains("--use-aliases"), "{line}");
+}
