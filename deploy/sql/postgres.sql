@@ -1,5 +1,6 @@
 -- A role that may read the tables of one schema and nothing else. As a
--- superuser or the schema's owner, with the password in a file:
+-- superuser, or as a role with CREATEROLE that owns the schema and its tables,
+-- with the password in a file:
 --
 --   READER_PASSWORD_FILE=/etc/reconcile/warehouse.password psql -v ON_ERROR_STOP=1 \
 --     -v reader=reconcile_reader -v schema=public -v owner=etl -d warehouse -f postgres.sql
@@ -12,11 +13,10 @@
 SELECT format('CREATE ROLE %I', :'reader')
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = :'reader') \gexec
 
--- The limit holds over all sessions of the role: workers x concurrency for each
--- side of a comparison that is here, and a few for `psql` and for statements
--- that are being stopped.
-ALTER ROLE :"reader" WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
-    CONNECTION LIMIT 50 PASSWORD :'password';
+-- A new role has no other rights. The limit holds over all sessions of the role:
+-- workers x concurrency for each side of a comparison that is here, and a few for
+-- `psql` and for statements that are being stopped.
+ALTER ROLE :"reader" WITH LOGIN CONNECTION LIMIT 50 PASSWORD :'password';
 
 -- The sessions ask for both themselves; here they hold whoever logs in.
 ALTER ROLE :"reader" SET default_transaction_read_only = on;

@@ -1,8 +1,10 @@
 -- A login that may read one database and nothing else. As a member of
--- sysadmin, with the password in the environment and not on the command line:
+-- sysadmin, with its three variables in the environment, so that the password
+-- is not on the command line:
 --
---   export READER_PASSWORD="$(cat /etc/reconcile/erp.password)"
---   sqlcmd -b -S sql1 -E -v Database=erp -v Reader=reconcile_reader -i sqlserver.sql
+--   read -r READER_PASSWORD </etc/reconcile/erp.password
+--   export READER_PASSWORD Database=erp Reader=reconcile_reader
+--   sqlcmd -b -S sql1 -E -i sqlserver.sql
 --
 -- What makes a session read-only is that the login may do nothing else.
 

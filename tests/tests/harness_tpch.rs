@@ -1,6 +1,9 @@
 //! What the plan says was planted is what differs, as PostgreSQL itself sees it.
 
+use std::process::Command;
+
 use shared::outcome::DifferenceKind;
+use tests::process::binary;
 use tests::services::{Standin, StandinTls, shared_postgres};
 use tests::tpch::load::Load;
 use tests::tpch::side::Side;
@@ -116,4 +119,55 @@ async fn rows_come_through_tds_as_they_come_by_copy() {
     }
     // More than one statement's worth of rows in the largest.
     assert_eq!(plan.tables[3].source_count, 7500);
+}
+
+#[test]
+fn what_is_loaded_already_is_left_alone_where_that_is_asked_for() {
+    let server = shared_postgres();
+    let (source, target) = (
+        server.create_database("s").unwrap(),
+        server.create_database("t").unwrap(),
+    );
+    let standin = Standin::start(&source.url(), "erp", StandinTls::Required).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let load = |more: &[&str]| {
+        let output = Command::new(binary("tpch").unwrap())
+            .args(["load", "--scale=0.01", "--unless-loaded"])
+            .args(["--tables=region,nation,supplier"])
+            .args(["--source-sql-server", &standin.url()])
+            .args(["--target", &target.url()])
+            .arg("--plan")
+            .arg(directory.path().join("plan.json"))
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    // Shows whether a table is the one that was loaded at first.
+    let touch = || {
+        target
+            .execute("UPDATE region SET r_comment = 'touched'")
+            .unwrap();
+    };
+    let is_touched = || {
+        let asked = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM region WHERE r_comment = 'touched') THEN RAISE 'loaded again'; END IF; END $$";
+        target.execute(asked).is_ok()
+    };
+    load(&[]);
+    touch();
+    load(&[]);
+    assert!(is_touched(), "a second load is none");
+    load(&["--seed=2"]);
+    assert!(!is_touched(), "something else is loaded");
+    // A load that was ended half way is done again: the table that it was at is new.
+    touch();
+    target
+        .execute("DROP TABLE nation; CREATE TABLE nation (n_nationkey bigint)")
+        .unwrap();
+    load(&["--seed=2"]);
+    assert!(!is_touched(), "half a load is none");
+    touch();
+    source.execute("DROP TABLE dbo.region").unwrap();
+    load(&["--seed=2"]);
+    assert!(!is_touched(), "a load into one side is none");
 }

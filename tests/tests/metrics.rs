@@ -468,6 +468,62 @@ fn gauges_return_to_zero_after_a_run_that_was_cancelled() {
 }
 
 #[test]
+fn a_resumed_run_leaves_what_had_ended_before_it_was_resumed() {
+    let scene = Scene::new(
+        &(table("differs", 1) + &gated("held", 0, 1)),
+        &(table("differs", 2) + &table("held", 1)),
+    )
+    .unwrap();
+    let gates = Gates::closed(&scene.source, 1).unwrap();
+    let broker = shared_rabbitmq().create_vhost().unwrap();
+    let (_worker, _) = scene
+        .start_watched_worker(broker.amqp_url(), "worker", 2)
+        .unwrap();
+    let mut run = scene
+        .start_run(
+            broker.amqp_url(),
+            &["--tables", "differs,held", "--metrics-addr", "127.0.0.1:0"],
+        )
+        .unwrap();
+    let address = metrics_address(&mut run).unwrap();
+    until_shown(
+        &address,
+        &[
+            ("reconcile_run_tables{status=\"mismatched\"}", 1.0),
+            ("reconcile_run_tables{status=\"running\"}", 1.0),
+        ],
+    );
+    run.signal("KILL");
+    run.wait(BOUND).unwrap();
+    let gateway = Gateway::start(200);
+    gates.open(0).unwrap();
+    let resumed = scene.here.reconcile(&[
+        "resume",
+        "latest",
+        "--broker",
+        broker.amqp_url(),
+        "--push-gateway",
+        &gateway.url(),
+        "--push-instance",
+        "nightly",
+    ]);
+    assert_eq!(resumed.code, 1, "{resumed:?}");
+    assert_eq!(
+        gateway.received()[0].request,
+        "PUT /metrics/job/reconcile/instance/nightly"
+    );
+    // Each table once: what alerts and dashboard ask for.
+    assert_values(
+        &gateway.received()[0].body,
+        &[
+            ("reconcile_run_tables{status=\"mismatched\"}", 1.0),
+            ("reconcile_run_tables{status=\"matched\"}", 1.0),
+            ("reconcile_runs_total{status=\"FAIL\"}", 1.0),
+        ],
+    );
+}
+
+#[test]
 fn a_run_that_is_ended_at_once_leaves_its_figures_too() {
     let mut underway = Underway::start();
     // A worker that does not answer keeps the run waiting.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use shared::config::{MetricsAddr, TelemetryConfig};
-use shared::telemetry::metrics::push::{PushError, PushGateway};
+use shared::endpoint::Secret;
+use shared::telemetry::metrics::push::{PushError, PushGateway, PushInstance};
 use shared::telemetry::metrics::server::{Bound, Readiness, ServeError, Server};
 use shared::telemetry::metrics::{Metrics, file};
 use shared::transport::Transport;
@@ -42,6 +43,9 @@ pub(super) struct TelemetryFlags {
     /// Give the metrics to this Prometheus Pushgateway when the run has ended
     #[arg(long, value_name = "URL", help_heading = "Telemetry")]
     pub(super) push_gateway: Option<String>,
+    /// The instance that they are of there, in place of the last run's of the same name [default: the host's name]
+    #[arg(long, value_name = "NAME", help_heading = "Telemetry")]
+    pub(super) push_instance: Option<PushInstance>,
 }
 
 /// Where metrics go.
@@ -49,7 +53,14 @@ pub(super) struct TelemetryFlags {
 pub(super) struct TelemetrySettings {
     serve: Option<Serve>,
     file: Option<PathBuf>,
-    gateway: Option<PushGateway>,
+    push: Option<Push>,
+}
+
+/// Where metrics are pushed, and under which name.
+#[derive(Debug, Clone)]
+struct Push {
+    gateway: PushGateway,
+    instance: PushInstance,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -71,20 +82,29 @@ impl TelemetrySettings {
             None | Some(MetricsAddr::Off) => None,
             Some(MetricsAddr::At(address)) => Some(Serve { address, insist }),
         };
-        let gateway = match (&flags.push_gateway, &config.push_gateway) {
-            (Some(url), _) => Some(PushGateway::new(url)?),
-            (None, Some(url)) => Some(PushGateway::new(url.reveal())?),
-            (None, None) => None,
-        };
+        let of_config = config.push_gateway.as_ref().map(Secret::reveal);
+        let push = flags
+            .push_gateway
+            .as_deref()
+            .or(of_config)
+            .map(PushGateway::new)
+            .transpose()?
+            .map(|gateway| Push {
+                gateway,
+                instance: flags
+                    .push_instance
+                    .or_else(|| config.push_instance.clone())
+                    .unwrap_or_else(PushInstance::host),
+            });
         Ok(Self {
             serve,
             file: flags.metrics_file.or_else(|| config.metrics_file.clone()),
-            gateway,
+            push,
         })
     }
 
     fn is_off(&self) -> bool {
-        self.serve.is_none() && self.file.is_none() && self.gateway.is_none()
+        self.serve.is_none() && self.file.is_none() && self.push.is_none()
     }
 }
 
@@ -100,7 +120,7 @@ struct On {
     end: RunEnd,
     transport: Arc<OnceLock<Arc<dyn Transport>>>,
     file: Option<PathBuf>,
-    gateway: Option<PushGateway>,
+    push: Option<Push>,
     _server: Option<Server>,
 }
 
@@ -142,7 +162,7 @@ impl RunTelemetry {
             run: Some(run),
             transport,
             file: settings.file,
-            gateway: settings.gateway,
+            push: settings.push,
             _server: server,
         })))
     }
@@ -177,8 +197,10 @@ impl RunTelemetry {
                 path.display()
             );
         }
-        if let Some(gateway) = &on.gateway
-            && let Err(error) = gateway.push(&host(), on.metrics.of_the_work(), limit).await
+        if let Some(Push { gateway, instance }) = &on.push
+            && let Err(error) = gateway
+                .push(instance, on.metrics.of_the_work(), limit)
+                .await
         {
             tracing::warn!("{error}");
         }
@@ -196,15 +218,8 @@ fn readiness(transport: &Arc<OnceLock<Arc<dyn Transport>>>) -> Readiness {
     })
 }
 
-/// What tells the runs of machines apart.
-fn host() -> String {
-    gethostname::gethostname().to_string_lossy().into_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use shared::endpoint::Secret;
-
     use super::*;
 
     #[test]
@@ -225,7 +240,27 @@ mod tests {
         let settings = TelemetrySettings::resolve(flags, &config).unwrap();
         assert!(settings.serve.is_none(), "the flag wins: {settings:?}");
         assert_eq!(settings.file, config.metrics_file);
-        assert!(settings.gateway.is_some());
+        let push = settings.push.unwrap();
+        assert_eq!(push.instance, PushInstance::host());
+    }
+
+    #[test]
+    fn the_instance_of_the_command_line_wins() {
+        let config = TelemetryConfig {
+            push_gateway: Some(Secret::new("http://push:9091".to_owned())),
+            push_instance: Some("nightly".parse().unwrap()),
+            ..TelemetryConfig::default()
+        };
+        let instance = |flags| {
+            let settings = TelemetrySettings::resolve(flags, &config).unwrap();
+            settings.push.unwrap().instance.to_string()
+        };
+        assert_eq!(instance(TelemetryFlags::default()), "nightly");
+        let flags = TelemetryFlags {
+            push_instance: Some("weekly".parse().unwrap()),
+            ..TelemetryFlags::default()
+        };
+        assert_eq!(instance(flags), "weekly");
     }
 
     #[test]

@@ -160,6 +160,14 @@ fn show_telemetry(f: &mut fmt::Formatter<'_>, telemetry: &TelemetryConfig) -> fm
     )?;
     entry(
         f,
+        "push_instance",
+        telemetry
+            .push_instance
+            .as_ref()
+            .map(|instance| text(&instance.to_string())),
+    )?;
+    entry(
+        f,
         "otlp_endpoint",
         telemetry
             .otlp_endpoint

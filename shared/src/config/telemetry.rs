@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::section::{Section, Sources};
 use crate::endpoint::Secret;
 use crate::logging::LogFormat;
+use crate::telemetry::metrics::push::PushInstance;
 use crate::telemetry::trace::OtlpProtocol;
 
 /// `[telemetry]`. Absent means the flag's own default.
@@ -20,6 +21,8 @@ pub struct TelemetryConfig {
     pub metrics_file: Option<PathBuf>,
     /// The Pushgateway, as a URL, that a run gives its metrics to when it ends.
     pub push_gateway: Option<Secret>,
+    /// The name under which it keeps them.
+    pub push_instance: Option<PushInstance>,
     /// The OpenTelemetry collector, as a URL, that traces are sent to.
     pub otlp_endpoint: Option<Secret>,
     /// What that collector speaks.
@@ -91,6 +94,7 @@ pub(super) fn read(
         metrics_addr: section.take(sources, "metrics_addr")?,
         metrics_file: section.take(sources, "metrics_file")?,
         push_gateway: section.take(sources, "push_gateway")?,
+        push_instance: section.take(sources, "push_instance")?,
         otlp_endpoint: section.take(sources, "otlp_endpoint")?,
         otlp_protocol: section.take(sources, "otlp_protocol")?,
         log_format: section.take(sources, "log_format")?,

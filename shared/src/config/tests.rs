@@ -108,7 +108,7 @@ fn a_signing_key_and_a_state_directory_can_be_configured() {
 
 #[test]
 fn telemetry_can_be_configured_by_file_and_variable() {
-    let text = "[telemetry]\nmetrics_addr = \":9000\"\nmetrics_file = \"/var/m.prom\"\npush_gateway = \"http://u:hunter5@push:9091\"\n";
+    let text = "[telemetry]\nmetrics_addr = \":9000\"\nmetrics_file = \"/var/m.prom\"\npush_gateway = \"http://u:hunter5@push:9091\"\npush_instance = \"nightly\"\n";
     let config = parse_text(text).unwrap();
     let shown = config.to_string();
     for line in [
@@ -116,12 +116,15 @@ fn telemetry_can_be_configured_by_file_and_variable() {
         "metrics_addr = \"0.0.0.0:9000\"",
         "metrics_file = \"/var/m.prom\"",
         "push_gateway = \"http://u:***@push:9091\"",
+        "push_instance = \"nightly\"",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
     }
     let variables = environment(&[("RECONCILE_TELEMETRY_METRICS_ADDR", "off")]);
     let config = parse(Path::new("reconcile.toml"), text, &variables).unwrap();
     assert_eq!(config.telemetry.metrics_addr, Some(MetricsAddr::Off));
+    let message = error("[telemetry]\npush_instance = \"a/b\"\n");
+    assert!(message.contains("`a/b` is no name"), "{message}");
     let message = error("[telemetry]\nmetrics_adr = \":1\"\n");
     assert!(
         message.contains("did you mean `metrics_addr`?"),

@@ -13,6 +13,7 @@ use super::telemetry::MetricsAddr;
 use crate::endpoint::{Engine, Secret, TlsMode};
 use crate::ids::TableName;
 use crate::logging::LogFormat;
+use crate::telemetry::metrics::push::PushInstance;
 use crate::telemetry::trace::OtlpProtocol;
 
 /// What ends a whole run before its tables are done.
@@ -231,6 +232,7 @@ from_text! {
     FailFast: |text| text.parse(),
     ReportFormat: |text| text.parse(),
     MetricsAddr: |text| text.parse(),
+    PushInstance: |text| text.parse(),
     OtlpProtocol: |text| text.parse(),
     LogFormat: |text| text.parse(),
     TableName: |text| text.parse().map_err(|error: crate::ids::TableNameError| error.to_string()),

@@ -81,6 +81,9 @@ struct LoadOptions {
     /// Only these tables.
     #[arg(long, value_delimiter = ',')]
     tables: Vec<String>,
+    /// Leave both sides, and the plan, as they are when the same has been loaded already.
+    #[arg(long)]
+    unless_loaded: bool,
 }
 
 #[tokio::main]
@@ -145,6 +148,10 @@ async fn load(options: &LoadOptions) -> anyhow::Result<ExitCode> {
         seed: options.seed,
         tables,
     };
+    if options.unless_loaded && load.is_done(&mut source, &target).await? {
+        say("everything has been loaded already");
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut begin = Instant::now();
     let plan = load
         .run(&mut source, &mut target, |table| {

@@ -44,10 +44,36 @@ impl Load {
             let planned = plant(table, &sample, self.differences, target, random)
                 .await
                 .with_context(|| format!("cannot plant in {}", table.name))?;
+            target.mark(table, &self.mark()).await?;
             progress(&planned);
             plan.tables.push(planned);
         }
         Ok(plan)
+    }
+
+    /// Whether an earlier load of the same kind has come to its end, and its
+    /// tables are there.
+    ///
+    /// # Errors
+    ///
+    /// When a database refuses.
+    pub async fn is_done(&self, source: &mut Side, target: &Side) -> anyhow::Result<bool> {
+        for table in &self.tables {
+            let is_whole = target.mark_of(table).await?.as_ref() == Some(&self.mark());
+            if !is_whole || !source.has(table).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What a table of the target says of itself when this load is done with
+    /// it, on both sides.
+    fn mark(&self) -> String {
+        format!(
+            "scale {}, {} differences, seed {}",
+            self.scale, self.differences, self.seed
+        )
     }
 
     async fn fill(

@@ -205,11 +205,52 @@ impl Side {
             .with_context(|| format!("cannot analyze {name}"))
     }
 
-    /// Runs a statement on PostgreSQL and returns how many rows it touched.
-    pub(super) async fn execute(&self, statement: &str) -> anyhow::Result<u64> {
+    /// Whether there is such a table.
+    pub(super) async fn has(&mut self, table: &Table) -> anyhow::Result<bool> {
+        let name = self.name_of(table);
+        let sql_server = match &mut self.database {
+            Place::SqlServer(session)
+            | Place::Standin {
+                tables: session, ..
+            } => session,
+            Place::Postgres(session) => {
+                let find = "SELECT to_regclass($1::text) IS NOT NULL";
+                return Ok(session.query_one(find, &[&name]).await?.get(0));
+            }
+        };
+        let find = format!("SELECT 1 AS found WHERE OBJECT_ID(N'{name}') IS NOT NULL");
+        let found = sql_server.simple_query(find).await?.into_first_result();
+        Ok(!found.await?.is_empty())
+    }
+
+    /// Leaves a word with a table of PostgreSQL, which goes with the table.
+    pub(super) async fn mark(&self, table: &Table, word: &str) -> anyhow::Result<()> {
+        let statement = format!("COMMENT ON TABLE {} IS '{word}'", self.name_of(table));
+        self.execute(&statement).await.map(drop)
+    }
+
+    /// The word that was left with a table of PostgreSQL.
+    pub(super) async fn mark_of(&self, table: &Table) -> anyhow::Result<Option<String>> {
+        let row = self
+            .planted_in()?
+            .query_one(
+                "SELECT obj_description(to_regclass($1::text), 'pg_class')",
+                &[&self.name_of(table)],
+            )
+            .await?;
+        Ok(row.get(0))
+    }
+
+    /// The session that differences are planted over.
+    fn planted_in(&self) -> anyhow::Result<&Client> {
         self.database
             .copying()
-            .context("differences are planted in PostgreSQL only")?
+            .context("differences are planted in PostgreSQL only")
+    }
+
+    /// Runs a statement on PostgreSQL and returns how many rows it touched.
+    pub(super) async fn execute(&self, statement: &str) -> anyhow::Result<u64> {
+        self.planted_in()?
             .execute(statement, &[])
             .await
             .with_context(|| format!("cannot run {statement}"))

@@ -242,3 +242,53 @@ fn each_user_can_do_its_part_of_a_run_and_no_more() {
             .unwrap();
     });
 }
+
+#[test]
+fn a_coordinator_without_a_queue_of_tasks_says_who_makes_it() {
+    let described = Described::start();
+    let tasks = || {
+        let list = ["list_queues", "--vhost", "reconcile", "name", "arguments"];
+        let queues = described.broker.ctl(&list).unwrap();
+        let line = queues
+            .lines()
+            .find(|line| line.starts_with("reconcile.tasks"));
+        let line = line.unwrap_or_else(|| panic!("no queue of tasks in {queues}"));
+        // In whatever order the broker keeps them.
+        let mut arguments: Vec<String> = line
+            .split(['{', '}'])
+            .filter(|part| part.starts_with('"'))
+            .map(str::to_owned)
+            .collect();
+        arguments.sort();
+        arguments
+    };
+    let imported = tasks();
+    let delete = ["delete_queue", "--vhost", "reconcile", "reconcile.tasks"];
+    described.broker.ctl(&delete).unwrap();
+
+    let coordinator = Workplace::new(&described.broker_section("coordinator"));
+    let refused = coordinator.reconcile(&["workers"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("start a worker first"),
+        "{refused:?}"
+    );
+
+    let worker_place = Workplace::new(&format!(
+        "{}[endpoints.source]\nurl = 'postgres://u@127.0.0.1/x'\n",
+        described.broker_section("worker")
+    ));
+    let _worker = worker_place.worker(&["--name", "w"]);
+    // The definitions hold what a worker declares, to the last argument.
+    assert_eq!(tasks(), imported);
+    assert!(imported.len() >= 4, "{imported:?}");
+    let found = coordinator.reconcile(&["workers"]);
+    assert_eq!(found.code, 0, "{found:?}");
+
+    // A tag would show every virtual host to whoever has this password.
+    let users = described.broker.ctl(&["list_users"]).unwrap();
+    let monitor = users
+        .lines()
+        .find(|line| line.starts_with("reconcile-monitor"));
+    assert!(monitor.unwrap().ends_with("[]"), "{users}");
+}

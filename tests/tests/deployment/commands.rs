@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tests::product::Workplace;
 
-use crate::{compose, files, image, kubernetes, path, read, texts};
+use crate::{compose, files, flag_value, image, kubernetes, path, read, texts};
 
 /// What people read and type from.
 const DOCUMENTS: [&str; 3] = ["docs/operations.md", "docs/security.md", "README.md"];
@@ -130,6 +130,22 @@ fn every_call_is_accepted() {
     // A flag that does not exist is seen.
     let mut command = here.command("reconcile-worker", &["--drain-gracee=1", "--help"]);
     assert_eq!(command.output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn the_next_run_takes_the_place_of_the_last_at_a_gateway() {
+    let pushing: Vec<Call> = calls()
+        .into_iter()
+        .filter(|(place, _, arguments)| {
+            !place.contains(".md") && flag_value(arguments, "--push-gateway").is_some()
+        })
+        .collect();
+    assert_eq!(pushing.len(), 2, "{pushing:?}");
+    for (place, _, arguments) in pushing {
+        // A container's host name is another one every time.
+        let instance = flag_value(&arguments, "--push-instance");
+        assert!(instance.is_some_and(|name| !name.is_empty()), "{place}");
+    }
 }
 
 #[test]

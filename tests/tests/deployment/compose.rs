@@ -1,8 +1,10 @@
 //! The compose file: by its schema, and whole.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value as Json;
+use tempfile::TempDir;
 
 use crate::{documents_of, path, read};
 
@@ -88,8 +90,8 @@ fn whatever_a_service_names_is_there() {
     }
 }
 
-#[test]
-fn every_secret_is_made_by_the_script() {
+/// A copy of the script that makes the secrets, with what it needs.
+fn secrets_script() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     for part in [
         "docker/make-secrets.sh",
@@ -100,9 +102,44 @@ fn every_secret_is_made_by_the_script() {
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::copy(path(&format!("deploy/{part}")), to).unwrap();
     }
+    let script = directory.path().join("docker/make-secrets.sh");
+    (directory, script)
+}
+
+#[test]
+fn a_secret_that_could_not_be_made_is_made_later() {
+    let (directory, script) = secrets_script();
+    // Everything that the scripts call, but for openssl.
+    let tools = directory.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    for tool in [
+        "base64", "bash", "cat", "chmod", "dirname", "env", "head", "mkdir", "mktemp", "mv", "od",
+        "rm", "tr",
+    ] {
+        let of = ["/usr/bin", "/bin"].map(|place| Path::new(place).join(tool));
+        let of = of.iter().find(|file| file.exists()).unwrap();
+        std::os::unix::fs::symlink(of, tools.join(tool)).unwrap();
+    }
+    let definitions = directory.path().join("secrets/rabbitmq_definitions");
+    for _ in 0..2 {
+        let output = Command::new(&script).env("PATH", &tools).output().unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("openssl"), "{said}");
+        assert!(!definitions.exists());
+    }
+    let output = Command::new(&script).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let made = std::fs::read_to_string(definitions).unwrap();
+    serde_json::from_str::<Json>(&made).unwrap();
+    assert!(!made.contains("\"password_hash\": \"\""), "{made}");
+}
+
+#[test]
+fn every_secret_is_made_by_the_script() {
+    let (directory, script) = secrets_script();
     let make = || {
-        let script = directory.path().join("docker/make-secrets.sh");
-        let output = Command::new(script).output().unwrap();
+        let output = Command::new(&script).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     };
     make();
@@ -166,4 +203,50 @@ fn a_worker_may_drain_before_it_is_killed() {
     let grace = worker["stop_grace_period"].as_str().unwrap();
     let grace: u64 = grace.trim_end_matches('s').parse().unwrap();
     assert!(grace >= drain + 10, "{grace} s for {drain} s");
+}
+
+#[test]
+fn commands_on_a_running_project_leave_its_databases_alone() {
+    let seed = crate::texts(&file()["services"]["seed"]["command"]);
+    assert!(
+        seed.iter().any(|argument| argument == "--unless-loaded"),
+        "compose starts it again under a run: {seed:?}"
+    );
+    let documents = [read(FILE), read("docs/operations.md")];
+    let command_of = |line: &str| {
+        let from = line.find("docker compose ")?;
+        Some(line[from..].split('`').next().unwrap().to_owned())
+    };
+    let commands: Vec<String> = documents
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(command_of)
+        .collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in &commands {
+        let has = |word: &str| command.split_whitespace().any(|other| other == word);
+        // What makes the project, and the first run in it, need the others.
+        let is_first = has("--build") || command.ends_with(" coordinator");
+        assert!(is_first || has("--no-deps"), "{command}");
+    }
+}
+
+#[test]
+fn prometheus_finds_a_run_while_it_goes_on() {
+    let coordinator = crate::texts(&file()["services"]["coordinator"]["command"]);
+    let address = crate::flag_value(&coordinator, "--metrics-addr").unwrap();
+    let scrape = documents_of("deploy/prometheus/prometheus.yml").remove(0);
+    let jobs = scrape["scrape_configs"].as_array().unwrap();
+    let job = jobs
+        .iter()
+        .find(|job| job["job_name"] == "reconcile-coordinator")
+        .unwrap();
+    let looked_for = &job["dns_sd_configs"][0];
+    assert_eq!(looked_for["names"][0], "coordinator");
+    assert_eq!(address, format!(":{}", looked_for["port"]));
+    // Without it a container of `run` has no name in the network.
+    let head = read(FILE);
+    let starts_run = |line: &&str| line.ends_with(" coordinator") && line.contains("compose run");
+    let line = head.lines().find(starts_run).unwrap();
+    assert!(line.contains("--use-aliases"), "{line}");
 }

@@ -277,3 +277,37 @@ fn keda_counts_what_workers_can_take() {
         assert!(formula.as_str().unwrap().contains(name), "{name}");
     }
 }
+
+#[test]
+fn what_pods_show_can_be_scraped() {
+    let all = |kind: &str| -> Vec<Json> {
+        let objects = objects().into_iter().map(|(_, object)| object);
+        objects.filter(|object| object["kind"] == kind).collect()
+    };
+    for (name, pod) in pods() {
+        let container = &pod["spec"]["containers"][0];
+        let address = flag_value(&texts(&container["args"]), "--metrics-addr").unwrap();
+        let (port, labels) = (&container["ports"][0], &pod["metadata"]["labels"]);
+        let number = &port["containerPort"];
+        assert!(
+            address.ends_with(&format!(":{number}")),
+            "{name}: {address}"
+        );
+        let service = all("Service")
+            .into_iter()
+            .find(|service| &service["spec"]["selector"] == labels)
+            .unwrap_or_else(|| panic!("no service of {name}"));
+        let annotations = &service["metadata"]["annotations"];
+        assert_eq!(annotations["prometheus.io/scrape"], "true", "{name}");
+        assert_eq!(annotations["prometheus.io/port"], number.to_string());
+        assert_eq!(service["spec"]["ports"][0]["targetPort"], port["name"]);
+        let policy = all("NetworkPolicy")
+            .into_iter()
+            .find(|policy| &policy["spec"]["podSelector"]["matchLabels"] == labels)
+            .unwrap_or_else(|| panic!("no policy of {name}"));
+        assert_eq!(
+            &policy["spec"]["ingress"][0]["ports"][0]["port"], number,
+            "{name}"
+        );
+    }
+}

@@ -1,4 +1,5 @@
-//! The reader of deploy/sql/postgres.sql can do what a run needs, and no more.
+//! The readers of deploy/sql: the one of PostgreSQL can do what a run needs, and
+//! no more; the script for SQL Server gets what it asks for.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,16 +8,24 @@ use serde_json::json;
 use tests::product::{Workplace, result};
 use tests::services::{Database, Postgres};
 
-use crate::path;
+use crate::{path, read};
 
 const PASSWORD: &str = "it's a \"long\" password";
 
-/// Makes the reader in a database as an administrator would; `owner` makes its tables.
-fn make_reader(database: &Database, password_file: &Path) {
+/// The URL of a database for somebody else.
+fn url_of(database: &Database, user: &str, password: &str) -> String {
+    let mut url = url::Url::parse(&database.url()).unwrap();
+    url.set_username(user).unwrap();
+    url.set_password(Some(password)).unwrap();
+    url.to_string()
+}
+
+/// Makes the reader in the database at `url` as an administrator would; `etl` makes its tables.
+fn make_reader(url: &str, password_file: &Path) {
     let output = Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
         .args(["-v", "reader=reconcile_reader", "-v", "schema=sales"])
-        .args(["-v", "owner=etl", "-d", &database.url(), "-f"])
+        .args(["-v", "owner=etl", "-d", url, "-f"])
         .arg(path("deploy/sql/postgres.sql"))
         .env("READER_PASSWORD_FILE", password_file)
         .output()
@@ -39,9 +48,9 @@ fn the_reader_runs_and_nothing_else() {
         database
             .execute("CREATE SCHEMA sales AUTHORIZATION etl; SET ROLE etl; CREATE TABLE sales.before (id int PRIMARY KEY, t text); INSERT INTO sales.before VALUES (1, 'a'), (2, 'b')")
             .unwrap();
-        make_reader(database, &password_file);
+        make_reader(&database.url(), &password_file);
         // Again is no error, and what is made later is readable too.
-        make_reader(database, &password_file);
+        make_reader(&database.url(), &password_file);
         database
             .execute("SET ROLE etl; CREATE TABLE sales.later (id int PRIMARY KEY); INSERT INTO sales.later VALUES (1); CREATE TABLE sales.guarded (id int PRIMARY KEY); INSERT INTO sales.guarded VALUES (1), (2); ALTER TABLE sales.guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON sales.guarded USING (id = 1)")
             .unwrap();
@@ -76,12 +85,7 @@ fn the_reader_runs_and_nothing_else() {
     assert_eq!(status("sales.guarded"), "failed", "{run:?}");
     assert_eq!(run.code, 3);
 
-    let url = |database: &Database| {
-        let mut url = url::Url::parse(&database.url()).unwrap();
-        url.set_username("reconcile_reader").unwrap();
-        url.set_password(Some(PASSWORD)).unwrap();
-        url.to_string()
-    };
+    let reader = url_of(&target, "reconcile_reader", PASSWORD);
     for statement in [
         "INSERT INTO sales.before VALUES (3, 'x')",
         "BEGIN READ WRITE; INSERT INTO sales.before VALUES (3, 'x')",
@@ -97,7 +101,7 @@ fn the_reader_runs_and_nothing_else() {
                 "-v",
                 "ON_ERROR_STOP=1",
                 "-d",
-                &url(&target),
+                &reader,
                 "-c",
                 statement,
             ])
@@ -108,5 +112,69 @@ fn the_reader_runs_and_nothing_else() {
             said.contains("permission denied") || said.contains("read-only transaction"),
             "{statement}: {said}"
         );
+    }
+}
+
+#[test]
+fn who_may_create_roles_and_owns_the_schema_makes_the_reader() {
+    let server = Postgres::start().unwrap();
+    let database = server.create_database("warehouse").unwrap();
+    database
+        .execute("CREATE ROLE etl LOGIN CREATEROLE PASSWORD 'e'; CREATE SCHEMA sales AUTHORIZATION etl; SET ROLE etl; CREATE TABLE sales.one (id int PRIMARY KEY)")
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let password_file = directory.path().join("password");
+    std::fs::write(&password_file, PASSWORD).unwrap();
+    let owner = url_of(&database, "etl", "e");
+    make_reader(&owner, &password_file);
+    make_reader(&owner, &password_file);
+    let output = Command::new("psql")
+        .args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"])
+        .arg(url_of(&database, "reconcile_reader", PASSWORD))
+        .args(["-c", "SELECT count(*) FROM sales.one"])
+        .args(["-c", "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls FROM pg_roles WHERE rolname = current_user"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "0\nf\n",
+        "{output:?}"
+    );
+}
+
+#[test]
+fn sqlcmd_finds_every_variable_in_the_environment() {
+    let script = read("deploy/sql/sqlserver.sql");
+    // Whatever looks like a variable is one for sqlcmd, in a comment too.
+    let mut variables: Vec<&str> = script
+        .split("$(")
+        .skip(1)
+        .map(|rest| rest.split(')').next().unwrap())
+        .collect();
+    variables.sort_unstable();
+    variables.dedup();
+    assert_eq!(variables, ["Database", "READER_PASSWORD", "Reader"]);
+    for (file, text) in [
+        ("deploy/sql/sqlserver.sql", script.as_str()),
+        (
+            "deploy/docker/sqlserver-reader.sh",
+            &read("deploy/docker/sqlserver-reader.sh"),
+        ),
+    ] {
+        let exported: Vec<&str> = text
+            .lines()
+            .filter_map(|line| {
+                line.trim_start_matches("-- ")
+                    .trim()
+                    .strip_prefix("export ")
+            })
+            .flat_map(str::split_whitespace)
+            .map(|word| word.split('=').next().unwrap())
+            .collect();
+        for variable in &variables {
+            assert!(exported.contains(variable), "{file}: no {variable}");
+        }
+        // Not every sqlcmd has the flag for it.
+        assert!(!text.contains(" -v "), "{file}");
     }
 }

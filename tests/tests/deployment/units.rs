@@ -106,3 +106,24 @@ fn a_worker_may_drain_before_it_is_killed() {
         .unwrap();
     assert!(stop >= drain + 30, "{stop} s for {drain} s");
 }
+
+#[test]
+fn a_run_shows_its_metrics_where_no_worker_does() {
+    let address = |unit: &str| {
+        let text = read(unit);
+        let words: Vec<String> = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="))
+            .unwrap()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        crate::flag_value(&words, "--metrics-addr").unwrap()
+    };
+    let worker = address("deploy/systemd/reconcile-worker@.service");
+    let run = address("deploy/systemd/reconcile-run.service");
+    let workers: Vec<String> = (1..=9)
+        .map(|number| worker.replace("%i", &number.to_string()))
+        .collect();
+    assert!(!workers.contains(&run), "{run} is one of {workers:?}");
+}

@@ -2,6 +2,8 @@
 //! anybody scrapes them.
 
 use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,6 +27,44 @@ impl std::fmt::Debug for PushGateway {
         f.debug_tuple("PushGateway")
             .field(&mask_password(self.url.as_str()))
             .finish()
+    }
+}
+
+/// The name under which a gateway keeps metrics: what comes later under the same
+/// one takes their place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushInstance(String);
+
+/// How long a name may be.
+const LONGEST_INSTANCE: usize = 200;
+
+impl PushInstance {
+    /// The name of this host.
+    #[must_use]
+    pub fn host() -> Self {
+        Self(gethostname::gethostname().to_string_lossy().into_owned())
+    }
+}
+
+impl FromStr for PushInstance {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A Pushgateway cannot find a name with a slash in a path.
+        let is_taken = |c: char| c != '/' && !c.is_control();
+        if text.is_empty() || text.len() > LONGEST_INSTANCE || !text.chars().all(is_taken) {
+            return Err(format!(
+                "`{}` is no name of an instance; write 1 to {LONGEST_INSTANCE} characters without `/`, such as nightly",
+                text.escape_debug()
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for PushInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -77,7 +117,7 @@ impl PushGateway {
     /// When it cannot be reached within `limit`, or does not take the metrics.
     pub async fn push(
         &self,
-        instance: &str,
+        instance: &PushInstance,
         text: String,
         limit: Duration,
     ) -> Result<(), PushError> {
@@ -109,11 +149,11 @@ impl PushGateway {
         })
     }
 
-    fn address(&self, instance: &str) -> String {
+    fn address(&self, instance: &PushInstance) -> String {
         format!(
             "{}/metrics/job/{JOB}/instance/{}",
             self.url.as_str().trim_end_matches('/'),
-            utf8_percent_encode(instance, NON_ALPHANUMERIC)
+            utf8_percent_encode(&instance.0, NON_ALPHANUMERIC)
         )
     }
 }
@@ -135,13 +175,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_instance_is_a_name_that_fits_into_a_path() {
+        for right in ["nightly", "nightly 2", "höchst.example:9091"] {
+            let instance: PushInstance = right.parse().unwrap();
+            assert_eq!(instance.to_string(), right);
+        }
+        for wrong in ["", "a/b", "a\nb", &"a".repeat(201)] {
+            let error = wrong.parse::<PushInstance>().unwrap_err();
+            assert!(error.contains("such as nightly"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_gateway_is_a_url_of_http() {
         for wrong in ["", "push:9091", "amqp://push", "9091"] {
             PushGateway::new(wrong).unwrap_err();
         }
         let gateway = PushGateway::new("http://u:secret@push:9091/base/").unwrap();
         assert_eq!(
-            gateway.address("host.example-1"),
+            gateway.address(&"host.example-1".parse().unwrap()),
             "http://u:secret@push:9091/base/metrics/job/reconcile/instance/host%2Eexample%2D1"
         );
         let shown = format!("{gateway:?}");

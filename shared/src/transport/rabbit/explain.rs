@@ -44,6 +44,13 @@ pub(super) fn connecting(address: &Address, error: &LinkError) -> TransportError
                 address.uri.vhost,
                 reply_text(error),
             ),
+            Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) if is_about_tasks(error) => {
+                format!(
+                    "the broker at {address} refused: {}; only who may read the queue of tasks can make it, and a coordinator need not: start a worker first, or import deploy/rabbitmq/definitions.json, or give user `{}` configure and read permission on it",
+                    reply_text(error),
+                    address.user()
+                )
+            }
             Some(_) => return refused(address, error),
             None if address.uses_tls() => format!(
                 "cannot reach the broker at {address} over TLS: {error}; check host and port (TLS is usually on 5671), that the certificate names this host, and ca_file"
@@ -95,4 +102,9 @@ fn is_login(error: &lapin::Error) -> bool {
     reply_text(error)
         .to_ascii_lowercase()
         .contains("login was refused")
+}
+
+/// Whether the broker names the queue of tasks.
+fn is_about_tasks(error: &lapin::Error) -> bool {
+    reply_text(error).contains(".tasks'")
 }
