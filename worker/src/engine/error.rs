@@ -90,6 +90,11 @@ const PERMISSION: Class = class(
     false,
     "grant SELECT on it to the endpoint's user",
 );
+const ROW_SECURITY: Class = class(
+    "PermissionDenied",
+    false,
+    "row security would hide rows from the endpoint's user, and what it does not see it cannot compare: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them",
+);
 const QUERY: Class = class("QueryError", false, "");
 const STATEMENT_TIMEOUT: Class = class(
     "StatementTimeout",
@@ -261,6 +266,13 @@ fn postgres_class(error: &tokio_postgres::Error) -> Class {
         "3D000" => class("DatabaseNotFound", false, "check the endpoint's database"),
         "42P01" | "3F000" => class("TableNotFound", false, "check schema and table"),
         "42703" => class("ColumnNotFound", false, ""),
+        // The words are in the server's language; the function that says them is not.
+        "42501"
+            if error.as_db_error().and_then(|server| server.routine())
+                == Some("check_enable_rls") =>
+        {
+            ROW_SECURITY
+        }
         "42501" => PERMISSION,
         "40001" => class("SerializationFailure", true, ""),
         "40P01" => class("Deadlock", true, ""),
