@@ -12,7 +12,7 @@ use crate::engine::fetch::{disk, look_ups};
 use crate::engine::reconcile::{Planned, Sides};
 use crate::engine::scan::Query;
 use crate::engine::side::{OpenSide, both};
-use crate::engine::sinks::{CollectSink, Identity, KeySet};
+use crate::engine::sinks::{KeySet, VersionSink};
 use shared::outcome::RowCounts;
 
 /// Whether rows of this table can be looked at by their keys alone.
@@ -86,20 +86,10 @@ async fn collect(
     let mut elements = Vec::new();
     for (query, keys) in queries {
         let sink;
-        (side, sink) = side
-            .scan(
-                &query,
-                CollectSink::new(
-                    Identity {
-                        form,
-                        leading: None,
-                    },
-                    keys,
-                ),
-            )
-            .await?;
-        for (key, rows) in sink.into_rows() {
-            elements.extend(rows.into_iter().map(|row| Element { key, row: row.hash }));
+        (side, sink) = side.scan(&query, VersionSink::new(form, keys)).await?;
+        // Copies of a row count, each of them.
+        for (key, rows) in sink.into_versions() {
+            elements.extend(rows.rows().iter().map(|row| Element { key, row: *row }));
         }
     }
     Ok((side, elements))
