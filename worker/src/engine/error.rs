@@ -42,6 +42,12 @@ pub enum DatabaseError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A NULL where the catalog says that there is none, in the key.
+    #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
+    NullKey {
+        /// The column.
+        column: String,
+    },
     /// The differing rows could not be written to disk.
     #[error("cannot keep rows in a temporary file in {}: {error}", std::env::temp_dir().display())]
     Disk {
@@ -122,6 +128,11 @@ impl DatabaseError {
             Self::Certificates(_) => TLS,
             Self::Malformed(_) => class("ProtocolError", false, ""),
             Self::Value { .. } => class("ValueError", false, ""),
+            Self::NullKey { .. } => class(
+                "ValueError",
+                false,
+                "mend the rows or the declaration, or name another key with --pk-columns or key = [..]",
+            ),
             Self::Disk { error }
                 if error
                     .get_ref()

@@ -6,6 +6,7 @@ use super::{Query, Reading};
 use crate::engine::canonical::{NULL, Values, to_text};
 use crate::engine::column::{Column, ColumnType, Table};
 use crate::engine::conversion::Conversion;
+use crate::engine::element::KeyForm;
 use crate::engine::plan::Plan;
 use crate::engine::session::{postgres, sql_server};
 
@@ -20,6 +21,8 @@ pub struct SideStatements {
     columns: Vec<Column>,
     readings: Vec<Reading>,
     key_columns: usize,
+    /// The key, where its form has no room for a NULL.
+    never_null: Option<String>,
     /// What rows must meet to take part.
     condition: Option<String>,
 }
@@ -44,9 +47,13 @@ impl SideStatements {
             .collect();
         let readings = plan.columns.iter().map(|pair| pair.reading(side)).collect();
         let qualified = qualified(engine, &table.schema, &table.name);
+        let never_null = (plan.key_form == KeyForm::Uuid)
+            .then(|| columns.first().map(|column| column.name.clone()))
+            .flatten();
         Self {
             engine,
             table: qualified,
+            never_null,
             columns,
             readings,
             key_columns: plan.key_columns,
@@ -128,6 +135,7 @@ impl SideStatements {
             parameters,
             readings: self.readings[..count].to_vec(),
             key_columns: self.key_columns,
+            never_null: self.never_null.clone(),
         }
     }
 
