@@ -432,17 +432,18 @@ pub(super) fn key_bytes(form: KeyForm, key: u128, hashed: &KeyMap<Vec<u8>>) -> O
 }
 
 /// The statements that look up `keys`, as many at once as the database takes.
+/// A key that no row of the side can have is in none of them.
 pub(super) fn look_ups(
     statements: &SideStatements,
     keys: &[(u128, Vec<u8>)],
 ) -> Vec<(Query, KeySet)> {
     keys.chunks(statements.keys_at_once().clamp(1, MOST_KEYS))
-        .map(|keys| {
+        .filter_map(|keys| {
             let encoded: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.clone()).collect();
-            (
-                statements.look_up(&encoded),
+            Some((
+                statements.look_up(&encoded)?,
                 keys.iter().map(|(key, _)| *key).collect(),
-            )
+            ))
         })
         .collect()
 }

@@ -1,6 +1,7 @@
 //! Reads rows out of a database and pushes their canonical values into a
 //! [`RowSink`](super::canonical::RowSink).
 
+mod equals;
 pub mod postgres;
 pub mod sql_server;
 pub mod statement;
