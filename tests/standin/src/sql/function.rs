@@ -225,6 +225,20 @@ impl Translator {
             ("OBJECT_ID", [name, ..]) => {
                 Typed::new(format!("sys.object_id({})", name.sql), SqlType::Int)
             }
+            ("COLLATIONPROPERTY", [collation, property])
+                if property
+                    .sql
+                    .trim_matches('\'')
+                    .eq_ignore_ascii_case("codepage") =>
+            {
+                let name = format!("CAST({} AS text)", collation.sql);
+                Typed::new(
+                    format!(
+                        "(CASE WHEN strpos({name}, 'UTF8') > 0 THEN 65001 WHEN strpos({name}, 'Cyrillic') = 1 THEN 1251 WHEN {name} IS NOT NULL THEN 1252 END)"
+                    ),
+                    SqlType::Int,
+                )
+            }
             // The stand-in's login may look at everything.
             ("HAS_PERMS_BY_NAME", [_, _, _]) => Typed::new("1", SqlType::Int),
             ("SERVERPROPERTY", [property]) => match property

@@ -15,11 +15,13 @@ WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
 /// The server compares names by the database's collation, mostly without
 /// regard to case; where that finds several tables, one of them may be exact.
 const COLUMNS: &str = "\
-SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, c.collation_name, o.object_id \
+SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, c.collation_name, o.object_id, \
+       CASE WHEN COLLATIONPROPERTY(c.collation_name, 'CodePage') = COLLATIONPROPERTY(d.collation_name, 'CodePage') THEN 1 ELSE 0 END \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.columns AS c ON c.object_id = o.object_id \
 JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
 LEFT JOIN sys.types AS b ON b.user_type_id = t.system_type_id \
+JOIN sys.databases AS d ON d.database_id = DB_ID() \
 WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V') ORDER BY c.column_id";
 
 const KEYS: &str = "\
@@ -117,12 +119,19 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     let scale: u8 = row.try_get(6)?.unwrap_or_default();
     let kind = column_type(&base, scale);
     let utf8 = text(row, 9)?.to_ascii_uppercase().contains("_UTF8");
+    let foreign = row.try_get::<i32, _>(11)? != Some(1);
     let read_as = match (&kind, base.as_str()) {
         (ColumnType::Money, _) => Some("decimal(19, 4)".to_owned()),
         (ColumnType::Xml | ColumnType::Json, _) => Some("nvarchar(max)".to_owned()),
         // The driver takes the bytes of every varchar for those of a code page.
-        (_, "char") if utf8 => Some(format!("nchar({})", length.clamp(1, 4000))),
+        (_, "char") if utf8 && length <= 4000 => Some(format!("nchar({length})")),
+        (_, "char") if utf8 => Some("nvarchar(max)".to_owned()),
         (_, "varchar" | "text") if utf8 => Some("nvarchar(max)".to_owned()),
+        // A value that is asked for would become one of the database's code page.
+        (_, "char" | "varchar") if foreign && (1..=4000).contains(&length) => {
+            Some(format!("n{base}({length})"))
+        }
+        (_, "char" | "varchar" | "text") if foreign => Some("nvarchar(max)".to_owned()),
         _ => None,
     };
     Ok(Column {
