@@ -8,7 +8,7 @@ use shared::endpoint::Endpoint;
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::options::TableOptions;
-use shared::outcome::{Comparison, Depth, Difference};
+use shared::outcome::{Comparison, Depth, Difference, RowCounts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use worker::engine::{Engine, Found, Progress, ReconcileEngine, Stop, TaskContext};
@@ -93,6 +93,37 @@ impl Bench {
         self.run_until(&CancellationToken::new()).await
     }
 
+    /// Compares only the rows with these encoded keys, and says how many differ.
+    ///
+    /// # Errors
+    ///
+    /// As the engine.
+    ///
+    /// # Panics
+    ///
+    /// When all rows were compared.
+    pub async fn verify(&self, keys: &[Vec<u8>]) -> Result<RowCounts, Stop> {
+        let (sender, _receiver) = mpsc::channel(4);
+        let context = TaskContext {
+            cancel: CancellationToken::new(),
+            progress: Arc::new(Progress::default()),
+            findings: sender,
+        };
+        let (counts, all) = self.engine.verify(&self.task(), keys, &context).await?;
+        assert!(!all, "the rows could not be asked for by their keys");
+        Ok(counts)
+    }
+
+    fn task(&self) -> Task {
+        Task {
+            run: RunId::generate(),
+            table: TableId(0),
+            attempt: Attempt::FIRST,
+            scope: Scope::WholeTable,
+            spec: self.spec.clone(),
+        }
+    }
+
     /// Compares to the end or until `cancel` is triggered.
     ///
     /// # Errors
@@ -105,13 +136,7 @@ impl Bench {
             progress: Arc::new(Progress::default()),
             findings: sender,
         };
-        let task = Task {
-            run: RunId::generate(),
-            table: TableId(0),
-            attempt: Attempt::FIRST,
-            scope: Scope::WholeTable,
-            spec: self.spec.clone(),
-        };
+        let task = self.task();
         let gather = async {
             let mut listed = Vec::new();
             while let Some(found) = receiver.recv().await {

@@ -8,7 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use shared::options::ColumnRule;
+use shared::endpoint::Endpoint;
+use shared::options::{ColumnRule, Recheck};
 use shared::outcome::{Depth, Failure};
 use tests::engine::{Bench, Finding};
 use tests::services::standin::{Standin, StandinTls};
@@ -191,4 +192,83 @@ async fn settings_of_a_database_change_neither_texts_nor_conditions() {
         let columns: Vec<&str> = row.columns.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(columns, ["floats"], "{row:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_side_that_waits_for_the_other_is_not_ended_for_being_idle() {
+    let scene = Scene::new(
+        "CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a SELECT generate_series(1, 5); \
+         CREATE VIEW b AS SELECT i AS id FROM (SELECT i, pg_sleep(0.3) FROM generate_series(1, 4) AS i OFFSET 0) AS slow",
+    );
+    let name = scene.database.name();
+    scene
+        .database
+        .execute(&format!(
+            "ALTER DATABASE \"{name}\" SET idle_in_transaction_session_timeout = '200ms'; \
+             ALTER DATABASE \"{name}\" SET idle_session_timeout = '200ms'"
+        ))
+        .unwrap();
+    let url = scene.database.url();
+    let bench = Bench::new(&url, &url)
+        .tables("dbo.a", "dbo.b")
+        .with(|spec| {
+            spec.options.recheck = Recheck {
+                times: 1,
+                delay_ms: 600,
+            }
+        });
+    assert_eq!(bench.run().await.unwrap().counts(), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_policy_hides_are_a_failure_and_not_a_smaller_table() {
+    let scene = Scene::new(
+        "CREATE TABLE a (id int PRIMARY KEY, tenant int); INSERT INTO a VALUES (1, 1), (2, 2); \
+         CREATE VIEW whole AS TABLE a; \
+         ALTER TABLE a ENABLE ROW LEVEL SECURITY; CREATE POLICY one ON a USING (tenant = 1)",
+    );
+    let Endpoint { host, port, .. } = Endpoint::from_url("x", &scene.database.url()).unwrap();
+    let name = scene.database.name();
+    let user = format!("reader_{name}");
+    scene
+        .database
+        .execute(&format!(
+            "CREATE ROLE \"{user}\" LOGIN PASSWORD 'hunter2'; GRANT USAGE ON SCHEMA dbo TO \"{user}\"; \
+             GRANT SELECT ON dbo.a, dbo.whole TO \"{user}\""
+        ))
+        .unwrap();
+    let url = format!("postgres://{user}:hunter2@{host}:{port}/{name}");
+    let bench = || Bench::new(&url, &url);
+    for depth in [Depth::Counts, Depth::Checksum, Depth::Rows] {
+        let hidden = bench()
+            .tables("dbo.a", "dbo.a")
+            .with(|spec| spec.depth = depth);
+        let failure = failure(hidden.run().await);
+        assert_eq!(
+            (failure.kind.as_str(), failure.retryable),
+            ("PermissionDenied", false),
+            "{}",
+            failure.message
+        );
+        for word in ["BYPASSRLS", "view"] {
+            assert!(failure.message.contains(word), "{}", failure.message);
+        }
+    }
+    // What the message offers.
+    let whole = bench()
+        .tables("dbo.whole", "dbo.whole")
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(whole.comparison.source_count, 2);
+    scene
+        .database
+        .execute(&format!("ALTER ROLE \"{user}\" BYPASSRLS"))
+        .unwrap();
+    let found = bench().tables("dbo.a", "dbo.a").run().await.unwrap();
+    assert_eq!(found.comparison.source_count, 2);
+    scene
+        .database
+        .execute(&format!("DROP OWNED BY \"{user}\"; DROP ROLE \"{user}\""))
+        .unwrap();
 }

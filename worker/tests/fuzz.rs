@@ -318,6 +318,7 @@ fn read(columns: &[Column], messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Result<u64, 
         statement: String::new(),
         parameters: Vec::new(),
         readings: columns.iter().map(|column| column.reading).collect(),
+        never_null: None,
         key_columns: 1,
     };
     let (mut reader, mut rows) = (CopyReader::default(), Rows::default());

@@ -41,6 +41,12 @@ pub enum DatabaseError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A NULL where the catalog says that there is none, in the key.
+    #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
+    NullKey {
+        /// The column.
+        column: String,
+    },
     /// The differing rows could not be written to disk.
     #[error("cannot keep rows in a temporary file in {}: {error}", std::env::temp_dir().display())]
     Disk {
@@ -89,6 +95,11 @@ const PERMISSION: Class = class(
     false,
     "grant SELECT on it to the endpoint's user",
 );
+const ROW_SECURITY: Class = class(
+    "PermissionDenied",
+    false,
+    "row security would hide rows from the endpoint's user, and what it does not see it cannot compare: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them",
+);
 const QUERY: Class = class("QueryError", false, "");
 const STATEMENT_TIMEOUT: Class = class(
     "StatementTimeout",
@@ -116,6 +127,11 @@ impl DatabaseError {
             Self::Certificates(_) => TLS,
             Self::Malformed(_) => class("ProtocolError", false, ""),
             Self::Value { .. } => class("ValueError", false, ""),
+            Self::NullKey { .. } => class(
+                "ValueError",
+                false,
+                "mend the rows or the declaration, or name another key with --pk-columns or key = [..]",
+            ),
             Self::Disk { error }
                 if error
                     .get_ref()
@@ -257,6 +273,13 @@ fn postgres_class(error: &tokio_postgres::Error) -> Class {
         "3D000" => class("DatabaseNotFound", false, "check the endpoint's database"),
         "42P01" | "3F000" => class("TableNotFound", false, "check schema and table"),
         "42703" => class("ColumnNotFound", false, ""),
+        // The words are in the server's language; the function that says them is not.
+        "42501"
+            if error.as_db_error().and_then(|server| server.routine())
+                == Some("check_enable_rls") =>
+        {
+            ROW_SECURITY
+        }
         "42501" => PERMISSION,
         "40001" => class("SerializationFailure", true, ""),
         "40P01" => class("Deadlock", true, ""),

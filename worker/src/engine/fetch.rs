@@ -16,7 +16,9 @@ use super::reconcile::{Planned, Sides};
 use super::scan::statement::{SideOf, SideStatements};
 use super::scan::{Query, Reading};
 use super::side::{OpenSide, both, internal};
-use super::sinks::{CollectSink, CollectedRow, GatherSink, Identity, KeyFilter, KeyMap, KeySet};
+use super::sinks::{
+    CollectSink, CollectedRows, GatherSink, Identity, KeyFilter, KeyMap, KeySet, WantedRows,
+};
 
 /// The most keys of one statement.
 const MOST_KEYS: usize = 1000;
@@ -223,7 +225,7 @@ impl<'a> Rows<'a> {
                 Ok((sides, rows))
             }
             Way::Pass(gathered) => {
-                let rows = gathered.next(quarter).map_err(disk)?;
+                let rows = gathered.next(quarter).await.map_err(disk)?;
                 Ok((sides, rows))
             }
         }
@@ -323,14 +325,16 @@ pub(super) async fn read_hashed_keys(
     let (sides, left, right) =
         on_both(sides, planned, &Projection::Compared, |side, statements| {
             let keys = match side.side() {
-                SideOf::Source => left_keys.clone(),
-                SideOf::Target => right_keys.clone(),
+                SideOf::Source => &left_keys,
+                SideOf::Target => &right_keys,
             };
-            collect(side, statements.scan_keys(), identity, keys)
+            // Any row tells the key.
+            let any = keys.iter().map(|key| (*key, KeySet::default())).collect();
+            collect(side, statements.scan_keys(), identity, any)
         })
         .await?;
-    for (key, mut rows) in left.0.into_iter().chain(right.0) {
-        if let Some(row) = rows.pop() {
+    for (key, rows) in left.0.into_iter().chain(right.0) {
+        if let Some(row) = rows.any() {
             keys.insert(key, row.bytes);
         }
     }
@@ -377,20 +381,36 @@ async fn look_up(
         wanted
     };
     let (left_keys, right_keys) = (wanted(|row| row.source), wanted(|row| row.target));
+    let hashes = |side: fn(&RowDifference) -> Option<u128>| -> WantedRows {
+        let mut hashes = WantedRows::default();
+        for difference in differences {
+            if let Some(hash) = side(difference) {
+                hashes.entry(difference.key).or_default().insert(hash);
+            }
+        }
+        hashes
+    };
+    let (left_rows, right_rows) = (hashes(|row| row.source), hashes(|row| row.target));
     let identity = projection.identity(form);
     let (sides, left, right) = on_both(sides, planned, projection, |side, statements| {
-        let keys = match side.side() {
-            SideOf::Source => &left_keys,
-            SideOf::Target => &right_keys,
+        let (keys, rows) = match side.side() {
+            SideOf::Source => (&left_keys, &left_rows),
+            SideOf::Target => (&right_keys, &right_rows),
         };
-        let queries = look_ups(&statements, keys);
+        let queries: Vec<(Query, WantedRows)> = look_ups(&statements, keys)
+            .into_iter()
+            .map(|(query, keys)| {
+                let of_query = |key| Some((key, rows.get(&key)?.clone()));
+                (query, keys.into_iter().filter_map(of_query).collect())
+            })
+            .collect();
         async move {
             let mut side = side;
-            let mut all: KeyMap<Vec<CollectedRow>> = KeyMap::default();
+            let mut all: KeyMap<CollectedRows> = KeyMap::default();
             let mut bytes = 0;
-            for (query, keys) in queries {
+            for (query, wanted) in queries {
                 let rows;
-                (side, rows) = collect(side, query, identity, keys).await?;
+                (side, rows) = collect(side, query, identity, wanted).await?;
                 all.extend(rows.0);
                 bytes += rows.1;
             }
@@ -412,33 +432,36 @@ pub(super) fn key_bytes(form: KeyForm, key: u128, hashed: &KeyMap<Vec<u8>>) -> O
 }
 
 /// The statements that look up `keys`, as many at once as the database takes.
+/// A key that no row of the side can have is in none of them.
 pub(super) fn look_ups(
     statements: &SideStatements,
     keys: &[(u128, Vec<u8>)],
 ) -> Vec<(Query, KeySet)> {
     keys.chunks(statements.keys_at_once().clamp(1, MOST_KEYS))
-        .map(|keys| {
+        .filter_map(|keys| {
             let encoded: Vec<Vec<u8>> = keys.iter().map(|(_, key)| key.clone()).collect();
-            (
-                statements.look_up(&encoded),
+            Some((
+                statements.look_up(&encoded)?,
                 keys.iter().map(|(key, _)| *key).collect(),
-            )
+            ))
         })
         .collect()
 }
 
-type Collected = (KeyMap<Vec<CollectedRow>>, usize);
+type Collected = (KeyMap<CollectedRows>, usize);
 
 async fn collect(
     side: OpenSide,
     query: Query,
     identity: Identity,
-    keys: KeySet,
+    wanted: WantedRows,
 ) -> Result<(OpenSide, Collected), Stop> {
-    if keys.is_empty() {
+    if wanted.is_empty() {
         return Ok((side, Collected::default()));
     }
-    let (side, sink) = side.scan(&query, CollectSink::new(identity, keys)).await?;
+    let (side, sink) = side
+        .scan(&query, CollectSink::new(identity, wanted))
+        .await?;
     let bytes = sink.bytes();
     Ok((side, (sink.into_rows(), bytes)))
 }
@@ -446,8 +469,8 @@ async fn collect(
 /// Rows of the two sides, by key.
 #[derive(Default)]
 struct Found {
-    source: KeyMap<Vec<CollectedRow>>,
-    target: KeyMap<Vec<CollectedRow>>,
+    source: KeyMap<CollectedRows>,
+    target: KeyMap<CollectedRows>,
 }
 
 impl Found {
@@ -461,8 +484,10 @@ impl Found {
         differences
             .iter()
             .map(|difference| {
-                let source = row_of(&self.source, difference.key, difference.source);
-                let target = row_of(&self.target, difference.key, difference.target);
+                let source = self.source.get(&difference.key);
+                let source = source.and_then(|rows| rows.of(difference.source?));
+                let target = self.target.get(&difference.key);
+                let target = target.and_then(|rows| rows.of(difference.target?));
                 let key = key_bytes(plan.key_form, difference.key, hashed)
                     .or_else(|| {
                         (source.or(target)).map(|row| {
@@ -486,20 +511,6 @@ impl Found {
     }
 }
 
-/// The row with this hash, or, when the row has changed since the scan, one
-/// that has the same key now.
-fn row_of(
-    rows: &KeyMap<Vec<CollectedRow>>,
-    key: u128,
-    hash: Option<u128>,
-) -> Option<&CollectedRow> {
-    let hash = hash?;
-    let rows = rows.get(&key)?;
-    rows.iter()
-        .find(|row| row.hash == hash)
-        .or_else(|| rows.first())
-}
-
 /// A located row whose bytes cannot be read.
 pub(super) fn malformed(error: &super::canonical::MalformedRow) -> Stop {
     Stop::Failed(internal("InternalError", error.to_string()))
@@ -510,4 +521,65 @@ pub(super) fn values(row: &[u8]) -> Result<Vec<&[u8]>, Stop> {
     Values::new(row)
         .collect::<Result<_, _>>()
         .map_err(|error| malformed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::canonical::{RowEncoder, RowSink as _};
+    use crate::engine::element::Element;
+
+    /// A row whose key is 1.
+    fn row(encoder: &mut RowEncoder, value: i64) {
+        encoder.start_row();
+        encoder.int(1);
+        encoder.end_key();
+        encoder.int(value);
+    }
+
+    fn element(value: i64) -> Element {
+        let mut encoder = RowEncoder::default();
+        row(&mut encoder, value);
+        KeyForm::Compact.element(encoder.key(), encoder.row())
+    }
+
+    fn collected(wanted: &[i64], rows: impl IntoIterator<Item = i64>) -> (CollectedRows, usize) {
+        let identity = Identity {
+            form: KeyForm::Compact,
+            leading: None,
+        };
+        let key = element(0).key;
+        let hashes = wanted.iter().map(|value| element(*value).row).collect();
+        let mut sink = CollectSink::new(identity, WantedRows::from_iter([(key, hashes)]));
+        for value in rows {
+            row(sink.encoder(), value);
+            sink.end_row().unwrap();
+        }
+        let bytes = sink.bytes();
+        (sink.into_rows().remove(&key).unwrap_or_default(), bytes)
+    }
+
+    #[test]
+    fn of_rows_that_share_a_key_the_wanted_ones_are_kept_and_one_besides() {
+        let (rows, bytes) = collected(&[500, 700], 0..1000);
+        let length = |value: i64| {
+            let mut encoder = RowEncoder::default();
+            row(&mut encoder, value);
+            encoder.row().len()
+        };
+        assert_eq!(bytes, length(0) + length(500) + length(700));
+        for value in [500, 700] {
+            assert!(rows.of(element(value).row).is_some(), "{value}");
+        }
+        assert_eq!(rows.of(element(1001).row), None);
+    }
+
+    #[test]
+    fn a_row_that_has_changed_is_the_one_with_its_key_if_that_is_the_only_one() {
+        let changed = element(5).row;
+        assert!(collected(&[5], [6]).0.of(changed).is_some());
+        assert_eq!(collected(&[5], [6, 7]).0.of(changed), None);
+        assert_eq!(collected(&[5, 6], [6, 7]).0.of(changed), None);
+        assert_eq!(collected(&[5], []).0.of(changed), None);
+    }
 }

@@ -8,7 +8,7 @@ use super::difference::RowDifference;
 use super::differing;
 use super::disk::{BLOCK, Partitioned, Room};
 use super::fetch::LocatedRow;
-use super::sinks::{KeyMap, KeySet, ROW_HEADER, partition_of};
+use super::sinks::{KeyMap, ROW_HEADER, WantedRows, partition_of};
 
 /// Differences, and the rows of both sides that they may belong to.
 #[derive(Debug)]
@@ -24,17 +24,26 @@ pub(super) struct Gathered {
     right: Loaded,
 }
 
-/// A partition of one side: where its rows are by key, of copies of a row one;
-/// and its blocks, if they fit in memory.
+/// A partition of one side: where its wanted rows are; and its blocks, if they
+/// fit in memory.
 #[derive(Debug, Default)]
 struct Loaded {
-    places: KeyMap<Vec<Place>>,
+    places: KeyMap<Places>,
     blocks: Option<Vec<Vec<u8>>>,
+}
+
+/// Where the rows of a key are. Of rows that share a key only the wanted ones
+/// are taken down, by hash, and one besides: there may be very many of them.
+#[derive(Debug, Default)]
+struct Places {
+    wanted: KeyMap<Place>,
+    other: Option<Place>,
+    /// There are still more rows that are not wanted.
+    more: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    hash: u128,
     block: u32,
     position: u32,
     key_end: u32,
@@ -72,12 +81,12 @@ impl Gathered {
 
     /// The next rows: those of one key, and more up to `bytes` bytes of them. None
     /// at the end. Within a partition they are in the order of the differences.
-    pub(super) fn next(&mut self, bytes: usize) -> io::Result<Vec<LocatedRow>> {
+    pub(super) async fn next(&mut self, bytes: usize) -> io::Result<Vec<LocatedRow>> {
         while self.waiting.is_empty() {
             if self.next == self.differences.partitions() {
                 return Ok(Vec::new());
             }
-            self.load(self.next)?;
+            self.load(self.next).await?;
             self.next += 1;
         }
         let at = self.next - 1;
@@ -113,49 +122,66 @@ impl Gathered {
         Ok(rows)
     }
 
-    fn load(&mut self, at: usize) -> io::Result<()> {
+    async fn load(&mut self, at: usize) -> io::Result<()> {
         for block in 0..self.differences.blocks(at) {
             differing::read(&self.differences.block(at, block)?, &mut self.waiting);
         }
-        let wanted: KeySet = self
-            .waiting
-            .iter()
-            .map(|difference| difference.key)
-            .collect();
+        let wanted = |side: fn(&RowDifference) -> Option<u128>| {
+            let mut wanted = WantedRows::default();
+            for difference in &self.waiting {
+                if let Some(hash) = side(difference) {
+                    wanted.entry(difference.key).or_default().insert(hash);
+                }
+            }
+            wanted
+        };
+        let (source, target) = (wanted(|row| row.source), wanted(|row| row.target));
         let keep = self.source.bytes(at) + self.target.bytes(at) <= (self.memory / 4) as u64;
         self.left = Loaded::default();
         self.right = Loaded::default();
-        self.left = Loaded::new(&self.source, at, &wanted, keep)?;
-        self.right = Loaded::new(&self.target, at, &wanted, keep)?;
+        self.left = Loaded::new(&self.source, at, &source, keep).await?;
+        self.right = Loaded::new(&self.target, at, &target, keep).await?;
         Ok(())
     }
 }
 
 impl Loaded {
-    fn new(rows: &Partitioned, at: usize, wanted: &KeySet, keep: bool) -> io::Result<Self> {
-        let mut places: KeyMap<Vec<Place>> = KeyMap::default();
+    async fn new(
+        rows: &Partitioned,
+        at: usize,
+        wanted: &WantedRows,
+        keep: bool,
+    ) -> io::Result<Self> {
+        let mut places: KeyMap<Places> = KeyMap::default();
         let mut blocks = keep.then(Vec::new);
         for number in 0..rows.blocks(at) {
+            // The rows of one key may be most of a table: others have their turn,
+            // and who gives up is heard.
+            tokio::task::yield_now().await;
             let bytes = rows.block(at, number)?;
             let mut position = 0;
             while let Some(header) = bytes.get(position..position + ROW_HEADER) {
                 let (key, hash) = (number_at(header, 0), number_at(header, 16));
                 let (key_end, length) = (length_at(header, 32), length_at(header, 36));
                 position += ROW_HEADER;
-                if wanted.contains(&key) {
+                if let Some(wanted) = wanted.get(&key) {
+                    let small = |number: usize| {
+                        u32::try_from(number)
+                            .map_err(|_| io::Error::other("a row has more than 4 GiB"))
+                    };
+                    let place = Place {
+                        block: small(number)?,
+                        position: small(position)?,
+                        key_end,
+                        length,
+                    };
                     let found = places.entry(key).or_default();
-                    if found.iter().all(|place| place.hash != hash) {
-                        let small = |number: usize| {
-                            u32::try_from(number)
-                                .map_err(|_| io::Error::other("a row has more than 4 GiB"))
-                        };
-                        found.push(Place {
-                            hash,
-                            block: small(number)?,
-                            position: small(position)?,
-                            key_end,
-                            length,
-                        });
+                    if wanted.contains(&hash) {
+                        found.wanted.insert(hash, place);
+                    } else if found.other.is_none() {
+                        found.other = Some(place);
+                    } else {
+                        found.more = true;
                     }
                 }
                 position += length as usize;
@@ -167,8 +193,8 @@ impl Loaded {
         Ok(Self { places, blocks })
     }
 
-    /// The row with this hash, or, when the row has changed since the scan, one
-    /// that has the same key now; and where its key ends.
+    /// The row with this hash, or what it has become: the only row that has the
+    /// same key now; and where its key ends.
     fn row(
         &self,
         rows: &Partitioned,
@@ -179,10 +205,11 @@ impl Loaded {
         let (Some(hash), Some(found)) = (hash, self.places.get(&key)) else {
             return Ok(None);
         };
+        let alone = !found.more && found.wanted.is_empty();
         let place = found
-            .iter()
-            .find(|place| place.hash == hash)
-            .or_else(|| found.first());
+            .wanted
+            .get(&hash)
+            .or_else(|| found.other.as_ref().filter(|_| alone));
         let Some(place) = place else { return Ok(None) };
         let (block, position) = (place.block as usize, place.position as usize);
         let length = place.length as usize;

@@ -36,6 +36,7 @@ mod survey;
 pub mod tolerance;
 mod tolerated;
 mod types_page;
+mod versions;
 mod watched;
 
 use std::sync::Arc;

@@ -7,12 +7,12 @@ use super::Stop;
 use super::difference::pair;
 use super::differing::Differing;
 use super::disk::Room;
-use super::element::{Element, KeyForm};
-use super::fetch::{disk, is_looked_up, key_bytes, look_ups, read_hashed_keys};
+use super::element::Element;
+use super::fetch::{disk, is_looked_up, key_bytes, read_hashed_keys};
 use super::reconcile::{Planned, Sides};
-use super::scan::Query;
-use super::side::{OpenSide, both};
-use super::sinks::{KeyMap, KeySet, VersionSink};
+use super::side::both;
+use super::sinks::{KeyMap, KeySet};
+use super::versions::{find_versions, look_up_versions};
 use super::watched::{Version, Versions, Watched};
 use shared::options::Recheck;
 
@@ -179,59 +179,16 @@ async fn versions(
     planned: &Planned,
     watch: &Watch,
 ) -> Result<(Sides, Versions, Versions), Stop> {
-    let plan = &planned.plan;
-    let form = plan.key_form;
+    let form = planned.plan.key_form;
     let wanted: KeySet = watch.keys().copied().collect();
-    let mut sides = sides;
-    let mut look_up_keys = None;
-    if is_looked_up(planned, wanted.len() as u64) {
-        let hashed;
-        (sides, hashed) = read_hashed_keys(sides, planned, &wanted, &wanted).await?;
-        // A hashed key that no side has any more is absent on both.
-        let keys: Vec<(u128, Vec<u8>)> = wanted
-            .iter()
-            .filter_map(|key| Some((*key, key_bytes(form, *key, &hashed)?)))
-            .collect();
-        look_up_keys = Some(keys);
+    if !is_looked_up(planned, wanted.len() as u64) {
+        return find_versions(sides, planned, &wanted).await;
     }
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let look = |side: OpenSide, table| {
-        let statements = side.statements(table, plan);
-        let queries: Vec<(Query, KeySet)> = match &look_up_keys {
-            Some(keys) => look_ups(&statements, keys),
-            None => vec![(statements.scan(), wanted.clone())],
-        };
-        read_versions(side, queries, form)
-    };
-    let read = both(
-        look(source, &planned.source),
-        look(target, &planned.target),
-        &stop,
-    );
-    let ((source, left), (target, right)) = read.await?;
-    let sides = Sides {
-        source,
-        target,
-        stop,
-    };
-    Ok((sides, left, right))
-}
-
-async fn read_versions(
-    side: OpenSide,
-    queries: Vec<(Query, KeySet)>,
-    form: KeyForm,
-) -> Result<(OpenSide, Versions), Stop> {
-    let mut side = side;
-    let mut all = Versions::default();
-    for (query, wanted) in queries {
-        let sink;
-        (side, sink) = side.scan(&query, VersionSink::new(form, wanted)).await?;
-        all.extend(sink.into_versions());
-    }
-    Ok((side, all))
+    let (sides, hashed) = read_hashed_keys(sides, planned, &wanted, &wanted).await?;
+    // A hashed key that no side has any more is absent on both.
+    let keys: Vec<(u128, Vec<u8>)> = wanted
+        .iter()
+        .filter_map(|key| Some((*key, key_bytes(form, *key, &hashed)?)))
+        .collect();
+    look_up_versions(sides, planned, &keys, usize::MAX).await
 }

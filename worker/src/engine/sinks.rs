@@ -185,14 +185,45 @@ impl Identity {
     }
 }
 
-/// Keeps the encoded rows (or keys, where only keys are read) of wanted keys.
+/// The rows that are wanted: the hashes of them, by key.
+pub type WantedRows = KeyMap<KeySet>;
+
+/// Keeps the encoded rows (or keys, where only keys are read) that are wanted.
 #[derive(Debug)]
 pub struct CollectSink {
     encoder: RowEncoder,
     identity: Identity,
-    wanted: KeySet,
-    rows: KeyMap<Vec<CollectedRow>>,
+    wanted: WantedRows,
+    rows: KeyMap<CollectedRows>,
     bytes: usize,
+}
+
+/// What was found under a wanted key. Of rows that share a key only those are
+/// kept that are wanted, and one besides: there may be very many of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectedRows {
+    wanted: KeyMap<CollectedRow>,
+    other: Option<CollectedRow>,
+    /// There are still more rows that are not wanted.
+    more: bool,
+}
+
+impl CollectedRows {
+    /// The row with this hash, or what it has become: the only row that has the
+    /// same key now. Where others have it too, none is known to be that row.
+    #[must_use]
+    pub fn of(&self, hash: u128) -> Option<&CollectedRow> {
+        let alone = !self.more && self.wanted.is_empty();
+        self.wanted
+            .get(&hash)
+            .or_else(|| self.other.as_ref().filter(|_| alone))
+    }
+
+    /// Any of the rows.
+    #[must_use]
+    pub fn any(self) -> Option<CollectedRow> {
+        self.other.or_else(|| self.wanted.into_values().next())
+    }
 }
 
 /// A row that was wanted.
@@ -202,14 +233,12 @@ pub struct CollectedRow {
     pub bytes: Vec<u8>,
     /// How many of the bytes, from the first, are the key.
     pub key_end: usize,
-    /// The hash of what identifies the row beside its key.
-    pub hash: u128,
 }
 
 impl CollectSink {
-    /// Collects the rows whose element key is in `wanted`.
+    /// Collects `wanted` rows.
     #[must_use]
-    pub fn new(identity: Identity, wanted: KeySet) -> Self {
+    pub fn new(identity: Identity, wanted: WantedRows) -> Self {
         Self {
             encoder: RowEncoder::default(),
             identity,
@@ -221,7 +250,7 @@ impl CollectSink {
 
     /// What was found, by key; of copies of a row one.
     #[must_use]
-    pub fn into_rows(self) -> KeyMap<Vec<CollectedRow>> {
+    pub fn into_rows(self) -> KeyMap<CollectedRows> {
         self.rows
     }
 
@@ -239,16 +268,25 @@ impl RowSink for CollectSink {
 
     fn end_row(&mut self) -> io::Result<()> {
         let element = self.identity.of(&self.encoder);
-        if self.wanted.contains(&element.key) {
-            let rows = self.rows.entry(element.key).or_default();
-            if rows.iter().all(|row| row.hash != element.row) {
-                self.bytes += self.encoder.row().len();
-                rows.push(CollectedRow {
-                    bytes: self.encoder.row().to_vec(),
-                    key_end: self.encoder.key().len(),
-                    hash: element.row,
-                });
-            }
+        let Some(wanted) = self.wanted.get(&element.key) else {
+            return Ok(());
+        };
+        let found = self.rows.entry(element.key).or_default();
+        let row = || CollectedRow {
+            bytes: self.encoder.row().to_vec(),
+            key_end: self.encoder.key().len(),
+        };
+        let kept = if wanted.contains(&element.row) {
+            found.wanted.insert(element.row, row()).is_none()
+        } else if found.other.is_none() {
+            found.other = Some(row());
+            true
+        } else {
+            found.more = true;
+            false
+        };
+        if kept {
+            self.bytes += self.encoder.row().len();
         }
         Ok(())
     }

@@ -148,6 +148,8 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
         column_type(base, modifier)
     };
     let read_as = match (&kind, domain_base) {
+        // Only as text it can be compared with text that is none of its labels.
+        _ if class == "e" => Some("text".to_owned()),
         (ColumnType::Money, _) => Some("numeric".to_owned()),
         (ColumnType::Json | ColumnType::Xml, _) => Some("text".to_owned()),
         (_, base) => base,

@@ -15,11 +15,14 @@ WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
 /// The server compares names by the database's collation, mostly without
 /// regard to case; where that finds several tables, one of them may be exact.
 const COLUMNS: &str = "\
-SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), o.object_id \
+SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, \
+       CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), o.object_id, \
+       CAST(COLLATIONPROPERTY(d.collation_name, 'CodePage') AS int) \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.columns AS c ON c.object_id = o.object_id \
 JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
 LEFT JOIN sys.types AS b ON b.user_type_id = t.system_type_id \
+JOIN sys.databases AS d ON d.database_id = DB_ID() \
 WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V') ORDER BY c.column_id";
 
 const KEYS: &str = "\
@@ -116,10 +119,10 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     let precision: u8 = row.try_get(5)?.unwrap_or_default();
     let scale: u8 = row.try_get(6)?.unwrap_or_default();
     let kind = column_type(&base, scale);
-    let code_page: Option<i32> = row.try_get(9)?;
+    let code_pages = (row.try_get(9)?, row.try_get(11)?);
     Ok(Column {
         name: text(row, 2)?,
-        read_as: read_as(&base, &kind, length, code_page),
+        read_as: read_as(&base, &kind, length, code_pages),
         kind,
         declared: declared(&base, length, precision, scale),
         nullable: row.try_get(7)?.unwrap_or(true),
@@ -129,14 +132,23 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
 /// What a column is converted to before it is read. The driver decodes the
 /// code pages of Windows that have one byte a character; others (437, 850, the
 /// East Asian ones, UTF-8) it does not know, or not as the server does.
-fn read_as(base: &str, kind: &ColumnType, length: i16, code_page: Option<i32>) -> Option<String> {
-    let decoded = matches!(code_page, Some(874 | 1250..=1258));
+fn read_as(
+    base: &str,
+    kind: &ColumnType,
+    length: i16,
+    (own, databases): (Option<i32>, Option<i32>),
+) -> Option<String> {
+    let decoded = matches!(own, Some(874 | 1250..=1258));
+    // A value that is asked for would become one of the database's code page.
+    let foreign = !decoded || own != databases;
+    let fits = (1..=4000).contains(&length);
     Some(match (kind, base) {
         (ColumnType::Money, _) => "decimal(19, 4)".to_owned(),
         (ColumnType::Xml | ColumnType::Json, _) => "nvarchar(max)".to_owned(),
         // Longer ones would be cut.
-        (_, "char") if !decoded && (1..=4000).contains(&length) => format!("nchar({length})"),
-        (_, "char" | "varchar" | "text") if !decoded => "nvarchar(max)".to_owned(),
+        (_, "char") if foreign && fits => format!("nchar({length})"),
+        (_, "varchar") if foreign && decoded && fits => format!("nvarchar({length})"),
+        (_, "char" | "varchar" | "text") if foreign => "nvarchar(max)".to_owned(),
         _ => return None,
     })
 }
@@ -210,7 +222,12 @@ mod tests {
     #[test]
     fn text_that_the_driver_cannot_decode_is_read_as_unicode() {
         let read = |base: &str, length, code_page| {
-            read_as(base, &column_type(base, 0), length, Some(code_page))
+            read_as(
+                base,
+                &column_type(base, 0),
+                length,
+                (Some(code_page), Some(code_page)),
+            )
         };
         for code_page in [437, 850, 932, 936, 949, 950, 65_001] {
             let unicode = Some("nvarchar(max)".to_owned());
@@ -228,9 +245,29 @@ mod tests {
             assert_eq!(read("char", 8000, code_page), None);
         }
         assert_eq!(
-            read_as("nvarchar", &column_type("nvarchar", 0), 20, Some(950)),
+            read_as(
+                "nvarchar",
+                &column_type("nvarchar", 0),
+                20,
+                (Some(950), None)
+            ),
             None
         );
-        assert_eq!(read_as("int", &ColumnType::Int, 4, None), None);
+        assert_eq!(
+            read_as("int", &ColumnType::Int, 4, (None, Some(1252))),
+            None
+        );
+    }
+
+    #[test]
+    fn a_code_page_that_the_database_does_not_have_is_read_as_unicode() {
+        let read = |base, length| {
+            let kind = column_type(base, 0);
+            read_as(base, &kind, length, (Some(1251), Some(1252)))
+        };
+        assert_eq!(read("varchar", 50), Some("nvarchar(50)".to_owned()));
+        assert_eq!(read("varchar", -1), Some("nvarchar(max)".to_owned()));
+        assert_eq!(read("char", 8), Some("nchar(8)".to_owned()));
+        assert_eq!(read("char", 8000), Some("nvarchar(max)".to_owned()));
     }
 }

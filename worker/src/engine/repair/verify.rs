@@ -4,15 +4,13 @@ use shared::message::TableSpec;
 
 use crate::engine::Stop;
 use crate::engine::canonical::Values;
-use crate::engine::column::Table;
 use crate::engine::difference::pair;
 use crate::engine::differing::Differing;
-use crate::engine::element::{Element, KeyForm};
-use crate::engine::fetch::{disk, look_ups};
+use crate::engine::element::Element;
+use crate::engine::fetch::disk;
 use crate::engine::reconcile::{Planned, Sides};
-use crate::engine::scan::Query;
-use crate::engine::side::{OpenSide, both};
-use crate::engine::sinks::{CollectSink, Identity, KeySet};
+use crate::engine::versions::look_up_versions;
+use crate::engine::watched::Versions;
 use shared::outcome::RowCounts;
 
 /// Whether rows of this table can be looked at by their keys alone.
@@ -32,75 +30,28 @@ pub(in crate::engine) async fn verify(
     spec: &TableSpec,
     keys: &[Vec<u8>],
 ) -> Result<(Sides, RowCounts), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
     let form = planned.plan.key_form;
     let columns = planned.plan.key_columns;
-    let keys: Vec<Vec<u8>> = keys
+    let keys: Vec<(u128, Vec<u8>)> = keys
         .iter()
         .filter(|key| Values::new(key).filter(Result::is_ok).count() == columns)
-        .cloned()
+        .map(|key| (form.key(key), key.clone()))
         .collect();
-    let keys: Vec<(u128, Vec<u8>)> = keys.into_iter().map(|key| (form.key(&key), key)).collect();
     // As many at once as the run looked up.
     let at_once = usize::try_from(spec.chunk_size)
         .unwrap_or(usize::MAX)
         .max(1);
-    let queries = |side: &OpenSide, table: &Table| -> Vec<(Query, KeySet)> {
-        let statements = side.statements(table, &planned.plan);
-        keys.chunks(at_once)
-            .flat_map(|keys| look_ups(&statements, keys))
-            .collect()
-    };
-    let (left, right) = (
-        queries(&source, &planned.source),
-        queries(&target, &planned.target),
-    );
-    let read = both(
-        collect(source, left, form),
-        collect(target, right, form),
-        &stop,
-    );
-    let ((source, mut left), (target, mut right)) = read.await?;
+    let (sides, left, right) = look_up_versions(sides, planned, &keys, at_once).await?;
     let mut differing = Differing::first(0);
-    pair(&mut left, &mut right, &mut differing).map_err(disk)?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        differing.counts(),
-    ))
+    pair(&mut elements(left), &mut elements(right), &mut differing).map_err(disk)?;
+    Ok((sides, differing.counts()))
 }
 
-async fn collect(
-    side: OpenSide,
-    queries: Vec<(Query, KeySet)>,
-    form: KeyForm,
-) -> Result<(OpenSide, Vec<Element>), Stop> {
-    let mut side = side;
+/// Copies of a row count, each of them.
+fn elements(versions: Versions) -> Vec<Element> {
     let mut elements = Vec::new();
-    for (query, keys) in queries {
-        let sink;
-        (side, sink) = side
-            .scan(
-                &query,
-                CollectSink::new(
-                    Identity {
-                        form,
-                        leading: None,
-                    },
-                    keys,
-                ),
-            )
-            .await?;
-        for (key, rows) in sink.into_rows() {
-            elements.extend(rows.into_iter().map(|row| Element { key, row: row.hash }));
-        }
+    for (key, version) in versions {
+        elements.extend(version.rows().iter().map(|row| Element { key, row: *row }));
     }
-    Ok((side, elements))
+    elements
 }

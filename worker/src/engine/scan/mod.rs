@@ -1,6 +1,7 @@
 //! Reads rows out of a database and pushes their canonical values into a
 //! [`RowSink`](super::canonical::RowSink).
 
+mod equals;
 pub mod postgres;
 pub mod sql_server;
 pub mod statement;
@@ -127,6 +128,25 @@ pub struct Query {
     pub readings: Vec<Reading>,
     /// How many of them, from the first, are the key.
     pub key_columns: usize,
+    /// The first column, where it is a key that is relied on to be never NULL.
+    pub never_null: Option<String>,
+}
+
+impl Query {
+    /// A NULL has come in the column at `position`, from 0.
+    ///
+    /// # Errors
+    ///
+    /// When there can be none: what a database declares is not always so, of
+    /// foreign tables and of views.
+    fn null(&self, position: usize) -> Result<(), DatabaseError> {
+        match &self.never_null {
+            Some(column) if position == 0 => Err(DatabaseError::NullKey {
+                column: column.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Reads all rows of `query` into `sink`; `progress` is told now and then what more was read.

@@ -163,6 +163,7 @@ fn row<'a>(
             .ok_or_else(|| malformed("a row that ends early"))?;
         let length = i32::from_be_bytes(*length);
         if length == -1 {
+            query.null(position)?;
             encoder.null();
             rest = after;
             continue;
@@ -343,6 +344,7 @@ mod tests {
             parameters: Vec::new(),
             readings,
             key_columns: 1,
+            never_null: None,
         }
     }
 

@@ -54,6 +54,9 @@ pub(super) async fn scan(
             if position == query.key_columns {
                 encoder.end_key();
             }
+            if position == 0 && is_null(data) {
+                query.null(position)?;
+            }
             let pushed = match reading.conversion {
                 None => value(data, *reading, encoder),
                 Some(conversion) => converted(data, *reading, conversion, encoder),

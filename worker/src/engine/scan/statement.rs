@@ -2,10 +2,12 @@
 
 use shared::endpoint::Engine;
 
+use super::equals::{equals, is_certain};
 use super::{Query, Reading};
-use crate::engine::canonical::{NULL, Values, to_text};
+use crate::engine::canonical::Values;
 use crate::engine::column::{Column, ColumnType, Table};
 use crate::engine::conversion::Conversion;
+use crate::engine::element::KeyForm;
 use crate::engine::plan::Plan;
 use crate::engine::session::{postgres, sql_server};
 
@@ -20,6 +22,8 @@ pub struct SideStatements {
     columns: Vec<Column>,
     readings: Vec<Reading>,
     key_columns: usize,
+    /// The key, where its form has no room for a NULL.
+    never_null: Option<String>,
     /// What rows must meet to take part.
     condition: Option<String>,
 }
@@ -44,9 +48,13 @@ impl SideStatements {
             .collect();
         let readings = plan.columns.iter().map(|pair| pair.reading(side)).collect();
         let qualified = qualified(engine, &table.schema, &table.name);
+        let never_null = (plan.key_form == KeyForm::Uuid)
+            .then(|| columns.first().map(|column| column.name.clone()))
+            .flatten();
         Self {
             engine,
             table: qualified,
+            never_null,
             columns,
             readings,
             key_columns: plan.key_columns,
@@ -88,24 +96,40 @@ impl SideStatements {
 
     /// All compared columns of the rows with these keys, each given by its
     /// encoded columns. Rows with other keys may come too, where the database
-    /// takes different values for equal.
+    /// takes different values for equal. `None` where no row of this side can
+    /// have one of the keys.
     #[must_use]
-    pub fn look_up(&self, keys: &[Vec<u8>]) -> Query {
+    pub fn look_up(&self, keys: &[Vec<u8>]) -> Option<Query> {
         let mut parameters = Vec::new();
         let mut alternatives = Vec::with_capacity(keys.len());
         for key in keys {
-            let terms: Vec<String> = Values::new(key)
+            let asked = parameters.len();
+            let terms: Option<Vec<String>> = Values::new(key)
                 .flatten()
                 .zip(&self.columns)
-                .map(|(value, column)| self.equals(column, value, &mut parameters))
+                .map(|(value, column)| equals(self.engine, column, value, &mut parameters))
                 .collect();
-            alternatives.push(format!("({})", terms.join(" AND ")));
+            match terms {
+                Some(terms) => alternatives.push(format!("({})", terms.join(" AND "))),
+                None => parameters.truncate(asked),
+            }
         }
-        self.select(
-            self.columns.len(),
-            Some(&alternatives.join(" OR ")),
-            parameters,
-        )
+        (!alternatives.is_empty()).then(|| {
+            self.select(
+                self.columns.len(),
+                Some(&alternatives.join(" OR ")),
+                parameters,
+            )
+        })
+    }
+
+    /// Whether a look-up finds the rows with this encoded key for certain.
+    #[must_use]
+    pub fn finds(&self, key: &[u8]) -> bool {
+        Values::new(key)
+            .flatten()
+            .zip(&self.columns)
+            .all(|(value, column)| is_certain(self.engine, column, value))
     }
 
     /// The first `count` columns of the rows that take part and meet `asked`.
@@ -128,6 +152,7 @@ impl SideStatements {
             parameters,
             readings: self.readings[..count].to_vec(),
             key_columns: self.key_columns,
+            never_null: self.never_null.clone(),
         }
     }
 
@@ -144,62 +169,6 @@ impl SideStatements {
             (Some(target), Engine::Postgres) => format!("{name}::{target}"),
             (Some(target), Engine::SqlServer) => format!("CAST({name} AS {target}) AS {name}"),
         }
-    }
-
-    fn equals(&self, column: &Column, value: &[u8], parameters: &mut Vec<String>) -> String {
-        let name = identifier(self.engine, &column.name);
-        if value == [NULL] {
-            return format!("{name} IS NULL");
-        }
-        let text = to_text(value);
-        match self.engine {
-            // PostgreSQL has no such character, nor can it be asked for one.
-            Engine::Postgres if text.contains('\0') => "FALSE".to_owned(),
-            Engine::Postgres => {
-                let text = match column.kind {
-                    ColumnType::Bytes => format!("\\x{}", text.trim_start_matches("0x")),
-                    // The value of a column that is a truth value on the other side only.
-                    ColumnType::Int => number(&text),
-                    _ => text,
-                };
-                let declared = column.read_as.as_ref().unwrap_or(&column.declared);
-                let name = if column.read_as.is_some() {
-                    format!("{name}::{declared}")
-                } else {
-                    name
-                };
-                format!("{name} = {}::{declared}", postgres::literal(&text))
-            }
-            Engine::SqlServer => {
-                let (text, style) = match column.kind {
-                    ColumnType::Bytes => (text, true),
-                    ColumnType::Int | ColumnType::Bool => (number(&text), false),
-                    _ => (text, false),
-                };
-                parameters.push(text);
-                let parameter = parameters.len();
-                // rowversion can be compared, but nothing can be cast to it by that name.
-                let declared = match (&column.kind, &column.read_as) {
-                    (ColumnType::Bytes, _) if !column.declared.contains("binary") => "varbinary(8)",
-                    (ColumnType::Text { .. }, Some(read_as)) => read_as,
-                    _ => &column.declared,
-                };
-                if style {
-                    // Style 1 reads hexadecimal digits after 0x.
-                    format!("{name} = CONVERT({declared}, @P{parameter}, 1)")
-                } else {
-                    format!("{name} = CAST(@P{parameter} AS {declared})")
-                }
-            }
-        }
-    }
-}
-
-fn number(text: &str) -> String {
-    match text {
-        "true" => "1".to_owned(),
-        "false" => "0".to_owned(),
-        other => other.to_owned(),
     }
 }
 
@@ -295,7 +264,7 @@ pub fn count(engine: Engine, table: &Table) -> String {
     }
 }
 
-fn identifier(engine: Engine, name: &str) -> String {
+pub(super) fn identifier(engine: Engine, name: &str) -> String {
     match engine {
         Engine::Postgres => postgres::identifier(name),
         Engine::SqlServer => sql_server::identifier(name),

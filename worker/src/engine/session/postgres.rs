@@ -10,6 +10,17 @@ use super::{Isolation, Label, tls};
 use crate::engine::catalog::postgres::CatalogStatements;
 use crate::engine::error::DatabaseError;
 
+/// What a role or a database may have set otherwise, and a comparison relies on:
+/// that nothing is written, that text in statements means itself, and that rows
+/// which a policy hides are an error rather than not there.
+const RELIED_ON: &str = "SET default_transaction_read_only = on; SET standard_conforming_strings = on; SET row_security = off";
+
+/// The side that is read first waits for the other one in its transaction, and
+/// for the next look outside of one. Which limits there are depends on the
+/// server's version.
+const NO_LIMITS_ON_WAITING: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
+    WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+
 /// Ends a statement whose client was killed or cut off, though it has not
 /// produced a row yet.
 const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
@@ -68,9 +79,8 @@ impl PostgresSession {
             }
         });
         let cancel = client.cancel_token();
-        client
-            .batch_execute("SET default_transaction_read_only = on")
-            .await?;
+        client.batch_execute(RELIED_ON).await?;
+        client.batch_execute(NO_LIMITS_ON_WAITING).await?;
         // A server that cannot do it, before version 14 or on Windows, notices at its next row.
         if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
             tracing::debug!(endpoint = endpoint.name, %error, "the server does not look after lost clients");
@@ -132,7 +142,7 @@ impl PostgresSession {
     }
 }
 
-/// `text` as an SQL string. Needs `standard_conforming_strings`, which is on since PostgreSQL 9.1.
+/// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
 #[must_use]
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
