@@ -206,6 +206,39 @@ async fn more_on_disk_than_allowed_is_a_failure_that_names_the_flag() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listing_a_thousand_rows_of_a_large_table_takes_no_other_rows_to_disk() {
+    let database = database(
+        "CREATE TABLE a (id int, v text); INSERT INTO a SELECT i, repeat('v', 100) || i FROM generate_series(1, 100000) AS i; \
+         CREATE TABLE b (id int, v text); INSERT INTO b SELECT id, CASE WHEN id % 100 = 0 THEN 'no' ELSE v END FROM a; ANALYZE",
+    );
+    // 2,000 rows of 160 bytes and their differences; of other rows there are 198,000.
+    let found = bench(&database)
+        .with(|spec| {
+            spec.max_differences = 2_000;
+            spec.options.limits.spill_bytes = 600_000;
+        })
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.counts(), found.listed.len()),
+        ((1000, 1000, 0), 2000)
+    );
+    for row in &found.listed {
+        let of = |at: usize| match row.kind {
+            DifferenceKind::Missing => &row.columns[at].source,
+            _ => &row.columns[at].target,
+        };
+        let (id, v) = (of(0).as_i64().unwrap(), of(1).as_str().unwrap());
+        assert_eq!(id % 100, 0);
+        match row.kind {
+            DifferenceKind::Missing => assert_eq!(v, format!("{}{id}", "v".repeat(100))),
+            _ => assert_eq!(v, "no"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_texts_are_listed_a_few_at_a_time_and_cut() {
     let database = database(
         "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, repeat('é', 300000) || i || repeat('x', 1000) FROM generate_series(1, 60) AS i; \
