@@ -6,11 +6,17 @@
     reason = "what a test needs and does not get is its failure"
 )]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use shared::message::TableSpec;
 use shared::options::EngineLimits;
 use shared::outcome::{Depth, Difference, DifferenceKind};
 use tests::engine::Bench;
 use tests::services::{Database, shared_postgres};
+use tokio_util::sync::CancellationToken;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 use worker::engine::Stop;
 
 fn database(statements: &str) -> Database {
@@ -161,7 +167,11 @@ async fn a_table_whose_every_row_is_there_twice() {
         .unwrap();
     assert_eq!(keyed.counts(), (0, 20_000, 0));
 
-    let copies = bench(&database).tables("same", "more").with(small);
+    // On disk there is room for what all rows take, once.
+    let copies = bench(&database)
+        .tables("same", "more")
+        .with(small)
+        .with(|spec| spec.options.limits.spill_bytes = 60_007 * 32);
     for key in [None, Some(vec!["id".to_owned()])] {
         let found = bench(&database)
             .tables("same", "more")
@@ -200,9 +210,129 @@ async fn more_on_disk_than_allowed_is_a_failure_that_names_the_flag() {
     for part in ["500000 bytes", "--spill-limit"] {
         assert!(failure.message.contains(part), "{}", failure.message);
     }
-    // Twice 30,000 elements of 32 bytes; those of one partition may be there twice.
-    let found = limited(2_500_000).run().await.unwrap();
+    // Twice 30,000 elements of 32 bytes, and no second copy of any.
+    let found = limited(60_000 * 32).run().await.unwrap();
     assert_eq!(found.counts(), (0, 0, 30_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listing_a_thousand_rows_of_a_large_table_takes_no_other_rows_to_disk() {
+    let database = database(
+        "CREATE TABLE a (id int, v text); INSERT INTO a SELECT i, repeat('v', 100) || i FROM generate_series(1, 100000) AS i; \
+         CREATE TABLE b (id int, v text); INSERT INTO b SELECT id, CASE WHEN id % 100 = 0 THEN 'no' ELSE v END FROM a; ANALYZE",
+    );
+    // 2,000 rows of 160 bytes and their differences; of other rows there are 198,000.
+    let found = bench(&database)
+        .with(|spec| {
+            spec.max_differences = 2_000;
+            spec.options.limits.spill_bytes = 600_000;
+        })
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(
+        (found.counts(), found.listed.len()),
+        ((1000, 1000, 0), 2000)
+    );
+    for row in &found.listed {
+        let of = |at: usize| match row.kind {
+            DifferenceKind::Missing => &row.columns[at].source,
+            _ => &row.columns[at].target,
+        };
+        let (id, v) = (of(0).as_i64().unwrap(), of(1).as_str().unwrap());
+        assert_eq!(id % 100, 0);
+        match row.kind {
+            DifferenceKind::Missing => assert_eq!(v, format!("{}{id}", "v".repeat(100))),
+            _ => assert_eq!(v, "no"),
+        }
+    }
+}
+
+/// Cancels a comparison at the moment when it begins to compare exactly.
+struct CancelsExact {
+    cancel: CancellationToken,
+    exact: AtomicU64,
+    spans: AtomicU64,
+}
+
+impl Subscriber for CancelsExact {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        struct IsExact(bool);
+        impl Visit for IsExact {
+            fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+            fn record_bool(&mut self, field: &Field, value: bool) {
+                self.0 |= field.name() == "exact" && value;
+            }
+        }
+        let id = self.spans.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut is_exact = IsExact(false);
+        span.record(&mut is_exact);
+        if is_exact.0 {
+            self.exact.store(id, Ordering::SeqCst);
+        }
+        Id::from_u64(id)
+    }
+
+    fn enter(&self, span: &Id) {
+        if span.into_u64() == self.exact.load(Ordering::SeqCst) {
+            self.cancel.cancel();
+        }
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// On one thread, so that what is seen of spans is this test's.
+#[tokio::test]
+async fn an_exact_comparison_that_is_cancelled_ends_and_leaves_nothing_open() {
+    let database = database(
+        "CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a SELECT i, i FROM generate_series(1, 40000) AS i; \
+         CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO b SELECT i, -i FROM generate_series(1, 40000) AS i; ANALYZE",
+    );
+    // Nothing is listed, so that no statement follows that could be cancelled.
+    let bench = bench(&database)
+        .with(small)
+        .with(|spec| spec.max_differences = 0);
+    let cancel = CancellationToken::new();
+    let ended = {
+        let _watched = tracing::subscriber::set_default(CancelsExact {
+            cancel: cancel.clone(),
+            exact: AtomicU64::new(0),
+            spans: AtomicU64::new(0),
+        });
+        bench.run_until(&cancel).await
+    };
+    assert!(cancel.is_cancelled(), "it was not compared exactly");
+    assert!(matches!(ended, Err(Stop::Cancelled)), "{ended:?}");
+    let client = database.connect().await.unwrap();
+    let start = std::time::Instant::now();
+    loop {
+        let sessions: Vec<String> = client
+            .query(
+                "SELECT state || ': ' || query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'reconcile %'",
+                &[],
+            )
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        if sessions.is_empty() {
+            break;
+        }
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(30),
+            "sessions go on: {sessions:?}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,6 +30,13 @@ impl RowDifference {
     }
 }
 
+/// Rows with one hash of which one side has `count` more than the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Surplus {
+    pub(super) row: u128,
+    pub(super) count: u64,
+}
+
 /// Pairs what is left of the two sides by key: a key on both sides is a
 /// modified row. Elements that both sides have cancel each other, each as often
 /// as it occurs. A key that occurs several times on a side gives as many
@@ -48,7 +55,6 @@ pub fn pair(
     source.sort_unstable();
     target.sort_unstable();
     let (mut source, mut target) = (&*source, &*target);
-    let (mut only_source, mut only_target) = (Vec::new(), Vec::new());
     while let Some(key) = source
         .first()
         .into_iter()
@@ -56,67 +62,103 @@ pub fn pair(
         .map(|element| element.key)
         .min()
     {
-        let of_key = |elements: &mut &[Element]| {
-            let count = elements
-                .iter()
-                .take_while(|element| element.key == key)
-                .count();
-            let (these, rest) = elements.split_at(count);
-            *elements = rest;
-            these.to_vec()
-        };
-        let (left, right) = match (source, target) {
-            // The common case of large, almost equal sides, without allocating.
-            ([a, ..], [b, ..])
-                if a == b
-                    && source.get(1).is_none_or(|next| next.key != key)
-                    && target.get(1).is_none_or(|next| next.key != key) =>
-            {
-                (source, target) = (&source[1..], &target[1..]);
-                continue;
-            }
-            _ => (of_key(&mut source), of_key(&mut target)),
-        };
-        subtract_sorted(&left, &right, &mut only_source, &mut only_target);
-        let pairs = only_source.len().max(only_target.len());
-        for at in 0..pairs {
-            differing.push(RowDifference {
-                key,
-                source: only_source.get(at).copied(),
-                target: only_target.get(at).copied(),
-            })?;
+        // The common case of large, almost equal sides.
+        if let ([a, ..], [b, ..]) = (source, target)
+            && a == b
+            && source.get(1).is_none_or(|next| next.key != key)
+            && target.get(1).is_none_or(|next| next.key != key)
+        {
+            (source, target) = (&source[1..], &target[1..]);
+            continue;
         }
-        only_source.clear();
-        only_target.clear();
+        let (left, right) = (of_key(&mut source, key), of_key(&mut target, key));
+        pair_off(
+            key,
+            surplus(left, right).map(Ok),
+            surplus(right, left).map(Ok),
+            |difference, count| differing.push_copies(difference, count),
+        )?;
     }
     Ok(())
 }
 
-/// Row hashes of one key that only one side has, as multisets.
-fn subtract_sorted(
-    source: &[Element],
-    target: &[Element],
-    only_source: &mut Vec<u128>,
-    only_target: &mut Vec<u128>,
-) {
-    let (mut left, mut right) = (source.iter().peekable(), target.iter().peekable());
-    loop {
-        match (left.peek(), right.peek()) {
-            (Some(a), Some(b)) if a.row == b.row => {
-                left.next();
-                right.next();
-            }
-            (Some(a), b) if b.is_none_or(|b| a.row < b.row) => {
-                only_source.push(a.row);
-                left.next();
-            }
-            (_, Some(b)) => {
-                only_target.push(b.row);
-                right.next();
-            }
-            _ => return,
+/// Takes the elements of one key off the front.
+fn of_key<'a>(elements: &mut &'a [Element], key: u128) -> &'a [Element] {
+    let count = elements
+        .iter()
+        .take_while(|element| element.key == key)
+        .count();
+    let (these, rest) = elements.split_at(count);
+    *elements = rest;
+    these
+}
+
+/// What `of` has more of than `other`, row by row, in their order. Both are sorted
+/// and of one key.
+pub(super) fn surplus<'a>(
+    of: &'a [Element],
+    other: &'a [Element],
+) -> impl Iterator<Item = Surplus> + 'a {
+    fn copies(elements: &[Element]) -> impl Iterator<Item = Surplus> {
+        elements
+            .chunk_by(|a, b| a.row == b.row)
+            .map(|copies| Surplus {
+                row: copies[0].row,
+                count: copies.len() as u64,
+            })
+    }
+    let mut others = copies(other).peekable();
+    copies(of).filter_map(move |Surplus { row, count }| {
+        while others.next_if(|other| other.row < row).is_some() {}
+        let there = others
+            .next_if(|other| other.row == row)
+            .map_or(0, |other| other.count);
+        let count = count.saturating_sub(there);
+        (count > 0).then_some(Surplus { row, count })
+    })
+}
+
+/// Pairs the rows of one key that only one side has, the first with the first,
+/// and gives each pair to `found` with how often it occurs. What remains of one
+/// side has no other half.
+pub(super) fn pair_off<E>(
+    key: u128,
+    mut source: impl Iterator<Item = Result<Surplus, E>>,
+    mut target: impl Iterator<Item = Result<Surplus, E>>,
+    mut found: impl FnMut(RowDifference, u64) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut left, mut right) = (source.next().transpose()?, target.next().transpose()?);
+    while let Some(count) = [left, right]
+        .into_iter()
+        .flatten()
+        .map(|rows| rows.count)
+        .min()
+    {
+        let difference = RowDifference {
+            key,
+            source: left.map(|rows| rows.row),
+            target: right.map(|rows| rows.row),
+        };
+        found(difference, count)?;
+        take_off(&mut left, count, &mut source)?;
+        take_off(&mut right, count, &mut target)?;
+    }
+    Ok(())
+}
+
+/// Takes `count` off the rows at hand; when none are left, the next ones follow.
+fn take_off<E>(
+    rows: &mut Option<Surplus>,
+    count: u64,
+    rest: &mut impl Iterator<Item = Result<Surplus, E>>,
+) -> Result<(), E> {
+    if let Some(now) = rows {
+        now.count -= count;
+        if now.count == 0 {
+            *rows = rest.next().transpose()?;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -73,28 +73,41 @@ impl Differing {
     ///
     /// When the disk is full or fails, or may not hold more.
     pub fn push(&mut self, difference: RowDifference) -> io::Result<()> {
+        self.push_copies(difference, 1)
+    }
+
+    /// Takes in one difference that occurs `count` times.
+    ///
+    /// # Errors
+    ///
+    /// As [`Differing::push`].
+    pub fn push_copies(&mut self, difference: RowDifference, count: u64) -> io::Result<()> {
         match difference.kind() {
-            DifferenceKind::Missing => self.counts.missing += 1,
-            DifferenceKind::Extra => self.counts.extra += 1,
-            DifferenceKind::Modified => self.counts.modified += 1,
+            DifferenceKind::Missing => self.counts.missing += count,
+            DifferenceKind::Extra => self.counts.extra += count,
+            DifferenceKind::Modified => self.counts.modified += count,
         }
-        self.sum = self
-            .sum
-            .wrapping_add(difference.source.unwrap_or(0))
-            .wrapping_sub(difference.target.unwrap_or(0));
+        let (source, target) = (difference.source, difference.target);
+        let one = source.unwrap_or(0).wrapping_sub(target.unwrap_or(0));
+        self.sum = self.sum.wrapping_add(one.wrapping_mul(count.into()));
         if let Some((all, _)) = &mut self.all {
-            append(all, 0, difference)?;
+            for _ in 0..count {
+                append(all, 0, difference)?;
+            }
         }
-        if self.first.len() < self.limit {
-            self.first.push(difference);
-            return Ok(());
+        // No more of them can be among the first ones than there is room for.
+        for _ in 0..count.min(self.limit as u64) {
+            if self.first.len() < self.limit {
+                self.first.push(difference);
+            } else if let Some(mut largest) = self.first.peek_mut()
+                && difference < *largest
+            {
+                *largest = difference;
+            } else {
+                break;
+            }
         }
-        self.counts.truncated = true;
-        if let Some(mut largest) = self.first.peek_mut()
-            && difference < *largest
-        {
-            *largest = difference;
-        }
+        self.counts.truncated = self.counts.total() > self.limit as u64;
         Ok(())
     }
 
@@ -242,6 +255,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn copies_at_once_are_copies_one_by_one(differences in proptest::collection::vec((difference(), 1_u64..30), 0..60), limit in 0_usize..50) {
+            let room = Room { memory: 0, disk: DiskBudget::new(1 << 20) };
+            let (mut at_once, mut one_by_one) = (Differing::all(limit, &room), Differing::all(limit, &room));
+            for (difference, count) in differences {
+                at_once.push_copies(difference, count).unwrap();
+                for _ in 0..count {
+                    one_by_one.push(difference).unwrap();
+                }
+            }
+            prop_assert_eq!(at_once.counts(), one_by_one.counts());
+            prop_assert_eq!(at_once.sum(), one_by_one.sum());
+            prop_assert_eq!(at_once.listed(), one_by_one.listed());
+            prop_assert_eq!(at_once.reader().take(10_000).unwrap(), one_by_one.reader().take(10_000).unwrap());
+        }
+
         #[test]
         fn what_goes_in_comes_out(mut differences in proptest::collection::vec(difference(), 0..600), limit in 0_usize..20, chunk in 1_usize..50) {
             differences.sort_by_key(|difference| difference.key);

@@ -2,6 +2,7 @@
 //! name that the system removes when they are closed, however the process ends.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -101,12 +102,14 @@ pub struct Partitioned {
     block: usize,
     budget: DiskBudget,
     partitions: Vec<Partition>,
+    /// Blocks in the file that nobody needs any more.
+    free: Vec<Block>,
 }
 
 #[derive(Debug, Default)]
 struct Partition {
     buffer: Vec<u8>,
-    blocks: Vec<Block>,
+    blocks: VecDeque<Block>,
     bytes: u64,
 }
 
@@ -126,7 +129,30 @@ impl Partitioned {
             block,
             budget,
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
+            free: Vec::new(),
         }
+    }
+
+    /// Adds `partitions` empty partitions, and says which is the first of them.
+    pub fn grow(&mut self, partitions: usize) -> usize {
+        let first = self.partitions.len();
+        self.partitions
+            .resize_with(first + partitions, Partition::default);
+        first
+    }
+
+    /// Drops the partitions from `first` on.
+    pub fn truncate(&mut self, first: usize) {
+        for at in first..self.partitions.len() {
+            self.clear(at);
+        }
+        self.partitions.truncate(first);
+    }
+
+    /// Drops what is in partition `at`.
+    pub fn clear(&mut self, at: usize) {
+        let cleared = std::mem::take(&mut self.partitions[at]);
+        self.free.extend(cleared.blocks);
     }
 
     /// How many partitions there are.
@@ -162,20 +188,42 @@ impl Partitioned {
         let partition = &mut self.partitions[at];
         let length = u32::try_from(partition.buffer.len())
             .map_err(|_| io::Error::other("a row has more than 4 GiB"))?;
-        self.budget.take(length.into())?;
-        if let Err(error) = file.write_all_at(&partition.buffer, self.length) {
-            self.budget.give_back(length.into());
-            return Err(error);
-        }
-        partition.blocks.push(Block {
-            offset: self.length,
-            length,
-        });
-        self.length += u64::from(length);
+        let block = match self.free.pop_if(|free| free.length == length) {
+            Some(free) => free,
+            None => {
+                self.budget.take(length.into())?;
+                let offset = self.length;
+                self.length += u64::from(length);
+                Block { offset, length }
+            }
+        };
+        file.write_all_at(&partition.buffer, block.offset)?;
+        partition.blocks.push_back(block);
         partition.buffer.clear();
         // One large record must not keep its room in every partition.
         partition.buffer.shrink_to(2 * self.block);
         Ok(())
+    }
+
+    /// Takes the first block out of partition `at`, none when it is empty. What is
+    /// written from now on may lie in its place.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub fn take(&mut self, at: usize) -> io::Result<Option<Vec<u8>>> {
+        let partition = &mut self.partitions[at];
+        let bytes = match (partition.blocks.pop_front(), &self.file) {
+            (Some(block), Some(file)) => {
+                self.free.push(block);
+                let mut bytes = vec![0; block.length as usize];
+                file.read_exact_at(&mut bytes, block.offset)?;
+                bytes
+            }
+            _ => std::mem::take(&mut partition.buffer),
+        };
+        partition.bytes -= bytes.len() as u64;
+        Ok((!bytes.is_empty()).then_some(bytes))
     }
 
     /// Bytes in partition `at`.
@@ -271,6 +319,46 @@ mod tests {
         assert!(budget.used() > 800, "{}", budget.used());
         drop(records);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_was_taken_out_makes_room_for_what_is_put_in() {
+        let budget = DiskBudget::new(1024);
+        let mut records = Partitioned::new(1, 64, budget.clone());
+        for number in 0..130_u8 {
+            records.append(0, &[&[number; 8]]).unwrap();
+        }
+        assert_eq!(budget.used(), 1024, "but for two records in memory");
+        let second = records.grow(2);
+        let mut count = 0_u8;
+        while let Some(block) = records.take(0).unwrap() {
+            for record in block.chunks(8) {
+                assert_eq!(record[0], count, "they come in their order");
+                records
+                    .append(second + usize::from(record[0] % 2), &[record])
+                    .unwrap();
+                count += 1;
+            }
+        }
+        assert_eq!((count, records.bytes(0), budget.used()), (130, 0, 1024));
+        let mut found = Vec::new();
+        for at in [second, second + 1] {
+            for block in 0..records.blocks(at) {
+                let bytes = records.block(at, block).unwrap();
+                found.extend(bytes.chunks(8).map(|record| {
+                    assert_eq!(record, [record[0]; 8]);
+                    assert_eq!(usize::from(record[0] % 2), at - second);
+                    record[0]
+                }));
+            }
+        }
+        found.sort_unstable();
+        assert!(found.into_iter().eq(0..130));
+        records.truncate(second);
+        for number in 0..128_u8 {
+            records.append(0, &[&[number; 8]]).unwrap();
+        }
+        assert_eq!((records.partitions(), budget.used()), (1, 1024));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use tracing::field::Empty;
 
+use super::Stop;
 use super::canonical::RowSink;
 use super::difference::pair;
 use super::differing::Differing;
@@ -13,7 +14,7 @@ use super::scan::statement::SideOf;
 use super::side::{both, internal};
 use super::sinks::{OneSidedSink, SketchSink, SpillSink};
 use super::sketch::Sketch;
-use super::{Stop, spill};
+use super::spill::{self, Unfinished};
 
 /// The most cells of a sketch: 50,000 differences decode, and 3 MiB a side stay in a shared cache.
 const MOST_CELLS: usize = 64 * 1024;
@@ -207,16 +208,19 @@ async fn compare_exactly(
     let (sides, left, right) = scan_both(sides, planned, sinks).await?;
     let ((left, left_sum), (right, right_sum)) = (left.into_parts(), right.into_parts());
     let mut differing = found.differing;
-    let room = room.clone();
+    let (room, stop) = (room.clone(), sides.stop.clone());
     let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);
     let compared = tokio::task::spawn_blocking(move || {
+        let is_cancelled = || stop.is_cancelled();
         decoding
-            .in_scope(|| spill::compare(&left, &right, &room, &mut differing))
+            .in_scope(|| spill::compare(left, right, &room, &is_cancelled, &mut differing))
             .map(|()| differing)
     })
     .await;
     let differing = match compared {
-        Ok(differing) => differing.map_err(disk)?,
+        Ok(Ok(differing)) => differing,
+        Ok(Err(Unfinished::Cancelled)) => return Err(Stop::Cancelled),
+        Ok(Err(Unfinished::Disk(error))) => return Err(disk(error)),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
     let found = Survey {
