@@ -10,7 +10,7 @@ use super::disk::Room;
 use super::fetch::disk;
 use super::reconcile::{Planned, Sides};
 use super::scan::statement::SideOf;
-use super::side::{both, internal};
+use super::side::{blocking, both, internal};
 use super::sinks::{OneSidedSink, SketchSink, SpillSink};
 use super::sketch::Sketch;
 use super::{Stop, spill};
@@ -115,7 +115,7 @@ async fn sketch(
 }
 
 /// Reads all rows of both sides at the same time, each into its sink.
-async fn scan_both<S: RowSink + 'static>(
+pub(super) async fn scan_both<S: RowSink + 'static>(
     sides: Sides,
     planned: &Planned,
     (left, right): (S, S),
@@ -209,16 +209,13 @@ async fn compare_exactly(
     let mut differing = found.differing;
     let room = room.clone();
     let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);
-    let compared = tokio::task::spawn_blocking(move || {
+    let differing = blocking(move || {
         decoding
             .in_scope(|| spill::compare(&left, &right, &room, &mut differing))
-            .map(|()| differing)
+            .map_err(disk)?;
+        Ok(differing)
     })
-    .await;
-    let differing = match compared {
-        Ok(differing) => differing.map_err(disk)?,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    .await?;
     let found = Survey {
         source: left_sum,
         target: right_sum,
