@@ -28,6 +28,8 @@ pub struct Finding {
     pub comparison: Comparison,
     /// The rows that it listed, in their order.
     pub listed: Vec<Difference>,
+    /// Rows that it read of the source and of the target, each as often as it was read.
+    pub read: (u64, u64),
 }
 
 impl Bench {
@@ -131,9 +133,10 @@ impl Bench {
     /// As the engine.
     pub async fn run_until(&self, cancel: &CancellationToken) -> Result<Finding, Stop> {
         let (sender, mut receiver) = mpsc::channel(4);
+        let progress = Arc::new(Progress::default());
         let context = TaskContext {
             cancel: cancel.clone(),
-            progress: Arc::new(Progress::default()),
+            progress: Arc::clone(&progress),
             findings: sender,
         };
         let task = self.task();
@@ -155,6 +158,7 @@ impl Bench {
         Ok(Finding {
             comparison: result?,
             listed,
+            read: progress.rows(),
         })
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use shared::options::Recheck;
+use shared::options::{ColumnRule, Recheck, Tolerance};
 use shared::outcome::Depth;
 use tests::engine::Bench;
 use tests::services::{Database, shared_postgres};
@@ -186,6 +186,106 @@ async fn many_differences_are_looked_at_part_by_part() {
     let keys = found.keys("id");
     assert_eq!(keys.len(), 3);
     assert_eq!(found.comparison.rows.unwrap().settled, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_share_a_key_are_counted_once_however_many_there_are() {
+    let database = shared_postgres().create_database("recheck").unwrap();
+    database
+        .execute(
+            "CREATE TABLE a (n int); INSERT INTO a SELECT i % 5000 FROM generate_series(1, 10000) AS i; CREATE TABLE b (n int); \
+             CREATE TABLE c (n int); INSERT INTO c SELECT 1 FROM generate_series(1, 20000); CREATE TABLE d (n int); INSERT INTO d VALUES (1)",
+        )
+        .unwrap();
+    for (source, target, counts) in [
+        ("a", "b", (10_000, 0, 0)),
+        ("b", "a", (0, 10_000, 0)),
+        ("c", "d", (19_999, 0, 0)),
+        ("d", "c", (0, 19_999, 0)),
+    ] {
+        let found = bench(&database, 1, 1)
+            .tables(source, target)
+            .with(|spec| {
+                spec.options.limits.memory_bytes = 4 << 20;
+                spec.max_differences = 3;
+            })
+            .run()
+            .await
+            .unwrap();
+        assert_eq!(found.counts(), counts, "{source} and {target}");
+        assert_eq!(found.comparison.rows.unwrap().settled, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_reads_a_table_without_a_key_once_and_what_is_at_rest_is_not_chased() {
+    let database = shared_postgres().create_database("recheck").unwrap();
+    database
+        .execute(
+            "CREATE TABLE a (n int); INSERT INTO a SELECT generate_series(1, 20000); \
+             CREATE TABLE one (n int); INSERT INTO one SELECT generate_series(1, 19999); \
+             CREATE TABLE many (n int); INSERT INTO many SELECT generate_series(10001, 30000)",
+        )
+        .unwrap();
+    for (target, counts) in [("one", (1, 0, 0)), ("many", (10_000, 10_000, 0))] {
+        let found = bench(&database, 2, 1)
+            .tables("a", target)
+            .with(|spec| {
+                spec.options.limits.memory_bytes = 4 << 20;
+                spec.max_differences = 3;
+            })
+            .run()
+            .await
+            .unwrap();
+        assert_eq!(found.counts(), counts);
+        // Two passes at most to find what differs, two looks, and one to show it.
+        let passes = found.read.0 / 20_000;
+        assert!(passes <= 5, "{target}: {passes} passes over the source");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_under_way_settle_though_the_copy_is_always_a_little_off() {
+    let database = shared_postgres().create_database("recheck").unwrap();
+    database
+        .execute(
+            "CREATE TABLE a (id int PRIMARY KEY, v numeric(12, 3)); INSERT INTO a SELECT i, i FROM generate_series(0, 20000) AS i; \
+             CREATE TABLE b (id int PRIMARY KEY, v numeric(12, 3)); INSERT INTO b SELECT id, v + 0.001 FROM a; \
+             UPDATE b SET v = -1 WHERE id IN (15001, 15002); DELETE FROM b WHERE id = 15003; INSERT INTO b VALUES (30000, 1); \
+             CREATE FUNCTION off() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.v := NEW.v + 0.001; RETURN NEW; END'; \
+             CREATE TRIGGER off BEFORE INSERT ON b FOR EACH ROW EXECUTE FUNCTION off(); ANALYZE",
+        )
+        .unwrap();
+    let stop = CancellationToken::new();
+    let writing = {
+        let client = database.connect().await.unwrap();
+        tokio::spawn(write(client, 10_000, stop.clone()))
+    };
+    for _ in 0..3 {
+        let bench = bench(&database, 2, 800).with(|spec| {
+            let rule = ColumnRule {
+                tolerance: Some(Tolerance::Absolute("0.01".to_owned())),
+                ..ColumnRule::default()
+            };
+            spec.options.rules.insert("v".to_owned(), rule);
+        });
+        let found = bench.run().await.unwrap();
+        let keys: BTreeSet<i64> = found
+            .keys("id")
+            .iter()
+            .map(|id| id.as_i64().unwrap())
+            .collect();
+        assert_eq!(
+            keys,
+            BTreeSet::from([15_001, 15_002, 15_003, 30_000]),
+            "{:?}",
+            found.comparison
+        );
+        assert_eq!(found.counts(), (1, 1, 2));
+    }
+    stop.cancel();
+    let written = writing.await.unwrap();
+    assert!(written > 100, "only {written} changes were made");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -118,3 +118,31 @@ async fn rows_that_share_a_key_are_matched_by_value_and_rows_without_a_key_are_r
         failure.message
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_rows_of_a_key_as_can_are_near_each_other_whatever_their_order() {
+    let database = database(
+        "CREATE TABLE a (id int NOT NULL, v numeric, w numeric); CREATE TABLE b (LIKE a); \
+         INSERT INTO a SELECT i, i + x, 0 FROM generate_series(1, 50) AS i, unnest(ARRAY[0, 0.010]) AS x; \
+         INSERT INTO b SELECT i, i + x, 0 FROM generate_series(1, 50) AS i, unnest(ARRAY[0.009, -0.005]) AS x; \
+         INSERT INTO a SELECT 100, i * 0.006, 1 FROM generate_series(1, 3000) AS i; \
+         INSERT INTO b SELECT 100, i * 0.006 + 0.008, 1 FROM generate_series(1, 3000) AS i; \
+         INSERT INTO a VALUES (100, 1000, 1); INSERT INTO b VALUES (100, 1000.011, 1), (100, 50, 2)",
+    );
+    let keyed = bench(&database).with(|spec| spec.key = Some(vec!["id".to_owned()]));
+    // The last pair is too far apart, and the last row is the copy of no row.
+    let found = keyed.run().await.unwrap();
+    assert_eq!(found.counts(), (0, 1, 1));
+    // The same where both columns have a tolerance.
+    database
+        .execute(
+            "DELETE FROM a WHERE id = 100; DELETE FROM b WHERE id = 100; UPDATE b SET w = -0.001",
+        )
+        .unwrap();
+    let both = keyed.with(|spec| {
+        let rule = spec.options.rules["v"].clone();
+        spec.options.rules.insert("w".to_owned(), rule);
+    });
+    let found = both.run().await.unwrap();
+    assert_eq!(found.counts(), (0, 0, 0));
+}

@@ -132,6 +132,7 @@ $$ SELECT CASE
         WHEN collation_name LIKE '%\_UTF8' THEN 65001
         WHEN collation_name LIKE '%\_CP437\_%' THEN 437
         WHEN collation_name LIKE '%\_CP850\_%' THEN 850
+        WHEN collation_name LIKE 'Cyrillic\_%' THEN 1251
         WHEN collation_name LIKE 'Japanese\_%' THEN 932
         WHEN collation_name LIKE 'Chinese_PRC\_%' THEN 936
         WHEN collation_name LIKE 'Korean\_%' THEN 949

@@ -67,7 +67,8 @@ impl Differing {
         }
     }
 
-    /// Takes one difference in. Those of one key come one after the other.
+    /// Takes one difference in. Those of a key that both sides have come one
+    /// after the other, modified rows first.
     ///
     /// # Errors
     ///
@@ -183,8 +184,8 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The next ones, about `count` of them: those that share a key are not
-    /// torn apart. None at the end.
+    /// The next ones, about `count` of them: those that share a key and came one
+    /// after the other are not torn apart, unless there are very many. None at the end.
     ///
     /// # Errors
     ///

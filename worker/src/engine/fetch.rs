@@ -39,7 +39,7 @@ const FEW: u64 = 500;
 const FEW_WITHOUT_INDEX: u64 = FIRST_CHUNK as u64;
 
 /// Bytes of memory that a key takes which is not carried in its element.
-const KEY_IN_MEMORY: u64 = 128;
+pub(super) const KEY_IN_MEMORY: u64 = 128;
 
 /// Which columns of the differing rows are read.
 #[derive(Debug, Clone)]

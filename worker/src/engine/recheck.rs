@@ -1,23 +1,23 @@
 //! Looks at differing rows again, because copies lag: those that agree by then
 //! have settled, those that do not are confirmed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Stop;
-use super::difference::pair;
+use super::confirmed::Confirmed;
 use super::differing::Differing;
 use super::disk::Room;
-use super::element::Element;
-use super::fetch::{disk, is_looked_up, key_bytes, read_hashed_keys};
+use super::element::KeyForm;
+use super::fetch::{KEY_IN_MEMORY, is_looked_up, key_bytes, look_ups, read_hashed_keys};
+use super::nearness::Nearness;
 use super::reconcile::{Planned, Sides};
-use super::side::both;
-use super::sinks::{KeyMap, KeySet};
-use super::versions::{find_versions, look_up_versions};
-use super::watched::{Version, Versions, Watched};
+use super::scan::Query;
+use super::side::{OpenSide, blocking, both};
+use super::sinks::{KeyFilter, KeyMap, KeySet, SightSink, Wanted};
+use super::survey::scan_both;
+use super::watchlist::{Sight, Watchlist};
 use shared::options::Recheck;
-
-/// Bytes that watching a key takes, with both its versions.
-const WATCHED: usize = 500;
 
 /// Time between two looks of a chase, on average.
 const CHASE_PERIOD: Duration = Duration::from_millis(50);
@@ -26,15 +26,16 @@ const CHASE_PERIOD: Duration = Duration::from_millis(50);
 /// alone would end it before it has seen anything.
 const FEWEST_LOOKS: u32 = 16;
 
-/// Keys that are watched, and what has been seen of them.
-type Watch = KeyMap<Watched>;
-
 /// The differences that are confirmed. `since` is when the survey ended; looks
-/// are made at fixed times after it, each in a transaction of its own.
+/// are made at fixed times after it, each in a transaction of its own, and each
+/// at all keys.
 ///
 /// After the last look, rows that were seen to change are chased: looked at in
 /// short succession for as long as the first delay, since a row that changes
 /// all the time never agrees but is found to be what it was.
+///
+/// Rows that are as near each other as the tolerances of their columns ask
+/// agree at every look, and are not confirmed.
 pub(super) async fn recheck(
     sides: Sides,
     planned: &Planned,
@@ -43,43 +44,49 @@ pub(super) async fn recheck(
     since: Instant,
     room: &Room,
 ) -> Result<(Sides, Differing), Stop> {
-    let mut confirmed = differing.like();
-    let mut reader = differing.reader();
     let mut sides = sides;
-    // More than fit in memory are done one part after the other; their times have come by then.
-    let part = (room.memory / 4 / WATCHED).max(64);
-    loop {
-        let differences = reader.take(part).map_err(disk)?;
-        if differences.is_empty() {
-            return Ok((sides, confirmed));
+    let nearness = Arc::new(Nearness::of(&planned.plan));
+    let mut confirmed = Confirmed::new(differing.like(), Arc::clone(&nearness), &sides.stop);
+    let (unique, on_disk) = (is_unique(planned), room.clone());
+    let mut list = blocking(move || Watchlist::new(&differing, unique, &on_disk)).await?;
+    let mut observer = Observer {
+        planned,
+        nearness,
+        room,
+        hashed: None,
+    };
+    let mut due = since;
+    for number in 0..recheck.times {
+        if list.len() == 0 {
+            break;
         }
-        let unique = is_unique(planned);
-        let mut watch = Watch::default();
-        for difference in differences {
-            let version = |row: Option<u128>| row.map_or(Version::Absent, Version::One);
-            watch
-                .entry(difference.key)
-                .and_modify(|watched| *watched = Watched::unknown(watched.differences + 1))
-                .or_insert_with(|| {
-                    if unique {
-                        Watched::surveyed(version(difference.source), version(difference.target))
-                    } else {
-                        Watched::unknown(1)
-                    }
-                });
-        }
-        let mut due = since;
-        for number in 0..recheck.times {
-            due += recheck.delay(number);
-            sides = wait(sides, due).await?;
-            sides = look(sides, planned, &mut watch).await?;
-            if watch.is_empty() {
-                break;
-            }
-        }
-        sides = chase(sides, planned, &mut watch, recheck.delay(0), &mut confirmed).await?;
-        confirm(&watch, &mut confirmed)?;
+        due += recheck.delay(number);
+        sides = wait(sides, due).await?;
+        (sides, list) = observer.look(sides, list).await?;
     }
+    // What does not move is confirmed, the rest is chased.
+    (list, confirmed) = blocking(move || {
+        let moving = list.revise(|_, watch| {
+            for (key, watched) in watch.extract_if(|_, watched| !watched.moves()) {
+                confirmed.take(key, &watched)?;
+            }
+            Ok(())
+        })?;
+        Ok((moving, confirmed))
+    })
+    .await?;
+    (sides, list) = chase(sides, &mut observer, list, recheck.delay(0)).await?;
+    let differing = blocking(move || {
+        list.revise(|_, watch| {
+            for (key, watched) in watch.drain() {
+                confirmed.take(key, &watched)?;
+            }
+            Ok(())
+        })?;
+        confirmed.finish()
+    })
+    .await?;
+    Ok((sides, differing))
 }
 
 /// Whether no two rows of a side share a key, as both databases see to.
@@ -96,51 +103,25 @@ fn is_unique(planned: &Planned) -> bool {
     })
 }
 
-/// Takes the keys into `confirmed` that still differ, as they were at the last look.
-fn confirm(watch: &Watch, confirmed: &mut Differing) -> Result<(), Stop> {
-    for (key, watched) in watch {
-        let (source, target) = watched.last();
-        let elements = |version: &Version| -> Vec<Element> {
-            version
-                .rows()
-                .iter()
-                .map(|row| Element {
-                    key: *key,
-                    row: *row,
-                })
-                .collect()
-        };
-        pair(&mut elements(source), &mut elements(target), confirmed).map_err(disk)?;
-    }
-    Ok(())
-}
-
 /// Looks at what moves until it has settled, or `limit` is over and it was
-/// looked at often enough; what does not move is confirmed.
+/// looked at often enough.
 async fn chase(
     sides: Sides,
-    planned: &Planned,
-    watch: &mut Watch,
+    observer: &mut Observer<'_>,
+    list: Watchlist,
     limit: Duration,
-    confirmed: &mut Differing,
-) -> Result<Sides, Stop> {
-    let (moving, still): (Watch, Watch) = std::mem::take(watch)
-        .into_iter()
-        .partition(|(_, watched)| watched.moves());
-    confirm(&still, confirmed)?;
-    drop(still);
-    *watch = moving;
-    let mut sides = sides;
+) -> Result<(Sides, Watchlist), Stop> {
+    let (mut sides, mut list) = (sides, list);
     let end = Instant::now() + limit;
     let (mut number, mut looks) = (0, 0);
-    while !watch.is_empty() && (looks < FEWEST_LOOKS || Instant::now() < end) {
+    while list.len() > 0 && (looks < FEWEST_LOOKS || Instant::now() < end) {
         looks += 1;
         // Uneven steps, so that they do not fall into the rhythm of what they look at.
         number = (number + 7) % 11;
         sides = wait(sides, Instant::now() + CHASE_PERIOD * (number + 5) / 10).await?;
-        sides = look(sides, planned, watch).await?;
+        (sides, list) = observer.look(sides, list).await?;
     }
-    Ok(sides)
+    Ok((sides, list))
 }
 
 /// Ends both transactions, waits until `due`, and begins new ones.
@@ -163,32 +144,181 @@ async fn wait(sides: Sides, due: Instant) -> Result<Sides, Stop> {
     })
 }
 
-/// Looks at all watched keys once and forgets those that have settled.
-async fn look(sides: Sides, planned: &Planned, watch: &mut Watch) -> Result<Sides, Stop> {
-    let (sides, mut source, mut target) = versions(sides, planned, watch).await?;
-    watch.retain(|key, watched| {
-        let version = |of: &mut Versions| of.remove(key).unwrap_or_default();
-        !watched.look(version(&mut source), version(&mut target))
-    });
-    Ok(sides)
+/// How looks are made.
+struct Observer<'a> {
+    planned: &'a Planned,
+    nearness: Arc<Nearness>,
+    room: &'a Room,
+    /// The keys that are carried as hashes, once they have been read: a key that
+    /// was on no side then has settled.
+    hashed: Option<KeyMap<Vec<u8>>>,
 }
 
-/// What both sides have now under the watched keys.
-async fn versions(
-    sides: Sides,
-    planned: &Planned,
-    watch: &Watch,
-) -> Result<(Sides, Versions, Versions), Stop> {
-    let form = planned.plan.key_form;
-    let wanted: KeySet = watch.keys().copied().collect();
-    if !is_looked_up(planned, wanted.len() as u64) {
-        return find_versions(sides, planned, &wanted).await;
+impl Observer<'_> {
+    /// Looks at all watched keys once and forgets those that have settled.
+    async fn look(&mut self, sides: Sides, list: Watchlist) -> Result<(Sides, Watchlist), Stop> {
+        let (sides, source, target) = if self.looks_up(&list)? {
+            self.look_up(sides, &list).await?
+        } else {
+            self.look_through(sides, &list).await?
+        };
+        let (nearness, stop) = (Arc::clone(&self.nearness), sides.stop.clone());
+        let left = blocking(move || {
+            list.revise(|slice, watch| {
+                let mut source = source.versions(slice, watch)?;
+                let mut target = target.versions(slice, watch)?;
+                let mut settled = Vec::new();
+                for (key, watched) in &mut *watch {
+                    let source = source.remove(key).unwrap_or_default();
+                    let target = target.remove(key).unwrap_or_default();
+                    if watched.look(source, target, &nearness, &stop)? {
+                        settled.push(*key);
+                    }
+                }
+                for key in settled {
+                    watch.remove(&key);
+                }
+                Ok(())
+            })
+        });
+        Ok((sides, left.await?))
     }
-    let (sides, hashed) = read_hashed_keys(sides, planned, &wanted, &wanted).await?;
-    // A hashed key that no side has any more is absent on both.
-    let keys: Vec<(u128, Vec<u8>)> = wanted
-        .iter()
-        .filter_map(|key| Some((*key, key_bytes(form, *key, &hashed)?)))
-        .collect();
-    look_up_versions(sides, planned, &keys, usize::MAX).await
+
+    /// Whether keys are looked up, which asks for those that are carried as hashes in memory.
+    fn looks_up(&self, list: &Watchlist) -> Result<bool, Stop> {
+        if !is_looked_up(self.planned, list.len()) {
+            return Ok(false);
+        }
+        let fits = list.len().saturating_mul(KEY_IN_MEMORY) <= (self.room.memory / 4) as u64;
+        if fits || self.hashed.is_some() {
+            return Ok(true);
+        }
+        let form = self.planned.plan.key_form;
+        for partition in 0..list.partitions() {
+            let keys = list.keys(partition)?;
+            if keys.iter().any(|key| form.carried(*key).is_none()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What both sides have under the watched keys, asked for by their keys. Where
+    /// a key is on neither side although a look-up may have missed it, all rows
+    /// are looked through.
+    async fn look_up(
+        &mut self,
+        sides: Sides,
+        list: &Watchlist,
+    ) -> Result<(Sides, Sight, Sight), Stop> {
+        let plan = &self.planned.plan;
+        let form = plan.key_form;
+        let mut sides = sides;
+        let hashed = match self.hashed.take() {
+            Some(hashed) => hashed,
+            None => {
+                let mut wanted = KeySet::default();
+                for partition in 0..list.partitions() {
+                    let keys = list.keys(partition)?.into_iter();
+                    wanted.extend(keys.filter(|key| form.carried(*key).is_none()));
+                }
+                let hashed;
+                (sides, hashed) = read_hashed_keys(sides, self.planned, &wanted, &wanted).await?;
+                hashed
+            }
+        };
+        let (mut left, mut right) = (Sight::new(list), Sight::new(list));
+        let mut in_doubt = false;
+        for partition in 0..list.partitions() {
+            // A hashed key that no side has any more is absent on both.
+            let keys: Vec<(u128, Vec<u8>)> = list
+                .keys(partition)?
+                .into_iter()
+                .filter_map(|key| Some((key, key_bytes(form, key, &hashed)?)))
+                .collect();
+            let Sides {
+                source,
+                target,
+                stop,
+            } = sides;
+            let on_source = source.statements(&self.planned.source, plan);
+            let on_target = target.statements(&self.planned.target, plan);
+            let (of_source, of_target) = (look_ups(&on_source, &keys), look_ups(&on_target, &keys));
+            let read = both(
+                see(source, of_source, form, Arc::clone(&self.nearness), left),
+                see(target, of_target, form, Arc::clone(&self.nearness), right),
+                &stop,
+            );
+            let (source, target);
+            ((source, left), (target, right)) = read.await?;
+            let doubtful: Vec<u128> = keys
+                .iter()
+                .filter(|(_, bytes)| !(on_source.finds(bytes) && on_target.finds(bytes)))
+                .map(|(key, _)| *key)
+                .collect();
+            if !doubtful.is_empty() {
+                let (here, there) = (left.keys(partition)?, right.keys(partition)?);
+                in_doubt |= doubtful
+                    .iter()
+                    .any(|key| !here.contains(key) && !there.contains(key));
+            }
+            sides = Sides {
+                source,
+                target,
+                stop,
+            };
+        }
+        self.hashed = Some(hashed);
+        if in_doubt {
+            // That both sides have lost a row is how a difference may have ended.
+            return self.look_through(sides, list).await;
+        }
+        Ok((sides, left, right))
+    }
+
+    /// The same in one pass over both sides.
+    async fn look_through(
+        &self,
+        sides: Sides,
+        list: &Watchlist,
+    ) -> Result<(Sides, Sight, Sight), Stop> {
+        let mut filter = KeyFilter::new(list.len(), self.room.memory / 8);
+        for partition in 0..list.partitions() {
+            for key in list.keys(partition)? {
+                filter.insert(key);
+            }
+        }
+        let filter = Arc::new(filter);
+        let sink = || {
+            SightSink::new(
+                self.planned.plan.key_form,
+                Arc::clone(&self.nearness),
+                Wanted::Roughly(Arc::clone(&filter)),
+                Sight::new(list),
+            )
+        };
+        let sinks = (sink(), sink());
+        let (sides, left, right) = scan_both(sides, self.planned, sinks).await?;
+        Ok((sides, left.into_sight(), right.into_sight()))
+    }
+}
+
+/// Takes down what `queries` find, each of its keys.
+async fn see(
+    side: OpenSide,
+    queries: Vec<(Query, KeySet)>,
+    form: KeyForm,
+    nearness: Arc<Nearness>,
+    sight: Sight,
+) -> Result<(OpenSide, Sight), Stop> {
+    let (mut side, mut sight) = (side, sight);
+    for (query, keys) in queries {
+        // What a database takes for the same key may be another one, with a query of its own.
+        let wanted = Wanted::Exactly(keys);
+        let sink = SightSink::new(form, Arc::clone(&nearness), wanted, sight);
+        let seen;
+        (side, seen) = side.scan(&query, sink).await?;
+        sight = seen.into_sight();
+    }
+    Ok((side, sight))
 }

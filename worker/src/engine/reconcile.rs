@@ -340,11 +340,6 @@ async fn by_row(
         let span = tracing::info_span!("recheck", differences = before);
         let rechecked = recheck(sides, planned, differing, options.recheck, since, &room);
         (sides, differing) = within(span, rechecked).await?;
-        if looks.tolerance {
-            // What was confirmed is by hash again.
-            (sides, differing) =
-                leave_out_tolerated(sides, planned, differing, chunk, &room).await?;
-        }
         settled = before.saturating_sub(differing.counts().total());
     }
     let listed = differing.listed();

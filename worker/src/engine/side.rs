@@ -391,6 +391,20 @@ async fn finish<T>(side: JoinHandle<Result<T, Stop>>) -> Result<T, Stop> {
     }
 }
 
+/// Runs what computes for long where it holds nothing up; its panic is one of the comparison.
+///
+/// # Errors
+///
+/// As `work`.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Stop> + Send + 'static,
+) -> Result<T, Stop> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
 /// A failure that no database reported.
 #[must_use]
 pub fn internal(kind: &str, message: String) -> Failure {

@@ -10,10 +10,11 @@ use super::difference::RowDifference;
 use super::differing::Differing;
 use super::disk::{BLOCK, Partitioned, Room};
 use super::element::{Element, KeyForm, KeyHasher, fold, mix};
+use super::nearness::Nearness;
 use super::scan::statement::SideOf;
 use super::sketch::{self, Sketch};
 use super::spill::Spill;
-use super::watched::{Version, Versions};
+use super::watchlist::Sight;
 
 /// A set of element keys.
 pub type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
@@ -292,34 +293,33 @@ impl RowSink for CollectSink {
     }
 }
 
-/// Takes down which rows there are under wanted keys.
+/// Keeps the elements of all rows under wanted keys, copies too.
 #[derive(Debug)]
-pub(super) struct VersionSink {
+pub(super) struct ElementSink {
     encoder: RowEncoder,
     form: KeyForm,
     wanted: KeySet,
-    versions: Versions,
+    elements: Vec<Element>,
 }
 
-impl VersionSink {
-    /// Looks for the keys in `wanted`.
-    pub(super) fn new(form: KeyForm, wanted: KeySet) -> Self {
+impl ElementSink {
+    /// Looks for the keys that are `wanted`, and adds to what was found before.
+    pub(super) fn new(form: KeyForm, wanted: KeySet, elements: Vec<Element>) -> Self {
         Self {
             encoder: RowEncoder::default(),
             form,
             wanted,
-            versions: Versions::default(),
+            elements,
         }
     }
 
     /// What was found.
-    pub(super) fn into_versions(mut self) -> Versions {
-        self.versions.values_mut().for_each(Version::sort);
-        self.versions
+    pub(super) fn into_elements(self) -> Vec<Element> {
+        self.elements
     }
 }
 
-impl RowSink for VersionSink {
+impl RowSink for ElementSink {
     fn encoder(&mut self) -> &mut RowEncoder {
         &mut self.encoder
     }
@@ -327,12 +327,70 @@ impl RowSink for VersionSink {
     fn end_row(&mut self) -> io::Result<()> {
         let element = self.form.element(self.encoder.key(), self.encoder.row());
         if self.wanted.contains(&element.key) {
-            self.versions
-                .entry(element.key)
-                .or_default()
-                .add(element.row);
+            self.elements.push(element);
         }
         Ok(())
+    }
+}
+
+/// Which keys a sink wants.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// These.
+    Exactly(KeySet),
+    /// These, and by chance some others, which whoever reads the rows leaves out.
+    Roughly(std::sync::Arc<KeyFilter>),
+}
+
+/// Takes down which rows there are under wanted keys.
+#[derive(Debug)]
+pub(super) struct SightSink {
+    encoder: RowEncoder,
+    form: KeyForm,
+    nearness: std::sync::Arc<Nearness>,
+    wanted: Wanted,
+    sight: Sight,
+}
+
+impl SightSink {
+    /// Looks for the keys that are `wanted`, and adds to what was seen before.
+    pub(super) fn new(
+        form: KeyForm,
+        nearness: std::sync::Arc<Nearness>,
+        wanted: Wanted,
+        sight: Sight,
+    ) -> Self {
+        Self {
+            encoder: RowEncoder::default(),
+            form,
+            nearness,
+            wanted,
+            sight,
+        }
+    }
+
+    /// What was seen.
+    pub(super) fn into_sight(self) -> Sight {
+        self.sight
+    }
+}
+
+impl RowSink for SightSink {
+    fn encoder(&mut self) -> &mut RowEncoder {
+        &mut self.encoder
+    }
+
+    fn end_row(&mut self) -> io::Result<()> {
+        let Element { key, row } = self.form.element(self.encoder.key(), self.encoder.row());
+        let is_wanted = match &self.wanted {
+            Wanted::Exactly(keys) => keys.contains(&key),
+            Wanted::Roughly(keys) => keys.may_hold(key),
+        };
+        if !is_wanted {
+            return Ok(());
+        }
+        let seen = self.nearness.seen(row, self.encoder.row());
+        self.sight.add(key, &seen.map_err(io::Error::other)?)
     }
 }
 

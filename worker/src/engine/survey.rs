@@ -11,7 +11,7 @@ use super::disk::Room;
 use super::fetch::disk;
 use super::reconcile::{Planned, Sides};
 use super::scan::statement::SideOf;
-use super::side::{both, internal};
+use super::side::{blocking, both, internal};
 use super::sinks::{OneSidedSink, SketchSink, SpillSink};
 use super::sketch::Sketch;
 use super::spill::{self, Unfinished};
@@ -116,7 +116,7 @@ async fn sketch(
 }
 
 /// Reads all rows of both sides at the same time, each into its sink.
-async fn scan_both<S: RowSink + 'static>(
+pub(super) async fn scan_both<S: RowSink + 'static>(
     sides: Sides,
     planned: &Planned,
     (left, right): (S, S),
@@ -210,19 +210,17 @@ async fn compare_exactly(
     let mut differing = found.differing;
     let (room, stop) = (room.clone(), sides.stop.clone());
     let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);
-    let compared = tokio::task::spawn_blocking(move || {
+    let differing = blocking(move || {
         let is_cancelled = || stop.is_cancelled();
         decoding
             .in_scope(|| spill::compare(left, right, &room, &is_cancelled, &mut differing))
             .map(|()| differing)
+            .map_err(|unfinished| match unfinished {
+                Unfinished::Cancelled => Stop::Cancelled,
+                Unfinished::Disk(error) => disk(error),
+            })
     })
-    .await;
-    let differing = match compared {
-        Ok(Ok(differing)) => differing,
-        Ok(Err(Unfinished::Cancelled)) => return Err(Stop::Cancelled),
-        Ok(Err(Unfinished::Disk(error))) => return Err(disk(error)),
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    .await?;
     let found = Survey {
         source: left_sum,
         target: right_sum,

@@ -83,7 +83,7 @@ pub(super) fn parse_tolerance(tolerance: &Tolerance) -> Result<Exact, String> {
     }
 }
 
-#[derive(PartialEq, Eq, Clone, Copy)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Class {
     Number,
     Days,
@@ -115,6 +115,53 @@ fn units(value: &[u8]) -> Option<i128> {
     let units = i64::from_le_bytes(value.get(1..9)?.try_into().ok()?);
     (units != i64::MAX && units != i64::MIN).then_some(units.into())
 }
+
+/// Where a number or a time is among the values of its column: what is within
+/// a tolerance of a value is all that is from one position to another.
+#[derive(Debug, Clone)]
+pub(super) struct Position {
+    class: Class,
+    at: Exact,
+}
+
+impl Position {
+    /// The position of an encoded value; `None` for what is near itself alone.
+    pub(super) fn of(value: &[u8]) -> Option<Self> {
+        let class = class(value)?;
+        let at = match class {
+            Class::Number => number(value),
+            Class::Days => Exact::parse(&days(value)?.to_string()),
+            Class::Units(..) => Exact::parse(&units(value)?.to_string()),
+        };
+        Some(Self { class, at: at? })
+    }
+}
+
+impl Ord for Position {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let at = || match (self.at.negative, other.at.negative) {
+            (false, false) => self.at.compare_magnitude(&other.at),
+            (true, true) => other.at.compare_magnitude(&self.at),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        };
+        self.class.cmp(&other.class).then_with(at)
+    }
+}
+
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Position {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Position {}
 
 /// A decimal of any size: its digits in base 10000, the least first, times
 /// 10000^`low`.
@@ -363,6 +410,14 @@ mod tests {
             let fraction = thousandths as f64 / 1000.0;
             let expected = (a - b).abs() * 1000 <= thousandths * a.abs().max(b.abs());
             prop_assert_eq!(within(&Tolerance::Relative(fraction), &scaled(a, scale), &scaled(b, scale)), expected);
+        }
+
+        #[test]
+        fn positions_are_in_the_order_of_values(a in -(10_i128.pow(36))..10_i128.pow(36), b in -(10_i128.pow(36))..10_i128.pow(36), near in -2_i128..3, scale in 0_u8..=38) {
+            for (a, b) in [(a, b), (a, a + near), (-near, near), (near, 0)] {
+                let position = |value| Position::of(&scaled(value, scale)).unwrap();
+                prop_assert_eq!(position(a).cmp(&position(b)), a.cmp(&b));
+            }
         }
 
         #[test]

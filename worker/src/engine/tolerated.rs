@@ -1,14 +1,21 @@
 //! Rows that differ by hash and are near enough by value: columns with a
 //! tolerance take part in the hash, so what the survey finds is looked at again.
 
+use std::io;
+use std::sync::Arc;
+
 use shared::outcome::DifferenceKind;
+use tokio_util::sync::CancellationToken;
 
 use super::difference::RowDifference;
 use super::differing::Differing;
 use super::disk::Room;
-use super::fetch::{LocatedRow, Projection, Rows, disk, values};
+use super::fetch::{LocatedRow, Projection, Rows, disk, malformed};
+use super::nearness::Nearness;
 use super::plan::{Plan, PlannedColumn};
 use super::reconcile::{Planned, Sides};
+use super::side::blocking;
+use super::version::SeenRow;
 use super::{Stop, tolerance};
 
 /// Whether a column of the plan has a tolerance.
@@ -31,24 +38,9 @@ pub(super) async fn leave_out_tolerated(
         return Ok((sides, differing));
     }
     let mut left = differing.like();
-    // Only rows that both sides have can be near each other.
     let mut paired = Differing::all(0, room);
-    let mut reader = differing.reader();
-    loop {
-        let some = reader.take(4096).map_err(disk)?;
-        if some.is_empty() {
-            break;
-        }
-        for group in some.chunk_by(|a, b| a.key == b.key) {
-            let is_paired = group
-                .iter()
-                .any(|difference| difference.kind() == DifferenceKind::Modified);
-            let into = if is_paired { &mut paired } else { &mut left };
-            for difference in group {
-                into.push(*difference).map_err(disk)?;
-            }
-        }
-    }
+    pick_paired(&differing, &mut left, &mut paired).map_err(disk)?;
+    let nearness = Arc::new(Nearness::of(&planned.plan));
     let projection = Projection::Compared;
     let (mut sides, mut rows) =
         Rows::open(sides, planned, &projection, &paired, chunk, room).await?;
@@ -58,64 +50,82 @@ pub(super) async fn leave_out_tolerated(
         if chunk.is_empty() {
             return Ok((sides, left));
         }
-        for group in chunk.chunk_by(|a, b| a.difference.key == b.difference.key) {
-            match group {
-                [row] if !is_tolerated(&planned.plan, row, row)? => {
-                    left.push(row.difference).map_err(disk)?;
-                }
-                [_] => {}
-                group => match_up(&planned.plan, group, &mut left)?,
+        let (nearness, stop) = (Arc::clone(&nearness), sides.stop.clone());
+        left = blocking(move || {
+            for group in chunk.chunk_by(|a, b| a.difference.key == b.difference.key) {
+                match_up(&nearness, group, &mut left, &stop)?;
             }
+            Ok(left)
+        })
+        .await?;
+    }
+}
+
+/// Only rows that both sides have can be near each other: the differences of
+/// keys without any go straight into `left`. Those of one key come one after
+/// the other where there are such rows, and these come first.
+fn pick_paired(
+    differing: &Differing,
+    left: &mut Differing,
+    paired: &mut Differing,
+) -> io::Result<()> {
+    let mut reader = differing.reader();
+    let mut last = None;
+    loop {
+        let some = reader.take(4096)?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        for difference in some {
+            if difference.kind() == DifferenceKind::Modified {
+                last = Some(difference.key);
+            }
+            let into = if last == Some(difference.key) {
+                &mut *paired
+            } else {
+                &mut *left
+            };
+            into.push(difference)?;
         }
     }
 }
 
-/// Rows that share a key: each of the source goes with the first of the target
-/// that is near enough, and what is left differs.
-fn match_up(plan: &Plan, group: &[LocatedRow], left: &mut Differing) -> Result<(), Stop> {
-    let mut targets: Vec<&LocatedRow> = group
-        .iter()
-        .filter(|row| row.difference.target.is_some())
-        .collect();
-    let mut only_source = Vec::new();
-    for row in group.iter().filter(|row| row.difference.source.is_some()) {
-        let mut near = None;
-        for (at, target) in targets.iter().enumerate() {
-            if is_tolerated(plan, row, target)? {
-                near = Some(at);
-                break;
-            }
-        }
-        match near {
-            Some(at) => drop(targets.remove(at)),
-            None => only_source.push(row.difference),
-        }
+/// Of rows that share a key, what is left when those are paired that are near each other.
+fn match_up(
+    nearness: &Nearness,
+    group: &[LocatedRow],
+    left: &mut Differing,
+    stop: &CancellationToken,
+) -> Result<(), Stop> {
+    let seen = |hash: Option<u128>, row: &Option<Vec<u8>>| match (hash, row) {
+        (Some(hash), Some(row)) => nearness
+            .seen(hash, row)
+            .map(Some)
+            .map_err(|error| malformed(&error)),
+        // A row that is gone is near nothing.
+        (hash, _) => Ok(hash.map(SeenRow::hashed)),
+    };
+    let (mut source, mut target) = (Vec::new(), Vec::new());
+    for LocatedRow {
+        difference,
+        source: on_source,
+        target: on_target,
+        ..
+    } in group
+    {
+        source.extend(seen(difference.source, on_source)?);
+        target.extend(seen(difference.target, on_target)?);
     }
-    for at in 0..only_source.len().max(targets.len()) {
-        let source = only_source.get(at);
-        let target = targets.get(at).map(|row| row.difference);
-        if let Some(any) = source.copied().or(target) {
-            left.push(RowDifference {
-                key: any.key,
-                source: source.and_then(|difference| difference.source),
-                target: target.and_then(|difference| difference.target),
-            })
-            .map_err(disk)?;
-        }
+    let (source, target) = nearness.leave_out(source, target, stop)?;
+    for at in 0..source.len().max(target.len()) {
+        left.push(RowDifference {
+            key: group[0].difference.key,
+            source: source.get(at).map(|row| row.hash),
+            target: target.get(at).map(|row| row.hash),
+        })
+        .map_err(disk)?;
     }
     Ok(())
-}
-
-/// Whether the row on the source and the other one on the target are as near
-/// as the rules of their columns ask.
-fn is_tolerated(plan: &Plan, source: &LocatedRow, target: &LocatedRow) -> Result<bool, Stop> {
-    let (Some(source), Some(target)) = (&source.source, &target.target) else {
-        return Ok(false);
-    };
-    let (source, target) = (values(source)?, values(target)?);
-    Ok(plan.columns.iter().enumerate().all(|(at, column)| {
-        counts_as_equal(source.get(at).copied(), target.get(at).copied(), column)
-    }))
 }
 
 /// Whether two encoded values of a column are equal, or as near as its rule asks.

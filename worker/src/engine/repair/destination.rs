@@ -1,7 +1,7 @@
 //! Values of the source, turned into what a column of the target holds for them.
 
 use shared::endpoint::Engine;
-use shared::options::{ColumnRule, Encoding, Rounding};
+use shared::options::{ColumnRule, Encoding};
 
 use super::codec::{base64, base64_decode, hex, hex_decode};
 use super::held::held;
@@ -9,6 +9,7 @@ use super::value::{DAYS_FROM_1970, Moment, RawValue, SECONDS_OF_DAY, Unwritable,
 use crate::engine::canonical::{Count, Iso8601, canonical_json};
 use crate::engine::column::{Column, ColumnType};
 use crate::engine::folding::Folding;
+use crate::engine::kind::Resolution;
 
 /// Where values of the source go.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,7 @@ pub(super) struct Destination<'a> {
     /// How the two columns are compared.
     pub(super) rule: &'a ColumnRule,
     /// What becomes of further digits of a second, which is what the comparison does with them.
-    pub(super) rounding: Rounding,
+    pub(super) times: Resolution,
 }
 
 /// What the target must hold for the source's `value`.
@@ -142,29 +143,27 @@ fn formed(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> 
             _ => return Err(wrong()),
         },
         ColumnType::Time(digits) => match value {
-            V::Time(moment) => V::Time(moment.rounded(*digits, to.rounding)),
+            V::Time(moment) => V::Time(moment.rounded(*digits, to.times)),
             V::Int(count) => {
                 let from = midnight_digits(rule.encoding).ok_or_else(wrong)?;
                 let units = i64::try_from(rescaled(count.into(), from, 7)).map_err(|_| beyond())?;
-                V::Time(Moment { units, digits: 7 }.rounded(*digits, to.rounding))
+                V::Time(Moment { units, digits: 7 }.rounded(*digits, to.times))
             }
             _ => return Err(wrong()),
         },
         ColumnType::Timestamp(digits) => match since_epoch(value, rule).ok_or_else(wrong)? {
             V::Instant(moment) | V::Timestamp(moment) => {
-                V::Timestamp(moment.rounded(*digits, to.rounding))
+                V::Timestamp(moment.rounded(*digits, to.times))
             }
             other => other,
         },
         ColumnType::DateTime => match since_epoch(value, rule).ok_or_else(wrong)? {
-            V::Instant(moment) | V::Timestamp(moment) => {
-                V::Timestamp(moment.rounded(3, to.rounding))
-            }
+            V::Instant(moment) | V::Timestamp(moment) => V::Timestamp(moment.rounded(3, to.times)),
             other => other,
         },
         ColumnType::Instant(digits) => match since_epoch(value, rule).ok_or_else(wrong)? {
             V::Instant(moment) | V::Timestamp(moment) => {
-                V::Instant(moment.rounded(*digits, to.rounding))
+                V::Instant(moment.rounded(*digits, to.times))
             }
             other => other,
         },
@@ -268,7 +267,7 @@ fn number(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> 
             let digits = epoch_digits(rule.encoding).ok_or_else(wrong)?;
             match since_epoch(value, rule) {
                 Some(V::Timestamp(moment) | V::Instant(moment)) if !moment.is_infinite() => {
-                    let moment = moment.rounded(digits, to.rounding);
+                    let moment = moment.rounded(digits, to.times);
                     V::Int(moment.since_1970(digits).ok_or_else(beyond)?)
                 }
                 _ => return Err(beyond()),
@@ -276,7 +275,7 @@ fn number(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> 
         }
         V::Time(moment) => {
             let digits = midnight_digits(rule.encoding).ok_or_else(wrong)?;
-            let moment = moment.rounded(digits, to.rounding);
+            let moment = moment.rounded(digits, to.times);
             let count = rescaled(moment.units.into(), moment.digits, digits);
             V::Int(i64::try_from(count).map_err(|_| beyond())?)
         }
@@ -384,6 +383,7 @@ fn text(value: RawValue, rule: &ColumnRule) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use shared::options::Rounding;
 
     fn column(kind: ColumnType) -> Column {
         crate::engine::repair::testing::column("c", kind, "c")
@@ -394,7 +394,10 @@ mod tests {
             engine: Engine::Postgres,
             column,
             rule,
-            rounding: rule.rounding.unwrap_or(Rounding::Truncate),
+            times: Resolution {
+                rounding: rule.rounding.unwrap_or(Rounding::Truncate),
+                ..Resolution::coarser(7, 7)
+            },
         }
     }
 

@@ -27,7 +27,7 @@ use super::differing::Differing;
 use super::disk::Room;
 use super::fetch::{LocatedRow, OwnColumns, Projection, Rows, values};
 use super::folding::Folding;
-use super::kind::{Kind, pairing};
+use super::kind::{Kind, Resolution, pairing};
 use super::plan::PlannedColumn;
 use super::reconcile::{Planned, Sides};
 use super::scan::Reading;
@@ -345,17 +345,20 @@ impl<'a> Repair<'a> {
         let Some(value) = self.source[at].and_then(|Place(place)| source.get(place)) else {
             return Ok(None);
         };
-        let rounding = match pair.kind {
+        let times = match pair.kind {
             Kind::Time(resolution) | Kind::Timestamp(resolution) | Kind::Instant(resolution) => {
-                resolution.rounding
+                resolution
             }
-            _ => pair.rule.rounding.unwrap_or(Rounding::Truncate),
+            _ => Resolution {
+                rounding: pair.rule.rounding.unwrap_or(Rounding::Truncate),
+                ..Resolution::coarser(7, 7)
+            },
         };
         let to = Destination {
             engine: self.table.engine,
             column: &pair.target,
             rule: &pair.rule,
-            rounding,
+            times,
         };
         for_target(decode(value), to).map(Some)
     }

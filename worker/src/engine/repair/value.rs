@@ -1,7 +1,5 @@
 //! Values taken out of canonical rows.
 
-use shared::options::Rounding;
-
 use crate::engine::canonical::{
     BYTES, DATE, DECIMAL, FALSE, FLOAT32, FLOAT64, INSTANT, INT, NULL, TEXT, TIME, TIMESTAMP, TRUE,
     UUID, to_text,
@@ -58,11 +56,11 @@ impl Moment {
     }
 
     /// With no more than `digits` digits of a second.
-    pub(super) fn rounded(self, digits: u8, rounding: Rounding) -> Self {
+    pub(super) fn rounded(self, digits: u8, times: Resolution) -> Self {
         if self.is_infinite() || digits >= self.digits {
             return self;
         }
-        let resolution = Resolution { digits, rounding };
+        let resolution = Resolution { digits, ..times };
         Self {
             units: resolution.convert(self.units, self.digits),
             digits: resolution.unit().digits(),

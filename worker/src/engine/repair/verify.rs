@@ -6,11 +6,12 @@ use crate::engine::Stop;
 use crate::engine::canonical::Values;
 use crate::engine::difference::pair;
 use crate::engine::differing::Differing;
-use crate::engine::element::Element;
-use crate::engine::fetch::disk;
+use crate::engine::element::{Element, KeyForm};
+use crate::engine::fetch::{disk, look_ups};
 use crate::engine::reconcile::{Planned, Sides};
-use crate::engine::versions::look_up_versions;
-use crate::engine::watched::Versions;
+use crate::engine::scan::Query;
+use crate::engine::side::{OpenSide, both};
+use crate::engine::sinks::{ElementSink, KeySet};
 use shared::outcome::RowCounts;
 
 /// Whether rows of this table can be looked at by their keys alone.
@@ -41,17 +42,65 @@ pub(in crate::engine) async fn verify(
     let at_once = usize::try_from(spec.chunk_size)
         .unwrap_or(usize::MAX)
         .max(1);
-    let (sides, left, right) = look_up_versions(sides, planned, &keys, at_once).await?;
+    let queries = |side: &OpenSide, table| -> Vec<(Query, KeySet)> {
+        let statements = side.statements(table, &planned.plan);
+        keys.chunks(at_once)
+            .flat_map(|keys| look_ups(&statements, keys))
+            .collect()
+    };
+    let left = queries(&sides.source, &planned.source);
+    let right = queries(&sides.target, &planned.target);
+    let (sides, mut left, mut right) = read_both(sides, form, left, right).await?;
+
+    // A row that neither side has any more is how a difference may have ended;
+    // a look-up has to be certain of that.
+    let found: KeySet = left.iter().chain(&right).map(|found| found.key).collect();
+    let source = sides.source.statements(&planned.source, &planned.plan);
+    let target = sides.target.statements(&planned.target, &planned.plan);
+    let is_in_doubt = keys
+        .iter()
+        .any(|(key, bytes)| !found.contains(key) && !(source.finds(bytes) && target.finds(bytes)));
+    let mut sides = sides;
+    if is_in_doubt {
+        let wanted: KeySet = keys.iter().map(|(key, _)| *key).collect();
+        let (all_source, all_target) = (source.scan(), target.scan());
+        let (left_query, right_query) = ((all_source, wanted.clone()), (all_target, wanted));
+        (sides, left, right) = read_both(sides, form, vec![left_query], vec![right_query]).await?;
+    }
     let mut differing = Differing::first(0);
-    pair(&mut elements(left), &mut elements(right), &mut differing).map_err(disk)?;
+    pair(&mut left, &mut right, &mut differing).map_err(disk)?;
     Ok((sides, differing.counts()))
 }
 
-/// Copies of a row count, each of them.
-fn elements(versions: Versions) -> Vec<Element> {
-    let mut elements = Vec::new();
-    for (key, version) in versions {
-        elements.extend(version.rows().iter().map(|row| Element { key, row: *row }));
-    }
-    elements
+/// The rows that the queries of both sides find under their keys.
+async fn read_both(
+    sides: Sides,
+    form: KeyForm,
+    left: Vec<(Query, KeySet)>,
+    right: Vec<(Query, KeySet)>,
+) -> Result<(Sides, Vec<Element>, Vec<Element>), Stop> {
+    let read = |side: OpenSide, queries: Vec<(Query, KeySet)>| async move {
+        let (mut side, mut elements) = (side, Vec::new());
+        for (query, wanted) in queries {
+            let sink;
+            (side, sink) = side
+                .scan(&query, ElementSink::new(form, wanted, elements))
+                .await?;
+            elements = sink.into_elements();
+        }
+        Ok((side, elements))
+    };
+    let Sides {
+        source,
+        target,
+        stop,
+    } = sides;
+    let read = both(read(source, left), read(target, right), &stop);
+    let ((source, left), (target, right)) = read.await?;
+    let sides = Sides {
+        source,
+        target,
+        stop,
+    };
+    Ok((sides, left, right))
 }
