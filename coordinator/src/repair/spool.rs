@@ -26,6 +26,8 @@ pub struct Spool(Arc<Mutex<Files>>);
 struct Files {
     directory: PathBuf,
     open: HashMap<(WorkId, WorkerId), OpenFile>,
+    /// How many files have been opened, so that no two have one name.
+    opened: u64,
     /// Tables whose statements could not be kept, and why.
     broken: HashMap<TableId, String>,
 }
@@ -52,6 +54,7 @@ impl Spool {
         Ok(Self(Arc::new(Mutex::new(Files {
             directory,
             open: HashMap::new(),
+            opened: 0,
             broken: HashMap::new(),
         }))))
     }
@@ -102,14 +105,13 @@ impl Files {
         worker: &WorkerId,
         statements: &[RepairStatement],
     ) -> io::Result<()> {
-        let number = self.open.len();
         let entry = self.open.entry((work, worker.clone()));
         let open = match entry {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => {
-                let path = self
-                    .directory
-                    .join(format!("{}-{}-{number}.part", work.table.0, work.attempt.0));
+                let name = format!("{}-{}-{}.part", work.table.0, work.attempt.0, self.opened);
+                let path = self.directory.join(name);
+                self.opened += 1;
                 // What a former coordinator left of this attempt is delivered again or of no use.
                 let file = OpenOptions::new()
                     .write(true)
@@ -138,6 +140,11 @@ impl Files {
             .cloned()
             .collect();
         let last = self.final_path(table);
+        // What a former coordinator took for decided was not, if the table ends only now.
+        match fs::remove_file(&last) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         for key in of_table {
             let Some(OpenFile { path, mut file }) = self.open.remove(&key) else {
                 continue;
@@ -233,6 +240,11 @@ mod tests {
         }
     }
 
+    fn kept(spool: &Spool, table: u32) -> Vec<String> {
+        let statements = spool.statements(TableId(table)).unwrap().unwrap();
+        statements.map(|statement| statement.unwrap().sql).collect()
+    }
+
     #[test]
     fn only_the_attempt_that_decided_is_kept() {
         let place = tempfile::tempdir().unwrap();
@@ -252,17 +264,63 @@ mod tests {
             files.keep(work(2), &two, &[statement("b")]).unwrap();
             files.end(TableId(3), Some((work(2), two))).unwrap();
         }
-        let kept: Vec<String> = spool
-            .statements(TableId(3))
-            .unwrap()
-            .unwrap()
-            .map(|statement| statement.unwrap().sql)
-            .collect();
-        assert_eq!(kept, ["a", "b"]);
+        assert_eq!(kept(&spool, 3), ["a", "b"]);
         let directory = place.path().join(format!(".repair-{run}"));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         assert!(spool.statements(TableId(4)).unwrap().is_none());
         spool.remove();
         assert!(!directory.exists());
+    }
+
+    #[test]
+    fn no_two_attempts_share_a_file_when_others_have_ended() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunId::generate();
+        let spool = Spool::open(place.path(), run).unwrap();
+        let work = |table| WorkId {
+            run,
+            table: TableId(table),
+            attempt: Attempt(1),
+        };
+        let (one, two) = (WorkerId::named("one"), WorkerId::named("two"));
+        {
+            let mut files = spool.files();
+            files.keep(work(2), &one, &[statement("other")]).unwrap();
+            files.keep(work(1), &one, &[statement("a")]).unwrap();
+            files.end(TableId(2), Some((work(2), one.clone()))).unwrap();
+            files.keep(work(1), &two, &[statement("late")]).unwrap();
+            files.keep(work(1), &one, &[statement("b")]).unwrap();
+            files.end(TableId(1), Some((work(1), one))).unwrap();
+        }
+        assert_eq!(kept(&spool, 1), ["a", "b"]);
+        assert_eq!(kept(&spool, 2), ["other"]);
+    }
+
+    #[test]
+    fn what_a_former_coordinator_kept_of_a_table_goes_when_it_ends_again() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunId::generate();
+        let work = |attempt| WorkId {
+            run,
+            table: TableId(1),
+            attempt: Attempt(attempt),
+        };
+        let worker = WorkerId::named("one");
+        let spool = Spool::open(place.path(), run).unwrap();
+        {
+            let mut files = spool.files();
+            files.keep(work(1), &worker, &[statement("stale")]).unwrap();
+            files
+                .end(TableId(1), Some((work(1), worker.clone())))
+                .unwrap();
+        }
+        // Its end did not come to the store, and by now the table has no statements.
+        let spool = Spool::open(place.path(), run).unwrap();
+        assert_eq!(kept(&spool, 1), ["stale"]);
+        spool
+            .files()
+            .end(TableId(1), Some((work(2), worker)))
+            .unwrap();
+        assert!(spool.statements(TableId(1)).unwrap().is_none());
     }
 }
