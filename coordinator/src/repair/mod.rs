@@ -1,15 +1,17 @@
 //! Repair scripts: statements are kept while a run goes on ([`spool`]), written
-//! as scripts at its end ([`write`]), and read again to be applied ([`script`],
-//! [`set`]). Which table comes before which is decided in [`order`].
+//! as scripts ([`script`]) at its end ([`write`]), and read again to be applied
+//! ([`read`], [`set`]). Which table comes before which is decided in [`order`].
 
 mod order;
+mod read;
 mod script;
 mod set;
 mod spool;
 mod write;
 
 pub use order::{Numbers, Ordered, Related, order};
-pub use script::{Direction, Header, Script, ScriptError, Statement, preamble};
+pub use read::{Script, ScriptError, Statement};
+pub use script::{Direction, Header, preamble};
 pub use set::ScriptSet;
 pub use spool::Spool;
 pub use write::{RepairError, RepairReport, Scripts};

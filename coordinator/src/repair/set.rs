@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use shared::outcome::ForeignKey;
 
 use super::order::{Ordered, Related, order};
-use super::script::{Direction, Script, ScriptError};
+use super::read::{Script, ScriptError};
+use super::script::Direction;
 use super::write::{MANIFEST, Manifest};
 
 /// Scripts of one target, parents before children.
