@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{self, Context};
 use shared::outcome::RepairAction;
 
+use super::order::Numbers;
 use super::script::{FIRST, Header, hex};
 
 /// A statement out of a script.
@@ -16,6 +17,9 @@ pub struct Statement {
     pub action: RepairAction,
     /// The encoded key of its row in hexadecimal; empty where there is no key.
     pub key: String,
+    /// Its place among the statements of this kind that the repair has, from 0;
+    /// the inverse of a statement has the number of that.
+    pub number: u64,
     /// The SQL.
     pub sql: String,
 }
@@ -42,6 +46,44 @@ pub enum ScriptError {
     Edited {
         /// Which file.
         path: PathBuf,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Unwritable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// What it takes back has not been done, as far as is known.
+    #[error("{} takes back a repair that `reconcile apply` has not applied: there is nothing to take back; if it was applied with psql or sqlcmd, go on with --assume-applied", path.display())]
+    NotApplied {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// An earlier commit was not answered, or its process was killed.
+    #[error("it is not known whether an earlier `reconcile apply` was committed: {} is what {} has to be if it was. Look at the target. If it was committed, go on with --assume-applied; if not, remove that file", pending.display(), undo.display())]
+    Pending {
+        /// What was written before the commit.
+        pending: PathBuf,
+        /// The script whose place it takes.
+        undo: PathBuf,
+    },
+    /// A repair and the script beside it are not of one run.
+    #[error("{} does not take back what {} repairs; move it away to go on without it, or make both anew with `reconcile run --generate-repair`", undo.display(), repair.display())]
+    NotItsUndo {
+        /// The script that should.
+        undo: PathBuf,
+        /// The repair.
+        repair: PathBuf,
+    },
+    /// The repair is in another database already.
+    #[error("{} takes back what was applied to {database}; take it back there, or use a copy of the directory as the run wrote it", undo.display())]
+    AppliedElsewhere {
+        /// The script that takes back.
+        undo: PathBuf,
+        /// Where that is to be done.
+        database: String,
     },
     /// Scripts that do not belong together.
     #[error("{}", reason)]
@@ -126,41 +168,64 @@ impl Script {
         &self,
         action: RepairAction,
     ) -> Result<impl Iterator<Item = Result<Statement, ScriptError>>, ScriptError> {
-        let unreadable = |error| ScriptError::Unreadable {
+        Ok(self.entries()?.filter_map(move |entry| match entry {
+            Ok(Entry::Live(statement)) if statement.action == action => Some(Ok(statement)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
+    /// All that it has, in the order of the file.
+    pub(super) fn entries(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Entry, ScriptError>>, ScriptError> {
+        let file = File::open(&self.path).map_err(|error| ScriptError::Unreadable {
             path: self.path.clone(),
             error,
-        };
-        let file = File::open(&self.path).map_err(unreadable)?;
-        let mut reader = StatementReader {
+        })?;
+        let mut reader = EntryReader {
             file: BufReader::new(file),
             token: self.header.token.clone(),
             path: self.path.clone(),
+            seen: Numbers::default(),
             current: None,
+            held: None,
         };
-        Ok(
-            std::iter::from_fn(move || reader.next()).filter(move |statement| {
-                statement
-                    .as_ref()
-                    .map_or(true, |statement| statement.action == action)
-            }),
-        )
+        Ok(std::iter::from_fn(move || reader.next()))
     }
 }
 
-struct StatementReader {
+/// What a script has of one statement.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// It is carried out.
+    Live(Statement),
+    /// It is kept in a comment.
+    Held(Statement),
+}
+
+struct EntryReader {
     file: BufReader<File>,
     token: String,
     path: PathBuf,
-    current: Option<(RepairAction, String, Vec<u8>)>,
+    /// Statements so far, which number those of former versions.
+    seen: Numbers,
+    /// What was read of a statement whose end is still to come.
+    current: Option<(Statement, Vec<u8>)>,
+    /// What is held right after the statement that was handed out last.
+    held: Option<Statement>,
 }
 
-impl StatementReader {
-    fn next(&mut self) -> Option<Result<Statement, ScriptError>> {
+impl EntryReader {
+    fn next(&mut self) -> Option<Result<Entry, ScriptError>> {
+        if let Some(statement) = self.held.take() {
+            return Some(Ok(Entry::Held(statement)));
+        }
         let mut line = Vec::new();
         loop {
             line.clear();
             match self.file.read_until(b'\n', &mut line) {
-                Ok(0) => return self.take(None),
+                Ok(0) => return self.whole(),
                 Ok(_) => {}
                 Err(error) => {
                     return Some(Err(ScriptError::Unreadable {
@@ -169,26 +234,40 @@ impl StatementReader {
                     }));
                 }
             }
-            if let Some(mark) = mark_of(&line, &self.token) {
-                let next = statement_of(mark.trim_end());
-                if self.current.is_some() {
-                    return self.take(next);
+            let Some(mark) = mark_of(&line, &self.token) else {
+                if let Some((_, sql)) = &mut self.current {
+                    sql.extend_from_slice(&line);
                 }
-                self.current = next;
-            } else if let Some((_, _, sql)) = &mut self.current {
-                sql.extend_from_slice(&line);
+                continue;
+            };
+            let before = self.whole();
+            self.held = held_of(mark.trim_end());
+            self.current = self.begun(mark.trim_end());
+            if before.is_some() {
+                return before;
+            }
+            if let Some(statement) = self.held.take() {
+                return Some(Ok(Entry::Held(statement)));
             }
         }
     }
 
-    fn take(
-        &mut self,
-        next: Option<(RepairAction, String, Vec<u8>)>,
-    ) -> Option<Result<Statement, ScriptError>> {
-        let (action, key, mut sql) = std::mem::replace(&mut self.current, next)?;
+    fn begun(&mut self, mark: &str) -> Option<(Statement, Vec<u8>)> {
+        let mut statement = statement_of(mark)?;
+        let seen = self.seen.of(statement.action);
+        self.seen.add(statement.action, 1);
+        if statement.number == UNNUMBERED {
+            statement.number = seen;
+        }
+        Some((statement, Vec::new()))
+    }
+
+    /// The statement whose end has been read.
+    fn whole(&mut self) -> Option<Result<Entry, ScriptError>> {
+        let (statement, mut sql) = self.current.take()?;
         sql.pop();
         Some(match String::from_utf8(sql) {
-            Ok(sql) => Ok(Statement { action, key, sql }),
+            Ok(sql) => Ok(Entry::Live(Statement { sql, ..statement })),
             Err(_) => Err(ScriptError::Edited {
                 path: self.path.clone(),
             }),
@@ -202,13 +281,37 @@ fn mark_of<'a>(line: &'a [u8], token: &str) -> Option<&'a str> {
     std::str::from_utf8(rest.strip_prefix(b" ")?).ok()
 }
 
-fn statement_of(mark: &str) -> Option<(RepairAction, String, Vec<u8>)> {
-    let (action, key) = mark.split_once(' ').unwrap_or((mark, ""));
-    let action = match action {
+/// Stands for the number of a statement whose mark has none.
+const UNNUMBERED: u64 = u64::MAX;
+
+fn statement_of(mark: &str) -> Option<Statement> {
+    let mut words = mark.split(' ');
+    let action = match words.next()? {
         "delete" => RepairAction::Delete,
         "update" => RepairAction::Update,
         "insert" => RepairAction::Insert,
         _ => return None,
     };
-    Some((action, key.to_owned(), Vec::new()))
+    let (mut key, mut number) = (String::new(), UNNUMBERED);
+    for word in words {
+        match word.strip_prefix('#') {
+            Some(digits) => number = digits.parse().ok()?,
+            None => key = word.to_owned(),
+        }
+    }
+    Some(Statement {
+        action,
+        key,
+        number,
+        sql: String::new(),
+    })
+}
+
+fn held_of(mark: &str) -> Option<Statement> {
+    let mark = mark.strip_prefix("held ")?;
+    let (mark, sql) = mark.split_at(mark.find('"')?);
+    Some(Statement {
+        sql: serde_json::from_str(sql).ok()?,
+        ..statement_of(mark.trim_end())?
+    })
 }

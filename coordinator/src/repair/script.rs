@@ -16,6 +16,7 @@ use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, RepairAction, Sequence};
 
 use super::order::Numbers;
+use super::read::Statement;
 
 /// The first line of every script.
 pub(super) const FIRST: &str = "-- reconcile repair script, format 1";
@@ -49,10 +50,17 @@ pub struct Header {
     pub token: String,
     /// The target's dialect.
     pub engine: Engine,
+    /// Which database the target was; absent where only the workers knew it.
+    #[serde(default)]
+    pub database: Option<String>,
     /// The target's schema.
     pub schema: String,
     /// The target's name.
     pub table: String,
+    /// Of a script that takes back: whether it holds what `reconcile apply` has
+    /// done, and not what a repair would do.
+    #[serde(default)]
+    pub applied: bool,
     /// How many statements of each kind.
     pub statements: Numbers,
     /// Whether inserts give values to an identity column of SQL Server.
@@ -211,7 +219,11 @@ impl ScriptFile {
     pub(super) fn create(path: &Path, header: Header) -> io::Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", header.token));
-        let temporary = path.with_file_name(name);
+        Self::create_in(path.with_file_name(name), path, header)
+    }
+
+    /// Begins a script that is written to the new file `temporary`, and will be at `path`.
+    pub(super) fn create_in(temporary: PathBuf, path: &Path, header: Header) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -269,6 +281,13 @@ impl ScriptFile {
         self.line(&format!(
             "-- Deletes {delete}, changes {update} and adds {insert} rows, in one transaction. A row that is no longer as it was seen is left alone."
         ))?;
+        if header.direction == Direction::Undo {
+            self.line(if header.applied {
+                "-- This is what `reconcile apply` has done and not taken back; what is held in comments has had no effect."
+            } else {
+                "-- `reconcile apply` has not applied that repair: this takes back all of it, if somebody else has."
+            })?;
+        }
         self.line("--")?;
         let file = path
             .file_name()
@@ -307,12 +326,9 @@ impl ScriptFile {
     }
 
     /// Adds a statement. Those of one kind come together.
-    pub(super) fn statement(
-        &mut self,
-        action: RepairAction,
-        key: &str,
-        sql: &str,
-    ) -> io::Result<()> {
+    pub(super) fn statement(&mut self, statement: &Statement) -> io::Result<()> {
+        let Statement { action, sql, .. } = statement;
+        let action = *action;
         self.make_room(sql.len())?;
         if self.section != Some(action) {
             self.end_section()?;
@@ -321,8 +337,15 @@ impl ScriptFile {
                 self.identity(true)?;
             }
         }
-        self.mark(format!("{} {key}", word(action)).trim_end())?;
+        self.mark(&named(statement))?;
         self.line(sql)
+    }
+
+    /// Keeps a statement in a comment, where it has no effect.
+    pub(super) fn hold(&mut self, statement: &Statement) -> io::Result<()> {
+        let sql = serde_json::to_string(&statement.sql)?;
+        self.make_room(sql.len())?;
+        self.mark(&format!("held {} {sql}", named(statement)))
     }
 
     /// Begins another batch of sqlcmd where the next statement has no room in this one.
@@ -358,6 +381,20 @@ impl ScriptFile {
 
     /// Ends the script and puts it at `path`, in place of what stood there.
     pub(super) fn finish(mut self, path: &Path) -> io::Result<()> {
+        self.close()?;
+        fs::rename(&self.temporary, path)?;
+        self.temporary.clear();
+        Ok(())
+    }
+
+    /// Ends the script and leaves it where it was written.
+    pub(super) fn leave(mut self) -> io::Result<()> {
+        self.close()?;
+        self.temporary.clear();
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
         self.end_section()?;
         self.mark("end")?;
         let header = self.header.clone();
@@ -382,10 +419,7 @@ impl ScriptFile {
         let digest = hex(self.digest.clone().finish().as_ref());
         writeln!(self.file, "-- {} digest {digest}", header.token)?;
         self.file.flush()?;
-        self.file.get_ref().sync_all()?;
-        fs::rename(&self.temporary, path)?;
-        self.temporary.clear();
-        Ok(())
+        self.file.get_ref().sync_all()
     }
 }
 
@@ -421,6 +455,18 @@ fn comment(text: &str) -> String {
         .collect()
 }
 
+/// What the mark of a statement says: what it does, its row and its number.
+fn named(statement: &Statement) -> String {
+    let Statement {
+        action,
+        key,
+        number,
+        sql: _,
+    } = statement;
+    let blank = if key.is_empty() { "" } else { " " };
+    format!("{}{blank}{key} #{number}", word(*action))
+}
+
 fn word(action: RepairAction) -> &'static str {
     match action {
         RepairAction::Delete => "delete",
@@ -445,6 +491,8 @@ mod tests {
             timestamp: "now".to_owned(),
             token: Header::token(),
             engine: Engine::SqlServer,
+            database: None,
+            applied: false,
             schema: "dbo".to_owned(),
             table: "t".to_owned(),
             statements: Numbers::default(),
@@ -468,8 +516,14 @@ mod tests {
             (RepairAction::Update, 2 * BATCH + 1, "UPDATE;"),
             (RepairAction::Insert, 7, &long),
         ] {
-            for _ in 0..count {
-                script.statement(action, "", sql).unwrap();
+            for number in 0..count {
+                let statement = Statement {
+                    action,
+                    key: String::new(),
+                    number,
+                    sql: sql.to_owned(),
+                };
+                script.statement(&statement).unwrap();
             }
         }
         script.finish(&path).unwrap();
