@@ -2,11 +2,6 @@
 //! equal, after its undo they differ as before, and rows that have changed in
 //! between are left alone.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 

@@ -315,3 +315,46 @@ fn held_of(mark: &str) -> Option<Statement> {
         ..statement_of(mark.trim_end())?
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repair::script::testing::header;
+
+    #[test]
+    fn scripts_of_former_versions_are_numbered_as_they_stand() {
+        let header = header();
+        let token = &header.token;
+        let mut json = serde_json::to_value(&header).unwrap();
+        for later in ["applied", "database"] {
+            json.as_object_mut().unwrap().remove(later).unwrap();
+        }
+        let text = format!(
+            "{FIRST}\n-- {json}\n-- {token} begin\n-- {token} delete 0a\nDELETE\n1;\n-- {token} delete\nDELETE 2;\n-- {token} insert 0b\nINSERT;\n-- {token} end\nCOMMIT;\n"
+        );
+        let whole = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("t.undo.sql");
+        std::fs::write(&path, format!("{text}-- {token} digest {whole}\n")).unwrap();
+        let script = Script::open(&path).unwrap();
+        assert!(!script.header.applied && script.header.database.is_none());
+        let read = |action| -> Vec<(String, u64, String)> {
+            let statements = script.statements(action).unwrap();
+            statements
+                .map(|statement| statement.unwrap())
+                .map(|statement| (statement.key, statement.number, statement.sql))
+                .collect()
+        };
+        assert_eq!(
+            read(RepairAction::Delete),
+            [
+                ("0a".to_owned(), 0, "DELETE\n1;".to_owned()),
+                (String::new(), 1, "DELETE 2;".to_owned())
+            ]
+        );
+        assert_eq!(
+            read(RepairAction::Insert),
+            [("0b".to_owned(), 0, "INSERT;".to_owned())]
+        );
+    }
+}

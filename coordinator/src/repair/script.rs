@@ -480,11 +480,12 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
     use crate::run_state::testing::spec;
 
-    fn header() -> Header {
+    /// A header for tests.
+    pub(in crate::repair) fn header() -> Header {
         Header {
             direction: Direction::Repair,
             run: "run".to_owned(),
@@ -503,6 +504,12 @@ mod tests {
             spec: spec("t"),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::header;
+    use super::*;
 
     #[test]
     fn batches_of_sqlcmd_are_small_whatever_is_in_them() {
