@@ -11,6 +11,7 @@ pub mod process;
 pub mod product;
 pub mod proxy;
 pub mod random_tables;
+pub mod repair;
 pub mod repairs;
 pub mod scene;
 pub mod services;

@@ -2,175 +2,13 @@
 //! equal, after its undo they differ as before, and rows that have changed in
 //! between are left alone.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
-
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value as Json;
 use shared::endpoint::Endpoint;
-use tests::cases::Maker;
-use tests::product::{Run, Workplace, finish, result};
-use tests::services::{Database, Standin, StandinTls, shared_postgres};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Postgres,
-    SqlServer,
-}
-
-use Kind::{Postgres, SqlServer};
-
-/// A database of either kind.
-struct Side {
-    database: Database,
-    standin: Option<Standin>,
-}
-
-impl Side {
-    fn new(name: &str, kind: Kind, sql: &str) -> Self {
-        let database = shared_postgres().create_database(name).unwrap();
-        let standin = (kind == SqlServer)
-            .then(|| Standin::start(&database.url(), name, StandinTls::Off).unwrap());
-        let side = Self { database, standin };
-        side.execute(sql);
-        side
-    }
-
-    fn url(&self) -> String {
-        match &self.standin {
-            Some(standin) => standin.url(),
-            None => self.database.url(),
-        }
-    }
-
-    fn execute(&self, sql: &str) {
-        let endpoint = Endpoint::from_url("side", &self.url()).unwrap();
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(async {
-                let mut maker = Maker::connect(&endpoint).await.unwrap();
-                maker.execute(sql).await.unwrap();
-            });
-    }
-}
-
-/// Two databases, and a place to work in that knows them.
-struct Scene {
-    _source: Side,
-    target: Side,
-    here: Workplace,
-}
-
-impl Scene {
-    fn new(source: (Kind, &str), target: (Kind, &str)) -> Self {
-        Self::with(source, target, "")
-    }
-
-    fn with(source: (Kind, &str), target: (Kind, &str), configuration: &str) -> Self {
-        let source = Side::new("source", source.0, source.1);
-        let target = Side::new("target", target.0, target.1);
-        let here = Workplace::new(&format!(
-            "[endpoints.source]\nurl = '{}'\n[endpoints.target]\nurl = '{}'\n[run]\nsource = 'source'\ntarget = 'target'\nrow_level = true\n{configuration}",
-            source.url(),
-            target.url()
-        ));
-        Self {
-            _source: source,
-            target,
-            here,
-        }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        self.here
-            .reconcile(&[&["run", "--format", "json"][..], arguments].concat())
-    }
-
-    /// Runs with a repair into `out`, which must find something.
-    fn generate(&self, tables: &str) -> Json {
-        let run = self.run(&[
-            "--tables",
-            tables,
-            "--generate-repair",
-            "--output-dir",
-            "out",
-        ]);
-        assert_eq!(run.code, 1, "{run:?}");
-        run.report()
-    }
-
-    fn apply(&self, arguments: &[&str]) -> Run {
-        self.here
-            .reconcile(&[&["apply", "--format", "json"][..], arguments].concat())
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.here.path().join("out").join(name)
-    }
-
-    /// Repair, verify, undo, verify: what every repair must do.
-    fn there_and_back(&self, tables: &str) -> Json {
-        let before = self.generate(tables);
-        let dry = self.apply(&["out", "--dry-run"]);
-        assert_eq!(dry.code, 0, "{dry:?}");
-        let still = self.run(&["--tables", tables]);
-        assert_eq!(
-            findings(&still.report()),
-            findings(&before),
-            "a dry run changes nothing"
-        );
-
-        let applied = self.apply(&["out"]);
-        assert_eq!(applied.code, 0, "{applied:?}");
-        assert_eq!(said(&applied)["verification"], "PASS", "{applied:?}");
-        let equal = self.run(&["--tables", tables]);
-        assert_eq!(equal.code, 0, "{equal:?}");
-
-        let undone = self.apply(&["out", "--undo"]);
-        assert_eq!(undone.code, 0, "{undone:?}");
-        let again = self.run(&["--tables", tables]);
-        assert_eq!(findings(&again.report()), findings(&before));
-        before
-    }
-}
-
-/// What `reconcile apply` says.
-fn said(applied: &Run) -> Json {
-    serde_json::from_str(&applied.stdout).unwrap()
-}
-
-/// What a report says about rows.
-fn findings(report: &Json) -> Vec<Json> {
-    report["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|result| {
-            let mut differences: Vec<String> = result["differences"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            differences.sort();
-            serde_json::json!([
-                result["table"],
-                result["source_count"],
-                result["target_count"],
-                result["source_checksum"],
-                result["target_checksum"],
-                differences
-            ])
-        })
-        .collect()
-}
+use tests::product::{finish, result};
+use tests::repair::Kind::{Postgres, SqlServer};
+use tests::repair::{Kind, Scene, said, schema};
 
 /// A table with every kind of column, called `kinds`.
 fn kinds(kind: Kind) -> String {
@@ -188,13 +26,6 @@ fn kinds(kind: Kind) -> String {
     };
     let schema = schema(kind);
     format!("CREATE TABLE {schema}.kinds (id int NOT NULL PRIMARY KEY, {columns});")
-}
-
-fn schema(kind: Kind) -> &'static str {
-    match kind {
-        Postgres => "public",
-        SqlServer => "dbo",
-    }
 }
 
 /// A row of `kinds`, one of several sets of values; none: NULL everywhere.

@@ -14,7 +14,7 @@ use shared::options::TableOptions;
 use shared::outcome::{Depth, Failure, RepairAction, RowCounts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use worker::engine::apply::WritableTarget;
+use worker::engine::apply::{CommitError, WritableTarget};
 use worker::engine::repair::hex_decode;
 use worker::engine::{Progress, ReconcileEngine, Stop, TaskContext};
 
@@ -22,8 +22,12 @@ use super::exit::{self, CommandError};
 use super::flags::{ApplyFlags, ListFormat};
 use super::settings;
 use super::usage::UsageError;
-use crate::repair::{Direction, Numbers, Script, ScriptError, ScriptSet, Statement, preamble};
+use crate::repair::{
+    Direction, Effects, Header, Numbers, RenewedUndo, Script, ScriptError, ScriptSet, Statement,
+    preamble, steps,
+};
 use crate::report::write_stdout;
+use crate::store::database_of;
 
 /// Statements that go to the database together.
 const BATCH: usize = 200;
@@ -52,6 +56,8 @@ struct AppliedTable {
     verified: Option<Verified>,
     #[serde(skip)]
     keys: Vec<String>,
+    #[serde(skip)]
+    effects: Effects,
 }
 
 /// How the rows compare afterwards.
@@ -71,7 +77,7 @@ impl Verified {
 }
 
 pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, CommandError> {
-    let set = ScriptSet::open(&flags.files, flags.undo)?;
+    let set = ScriptSet::open(&flags.files, flags.undo, flags.assume_applied)?;
     let Some(first) = set.scripts.first() else {
         write_stdout("there is nothing to apply\n")?;
         return Ok(exit::EQUAL);
@@ -86,14 +92,7 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
         &first.header.spec.target.endpoint,
         &config,
     )?;
-    if target.engine != first.header.engine {
-        return Err(UsageError::OtherDialect {
-            file: first.path.clone(),
-            wanted: first.header.engine,
-            found: target.engine,
-        }
-        .into());
-    }
+    check_target(&set, &target, &flags)?;
     let source = if verify {
         Some(endpoint(
             "source",
@@ -105,35 +104,86 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
     } else {
         None
     };
+    check_undo(&set, &target)?;
 
-    let mut tables = carry_out(&set, &target, flags.dry_run).await?;
-    let mut verification = None;
-    if let Some(source) = source {
-        verify_all(&set, &mut tables, source, target).await?;
-        let equal = tables
-            .iter()
-            .all(|table| table.verified.as_ref().is_none_or(|v| v.differing() == 0));
-        verification = Some(if equal { "PASS" } else { "FAIL" });
-    }
-    let applied = Applied {
+    let (tables, in_place) = carry_out(&set, &target, flags.dry_run).await?;
+    let mut applied = Applied {
         direction,
         dry_run: flags.dry_run,
         tables,
-        verification,
+        verification: None,
     };
-    write_stdout(&match flags.format {
+    let mut verified = Ok(());
+    if let Some(source) = source {
+        verified = verify_all(&set, &mut applied.tables, source, target).await;
+    }
+    if verify && verified.is_ok() {
+        let equal = applied
+            .tables
+            .iter()
+            .all(|table| table.verified.as_ref().is_none_or(|v| v.differing() == 0));
+        applied.verification = Some(if equal { "PASS" } else { "FAIL" });
+    }
+    // Whatever could not be done afterwards, it is said what was done.
+    let shown = write_stdout(&match flags.format {
         ListFormat::Console => render(&applied),
         ListFormat::Json => {
             let text = serde_json::to_string_pretty(&applied);
             format!("{}\n", text.expect("it has text keys"))
         }
-    })?;
+    });
+    in_place?;
+    verified?;
+    match shown {
+        Err(error) if flags.dry_run => return Err(error.into()),
+        shown => shown.map_err(CommandError::NotShown)?,
+    }
     let skipped = applied.tables.iter().any(|table| table.skipped.total() > 0);
-    Ok(if skipped || verification == Some("FAIL") {
+    Ok(if skipped || applied.verification == Some("FAIL") {
         exit::DIFFERENT
     } else {
         exit::EQUAL
     })
+}
+
+/// Statements go to the database that they were made for, unless another is named.
+fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Result<(), UsageError> {
+    let named = flags.target.is_some() || flags.target_url.is_some();
+    let now = database_of(target);
+    for Script { path, header } in &set.scripts {
+        if header.engine != target.engine {
+            return Err(UsageError::OtherDialect {
+                file: path.clone(),
+                wanted: header.engine,
+                found: target.engine,
+            });
+        }
+        if let Some(before) = header.database.as_ref().filter(|before| **before != now)
+            && !named
+        {
+            return Err(UsageError::ScriptTarget {
+                file: path.clone(),
+                before: before.clone(),
+                now,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What takes back fits, or is not there at all, which is rarely meant.
+fn check_undo(set: &ScriptSet, target: &Endpoint) -> Result<(), ScriptError> {
+    let database = database_of(target);
+    for script in &set.scripts {
+        let is_repair = script.header.direction == Direction::Repair;
+        if script.undo(&database)?.is_none() && is_repair {
+            tracing::warn!(
+                "{} has no .undo.sql beside it: it cannot be taken back",
+                script.path.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The endpoint that is named, or else the one that the run had.
@@ -161,15 +211,13 @@ fn endpoint(
         })
 }
 
-/// All scripts, in one transaction.
+/// All scripts, in one transaction. Beside what was done it is told whether
+/// what takes it back is in its place.
 async fn carry_out(
     set: &ScriptSet,
     endpoint: &Endpoint,
     dry_run: bool,
-) -> Result<Vec<AppliedTable>, CommandError> {
-    let mut target = WritableTarget::open(endpoint)
-        .await
-        .map_err(CommandError::NotApplied)?;
+) -> Result<(Vec<AppliedTable>, Result<(), CommandError>), CommandError> {
     let mut tables: Vec<AppliedTable> = set
         .scripts
         .iter()
@@ -180,55 +228,85 @@ async fn carry_out(
             skipped: Numbers::default(),
             verified: None,
             keys: Vec::new(),
+            effects: Effects::default(),
         })
         .collect();
-    let mut run = async || -> Result<(), CommandError> {
-        for line in preamble(endpoint.engine) {
-            execute(&mut target, line).await?;
-        }
-        for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
-            for line in script.header.put_off(deferred) {
-                execute(&mut target, &line).await?;
-            }
-        }
-        let positions = 0..set.scripts.len();
-        for at in positions.clone().rev() {
-            let table = &mut tables[at];
-            section(&mut target, &set.scripts[at], RepairAction::Delete, table).await?;
-        }
-        for at in positions {
-            for action in [RepairAction::Update, RepairAction::Insert] {
-                section(&mut target, &set.scripts[at], action, &mut tables[at]).await?;
-            }
-        }
-        if endpoint.engine == Engine::Postgres {
-            execute(&mut target, "SET CONSTRAINTS ALL IMMEDIATE;").await?;
-        }
-        for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
-            for line in script.header.check(deferred) {
-                execute(&mut target, &line).await?;
-            }
-        }
-        if !dry_run {
-            for line in set
-                .scripts
-                .iter()
-                .flat_map(|script| script.header.advance())
-            {
-                execute(&mut target, &line).await?;
-            }
-        }
-        Ok(())
-    };
+    let statements = |script: &Script| script.header.statements.total();
+    if set.scripts.iter().map(statements).sum::<u64>() == 0 {
+        return Ok((tables, Ok(())));
+    }
+    let mut target = WritableTarget::open(endpoint)
+        .await
+        .map_err(CommandError::NotApplied)?;
     // After an error the connection is dropped, and with it what was done.
-    run().await?;
-    let ended = if dry_run {
-        target.roll_back().await
-    } else {
-        target.commit().await
+    change(set, &mut target, &mut tables, dry_run).await?;
+    if dry_run {
+        target.roll_back().await.map_err(CommandError::NotApplied)?;
+        return Ok((tables, Ok(())));
+    }
+    let database = database_of(endpoint);
+    let mut renewed = Vec::new();
+    for (script, table) in set.scripts.iter().zip(&tables) {
+        let undo = script.renew_undo(&table.effects, &database);
+        renewed.extend(undo.map_err(CommandError::NotUndoable)?);
+    }
+    match target.commit().await {
+        Ok(()) => {}
+        Err(CommitError::Refused(failure)) => return Err(CommandError::NotApplied(failure)),
+        Err(CommitError::Unanswered(failure)) => {
+            renewed.into_iter().for_each(RenewedUndo::leave_undecided);
+            return Err(CommandError::Unanswered(failure));
+        }
+    }
+    let mut in_place = Ok(());
+    for undo in renewed {
+        in_place = in_place.and(undo.confirm());
+    }
+    Ok((tables, in_place.map_err(CommandError::NotInPlace)))
+}
+
+/// What the transaction does.
+async fn change(
+    set: &ScriptSet,
+    target: &mut WritableTarget,
+    tables: &mut [AppliedTable],
+    dry_run: bool,
+) -> Result<(), CommandError> {
+    let Some(Header {
+        engine, direction, ..
+    }) = set.scripts.first().map(|script| &script.header)
+    else {
+        return Ok(());
     };
-    ended.map_err(CommandError::NotApplied)?;
-    Ok(tables)
+    for line in preamble(*engine) {
+        execute(target, line).await?;
+    }
+    for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
+        for line in script.header.put_off(deferred) {
+            execute(target, &line).await?;
+        }
+    }
+    for (at, action) in steps(set.scripts.len(), *direction) {
+        section(target, &set.scripts[at], action, &mut tables[at]).await?;
+    }
+    if *engine == Engine::Postgres {
+        execute(target, "SET CONSTRAINTS ALL IMMEDIATE;").await?;
+    }
+    for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
+        for line in script.header.check(deferred) {
+            execute(target, &line).await?;
+        }
+    }
+    if !dry_run {
+        for line in set
+            .scripts
+            .iter()
+            .flat_map(|script| script.header.advance())
+        {
+            execute(target, &line).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn execute(target: &mut WritableTarget, sql: &str) -> Result<(), CommandError> {
@@ -257,27 +335,31 @@ async fn section(
     let mut statements = script.statements(action)?.peekable();
     let mut seen = 0;
     while statements.peek().is_some() {
-        let mut batch = Vec::new();
+        let (mut batch, mut numbers) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         while batch.len() < BATCH
             && bytes < BATCH_BYTES
             && let Some(statement) = statements.next()
         {
-            let Statement { sql, key, .. } = statement?;
+            let Statement {
+                sql, key, number, ..
+            } = statement?;
             bytes += sql.len();
             batch.push(sql);
+            numbers.push(number);
             table.keys.push(key);
         }
         let counts = target
             .change(&batch)
             .await
             .map_err(CommandError::NotApplied)?;
-        for rows in counts {
+        for (rows, number) in counts.into_iter().zip(numbers) {
             seen += 1;
             if rows == 0 {
                 table.skipped.add(action, 1);
             } else {
                 table.applied.add(action, 1);
+                table.effects.add(action, number);
             }
         }
     }
@@ -383,6 +465,9 @@ fn render(applied: &Applied) -> String {
             table.table
         );
         let skipped = table.skipped;
+        if table.applied.total() + skipped.total() == 0 {
+            line = format!("{}: there is nothing to take back", table.table);
+        }
         if skipped.total() > 0 {
             // Writing to memory cannot fail.
             write!(

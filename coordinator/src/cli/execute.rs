@@ -60,6 +60,8 @@ pub(super) struct Execution {
     pub(super) keeping: Option<Keeping>,
     /// Where repair scripts are written, if they are.
     pub(super) output_dir: Option<PathBuf>,
+    /// Which database the target is, where that is known.
+    pub(super) target: Option<String>,
 }
 
 /// Plans a new run and carries it out.
@@ -108,6 +110,7 @@ async fn plan_and_carry_out(
         request,
         keeping,
         output_dir,
+        target: kept.target.database,
     };
     let report = carry_out(execution, telemetry).await?;
     deliver(&report, format, output)?;
@@ -124,9 +127,10 @@ pub(super) async fn carry_out(
         request,
         keeping,
         output_dir,
+        target,
     } = execution;
     let scripts = output_dir
-        .map(|directory| Scripts::prepare(&directory, request.run))
+        .map(|directory| Scripts::prepare(&directory, target, request.run))
         .transpose()?;
     let specs: Vec<TableSpec> = request
         .tables
@@ -162,11 +166,12 @@ pub(super) async fn carry_out(
             std::process::exit(exit::INTERRUPTED.into())
         }
     };
-    if let Some(scripts) = scripts {
-        scripts.finish(&mut report, &specs);
-    }
+    let kept = scripts.and_then(|scripts| scripts.finish(&mut report, &specs));
     if let Some(keeping) = &keeping {
         keeping.writer.finish(&mut report).await;
+    }
+    if let Some(spool) = kept {
+        spool.remove();
     }
     if let Some(worker) = worker
         && tokio::time::timeout(LOCAL_DRAIN, worker.drain())

@@ -38,8 +38,18 @@ pub(super) enum CommandError {
     Script(#[from] ScriptError),
     #[error("nothing was changed: {0}")]
     NotApplied(Failure),
-    #[error("the repair was applied, and the rows could not be compared again: {0}")]
+    #[error("nothing was changed: {0}")]
+    NotUndoable(ScriptError),
+    #[error(
+        "the commit was not answered: it may or may not have been done; look at the target before you repeat: {0}"
+    )]
+    Unanswered(Failure),
+    #[error("it was applied, but the rows could not be compared again: {0}")]
     NotVerified(Failure),
+    #[error("it was applied, but what takes it back is still in a file that ends in .pending: {0}")]
+    NotInPlace(ScriptError),
+    #[error("it was applied, but the result cannot be shown: {0}")]
+    NotShown(OutputError),
     #[error("{0}")]
     Fleet(String),
     #[error(transparent)]
@@ -56,6 +66,10 @@ pub(super) const DIFFERENT: u8 = 1;
 pub(super) const UNUSABLE: u8 = 2;
 /// Some table could not be verified, whatever the others said.
 pub(super) const UNVERIFIED: u8 = 3;
+/// Written to the target for good, and what was to follow could not be done.
+pub(super) const UNCHECKED: u8 = 4;
+/// Nobody knows whether the target was written to.
+pub(super) const UNKNOWN: u8 = 5;
 /// Somebody asked for the end.
 pub(super) const INTERRUPTED: u8 = 130;
 
@@ -84,8 +98,12 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Script(_)
         | CommandError::Serve(_)
         | CommandError::Signals(_) => UNUSABLE,
-        CommandError::Lost(_) | CommandError::NotApplied(_) | CommandError::NotVerified(_) => {
+        CommandError::Lost(_) | CommandError::NotApplied(_) | CommandError::NotUndoable(_) => {
             UNVERIFIED
         }
+        CommandError::NotVerified(_) | CommandError::NotInPlace(_) | CommandError::NotShown(_) => {
+            UNCHECKED
+        }
+        CommandError::Unanswered(_) => UNKNOWN,
     }
 }

@@ -248,8 +248,11 @@ pub(super) struct ResumeFlags {
 /// What `reconcile apply` is told.
 ///
 /// Exit codes: 0 applied, and the rows are equal; 1 applied, and rows were
-/// skipped or still differ; 2 usage or configuration error; 3 not applied,
-/// the target is as it was.
+/// skipped or still differ; 2 usage or configuration error, or a script that
+/// cannot be applied, the target is as it was; 3 not applied, the target is as
+/// it was; 4 applied, but the rows could not be compared again, the result not
+/// shown, or what takes it back not put in place; 5 the commit was not answered: applied or not, look at the
+/// target before you repeat.
 #[derive(Debug, Args)]
 pub(super) struct ApplyFlags {
     /// Scripts that `run --generate-repair` wrote, or the directory that they are in
@@ -258,6 +261,10 @@ pub(super) struct ApplyFlags {
     /// Take repairs back: of a directory, use the .undo.sql scripts
     #[arg(long)]
     pub(super) undo: bool,
+    /// Take for done what is not known to have been: a repair that was applied with psql or
+    /// sqlcmd and is to be taken back, or a commit that was not answered
+    #[arg(long)]
+    pub(super) assume_applied: bool,
     /// Carry everything out, say what would have happened, and take it back
     #[arg(long)]
     pub(super) dry_run: bool,

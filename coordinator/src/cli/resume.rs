@@ -105,6 +105,7 @@ async fn go_on(
         request,
         keeping: Some(keeping),
         output_dir: run.settings.output_dir.clone(),
+        target: run.settings.target.database.clone(),
     };
     Box::pin(carry_out(execution, telemetry)).await
 }

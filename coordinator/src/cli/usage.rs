@@ -71,6 +71,12 @@ pub(super) enum UsageError {
         wanted: Engine,
         found: Engine,
     },
+    #[error("{} is for the target {before}, and this is {now}; name the one that is meant with --target or --target-url", file.display())]
+    ScriptTarget {
+        file: PathBuf,
+        before: String,
+        now: String,
+    },
     #[error("--pk-columns names no column; leave it out for the primary key")]
     NoKeyColumns,
     #[error(

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use shared::outcome::{ForeignKey, RepairAction};
 
+use super::script::Direction;
+
 /// How many statements of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
@@ -44,6 +46,26 @@ impl Numbers {
         }
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            delete: self.delete + other.delete,
+            update: self.update + other.update,
+            insert: self.insert + other.insert,
+        }
+    }
+
+    /// What is left without the others; nothing where there are fewer.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Option<Self> {
+        Some(Self {
+            delete: self.delete.checked_sub(other.delete)?,
+            update: self.update.checked_sub(other.update)?,
+            insert: self.insert.checked_sub(other.insert)?,
+        })
+    }
+
     /// Those of the inverse.
     #[must_use]
     pub fn inverse(&self) -> Self {
@@ -53,6 +75,32 @@ impl Numbers {
             insert: self.delete,
         }
     }
+}
+
+/// What takes an action back.
+#[must_use]
+pub fn inverse(action: RepairAction) -> RepairAction {
+    match action {
+        RepairAction::Delete => RepairAction::Insert,
+        RepairAction::Update => RepairAction::Update,
+        RepairAction::Insert => RepairAction::Delete,
+    }
+}
+
+/// What is done to a number of tables, in order, as positions in
+/// [`Ordered::parents_first`].
+#[must_use]
+pub fn steps(tables: usize, direction: Direction) -> Vec<(usize, RepairAction)> {
+    let deletions = (0..tables).rev().map(|at| (at, RepairAction::Delete));
+    let rest = (0..tables).flat_map(|at| [(at, RepairAction::Update), (at, RepairAction::Insert)]);
+    let mut steps: Vec<_> = deletions.chain(rest).collect();
+    if direction == Direction::Undo {
+        steps.reverse();
+        for (_, action) in &mut steps {
+            *action = inverse(*action);
+        }
+    }
+    steps
 }
 
 /// A table that is repaired.

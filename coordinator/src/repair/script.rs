@@ -1,11 +1,11 @@
-//! A repair script: SQL that psql or sqlcmd can run as it is, with marks that
-//! `reconcile apply` reads.
+//! Writes a repair script: SQL that psql or sqlcmd can run as it is, with marks
+//! that `reconcile apply` reads.
 //!
 //! Marks are comment lines that begin with a token drawn for each file, so that
 //! no value can imitate them. The last line is a digest of all before it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,16 @@ use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, RepairAction, Sequence};
 
 use super::order::Numbers;
+use super::read::Statement;
 
 /// The first line of every script.
-const FIRST: &str = "-- reconcile repair script, format 1";
+pub(super) const FIRST: &str = "-- reconcile repair script, format 1";
 
 /// Statements of one batch of sqlcmd.
 const BATCH: u64 = 200;
+
+/// Bytes of statements of one batch of sqlcmd, unless one statement has more.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Whether a script repairs, or takes a repair back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,10 +50,17 @@ pub struct Header {
     pub token: String,
     /// The target's dialect.
     pub engine: Engine,
+    /// Which database the target was; absent where only the workers knew it.
+    #[serde(default)]
+    pub database: Option<String>,
     /// The target's schema.
     pub schema: String,
     /// The target's name.
     pub table: String,
+    /// Of a script that takes back: whether it holds what `reconcile apply` has
+    /// done, and not what a repair would do.
+    #[serde(default)]
+    pub applied: bool,
     /// How many statements of each kind.
     pub statements: Numbers,
     /// Whether inserts give values to an identity column of SQL Server.
@@ -193,17 +204,6 @@ pub fn preamble(engine: Engine) -> &'static [&'static str] {
     }
 }
 
-/// A statement out of a script.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    /// What it does.
-    pub action: RepairAction,
-    /// The encoded key of its row in hexadecimal; empty where there is no key.
-    pub key: String,
-    /// The SQL.
-    pub sql: String,
-}
-
 /// A script that is being written, beside its place.
 pub(super) struct ScriptFile {
     header: Header,
@@ -212,6 +212,7 @@ pub(super) struct ScriptFile {
     digest: Context,
     section: Option<RepairAction>,
     in_batch: u64,
+    bytes_in_batch: usize,
 }
 
 impl ScriptFile {
@@ -219,7 +220,11 @@ impl ScriptFile {
     pub(super) fn create(path: &Path, header: Header) -> io::Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", header.token));
-        let temporary = path.with_file_name(name);
+        Self::create_in(path.with_file_name(name), path, header)
+    }
+
+    /// Begins a script that is written to the new file `temporary`, and will be at `path`.
+    pub(super) fn create_in(temporary: PathBuf, path: &Path, header: Header) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -232,6 +237,7 @@ impl ScriptFile {
             digest: Context::new(&digest::SHA256),
             section: None,
             in_batch: 0,
+            bytes_in_batch: 0,
         };
         script.begin(path)?;
         Ok(script)
@@ -276,6 +282,13 @@ impl ScriptFile {
         self.line(&format!(
             "-- Deletes {delete}, changes {update} and adds {insert} rows, in one transaction. A row that is no longer as it was seen is left alone."
         ))?;
+        if header.direction == Direction::Undo {
+            self.line(if header.applied {
+                "-- This is what `reconcile apply` has done and not taken back; what is held in comments has had no effect."
+            } else {
+                "-- `reconcile apply` has not applied that repair: this takes back all of it, if somebody else has."
+            })?;
+        }
         self.line("--")?;
         let file = path
             .file_name()
@@ -314,28 +327,42 @@ impl ScriptFile {
     }
 
     /// Adds a statement. Those of one kind come together.
-    pub(super) fn statement(
-        &mut self,
-        action: RepairAction,
-        key: &str,
-        sql: &str,
-    ) -> io::Result<()> {
+    pub(super) fn statement(&mut self, statement: &Statement) -> io::Result<()> {
+        let Statement { action, sql, .. } = statement;
+        let action = *action;
+        self.make_room(sql.len())?;
         if self.section != Some(action) {
             self.end_section()?;
             self.section = Some(action);
             if action == RepairAction::Insert {
                 self.identity(true)?;
             }
-        } else if self.header.engine == Engine::SqlServer && self.in_batch == BATCH {
+        }
+        self.mark(&named(statement))?;
+        self.line(sql)
+    }
+
+    /// Keeps a statement in a comment, where it has no effect.
+    pub(super) fn hold(&mut self, statement: &Statement) -> io::Result<()> {
+        let sql = serde_json::to_string(&statement.sql)?;
+        self.make_room(sql.len())?;
+        self.mark(&format!("held {} {sql}", named(statement)))
+    }
+
+    /// Begins another batch of sqlcmd where the next statement has no room in this one.
+    fn make_room(&mut self, bytes: usize) -> io::Result<()> {
+        let full =
+            self.in_batch >= BATCH || self.bytes_in_batch.saturating_add(bytes) > BATCH_BYTES;
+        if self.header.engine == Engine::SqlServer && self.in_batch > 0 && full {
             self.mark("batch")?;
             self.line("GO")?;
             // After an error the transaction is gone: nothing more may be done outside of it.
             self.line("IF @@TRANCOUNT = 0 SET NOEXEC ON;")?;
-            self.in_batch = 0;
+            (self.in_batch, self.bytes_in_batch) = (0, 0);
         }
         self.in_batch += 1;
-        self.mark(format!("{} {key}", word(action)).trim_end())?;
-        self.line(sql)
+        self.bytes_in_batch += bytes;
+        Ok(())
     }
 
     fn identity(&mut self, on: bool) -> io::Result<()> {
@@ -355,6 +382,20 @@ impl ScriptFile {
 
     /// Ends the script and puts it at `path`, in place of what stood there.
     pub(super) fn finish(mut self, path: &Path) -> io::Result<()> {
+        self.close()?;
+        fs::rename(&self.temporary, path)?;
+        self.temporary.clear();
+        Ok(())
+    }
+
+    /// Ends the script and leaves it where it was written.
+    pub(super) fn leave(mut self) -> io::Result<()> {
+        self.close()?;
+        self.temporary.clear();
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
         self.end_section()?;
         self.mark("end")?;
         let header = self.header.clone();
@@ -379,10 +420,7 @@ impl ScriptFile {
         let digest = hex(self.digest.clone().finish().as_ref());
         writeln!(self.file, "-- {} digest {digest}", header.token)?;
         self.file.flush()?;
-        self.file.get_ref().sync_all()?;
-        fs::rename(&self.temporary, path)?;
-        self.temporary.clear();
-        Ok(())
+        self.file.get_ref().sync_all()
     }
 }
 
@@ -418,6 +456,18 @@ fn comment(text: &str) -> String {
         .collect()
 }
 
+/// What the mark of a statement says: what it does, its row and its number.
+fn named(statement: &Statement) -> String {
+    let Statement {
+        action,
+        key,
+        number,
+        sql: _,
+    } = statement;
+    let blank = if key.is_empty() { "" } else { " " };
+    format!("{}{blank}{key} #{number}", word(*action))
+}
+
 fn word(action: RepairAction) -> &'static str {
     match action {
         RepairAction::Delete => "delete",
@@ -426,200 +476,72 @@ fn word(action: RepairAction) -> &'static str {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Why a script cannot be applied.
-#[derive(Debug, thiserror::Error)]
-pub enum ScriptError {
-    /// It cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// It is something else.
-    #[error("{} is not a repair script of this version; `reconcile run --generate-repair` writes them", path.display())]
-    Foreign {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// It is not as it was written.
-    #[error("{} has been changed since it was written; make it anew with `reconcile run --generate-repair`, or run it with psql or sqlcmd if the change is meant", path.display())]
-    Edited {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// Scripts that do not belong together.
-    #[error("{}", reason)]
-    Mixed {
-        /// What does not fit.
-        reason: String,
-    },
-}
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::run_state::testing::spec;
 
-/// A script that was read and is as it was written.
-#[derive(Debug)]
-pub struct Script {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it says of itself.
-    pub header: Header,
-}
-
-impl Script {
-    /// Looks at the script at `path`, and makes sure that it is whole.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, is something else or was changed.
-    pub fn open(path: &Path) -> Result<Self, ScriptError> {
-        let unreadable = |error| ScriptError::Unreadable {
-            path: path.to_owned(),
-            error,
-        };
-        let foreign = || ScriptError::Foreign {
-            path: path.to_owned(),
-        };
-        let edited = || ScriptError::Edited {
-            path: path.to_owned(),
-        };
-        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-        let mut first = vec![0; FIRST.len() + 1];
-        match file.read_exact(&mut first) {
-            Ok(()) if first == format!("{FIRST}\n").as_bytes() => {}
-            Ok(()) => return Err(foreign()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(foreign()),
-            Err(error) => return Err(unreadable(error)),
+    /// A header for tests.
+    pub(in crate::repair) fn header() -> Header {
+        Header {
+            direction: Direction::Repair,
+            run: "run".to_owned(),
+            timestamp: "now".to_owned(),
+            token: Header::token(),
+            engine: Engine::SqlServer,
+            database: None,
+            applied: false,
+            schema: "dbo".to_owned(),
+            table: "t".to_owned(),
+            statements: Numbers::default(),
+            identity_insert: true,
+            sequences: Vec::new(),
+            foreign_keys: Vec::new(),
+            deferred: Vec::new(),
+            spec: spec("t"),
         }
-        let mut digest = Context::new(&digest::SHA256);
-        digest.update(&first);
-        let mut header: Option<Header> = None;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if file.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
-                return Err(edited());
-            }
-            let Some(known) = &header else {
-                let json = line.strip_prefix(b"-- ").ok_or_else(foreign)?;
-                header = Some(serde_json::from_slice(json).map_err(|_| foreign())?);
-                digest.update(&line);
-                continue;
-            };
-            if let Some(said) = mark_of(&line, &known.token)
-                && let Some(said) = said.strip_prefix("digest ")
-            {
-                let whole = hex(digest.clone().finish().as_ref()) == said.trim_end();
-                let last = file.fill_buf().map_err(unreadable)?.is_empty();
-                return match header {
-                    Some(header) if whole && last => Ok(Self {
-                        path: path.to_owned(),
-                        header,
-                    }),
-                    _ => Err(edited()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::header;
+    use super::*;
+
+    #[test]
+    fn batches_of_sqlcmd_are_small_whatever_is_in_them() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("t.repair.sql");
+        let mut script = ScriptFile::create(&path, header()).unwrap();
+        let long = "x".repeat(400_000);
+        // The first kind fills a batch to the brim; then the kinds change.
+        for (action, count, sql) in [
+            (RepairAction::Delete, BATCH, "DELETE;"),
+            (RepairAction::Update, 2 * BATCH + 1, "UPDATE;"),
+            (RepairAction::Insert, 7, &long),
+        ] {
+            for number in 0..count {
+                let statement = Statement {
+                    action,
+                    key: String::new(),
+                    number,
+                    sql: sql.to_owned(),
                 };
-            }
-            digest.update(&line);
-        }
-    }
-
-    /// Its statements of one kind.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be opened any more.
-    pub fn statements(
-        &self,
-        action: RepairAction,
-    ) -> Result<impl Iterator<Item = Result<Statement, ScriptError>>, ScriptError> {
-        let unreadable = |error| ScriptError::Unreadable {
-            path: self.path.clone(),
-            error,
-        };
-        let mut file = File::open(&self.path).map_err(unreadable)?;
-        file.rewind().map_err(unreadable)?;
-        let mut reader = StatementReader {
-            file: BufReader::new(file),
-            token: self.header.token.clone(),
-            path: self.path.clone(),
-            current: None,
-        };
-        Ok(
-            std::iter::from_fn(move || reader.next()).filter(move |statement| {
-                statement
-                    .as_ref()
-                    .map_or(true, |statement| statement.action == action)
-            }),
-        )
-    }
-}
-
-struct StatementReader {
-    file: BufReader<File>,
-    token: String,
-    path: PathBuf,
-    current: Option<(RepairAction, String, Vec<u8>)>,
-}
-
-impl StatementReader {
-    fn next(&mut self) -> Option<Result<Statement, ScriptError>> {
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            match self.file.read_until(b'\n', &mut line) {
-                Ok(0) => return self.take(None),
-                Ok(_) => {}
-                Err(error) => {
-                    return Some(Err(ScriptError::Unreadable {
-                        path: self.path.clone(),
-                        error,
-                    }));
-                }
-            }
-            if let Some(mark) = mark_of(&line, &self.token) {
-                let next = statement_of(mark.trim_end());
-                if self.current.is_some() {
-                    return self.take(next);
-                }
-                self.current = next;
-            } else if let Some((_, _, sql)) = &mut self.current {
-                sql.extend_from_slice(&line);
+                script.statement(&statement).unwrap();
             }
         }
+        script.finish(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let batches: Vec<&str> = text.split("\nGO\n").collect();
+        // The last changes and the first additions share one.
+        assert_eq!(batches.len(), 1 + 3 + 3 + 1, "and what follows the commit");
+        for batch in batches {
+            assert!(batch.len() <= BATCH_BYTES + 20_000, "{}", batch.len());
+            assert!(batch.matches("UPDATE;").count() <= 200);
+        }
     }
-
-    fn take(
-        &mut self,
-        next: Option<(RepairAction, String, Vec<u8>)>,
-    ) -> Option<Result<Statement, ScriptError>> {
-        let (action, key, mut sql) = std::mem::replace(&mut self.current, next)?;
-        sql.pop();
-        Some(match String::from_utf8(sql) {
-            Ok(sql) => Ok(Statement { action, key, sql }),
-            Err(_) => Err(ScriptError::Edited {
-                path: self.path.clone(),
-            }),
-        })
-    }
-}
-
-/// What the mark on `line` says, if it is one.
-fn mark_of<'a>(line: &'a [u8], token: &str) -> Option<&'a str> {
-    let rest = line.strip_prefix(b"-- ")?.strip_prefix(token.as_bytes())?;
-    std::str::from_utf8(rest.strip_prefix(b" ")?).ok()
-}
-
-fn statement_of(mark: &str) -> Option<(RepairAction, String, Vec<u8>)> {
-    let (action, key) = mark.split_once(' ').unwrap_or((mark, ""));
-    let action = match action {
-        "delete" => RepairAction::Delete,
-        "update" => RepairAction::Update,
-        "insert" => RepairAction::Insert,
-        _ => return None,
-    };
-    Some((action, key.to_owned(), Vec::new()))
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use shared::outcome::ForeignKey;
 
 use super::order::{Ordered, Related, order};
-use super::script::{Direction, Script, ScriptError};
+use super::read::{Script, ScriptError};
+use super::script::{Direction, Header};
+use super::undo::settle;
 use super::write::{MANIFEST, Manifest};
 
 /// Scripts of one target, parents before children.
@@ -19,33 +21,54 @@ pub struct ScriptSet {
 
 impl ScriptSet {
     /// Reads scripts, manifests and directories that have one. With `undo` a
-    /// manifest stands for the scripts that take its repairs back.
+    /// manifest stands for the scripts that take its repairs back. With
+    /// `assume_applied` what is not known to have been done is taken for done.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read, was changed, or they do not belong together.
-    pub fn open(paths: &[PathBuf], undo: bool) -> Result<Self, ScriptError> {
+    /// When a file cannot be read, was changed, or they do not belong together,
+    /// or when they take back what is not known to have been done.
+    pub fn open(paths: &[PathBuf], undo: bool, assume_applied: bool) -> Result<Self, ScriptError> {
         let mut scripts = Vec::new();
+        let open = |path: &Path| {
+            settle(path, assume_applied)?;
+            Script::open(path)
+        };
         for path in paths {
             if path.is_dir() {
-                read_manifest(&path.join(MANIFEST), undo, &mut scripts)?;
+                read_manifest(&path.join(MANIFEST), undo, open, &mut scripts)?;
             } else if path
                 .extension()
                 .is_some_and(|extension| extension == "json")
             {
-                read_manifest(path, undo, &mut scripts)?;
+                read_manifest(path, undo, open, &mut scripts)?;
             } else {
-                scripts.push(Script::open(path)?);
+                scripts.push(open(path)?);
             }
         }
         check(&scripts, undo)?;
+        let in_vain = |script: &&Script| {
+            let Header {
+                direction, applied, ..
+            } = script.header;
+            direction == Direction::Undo && !applied && !assume_applied
+        };
+        if let Some(script) = scripts.iter().find(in_vain) {
+            return Err(ScriptError::NotApplied {
+                path: script.path.clone(),
+            });
+        }
         let related: Vec<Related<'_>> = scripts
             .iter()
             .map(|script| Related {
                 schema: &script.header.schema,
                 table: &script.header.table,
                 foreign_keys: &script.header.foreign_keys,
-                numbers: script.header.statements,
+                // Taken back is in the order of the repair, from its end.
+                numbers: match script.header.direction {
+                    Direction::Repair => script.header.statements,
+                    Direction::Undo => script.header.statements.inverse(),
+                },
             })
             .collect();
         let Ordered {
@@ -61,7 +84,12 @@ impl ScriptSet {
     }
 }
 
-fn read_manifest(path: &Path, undo: bool, scripts: &mut Vec<Script>) -> Result<(), ScriptError> {
+fn read_manifest(
+    path: &Path,
+    undo: bool,
+    open: impl Fn(&Path) -> Result<Script, ScriptError>,
+    scripts: &mut Vec<Script>,
+) -> Result<(), ScriptError> {
     let text = std::fs::read(path).map_err(|error| ScriptError::Unreadable {
         path: path.to_owned(),
         error,
@@ -74,7 +102,7 @@ fn read_manifest(path: &Path, undo: bool, scripts: &mut Vec<Script>) -> Result<(
         })?;
     for table in manifest.tables {
         let name = if undo { table.undo } else { table.repair };
-        let script = Script::open(&path.with_file_name(name))?;
+        let script = open(&path.with_file_name(name))?;
         if script.header.run != manifest.run {
             return Err(ScriptError::Mixed {
                 reason: format!(
@@ -109,9 +137,11 @@ fn check(scripts: &[Script], undo: bool) -> Result<(), ScriptError> {
                     path.display()
                 ));
             }
-            if (other.header.engine, &other.header.spec.target.endpoint)
-                != (header.engine, &header.spec.target.endpoint)
-            {
+            let elsewhere = match (&other.header.database, &header.database) {
+                (Some(one), Some(other)) => one != other,
+                _ => other.header.spec.target.endpoint != header.spec.target.endpoint,
+            };
+            if elsewhere || other.header.engine != header.engine {
                 return mixed(format!(
                     "{} and {} are for different targets; apply them one after the other",
                     other.path.display(),

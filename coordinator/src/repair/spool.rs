@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{
+    self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _,
+};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -26,6 +28,8 @@ pub struct Spool(Arc<Mutex<Files>>);
 struct Files {
     directory: PathBuf,
     open: HashMap<(WorkId, WorkerId), OpenFile>,
+    /// How many files have been opened, so that no two have one name.
+    opened: u64,
     /// Tables whose statements could not be kept, and why.
     broken: HashMap<TableId, String>,
 }
@@ -52,6 +56,7 @@ impl Spool {
         Ok(Self(Arc::new(Mutex::new(Files {
             directory,
             open: HashMap::new(),
+            opened: 0,
             broken: HashMap::new(),
         }))))
     }
@@ -67,19 +72,35 @@ impl Spool {
     ///
     /// Says why they could not be kept, or cannot be read.
     pub(super) fn statements(&self, table: TableId) -> Result<Option<Statements>, String> {
+        let file = self.file(table)?;
+        Ok(file.map(|file| Statements(BufReader::new(file))))
+    }
+
+    /// The same, the last one first.
+    ///
+    /// # Errors
+    ///
+    /// As [`statements`](Self::statements).
+    pub(super) fn backwards(&self, table: TableId) -> Result<Option<Backwards>, String> {
+        let file = self.file(table)?;
+        let backwards = file.map(Backwards::new).transpose();
+        backwards.map_err(|error| error.to_string())
+    }
+
+    fn file(&self, table: TableId) -> Result<Option<File>, String> {
         let files = self.files();
         if let Some(why) = files.broken.get(&table) {
             return Err(why.clone());
         }
         match File::open(files.final_path(table)) {
-            Ok(file) => Ok(Some(Statements(BufReader::new(file)))),
+            Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.to_string()),
         }
     }
 
     /// Removes everything that is kept.
-    pub(super) fn remove(&self) {
+    pub fn remove(&self) {
         let mut files = self.files();
         files.open.clear();
         if let Err(error) = fs::remove_dir_all(&files.directory) {
@@ -102,14 +123,13 @@ impl Files {
         worker: &WorkerId,
         statements: &[RepairStatement],
     ) -> io::Result<()> {
-        let number = self.open.len();
         let entry = self.open.entry((work, worker.clone()));
         let open = match entry {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => {
-                let path = self
-                    .directory
-                    .join(format!("{}-{}-{number}.part", work.table.0, work.attempt.0));
+                let name = format!("{}-{}-{}.part", work.table.0, work.attempt.0, self.opened);
+                let path = self.directory.join(name);
+                self.opened += 1;
                 // What a former coordinator left of this attempt is delivered again or of no use.
                 let file = OpenOptions::new()
                     .write(true)
@@ -138,6 +158,11 @@ impl Files {
             .cloned()
             .collect();
         let last = self.final_path(table);
+        // What a former coordinator took for decided was not, if the table ends only now.
+        match fs::remove_file(&last) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         for key in of_table {
             let Some(OpenFile { path, mut file }) = self.open.remove(&key) else {
                 continue;
@@ -218,6 +243,63 @@ impl Iterator for Statements {
     }
 }
 
+/// Bytes that are read at once from the end.
+const BLOCK: usize = 1 << 16;
+
+/// Statements from the last to the first.
+#[derive(Debug)]
+pub(super) struct Backwards {
+    file: File,
+    /// What is before has not been read.
+    at: u64,
+    /// Whole lines at the end, but perhaps the first.
+    read: Vec<u8>,
+}
+
+impl Backwards {
+    fn new(file: File) -> io::Result<Self> {
+        Ok(Self {
+            at: file.metadata()?.len(),
+            file,
+            read: Vec::new(),
+        })
+    }
+
+    fn last_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let before_end = self.read.len().saturating_sub(1);
+            let end_before = self.read[..before_end]
+                .iter()
+                .rposition(|byte| *byte == b'\n');
+            if let Some(end) = end_before {
+                return Ok(Some(self.read.split_off(end + 1)));
+            }
+            if self.at == 0 {
+                let line = std::mem::take(&mut self.read);
+                return Ok(Some(line).filter(|line| !line.is_empty()));
+            }
+            // As much again as a long line has already, so that it is not copied often.
+            let wanted = u64::try_from(self.read.len().max(BLOCK)).unwrap_or(u64::MAX);
+            let count = wanted.min(self.at);
+            self.at -= count;
+            self.file.seek(SeekFrom::Start(self.at))?;
+            let mut block = Vec::new();
+            (&self.file).take(count).read_to_end(&mut block)?;
+            block.append(&mut self.read);
+            self.read = block;
+        }
+    }
+}
+
+impl Iterator for Backwards {
+    type Item = io::Result<RepairStatement>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.last_line().transpose()?;
+        Some(line.and_then(|line| serde_json::from_slice(&line).map_err(io::Error::from)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +313,11 @@ mod tests {
             sql: sql.to_owned(),
             undo: String::new(),
         }
+    }
+
+    fn kept(spool: &Spool, table: u32) -> Vec<String> {
+        let statements = spool.statements(TableId(table)).unwrap().unwrap();
+        statements.map(|statement| statement.unwrap().sql).collect()
     }
 
     #[test]
@@ -252,17 +339,90 @@ mod tests {
             files.keep(work(2), &two, &[statement("b")]).unwrap();
             files.end(TableId(3), Some((work(2), two))).unwrap();
         }
-        let kept: Vec<String> = spool
-            .statements(TableId(3))
-            .unwrap()
-            .unwrap()
-            .map(|statement| statement.unwrap().sql)
-            .collect();
-        assert_eq!(kept, ["a", "b"]);
+        assert_eq!(kept(&spool, 3), ["a", "b"]);
         let directory = place.path().join(format!(".repair-{run}"));
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         assert!(spool.statements(TableId(4)).unwrap().is_none());
         spool.remove();
         assert!(!directory.exists());
+    }
+
+    #[test]
+    fn statements_are_read_from_the_last_to_the_first() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunId::generate();
+        let spool = Spool::open(place.path(), run).unwrap();
+        let work = WorkId {
+            run,
+            table: TableId(1),
+            attempt: Attempt(1),
+        };
+        let worker = WorkerId::named("one");
+        // Short ones, and one that is longer than what is read at once.
+        let mut all: Vec<String> = (0..5_000).map(|number| format!("\n{number}")).collect();
+        all.insert(2_500, "x".repeat(3 * BLOCK));
+        {
+            let mut files = spool.files();
+            for sql in &all {
+                files.keep(work, &worker, &[statement(sql)]).unwrap();
+            }
+            files.end(TableId(1), Some((work, worker))).unwrap();
+        }
+        let backwards = spool.backwards(TableId(1)).unwrap().unwrap();
+        let mut read: Vec<String> = backwards.map(|statement| statement.unwrap().sql).collect();
+        read.reverse();
+        assert!(read == all);
+    }
+
+    #[test]
+    fn no_two_attempts_share_a_file_when_others_have_ended() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunId::generate();
+        let spool = Spool::open(place.path(), run).unwrap();
+        let work = |table| WorkId {
+            run,
+            table: TableId(table),
+            attempt: Attempt(1),
+        };
+        let (one, two) = (WorkerId::named("one"), WorkerId::named("two"));
+        {
+            let mut files = spool.files();
+            files.keep(work(2), &one, &[statement("other")]).unwrap();
+            files.keep(work(1), &one, &[statement("a")]).unwrap();
+            files.end(TableId(2), Some((work(2), one.clone()))).unwrap();
+            files.keep(work(1), &two, &[statement("late")]).unwrap();
+            files.keep(work(1), &one, &[statement("b")]).unwrap();
+            files.end(TableId(1), Some((work(1), one))).unwrap();
+        }
+        assert_eq!(kept(&spool, 1), ["a", "b"]);
+        assert_eq!(kept(&spool, 2), ["other"]);
+    }
+
+    #[test]
+    fn what_a_former_coordinator_kept_of_a_table_goes_when_it_ends_again() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunId::generate();
+        let work = |attempt| WorkId {
+            run,
+            table: TableId(1),
+            attempt: Attempt(attempt),
+        };
+        let worker = WorkerId::named("one");
+        let spool = Spool::open(place.path(), run).unwrap();
+        {
+            let mut files = spool.files();
+            files.keep(work(1), &worker, &[statement("stale")]).unwrap();
+            files
+                .end(TableId(1), Some((work(1), worker.clone())))
+                .unwrap();
+        }
+        // Its end did not come to the store, and by now the table has no statements.
+        let spool = Spool::open(place.path(), run).unwrap();
+        assert_eq!(kept(&spool, 1), ["stale"]);
+        spool
+            .files()
+            .end(TableId(1), Some((work(2), worker)))
+            .unwrap();
+        assert!(spool.statements(TableId(1)).unwrap().is_none());
     }
 }

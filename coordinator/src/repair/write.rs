@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use shared::endpoint::Engine;
 use shared::ids::{RunId, TableId};
 use shared::message::TableSpec;
-use shared::outcome::{ForeignKey, RepairAction, RepairPlan};
+use shared::outcome::{ForeignKey, RepairAction, RepairPlan, RepairStatement};
 
-use super::order::{Numbers, Ordered, Related, order};
+use super::order::{Numbers, Ordered, Related, inverse, order};
+use super::read::Statement;
 use super::script::{Direction, Header, ScriptFile};
 use super::spool::Spool;
 use crate::report::RunReport;
@@ -71,6 +72,8 @@ pub(super) struct ManifestTable {
 #[derive(Debug)]
 pub struct Scripts {
     directory: PathBuf,
+    /// Which database the target is, where that is known.
+    database: Option<String>,
     spool: Spool,
 }
 
@@ -87,12 +90,16 @@ struct Repaired<'a> {
 
 impl Scripts {
     /// Makes sure that scripts can be written to `directory`, which is made for
-    /// its owner only if it is not there.
+    /// its owner only if it is not there. `database` is the target, where that is known.
     ///
     /// # Errors
     ///
     /// When it cannot be made or written to.
-    pub fn prepare(directory: &Path, run: RunId) -> Result<Self, RepairError> {
+    pub fn prepare(
+        directory: &Path,
+        database: Option<String>,
+        run: RunId,
+    ) -> Result<Self, RepairError> {
         let failed = |error| RepairError {
             directory: directory.to_owned(),
             error,
@@ -104,6 +111,7 @@ impl Scripts {
             .map_err(failed)?;
         Ok(Self {
             directory: directory.to_owned(),
+            database,
             spool: Spool::open(directory, run).map_err(failed)?,
         })
     }
@@ -115,8 +123,12 @@ impl Scripts {
     }
 
     /// Writes the scripts of the tables that differ, and says in `report` which.
-    /// `specs` are the tables in the order of the report.
-    pub fn finish(self, report: &mut RunReport, specs: &[TableSpec]) {
+    /// `specs` are the tables in the order of the report. Until the run has ended
+    /// for good the statements stay: whoever goes on with it writes them again.
+    ///
+    /// Returns what is left to remove then.
+    #[must_use]
+    pub fn finish(self, report: &mut RunReport, specs: &[TableSpec]) -> Option<Spool> {
         let plans: Vec<Option<RepairPlan>> = report
             .results
             .iter_mut()
@@ -158,11 +170,14 @@ impl Scripts {
             result.repair = said;
         }
         match manifest {
-            Ok(()) => self.spool.remove(),
-            Err(error) => report.notes.push(format!(
-                "the manifest of the repair scripts could not be written to {}: {error}",
-                self.directory.display()
-            )),
+            Ok(()) => Some(self.spool),
+            Err(error) => {
+                report.notes.push(format!(
+                    "the manifest of the repair scripts could not be written to {}: {error}",
+                    self.directory.display()
+                ));
+                None
+            }
         }
     }
 
@@ -189,39 +204,29 @@ impl Scripts {
         repaired: &[Repaired<'_>],
         reports: &mut [Option<RepairReport>],
     ) -> io::Result<()> {
-        let related = |inverse: bool| -> Vec<Related<'_>> {
-            repaired
-                .iter()
-                .map(|table| Related {
-                    schema: &table.plan.schema,
-                    table: &table.plan.table,
-                    foreign_keys: &table.plan.foreign_keys,
-                    numbers: if inverse {
-                        table.numbers.inverse()
-                    } else {
-                        table.numbers
-                    },
-                })
-                .collect()
-        };
+        let related: Vec<Related<'_>> = repaired
+            .iter()
+            .map(|table| Related {
+                schema: &table.plan.schema,
+                table: &table.plan.table,
+                foreign_keys: &table.plan.foreign_keys,
+                numbers: table.numbers,
+            })
+            .collect();
         let Ordered {
             parents_first,
             deferred,
-        } = order(&related(false));
-        let undo_deferred = order(&related(true)).deferred;
+        } = order(&related);
         let mut tables = Vec::with_capacity(repaired.len());
         for at in parents_first {
             let table = &repaired[at];
-            let files = [
-                (Direction::Repair, "repair", &deferred[at]),
-                (Direction::Undo, "undo", &undo_deferred[at]),
-            ];
+            let files = [(Direction::Repair, "repair"), (Direction::Undo, "undo")];
             let mut paths = Vec::new();
             let mut failure = None;
-            for (direction, word, deferred) in files {
+            for (direction, word) in files {
                 let name = format!("{}.{word}.sql", table.stem);
                 let path = self.directory.join(&name);
-                if let Err(why) = self.script(report, table, direction, deferred, &path) {
+                if let Err(why) = self.script(report, table, direction, &deferred[at], &path) {
                     failure = Some(format!("{} could not be written: {why}", path.display()));
                     break;
                 }
@@ -283,6 +288,8 @@ impl Scripts {
             timestamp: report.timestamp.clone(),
             token: Header::token(),
             engine: plan.engine,
+            database: self.database.clone(),
+            applied: false,
             schema: plan.schema.clone(),
             table: plan.table.clone(),
             statements: match direction {
@@ -305,18 +312,36 @@ impl Scripts {
             RepairAction::Update,
             RepairAction::Insert,
         ] {
-            let statements = self.spool.statements(table_id(table.at))?;
-            for statement in statements.into_iter().flatten() {
-                let statement = statement.map_err(text)?;
-                let (does, sql) = match direction {
-                    Direction::Repair => (statement.action, &statement.sql),
-                    Direction::Undo => (inverse(statement.action), &statement.undo),
+            let repaired = match direction {
+                Direction::Repair => action,
+                Direction::Undo => inverse(action),
+            };
+            let count = table.numbers.of(repaired);
+            let id = table_id(table.at);
+            // Backwards, what takes back passes through the states that the repair has.
+            let statements: Box<dyn Iterator<Item = io::Result<RepairStatement>>> = match direction
+            {
+                Direction::Repair => Box::new(self.spool.statements(id)?.into_iter().flatten()),
+                Direction::Undo => Box::new(self.spool.backwards(id)?.into_iter().flatten()),
+            };
+            let wanted = statements.filter(|statement| {
+                statement
+                    .as_ref()
+                    .map_or(true, |statement| statement.action == repaired)
+            });
+            for (position, statement) in (0..count).zip(wanted) {
+                let RepairStatement { key, sql, undo, .. } = statement.map_err(text)?;
+                let (number, sql) = match direction {
+                    Direction::Repair => (position, sql),
+                    Direction::Undo => (count - 1 - position, undo),
                 };
-                if does == action {
-                    script
-                        .statement(action, &statement.key, sql)
-                        .map_err(text)?;
-                }
+                let statement = Statement {
+                    action,
+                    key,
+                    number,
+                    sql,
+                };
+                script.statement(&statement).map_err(text)?;
             }
         }
         script.finish(path).map_err(text)
@@ -325,14 +350,6 @@ impl Scripts {
 
 fn table_id(at: usize) -> TableId {
     TableId(u32::try_from(at).expect("a run has at most u32::MAX tables"))
-}
-
-fn inverse(action: RepairAction) -> RepairAction {
-    match action {
-        RepairAction::Delete => RepairAction::Insert,
-        RepairAction::Update => RepairAction::Update,
-        RepairAction::Insert => RepairAction::Delete,
-    }
 }
 
 /// A name for files that no other table of `taken` has, whatever case file names have.

@@ -4,9 +4,22 @@
 use shared::endpoint::{Endpoint, Engine};
 use shared::outcome::Failure;
 use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::Severity;
 
 use super::error::DatabaseError;
 use super::session::{Access, Session};
+
+/// The least class of errors of SQL Server that end the connection.
+const FATAL: u8 = 20;
+
+/// Why it is not known that a transaction was committed.
+#[derive(Debug)]
+pub enum CommitError {
+    /// The database refused: nothing was done.
+    Refused(Failure),
+    /// The connection was lost while it answered: it was done, or it was not.
+    Unanswered(Failure),
+}
 
 /// A target in a transaction that may write.
 #[derive(Debug)]
@@ -48,15 +61,19 @@ impl WritableTarget {
     ///
     /// When the database reports an error; the transaction is of no more use then.
     pub async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
-        let done = match &mut self.session {
+        let done = self.send(sql).await;
+        done.map_err(|error| self.failure(error, sql))
+    }
+
+    async fn send(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        match &mut self.session {
             Session::Postgres(session) => session
                 .client()
                 .batch_execute(sql)
                 .await
                 .map_err(Into::into),
             Session::SqlServer(session) => run_in_sql_server(session, sql).await.map(drop),
-        };
-        done.map_err(|error| self.failure(error, sql))
+        }
     }
 
     /// Runs statements, each of which ends with a semicolon, and says how many
@@ -112,14 +129,21 @@ impl WritableTarget {
     ///
     /// # Errors
     ///
-    /// When the database refuses: nothing was done then, unless the connection
-    /// was lost while it answered.
-    pub async fn commit(mut self) -> Result<(), Failure> {
-        self.execute(match self.endpoint.engine {
+    /// When the database refuses, or does not answer.
+    pub async fn commit(mut self) -> Result<(), CommitError> {
+        let commit = match self.endpoint.engine {
             Engine::Postgres => "COMMIT",
             Engine::SqlServer => "COMMIT TRANSACTION",
+        };
+        self.send(commit).await.map_err(|error| {
+            let refused = is_refusal(&error);
+            let failure = self.failure(error, commit);
+            if refused {
+                CommitError::Refused(failure)
+            } else {
+                CommitError::Unanswered(failure)
+            }
         })
-        .await
     }
 
     /// Takes back what was done.
@@ -139,6 +163,18 @@ impl WritableTarget {
     fn failure(&self, error: DatabaseError, sql: &str) -> Failure {
         let words: Vec<&str> = sql.split_whitespace().take(3).collect();
         error.at(&self.endpoint, &format!("`{} …` failed", words.join(" ")))
+    }
+}
+
+/// Whether the database has said that it did not do it. A session that is ended
+/// from outside says so too, and may have committed before.
+fn is_refusal(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Postgres(error) => error
+            .as_db_error()
+            .is_some_and(|said| said.parsed_severity() == Some(Severity::Error)),
+        DatabaseError::SqlServer(tiberius::error::Error::Server(said)) => said.class() < FATAL,
+        _ => false,
     }
 }
 

@@ -1,0 +1,227 @@
+//! Two databases whose difference is repaired, as a user does it.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test needs and does not get is its failure"
+)]
+
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+use shared::endpoint::Endpoint;
+
+use crate::cases::Maker;
+use crate::product::{Run, Workplace};
+use crate::services::{Database, Standin, StandinTls, shared_postgres};
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// PostgreSQL.
+    Postgres,
+    /// SQL Server, which the stand-in plays.
+    SqlServer,
+}
+
+/// A database of either kind.
+#[derive(Debug)]
+pub struct Side {
+    /// What holds it.
+    pub database: Database,
+    standin: Option<Standin>,
+}
+
+impl Side {
+    /// A new one, in which `sql` was executed.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new(name: &str, kind: Kind, sql: &str) -> Self {
+        let database = shared_postgres().create_database(name).unwrap();
+        let standin = (kind == Kind::SqlServer)
+            .then(|| Standin::start(&database.url(), name, StandinTls::Off).unwrap());
+        let side = Self { database, standin };
+        side.execute(sql);
+        side
+    }
+
+    /// How to reach it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.standin {
+            Some(standin) => standin.url(),
+            None => self.database.url(),
+        }
+    }
+
+    /// Executes statements.
+    ///
+    /// # Panics
+    ///
+    /// When the database refuses.
+    pub fn execute(&self, sql: &str) {
+        let endpoint = Endpoint::from_url("side", &self.url()).unwrap();
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(async {
+                let mut maker = Maker::connect(&endpoint).await.unwrap();
+                maker.execute(sql).await.unwrap();
+            });
+    }
+}
+
+/// Two databases, and a place to work in that knows them.
+#[derive(Debug)]
+pub struct Scene {
+    /// Where the truth is.
+    pub source: Side,
+    /// Where the copy is.
+    pub target: Side,
+    /// Where the product runs.
+    pub here: Workplace,
+}
+
+impl Scene {
+    /// New databases, each made by its statements.
+    #[must_use]
+    pub fn new(source: (Kind, &str), target: (Kind, &str)) -> Self {
+        Self::with(source, target, "")
+    }
+
+    /// The same with more in the configuration, under `[run]`.
+    #[must_use]
+    pub fn with(source: (Kind, &str), target: (Kind, &str), configuration: &str) -> Self {
+        let source = Side::new("source", source.0, source.1);
+        let target = Side::new("target", target.0, target.1);
+        let here = Workplace::new(&format!(
+            "[endpoints.source]\nurl = '{}'\n[endpoints.target]\nurl = '{}'\n[run]\nsource = 'source'\ntarget = 'target'\nrow_level = true\n{configuration}",
+            source.url(),
+            target.url()
+        ));
+        Self {
+            source,
+            target,
+            here,
+        }
+    }
+
+    /// Compares.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        self.here
+            .reconcile(&[&["run", "--format", "json"][..], arguments].concat())
+    }
+
+    /// Runs with a repair into `out`, which must find something.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn generate(&self, tables: &str) -> Json {
+        let run = self.run(&[
+            "--tables",
+            tables,
+            "--generate-repair",
+            "--output-dir",
+            "out",
+        ]);
+        assert_eq!(run.code, 1, "{run:?}");
+        run.report()
+    }
+
+    /// Applies.
+    #[must_use]
+    pub fn apply(&self, arguments: &[&str]) -> Run {
+        self.here
+            .reconcile(&[&["apply", "--format", "json"][..], arguments].concat())
+    }
+
+    /// A file in `out`.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.here.path().join("out").join(name)
+    }
+
+    /// Repair, verify, undo, verify: what every repair must do.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn there_and_back(&self, tables: &str) -> Json {
+        let before = self.generate(tables);
+        let dry = self.apply(&["out", "--dry-run"]);
+        assert_eq!(dry.code, 0, "{dry:?}");
+        let still = self.run(&["--tables", tables]);
+        assert_eq!(
+            findings(&still.report()),
+            findings(&before),
+            "a dry run changes nothing"
+        );
+
+        let applied = self.apply(&["out"]);
+        assert_eq!(applied.code, 0, "{applied:?}");
+        assert_eq!(said(&applied)["verification"], "PASS", "{applied:?}");
+        let equal = self.run(&["--tables", tables]);
+        assert_eq!(equal.code, 0, "{equal:?}");
+
+        let undone = self.apply(&["out", "--undo"]);
+        assert_eq!(undone.code, 0, "{undone:?}");
+        let again = self.run(&["--tables", tables]);
+        assert_eq!(findings(&again.report()), findings(&before));
+        before
+    }
+}
+
+/// What `reconcile apply` says.
+///
+/// # Panics
+///
+/// When it is no JSON.
+#[must_use]
+pub fn said(applied: &Run) -> Json {
+    serde_json::from_str(&applied.stdout).unwrap()
+}
+
+/// What a report says about rows.
+///
+/// # Panics
+///
+/// When it is no report.
+#[must_use]
+pub fn findings(report: &Json) -> Vec<Json> {
+    report["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| {
+            let mut differences: Vec<String> = result["differences"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            differences.sort();
+            serde_json::json!([
+                result["table"],
+                result["source_count"],
+                result["target_count"],
+                result["source_checksum"],
+                result["target_checksum"],
+                differences
+            ])
+        })
+        .collect()
+}
+
+/// The schema of tables that are named without one.
+#[must_use]
+pub fn schema(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Postgres => "public",
+        Kind::SqlServer => "dbo",
+    }
+}
