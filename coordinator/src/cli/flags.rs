@@ -45,6 +45,13 @@ pub(super) enum Command {
     /// Compare tables and report
     Run(Box<RunFlags>),
     /// Carry repair scripts out in the target, in one transaction, and look at the rows again
+    ///
+    /// Exit codes: 0 applied, and the rows are equal; 1 applied, and rows were
+    /// skipped or still differ; 2 usage or configuration error, or a script that
+    /// cannot be applied, the target is as it was; 3 not applied, the target is as
+    /// it was; 4 applied, but the rows could not be compared again, the result not
+    /// shown, or what takes it back not put in place; 5 the commit was not answered:
+    /// applied or not, look at the target before you repeat.
     Apply(ApplyFlags),
     /// Go on with a run whose coordinator was killed
     Resume(ResumeFlags),
@@ -246,13 +253,6 @@ pub(super) struct ResumeFlags {
 }
 
 /// What `reconcile apply` is told.
-///
-/// Exit codes: 0 applied, and the rows are equal; 1 applied, and rows were
-/// skipped or still differ; 2 usage or configuration error, or a script that
-/// cannot be applied, the target is as it was; 3 not applied, the target is as
-/// it was; 4 applied, but the rows could not be compared again, the result not
-/// shown, or what takes it back not put in place; 5 the commit was not answered: applied or not, look at the
-/// target before you repeat.
 #[derive(Debug, Args)]
 pub(super) struct ApplyFlags {
     /// Scripts that `run --generate-repair` wrote, or the directory that they are in
