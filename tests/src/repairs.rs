@@ -136,7 +136,8 @@ async fn carry_out(
             }
         }
     }
-    writable.commit().await.map_err(failed)?;
+    let committed = writable.commit().await;
+    committed.map_err(|error| anyhow!("{error:?}"))?;
     Ok(skipped)
 }
 

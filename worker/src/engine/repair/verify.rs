@@ -59,7 +59,7 @@ pub(in crate::engine) async fn verify(
     let target = sides.target.statements(&planned.target, &planned.plan);
     let is_in_doubt = keys
         .iter()
-        .any(|(key, bytes)| !found.contains(key) && !(source.finds(bytes) && target.finds(bytes)));
+        .any(|(key, bytes)| !(found.contains(key) || (source.finds(bytes) && target.finds(bytes))));
     let mut sides = sides;
     if is_in_doubt {
         let wanted: KeySet = keys.iter().map(|(key, _)| *key).collect();
