@@ -128,9 +128,10 @@ pub struct RepairPlan {
     pub foreign_keys: Vec<ForeignKey>,
     /// Whether inserts give values to an identity column of SQL Server.
     pub identity_insert: bool,
-    /// The same for the inserts of the undo, which bring back whole rows.
+    /// The same for the inserts of the undo, which bring back whole rows;
+    /// absent where they are alike.
     #[serde(default)]
-    pub undo_identity_insert: bool,
+    pub undo_identity_insert: Option<bool>,
     /// Sequences that number rows, where inserts give the numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<Sequence>,

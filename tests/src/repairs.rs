@@ -98,7 +98,7 @@ async fn carry_out(
                 .collect(),
         ),
         Direction::Undo => (
-            plan.undo_identity_insert,
+            plan.undo_identity_insert.unwrap_or(plan.identity_insert),
             statements
                 .iter()
                 .rev()

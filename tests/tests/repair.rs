@@ -342,6 +342,26 @@ fn sequences_go_on_after_the_rows_that_were_added() {
 }
 
 #[test]
+fn a_sequence_that_is_to_go_on_elsewhere_stays_there() {
+    let scene = Scene::new(
+        (
+            Postgres,
+            "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (30), (50)",
+        ),
+        (
+            Postgres,
+            "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY); \
+             INSERT INTO t OVERRIDING SYSTEM VALUE VALUES (50); ALTER TABLE t ALTER COLUMN id RESTART WITH 1000",
+        ),
+    );
+    scene.generate("t");
+    assert_eq!(scene.apply(&["out"]).code, 0);
+    scene.target.execute(
+        "INSERT INTO t DEFAULT VALUES; DO $$ BEGIN ASSERT (SELECT max(id) FROM t) = 1000; END $$",
+    );
+}
+
+#[test]
 fn a_sequence_that_may_not_be_moved_does_not_stand_in_the_way() {
     let scene = Scene::new(
         (

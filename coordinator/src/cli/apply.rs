@@ -472,7 +472,7 @@ fn render(applied: &Applied) -> String {
             // Writing to memory cannot fail.
             write!(
                 line,
-                "; skipped, because they have changed since: {} deletions, {} changes, {} additions",
+                "; skipped, because they have changed since or others hang on them: {} deletions, {} changes, {} additions",
                 skipped.delete, skipped.update, skipped.insert
             )
             .ok();

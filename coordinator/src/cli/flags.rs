@@ -263,7 +263,7 @@ pub(super) struct ApplyFlags {
     pub(super) undo: bool,
     /// Take for done what is not known to have been: a repair that was applied with psql or
     /// sqlcmd and is to be taken back, or a commit that was not answered
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     pub(super) assume_applied: bool,
     /// Carry everything out, say what would have happened, and take it back
     #[arg(long)]

@@ -161,20 +161,18 @@ impl Header {
                 ("min", "<")
             };
             let column = quoted(&sequence.column);
-            let (schema, name) = (literal(&sequence.schema), literal(&sequence.name));
-            let both = literal(&format!(
-                "{}.{}",
-                quoted(&sequence.schema),
-                quoted(&sequence.name)
-            ));
-            format!(
-                "SELECT pg_catalog.setval({both}, made.number) \
-                 FROM (SELECT {last}({column}) AS number FROM {table}) AS made, pg_catalog.pg_sequences AS known \
-                 WHERE known.schemaname = {schema} AND known.sequencename = {name} \
-                 AND made.number BETWEEN known.min_value AND known.max_value \
-                 AND made.number {beyond} coalesce(known.last_value, known.start_value - known.increment_by) \
-                 AND pg_catalog.has_sequence_privilege({both}, 'UPDATE') AND pg_catalog.has_sequence_privilege({both}, 'SELECT');"
-            )
+            let (schema, name) = (quoted(&sequence.schema), quoted(&sequence.name));
+            let both = literal(&format!("{schema}.{name}"));
+            // What is not allowed is an error only when it is tried.
+            let body = format!(
+                "BEGIN IF pg_catalog.has_sequence_privilege({both}, 'UPDATE') AND pg_catalog.has_sequence_privilege({both}, 'SELECT') THEN \
+                 PERFORM pg_catalog.setval({both}, made.number) \
+                 FROM (SELECT {last}({column}) AS number FROM {table}) AS made, {schema}.{name} AS now, pg_catalog.pg_sequence AS known \
+                 WHERE known.seqrelid = {both}::regclass AND made.number BETWEEN known.seqmin AND known.seqmax \
+                 AND (made.number {beyond} now.last_value OR (made.number = now.last_value AND NOT now.is_called)); \
+                 END IF; END"
+            );
+            format!("DO {};", literal(&body))
         });
         sequences.collect()
     }

@@ -298,7 +298,7 @@ impl Scripts {
             },
             identity_insert: match direction {
                 Direction::Repair => plan.identity_insert,
-                Direction::Undo => plan.undo_identity_insert,
+                Direction::Undo => plan.undo_identity_insert.unwrap_or(plan.identity_insert),
             },
             sequences: plan.sequences.clone(),
             foreign_keys: plan.foreign_keys.clone(),

@@ -56,6 +56,17 @@ pub struct Column {
     /// The type that it is converted to in the database before it is read,
     /// where the wire form of its own is of no use.
     pub read_as: Option<String>,
+    /// Which texts it can hold.
+    pub repertoire: Repertoire,
+}
+
+/// Which texts a column can hold beyond what its type says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repertoire {
+    /// SQL Server's number of the characters of a `varchar`.
+    pub code_page: Option<i32>,
+    /// The labels of an enum; of other types none.
+    pub labels: Vec<String>,
 }
 
 impl Column {

@@ -360,6 +360,7 @@ mod tests {
             kind,
             nullable: false,
             read_as: None,
+            repertoire: crate::engine::column::Repertoire::default(),
         }
     }
 

@@ -141,6 +141,7 @@ mod tests {
             declared: "text".to_owned(),
             nullable: true,
             read_as: None,
+            repertoire: crate::engine::column::Repertoire::default(),
         };
         PlannedColumn {
             source: column.clone(),

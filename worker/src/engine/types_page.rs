@@ -103,6 +103,7 @@ fn column(declared: &str, kind: ColumnType) -> Column {
         declared: declared.to_owned(),
         nullable: true,
         read_as: None,
+        repertoire: crate::engine::column::Repertoire::default(),
     }
 }
 
@@ -297,8 +298,8 @@ scale = 2
 `rounding` says what happens to further ones: `truncate` (they are cut, the
 default), `half-up` (the default of `datetime`) or `half-even` (what PostgreSQL
 does when it stores a seventh digit). With `half-up`, half a step goes up on the
-clock. Where PostgreSQL's column has the fewer digits it goes away from
-2000-01-01, so before that day down, as PostgreSQL rounds what it stores.
+clock. Where PostgreSQL's column has the fewer digits, and less than six, it goes
+away from 2000-01-01, so before that day down, as PostgreSQL rounds what it stores.
 
 ```toml
 [[tables]]

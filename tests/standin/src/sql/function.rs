@@ -225,6 +225,9 @@ impl Translator {
             ("COLLATIONPROPERTY", [name, property]) if property.sql.contains("'CodePage'") => {
                 Typed::new(format!("sys.code_page({})", name.sql), SqlType::Int)
             }
+            ("DATABASEPROPERTYEX", [_, property]) if property.sql.contains("'Collation'") => {
+                text_fact("SQL_Latin1_General_CP1_CI_AS")
+            }
             ("OBJECT_ID", [name, ..]) => {
                 Typed::new(format!("sys.object_id({})", name.sql), SqlType::Int)
             }

@@ -96,7 +96,8 @@ JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
 JOIN pg_catalog.pg_class AS p ON p.oid = k.confrelid \
 JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace \
-WHERE k.contype = 'f' AND k.conparentid = 0 AND n.nspname = $1 AND c.relname = $2 ORDER BY 1";
+WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 \
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid) ORDER BY 1";
 
 /// CASCADE, SET NULL, SET DEFAULT.
 const POSTGRES_DEPENDENTS: &str = "\
@@ -109,7 +110,8 @@ JOIN pg_catalog.pg_namespace AS cn ON cn.oid = c.relnamespace \
 CROSS JOIN LATERAL ROWS FROM (unnest(k.conkey), unnest(k.confkey)) AS u (child, own) \
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.child \
 JOIN pg_catalog.pg_attribute AS pa ON pa.attrelid = k.confrelid AND pa.attnum = u.own \
-WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confdeltype IN ('c', 'n', 'd') \
+WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') \
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.confrelid = k.confrelid) \
   AND n.nspname = $1 AND p.relname = $2 ORDER BY k.oid";
 
 const SQL_SERVER_COLUMNS: &str = "\

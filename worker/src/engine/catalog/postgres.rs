@@ -3,7 +3,7 @@
 use tokio_postgres::{Client, Row, Statement};
 
 use super::CatalogTable;
-use crate::engine::column::{Column, ColumnType, Table};
+use crate::engine::column::{Column, ColumnType, Repertoire, Table};
 use crate::engine::error::DatabaseError;
 use crate::engine::session::postgres::PostgresSession;
 
@@ -12,7 +12,8 @@ use crate::engine::session::postgres::PostgresSession;
 const COLUMNS: &str = "\
 SELECT n.nspname, c.relname, c.oid, c.reltuples, a.attname, NOT a.attnotnull, \
        pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype::text, \
-       CASE WHEN b.oid <> a.atttypid THEN pg_catalog.format_type(b.oid, b.modifier) END, b.modifier \
+       CASE WHEN b.oid <> a.atttypid THEN pg_catalog.format_type(b.oid, b.modifier) END, b.modifier, \
+       CASE WHEN b.typtype = 'e' THEN ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = b.oid) END \
 FROM pg_catalog.pg_class AS c \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -160,6 +161,12 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
         declared: row.try_get(6)?,
         nullable: row.try_get(5)?,
         read_as,
+        repertoire: Repertoire {
+            code_page: None,
+            labels: row
+                .try_get::<_, Option<Vec<String>>>(11)?
+                .unwrap_or_default(),
+        },
     }))
 }
 

@@ -3,7 +3,7 @@
 use tiberius::Row;
 
 use super::CatalogTable;
-use crate::engine::column::{Column, ColumnType, Table};
+use crate::engine::column::{Column, ColumnType, Repertoire, Table};
 use crate::engine::error::DatabaseError;
 use crate::engine::session::sql_server::SqlServerSession;
 
@@ -17,12 +17,11 @@ WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
 const COLUMNS: &str = "\
 SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, \
        CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), o.object_id, \
-       CAST(COLLATIONPROPERTY(d.collation_name, 'CodePage') AS int) \
+       CAST(COLLATIONPROPERTY(CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)), 'CodePage') AS int) \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.columns AS c ON c.object_id = o.object_id \
 JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
 LEFT JOIN sys.types AS b ON b.user_type_id = t.system_type_id \
-JOIN sys.databases AS d ON d.database_id = DB_ID() \
 WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V') ORDER BY c.column_id";
 
 const KEYS: &str = "\
@@ -126,6 +125,10 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
         kind,
         declared: declared(&base, length, precision, scale),
         nullable: row.try_get(7)?.unwrap_or(true),
+        repertoire: Repertoire {
+            code_page: code_pages.0,
+            labels: Vec::new(),
+        },
     })
 }
 
@@ -147,7 +150,8 @@ fn read_as(
         (ColumnType::Xml | ColumnType::Json, _) => "nvarchar(max)".to_owned(),
         // Longer ones would be cut.
         (_, "char") if foreign && fits => format!("nchar({length})"),
-        (_, "varchar") if foreign && decoded && fits => format!("nvarchar({length})"),
+        // Of so many bytes there are no more UTF-16 units.
+        (_, "varchar") if foreign && fits => format!("nvarchar({length})"),
         (_, "char" | "varchar" | "text") if foreign => "nvarchar(max)".to_owned(),
         _ => return None,
     })
@@ -231,7 +235,11 @@ mod tests {
         };
         for code_page in [437, 850, 932, 936, 949, 950, 65_001] {
             let unicode = Some("nvarchar(max)".to_owned());
-            assert_eq!(read("varchar", 10, code_page), unicode);
+            assert_eq!(
+                read("varchar", 10, code_page),
+                Some("nvarchar(10)".to_owned())
+            );
+            assert_eq!(read("varchar", -1, code_page), unicode);
             assert_eq!(read("text", 16, code_page), unicode);
             assert_eq!(
                 read("char", 4000, code_page),

@@ -428,12 +428,14 @@ fn with_precision(kind: Kind, rule: &ColumnRule) -> Result<Kind, (String, String
 }
 
 /// `kind` with the rounding of PostgreSQL, where that keeps no more digits than
-/// are compared: it has rounded when it stored them.
+/// are compared: it has rounded when it stored them. A seventh digit it rounds
+/// when it reads the text, as on the clock.
 fn as_stored(kind: Kind, source: &Column, target: &Column) -> Kind {
     let stored = |resolution: Resolution| Resolution {
         from_2000: [source, target]
             .iter()
-            .any(|column| column.postgres_digits() == Some(resolution.digits)),
+            .any(|column| column.postgres_digits() == Some(resolution.digits))
+            && resolution.digits < 6,
         ..resolution
     };
     match kind {

@@ -9,6 +9,7 @@ fn column(kind: ColumnType) -> Column {
         kind,
         nullable: true,
         read_as: None,
+        repertoire: crate::engine::column::Repertoire::default(),
     }
 }
 

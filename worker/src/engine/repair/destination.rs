@@ -35,13 +35,13 @@ pub(super) fn for_target(value: RawValue, to: Destination<'_>) -> Result<RawValu
         RawValue::Text(text) if rule.as_text && !is_text(target) => Some(text.clone()),
         _ => None,
     };
-    let stored = held(formed(value, to)?, to.engine, target, rule)?;
+    let stored = held(formed(value, to)?, to)?;
     // Compared as text, 05 is not 5.
     if let Some(wanted) = as_written
         && shows_as_it_is_written(&target.kind)
     {
         let folding = Folding::of(rule);
-        let shown = text(stored.clone(), rule);
+        let shown = shown(&stored, to);
         if folding.apply(shown.as_bytes()) != folding.apply(wanted.as_bytes()) {
             return Err(Unwritable::NotHeld(target.name.clone()));
         }
@@ -77,6 +77,29 @@ fn shows_as_it_is_written(kind: &ColumnType) -> bool {
         kind,
         ColumnType::Int | ColumnType::Decimal | ColumnType::Money | ColumnType::Uuid
     )
+}
+
+/// What the target's database makes of the value as text.
+fn shown(value: &RawValue, to: Destination<'_>) -> String {
+    let shown = text(value.clone(), to.rule);
+    // Decimals have all the digits that their type has.
+    let scale = match (&to.column.kind, to.engine) {
+        (ColumnType::Money, Engine::SqlServer) => Some(4),
+        (ColumnType::Decimal, _) => scale(to),
+        _ => None,
+    };
+    let Some(scale) = scale.filter(|scale| *scale > 0) else {
+        return shown;
+    };
+    let (whole, fraction) = shown.split_once('.').unwrap_or((&shown, ""));
+    format!("{whole}.{fraction:0<scale$}")
+}
+
+/// Digits after the point that the column's type has, if it says so.
+fn scale(to: Destination<'_>) -> Option<usize> {
+    let declared = to.column.read_as.as_ref().unwrap_or(&to.column.declared);
+    let (_, limits) = declared.trim_end_matches(')').split_once('(')?;
+    limits.split_once(',')?.1.trim().parse().ok()
 }
 
 /// The value in the form of the target's type.
@@ -131,15 +154,8 @@ fn formed(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> 
             V::Int(days) if rule.encoding == Some(Encoding::EpochDays) => {
                 V::Date(i32::try_from(days - DAYS_FROM_1970).map_err(|_| beyond())?)
             }
-            V::Int(count) => {
-                let moment = epoch(count, rule.encoding).ok_or_else(wrong)?;
-                let days = moment.split().0.div_euclid(SECONDS_OF_DAY);
-                V::Date(i32::try_from(days).map_err(|_| beyond())?)
-            }
-            V::Timestamp(moment) | V::Instant(moment) if !moment.is_infinite() => {
-                let days = moment.split().0.div_euclid(SECONDS_OF_DAY);
-                V::Date(i32::try_from(days).map_err(|_| beyond())?)
-            }
+            V::Int(count) => day(epoch(count, rule.encoding).ok_or_else(wrong)?, to)?,
+            V::Timestamp(moment) | V::Instant(moment) if !moment.is_infinite() => day(moment, to)?,
             _ => return Err(wrong()),
         },
         ColumnType::Time(digits) => match value {
@@ -179,6 +195,19 @@ fn formed(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> 
         _ if matches!(value, V::Halves(_)) => return Err(wrong()),
         _ => V::Text(text(value, rule)),
     })
+}
+
+/// The day of which a moment is the beginning.
+fn day(moment: Moment, to: Destination<'_>) -> Result<RawValue, Unwritable> {
+    let name = || to.column.name.clone();
+    let (seconds, units) = moment.split();
+    let begins = seconds.rem_euclid(SECONDS_OF_DAY) == 0 && units == 0;
+    if !begins && to.rule.tolerance.is_none() {
+        return Err(Unwritable::NotHeld(name()));
+    }
+    let days = i32::try_from(seconds.div_euclid(SECONDS_OF_DAY));
+    days.map(RawValue::Date)
+        .map_err(|_| Unwritable::OutOfRange(name()))
 }
 
 /// What text in ISO 8601's notation denotes, where it is of the column's kind.

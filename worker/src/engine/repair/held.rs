@@ -3,10 +3,11 @@
 //! afterwards, or the script would fail.
 
 use shared::endpoint::Engine;
-use shared::options::ColumnRule;
+use shared::options::Trim;
 
+use super::destination::Destination;
 use super::value::{Moment, RawValue, Unwritable};
-use crate::engine::column::{Column, ColumnType};
+use crate::engine::column::ColumnType;
 
 /// `value`, which has the form of the column's type, as the column holds it.
 /// With a tolerance it may be rounded: that is near enough.
@@ -14,16 +15,22 @@ use crate::engine::column::{Column, ColumnType};
 /// # Errors
 ///
 /// When the column cannot hold it, or not all of it.
-pub(super) fn held(
-    value: RawValue,
-    engine: Engine,
-    column: &Column,
-    rule: &ColumnRule,
-) -> Result<RawValue, Unwritable> {
+pub(super) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
+    let Destination {
+        engine,
+        column,
+        rule,
+        times,
+    } = to;
     let near = rule.tolerance.is_some();
     let beyond = || Unwritable::OutOfRange(column.name.clone());
     let lossy = || Unwritable::NotHeld(column.name.clone());
-    let (base, limits) = declaration(&column.declared);
+    // What a domain is made of.
+    let declared = match engine {
+        Engine::Postgres => column.read_as.as_ref().unwrap_or(&column.declared),
+        Engine::SqlServer => &column.declared,
+    };
+    let (base, limits) = declaration(declared);
     let digits = |count: u8, whole: usize, plain: &Plain| {
         if plain.whole.len() > whole {
             return Err(beyond());
@@ -71,7 +78,7 @@ pub(super) fn held(
             if !(least..=most.into()).contains(&units) {
                 return Err(beyond());
             }
-            return Ok(plain.into_value());
+            return Ok(plain.cut(scale.into()).into_value());
         }
         (ColumnType::Float64, RawValue::Int(_) | RawValue::Decimal(_)) => {
             let float: f64 = number_text(&value).parse().map_err(|_| beyond())?;
@@ -104,25 +111,30 @@ pub(super) fn held(
             }
             return Ok(RawValue::Float32(narrow));
         }
+        (ColumnType::Text { .. }, RawValue::Text(text)) if !column.repertoire.labels.is_empty() => {
+            if !column.repertoire.labels.contains(text) {
+                return Err(lossy());
+            }
+        }
         (ColumnType::Text { padded }, RawValue::Text(text)) => {
-            let text = if *padded {
-                text.trim_end_matches(' ')
-            } else {
-                text
-            };
-            let length = match (engine, base) {
-                (Engine::Postgres, "name") => text.len(),
-                (Engine::Postgres, _) => text.chars().count(),
-                (Engine::SqlServer, "nchar" | "nvarchar") => text.encode_utf16().count(),
-                // In bytes of whatever code page: no character has less than one.
-                (Engine::SqlServer, _) => text.chars().count(),
-            };
             let room = match (base, &limits[..]) {
                 ("name", _) => Some(63),
                 (_, [most]) => usize::try_from(*most).ok(),
                 _ => None,
             };
-            if room.is_some_and(|room| length > room) {
+            let fits = |text: &str| {
+                let length = length(text, engine, base, column.repertoire.code_page);
+                length.is_some_and(|length| room.is_none_or(|room| length <= room))
+            };
+            let short = text.trim_end_matches(' ');
+            // Blanks that are too many are cut without a word.
+            let blanks_are_nothing = *padded || matches!(rule.trim, Some(Trim::End | Trim::Both));
+            let text = if *padded || (blanks_are_nothing && !fits(text)) {
+                short
+            } else {
+                text
+            };
+            if !fits(text) {
                 return Err(lossy());
             }
             return Ok(RawValue::Text(text.to_owned()));
@@ -143,9 +155,12 @@ pub(super) fn held(
         }
         (ColumnType::DateTime, RawValue::Timestamp(moment)) => {
             in_range(*moment, DATETIME).ok_or_else(beyond)?;
-            if !near && !is_tick(*moment) {
+            let shown = to_tick(*moment);
+            let compared = |moment: Moment| times.convert(moment.units, moment.digits);
+            if !near && compared(shown) != compared(*moment) {
                 return Err(lossy());
             }
+            return Ok(RawValue::Timestamp(shown));
         }
         (ColumnType::Timestamp(_), RawValue::Timestamp(moment)) if base == "smalldatetime" => {
             in_range(*moment, SMALLDATETIME).ok_or_else(beyond)?;
@@ -176,6 +191,9 @@ fn whole_numbers(base: &str) -> (i64, i64) {
     }
 }
 
+/// SQL Server's number of UTF-8.
+const UTF_8: i32 = 65001;
+
 /// Seconds since 2000-01-01 of 1753-01-01 and 10000-01-01.
 const DATETIME: std::ops::Range<i64> = -7_794_489_600..252_455_616_000;
 
@@ -186,13 +204,38 @@ fn in_range(moment: Moment, range: std::ops::Range<i64>) -> Option<()> {
     (!moment.is_infinite() && range.contains(&moment.split().0)).then_some(())
 }
 
-/// Whether `datetime`, which counts 1/300 s, shows the same milliseconds.
-fn is_tick(moment: Moment) -> bool {
-    let (_, units) = moment.split();
-    let unit = 10_i64.pow(u32::from(moment.digits).saturating_sub(3));
-    let milliseconds = units / unit;
-    let ticks = (milliseconds * 3 + 5) / 10;
-    units % unit == 0 && (ticks * 10 + 1) / 3 == milliseconds
+/// What `datetime`, which counts 1/300 s, shows for it: the nearest of its
+/// steps, in milliseconds.
+fn to_tick(moment: Moment) -> Moment {
+    let (seconds, units) = moment.split();
+    let unit = 10_i64.pow(moment.digits.into());
+    let ticks = (units * 300 + unit / 2) / unit;
+    Moment {
+        units: seconds * 1_000_000 + (ticks * 10 + 1) / 3 * 1000,
+        digits: 6,
+    }
+}
+
+/// How much room a text takes in a column; none where it cannot hold all of it.
+fn length(text: &str, engine: Engine, base: &str, code_page: Option<i32>) -> Option<usize> {
+    Some(match (engine, base) {
+        (Engine::Postgres, "name") => text.len(),
+        (Engine::Postgres, _) => text.chars().count(),
+        (Engine::SqlServer, "nchar" | "nvarchar" | "ntext") => text.encode_utf16().count(),
+        (Engine::SqlServer, _) if text.is_ascii() || code_page == Some(UTF_8) => text.len(),
+        (Engine::SqlServer, _) => {
+            let label = match code_page? {
+                page @ (874 | 1250..=1258) => format!("windows-{page}"),
+                _ => return None,
+            };
+            let encoding = encoding_rs::Encoding::for_label(label.as_bytes())?;
+            let (bytes, _, replaced) = encoding.encode(text);
+            if replaced {
+                return None;
+            }
+            bytes.len()
+        }
+    })
 }
 
 fn number_text(value: &RawValue) -> String {
@@ -250,6 +293,14 @@ impl Plain {
         Some(if self.negative { -size } else { size })
     }
 
+    /// With no more than `scale` digits after the point.
+    fn cut(mut self, scale: usize) -> Self {
+        self.fraction.truncate(scale);
+        self.fraction = self.fraction.trim_end_matches('0').to_owned();
+        self.negative &= !(self.whole.is_empty() && self.fraction.is_empty());
+        self
+    }
+
     fn into_value(self) -> RawValue {
         let sign = if self.negative { "-" } else { "" };
         let whole = if self.whole.is_empty() {
@@ -268,17 +319,28 @@ impl Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::column::Column;
+    use crate::engine::kind::Resolution;
     use crate::engine::repair::testing::column;
     use proptest::prelude::*;
-    use shared::options::Tolerance;
+    use shared::options::{ColumnRule, Tolerance};
 
     fn stored(kind: ColumnType, declared: &str, value: RawValue) -> Result<RawValue, Unwritable> {
+        let mut column = column("c", kind, declared);
+        column.repertoire.code_page = Some(1252);
         held(
             value,
-            Engine::SqlServer,
-            &column("c", kind, declared),
-            &ColumnRule::default(),
+            to(Engine::SqlServer, &column, &ColumnRule::default()),
         )
+    }
+
+    fn to<'a>(engine: Engine, column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {
+        Destination {
+            engine,
+            column,
+            rule,
+            times: Resolution::coarser(7, 7),
+        }
     }
 
     fn decimal(text: &str) -> RawValue {
@@ -336,7 +398,7 @@ mod tests {
             ..ColumnRule::default()
         };
         let int = column("c", ColumnType::Int, "int");
-        let near = held(decimal("-2.5"), Engine::Postgres, &int, &rule);
+        let near = held(decimal("-2.5"), to(Engine::Postgres, &int, &rule));
         assert_eq!(near, Ok(RawValue::Int(-3)));
     }
 
@@ -368,6 +430,24 @@ mod tests {
         assert_eq!(bytes("binary(2)", &[1]), lossy());
         assert_eq!(bytes("varbinary(2)", &[1]), Ok(RawValue::Bytes(vec![1])));
         assert_eq!(bytes("varbinary(2)", &[1, 2, 3]), lossy());
+    }
+
+    #[test]
+    fn a_varchar_holds_what_its_code_page_has() {
+        let text = |declared, value: &str| {
+            let value = RawValue::Text(value.to_owned());
+            stored(ColumnType::Text { padded: false }, declared, value)
+        };
+        assert!(text("varchar(5)", "é€ŒŸñ").is_ok());
+        assert_eq!(text("varchar(5)", "日本"), lossy());
+        let rule = ColumnRule {
+            trim: Some(Trim::End),
+            ..ColumnRule::default()
+        };
+        let column = column("c", ColumnType::Text { padded: false }, "varchar(3)");
+        let blanks = RawValue::Text("abc  ".to_owned());
+        let cut = held(blanks, to(Engine::Postgres, &column, &rule));
+        assert_eq!(cut, Ok(RawValue::Text("abc".to_owned())));
     }
 
     #[test]
@@ -422,7 +502,7 @@ mod tests {
             // As SQL Server shows them: to the nearest millisecond.
             let milliseconds = (ticks * 10 + 1) / 3;
             let moment = Moment { units: milliseconds * 1000, digits: 6 };
-            prop_assert!(is_tick(moment), "{milliseconds} ms");
+            prop_assert_eq!(to_tick(moment), moment);
         }
 
         #[test]

@@ -109,8 +109,9 @@ fn holds_in_postgres(name: &str, column: &Column, literal: &str) -> String {
         ColumnType::Bool | ColumnType::Int => format!("{name} = {literal}"),
         ColumnType::Money => format!("{name}::numeric = {literal}"),
         // With the column's own precision and scale: what an assignment of the literal gives.
-        ColumnType::Decimal
-        | ColumnType::Float32
+        // A minus would come after the type.
+        ColumnType::Decimal => format!("{name} = ({literal})::{}", column.declared),
+        ColumnType::Float32
         | ColumnType::Float64
         | ColumnType::Date
         | ColumnType::Time(_)

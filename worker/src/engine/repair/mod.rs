@@ -504,7 +504,9 @@ impl<'a> Repair<'a> {
                     .columns
                     .iter()
                     .any(|pair| constraints.identity.contains(&pair.target.name)),
-            undo_identity_insert: self.table.engine == Engine::SqlServer && self.table.has_identity,
+            undo_identity_insert: Some(
+                self.table.engine == Engine::SqlServer && self.table.has_identity,
+            ),
             sequences: constraints
                 .sequences
                 .into_iter()
@@ -533,6 +535,7 @@ mod testing {
             declared: declared.to_owned(),
             nullable: true,
             read_as: None,
+            repertoire: crate::engine::column::Repertoire::default(),
         }
     }
 }

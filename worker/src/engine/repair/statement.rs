@@ -164,11 +164,15 @@ impl TargetTable {
             .iter()
             .map(|(column, own)| format!("d.{} = {}.{}", name(column), self.name, name(own)))
             .collect();
-        format!(
-            "NOT EXISTS (SELECT 1 FROM {} AS d WHERE {})",
-            qualified(self.engine, &dependent.schema, &dependent.table),
-            equal.join(" AND ")
-        )
+        let table = qualified(self.engine, &dependent.schema, &dependent.table);
+        let mut condition = equal.join(" AND ");
+        // A row that hangs on itself goes with itself.
+        if table == self.name
+            && let Some((_, own)) = dependent.columns.first()
+        {
+            condition += &format!(" AND d.{} <> {}.{}", name(own), self.name, name(own));
+        }
+        format!("NOT EXISTS (SELECT 1 FROM {table} AS d WHERE {condition})")
     }
 
     fn adding(&self, row: &[Cell]) -> Result<String, Unwritable> {

@@ -37,6 +37,8 @@ pub(super) fn equals(
         Engine::Postgres => {
             let asked = in_postgres(column, value)?;
             Some(match &column.read_as {
+                // Its index is over the enum.
+                _ if !column.repertoire.labels.is_empty() => format!("{name} = {asked}"),
                 Some(read_as) => format!("{name}::{read_as} = {asked}"),
                 None => format!("{name} = {asked}"),
             })
@@ -78,6 +80,13 @@ fn in_postgres(column: &Column, value: &[u8]) -> Option<String> {
             format!("'{text}'::numeric")
         }
         // PostgreSQL has no such character, nor can it be asked for one.
+        (ColumnType::Text { .. }, View::Text(text)) if !column.repertoire.labels.is_empty() => {
+            let is_label = column.repertoire.labels.iter().any(|label| *label == *text);
+            if !is_label {
+                return None;
+            }
+            format!("{}::{}", postgres::literal(text), column.declared)
+        }
         (ColumnType::Text { .. }, View::Text(text)) if !text.contains('\0') => {
             format!("{}::{declared}", postgres::literal(text))
         }
@@ -156,8 +165,9 @@ fn in_sql_server(column: &Column, value: &[u8], name: String) -> Option<(String,
             let steps = ten_thousandths(&text)?;
             base != "smallmoney" || i32::try_from(steps).is_ok()
         }
-        (ColumnType::Text { .. }, View::Text(_)) => {
-            let read_as = column.read_as.as_deref();
+        (ColumnType::Text { .. }, View::Text(text)) => {
+            // These characters are in every code page, and an index is over the column's own.
+            let read_as = column.read_as.as_deref().filter(|_| !text.is_ascii());
             return Some(match base {
                 // These have no `=` of their own.
                 "text" | "ntext" => (
@@ -259,6 +269,7 @@ mod tests {
             declared: declared.to_owned(),
             nullable: false,
             read_as: None,
+            repertoire: crate::engine::column::Repertoire::default(),
         }
     }
 

@@ -292,6 +292,7 @@ mod tests {
             declared: declared.to_owned(),
             nullable: true,
             read_as: None,
+            repertoire: crate::engine::column::Repertoire::default(),
         };
         as_text(&column, "[v]")
     }

@@ -29,7 +29,7 @@ const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
 /// takes a time of a condition that names none: the same on all servers,
 /// whatever they, the database or the user set. With what is [`RELIED_ON`], for
 /// each transaction, since a pooler may give the next one another session.
-const SAME_EVERYWHERE: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL DateStyle = 'ISO, YMD'; \
+const SAME_EVERYWHERE: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL DateStyle = 'ISO'; \
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL TimeZone = 'UTC'; \
     SET LOCAL standard_conforming_strings = on; SET LOCAL row_security = off";
 

@@ -53,6 +53,7 @@ pub(super) fn column(name: &str, kind: ColumnType, canonical: Kind) -> PlannedCo
         declared: "?".to_owned(),
         nullable: true,
         read_as: None,
+        repertoire: crate::engine::column::Repertoire::default(),
     };
     PlannedColumn {
         source: column.clone(),
