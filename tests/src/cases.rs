@@ -47,6 +47,10 @@ pub struct Case {
     /// Set: it means nothing with the sides swapped, as an option of the target has it.
     #[serde(default)]
     pub one_way: bool,
+    /// Unset: it is not repaired too, as its values are so long that the stand-in
+    /// takes minutes over the statements.
+    #[serde(default = "default_repair")]
+    pub repair: bool,
     /// How the source is made.
     pub source: SideSql,
     /// How the target is made.
@@ -121,6 +125,10 @@ pub struct ExpectedError {
 
 fn default_table() -> String {
     "t".to_owned()
+}
+
+fn default_repair() -> bool {
+    true
 }
 
 fn default_depth() -> Depth {
