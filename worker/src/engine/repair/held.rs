@@ -111,10 +111,10 @@ pub(super) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unw
             }
             return Ok(RawValue::Float32(narrow));
         }
-        (ColumnType::Text { .. }, RawValue::Text(text)) if !column.repertoire.labels.is_empty() => {
-            if !column.repertoire.labels.contains(text) {
-                return Err(lossy());
-            }
+        (ColumnType::Text { .. }, RawValue::Text(text))
+            if !column.repertoire.labels.is_empty() && !column.repertoire.labels.contains(text) =>
+        {
+            return Err(lossy());
         }
         (ColumnType::Text { padded }, RawValue::Text(text)) => {
             let room = match (base, &limits[..]) {
