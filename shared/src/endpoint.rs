@@ -10,14 +10,14 @@ use url::Url;
 /// Which protocol an endpoint speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum DatabaseKind {
     /// Microsoft SQL Server.
     SqlServer,
     /// PostgreSQL.
     Postgres,
 }
 
-impl Engine {
+impl DatabaseKind {
     /// The port when none is given.
     #[must_use]
     pub fn default_port(self) -> u16 {
@@ -37,7 +37,7 @@ impl Engine {
     }
 }
 
-impl fmt::Display for Engine {
+impl fmt::Display for DatabaseKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SqlServer => "SQL Server",
@@ -103,7 +103,7 @@ pub struct Endpoint {
     /// The name that tasks and messages use.
     pub name: String,
     /// The protocol.
-    pub engine: Engine,
+    pub engine: DatabaseKind,
     /// Host name, address, or (PostgreSQL) the directory of a Unix socket.
     pub host: String,
     /// TCP port.
@@ -173,8 +173,8 @@ impl Endpoint {
             reason: reason.to_owned(),
         };
         let engine = match url.scheme() {
-            "mssql" | "sqlserver" => Engine::SqlServer,
-            "postgres" | "postgresql" => Engine::Postgres,
+            "mssql" | "sqlserver" => DatabaseKind::SqlServer,
+            "postgres" | "postgresql" => DatabaseKind::Postgres,
             other => return Err(bad_url(&format!("unknown scheme `{other}`"))),
         };
         let decode = |part: &str| {
@@ -216,7 +216,7 @@ impl Endpoint {
                     .ok_or_else(|| bad(format!("{key}={value}: write a whole number above 0")))
             };
             match (key.as_ref(), engine) {
-                ("encrypt", Engine::SqlServer) => {
+                ("encrypt", DatabaseKind::SqlServer) => {
                     tls_mode = Some(if boolean()? {
                         TlsMode::Require
                     } else {
@@ -224,7 +224,7 @@ impl Endpoint {
                     })
                 }
                 ("trust_server_certificate", _) => trust_server_certificate = boolean()?,
-                ("sslmode", Engine::Postgres) => {
+                ("sslmode", DatabaseKind::Postgres) => {
                     tls_mode = Some(match value.as_ref() {
                         "disable" => TlsMode::Off,
                         "prefer" => TlsMode::Prefer,
@@ -236,8 +236,8 @@ impl Endpoint {
                         }
                     });
                 }
-                ("host", Engine::Postgres) => host = value.into_owned(),
-                ("ca_file", _) | ("sslrootcert", Engine::Postgres) => {
+                ("host", DatabaseKind::Postgres) => host = value.into_owned(),
+                ("ca_file", _) | ("sslrootcert", DatabaseKind::Postgres) => {
                     ca_file = Some(PathBuf::from(value.as_ref()))
                 }
                 ("schema", _) => schema = value.into_owned(),
@@ -248,7 +248,7 @@ impl Endpoint {
                 ("connect_timeout", _) => connect_timeout = Duration::from_secs(number()?.into()),
                 (other, _) => {
                     let known: &[&str] = match engine {
-                        Engine::SqlServer => &[
+                        DatabaseKind::SqlServer => &[
                             "encrypt",
                             "trust_server_certificate",
                             "ca_file",
@@ -257,7 +257,7 @@ impl Endpoint {
                             "statement_timeout",
                             "connect_timeout",
                         ],
-                        Engine::Postgres => &[
+                        DatabaseKind::Postgres => &[
                             "sslmode",
                             "sslrootcert",
                             "host",
@@ -286,9 +286,9 @@ impl Endpoint {
             return Err(bad_url("no user"));
         }
         let tls_mode = tls_mode.unwrap_or(match engine {
-            Engine::SqlServer => TlsMode::Require,
-            Engine::Postgres if is_loopback(&host) => TlsMode::Off,
-            Engine::Postgres => TlsMode::Prefer,
+            DatabaseKind::SqlServer => TlsMode::Require,
+            DatabaseKind::Postgres if is_loopback(&host) => TlsMode::Off,
+            DatabaseKind::Postgres => TlsMode::Prefer,
         });
         Ok(Self {
             name: name.to_owned(),
@@ -359,7 +359,7 @@ mod tests {
             "mssql://sa:p%40ss@db.example:1444/shop?encrypt=false&schema=sales",
         )
         .unwrap();
-        assert_eq!(endpoint.engine, Engine::SqlServer);
+        assert_eq!(endpoint.engine, DatabaseKind::SqlServer);
         assert_eq!(
             (endpoint.host.as_str(), endpoint.port),
             ("db.example", 1444)

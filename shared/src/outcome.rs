@@ -119,7 +119,7 @@ pub struct RepairStatement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairPlan {
     /// The target's dialect.
-    pub engine: crate::endpoint::Engine,
+    pub engine: crate::endpoint::DatabaseKind,
     /// The target's schema, as its catalog has it.
     pub schema: String,
     /// The target's name, as its catalog has it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
-use shared::endpoint::{Endpoint, Engine as EngineKind};
+use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::options::TableOptions;
@@ -480,7 +480,7 @@ impl Maker {
     /// When the endpoint refuses.
     pub async fn connect(endpoint: &Endpoint) -> anyhow::Result<Self> {
         match endpoint.engine {
-            EngineKind::Postgres => {
+            DatabaseKind::Postgres => {
                 let url = format!(
                     "postgres://{}:{}@{}:{}/{}",
                     endpoint.user,
@@ -493,7 +493,7 @@ impl Maker {
                     crate::services::database::connect(&url).await?,
                 ))
             }
-            EngineKind::SqlServer => {
+            DatabaseKind::SqlServer => {
                 let mut config = tiberius::Config::new();
                 config.host(&endpoint.host);
                 config.port(endpoint.port);

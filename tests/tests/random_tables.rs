@@ -13,7 +13,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt};
-use shared::endpoint::{Endpoint, Engine};
+use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::TableOptions;
 use shared::outcome::Depth;
@@ -60,7 +60,7 @@ async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
         };
         let (left, right) = (
             sql(&|pair| pair.source_sql(source.engine)),
-            sql(&|pair| pair.target_sql(Engine::Postgres)),
+            sql(&|pair| pair.target_sql(DatabaseKind::Postgres)),
         );
         let (left, right) = tokio::join!(makers.0.execute(&left), makers.1.execute(&right));
         left.and(right).unwrap();
@@ -75,8 +75,8 @@ async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
                     checked.map_err(|what| {
                         format!(
                             "SEED={seed} TABLES=1: {what}\n{}\n{}",
-                            pair.source_sql(Engine::Postgres),
-                            pair.target_sql(Engine::Postgres)
+                            pair.source_sql(DatabaseKind::Postgres),
+                            pair.target_sql(DatabaseKind::Postgres)
                         )
                     })
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::config::Config;
-use shared::endpoint::{Endpoint, Engine};
+use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{Scope, Task};
 use shared::options::TableOptions;
@@ -289,7 +289,7 @@ async fn change(
     for (at, action) in steps(set.scripts.len(), *direction) {
         section(target, &set.scripts[at], action, &mut tables[at]).await?;
     }
-    if *engine == Engine::Postgres {
+    if *engine == DatabaseKind::Postgres {
         execute(target, "SET CONSTRAINTS ALL IMMEDIATE;").await?;
     }
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {

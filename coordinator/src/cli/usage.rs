@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shared::endpoint::{EndpointError, Engine};
+use shared::endpoint::{DatabaseKind, EndpointError};
 use shared::ids::{RunId, TableName};
 use shared::outcome::Failure;
 use shared::signing::SigningKeyError;
@@ -68,8 +68,8 @@ pub(super) enum UsageError {
     #[error("{} is for {wanted}, and the target is {found}", file.display())]
     OtherDialect {
         file: PathBuf,
-        wanted: Engine,
-        found: Engine,
+        wanted: DatabaseKind,
+        found: DatabaseKind,
     },
     #[error("{} is for the target {before}, and this is {now}; name the one that is meant with --target or --target-url", file.display())]
     ScriptTarget {

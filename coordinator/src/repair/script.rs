@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{self, Context};
 use serde::{Deserialize, Serialize};
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, RepairAction, Sequence};
 
@@ -49,7 +49,7 @@ pub struct Header {
     /// Begins the marks of this file.
     pub token: String,
     /// The target's dialect.
-    pub engine: Engine,
+    pub engine: DatabaseKind,
     /// Which database the target was; absent where only the workers knew it.
     #[serde(default)]
     pub database: Option<String>,
@@ -87,8 +87,8 @@ impl Header {
 
     fn qualified(&self) -> String {
         match self.engine {
-            Engine::Postgres => format!("{}.{}", quoted(&self.schema), quoted(&self.table)),
-            Engine::SqlServer => format!(
+            DatabaseKind::Postgres => format!("{}.{}", quoted(&self.schema), quoted(&self.table)),
+            DatabaseKind::SqlServer => format!(
                 "[{}].[{}]",
                 self.schema.replace(']', "]]"),
                 self.table.replace(']', "]]")
@@ -98,8 +98,8 @@ impl Header {
 
     fn constraint(&self, name: &str) -> String {
         match self.engine {
-            Engine::Postgres => quoted(name),
-            Engine::SqlServer => format!("[{}]", name.replace(']', "]]")),
+            DatabaseKind::Postgres => quoted(name),
+            DatabaseKind::SqlServer => format!("[{}]", name.replace(']', "]]")),
         }
     }
 
@@ -111,12 +111,14 @@ impl Header {
         keys.map(|key| {
             let name = self.constraint(&key.name);
             match self.engine {
-                Engine::Postgres => {
+                DatabaseKind::Postgres => {
                     format!(
                         "ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED;"
                     )
                 }
-                Engine::SqlServer => format!("ALTER TABLE {table} NOCHECK CONSTRAINT {name};"),
+                DatabaseKind::SqlServer => {
+                    format!("ALTER TABLE {table} NOCHECK CONSTRAINT {name};")
+                }
             }
         })
         .collect()
@@ -130,13 +132,13 @@ impl Header {
         keys.map(|key| {
             let name = self.constraint(&key.name);
             match self.engine {
-                Engine::Postgres => {
+                DatabaseKind::Postgres => {
                     format!("ALTER TABLE {table} ALTER CONSTRAINT {name} NOT DEFERRABLE;")
                 }
-                Engine::SqlServer if key.trusted => {
+                DatabaseKind::SqlServer if key.trusted => {
                     format!("ALTER TABLE {table} WITH CHECK CHECK CONSTRAINT {name};")
                 }
-                Engine::SqlServer => format!("ALTER TABLE {table} CHECK CONSTRAINT {name};"),
+                DatabaseKind::SqlServer => format!("ALTER TABLE {table} CHECK CONSTRAINT {name};"),
             }
         })
         .collect()
@@ -188,9 +190,9 @@ impl Header {
 
 /// What a transaction that applies statements begins with.
 #[must_use]
-pub fn preamble(engine: Engine) -> &'static [&'static str] {
+pub fn preamble(engine: DatabaseKind) -> &'static [&'static str] {
     match engine {
-        Engine::Postgres => &[
+        DatabaseKind::Postgres => &[
             "SET LOCAL standard_conforming_strings = on;",
             "SET LOCAL client_encoding = 'UTF8';",
             "SET LOCAL datestyle = 'ISO, YMD';",
@@ -198,7 +200,7 @@ pub fn preamble(engine: Engine) -> &'static [&'static str] {
             "SET LOCAL xmloption = 'content';",
             "SET CONSTRAINTS ALL DEFERRED;",
         ],
-        Engine::SqlServer => &["SET XACT_ABORT ON;", "SET NOCOUNT ON;"],
+        DatabaseKind::SqlServer => &["SET XACT_ABORT ON;", "SET NOCOUNT ON;"],
     }
 }
 
@@ -294,19 +296,19 @@ impl ScriptFile {
             .unwrap_or_default();
         self.line(&format!("--   reconcile apply {file}"))?;
         self.line(&match header.engine {
-            Engine::Postgres => format!("--   psql -v ON_ERROR_STOP=1 -f {file}"),
-            Engine::SqlServer => format!("--   sqlcmd -I -b -x -f 65001 -i {file}"),
+            DatabaseKind::Postgres => format!("--   psql -v ON_ERROR_STOP=1 -f {file}"),
+            DatabaseKind::SqlServer => format!("--   sqlcmd -I -b -x -f 65001 -i {file}"),
         })?;
         self.line("--")?;
         self.mark("begin")?;
         match header.engine {
-            Engine::Postgres => {
+            DatabaseKind::Postgres => {
                 self.line("BEGIN;")?;
                 for line in preamble(header.engine) {
                     self.line(line)?;
                 }
             }
-            Engine::SqlServer => {
+            DatabaseKind::SqlServer => {
                 for line in preamble(header.engine) {
                     self.line(line)?;
                 }
@@ -351,7 +353,7 @@ impl ScriptFile {
     fn make_room(&mut self, bytes: usize) -> io::Result<()> {
         let full =
             self.in_batch >= BATCH || self.bytes_in_batch.saturating_add(bytes) > BATCH_BYTES;
-        if self.header.engine == Engine::SqlServer && self.in_batch > 0 && full {
+        if self.header.engine == DatabaseKind::SqlServer && self.in_batch > 0 && full {
             self.mark("batch")?;
             self.line("GO")?;
             // After an error the transaction is gone: nothing more may be done outside of it.
@@ -398,7 +400,7 @@ impl ScriptFile {
         self.mark("end")?;
         let header = self.header.clone();
         let checks = header.check(&header.deferred);
-        if header.engine == Engine::Postgres {
+        if header.engine == DatabaseKind::Postgres {
             self.line("SET CONSTRAINTS ALL IMMEDIATE;")?;
         }
         for line in checks {
@@ -408,8 +410,8 @@ impl ScriptFile {
             self.line(&line)?;
         }
         match header.engine {
-            Engine::Postgres => self.line("COMMIT;")?,
-            Engine::SqlServer => {
+            DatabaseKind::Postgres => self.line("COMMIT;")?,
+            DatabaseKind::SqlServer => {
                 self.line("COMMIT TRANSACTION;")?;
                 self.line("GO")?;
                 self.line("SET NOEXEC OFF;")?;
@@ -490,7 +492,7 @@ pub(super) mod testing {
             run: "run".to_owned(),
             timestamp: "now".to_owned(),
             token: Header::token(),
-            engine: Engine::SqlServer,
+            engine: DatabaseKind::SqlServer,
             database: None,
             applied: false,
             schema: "dbo".to_owned(),

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::ids::{RunId, TableId};
 use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, RepairAction, RepairPlan, RepairStatement};
@@ -51,7 +51,7 @@ pub(super) struct Manifest {
     pub(super) format: u32,
     pub(super) run: String,
     pub(super) timestamp: String,
-    pub(super) engine: Option<Engine>,
+    pub(super) engine: Option<DatabaseKind>,
     /// How to apply all of them.
     pub(super) apply: String,
     /// Parents before children.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use shared::endpoint::{Endpoint, Engine};
+use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{RunId, TableId, WorkerId};
 
 use crate::report::RunStatus;
@@ -66,8 +66,8 @@ pub fn database_of(endpoint: &Endpoint) -> String {
         ..
     } = endpoint;
     let engine = match engine {
-        Engine::SqlServer => "mssql",
-        Engine::Postgres => "postgres",
+        DatabaseKind::SqlServer => "mssql",
+        DatabaseKind::Postgres => "postgres",
     };
     format!("{engine}://{host}:{port}/{database}, schema {schema}")
 }

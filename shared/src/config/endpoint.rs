@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::endpoint::{Endpoint, Engine, Secret, TlsMode};
+use crate::endpoint::{DatabaseKind, Endpoint, Secret, TlsMode};
 
 use super::error::ConfigError;
 use super::section::{Section, Sources, variable_name};
@@ -33,7 +33,7 @@ pub(super) const KEYS: [&str; 16] = [
 /// Where an endpoint is, when it is not given as a URL.
 #[derive(Debug, Default)]
 struct Parts {
-    engine: Option<Engine>,
+    engine: Option<DatabaseKind>,
     host: Option<String>,
     port: Option<u16>,
     database: Option<String>,
@@ -82,15 +82,15 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'\\');
 
 fn endpoint_url(
-    engine: Engine,
+    engine: DatabaseKind,
     host: &str,
     port: Option<u16>,
     database: &str,
     user: &str,
 ) -> String {
     let scheme = match engine {
-        Engine::SqlServer => "mssql",
-        Engine::Postgres => "postgres",
+        DatabaseKind::SqlServer => "mssql",
+        DatabaseKind::Postgres => "postgres",
     };
     let mut url = format!(
         "{scheme}://{}@",
@@ -212,12 +212,12 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
 ///
 /// Says which variables are missing or wrong.
 pub(super) fn from_variables(
-    engine: Engine,
+    engine: DatabaseKind,
     environment: &BTreeMap<String, String>,
 ) -> Result<Option<Endpoint>, String> {
     let (name, prefix, database_variable) = match engine {
-        Engine::SqlServer => ("sqlserver", "SQLSERVER", "SQLSERVER_DATABASE"),
-        Engine::Postgres => ("postgres", "POSTGRES", "POSTGRES_DB"),
+        DatabaseKind::SqlServer => ("sqlserver", "SQLSERVER", "SQLSERVER_DATABASE"),
+        DatabaseKind::Postgres => ("postgres", "POSTGRES", "POSTGRES_DB"),
     };
     let variable = |part: &str| {
         environment

@@ -19,7 +19,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::endpoint::{Endpoint, Engine, Secret};
+use crate::endpoint::{DatabaseKind, Endpoint, Secret};
 use crate::ids::TableName;
 use crate::message::ColumnSelection;
 use crate::options::{ColumnRule, Filters, SoftDelete};
@@ -266,8 +266,8 @@ pub fn parse(
         }
         Err(reason) => Some(reason),
     };
-    let source_variables_error = adopt(Engine::SqlServer, &mut run.source);
-    let target_variables_error = adopt(Engine::Postgres, &mut run.target);
+    let source_variables_error = adopt(DatabaseKind::SqlServer, &mut run.source);
+    let target_variables_error = adopt(DatabaseKind::Postgres, &mut run.target);
     Ok(Config {
         file: None,
         endpoints,

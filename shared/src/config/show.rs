@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::endpoint::{Endpoint, Engine, TlsMode, mask_password};
+use crate::endpoint::{DatabaseKind, Endpoint, TlsMode, mask_password};
 
 use super::{BrokerConfig, Config, RunDefaults, TableEntry, TelemetryConfig};
 use crate::options::ColumnRule;
@@ -47,8 +47,8 @@ impl fmt::Display for Config {
 
 fn show_endpoint(f: &mut fmt::Formatter<'_>, endpoint: &Endpoint) -> fmt::Result {
     let engine = match endpoint.engine {
-        Engine::SqlServer => "sqlserver",
-        Engine::Postgres => "postgres",
+        DatabaseKind::SqlServer => "sqlserver",
+        DatabaseKind::Postgres => "postgres",
     };
     let tls = match endpoint.tls.mode {
         TlsMode::Off => "off",

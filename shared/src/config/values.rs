@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::telemetry::MetricsAddr;
-use crate::endpoint::{Engine, Secret, TlsMode};
+use crate::endpoint::{DatabaseKind, Secret, TlsMode};
 use crate::ids::TableName;
 use crate::logging::LogFormat;
 use crate::telemetry::metrics::push::PushInstance;
@@ -236,7 +236,7 @@ from_text! {
     OtlpProtocol: |text| text.parse(),
     LogFormat: |text| text.parse(),
     TableName: |text| text.parse().map_err(|error: crate::ids::TableNameError| error.to_string()),
-    Engine: |text| match text.as_str() {
+    DatabaseKind: |text| match text.as_str() {
         "sqlserver" | "mssql" => Ok(Self::SqlServer),
         "postgres" | "postgresql" => Ok(Self::Postgres),
         other => Err(one_of(other, &["sqlserver", "postgres"])),

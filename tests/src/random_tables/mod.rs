@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use serde_json::{Map, Value as Json};
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::outcome::{ColumnDifference, Difference, DifferenceKind};
 
 pub use value::{Declaration, Domain, Value};
@@ -195,7 +195,7 @@ impl Pair {
 
     /// The statements that make the source.
     #[must_use]
-    pub fn source_sql(&self, engine: Engine) -> String {
+    pub fn source_sql(&self, engine: DatabaseKind) -> String {
         let order: Vec<usize> = (0..self.columns.len()).collect();
         let declare = |at: usize| {
             let column = &self.columns[at];
@@ -212,7 +212,7 @@ impl Pair {
 
     /// The statements that make the target.
     #[must_use]
-    pub fn target_sql(&self, engine: Engine) -> String {
+    pub fn target_sql(&self, engine: DatabaseKind) -> String {
         let declare = |at: usize| {
             let column = &self.columns[at];
             (column.target_name.as_str(), column.target.sql(engine))
@@ -223,7 +223,7 @@ impl Pair {
 
     fn sql<'a>(
         &'a self,
-        engine: Engine,
+        engine: DatabaseKind,
         order: &[usize],
         rows: &[Row],
         declare: impl Fn(usize) -> (&'a str, &'a str),

@@ -4,7 +4,7 @@
 use chrono::{NaiveDate, TimeDelta};
 use fastrand::Rng;
 use serde_json::Value as Json;
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 
 /// What the values of a pair of columns are, whatever the columns are declared as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +63,10 @@ enum Holds {
 impl Declaration {
     /// The type as it is written.
     #[must_use]
-    pub fn sql(&self, engine: Engine) -> &str {
+    pub fn sql(&self, engine: DatabaseKind) -> &str {
         match engine {
-            Engine::Postgres => &self.postgres,
-            Engine::SqlServer => &self.sql_server,
+            DatabaseKind::Postgres => &self.postgres,
+            DatabaseKind::SqlServer => &self.sql_server,
         }
     }
 }
@@ -345,23 +345,23 @@ fn hexadecimal(bytes: &[u8]) -> String {
 impl Value {
     /// The value as it is written in a statement.
     #[must_use]
-    pub fn sql(&self, engine: Engine) -> String {
+    pub fn sql(&self, engine: DatabaseKind) -> String {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
         let wide = |text: &str| match engine {
-            Engine::Postgres => quoted(text),
-            Engine::SqlServer => format!("N{}", quoted(text)),
+            DatabaseKind::Postgres => quoted(text),
+            DatabaseKind::SqlServer => format!("N{}", quoted(text)),
         };
         match (self, engine) {
             (Self::Null, _) => "NULL".to_owned(),
-            (Self::Bool(value), Engine::Postgres) => value.to_string(),
-            (Self::Bool(value), Engine::SqlServer) => u8::from(*value).to_string(),
+            (Self::Bool(value), DatabaseKind::Postgres) => value.to_string(),
+            (Self::Bool(value), DatabaseKind::SqlServer) => u8::from(*value).to_string(),
             (Self::Int(value), _) => value.to_string(),
             (Self::Decimal(value), _) => decimal(*value),
             (Self::Real(value), _) => format!("{value:e}"),
             (Self::Double(value), _) => format!("{value:e}"),
             (Self::Text(text), _) => wide(text),
-            (Self::Bytes(bytes), Engine::Postgres) => format!("'\\x{}'", hexadecimal(bytes)),
-            (Self::Bytes(bytes), Engine::SqlServer) => format!("0x{}", hexadecimal(bytes)),
+            (Self::Bytes(bytes), DatabaseKind::Postgres) => format!("'\\x{}'", hexadecimal(bytes)),
+            (Self::Bytes(bytes), DatabaseKind::SqlServer) => format!("0x{}", hexadecimal(bytes)),
             (Self::Written(text), _) => quoted(text),
             (Self::Instant(text), _) => quoted(&format!("{text}+00:00")),
         }

@@ -1,7 +1,7 @@
 //! Carries statements out in a target, in one transaction. The only place where
 //! anything is written to a database.
 
-use shared::endpoint::{Endpoint, Engine};
+use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::outcome::Failure;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::Severity;
@@ -44,10 +44,10 @@ impl WritableTarget {
             endpoint: endpoint.clone(),
         };
         let begin = match endpoint.engine {
-            Engine::Postgres => {
+            DatabaseKind::Postgres => {
                 "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s'"
             }
-            Engine::SqlServer => {
+            DatabaseKind::SqlServer => {
                 "SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
             }
         };
@@ -132,8 +132,8 @@ impl WritableTarget {
     /// When the database refuses, or does not answer.
     pub async fn commit(mut self) -> Result<(), CommitError> {
         let commit = match self.endpoint.engine {
-            Engine::Postgres => "COMMIT",
-            Engine::SqlServer => "COMMIT TRANSACTION",
+            DatabaseKind::Postgres => "COMMIT",
+            DatabaseKind::SqlServer => "COMMIT TRANSACTION",
         };
         self.send(commit).await.map_err(|error| {
             let refused = is_refusal(&error);
@@ -153,8 +153,8 @@ impl WritableTarget {
     /// When the connection is lost, which takes it back as well.
     pub async fn roll_back(mut self) -> Result<(), Failure> {
         self.execute(match self.endpoint.engine {
-            Engine::Postgres => "ROLLBACK",
-            Engine::SqlServer => "ROLLBACK TRANSACTION",
+            DatabaseKind::Postgres => "ROLLBACK",
+            DatabaseKind::SqlServer => "ROLLBACK TRANSACTION",
         })
         .await
     }

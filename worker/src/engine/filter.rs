@@ -3,7 +3,7 @@
 
 mod lexical;
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::options::SoftDelete;
 use shared::outcome::Failure;
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
@@ -81,7 +81,7 @@ pub enum FilterError {
 ///
 /// When it is not: it does not parse, goes on, could leave its parentheses,
 /// holds comments, statement separators or parameters, or has no truth value.
-pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
+pub fn validate(engine: DatabaseKind, text: &str) -> Result<Filter, FilterError> {
     let condition = text.trim();
     if condition.is_empty() {
         return Err(FilterError::Empty);
@@ -100,8 +100,8 @@ pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
     // The parser reads many dialects, and not each as its database does.
     lexical::check(engine, condition).map_err(&forbidden)?;
     let (dialect, name): (Box<dyn Dialect>, _) = match engine {
-        Engine::Postgres => (Box::new(PostgreSqlDialect {}), "PostgreSQL"),
-        Engine::SqlServer => (Box::new(MsSqlDialect {}), "SQL Server"),
+        DatabaseKind::Postgres => (Box::new(PostgreSqlDialect {}), "PostgreSQL"),
+        DatabaseKind::SqlServer => (Box::new(MsSqlDialect {}), "SQL Server"),
     };
     let syntax = |reason: String| FilterError::Syntax {
         text: shown(),
@@ -150,7 +150,7 @@ pub fn validate(engine: Engine, text: &str) -> Result<Filter, FilterError> {
 
 /// Whether an expression may be true or false. A column or a function may be
 /// where the dialect has truth values; the database knows.
-fn has_truth_value(expression: &Expr, engine: Engine) -> bool {
+fn has_truth_value(expression: &Expr, engine: DatabaseKind) -> bool {
     match expression {
         Expr::Nested(inner) => has_truth_value(inner, engine),
         Expr::UnaryOp { op, expr } => *op == UnaryOperator::Not && has_truth_value(expr, engine),
@@ -170,13 +170,13 @@ fn has_truth_value(expression: &Expr, engine: Engine) -> bool {
             _ => true,
         },
         Expr::Value(value) => {
-            engine == Engine::Postgres && matches!(value.value, Value::Boolean(_))
+            engine == DatabaseKind::Postgres && matches!(value.value, Value::Boolean(_))
         }
         Expr::Identifier(_)
         | Expr::CompoundIdentifier(_)
         | Expr::Function(_)
         | Expr::Cast { .. }
-        | Expr::Case { .. } => engine == Engine::Postgres,
+        | Expr::Case { .. } => engine == DatabaseKind::Postgres,
         Expr::Array(_) | Expr::Tuple(_) | Expr::Interval(_) | Expr::Subquery(_) => false,
         _ => true,
     }
@@ -192,7 +192,7 @@ fn has_truth_value(expression: &Expr, engine: Engine) -> bool {
 /// there is no column with the mark, `InvalidRule` when it is not known which
 /// value of it marks a row.
 pub fn condition(
-    engine: Engine,
+    engine: DatabaseKind,
     table: &Table,
     filter: Option<&str>,
     mark: Option<&SoftDelete>,
@@ -226,18 +226,18 @@ pub fn condition(
 /// The condition that holds for rows that are not marked as deleted; `None`:
 /// the column's type has no usual mark, so that `value` must be given.
 #[must_use]
-pub fn not_deleted(engine: Engine, column: &Column, mark: &SoftDelete) -> Option<String> {
+pub fn not_deleted(engine: DatabaseKind, column: &Column, mark: &SoftDelete) -> Option<String> {
     let name = match engine {
-        Engine::Postgres => postgres::identifier(&column.name),
-        Engine::SqlServer => sql_server::identifier(&column.name),
+        DatabaseKind::Postgres => postgres::identifier(&column.name),
+        DatabaseKind::SqlServer => sql_server::identifier(&column.name),
     };
     let differs = |value: &str| match engine {
-        Engine::Postgres => format!(
+        DatabaseKind::Postgres => format!(
             "{name} IS DISTINCT FROM {}::{}",
             postgres::literal(value),
             column.declared
         ),
-        Engine::SqlServer => {
+        DatabaseKind::SqlServer => {
             // A length of a declaration would cut the value.
             let value = value.replace('\'', "''");
             match column.kind {
@@ -251,10 +251,10 @@ pub fn not_deleted(engine: Engine, column: &Column, mark: &SoftDelete) -> Option
     };
     if let Some(value) = &mark.value {
         return Some(match (&column.kind, engine) {
-            (ColumnType::Bool, Engine::SqlServer) if value == "true" => differs("1"),
-            (ColumnType::Bool, Engine::SqlServer) if value == "false" => differs("0"),
+            (ColumnType::Bool, DatabaseKind::SqlServer) if value == "true" => differs("1"),
+            (ColumnType::Bool, DatabaseKind::SqlServer) if value == "false" => differs("0"),
             // A declaration's length would cut the value.
-            (ColumnType::Text { .. }, Engine::Postgres) => {
+            (ColumnType::Text { .. }, DatabaseKind::Postgres) => {
                 format!("{name}::text IS DISTINCT FROM {}", postgres::literal(value))
             }
             _ => differs(value),
@@ -264,8 +264,8 @@ pub fn not_deleted(engine: Engine, column: &Column, mark: &SoftDelete) -> Option
         ColumnType::Bool | ColumnType::Int => differs("1"),
         ColumnType::Text { .. } => match engine {
             // An enum has no such value and must not be asked for it.
-            Engine::Postgres => format!("{name}::text IS DISTINCT FROM 'true'"),
-            Engine::SqlServer => differs("true"),
+            DatabaseKind::Postgres => format!("{name}::text IS DISTINCT FROM 'true'"),
+            DatabaseKind::SqlServer => differs("true"),
         },
         ColumnType::Date
         | ColumnType::Time(_)
@@ -280,7 +280,7 @@ pub fn not_deleted(engine: Engine, column: &Column, mark: &SoftDelete) -> Option
 mod tests {
     use super::*;
 
-    const BOTH: [Engine; 2] = [Engine::Postgres, Engine::SqlServer];
+    const BOTH: [DatabaseKind; 2] = [DatabaseKind::Postgres, DatabaseKind::SqlServer];
 
     #[test]
     fn conditions_pass_as_they_are() {
@@ -313,9 +313,9 @@ mod tests {
             "a::boolean",
         ] {
             assert!(
-                validate(Engine::Postgres, text).is_ok(),
+                validate(DatabaseKind::Postgres, text).is_ok(),
                 "{text}: {:?}",
-                validate(Engine::Postgres, text)
+                validate(DatabaseKind::Postgres, text)
             );
         }
         for text in [
@@ -325,9 +325,9 @@ mod tests {
             "YEAR(d) = 2020",
         ] {
             assert!(
-                validate(Engine::SqlServer, text).is_ok(),
+                validate(DatabaseKind::SqlServer, text).is_ok(),
                 "{text}: {:?}",
-                validate(Engine::SqlServer, text)
+                validate(DatabaseKind::SqlServer, text)
             );
         }
     }
@@ -366,27 +366,31 @@ mod tests {
                 assert!(validate(engine, text).is_err(), "{text:?} on {engine:?}");
             }
         }
-        assert!(validate(Engine::Postgres, "a = $1").is_err());
+        assert!(validate(DatabaseKind::Postgres, "a = $1").is_err());
         // In PostgreSQL's SQL the same is an absolute value.
-        assert!(validate(Engine::SqlServer, "a = @P1").is_err());
-        assert!(validate(Engine::SqlServer, "active").is_err());
+        assert!(validate(DatabaseKind::SqlServer, "a = @P1").is_err());
+        assert!(validate(DatabaseKind::SqlServer, "active").is_err());
         // What a parser of many dialects takes for one expression.
         let text = r"EXISTS (SELECT x'\' FROM (SELECT 1 AS x) AS q)) DELETE FROM dbo.t --')";
-        assert!(validate(Engine::SqlServer, text).is_err(), "{text}");
+        assert!(validate(DatabaseKind::SqlServer, text).is_err(), "{text}");
         for text in [
             "id %-- '\n 2 = 0) UNION ALL SELECT 1 -- '",
             "id ||-- '\n 'a' = 'a') UNION ALL SELECT 1 -- '",
             "id </* ' */ 1) UNION ALL SELECT 1 -- '",
         ] {
-            assert!(validate(Engine::Postgres, text).is_err(), "{text}");
+            assert!(validate(DatabaseKind::Postgres, text).is_err(), "{text}");
         }
         let deep = format!("{}a = 1{}", "(".repeat(10_000), ")".repeat(10_000));
-        assert!(validate(Engine::Postgres, &deep).is_err());
+        assert!(validate(DatabaseKind::Postgres, &deep).is_err());
     }
 
     #[test]
     fn errors_say_what_to_do() {
-        let message = |text| validate(Engine::Postgres, text).unwrap_err().to_string();
+        let message = |text| {
+            validate(DatabaseKind::Postgres, text)
+                .unwrap_err()
+                .to_string()
+        };
         assert!(
             message("a = 1 ORDER BY a").contains("`ORDER`"),
             "{}",
@@ -427,43 +431,43 @@ mod tests {
         let text = || column(ColumnType::Text { padded: false }, "varchar(5)");
         for (engine, column, value, sql) in [
             (
-                Engine::Postgres,
+                DatabaseKind::Postgres,
                 column(ColumnType::Bool, "boolean"),
                 None,
                 Some("\"d\" IS DISTINCT FROM '1'::boolean"),
             ),
             (
-                Engine::SqlServer,
+                DatabaseKind::SqlServer,
                 column(ColumnType::Bool, "bit"),
                 None,
                 Some("([d] IS NULL OR [d] <> CAST(N'1' AS bit))"),
             ),
             (
-                Engine::Postgres,
+                DatabaseKind::Postgres,
                 text(),
                 None,
                 Some("\"d\"::text IS DISTINCT FROM 'true'"),
             ),
             (
-                Engine::SqlServer,
+                DatabaseKind::SqlServer,
                 text(),
                 Some("o'k"),
                 Some("([d] IS NULL OR [d] <> N'o''k')"),
             ),
             (
-                Engine::Postgres,
+                DatabaseKind::Postgres,
                 column(ColumnType::Instant(6), "timestamptz"),
                 None,
                 Some("\"d\" IS NULL"),
             ),
             (
-                Engine::Postgres,
+                DatabaseKind::Postgres,
                 column(ColumnType::Decimal, "numeric"),
                 None,
                 None,
             ),
             (
-                Engine::Postgres,
+                DatabaseKind::Postgres,
                 column(ColumnType::Decimal, "numeric"),
                 Some("2"),
                 Some("\"d\" IS DISTINCT FROM '2'::numeric"),

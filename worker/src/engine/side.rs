@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::outcome::{Failure, SideRead};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ impl OpenSide {
 
     /// The kind of database.
     #[must_use]
-    pub fn engine(&self) -> Engine {
+    pub fn engine(&self) -> DatabaseKind {
         self.lease.endpoint().engine
     }
 
@@ -247,7 +247,8 @@ impl OpenSide {
     /// Ends when a statement that begins now has taken too long, where the
     /// database does not see to that itself.
     fn overdue(&self) -> impl Future<Output = Duration> + Send + use<> {
-        let limit = (self.engine() == Engine::SqlServer).then(|| self.lease.statement_timeout());
+        let limit =
+            (self.engine() == DatabaseKind::SqlServer).then(|| self.lease.statement_timeout());
         async move {
             match limit {
                 Some(limit) => tokio::time::sleep(limit).await,

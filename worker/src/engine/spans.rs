@@ -1,7 +1,7 @@
 //! Spans of a comparison's steps: which database, which statement, how many
 //! rows, and what went wrong.
 
-use shared::endpoint::{Endpoint, Engine};
+use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::telemetry::trace::context;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
@@ -37,8 +37,8 @@ pub(super) fn reading(side: SideOf, endpoint: &Endpoint, statement: &str) -> Spa
     // Where no traces are sent the statement is not looked at.
     if !span.is_disabled() {
         let system = match endpoint.engine {
-            Engine::Postgres => "postgresql",
-            Engine::SqlServer => "mssql",
+            DatabaseKind::Postgres => "postgresql",
+            DatabaseKind::SqlServer => "mssql",
         };
         span.record("db.system", system);
         span.record("db.query.text", without_values(statement));

@@ -3,7 +3,7 @@
 //! dialects: where they read one character in another way, a text could end
 //! its statement and begin one of its own.
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 
 const NO_END: &str = "a quotation that does not end";
 
@@ -13,7 +13,7 @@ const NO_END: &str = "a quotation that does not end";
 /// # Errors
 ///
 /// What is in it that may lead out.
-pub(super) fn check(engine: Engine, text: &str) -> Result<(), &'static str> {
+pub(super) fn check(engine: DatabaseKind, text: &str) -> Result<(), &'static str> {
     let mut rest = text.as_bytes();
     let mut open = 0_usize;
     while !rest.is_empty() {
@@ -30,9 +30,9 @@ pub(super) fn check(engine: Engine, text: &str) -> Result<(), &'static str> {
                 after
             }
             (_, [quote @ (b'\'' | b'"'), after @ ..]) => after_quoted(after, *quote)?,
-            (Engine::SqlServer, [b'[', after @ ..]) => after_quoted(after, b']')?,
-            (Engine::Postgres, [b'$', ..]) => after_dollar_quoted(rest)?,
-            (Engine::Postgres, [first, ..]) if is_of_word(*first) => after_word(rest)?,
+            (DatabaseKind::SqlServer, [b'[', after @ ..]) => after_quoted(after, b']')?,
+            (DatabaseKind::Postgres, [b'$', ..]) => after_dollar_quoted(rest)?,
+            (DatabaseKind::Postgres, [first, ..]) if is_of_word(*first) => after_word(rest)?,
             _ => &rest[1..],
         };
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BOTH: [Engine; 2] = [Engine::Postgres, Engine::SqlServer];
+    const BOTH: [DatabaseKind; 2] = [DatabaseKind::Postgres, DatabaseKind::SqlServer];
 
     #[test]
     fn quotations_hold_whatever_they_like() {
@@ -143,10 +143,10 @@ mod tests {
             "date'2020-01-01' < d",
             "U&'\\0041''(' = x'1'",
         ] {
-            assert_eq!(check(Engine::Postgres, text), Ok(()), "{text}");
+            assert_eq!(check(DatabaseKind::Postgres, text), Ok(()), "{text}");
         }
         for text in ["[a;]](] = N'--'", r"x'\' = 1", r"a = E'\'"] {
-            assert_eq!(check(Engine::SqlServer, text), Ok(()), "{text}");
+            assert_eq!(check(DatabaseKind::SqlServer, text), Ok(()), "{text}");
         }
     }
 
@@ -176,10 +176,10 @@ mod tests {
             ("a = $1", "a `$` that begins no quotation"),
             ("a = $1$ $1$", "a `$` that begins no quotation"),
         ] {
-            assert_eq!(check(Engine::Postgres, text), Err(what), "{text}");
+            assert_eq!(check(DatabaseKind::Postgres, text), Err(what), "{text}");
         }
-        assert_eq!(check(Engine::SqlServer, "[a = 1"), Err(NO_END));
-        assert_eq!(check(Engine::SqlServer, "[a]]"), Err(NO_END));
+        assert_eq!(check(DatabaseKind::SqlServer, "[a = 1"), Err(NO_END));
+        assert_eq!(check(DatabaseKind::SqlServer, "[a]]"), Err(NO_END));
     }
 
     /// Reads one character after the other, knowing only quotations that end
@@ -225,7 +225,7 @@ mod tests {
             // A doubled `]` does not begin another quotation as other marks do.
             prop_assume!(!text.contains("]]"));
             let marks = [('\'', '\''), ('"', '"'), ('[', ']')];
-            prop_assert_eq!(check(Engine::SqlServer, &text).is_ok(), depth(&text, &marks) == Some(0));
+            prop_assert_eq!(check(DatabaseKind::SqlServer, &text).is_ok(), depth(&text, &marks) == Some(0));
         }
 
         #[test]
@@ -234,7 +234,7 @@ mod tests {
             prop_assume!(!text.contains(['e', 'E', '$']));
             prop_assume!(!text.contains(|c: char| c.is_ascii_digit()));
             let marks = [('\'', '\''), ('"', '"')];
-            prop_assert_eq!(check(Engine::Postgres, &text).is_ok(), depth(&text, &marks) == Some(0));
+            prop_assert_eq!(check(DatabaseKind::Postgres, &text).is_ok(), depth(&text, &marks) == Some(0));
         }
 
         #[test]
@@ -246,7 +246,7 @@ mod tests {
                 text.push_str(&format!("{plain} {} = ", quoted(content, *how)));
                 outside.push_str(&format!("{plain} = "));
             }
-            prop_assert_eq!(check(Engine::Postgres, &text).is_ok(), depth(&outside, &[]) == Some(0));
+            prop_assert_eq!(check(DatabaseKind::Postgres, &text).is_ok(), depth(&outside, &[]) == Some(0));
         }
     }
 }

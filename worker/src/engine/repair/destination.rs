@@ -1,6 +1,6 @@
 //! Values of the source, turned into what a column of the target holds for them.
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::options::{ColumnRule, Encoding};
 
 use super::codec::{base64, base64_decode, hex, hex_decode};
@@ -15,7 +15,7 @@ use crate::engine::kind::Resolution;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Destination<'a> {
     /// The target's dialect.
-    pub(super) engine: Engine,
+    pub(super) engine: DatabaseKind,
     /// The target's column.
     pub(super) column: &'a Column,
     /// How the two columns are compared.
@@ -84,7 +84,7 @@ fn shown(value: &RawValue, to: Destination<'_>) -> String {
     let shown = text(value.clone(), to.rule);
     // Decimals have all the digits that their type has.
     let scale = match (&to.column.kind, to.engine) {
-        (ColumnType::Money, Engine::SqlServer) => Some(4),
+        (ColumnType::Money, DatabaseKind::SqlServer) => Some(4),
         (ColumnType::Decimal, _) => scale(to),
         _ => None,
     };
@@ -420,7 +420,7 @@ mod tests {
 
     fn to<'a>(column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {
         Destination {
-            engine: Engine::Postgres,
+            engine: DatabaseKind::Postgres,
             column,
             rule,
             times: Resolution {

@@ -2,7 +2,7 @@
 //! column would cut, round or refuse is not written at all: the row would differ
 //! afterwards, or the script would fail.
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::options::Trim;
 
 use super::destination::Destination;
@@ -27,8 +27,8 @@ pub(super) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unw
     let lossy = || Unwritable::NotHeld(column.name.clone());
     // What a domain is made of.
     let declared = match engine {
-        Engine::Postgres => column.read_as.as_ref().unwrap_or(&column.declared),
-        Engine::SqlServer => &column.declared,
+        DatabaseKind::Postgres => column.read_as.as_ref().unwrap_or(&column.declared),
+        DatabaseKind::SqlServer => &column.declared,
     };
     let (base, limits) = declaration(declared);
     let digits = |count: u8, whole: usize, plain: &Plain| {
@@ -68,9 +68,9 @@ pub(super) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unw
         (ColumnType::Money, _) => {
             let plain = Plain::of(&value).ok_or_else(beyond)?;
             let (scale, most) = match (engine, base) {
-                (Engine::Postgres, _) => (2, i64::MAX),
-                (Engine::SqlServer, "smallmoney") => (4, i32::MAX.into()),
-                (Engine::SqlServer, _) => (4, i64::MAX),
+                (DatabaseKind::Postgres, _) => (2, i64::MAX),
+                (DatabaseKind::SqlServer, "smallmoney") => (4, i32::MAX.into()),
+                (DatabaseKind::SqlServer, _) => (4, i64::MAX),
             };
             digits(scale, 15 + usize::from(scale == 2) * 2, &plain)?;
             let units = plain.scaled(scale.into()).ok_or_else(beyond)?;
@@ -217,13 +217,13 @@ fn to_tick(moment: Moment) -> Moment {
 }
 
 /// How much room a text takes in a column; none where it cannot hold all of it.
-fn length(text: &str, engine: Engine, base: &str, code_page: Option<i32>) -> Option<usize> {
+fn length(text: &str, engine: DatabaseKind, base: &str, code_page: Option<i32>) -> Option<usize> {
     Some(match (engine, base) {
-        (Engine::Postgres, "name") => text.len(),
-        (Engine::Postgres, _) => text.chars().count(),
-        (Engine::SqlServer, "nchar" | "nvarchar" | "ntext") => text.encode_utf16().count(),
-        (Engine::SqlServer, _) if text.is_ascii() || code_page == Some(UTF_8) => text.len(),
-        (Engine::SqlServer, _) => {
+        (DatabaseKind::Postgres, "name") => text.len(),
+        (DatabaseKind::Postgres, _) => text.chars().count(),
+        (DatabaseKind::SqlServer, "nchar" | "nvarchar" | "ntext") => text.encode_utf16().count(),
+        (DatabaseKind::SqlServer, _) if text.is_ascii() || code_page == Some(UTF_8) => text.len(),
+        (DatabaseKind::SqlServer, _) => {
             let label = match code_page? {
                 page @ (874 | 1250..=1258) => format!("windows-{page}"),
                 _ => return None,
@@ -330,11 +330,11 @@ mod tests {
         column.repertoire.code_page = Some(1252);
         held(
             value,
-            to(Engine::SqlServer, &column, &ColumnRule::default()),
+            to(DatabaseKind::SqlServer, &column, &ColumnRule::default()),
         )
     }
 
-    fn to<'a>(engine: Engine, column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {
+    fn to<'a>(engine: DatabaseKind, column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {
         Destination {
             engine,
             column,
@@ -398,7 +398,7 @@ mod tests {
             ..ColumnRule::default()
         };
         let int = column("c", ColumnType::Int, "int");
-        let near = held(decimal("-2.5"), to(Engine::Postgres, &int, &rule));
+        let near = held(decimal("-2.5"), to(DatabaseKind::Postgres, &int, &rule));
         assert_eq!(near, Ok(RawValue::Int(-3)));
     }
 
@@ -446,7 +446,7 @@ mod tests {
         };
         let column = column("c", ColumnType::Text { padded: false }, "varchar(3)");
         let blanks = RawValue::Text("abc  ".to_owned());
-        let cut = held(blanks, to(Engine::Postgres, &column, &rule));
+        let cut = held(blanks, to(DatabaseKind::Postgres, &column, &rule));
         assert_eq!(cut, Ok(RawValue::Text("abc".to_owned())));
     }
 

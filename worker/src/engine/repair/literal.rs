@@ -1,7 +1,7 @@
 //! Values as literals of the target's dialect: how they are assigned, and how a
 //! column is compared with them exactly.
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 
 use super::codec::hex;
 use super::value::{Moment, RawValue, Unwritable};
@@ -15,10 +15,10 @@ const SECONDS_OF_DAY: i64 = 86_400;
 const PIECES: usize = 64;
 
 /// The column's name as an identifier.
-pub(super) fn identifier(engine: Engine, name: &str) -> String {
+pub(super) fn identifier(engine: DatabaseKind, name: &str) -> String {
     match engine {
-        Engine::Postgres => postgres::identifier(name),
-        Engine::SqlServer => sql_server::identifier(name),
+        DatabaseKind::Postgres => postgres::identifier(name),
+        DatabaseKind::SqlServer => sql_server::identifier(name),
     }
 }
 
@@ -31,13 +31,13 @@ pub(super) fn identifier(engine: Engine, name: &str) -> String {
 ///
 /// When a column of this type cannot hold the value.
 pub(super) fn assigned(
-    engine: Engine,
+    engine: DatabaseKind,
     column: &Column,
     value: &RawValue,
 ) -> Result<String, Unwritable> {
     match engine {
-        Engine::Postgres => in_postgres(column, value),
-        Engine::SqlServer => in_sql_server(column, value),
+        DatabaseKind::Postgres => in_postgres(column, value),
+        DatabaseKind::SqlServer => in_sql_server(column, value),
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn assigned(
 ///
 /// As [`assigned`].
 pub(super) fn holds(
-    engine: Engine,
+    engine: DatabaseKind,
     column: &Column,
     value: &RawValue,
 ) -> Result<String, Unwritable> {
@@ -58,8 +58,8 @@ pub(super) fn holds(
     }
     let literal = assigned(engine, column, value)?;
     Ok(match engine {
-        Engine::Postgres => holds_in_postgres(&name, column, &literal),
-        Engine::SqlServer => holds_in_sql_server(&name, column, value, &literal),
+        DatabaseKind::Postgres => holds_in_postgres(&name, column, &literal),
+        DatabaseKind::SqlServer => holds_in_sql_server(&name, column, value, &literal),
     })
 }
 
@@ -70,7 +70,7 @@ pub(super) fn holds(
 ///
 /// As [`assigned`].
 pub(super) fn equals(
-    engine: Engine,
+    engine: DatabaseKind,
     column: &Column,
     value: &RawValue,
 ) -> Result<String, Unwritable> {
@@ -80,8 +80,8 @@ pub(super) fn equals(
     }
     let literal = assigned(engine, column, value)?;
     Ok(match (&column.kind, engine) {
-        (ColumnType::Text { .. }, Engine::Postgres) => format!("{name} = {literal}"),
-        (ColumnType::Text { .. }, Engine::SqlServer) if !is_long(column) => {
+        (ColumnType::Text { .. }, DatabaseKind::Postgres) => format!("{name} = {literal}"),
+        (ColumnType::Text { .. }, DatabaseKind::SqlServer) if !is_long(column) => {
             // An index over other than Unicode text is of no use for N'…'.
             let plain = literal.is_ascii() && !column.declared.starts_with('n');
             let literal = match literal.strip_prefix('N') {
@@ -437,19 +437,26 @@ mod tests {
     #[test]
     fn what_a_dialect_cannot_say_is_an_error() {
         let text = column("t", ColumnType::Text { padded: false }, "text");
-        assert!(assigned(Engine::Postgres, &text, &RawValue::Text("a\0".into())).is_err());
+        assert!(assigned(DatabaseKind::Postgres, &text, &RawValue::Text("a\0".into())).is_err());
         let float = column("f", ColumnType::Float64, "float");
-        assert!(assigned(Engine::SqlServer, &float, &RawValue::Float64(f64::NAN)).is_err());
+        assert!(
+            assigned(
+                DatabaseKind::SqlServer,
+                &float,
+                &RawValue::Float64(f64::NAN)
+            )
+            .is_err()
+        );
         let date = column("d", ColumnType::Date, "date");
-        assert!(assigned(Engine::SqlServer, &date, &RawValue::Date(-800_000)).is_err());
-        assert!(assigned(Engine::SqlServer, &date, &RawValue::Date(i32::MAX)).is_err());
+        assert!(assigned(DatabaseKind::SqlServer, &date, &RawValue::Date(-800_000)).is_err());
+        assert!(assigned(DatabaseKind::SqlServer, &date, &RawValue::Date(i32::MAX)).is_err());
     }
 
     #[test]
     fn floats_have_words_where_they_have_no_digits() {
         let double = column("f", ColumnType::Float64, "double precision");
         let literal =
-            |number| holds(Engine::Postgres, &double, &RawValue::Float64(number)).unwrap();
+            |number| holds(DatabaseKind::Postgres, &double, &RawValue::Float64(number)).unwrap();
         assert_eq!(literal(f64::NAN), "\"f\" = 'NaN'::double precision");
         assert_eq!(
             literal(f64::NEG_INFINITY),

@@ -15,7 +15,7 @@ pub(in crate::engine) mod verify;
 
 use std::collections::BTreeMap;
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Rounding};
 use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
@@ -137,13 +137,13 @@ async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), 
 
 /// How a column is read so that nothing of its value is lost; `None` where that cannot be done.
 fn own_form(
-    (engine, side): (Engine, SideOf),
+    (engine, side): (DatabaseKind, SideOf),
     column: &Column,
     rule: Option<&ColumnRule>,
 ) -> Option<(Column, Reading)> {
     let as_text = rule.is_some_and(|rule| rule.as_text);
     // Text of SQL Server that nobody has read so far may have halves of characters in it.
-    let doubtful = engine == Engine::SqlServer
+    let doubtful = engine == DatabaseKind::SqlServer
         && (rule.is_none() || as_text)
         && matches!(
             column.declared.split('(').next(),
@@ -179,9 +179,9 @@ fn own_form(
     }
     // The database's own text, which it reads back as the same value.
     let read_as = match (engine, column.declared.as_str()) {
-        (Engine::Postgres, _) => "text",
-        (Engine::SqlServer, "xml") => "nvarchar(max)",
-        (Engine::SqlServer, _) => return None,
+        (DatabaseKind::Postgres, _) => "text",
+        (DatabaseKind::SqlServer, "xml") => "nvarchar(max)",
+        (DatabaseKind::SqlServer, _) => return None,
     };
     let column = Column {
         kind: ColumnType::Text { padded: false },
@@ -195,7 +195,7 @@ fn own_form(
 /// Finds room for the own form of a column, unless what is compared is that form already.
 fn place(
     read: &mut Vec<(Column, Reading)>,
-    (engine, side): (Engine, SideOf),
+    (engine, side): (DatabaseKind, SideOf),
     column: &Column,
     pair: Option<(usize, &PlannedColumn)>,
 ) -> Option<Place> {
@@ -215,7 +215,7 @@ fn place(
 impl<'a> Repair<'a> {
     fn new(
         planned: &'a Planned,
-        (source_engine, engine): (Engine, Engine),
+        (source_engine, engine): (DatabaseKind, DatabaseKind),
         constraints: &Constraints,
     ) -> (Self, OwnColumns) {
         let plan = &planned.plan;
@@ -497,7 +497,7 @@ impl<'a> Repair<'a> {
             schema: self.planned.target.schema.clone(),
             table: self.planned.target.name.clone(),
             foreign_keys: constraints.foreign_keys,
-            identity_insert: self.table.engine == Engine::SqlServer
+            identity_insert: self.table.engine == DatabaseKind::SqlServer
                 && self
                     .planned
                     .plan
@@ -505,7 +505,7 @@ impl<'a> Repair<'a> {
                     .iter()
                     .any(|pair| constraints.identity.contains(&pair.target.name)),
             undo_identity_insert: Some(
-                self.table.engine == Engine::SqlServer && self.table.has_identity,
+                self.table.engine == DatabaseKind::SqlServer && self.table.has_identity,
             ),
             sequences: constraints
                 .sequences

@@ -1,7 +1,7 @@
 //! The statements that mend one row of the target, and those that take it
 //! back. Each is guarded: it changes nothing unless the row is as it was seen.
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 
 use super::literal::{assigned, equals, holds, identifier, is_text};
 use super::value::{RawValue, Unwritable};
@@ -22,7 +22,7 @@ pub(super) struct TargetColumn {
 /// The target's table, as statements see it.
 #[derive(Debug, Clone)]
 pub(super) struct TargetTable {
-    pub(super) engine: Engine,
+    pub(super) engine: DatabaseKind,
     /// Schema and name, quoted.
     pub(super) name: String,
     pub(super) columns: Vec<TargetColumn>,
@@ -116,13 +116,13 @@ impl TargetTable {
         let table = &self.name;
         Ok(match (self.unique, self.engine) {
             (true, _) => format!("UPDATE {table} SET {list} WHERE {condition};"),
-            (false, Engine::Postgres) => {
+            (false, DatabaseKind::Postgres) => {
                 format!(
                     "UPDATE {table} SET {list} WHERE {};",
                     self.one_row(&condition)
                 )
             }
-            (false, Engine::SqlServer) => {
+            (false, DatabaseKind::SqlServer) => {
                 format!("UPDATE TOP (1) {table} SET {list} WHERE {condition};")
             }
         })
@@ -146,10 +146,10 @@ impl TargetTable {
         let (table, condition) = (&self.name, terms.join(" AND "));
         Ok(match (self.unique, self.engine) {
             (true, _) => format!("DELETE FROM {table} WHERE {condition};"),
-            (false, Engine::Postgres) => {
+            (false, DatabaseKind::Postgres) => {
                 format!("DELETE FROM {table} WHERE {};", self.one_row(&condition))
             }
-            (false, Engine::SqlServer) => {
+            (false, DatabaseKind::SqlServer) => {
                 format!("DELETE TOP (1) FROM {table} WHERE {condition};")
             }
         })
@@ -183,7 +183,7 @@ impl TargetTable {
             names.push(identifier(self.engine, &column.name));
             values.push(assigned(self.engine, column, value)?);
         }
-        let overriding = if self.has_identity && self.engine == Engine::Postgres {
+        let overriding = if self.has_identity && self.engine == DatabaseKind::Postgres {
             " OVERRIDING SYSTEM VALUE"
         } else {
             ""
@@ -241,10 +241,10 @@ mod tests {
     use crate::engine::column::ColumnType;
     use crate::engine::repair::testing::column;
 
-    fn table(engine: Engine, unique: bool) -> TargetTable {
+    fn table(engine: DatabaseKind, unique: bool) -> TargetTable {
         let name = match engine {
-            Engine::Postgres => "\"s\".\"t\"",
-            Engine::SqlServer => "[s].[t]",
+            DatabaseKind::Postgres => "\"s\".\"t\"",
+            DatabaseKind::SqlServer => "[s].[t]",
         };
         let plain = |column| TargetColumn {
             column,
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_row_is_added_where_its_key_is_free_and_taken_where_it_is_the_same() {
-        let mend = table(Engine::Postgres, true).insert(&row()).unwrap();
+        let mend = table(DatabaseKind::Postgres, true).insert(&row()).unwrap();
         assert_eq!(
             mend.sql,
             "INSERT INTO \"s\".\"t\" (\"id\", \"note\") OVERRIDING SYSTEM VALUE SELECT 7, 'it''s' WHERE NOT EXISTS (SELECT 1 FROM \"s\".\"t\" WHERE \"id\" = 7);"
@@ -292,7 +292,7 @@ mod tests {
             mend.undo,
             "DELETE FROM \"s\".\"t\" WHERE \"id\" = 7 AND \"note\"::text COLLATE \"C\" = 'it''s' AND \"twice\" = 14;"
         );
-        let delete = table(Engine::Postgres, true).delete(&row()).unwrap();
+        let delete = table(DatabaseKind::Postgres, true).delete(&row()).unwrap();
         assert_eq!((delete.sql, delete.undo), (mend.undo, mend.sql));
     }
 
@@ -303,7 +303,7 @@ mod tests {
             old: RawValue::Null,
             new: RawValue::Text("new".to_owned()),
         }];
-        let mend = table(Engine::SqlServer, true)
+        let mend = table(DatabaseKind::SqlServer, true)
             .update(&row()[..1], &changes)
             .unwrap();
         assert_eq!(
@@ -321,11 +321,11 @@ mod tests {
         let row = &row()[..1];
         let taken = |engine| table(engine, false).delete(row).unwrap().sql;
         assert_eq!(
-            taken(Engine::SqlServer),
+            taken(DatabaseKind::SqlServer),
             "DELETE TOP (1) FROM [s].[t] WHERE [id] = 7;"
         );
         assert_eq!(
-            taken(Engine::Postgres),
+            taken(DatabaseKind::Postgres),
             "DELETE FROM \"s\".\"t\" WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM \"s\".\"t\" WHERE \"id\" = 7 LIMIT 1);"
         );
     }

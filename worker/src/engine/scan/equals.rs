@@ -4,7 +4,7 @@
 //! column cannot hold is in none of its rows and is not asked for: a database
 //! would refuse it, or make another value of it.
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 
 use super::statement::identifier;
 use crate::engine::canonical::{NULL, UnitCount, View, to_text, view};
@@ -24,7 +24,7 @@ const SMALL_DAYS: std::ops::RangeInclusive<i64> = -36_524..=29_011;
 /// for equal. `None` where no row can have it. SQL Server's values are added to
 /// `parameters`.
 pub(super) fn equals(
-    engine: Engine,
+    engine: DatabaseKind,
     column: &Column,
     value: &[u8],
     parameters: &mut Vec<String>,
@@ -34,7 +34,7 @@ pub(super) fn equals(
         return Some(format!("{name} IS NULL"));
     }
     match engine {
-        Engine::Postgres => {
+        DatabaseKind::Postgres => {
             let asked = in_postgres(column, value)?;
             Some(match &column.read_as {
                 // Its index is over the enum.
@@ -43,7 +43,7 @@ pub(super) fn equals(
                 None => format!("{name} = {asked}"),
             })
         }
-        Engine::SqlServer => {
+        DatabaseKind::SqlServer => {
             let (name, declared, style) = in_sql_server(column, value, name)?;
             parameters.push(to_text_of(column, value));
             let parameter = parameters.len();
@@ -60,9 +60,9 @@ pub(super) fn equals(
 /// Whether [`equals`] finds the rows with this value for certain. SQL Server
 /// brings a text into the code page of a `varchar`: a character that it writes
 /// there in another way than the row has it may not be found.
-pub(super) fn is_certain(engine: Engine, column: &Column, value: &[u8]) -> bool {
+pub(super) fn is_certain(engine: DatabaseKind, column: &Column, value: &[u8]) -> bool {
     match (engine, &column.kind, view(value)) {
-        (Engine::SqlServer, ColumnType::Text { .. }, Some(View::Text(text))) => {
+        (DatabaseKind::SqlServer, ColumnType::Text { .. }, Some(View::Text(text))) => {
             text.is_ascii() || column.read_as.is_some() || column.declared.starts_with('n')
         }
         _ => true,
@@ -288,7 +288,7 @@ mod tests {
         })
     }
 
-    fn ask(engine: Engine, column: &Column, value: &[u8]) -> Option<String> {
+    fn ask(engine: DatabaseKind, column: &Column, value: &[u8]) -> Option<String> {
         let mut parameters = Vec::new();
         let asked = equals(engine, column, value, &mut parameters)?;
         Some(parameters.into_iter().fold(asked, |asked, parameter| {
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn sql_server_is_asked_only_for_what_its_types_hold() {
         let asked = |declared: &str, kind: ColumnType, value: &[u8]| {
-            ask(Engine::SqlServer, &column(kind, declared), value)
+            ask(DatabaseKind::SqlServer, &column(kind, declared), value)
         };
         for (declared, fits, does_not) in [
             ("tinyint", ["0", "255"], ["-1", "256"]),
@@ -391,10 +391,10 @@ mod tests {
             let column = column(ColumnType::Text { padded: false }, declared);
             is_certain(engine, &column, text)
         };
-        assert!(!certain(Engine::SqlServer, "varchar(9)", &text("é")));
-        assert!(certain(Engine::SqlServer, "varchar(9)", &text("e")));
-        assert!(certain(Engine::SqlServer, "nvarchar(9)", &text("é")));
-        assert!(certain(Engine::Postgres, "varchar(9)", &text("é")));
+        assert!(!certain(DatabaseKind::SqlServer, "varchar(9)", &text("é")));
+        assert!(certain(DatabaseKind::SqlServer, "varchar(9)", &text("e")));
+        assert!(certain(DatabaseKind::SqlServer, "nvarchar(9)", &text("é")));
+        assert!(certain(DatabaseKind::Postgres, "varchar(9)", &text("é")));
     }
 
     #[test]
@@ -402,7 +402,7 @@ mod tests {
         let text = value(|encoder| encoder.text(b"x"));
         let asked = |declared: &str| {
             let column = column(ColumnType::Text { padded: false }, declared);
-            ask(Engine::SqlServer, &column, &text).unwrap()
+            ask(DatabaseKind::SqlServer, &column, &text).unwrap()
         };
         assert_eq!(asked("varchar(9)"), "[k] = CAST(N'x' AS varchar(9))");
         assert_eq!(
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn postgresql_is_asked_in_a_type_that_holds_the_value() {
         let asked = |declared: &str, kind: ColumnType, value: &[u8]| {
-            ask(Engine::Postgres, &column(kind, declared), value)
+            ask(DatabaseKind::Postgres, &column(kind, declared), value)
         };
         let integer = |number: &str| asked("smallint", ColumnType::Int, &decimal(number));
         assert_eq!(

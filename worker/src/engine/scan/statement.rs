@@ -1,6 +1,6 @@
 //! The statements that read rows, in each database's dialect.
 
-use shared::endpoint::Engine;
+use shared::endpoint::DatabaseKind;
 
 use super::equals::{equals, is_certain};
 use super::{Query, Reading};
@@ -17,7 +17,7 @@ const MOST_PARAMETERS: usize = 2000;
 /// One side of a planned comparison, as its database sees it.
 #[derive(Debug, Clone)]
 pub struct SideStatements {
-    engine: Engine,
+    engine: DatabaseKind,
     table: String,
     columns: Vec<Column>,
     readings: Vec<Reading>,
@@ -40,7 +40,7 @@ pub enum SideOf {
 impl SideStatements {
     /// The statements for one side of `plan`.
     #[must_use]
-    pub fn new(engine: Engine, table: &Table, plan: &Plan, side: SideOf) -> Self {
+    pub fn new(engine: DatabaseKind, table: &Table, plan: &Plan, side: SideOf) -> Self {
         let columns: Vec<Column> = plan
             .columns
             .iter()
@@ -89,8 +89,8 @@ impl SideStatements {
     #[must_use]
     pub fn keys_at_once(&self) -> usize {
         match self.engine {
-            Engine::Postgres => usize::MAX,
-            Engine::SqlServer => MOST_PARAMETERS / self.key_columns.max(1),
+            DatabaseKind::Postgres => usize::MAX,
+            DatabaseKind::SqlServer => MOST_PARAMETERS / self.key_columns.max(1),
         }
     }
 
@@ -160,14 +160,16 @@ impl SideStatements {
         let name = identifier(self.engine, &column.name);
         if let Some(Conversion::DatabaseText(_)) = reading.conversion {
             return match self.engine {
-                Engine::Postgres => format!("{name}::text"),
-                Engine::SqlServer => format!("{} AS {name}", as_text(column, &name)),
+                DatabaseKind::Postgres => format!("{name}::text"),
+                DatabaseKind::SqlServer => format!("{} AS {name}", as_text(column, &name)),
             };
         }
         match (&column.read_as, self.engine) {
             (None, _) => name,
-            (Some(target), Engine::Postgres) => format!("{name}::{target}"),
-            (Some(target), Engine::SqlServer) => format!("CAST({name} AS {target}) AS {name}"),
+            (Some(target), DatabaseKind::Postgres) => format!("{name}::{target}"),
+            (Some(target), DatabaseKind::SqlServer) => {
+                format!("CAST({name} AS {target}) AS {name}")
+            }
         }
     }
 }
@@ -251,7 +253,7 @@ fn variant_as_text(name: &str) -> String {
 
 /// The statement that counts the rows of a table that take part.
 #[must_use]
-pub fn count(engine: Engine, table: &Table) -> String {
+pub fn count(engine: DatabaseKind, table: &Table) -> String {
     let name = qualified(engine, &table.schema, &table.name);
     let condition = table
         .condition
@@ -259,21 +261,21 @@ pub fn count(engine: Engine, table: &Table) -> String {
         .map(|condition| format!(" WHERE ({condition})"))
         .unwrap_or_default();
     match engine {
-        Engine::Postgres => format!("SELECT count(*) FROM {name}{condition}"),
-        Engine::SqlServer => format!("SELECT COUNT_BIG(*) FROM {name}{condition}"),
+        DatabaseKind::Postgres => format!("SELECT count(*) FROM {name}{condition}"),
+        DatabaseKind::SqlServer => format!("SELECT COUNT_BIG(*) FROM {name}{condition}"),
     }
 }
 
-pub(super) fn identifier(engine: Engine, name: &str) -> String {
+pub(super) fn identifier(engine: DatabaseKind, name: &str) -> String {
     match engine {
-        Engine::Postgres => postgres::identifier(name),
-        Engine::SqlServer => sql_server::identifier(name),
+        DatabaseKind::Postgres => postgres::identifier(name),
+        DatabaseKind::SqlServer => sql_server::identifier(name),
     }
 }
 
 /// Schema and name of a table, quoted.
 #[must_use]
-pub fn qualified(engine: Engine, schema: &str, name: &str) -> String {
+pub fn qualified(engine: DatabaseKind, schema: &str, name: &str) -> String {
     format!(
         "{}.{}",
         identifier(engine, schema),

@@ -6,7 +6,7 @@ pub mod quiet;
 pub mod sql_server;
 mod tls;
 
-use shared::endpoint::{Endpoint, Engine};
+use shared::endpoint::{DatabaseKind, Endpoint};
 
 use super::error::DatabaseError;
 use postgres::PostgresSession;
@@ -117,10 +117,10 @@ impl Session {
     pub async fn connect_for(endpoint: &Endpoint, access: Access) -> Result<Self, DatabaseError> {
         let connecting = async {
             Ok(match endpoint.engine {
-                Engine::Postgres => {
+                DatabaseKind::Postgres => {
                     Self::Postgres(Box::new(PostgresSession::connect(endpoint).await?))
                 }
-                Engine::SqlServer => {
+                DatabaseKind::SqlServer => {
                     Self::SqlServer(Box::new(SqlServerSession::connect(endpoint, access).await?))
                 }
             })
