@@ -7,7 +7,7 @@ use shared::endpoint::Endpoint;
 use shared::message::TableSpec;
 use shared::outcome::{Failure, RepairAction, RepairPlan, RepairStatement};
 use worker::engine::ReconcileEngine;
-use worker::engine::apply::WritableTarget;
+use worker::engine::WritableTarget;
 
 use crate::cases::{Answer, compare, compare_and_repair};
 

@@ -9,8 +9,8 @@
 use shared::options::Recheck;
 use tests::engine::Bench;
 use tests::services::{Database, shared_postgres};
+use worker::engine::RowEncoder;
 use worker::engine::Stop;
-use worker::engine::canonical::RowEncoder;
 
 fn database(statements: &str) -> Database {
     let database = shared_postgres().create_database("look_ups").unwrap();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use shared::endpoint::Endpoint;
 use tests::services::Postgres;
-use worker::engine::catalog::list_tables;
+use worker::engine::list_tables;
 
 /// A server certificate for 127.0.0.1, its key, and the authority that signed it.
 fn certificates() -> (String, String, String) {

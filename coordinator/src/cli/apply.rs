@@ -14,8 +14,8 @@ use shared::options::TableOptions;
 use shared::outcome::{Depth, Failure, RepairAction, RowCounts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use worker::engine::apply::{CommitError, WritableTarget};
-use worker::engine::repair::hex_decode;
+use worker::engine::hex_decode;
+use worker::engine::{CommitError, WritableTarget};
 use worker::engine::{Progress, ReconcileEngine, Stop, TaskContext};
 
 use super::exit::{self, CommandError};

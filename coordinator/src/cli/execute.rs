@@ -14,7 +14,7 @@ use shared::transport::Transport;
 use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::RabbitTransport;
 use tokio_util::sync::CancellationToken;
-use worker::engine::{ReconcileEngine, catalog};
+use worker::engine::{ReconcileEngine, list_tables};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
 use super::exit::{self, CommandError};
@@ -90,7 +90,7 @@ async fn plan_and_carry_out(
     } = settings;
     let catalog = match tables.needs_catalog().transpose()? {
         None => Vec::new(),
-        Some(source) => catalog::list_tables(source)
+        Some(source) => list_tables(source)
             .await
             .map_err(|reason| tables.catalog_error(reason))?,
     };

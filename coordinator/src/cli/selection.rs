@@ -10,8 +10,8 @@ use shared::ids::TableName;
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::{Redaction, TableOptions};
 use shared::outcome::{Depth, Failure};
-use worker::engine::catalog::CatalogTable;
-use worker::engine::filter::validate;
+use worker::engine::CatalogTable;
+use worker::engine::validate;
 
 use super::flags::RunFlags;
 use super::settings::SideSettings;

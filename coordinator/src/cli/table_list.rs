@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shared::ids::{TableName, TableNameError};
-use worker::engine::catalog::CatalogTable;
+use worker::engine::CatalogTable;
 
 /// One entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use shared::config::{Config, ConfigError, FailFast, ReportFormat, parse};
 use shared::ids::RunId;
 use shared::outcome::{Depth, Failure};
 use shared::transport::TransportError;
-use worker::engine::catalog::CatalogTable;
+use worker::engine::CatalogTable;
 
 use super::exit::{self, CommandError};
 use super::flags::{Command, Flags};

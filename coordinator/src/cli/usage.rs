@@ -7,7 +7,7 @@ use shared::ids::{RunId, TableName};
 use shared::outcome::Failure;
 use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::push::PushError;
-use worker::engine::filter::FilterError;
+use worker::engine::FilterError;
 
 use super::table_list::TableListError;
 use crate::report::OutputError;

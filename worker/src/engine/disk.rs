@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that one partition collects before it writes.
-pub const BLOCK: usize = 8 * 1024;
+pub(crate) const BLOCK: usize = 8 * 1024;
 
 /// What one comparison may take of memory and disk.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub(crate) struct Room {
     /// Bytes of memory.
     pub memory: usize,
     /// Bytes on disk.
@@ -24,7 +24,7 @@ pub struct Room {
 impl Room {
     /// The room that `limits` leave.
     #[must_use]
-    pub fn new(limits: &shared::options::EngineLimits) -> Self {
+    pub(crate) fn new(limits: &shared::options::EngineLimits) -> Self {
         Self {
             memory: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             disk: DiskBudget::new(limits.spill_bytes),
@@ -34,7 +34,7 @@ impl Room {
     /// How many partitions `bytes` bytes are cut into, so that one of them fits in a part of the
     /// memory, and the buffers of `files` files with so many partitions fit too. A power of two.
     #[must_use]
-    pub fn partitions(&self, bytes: u64, files: usize) -> usize {
+    pub(crate) fn partitions(&self, bytes: u64, files: usize) -> usize {
         let aim = (self.memory / 8).clamp(BLOCK, 8 << 20) as u64;
         let most = (self.memory / 4 / (files * BLOCK)).clamp(1, 1024);
         let wanted = usize::try_from(bytes / aim + 1).unwrap_or(most);
@@ -48,7 +48,7 @@ impl Room {
 
 /// Bytes on disk that the files of one comparison share.
 #[derive(Debug, Clone)]
-pub struct DiskBudget {
+pub(crate) struct DiskBudget {
     limit: u64,
     used: Arc<AtomicU64>,
 }
@@ -58,7 +58,7 @@ pub struct DiskBudget {
 #[error(
     "the differences of this table need more than {limit} bytes of temporary files, which is the limit"
 )]
-pub struct SpillLimitReached {
+pub(crate) struct SpillLimitReached {
     /// The limit in bytes.
     pub limit: u64,
 }
@@ -66,7 +66,7 @@ pub struct SpillLimitReached {
 impl DiskBudget {
     /// A budget of `limit` bytes, all of them free.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
             used: Arc::default(),
@@ -75,7 +75,7 @@ impl DiskBudget {
 
     /// Bytes in use now.
     #[must_use]
-    pub fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -96,7 +96,7 @@ impl DiskBudget {
 /// Records in partitions, each in the order in which they came. What is less
 /// than a block stays in memory.
 #[derive(Debug)]
-pub struct Partitioned {
+pub(crate) struct Partitioned {
     file: Option<File>,
     length: u64,
     block: usize,
@@ -122,7 +122,7 @@ struct Block {
 impl Partitioned {
     /// No records in `partitions` partitions, which write whenever they have `block` bytes.
     #[must_use]
-    pub fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
+    pub(crate) fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
         Self {
             file: None,
             length: 0,
@@ -134,7 +134,7 @@ impl Partitioned {
     }
 
     /// Adds `partitions` empty partitions, and says which is the first of them.
-    pub fn grow(&mut self, partitions: usize) -> usize {
+    pub(crate) fn grow(&mut self, partitions: usize) -> usize {
         let first = self.partitions.len();
         self.partitions
             .resize_with(first + partitions, Partition::default);
@@ -142,7 +142,7 @@ impl Partitioned {
     }
 
     /// Drops the partitions from `first` on.
-    pub fn truncate(&mut self, first: usize) {
+    pub(crate) fn truncate(&mut self, first: usize) {
         for at in first..self.partitions.len() {
             self.clear(at);
         }
@@ -150,14 +150,14 @@ impl Partitioned {
     }
 
     /// Drops what is in partition `at`.
-    pub fn clear(&mut self, at: usize) {
+    pub(crate) fn clear(&mut self, at: usize) {
         let cleared = std::mem::take(&mut self.partitions[at]);
         self.free.extend(cleared.blocks);
     }
 
     /// How many partitions there are.
     #[must_use]
-    pub fn partitions(&self) -> usize {
+    pub(crate) fn partitions(&self) -> usize {
         self.partitions.len()
     }
 
@@ -168,7 +168,7 @@ impl Partitioned {
     /// [`SpillLimitReached`], or when the disk is full or fails. Temporary
     /// files are in the directory that `TMPDIR` names.
     #[inline]
-    pub fn append(&mut self, at: usize, record: &[&[u8]]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, at: usize, record: &[&[u8]]) -> io::Result<()> {
         let partition = &mut self.partitions[at];
         for part in record {
             partition.buffer.extend_from_slice(part);
@@ -211,7 +211,7 @@ impl Partitioned {
     /// # Errors
     ///
     /// When the disk fails.
-    pub fn take(&mut self, at: usize) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn take(&mut self, at: usize) -> io::Result<Option<Vec<u8>>> {
         let partition = &mut self.partitions[at];
         let bytes = match (partition.blocks.pop_front(), &self.file) {
             (Some(block), Some(file)) => {
@@ -228,13 +228,13 @@ impl Partitioned {
 
     /// Bytes in partition `at`.
     #[must_use]
-    pub fn bytes(&self, at: usize) -> u64 {
+    pub(crate) fn bytes(&self, at: usize) -> u64 {
         self.partitions[at].bytes
     }
 
     /// How many blocks partition `at` has, with the one that is still in memory.
     #[must_use]
-    pub fn blocks(&self, at: usize) -> usize {
+    pub(crate) fn blocks(&self, at: usize) -> usize {
         self.partitions[at].blocks.len() + 1
     }
 
@@ -243,7 +243,7 @@ impl Partitioned {
     /// # Errors
     ///
     /// When the disk fails.
-    pub fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
+    pub(crate) fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
             (Some(block), Some(file)) => {
@@ -264,7 +264,7 @@ impl Partitioned {
     /// # Panics
     ///
     /// When the block has fewer bytes.
-    pub fn part(
+    pub(crate) fn part(
         &self,
         at: usize,
         number: usize,

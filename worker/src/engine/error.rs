@@ -2,16 +2,18 @@
 //! what happened, whether to try again, and what to do about it.
 
 use std::error::Error as _;
+use std::io;
 
 use shared::endpoint::Endpoint;
 use shared::outcome::Failure;
 
-use super::canonical::MalformedRow;
-use super::disk::SpillLimitReached;
+use crate::engine::disk::SpillLimitReached;
+use crate::engine::task::Stop;
+use crate::engine::values::canonical::MalformedRow;
 
 /// Something went wrong in or on the way to a database.
 #[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
+pub(crate) enum DatabaseError {
     /// PostgreSQL or its driver.
     #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
@@ -153,13 +155,13 @@ impl DatabaseError {
 
     /// The failure of a table, with the place and the chain of causes.
     #[must_use]
-    pub fn at(&self, endpoint: &Endpoint, what: &str) -> Failure {
+    pub(crate) fn at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         self.failure(endpoint, what, &self.chain())
     }
 
     /// The same without a word of the database's own, which may quote values.
     #[must_use]
-    pub fn discreetly_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
+    pub(crate) fn discreetly_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         self.failure(endpoint, what, &self.discreet_chain())
     }
 
@@ -189,7 +191,7 @@ impl DatabaseError {
 
     /// The failure of a table that no database has to do with.
     #[must_use]
-    pub fn on_disk(&self) -> Failure {
+    pub(crate) fn on_disk(&self) -> Failure {
         let Class {
             kind,
             retryable,
@@ -317,5 +319,35 @@ fn sql_server_class(error: &tiberius::error::Error) -> Class {
         // What the driver says of halves of characters in a row.
         Error::Protocol(what) if what.contains("UTF-16") => NOT_UNICODE,
         _ => class("ProtocolError", false, ""),
+    }
+}
+
+/// A failure that no database reported.
+#[must_use]
+pub(crate) fn internal(kind: &str, message: String) -> Failure {
+    Failure {
+        kind: kind.to_owned(),
+        message,
+        retryable: false,
+        counts_against_budget: true,
+    }
+}
+
+/// What a disk error becomes that no statement is to blame for.
+pub(crate) fn disk(error: io::Error) -> Stop {
+    Stop::Failed(DatabaseError::Disk { error }.on_disk())
+}
+
+/// A located row whose bytes cannot be read.
+pub(crate) fn malformed(error: &crate::engine::values::canonical::MalformedRow) -> Stop {
+    Stop::Failed(internal("InternalError", error.to_string()))
+}
+
+pub(crate) fn failure(kind: &str, message: String) -> Failure {
+    Failure {
+        kind: kind.to_owned(),
+        message,
+        retryable: false,
+        counts_against_budget: true,
     }
 }

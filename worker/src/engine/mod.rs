@@ -1,177 +1,31 @@
 //! Compares one table on two sides. Knows databases and nothing of the
 //! transport, of runs or of other tables.
 
-pub mod apply;
-pub mod canonical;
-pub mod catalog;
-pub mod cause;
-pub mod column;
-mod confirmed;
-pub mod conversion;
-pub mod difference;
-pub mod differing;
-pub mod disk;
-pub mod element;
-pub mod error;
-mod fetch;
-pub mod filter;
-pub mod folding;
-mod gathered;
-pub mod kind;
-mod locate;
-mod nearness;
-pub mod pairing;
-pub mod plan;
-mod recheck;
+pub(crate) mod database;
+pub(crate) mod disk;
+pub(crate) mod error;
+pub(crate) mod fetch;
+#[cfg(test)]
+mod fuzz;
+pub(crate) mod locate;
+pub(crate) mod plan;
+pub(crate) mod recheck;
 mod reconcile;
-pub mod redact;
-pub mod repair;
-pub mod scan;
-pub mod session;
-mod shown;
-pub mod side;
-pub mod sinks;
-pub mod sketch;
-mod spans;
-pub mod spill;
-mod survey;
-pub mod tolerance;
-mod tolerated;
+pub(crate) mod repair;
+pub(crate) mod rows;
+pub(crate) mod sides;
+pub(crate) mod survey;
+pub(crate) mod task;
+pub(crate) mod tolerate;
 mod types_page;
-mod version;
-mod watched;
-mod watchlist;
+pub(crate) mod values;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use async_trait::async_trait;
-use shared::message::Task;
-use shared::outcome::{Comparison, Difference, Failure, RepairStatement};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
+pub use database::apply::{CommitError, WritableTarget};
+pub use database::catalog::list_tables;
+pub use database::filter::{FilterError, validate};
 pub use reconcile::ReconcileEngine;
+pub use repair::hex_decode;
+pub use task::{Engine, Found, Progress, ScanTotals, Stop, TaskContext};
 pub use types_page::types_page;
-
-/// Compares the two sides of a task.
-///
-/// The interface exists so that everything around the comparison can be
-/// measured and tested without a database.
-#[async_trait]
-pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
-    /// Compares to the end, or until `context.cancel` is triggered. Returns
-    /// only when no statement of this task runs in a database any more.
-    async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop>;
-}
-
-/// Why a comparison has no result.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Stop {
-    /// It was asked to stop; the statements in the databases have ended.
-    #[error("cancelled")]
-    Cancelled,
-    /// It could not be done.
-    #[error(transparent)]
-    Failed(#[from] Failure),
-}
-
-/// What a running comparison is connected to.
-#[derive(Debug, Clone)]
-pub struct TaskContext {
-    /// Triggered when the work is no longer wanted.
-    pub cancel: CancellationToken,
-    /// Where progress is shown.
-    pub progress: Arc<Progress>,
-    /// Where differing rows and repairs go, in batches. A receiver that has gone
-    /// away means that the work is no longer wanted.
-    pub findings: mpsc::Sender<Found>,
-}
-
-/// A batch of what a comparison finds while it runs.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Found {
-    /// Differing rows.
-    Rows(Vec<Difference>),
-    /// Statements that repair the target.
-    Repair(Vec<RepairStatement>),
-}
-
-/// Rows read so far of one table. What is added here is added to the totals too.
-#[derive(Debug, Default)]
-pub struct Progress {
-    source_rows: AtomicU64,
-    target_rows: AtomicU64,
-    totals: Arc<ScanTotals>,
-}
-
-impl Progress {
-    /// The progress of one table among those of `totals`.
-    #[must_use]
-    pub fn within(totals: Arc<ScanTotals>) -> Self {
-        Self {
-            totals,
-            ..Self::default()
-        }
-    }
-
-    /// Counts rows read from the source.
-    pub fn add_source_rows(&self, rows: u64) {
-        self.source_rows.fetch_add(rows, Ordering::Relaxed);
-        self.totals.source_rows.fetch_add(rows, Ordering::Relaxed);
-    }
-
-    /// Counts rows read from the target.
-    pub fn add_target_rows(&self, rows: u64) {
-        self.target_rows.fetch_add(rows, Ordering::Relaxed);
-        self.totals.target_rows.fetch_add(rows, Ordering::Relaxed);
-    }
-
-    /// Counts bytes of rows read from the source, in canonical encoding.
-    pub fn add_source_bytes(&self, bytes: u64) {
-        self.totals.source_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts bytes of rows read from the target, in canonical encoding.
-    pub fn add_target_bytes(&self, bytes: u64) {
-        self.totals.target_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Rows read from the source and from the target.
-    #[must_use]
-    pub fn rows(&self) -> (u64, u64) {
-        (
-            self.source_rows.load(Ordering::Relaxed),
-            self.target_rows.load(Ordering::Relaxed),
-        )
-    }
-}
-
-/// What was read of all tables together, since the process began.
-#[derive(Debug, Default)]
-pub struct ScanTotals {
-    source_rows: AtomicU64,
-    target_rows: AtomicU64,
-    source_bytes: AtomicU64,
-    target_bytes: AtomicU64,
-}
-
-impl ScanTotals {
-    /// Rows read from sources and from targets.
-    #[must_use]
-    pub fn rows(&self) -> (u64, u64) {
-        (
-            self.source_rows.load(Ordering::Relaxed),
-            self.target_rows.load(Ordering::Relaxed),
-        )
-    }
-
-    /// Bytes of the rows read from sources and from targets, in canonical encoding.
-    #[must_use]
-    pub fn bytes(&self) -> (u64, u64) {
-        (
-            self.source_bytes.load(Ordering::Relaxed),
-            self.target_bytes.load(Ordering::Relaxed),
-        )
-    }
-}
+pub use values::canonical::RowEncoder;
+pub use values::column::CatalogTable;

@@ -10,28 +10,27 @@ use shared::ids::TableName;
 use shared::message::{Scope, TableSpec, Task};
 use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RepairPlan, RowCounts};
 use shared::telemetry::trace::context;
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use super::column::Table;
-use super::differing::Differing;
-use super::disk::Room;
-use super::filter::condition;
-use super::locate::locate;
-use super::plan::{Plan, plan};
-use super::recheck::recheck;
-use super::redact::Redactor;
-use super::repair::repair;
-use super::repair::verify::{can_verify_keys, verify};
-use super::scan::statement::{self, SideOf};
-use super::session::Label;
-use super::session::pool::Pools;
-use super::side::{OpenSide, both, internal};
-use super::sketch::Sketch;
-use super::spans::within;
-use super::survey::{sum_up, survey};
-use super::tolerated::{has_tolerance, leave_out_tolerated};
-use super::{Engine, Stop, TaskContext};
+use crate::engine::database::session::label::Label;
+use crate::engine::database::session::pool::Pools;
+use crate::engine::database::side::OpenSide;
+use crate::engine::database::spans::within;
+use crate::engine::disk::Room;
+use crate::engine::error::internal;
+use crate::engine::locate::locate;
+use crate::engine::locate::redact::Redactor;
+use crate::engine::plan::{Plan, plan};
+use crate::engine::recheck::recheck;
+use crate::engine::repair::repair;
+use crate::engine::repair::verify::{can_verify_keys, verify};
+use crate::engine::rows::differing::Differing;
+use crate::engine::sides::{Planned, Sides, count, describe};
+use crate::engine::survey::sketch::Sketch;
+use crate::engine::survey::{sum_up, survey};
+use crate::engine::task::{Engine, Stop, TaskContext};
+use crate::engine::tolerate::{has_tolerance, leave_out_tolerated};
+use crate::engine::values::column::SideOf;
 
 /// Compares tables in the databases of its endpoints.
 #[derive(Debug)]
@@ -145,36 +144,6 @@ fn ending(table: &TableName) -> String {
     } else {
         table.name.clone()
     }
-}
-
-/// The two sides of a running comparison.
-pub(super) struct Sides {
-    pub(super) source: OpenSide,
-    pub(super) target: OpenSide,
-    pub(super) stop: CancellationToken,
-}
-
-impl Sides {
-    /// How and when both were read so far.
-    fn reads(&self) -> Box<Reads> {
-        Box::new(Reads {
-            source: self.source.read(),
-            target: self.target.read(),
-        })
-    }
-
-    async fn close(self) {
-        tokio::join!(self.source.close(), self.target.close());
-    }
-}
-
-/// The tables and what is compared of them.
-pub(super) struct Planned {
-    pub(super) source: Table,
-    pub(super) target: Table,
-    pub(super) plan: Plan,
-    /// Rows of both sides together, once they have been read.
-    pub(super) rows: u64,
 }
 
 async fn compare(
@@ -369,62 +338,4 @@ async fn by_row(
         repair: repaired,
     };
     Ok((sides, sums, reads, Some(found)))
-}
-
-async fn describe(sides: Sides, spec: &TableSpec) -> Result<(Sides, Table, Table), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let (left, right) = (spec.source.table.clone(), spec.target.table.clone());
-    let described = both(
-        async move { source.describe(&left).await },
-        async move { target.describe(&right).await },
-        &stop,
-    );
-    let ((source, mut left), (target, mut right)) = described.await?;
-    let options = &spec.options;
-    let filters = &options.filters;
-    left.condition = condition(source.engine(), &left, filters.source.as_deref(), None)?;
-    right.condition = condition(
-        target.engine(),
-        &right,
-        filters.target.as_deref(),
-        options.soft_delete.as_ref(),
-    )?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        left,
-        right,
-    ))
-}
-
-async fn count(
-    sides: Sides,
-    source_table: &Table,
-    target_table: &Table,
-) -> Result<(Sides, u64, u64), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let left = statement::count(source.engine(), source_table);
-    let right = statement::count(target.engine(), target_table);
-    let counted = both(source.count(left), target.count(right), &stop);
-    let ((source, left), (target, right)) = counted.await?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        left,
-        right,
-    ))
 }

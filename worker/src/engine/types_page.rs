@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 
 use shared::options::{ColumnRule, Encoding};
 
-use super::catalog::{postgres, sql_server};
-use super::column::{Column, ColumnType};
-use super::conversion::Conversion;
-use super::kind::Kind;
-use super::pairing::{ENCODINGS, Pairing, encoding_name, fitting_encodings, meaning, pairing};
+use crate::engine::database::catalog::{postgres, sql_server};
+use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::conversion::Conversion;
+use crate::engine::values::kind::Kind;
+use crate::engine::values::pairing::{
+    ENCODINGS, Pairing, encoding_name, fitting_encodings, meaning, pairing,
+};
 
 /// Types that are alike, by their names; the first one says what they hold.
 type Group = (&'static str, &'static str);
@@ -103,7 +105,7 @@ fn column(declared: &str, kind: ColumnType) -> Column {
         declared: declared.to_owned(),
         nullable: true,
         read_as: None,
-        repertoire: crate::engine::column::Repertoire::default(),
+        repertoire: crate::engine::values::column::Repertoire::default(),
     }
 }
 

@@ -4,12 +4,12 @@ use shared::message::TableSpec;
 use shared::options::ColumnRule;
 use shared::outcome::Failure;
 
-use super::{Rules, existing, failure, find, on_either};
-use crate::engine::column::{Column, Table};
-use crate::engine::scan::statement::SideOf;
+use crate::engine::error::failure;
+use crate::engine::plan::names::{Rules, existing, find, on_either};
+use crate::engine::values::column::{Column, SideOf, Table};
 
 /// Pairs the columns that take part; notes those that only one side has.
-pub(super) fn pair_columns(
+pub(crate) fn pair_columns(
     spec: &TableSpec,
     source: &Table,
     target: &Table,

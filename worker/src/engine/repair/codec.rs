@@ -1,7 +1,7 @@
 //! Bytes as text: hexadecimal digits and Base64.
 
 /// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
@@ -36,7 +36,7 @@ pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Base64 with padding, RFC 4648.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let mut word = [0; 4];
@@ -55,7 +55,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 }
 
 /// Bytes of Base64, with or without padding.
-pub(super) fn base64_decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn base64_decode(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> = text
         .bytes()
         .filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=')

@@ -3,33 +3,21 @@
 use shared::endpoint::DatabaseKind;
 use shared::options::{ColumnRule, Encoding};
 
-use super::codec::{base64, base64_decode, hex, hex_decode};
-use super::held::held;
-use super::value::{DAYS_FROM_1970, Moment, RawValue, SECONDS_OF_DAY, Unwritable, rescaled};
-use crate::engine::canonical::{Count, Iso8601, canonical_json};
-use crate::engine::column::{Column, ColumnType};
-use crate::engine::folding::Folding;
-use crate::engine::kind::Resolution;
-
-/// Where values of the source go.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Destination<'a> {
-    /// The target's dialect.
-    pub(super) engine: DatabaseKind,
-    /// The target's column.
-    pub(super) column: &'a Column,
-    /// How the two columns are compared.
-    pub(super) rule: &'a ColumnRule,
-    /// What becomes of further digits of a second, which is what the comparison does with them.
-    pub(super) times: Resolution,
-}
+use crate::engine::repair::codec::{base64, base64_decode, hex, hex_decode};
+use crate::engine::repair::held::held;
+use crate::engine::repair::value::{
+    DAYS_FROM_1970, Destination, Moment, RawValue, SECONDS_OF_DAY, Unwritable, rescaled,
+};
+use crate::engine::values::canonical::{Count, Iso8601, canonical_json};
+use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::folding::Folding;
 
 /// What the target must hold for the source's `value`.
 ///
 /// # Errors
 ///
 /// When the target's type cannot hold it.
-pub(super) fn for_target(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
+pub(crate) fn for_target(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
     let (target, rule) = (to.column, to.rule);
     let as_written = match &value {
         RawValue::Text(text) if rule.as_text && !is_text(target) => Some(text.clone()),
@@ -400,10 +388,10 @@ fn text(value: RawValue, rule: &ColumnRule) -> String {
         V::Decimal(text) => text,
         V::Float64(number) => number.to_string(),
         V::Float32(number) => number.to_string(),
-        V::Date(days) => super::literal::date(days, ""),
-        V::Time(moment) => super::literal::time(moment),
-        V::Timestamp(moment) => super::literal::timestamp(moment, "T", ""),
-        V::Instant(moment) => super::literal::timestamp(moment, "T", "Z"),
+        V::Date(days) => crate::engine::repair::literal::date(days, ""),
+        V::Time(moment) => crate::engine::repair::literal::time(moment),
+        V::Timestamp(moment) => crate::engine::repair::literal::timestamp(moment, "T", ""),
+        V::Instant(moment) => crate::engine::repair::literal::timestamp(moment, "T", "Z"),
         V::Uuid(uuid) => uuid::Uuid::from_bytes(uuid).to_string(),
     }
 }
@@ -411,6 +399,7 @@ fn text(value: RawValue, rule: &ColumnRule) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::values::kind::Resolution;
     use proptest::prelude::*;
     use shared::options::Rounding;
 

@@ -5,9 +5,8 @@
 use shared::endpoint::DatabaseKind;
 use shared::options::Trim;
 
-use super::destination::Destination;
-use super::value::{Moment, RawValue, Unwritable};
-use crate::engine::column::ColumnType;
+use crate::engine::repair::value::{Destination, Moment, RawValue, Unwritable};
+use crate::engine::values::column::ColumnType;
 
 /// `value`, which has the form of the column's type, as the column holds it.
 /// With a tolerance it may be rounded: that is near enough.
@@ -15,7 +14,7 @@ use crate::engine::column::ColumnType;
 /// # Errors
 ///
 /// When the column cannot hold it, or not all of it.
-pub(super) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
+pub(crate) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
     let Destination {
         engine,
         column,
@@ -319,9 +318,9 @@ impl Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::column::Column;
-    use crate::engine::kind::Resolution;
     use crate::engine::repair::testing::column;
+    use crate::engine::values::column::Column;
+    use crate::engine::values::kind::Resolution;
     use proptest::prelude::*;
     use shared::options::{ColumnRule, Tolerance};
 

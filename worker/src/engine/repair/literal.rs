@@ -3,10 +3,10 @@
 
 use shared::endpoint::DatabaseKind;
 
-use super::codec::hex;
-use super::value::{Moment, RawValue, Unwritable};
-use crate::engine::column::{Column, ColumnType};
-use crate::engine::session::{postgres, sql_server};
+use crate::engine::database::session::{postgres, sql_server};
+use crate::engine::repair::codec::hex;
+use crate::engine::repair::value::{Moment, RawValue, Unwritable};
+use crate::engine::values::column::{Column, ColumnType};
 
 const SECONDS_OF_DAY: i64 = 86_400;
 
@@ -15,7 +15,7 @@ const SECONDS_OF_DAY: i64 = 86_400;
 const PIECES: usize = 64;
 
 /// The column's name as an identifier.
-pub(super) fn identifier(engine: DatabaseKind, name: &str) -> String {
+pub(crate) fn identifier(engine: DatabaseKind, name: &str) -> String {
     match engine {
         DatabaseKind::Postgres => postgres::identifier(name),
         DatabaseKind::SqlServer => sql_server::identifier(name),
@@ -30,7 +30,7 @@ pub(super) fn identifier(engine: DatabaseKind, name: &str) -> String {
 /// # Errors
 ///
 /// When a column of this type cannot hold the value.
-pub(super) fn assigned(
+pub(crate) fn assigned(
     engine: DatabaseKind,
     column: &Column,
     value: &RawValue,
@@ -47,7 +47,7 @@ pub(super) fn assigned(
 /// # Errors
 ///
 /// As [`assigned`].
-pub(super) fn holds(
+pub(crate) fn holds(
     engine: DatabaseKind,
     column: &Column,
     value: &RawValue,
@@ -69,7 +69,7 @@ pub(super) fn holds(
 /// # Errors
 ///
 /// As [`assigned`].
-pub(super) fn equals(
+pub(crate) fn equals(
     engine: DatabaseKind,
     column: &Column,
     value: &RawValue,
@@ -95,7 +95,7 @@ pub(super) fn equals(
 }
 
 /// Whether an index can answer a comparison of text, beside the exact one.
-pub(super) fn is_text(column: &Column) -> bool {
+pub(crate) fn is_text(column: &Column) -> bool {
     matches!(column.kind, ColumnType::Text { .. })
 }
 
@@ -342,7 +342,7 @@ fn calendar(days: i64) -> (String, bool) {
 }
 
 /// A date; `before` follows one before our era.
-pub(super) fn date(days: i32, before: &str) -> String {
+pub(crate) fn date(days: i32, before: &str) -> String {
     match days {
         i32::MAX => "infinity".to_owned(),
         i32::MIN => "-infinity".to_owned(),
@@ -353,7 +353,7 @@ pub(super) fn date(days: i32, before: &str) -> String {
     }
 }
 
-pub(super) fn time(moment: Moment) -> String {
+pub(crate) fn time(moment: Moment) -> String {
     let (seconds, rest) = moment.split();
     format!(
         "{:02}:{:02}:{:02}{}",
@@ -365,7 +365,7 @@ pub(super) fn time(moment: Moment) -> String {
 }
 
 /// Date and time with `between` between them and `zone` after them.
-pub(super) fn timestamp(moment: Moment, between: &str, zone: &str) -> String {
+pub(crate) fn timestamp(moment: Moment, between: &str, zone: &str) -> String {
     match moment.units {
         i64::MAX => return "infinity".to_owned(),
         i64::MIN => return "-infinity".to_owned(),

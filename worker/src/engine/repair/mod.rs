@@ -5,39 +5,39 @@
 //! form ([`value`]): what is compared may be less than what is stored. Nothing is
 //! executed here; statements go to whoever keeps them.
 
-mod codec;
-mod destination;
-mod held;
-mod literal;
-mod statement;
-mod value;
-pub(in crate::engine) mod verify;
+pub(crate) mod codec;
+pub(crate) mod destination;
+pub(crate) mod held;
+pub(crate) mod literal;
+pub(crate) mod statement;
+pub(crate) mod value;
+pub(crate) mod verify;
 
 use std::collections::BTreeMap;
 
+use destination::for_target;
 use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Rounding};
 use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
-
-use super::catalog::constraints::Constraints;
-use super::column::{Column, ColumnType};
-use super::conversion::Conversion;
-use super::differing::Differing;
-use super::disk::Room;
-use super::fetch::{LocatedRow, OwnColumns, Projection, Rows, values};
-use super::folding::Folding;
-use super::kind::{Kind, Resolution, pairing};
-use super::plan::PlannedColumn;
-use super::reconcile::{Planned, Sides};
-use super::scan::Reading;
-use super::scan::statement::SideOf;
-use super::scan::statement::qualified;
-use super::{Found, Stop, TaskContext};
-
-use destination::{Destination, for_target};
 use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
 use value::{RawValue, Unwritable, decode};
+
+use crate::engine::database::catalog::constraints::Constraints;
+use crate::engine::database::scan::statement::qualified;
+use crate::engine::disk::Room;
+use crate::engine::fetch::located::{LocatedRow, values};
+use crate::engine::fetch::{OwnColumns, Projection, Rows};
+use crate::engine::plan::PlannedColumn;
+use crate::engine::repair::value::Destination;
+use crate::engine::rows::differing::Differing;
+use crate::engine::sides::{Planned, Sides};
+use crate::engine::task::{Found, Stop, TaskContext};
+use crate::engine::values::column::{Column, ColumnType, SideOf};
+use crate::engine::values::conversion::Conversion;
+use crate::engine::values::folding::Folding;
+use crate::engine::values::kind::{Kind, Resolution, pairing};
+use crate::engine::values::reading::Reading;
 
 pub use codec::hex_decode;
 
@@ -65,7 +65,7 @@ struct Repair<'a> {
 }
 
 /// Makes and sends the statements for all of `differing`.
-pub(super) async fn repair(
+pub(crate) async fn repair(
     sides: Sides,
     planned: &Planned,
     spec: &TableSpec,
@@ -525,17 +525,18 @@ impl<'a> Repair<'a> {
 
 #[cfg(test)]
 mod testing {
-    use crate::engine::column::{Column, ColumnType};
+    use crate::engine::values::column::Column;
+    use crate::engine::values::column::ColumnType;
 
     /// A column for tests.
-    pub(super) fn column(name: &str, kind: ColumnType, declared: &str) -> Column {
+    pub(crate) fn column(name: &str, kind: ColumnType, declared: &str) -> Column {
         Column {
             name: name.to_owned(),
             kind,
             declared: declared.to_owned(),
             nullable: true,
             read_as: None,
-            repertoire: crate::engine::column::Repertoire::default(),
+            repertoire: crate::engine::values::column::Repertoire::default(),
         }
     }
 }

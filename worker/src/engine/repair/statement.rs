@@ -3,60 +3,60 @@
 
 use shared::endpoint::DatabaseKind;
 
-use super::literal::{assigned, equals, holds, identifier, is_text};
-use super::value::{RawValue, Unwritable};
-use crate::engine::catalog::constraints::Dependent;
-use crate::engine::column::Column;
-use crate::engine::scan::statement::qualified;
+use crate::engine::database::catalog::constraints::Dependent;
+use crate::engine::database::scan::statement::qualified;
+use crate::engine::repair::literal::{assigned, equals, holds, identifier, is_text};
+use crate::engine::repair::value::{RawValue, Unwritable};
+use crate::engine::values::column::Column;
 
 /// A column of the target.
 #[derive(Debug, Clone)]
-pub(super) struct TargetColumn {
-    pub(super) column: Column,
+pub(crate) struct TargetColumn {
+    pub(crate) column: Column,
     /// The database makes its values: it is never written.
-    pub(super) generated: bool,
+    pub(crate) generated: bool,
     /// It can be given a value when a row is added, and never again.
-    pub(super) fixed: bool,
+    pub(crate) fixed: bool,
 }
 
 /// The target's table, as statements see it.
 #[derive(Debug, Clone)]
-pub(super) struct TargetTable {
-    pub(super) engine: DatabaseKind,
+pub(crate) struct TargetTable {
+    pub(crate) engine: DatabaseKind,
     /// Schema and name, quoted.
-    pub(super) name: String,
-    pub(super) columns: Vec<TargetColumn>,
+    pub(crate) name: String,
+    pub(crate) columns: Vec<TargetColumn>,
     /// The columns, by position, that identify a row; empty for a multiset.
-    pub(super) key: Vec<usize>,
+    pub(crate) key: Vec<usize>,
     /// Whether at most one row can have a key.
-    pub(super) unique: bool,
+    pub(crate) unique: bool,
     /// Whether a column numbers the rows by itself.
-    pub(super) has_identity: bool,
+    pub(crate) has_identity: bool,
     /// What the database would delete or change along with a row.
-    pub(super) dependents: Vec<Dependent>,
+    pub(crate) dependents: Vec<Dependent>,
 }
 
 /// One column of a row that is written or looked for.
-pub(super) type Cell = (usize, RawValue);
+pub(crate) type Cell = (usize, RawValue);
 
 /// The change of one column.
 #[derive(Debug, Clone)]
-pub(super) struct Change {
-    pub(super) at: usize,
-    pub(super) old: RawValue,
-    pub(super) new: RawValue,
+pub(crate) struct Change {
+    pub(crate) at: usize,
+    pub(crate) old: RawValue,
+    pub(crate) new: RawValue,
 }
 
 /// A statement and its inverse.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mend {
-    pub(super) sql: String,
-    pub(super) undo: String,
+pub(crate) struct Mend {
+    pub(crate) sql: String,
+    pub(crate) undo: String,
 }
 
 impl TargetTable {
     /// Adds a row.
-    pub(super) fn insert(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
+    pub(crate) fn insert(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
         Ok(Mend {
             sql: self.adding(row)?,
             undo: self.taking(row)?,
@@ -64,7 +64,7 @@ impl TargetTable {
     }
 
     /// Takes a row away; `row` is all that is known of it.
-    pub(super) fn delete(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
+    pub(crate) fn delete(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
         Ok(Mend {
             sql: self.taking(row)?,
             undo: self.adding(row)?,
@@ -72,7 +72,7 @@ impl TargetTable {
     }
 
     /// Changes a row. `key` are the values of its key's columns on the target.
-    pub(super) fn update(&self, key: &[Cell], changes: &[Change]) -> Result<Mend, Unwritable> {
+    pub(crate) fn update(&self, key: &[Cell], changes: &[Change]) -> Result<Mend, Unwritable> {
         let turned: Vec<Change> = changes
             .iter()
             .map(|change| Change {
@@ -238,8 +238,8 @@ impl TargetTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::column::ColumnType;
     use crate::engine::repair::testing::column;
+    use crate::engine::values::column::ColumnType;
 
     fn table(engine: DatabaseKind, unique: bool) -> TargetTable {
         let name = match engine {

@@ -1,19 +1,23 @@
 //! Values taken out of canonical rows.
 
-use crate::engine::canonical::{
+use shared::endpoint::DatabaseKind;
+use shared::options::ColumnRule;
+
+use crate::engine::values::canonical::{
     BYTES, DATE, DECIMAL, FALSE, FLOAT32, FLOAT64, INSTANT, INT, NULL, TEXT, TIME, TIMESTAMP, TRUE,
     UUID, to_text,
 };
-use crate::engine::kind::Resolution;
+use crate::engine::values::column::Column;
+use crate::engine::values::kind::Resolution;
 
 /// Days from 1970-01-01 to 2000-01-01.
-pub(super) const DAYS_FROM_1970: i64 = 10_957;
+pub(crate) const DAYS_FROM_1970: i64 = 10_957;
 
-pub(super) const SECONDS_OF_DAY: i64 = 86_400;
+pub(crate) const SECONDS_OF_DAY: i64 = 86_400;
 
 /// A value of its own, exact.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum RawValue {
+pub(crate) enum RawValue {
     Null,
     Bool(bool),
     Int(i64),
@@ -38,25 +42,25 @@ pub(super) enum RawValue {
 
 /// A count of decimal fractions of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) units: i64,
+pub(crate) struct Moment {
+    pub(crate) units: i64,
     /// 6 for microseconds, 7 for 100 ns.
-    pub(super) digits: u8,
+    pub(crate) digits: u8,
 }
 
 impl Moment {
-    pub(super) fn is_infinite(self) -> bool {
+    pub(crate) fn is_infinite(self) -> bool {
         self.units == i64::MAX || self.units == i64::MIN
     }
 
     /// Whole seconds, rounded down, and the units beyond them.
-    pub(super) fn split(self) -> (i64, i64) {
+    pub(crate) fn split(self) -> (i64, i64) {
         let second = 10_i64.pow(self.digits.into());
         (self.units.div_euclid(second), self.units.rem_euclid(second))
     }
 
     /// With no more than `digits` digits of a second.
-    pub(super) fn rounded(self, digits: u8, times: Resolution) -> Self {
+    pub(crate) fn rounded(self, digits: u8, times: Resolution) -> Self {
         if self.is_infinite() || digits >= self.digits {
             return self;
         }
@@ -68,7 +72,7 @@ impl Moment {
     }
 
     /// In units of 10^-`digits` seconds since 1970, rounded down.
-    pub(super) fn since_1970(self, digits: u8) -> Option<i64> {
+    pub(crate) fn since_1970(self, digits: u8) -> Option<i64> {
         let epoch = i128::from(DAYS_FROM_1970 * SECONDS_OF_DAY) * 10_i128.pow(self.digits.into());
         i64::try_from(rescaled(
             i128::from(self.units) + epoch,
@@ -78,14 +82,14 @@ impl Moment {
         .ok()
     }
 
-    pub(super) fn from_1970(value: i64, digits: u8) -> Option<Self> {
+    pub(crate) fn from_1970(value: i64, digits: u8) -> Option<Self> {
         let epoch = i128::from(DAYS_FROM_1970 * SECONDS_OF_DAY) * 10_i128.pow(7);
         let units = i64::try_from(rescaled(value.into(), digits, 7) - epoch).ok()?;
         Some(Self { units, digits: 7 })
     }
 }
 
-pub(super) fn rescaled(value: i128, from: u8, to: u8) -> i128 {
+pub(crate) fn rescaled(value: i128, from: u8, to: u8) -> i128 {
     if to >= from {
         value * 10_i128.pow((to - from).into())
     } else {
@@ -95,7 +99,7 @@ pub(super) fn rescaled(value: i128, from: u8, to: u8) -> i128 {
 
 /// Why a value cannot be written into a column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unwritable {
+pub(crate) enum Unwritable {
     #[error("`{0}` holds a character U+0000, which PostgreSQL cannot store")]
     NulCharacter(String),
     #[error("`{0}` holds a value outside the range of its type")]
@@ -112,7 +116,7 @@ pub(super) enum Unwritable {
 
 /// The value that the canonical bytes stand for. Values of a form that has no
 /// number, time or bytes of its own come as text.
-pub(super) fn decode(value: &[u8]) -> RawValue {
+pub(crate) fn decode(value: &[u8]) -> RawValue {
     let tag = value.first().copied().unwrap_or(NULL);
     match (tag & 0xF0, tag) {
         (_, NULL) => RawValue::Null,
@@ -187,4 +191,17 @@ fn moment(value: &[u8]) -> Moment {
         units: word(value),
         digits: value[0] & 0x0F,
     }
+}
+
+/// Where values of the source go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    /// The target's dialect.
+    pub(crate) engine: DatabaseKind,
+    /// The target's column.
+    pub(crate) column: &'a Column,
+    /// How the two columns are compared.
+    pub(crate) rule: &'a ColumnRule,
+    /// What becomes of further digits of a second, which is what the comparison does with them.
+    pub(crate) times: Resolution,
 }

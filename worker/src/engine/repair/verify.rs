@@ -1,21 +1,23 @@
 //! Looks again at rows that a repair has touched.
 
-use shared::message::TableSpec;
+use std::io;
 
-use crate::engine::Stop;
-use crate::engine::canonical::Values;
-use crate::engine::difference::pair;
-use crate::engine::differing::Differing;
-use crate::engine::element::{Element, KeyForm};
-use crate::engine::fetch::{disk, look_ups};
-use crate::engine::reconcile::{Planned, Sides};
-use crate::engine::scan::Query;
-use crate::engine::side::{OpenSide, both};
-use crate::engine::sinks::{ElementSink, KeySet};
+use shared::message::TableSpec;
 use shared::outcome::RowCounts;
 
+use crate::engine::database::scan::Query;
+use crate::engine::database::side::{OpenSide, both};
+use crate::engine::error::disk;
+use crate::engine::fetch::look_ups;
+use crate::engine::rows::differing::{Differing, pair};
+use crate::engine::rows::element::{Element, KeyForm};
+use crate::engine::rows::keys::KeySet;
+use crate::engine::sides::{Planned, Sides};
+use crate::engine::task::Stop;
+use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
+
 /// Whether rows of this table can be looked at by their keys alone.
-pub(in crate::engine) fn can_verify_keys(planned: &Planned, spec: &TableSpec) -> bool {
+pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec) -> bool {
     let tolerant = spec
         .options
         .rules
@@ -25,7 +27,7 @@ pub(in crate::engine) fn can_verify_keys(planned: &Planned, spec: &TableSpec) ->
 }
 
 /// Compares the rows with these encoded keys.
-pub(in crate::engine) async fn verify(
+pub(crate) async fn verify(
     sides: Sides,
     planned: &Planned,
     spec: &TableSpec,
@@ -103,4 +105,44 @@ async fn read_both(
         stop,
     };
     Ok((sides, left, right))
+}
+
+/// Keeps the elements of all rows under wanted keys, copies too.
+#[derive(Debug)]
+pub(crate) struct ElementSink {
+    encoder: RowEncoder,
+    form: KeyForm,
+    wanted: KeySet,
+    elements: Vec<Element>,
+}
+
+impl ElementSink {
+    /// Looks for the keys that are `wanted`, and adds to what was found before.
+    pub(crate) fn new(form: KeyForm, wanted: KeySet, elements: Vec<Element>) -> Self {
+        Self {
+            encoder: RowEncoder::default(),
+            form,
+            wanted,
+            elements,
+        }
+    }
+
+    /// What was found.
+    pub(crate) fn into_elements(self) -> Vec<Element> {
+        self.elements
+    }
+}
+
+impl RowSink for ElementSink {
+    fn encoder(&mut self) -> &mut RowEncoder {
+        &mut self.encoder
+    }
+
+    fn end_row(&mut self) -> io::Result<()> {
+        let element = self.form.element(self.encoder.key(), self.encoder.row());
+        if self.wanted.contains(&element.key) {
+            self.elements.push(element);
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,208 @@
+//! PostgreSQL's catalog.
+
+use tokio_postgres::{Client, Row, Statement};
+
+use crate::engine::database::session::postgres::{CatalogStatements, PostgresSession};
+use crate::engine::error::DatabaseError;
+use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table};
+
+/// Columns of the tables with a name; one of the two conditions below is put
+/// behind it. A domain may be made of domains: what is in the end holds.
+const COLUMNS: &str = "\
+SELECT n.nspname, c.relname, c.oid, c.reltuples, a.attname, NOT a.attnotnull, \
+       pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype::text, \
+       CASE WHEN b.oid <> a.atttypid THEN pg_catalog.format_type(b.oid, b.modifier) END, b.modifier, \
+       CASE WHEN b.typtype = 'e' THEN ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = b.oid) END \
+FROM pg_catalog.pg_class AS c \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+LEFT JOIN LATERAL ( \
+  WITH RECURSIVE made_of (type, modifier) AS ( \
+    SELECT a.atttypid, a.atttypmod \
+    UNION ALL \
+    SELECT d.typbasetype, d.typtypmod \
+    FROM made_of JOIN pg_catalog.pg_type AS d ON d.oid = made_of.type AND d.typtype = 'd') \
+  SELECT t.oid, t.typname, t.typtype, made_of.modifier \
+  FROM made_of JOIN pg_catalog.pg_type AS t ON t.oid = made_of.type AND t.typtype <> 'd' \
+) AS b ON true \
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ";
+
+const EXACT: &str = "n.nspname = $1 AND c.relname = $2 ORDER BY c.oid, a.attnum";
+
+const ANY_CASE: &str = "lower(n.nspname::text) = lower($1) AND lower(c.relname::text) = lower($2) ORDER BY c.oid, a.attnum";
+
+/// Columns of unique indexes that hold for all rows, primary key first.
+const KEYS: &str = "\
+SELECT i.indexrelid, a.attname \
+FROM pg_catalog.pg_index AS i \
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position) \
+LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND a.attnotnull \
+WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND k.position <= i.indnkeyatts \
+ORDER BY i.indisprimary DESC, i.indexrelid, k.position";
+
+const TABLES: &str = "\
+SELECT n.nspname, c.relname, c.reltuples \
+FROM pg_catalog.pg_class AS c \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
+ORDER BY 1, 2";
+
+pub(crate) async fn list_tables(
+    session: &PostgresSession,
+) -> Result<Vec<CatalogTable>, DatabaseError> {
+    let rows = session.client().query(TABLES, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(CatalogTable {
+                schema: row.try_get(0)?,
+                name: row.try_get(1)?,
+                estimated_rows: estimate(row.try_get(2)?),
+            })
+        })
+        .collect()
+}
+
+pub(crate) async fn describe(
+    session: &mut PostgresSession,
+    schema: &str,
+    name: &str,
+) -> Result<Vec<Table>, DatabaseError> {
+    let statements = match &session.catalog {
+        Some(statements) => statements.clone(),
+        None => {
+            let client = session.client();
+            let exact = format!("{COLUMNS}{EXACT}");
+            let (columns, keys) = tokio::try_join!(client.prepare(&exact), client.prepare(KEYS))?;
+            let statements = CatalogStatements { columns, keys };
+            session.catalog = Some(statements.clone());
+            statements
+        }
+    };
+    let client = session.client();
+    let mut rows = client.query(&statements.columns, &[&schema, &name]).await?;
+    if rows.is_empty() {
+        rows = client
+            .query(&format!("{COLUMNS}{ANY_CASE}"), &[&schema, &name])
+            .await?;
+    }
+    let mut tables: Vec<(u32, Table)> = Vec::new();
+    for row in &rows {
+        let oid: u32 = row.try_get(2)?;
+        if tables.last().is_none_or(|(last, _)| *last != oid) {
+            let table = Table {
+                schema: row.try_get(0)?,
+                name: row.try_get(1)?,
+                columns: Vec::new(),
+                keys: Vec::new(),
+                condition: None,
+                estimated_rows: estimate(row.try_get(3)?),
+            };
+            tables.push((oid, table));
+        }
+        if let (Some(column), Some((_, table))) = (column(row)?, tables.last_mut()) {
+            table.columns.push(column);
+        }
+    }
+    if let [(oid, table)] = tables.as_mut_slice() {
+        table.keys = keys(client, &statements.keys, *oid).await?;
+    }
+    Ok(tables.into_iter().map(|(_, table)| table).collect())
+}
+
+/// -1 says that nobody has counted.
+fn estimate(reltuples: f32) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate that is not negative"
+    )]
+    (reltuples >= 0.0).then_some(reltuples as u64)
+}
+
+/// A table without columns has one row without a column.
+fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
+    let Some(name) = row.try_get::<_, Option<String>>(4)? else {
+        return Ok(None);
+    };
+    let base: &str = row.try_get(7)?;
+    let class: &str = row.try_get(8)?;
+    let domain_base: Option<String> = row.try_get(9)?;
+    let modifier: i32 = row.try_get(10)?;
+    let kind = if class == "e" {
+        ColumnType::Text { padded: false }
+    } else {
+        column_type(base, modifier)
+    };
+    let read_as = match (&kind, domain_base) {
+        // Only as text it can be compared with text that is none of its labels.
+        _ if class == "e" => Some("text".to_owned()),
+        (ColumnType::Money, _) => Some("numeric".to_owned()),
+        (ColumnType::Json | ColumnType::Xml, _) => Some("text".to_owned()),
+        (_, base) => base,
+    };
+    Ok(Some(Column {
+        name,
+        kind,
+        declared: row.try_get(6)?,
+        nullable: row.try_get(5)?,
+        read_as,
+        repertoire: Repertoire {
+            code_page: None,
+            labels: row
+                .try_get::<_, Option<Vec<String>>>(11)?
+                .unwrap_or_default(),
+        },
+    }))
+}
+
+/// What a type holds; `modifier` is the digits of a second of times, -1 for the most.
+pub(crate) fn column_type(name: &str, modifier: i32) -> ColumnType {
+    // A type modifier of -1 means the finest: six digits.
+    let digits = u8::try_from(modifier).unwrap_or(6);
+    match name {
+        "bool" => ColumnType::Bool,
+        "int2" | "int4" | "int8" => ColumnType::Int,
+        "numeric" => ColumnType::Decimal,
+        "money" => ColumnType::Money,
+        "float4" => ColumnType::Float32,
+        "float8" => ColumnType::Float64,
+        "bpchar" => ColumnType::Text { padded: true },
+        "varchar" | "text" | "name" | "citext" => ColumnType::Text { padded: false },
+        "bytea" => ColumnType::Bytes,
+        "date" => ColumnType::Date,
+        "time" => ColumnType::Time(digits),
+        "timestamp" => ColumnType::Timestamp(digits),
+        "timestamptz" => ColumnType::Instant(digits),
+        "uuid" => ColumnType::Uuid,
+        "json" | "jsonb" => ColumnType::Json,
+        "xml" => ColumnType::Xml,
+        _ => ColumnType::Other,
+    }
+}
+
+/// An index over an expression or a column that may be NULL is no key: it has
+/// a row here whose column is NULL.
+async fn keys(
+    client: &Client,
+    statement: &Statement,
+    oid: u32,
+) -> Result<Vec<Vec<String>>, DatabaseError> {
+    let rows = client.query(statement, &[&oid]).await?;
+    let mut indexes: Vec<(u32, Option<Vec<String>>)> = Vec::new();
+    for row in &rows {
+        let index: u32 = row.try_get(0)?;
+        let column: Option<String> = row.try_get(1)?;
+        match indexes.last_mut() {
+            Some((last, columns)) if *last == index => match (columns.as_mut(), column) {
+                (Some(columns), Some(column)) => columns.push(column),
+                _ => *columns = None,
+            },
+            _ => indexes.push((index, column.map(|column| vec![column]))),
+        }
+    }
+    Ok(indexes
+        .into_iter()
+        .filter_map(|(_, columns)| columns)
+        .collect())
+}

@@ -1,0 +1,280 @@
+//! SQL Server's catalog.
+
+use tiberius::Row;
+
+use crate::engine::database::session::sql_server::SqlServerSession;
+use crate::engine::error::DatabaseError;
+use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table};
+
+const TABLES: &str = "\
+SELECT s.name, o.name, COALESCE((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)), 0) \
+FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
+
+/// The server compares names by the database's collation, mostly without
+/// regard to case; where that finds several tables, one of them may be exact.
+const COLUMNS: &str = "\
+SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, \
+       CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), o.object_id, \
+       CAST(COLLATIONPROPERTY(CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)), 'CodePage') AS int) \
+FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+JOIN sys.columns AS c ON c.object_id = o.object_id \
+JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
+LEFT JOIN sys.types AS b ON b.user_type_id = t.system_type_id \
+WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V') ORDER BY c.column_id";
+
+const KEYS: &str = "\
+SELECT i.index_id, i.is_primary_key, c.name, c.is_nullable \
+FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
+JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id \
+WHERE i.object_id = @P1 AND i.is_unique = 1 AND i.is_disabled = 0 AND i.has_filter = 0 AND ic.is_included_column = 0 \
+ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal";
+
+/// What the catalog counts, which is right or nearly so; views have none.
+const ROWS: &str = "\
+SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = @P1 AND p.index_id IN (0, 1)";
+
+pub(crate) async fn list_tables(
+    session: &mut SqlServerSession,
+) -> Result<Vec<CatalogTable>, DatabaseError> {
+    let rows = session
+        .client()
+        .simple_query(TABLES)
+        .await?
+        .into_first_result()
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let rows: Option<i64> = row.try_get(2)?;
+            Ok(CatalogTable {
+                schema: text(row, 0)?,
+                name: text(row, 1)?,
+                estimated_rows: rows.and_then(|rows| u64::try_from(rows).ok()),
+            })
+        })
+        .collect()
+}
+
+pub(crate) async fn describe(
+    session: &mut SqlServerSession,
+    schema: &str,
+    name: &str,
+) -> Result<Vec<Table>, DatabaseError> {
+    let client = session.client();
+    let rows = client
+        .query(COLUMNS, &[&schema, &name])
+        .await?
+        .into_first_result()
+        .await?;
+    let mut tables: Vec<(i32, Table)> = Vec::new();
+    for row in &rows {
+        let object: i32 = row.try_get(10)?.unwrap_or_default();
+        let at = match tables.iter().position(|(other, _)| *other == object) {
+            Some(at) => at,
+            None => {
+                let table = Table {
+                    schema: text(row, 0)?,
+                    name: text(row, 1)?,
+                    columns: Vec::new(),
+                    keys: Vec::new(),
+                    condition: None,
+                    estimated_rows: None,
+                };
+                tables.push((object, table));
+                tables.len() - 1
+            }
+        };
+        tables[at].1.columns.push(column(row)?);
+    }
+    if tables.len() > 1
+        && let Some(exact) = tables
+            .iter()
+            .position(|(_, table)| table.schema == schema && table.name == name)
+    {
+        tables = vec![tables.swap_remove(exact)];
+    }
+    if let [(object, table)] = tables.as_mut_slice() {
+        let rows = client
+            .query(KEYS, &[&*object])
+            .await?
+            .into_first_result()
+            .await?;
+        table.keys = keys(&rows)?;
+        let rows = client.query(ROWS, &[&*object]).await?.into_row().await?;
+        let rows: Option<i64> = rows.map(|row| row.try_get(0)).transpose()?.flatten();
+        table.estimated_rows = rows.and_then(|rows| u64::try_from(rows).ok());
+    }
+    Ok(tables.into_iter().map(|(_, table)| table).collect())
+}
+
+fn text(row: &Row, at: usize) -> Result<String, DatabaseError> {
+    Ok(row.try_get::<&str, _>(at)?.unwrap_or_default().to_owned())
+}
+
+fn column(row: &Row) -> Result<Column, DatabaseError> {
+    let base = text(row, 3)?;
+    let length: i16 = row.try_get(4)?.unwrap_or_default();
+    let precision: u8 = row.try_get(5)?.unwrap_or_default();
+    let scale: u8 = row.try_get(6)?.unwrap_or_default();
+    let kind = column_type(&base, scale);
+    let code_pages = (row.try_get(9)?, row.try_get(11)?);
+    Ok(Column {
+        name: text(row, 2)?,
+        read_as: read_as(&base, &kind, length, code_pages),
+        kind,
+        declared: declared(&base, length, precision, scale),
+        nullable: row.try_get(7)?.unwrap_or(true),
+        repertoire: Repertoire {
+            code_page: code_pages.0,
+            labels: Vec::new(),
+        },
+    })
+}
+
+/// What a column is converted to before it is read. The driver decodes the
+/// code pages of Windows that have one byte a character; others (437, 850, the
+/// East Asian ones, UTF-8) it does not know, or not as the server does.
+fn read_as(
+    base: &str,
+    kind: &ColumnType,
+    length: i16,
+    (own, databases): (Option<i32>, Option<i32>),
+) -> Option<String> {
+    let decoded = matches!(own, Some(874 | 1250..=1258));
+    // A value that is asked for would become one of the database's code page.
+    let foreign = !decoded || own != databases;
+    let fits = (1..=4000).contains(&length);
+    Some(match (kind, base) {
+        (ColumnType::Money, _) => "decimal(19, 4)".to_owned(),
+        (ColumnType::Xml | ColumnType::Json, _) => "nvarchar(max)".to_owned(),
+        // Longer ones would be cut.
+        (_, "char") if foreign && fits => format!("nchar({length})"),
+        // Of so many bytes there are no more UTF-16 units.
+        (_, "varchar") if foreign && fits => format!("nvarchar({length})"),
+        (_, "char" | "varchar" | "text") if foreign => "nvarchar(max)".to_owned(),
+        _ => return None,
+    })
+}
+
+/// What a type holds; `scale` is the digits of a second of times.
+pub(crate) fn column_type(base: &str, scale: u8) -> ColumnType {
+    match base {
+        "bit" => ColumnType::Bool,
+        "tinyint" | "smallint" | "int" | "bigint" => ColumnType::Int,
+        "decimal" | "numeric" => ColumnType::Decimal,
+        "money" | "smallmoney" => ColumnType::Money,
+        "real" => ColumnType::Float32,
+        "float" => ColumnType::Float64,
+        "char" | "nchar" => ColumnType::Text { padded: true },
+        "varchar" | "nvarchar" | "text" | "ntext" => ColumnType::Text { padded: false },
+        "binary" | "varbinary" | "image" | "timestamp" | "rowversion" => ColumnType::Bytes,
+        "date" => ColumnType::Date,
+        "time" => ColumnType::Time(scale),
+        "datetime" => ColumnType::DateTime,
+        // Its seconds are always 0: a copy that has others is not equal.
+        "smalldatetime" => ColumnType::Timestamp(0),
+        "datetime2" => ColumnType::Timestamp(scale),
+        "datetimeoffset" => ColumnType::Instant(scale),
+        "uniqueidentifier" => ColumnType::Uuid,
+        "xml" => ColumnType::Xml,
+        "json" => ColumnType::Json,
+        _ => ColumnType::Other,
+    }
+}
+
+/// The type as it is written in a declaration.
+fn declared(base: &str, length: i16, precision: u8, scale: u8) -> String {
+    match base {
+        "decimal" | "numeric" => format!("{base}({precision}, {scale})"),
+        "char" | "varchar" | "binary" | "varbinary" if length < 0 => format!("{base}(max)"),
+        "char" | "varchar" | "binary" | "varbinary" => format!("{base}({length})"),
+        "nchar" | "nvarchar" if length < 0 => format!("{base}(max)"),
+        // The catalog counts bytes, a declaration characters.
+        "nchar" | "nvarchar" => format!("{base}({})", length / 2),
+        "time" | "datetime2" | "datetimeoffset" => format!("{base}({scale})"),
+        _ => base.to_owned(),
+    }
+}
+
+/// An index with a column that may be NULL is no key.
+fn keys(rows: &[Row]) -> Result<Vec<Vec<String>>, DatabaseError> {
+    let mut indexes: Vec<(i32, bool, Vec<String>)> = Vec::new();
+    for row in rows {
+        let index: i32 = row.try_get(0)?.unwrap_or_default();
+        let nullable = row.try_get(3)?.unwrap_or(true);
+        let column = text(row, 2)?;
+        match indexes.last_mut() {
+            Some((last, usable, columns)) if *last == index => {
+                columns.push(column);
+                *usable &= !nullable;
+            }
+            _ => indexes.push((index, !nullable, vec![column])),
+        }
+    }
+    Ok(indexes
+        .into_iter()
+        .filter(|(_, usable, _)| *usable)
+        .map(|(_, _, columns)| columns)
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_the_driver_cannot_decode_is_read_as_unicode() {
+        let read = |base: &str, length, code_page| {
+            read_as(
+                base,
+                &column_type(base, 0),
+                length,
+                (Some(code_page), Some(code_page)),
+            )
+        };
+        for code_page in [437, 850, 932, 936, 949, 950, 65_001] {
+            let unicode = Some("nvarchar(max)".to_owned());
+            assert_eq!(
+                read("varchar", 10, code_page),
+                Some("nvarchar(10)".to_owned())
+            );
+            assert_eq!(read("varchar", -1, code_page), unicode);
+            assert_eq!(read("text", 16, code_page), unicode);
+            assert_eq!(
+                read("char", 4000, code_page),
+                Some("nchar(4000)".to_owned())
+            );
+            // No nchar is as long.
+            assert_eq!(read("char", 4001, code_page), unicode);
+        }
+        for code_page in [874, 1250, 1252, 1258] {
+            assert_eq!(read("varchar", 10, code_page), None);
+            assert_eq!(read("char", 8000, code_page), None);
+        }
+        assert_eq!(
+            read_as(
+                "nvarchar",
+                &column_type("nvarchar", 0),
+                20,
+                (Some(950), None)
+            ),
+            None
+        );
+        assert_eq!(
+            read_as("int", &ColumnType::Int, 4, (None, Some(1252))),
+            None
+        );
+    }
+
+    #[test]
+    fn a_code_page_that_the_database_does_not_have_is_read_as_unicode() {
+        let read = |base, length| {
+            let kind = column_type(base, 0);
+            read_as(base, &kind, length, (Some(1251), Some(1252)))
+        };
+        assert_eq!(read("varchar", 50), Some("nvarchar(50)".to_owned()));
+        assert_eq!(read("varchar", -1), Some("nvarchar(max)".to_owned()));
+        assert_eq!(read("char", 8), Some("nchar(8)".to_owned()));
+        assert_eq!(read("char", 8000), Some("nvarchar(max)".to_owned()));
+    }
+}

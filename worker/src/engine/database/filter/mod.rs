@@ -1,0 +1,483 @@
+//! Which rows of a table take part: the user's condition, checked before it is
+//! sent, and the mark of rows that are deleted though they are there.
+
+pub(crate) mod lexical;
+
+use shared::endpoint::DatabaseKind;
+use shared::options::SoftDelete;
+use shared::outcome::Failure;
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
+use sqlparser::dialect::{Dialect, MsSqlDialect, PostgreSqlDialect};
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
+
+use crate::engine::database::session::{postgres, sql_server};
+use crate::engine::error::internal;
+use crate::engine::plan::names::existing;
+use crate::engine::values::column::{Column, ColumnType, Table};
+
+/// The longest condition that is looked at, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// A condition that is one boolean expression and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter(String);
+
+impl Filter {
+    /// The condition, to be put in parentheses.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A condition cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// There is nothing in it.
+    #[error("the condition is empty; leave `where` out to compare all rows")]
+    Empty,
+    /// It is not an expression of this dialect.
+    #[error("`{text}` is not a condition in {engine}'s SQL: {reason}")]
+    Syntax {
+        /// The condition.
+        text: String,
+        /// Whose SQL.
+        engine: &'static str,
+        /// What the parser says.
+        reason: String,
+    },
+    /// Something follows the expression.
+    #[error(
+        "`{text}` goes on after its condition, at `{rest}`; write one expression that is true for the rows to compare, without WHERE, ORDER BY or `;`"
+    )]
+    Trailing {
+        /// The condition.
+        text: String,
+        /// What follows.
+        rest: String,
+    },
+    /// It holds what has no place in an expression.
+    #[error("`{text}` contains {what}, which has no place in a condition; leave it out")]
+    Forbidden {
+        /// The condition.
+        text: String,
+        /// What.
+        what: String,
+    },
+    /// It is an expression, but not one that is true or false.
+    #[error(
+        "`{text}` is a value and not a condition; compare it with something, as in `{text} = 1`"
+    )]
+    NotBoolean {
+        /// The condition.
+        text: String,
+    },
+}
+
+/// Checks that `text` is exactly one boolean expression in the dialect of `engine`.
+///
+/// # Errors
+///
+/// When it is not: it does not parse, goes on, could leave its parentheses,
+/// holds comments, statement separators or parameters, or has no truth value.
+pub fn validate(engine: DatabaseKind, text: &str) -> Result<Filter, FilterError> {
+    let condition = text.trim();
+    if condition.is_empty() {
+        return Err(FilterError::Empty);
+    }
+    let shown = || condition.chars().take(200).collect::<String>();
+    let forbidden = |what: &str| FilterError::Forbidden {
+        text: shown(),
+        what: what.to_owned(),
+    };
+    if condition.len() > LONGEST {
+        return Err(forbidden("more than 64 KiB"));
+    }
+    if condition.contains('\0') {
+        return Err(forbidden("a NUL character"));
+    }
+    // The parser reads many dialects, and not each as its database does.
+    lexical::check(engine, condition).map_err(&forbidden)?;
+    let (dialect, name): (Box<dyn Dialect>, _) = match engine {
+        DatabaseKind::Postgres => (Box::new(PostgreSqlDialect {}), "PostgreSQL"),
+        DatabaseKind::SqlServer => (Box::new(MsSqlDialect {}), "SQL Server"),
+    };
+    let syntax = |reason: String| FilterError::Syntax {
+        text: shown(),
+        engine: name,
+        reason,
+    };
+    let tokens = Tokenizer::new(&*dialect, condition)
+        .tokenize()
+        .map_err(|error| syntax(error.to_string()))?;
+    for token in &tokens {
+        match token {
+            Token::Whitespace(
+                Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_),
+            ) => {
+                return Err(forbidden("a comment"));
+            }
+            Token::SemiColon => return Err(forbidden("`;`")),
+            Token::Placeholder(name) => return Err(forbidden(&format!("the parameter `{name}`"))),
+            // The statements have parameters of their own.
+            Token::Word(word)
+                if word.quote_style.is_none()
+                    && word.value.starts_with('@')
+                    && !word.value.starts_with("@@") =>
+            {
+                return Err(forbidden(&format!("the variable `{}`", word.value)));
+            }
+            _ => {}
+        }
+    }
+    let mut parser = Parser::new(&*dialect).with_tokens(tokens);
+    let expression = parser
+        .parse_expr()
+        .map_err(|error| syntax(error.to_string()))?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(FilterError::Trailing {
+            text: shown(),
+            rest: rest.token.to_string(),
+        });
+    }
+    if !has_truth_value(&expression, engine) {
+        return Err(FilterError::NotBoolean { text: shown() });
+    }
+    Ok(Filter(condition.to_owned()))
+}
+
+/// Whether an expression may be true or false. A column or a function may be
+/// where the dialect has truth values; the database knows.
+fn has_truth_value(expression: &Expr, engine: DatabaseKind) -> bool {
+    match expression {
+        Expr::Nested(inner) => has_truth_value(inner, engine),
+        Expr::UnaryOp { op, expr } => *op == UnaryOperator::Not && has_truth_value(expr, engine),
+        Expr::BinaryOp { left, op, right } => match op {
+            BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor => {
+                has_truth_value(left, engine) && has_truth_value(right, engine)
+            }
+            BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+            | BinaryOperator::StringConcat
+            | BinaryOperator::BitwiseAnd
+            | BinaryOperator::BitwiseOr
+            | BinaryOperator::BitwiseXor => false,
+            _ => true,
+        },
+        Expr::Value(value) => {
+            engine == DatabaseKind::Postgres && matches!(value.value, Value::Boolean(_))
+        }
+        Expr::Identifier(_)
+        | Expr::CompoundIdentifier(_)
+        | Expr::Function(_)
+        | Expr::Cast { .. }
+        | Expr::Case { .. } => engine == DatabaseKind::Postgres,
+        Expr::Array(_) | Expr::Tuple(_) | Expr::Interval(_) | Expr::Subquery(_) => false,
+        _ => true,
+    }
+}
+
+/// What rows of a side must meet to take part, in its database's SQL: the
+/// condition of the user and, of the target, not to be marked as deleted.
+/// `None`: all take part.
+///
+/// # Errors
+///
+/// `InvalidFilter` when the condition cannot be sent, `ColumnNotFound` when
+/// there is no column with the mark, `InvalidRule` when it is not known which
+/// value of it marks a row.
+pub(crate) fn condition(
+    engine: DatabaseKind,
+    table: &Table,
+    filter: Option<&str>,
+    mark: Option<&SoftDelete>,
+) -> Result<Option<String>, Failure> {
+    let filter = filter
+        .map(|text| validate(engine, text))
+        .transpose()
+        .map_err(|error| internal("InvalidFilter", format!("where: {error}")))?;
+    let mark = mark
+        .map(|mark| {
+            let column = existing(table, &mark.column, "soft_delete")?;
+            not_deleted(engine, column, mark).ok_or_else(|| {
+                internal(
+                    "InvalidRule",
+                    format!(
+                        "soft_delete: column `{}` is {}, which has no usual mark; say which value marks a deleted row: soft_delete = {{ column = \"{}\", value = \"…\" }}",
+                        column.name, column.declared, column.name
+                    ),
+                )
+            })
+        })
+        .transpose()?;
+    Ok(match (filter, mark) {
+        (None, None) => None,
+        (Some(Filter(filter)), None) => Some(filter),
+        (None, Some(mark)) => Some(mark),
+        (Some(Filter(filter)), Some(mark)) => Some(format!("({filter}) AND {mark}")),
+    })
+}
+
+/// The condition that holds for rows that are not marked as deleted; `None`:
+/// the column's type has no usual mark, so that `value` must be given.
+#[must_use]
+pub(crate) fn not_deleted(
+    engine: DatabaseKind,
+    column: &Column,
+    mark: &SoftDelete,
+) -> Option<String> {
+    let name = match engine {
+        DatabaseKind::Postgres => postgres::identifier(&column.name),
+        DatabaseKind::SqlServer => sql_server::identifier(&column.name),
+    };
+    let differs = |value: &str| match engine {
+        DatabaseKind::Postgres => format!(
+            "{name} IS DISTINCT FROM {}::{}",
+            postgres::literal(value),
+            column.declared
+        ),
+        DatabaseKind::SqlServer => {
+            // A length of a declaration would cut the value.
+            let value = value.replace('\'', "''");
+            match column.kind {
+                ColumnType::Text { .. } => format!("({name} IS NULL OR {name} <> N'{value}')"),
+                _ => format!(
+                    "({name} IS NULL OR {name} <> CAST(N'{value}' AS {}))",
+                    column.declared
+                ),
+            }
+        }
+    };
+    if let Some(value) = &mark.value {
+        return Some(match (&column.kind, engine) {
+            (ColumnType::Bool, DatabaseKind::SqlServer) if value == "true" => differs("1"),
+            (ColumnType::Bool, DatabaseKind::SqlServer) if value == "false" => differs("0"),
+            // A declaration's length would cut the value.
+            (ColumnType::Text { .. }, DatabaseKind::Postgres) => {
+                format!("{name}::text IS DISTINCT FROM {}", postgres::literal(value))
+            }
+            _ => differs(value),
+        });
+    }
+    Some(match column.kind {
+        ColumnType::Bool | ColumnType::Int => differs("1"),
+        ColumnType::Text { .. } => match engine {
+            // An enum has no such value and must not be asked for it.
+            DatabaseKind::Postgres => format!("{name}::text IS DISTINCT FROM 'true'"),
+            DatabaseKind::SqlServer => differs("true"),
+        },
+        ColumnType::Date
+        | ColumnType::Time(_)
+        | ColumnType::Timestamp(_)
+        | ColumnType::DateTime
+        | ColumnType::Instant(_) => format!("{name} IS NULL"),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [DatabaseKind; 2] = [DatabaseKind::Postgres, DatabaseKind::SqlServer];
+
+    #[test]
+    fn conditions_pass_as_they_are() {
+        for engine in BOTH {
+            for text in [
+                "id > 10",
+                "  (a = 1 OR b IS NULL) AND NOT c LIKE 'x%;--' ",
+                "created >= '2020-01-01' AND created < '2021-01-01'",
+                "id IN (SELECT id FROM other WHERE flag = 1)",
+                "EXISTS (SELECT 1 FROM other)",
+                "name = 'O''Brien'",
+                "a BETWEEN 1 AND 2",
+                "lower(name) <> 'x'",
+                "CASE WHEN a = 1 THEN 2 ELSE 3 END = 2",
+            ] {
+                assert_eq!(
+                    validate(engine, text).map(|f| f.0),
+                    Ok(text.trim().to_owned())
+                );
+            }
+        }
+        for text in [
+            "active",
+            "true",
+            "NOT active",
+            "a ->> 'x' = 'y'",
+            "a @> '{1}'",
+            "name ~ '^x'",
+            "f(a)",
+            "a::boolean",
+        ] {
+            assert!(
+                validate(DatabaseKind::Postgres, text).is_ok(),
+                "{text}: {:?}",
+                validate(DatabaseKind::Postgres, text)
+            );
+        }
+        for text in [
+            "[my col] = 1",
+            "\"a b\" = N'x'",
+            "a % 2 = 1",
+            "YEAR(d) = 2020",
+        ] {
+            assert!(
+                validate(DatabaseKind::SqlServer, text).is_ok(),
+                "{text}: {:?}",
+                validate(DatabaseKind::SqlServer, text)
+            );
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for engine in BOTH {
+            for text in [
+                "",
+                " ",
+                "1",
+                "'x'",
+                "a + 1",
+                "a = 1; DROP TABLE t",
+                "a = 1 -- x",
+                "a = 1 /* x */",
+                "1 = 1) OR (1 = 1",
+                "(a = 1",
+                "a = 'x",
+                "a =",
+                "WHERE a = 1",
+                "a = 1 ORDER BY a",
+                "a = 1 UNION SELECT 1",
+                "SELECT 1",
+                "a = 1, b = 2",
+                "a = 1 b",
+                "a = 1\0",
+                "(SELECT 1)",
+                "1 AND a",
+                "DELETE FROM t",
+                "a = 1 GO",
+                "a = 1 AND",
+                "1 = 1 LIMIT 1",
+                "a = 1 FOR UPDATE",
+            ] {
+                assert!(validate(engine, text).is_err(), "{text:?} on {engine:?}");
+            }
+        }
+        assert!(validate(DatabaseKind::Postgres, "a = $1").is_err());
+        // In PostgreSQL's SQL the same is an absolute value.
+        assert!(validate(DatabaseKind::SqlServer, "a = @P1").is_err());
+        assert!(validate(DatabaseKind::SqlServer, "active").is_err());
+        // What a parser of many dialects takes for one expression.
+        let text = r"EXISTS (SELECT x'\' FROM (SELECT 1 AS x) AS q)) DELETE FROM dbo.t --')";
+        assert!(validate(DatabaseKind::SqlServer, text).is_err(), "{text}");
+        for text in [
+            "id %-- '\n 2 = 0) UNION ALL SELECT 1 -- '",
+            "id ||-- '\n 'a' = 'a') UNION ALL SELECT 1 -- '",
+            "id </* ' */ 1) UNION ALL SELECT 1 -- '",
+        ] {
+            assert!(validate(DatabaseKind::Postgres, text).is_err(), "{text}");
+        }
+        let deep = format!("{}a = 1{}", "(".repeat(10_000), ")".repeat(10_000));
+        assert!(validate(DatabaseKind::Postgres, &deep).is_err());
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let message = |text| {
+            validate(DatabaseKind::Postgres, text)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            message("a = 1 ORDER BY a").contains("`ORDER`"),
+            "{}",
+            message("a = 1 ORDER BY a")
+        );
+        assert!(message("a + 1").contains("`a + 1 = 1`"));
+        assert!(message("a = 1 -- x").contains("a comment"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in "[a-c0-9 ()='\"\\[\\];@$,.<>*/+-]{0,40}|\\PC{0,20}") {
+            for engine in BOTH {
+                if let Ok(filter) = validate(engine, &text) {
+                    proptest::prop_assert_eq!(filter.sql(), text.trim());
+                }
+            }
+        }
+    }
+
+    fn column(kind: ColumnType, declared: &str) -> Column {
+        Column {
+            name: "d".to_owned(),
+            kind,
+            declared: declared.to_owned(),
+            nullable: true,
+            read_as: None,
+            repertoire: crate::engine::values::column::Repertoire::default(),
+        }
+    }
+
+    #[test]
+    fn a_mark_is_what_the_type_usually_has() {
+        let mark = |value: Option<&str>| SoftDelete {
+            column: "d".to_owned(),
+            value: value.map(str::to_owned),
+        };
+        let text = || column(ColumnType::Text { padded: false }, "varchar(5)");
+        for (engine, column, value, sql) in [
+            (
+                DatabaseKind::Postgres,
+                column(ColumnType::Bool, "boolean"),
+                None,
+                Some("\"d\" IS DISTINCT FROM '1'::boolean"),
+            ),
+            (
+                DatabaseKind::SqlServer,
+                column(ColumnType::Bool, "bit"),
+                None,
+                Some("([d] IS NULL OR [d] <> CAST(N'1' AS bit))"),
+            ),
+            (
+                DatabaseKind::Postgres,
+                text(),
+                None,
+                Some("\"d\"::text IS DISTINCT FROM 'true'"),
+            ),
+            (
+                DatabaseKind::SqlServer,
+                text(),
+                Some("o'k"),
+                Some("([d] IS NULL OR [d] <> N'o''k')"),
+            ),
+            (
+                DatabaseKind::Postgres,
+                column(ColumnType::Instant(6), "timestamptz"),
+                None,
+                Some("\"d\" IS NULL"),
+            ),
+            (
+                DatabaseKind::Postgres,
+                column(ColumnType::Decimal, "numeric"),
+                None,
+                None,
+            ),
+            (
+                DatabaseKind::Postgres,
+                column(ColumnType::Decimal, "numeric"),
+                Some("2"),
+                Some("\"d\" IS DISTINCT FROM '2'::numeric"),
+            ),
+        ] {
+            assert_eq!(not_deleted(engine, &column, &mark(value)).as_deref(), sql);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a session is for, and how it reads.
+
+/// The longest that a statement waits for a lock.
+pub(crate) const LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How one side was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// PostgreSQL: one snapshot for all statements.
+    RepeatableRead,
+    /// SQL Server: one snapshot for all statements.
+    Snapshot,
+    /// SQL Server without ALLOW_SNAPSHOT_ISOLATION: every row committed, but
+    /// not all as of the same moment.
+    ReadCommitted,
+    /// SQL Server, where it was asked for: no locks, and rows that may never be committed.
+    ReadUncommitted,
+}
+
+impl Isolation {
+    /// The level as SQL calls it.
+    #[must_use]
+    pub(crate) fn level(self) -> &'static str {
+        match self {
+            Self::RepeatableRead => "REPEATABLE READ",
+            Self::Snapshot => "SNAPSHOT",
+            Self::ReadCommitted => "READ COMMITTED",
+            Self::ReadUncommitted => "READ UNCOMMITTED",
+        }
+    }
+}
+
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::RepeatableRead => "REPEATABLE READ snapshot",
+            Self::Snapshot => "SNAPSHOT",
+            Self::ReadCommitted => "READ COMMITTED, not a snapshot",
+            Self::ReadUncommitted => "READ UNCOMMITTED, not even committed rows",
+        })
+    }
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reading, and nothing else.
+    Read,
+    /// Also writing.
+    Write,
+}
+
+/// What a session is for and how it reads: some of it a DBA sees.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    /// The application's name, with run and table where the database lets it change.
+    pub application: String,
+    /// The longest that a statement may run.
+    pub statement_timeout: std::time::Duration,
+    /// Whether SQL Server is read without locks, and without consistency.
+    pub read_uncommitted: bool,
+}
+
+impl Label {
+    /// The longest that a statement waits for a lock, in milliseconds: shorter
+    /// than it may run, since it is worth another attempt that a lock is held
+    /// and not that a statement takes long.
+    pub(crate) fn lock_timeout_ms(&self) -> u128 {
+        LOCK_TIMEOUT
+            .min(self.statement_timeout / 2)
+            .as_millis()
+            .max(1)
+    }
+}
+
+/// The number under which a database lists a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionId {
+    /// PostgreSQL's process id.
+    Postgres(i32),
+    /// SQL Server's session id.
+    SqlServer(i16),
+}

@@ -1,0 +1,267 @@
+//! Sessions are kept open between tables and reused.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use shared::endpoint::Endpoint;
+use shared::outcome::Failure;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::engine::database::session::Session;
+use crate::engine::database::session::label::{Isolation, Label};
+use crate::engine::database::session::quiet::{Quiet, wait_until_quiet};
+use crate::engine::error::DatabaseError;
+
+/// The sessions of one process with all its endpoints.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    pools: BTreeMap<String, Arc<Pool>>,
+}
+
+/// The sessions with one endpoint.
+#[derive(Debug)]
+struct Pool {
+    endpoint: Endpoint,
+    idle: Mutex<Vec<Session>>,
+    permits: Arc<Semaphore>,
+}
+
+/// A session that one table uses. It goes back to the pool by
+/// [`SessionLease::give_back`]; dropped before that, it is closed.
+#[derive(Debug)]
+pub(crate) struct SessionLease {
+    /// The session, in a transaction.
+    pub session: Session,
+    /// How its transaction sees the data.
+    pub isolation: Isolation,
+    label: Label,
+    pool: Arc<Pool>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Pools {
+    /// Pools for `endpoints`; each holds as many sessions as `concurrency`
+    /// tables need, two a table, or the endpoint's `max_connections`.
+    #[must_use]
+    pub(crate) fn new(endpoints: BTreeMap<String, Endpoint>, concurrency: u32) -> Self {
+        let pools = endpoints
+            .into_iter()
+            .map(|(name, endpoint)| {
+                // A table may have both its sides here.
+                let permits = endpoint
+                    .max_connections
+                    .unwrap_or(concurrency.saturating_mul(2))
+                    .max(2);
+                let permits = Arc::new(Semaphore::new(
+                    usize::try_from(permits)
+                        .unwrap_or(Semaphore::MAX_PERMITS)
+                        .min(Semaphore::MAX_PERMITS),
+                ));
+                (
+                    name,
+                    Arc::new(Pool {
+                        endpoint,
+                        idle: Mutex::default(),
+                        permits,
+                    }),
+                )
+            })
+            .collect();
+        Self { pools }
+    }
+
+    fn pool(&self, name: &str) -> Result<&Arc<Pool>, Failure> {
+        self.pools.get(name).ok_or_else(|| Failure {
+            kind: "ConfigurationError".to_owned(),
+            message: format!(
+                "this worker has no endpoint `{name}`; it knows {}. Add [endpoints.{name}] to its configuration",
+                if self.pools.is_empty() { "none".to_owned() } else { self.pools.keys().cloned().collect::<Vec<_>>().join(", ") }
+            ),
+            retryable: false,
+            counts_against_budget: true,
+        })
+    }
+
+    /// Two sessions for the two sides of a table, each in a new transaction. Permissions are taken in the
+    /// order of the endpoints' names, so that tables cannot wait for each other.
+    ///
+    /// # Errors
+    ///
+    /// When an endpoint is unknown or cannot be reached, or refuses the login.
+    pub(crate) async fn lease(
+        &self,
+        source: &str,
+        target: &str,
+        label: &Label,
+    ) -> Result<(SessionLease, SessionLease), Failure> {
+        let (left, right) = (self.pool(source)?, self.pool(target)?);
+        let closed = "the semaphore is never closed";
+        let (first, second) = if source == target {
+            let mut both = Arc::clone(&left.permits)
+                .acquire_many_owned(2)
+                .await
+                .expect(closed);
+            let one = both.split(1).expect("two were taken");
+            (one, both)
+        } else if source < target {
+            let first = Arc::clone(&left.permits)
+                .acquire_owned()
+                .await
+                .expect(closed);
+            (
+                first,
+                Arc::clone(&right.permits)
+                    .acquire_owned()
+                    .await
+                    .expect(closed),
+            )
+        } else {
+            let second = Arc::clone(&right.permits)
+                .acquire_owned()
+                .await
+                .expect(closed);
+            (
+                Arc::clone(&left.permits)
+                    .acquire_owned()
+                    .await
+                    .expect(closed),
+                second,
+            )
+        };
+        tokio::try_join!(
+            Pool::session(left, first, label),
+            Pool::session(right, second, label)
+        )
+    }
+}
+
+impl Pool {
+    async fn session(
+        pool: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        label: &Label,
+    ) -> Result<SessionLease, Failure> {
+        let endpoint = &pool.endpoint;
+        let mut label = label.clone();
+        if let Some(limit) = endpoint.statement_timeout {
+            label.statement_timeout = label.statement_timeout.min(limit);
+        }
+        // A connection may have been lost while it was idle: then the next one is tried.
+        while let Some(mut session) = pool.take_idle() {
+            match session.begin(&label).await {
+                Ok(isolation) => {
+                    return Ok(SessionLease {
+                        session,
+                        isolation,
+                        label,
+                        pool: Arc::clone(pool),
+                        permit,
+                    });
+                }
+                Err(error) => {
+                    tracing::debug!(endpoint = endpoint.name, %error, "an idle session was lost")
+                }
+            }
+        }
+        let cannot = |error: DatabaseError| error.at(endpoint, "cannot connect");
+        let mut session = Session::connect(endpoint).await.map_err(cannot)?;
+        let isolation = session.begin(&label).await.map_err(cannot)?;
+        Ok(SessionLease {
+            session,
+            isolation,
+            label,
+            pool: Arc::clone(pool),
+            permit,
+        })
+    }
+
+    fn take_idle(&self) -> Option<Session> {
+        self.idle
+            .lock()
+            .expect("no panic while the lock is held")
+            .pop()
+    }
+}
+
+impl SessionLease {
+    /// Where the session is.
+    #[must_use]
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.pool.endpoint
+    }
+
+    /// The longest that a statement may run.
+    #[must_use]
+    pub(crate) fn statement_timeout(&self) -> std::time::Duration {
+        self.label.statement_timeout
+    }
+
+    /// Ends the transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub(crate) async fn pause(&mut self) -> Result<(), Failure> {
+        let ended = self.session.end().await;
+        ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))
+    }
+
+    /// Begins a new transaction, which sees what is committed by now.
+    ///
+    /// # Errors
+    ///
+    /// When the connection was lost.
+    pub(crate) async fn resume(&mut self) -> Result<(), Failure> {
+        let begun = self.session.begin(&self.label).await;
+        self.isolation =
+            begun.map_err(|error| error.at(self.endpoint(), "cannot begin a transaction"))?;
+        Ok(())
+    }
+
+    /// Ends the transaction and keeps the session for the next table. A session
+    /// that cannot end its transaction is closed.
+    pub(crate) async fn give_back(mut self) {
+        match self.session.end().await {
+            Ok(()) => self
+                .pool
+                .idle
+                .lock()
+                .expect("no panic while the lock is held")
+                .push(self.session),
+            Err(error) => {
+                tracing::debug!(endpoint = self.pool.endpoint.name, %error, "a session was lost at the end of its table")
+            }
+        }
+        drop(self.permit);
+    }
+
+    /// Closes the session.
+    pub(crate) async fn close(self) {
+        self.session.interrupt().await;
+        drop(self.permit);
+    }
+
+    /// Stops the statement that runs, closes the session, and asks the
+    /// database whether it is quiet.
+    pub(crate) async fn stop(self) {
+        let id = self.session.id();
+        self.session.interrupt().await;
+        let endpoint = &self.pool.endpoint;
+        match wait_until_quiet(endpoint, id).await {
+            Ok(Quiet::Confirmed) => {}
+            Ok(Quiet::NotVisible) => {
+                tracing::debug!(
+                    endpoint = endpoint.name,
+                    "the user may not see whether the stopped statement has ended"
+                );
+            }
+            Ok(Quiet::StillRunning) => {
+                tracing::warn!(endpoint = endpoint.name, session = ?id, "a statement goes on although it was stopped: end its session by hand");
+            }
+            Err(error) => {
+                tracing::warn!(endpoint = endpoint.name, session = ?id, %error, "could not ask whether a stopped statement has ended");
+            }
+        }
+        drop(self.permit);
+    }
+}

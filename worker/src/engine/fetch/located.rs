@@ -1,0 +1,27 @@
+//! A differing row with its bytes on both sides.
+
+use crate::engine::error::malformed;
+use crate::engine::rows::difference::RowDifference;
+use crate::engine::task::Stop;
+use crate::engine::values::canonical::Values;
+
+/// A row that differs, as it is on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LocatedRow {
+    /// What the survey found.
+    pub(crate) difference: RowDifference,
+    /// The encoded columns of the key; empty for a table without one, and for
+    /// a row that was not found any more whose key is known by its hash only.
+    pub(crate) key: Vec<u8>,
+    /// The encoded row on the source; absent where it is not, or not any more.
+    pub(crate) source: Option<Vec<u8>>,
+    /// The encoded row on the target.
+    pub(crate) target: Option<Vec<u8>>,
+}
+
+/// The values of an encoded row.
+pub(crate) fn values(row: &[u8]) -> Result<Vec<&[u8]>, Stop> {
+    Values::new(row)
+        .collect::<Result<_, _>>()
+        .map_err(|error| malformed(&error))
+}

@@ -1,0 +1,174 @@
+//! Damages of numbers.
+
+use shared::options::Rounding;
+
+use crate::engine::locate::cause::Damage;
+
+/// Characters of a number beyond which it is not taken apart.
+pub(crate) const LONGEST: usize = 400;
+
+/// Digits after the point that are tried as a scale.
+const FINEST: u8 = 38;
+
+const ROUNDINGS: [Rounding; 3] = [Rounding::Truncate, Rounding::HalfUp, Rounding::HalfEven];
+
+pub(crate) fn integers(original: i64, damaged: i64, found: &mut impl FnMut(Damage)) {
+    // A number beyond 2^53 that was a float on its way, in JSON for example.
+    let text = original.to_string();
+    for (bits, passed) in [(64, through_f64(&text)), (32, through_f32(&text))] {
+        if passed == Some(damaged.to_string()) {
+            found(Damage::Narrowed(bits));
+        }
+    }
+}
+
+pub(crate) fn decimals(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
+    if original.len().max(damaged.len()) > LONGEST {
+        return;
+    }
+    for (bits, passed) in [(64, through_f64(original)), (32, through_f32(original))] {
+        if passed.as_deref() == Some(damaged) {
+            found(Damage::Narrowed(bits));
+        }
+    }
+    scales(original, |cut| cut == damaged, found);
+}
+
+pub(crate) fn floats(original: f64, damaged: f64, found: &mut impl FnMut(Damage)) {
+    if !original.is_finite() || !damaged.is_finite() {
+        return;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "that is the damage")]
+    if f64::from(original as f32) == damaged {
+        found(Damage::Narrowed(32));
+    }
+    let same = |text: &str| text.parse() == Ok(damaged);
+    scales(&original.to_string(), same, found);
+    for digits in 4..=16 {
+        if same(&format!("{original:.*e}", usize::from(digits) - 1)) {
+            found(Damage::DigitsCut(digits));
+        }
+    }
+}
+
+pub(crate) fn short_floats(original: f32, damaged: f32, found: &mut impl FnMut(Damage)) {
+    if !original.is_finite() || !damaged.is_finite() {
+        return;
+    }
+    let same = |text: &str| text.parse() == Ok(damaged);
+    scales(&original.to_string(), same, found);
+    for digits in 4..=8 {
+        if same(&format!("{original:.*e}", usize::from(digits) - 1)) {
+            found(Damage::DigitsCut(digits));
+        }
+    }
+}
+
+/// Every scale at which `original`, in plain notation, becomes the other number.
+fn scales(original: &str, is_other: impl Fn(&str) -> bool, found: &mut impl FnMut(Damage)) {
+    let Some((_, fraction)) = original.split_once('.') else {
+        return;
+    };
+    let finest = u8::try_from(fraction.len())
+        .unwrap_or(u8::MAX)
+        .min(FINEST + 1);
+    for left in 0..finest {
+        for rounding in ROUNDINGS {
+            if is_other(&cut(original, left.into(), rounding)) {
+                found(Damage::ScaleCut(left, rounding));
+            }
+        }
+    }
+}
+
+/// A number in plain notation with at most `scale` digits after the point.
+/// Half-up is away from zero, as both databases round numbers.
+fn cut(number: &str, scale: usize, rounding: Rounding) -> String {
+    let (sign, digits) = match number.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", number),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (kept, lost) = fraction.split_at(scale.min(fraction.len()));
+    let mut kept: Vec<u8> = whole.bytes().chain(kept.bytes()).collect();
+    let exact_half = lost.starts_with('5') && lost[1..].bytes().all(|digit| digit == b'0');
+    let odd = kept.last().is_some_and(|digit| digit % 2 == 1);
+    let up = match rounding {
+        Rounding::Truncate => false,
+        Rounding::HalfUp => lost >= "5",
+        Rounding::HalfEven => lost >= "5" && (!exact_half || odd),
+    };
+    if up {
+        let mut at = kept.len();
+        loop {
+            if at == 0 {
+                kept.insert(0, b'1');
+                break;
+            }
+            at -= 1;
+            if kept[at] == b'9' {
+                kept[at] = b'0';
+            } else {
+                kept[at] += 1;
+                break;
+            }
+        }
+    }
+    let fraction = kept.split_off(kept.len() - scale.min(fraction.len()));
+    let text = |digits: &[u8]| {
+        digits
+            .iter()
+            .map(|digit| char::from(*digit))
+            .collect::<String>()
+    };
+    joined(sign, &text(&kept), &text(&fraction))
+}
+
+/// Plain notation out of its parts, in its one form.
+fn joined(sign: &str, whole: &str, fraction: &str) -> String {
+    let (whole, fraction) = (
+        whole.trim_start_matches('0'),
+        fraction.trim_end_matches('0'),
+    );
+    let whole = if whole.is_empty() { "0" } else { whole };
+    match (whole, fraction) {
+        ("0", "") => "0".to_owned(),
+        (whole, "") => format!("{sign}{whole}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+/// A number as text, `+1.50e3` or `1500`, in its one plain notation.
+pub(crate) fn plain(text: &str) -> Option<String> {
+    let unsigned = text.trim_start_matches(['+', '-']);
+    if text.len() - unsigned.len() > 1 || text.len() > LONGEST {
+        return None;
+    }
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().ok()?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits: String = [whole, fraction].concat();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Where the point is, in digits from the beginning.
+    let point = i32::try_from(whole.len()).ok()? + i32::from(exponent);
+    let zeros = |count: i32| "0".repeat(usize::try_from(count.max(0)).unwrap_or(0));
+    let length = i32::try_from(digits.len()).ok()?;
+    let digits = format!("{}{digits}{}", zeros(-point), zeros(point - length));
+    let (whole, fraction) = digits.split_at(usize::try_from(point.max(0)).ok()?);
+    Some(joined(sign, whole, fraction))
+}
+
+fn through_f64(number: &str) -> Option<String> {
+    let float: f64 = number.parse().ok()?;
+    plain(&float.to_string())
+}
+
+fn through_f32(number: &str) -> Option<String> {
+    let float: f32 = number.parse().ok()?;
+    plain(&float.to_string())
+}

@@ -1,0 +1,333 @@
+//! What each known damage is called.
+
+use crate::engine::locate::cause::tests::*;
+
+#[test]
+fn each_known_damage_has_its_name() {
+    for (source, target, name, explanation) in [
+        (
+            "a  ",
+            "a",
+            "blanks-trimmed",
+            "trailing blanks trimmed in the target",
+        ),
+        (
+            "a",
+            "a  ",
+            "blanks-trimmed",
+            "trailing blanks trimmed in the source",
+        ),
+        (
+            "  a",
+            "a",
+            "blanks-trimmed",
+            "leading blanks trimmed in the target",
+        ),
+        (
+            " a ",
+            "a",
+            "blanks-trimmed",
+            "leading and trailing blanks trimmed in the target",
+        ),
+        (
+            "a\t\n",
+            "a",
+            "white-space-trimmed",
+            "trailing white space trimmed in the target",
+        ),
+        (
+            "Straße",
+            "straße",
+            "case-folded",
+            "in lower case in the target",
+        ),
+        (
+            "Straße",
+            "STRASSE",
+            "case-folded",
+            "in upper case in the target",
+        ),
+        ("aB", "Ab", "case-folded", "letters differ in case only"),
+        (
+            "Cafe\u{301}",
+            "Caf\u{e9}",
+            "unicode-normalized",
+            "normalised to NFC in the target",
+        ),
+        (
+            "Caf\u{e9}",
+            "Cafe\u{301}",
+            "unicode-normalized",
+            "normalised to NFD in the target",
+        ),
+        (
+            "\u{fb01}n",
+            "fin",
+            "unicode-normalized",
+            "normalised to NFKC in the target",
+        ),
+        (
+            "é",
+            "Ã©",
+            "code-page-damaged",
+            "UTF-8 read as Windows-1252 in the target",
+        ),
+        (
+            "Ã©",
+            "é",
+            "code-page-damaged",
+            "UTF-8 read as Windows-1252 in the source",
+        ),
+        (
+            "“",
+            "\u{e2}\u{80}\u{9c}",
+            "code-page-damaged",
+            "UTF-8 read as ISO 8859-1 in the target",
+        ),
+        (
+            "é",
+            "ÃƒÂ©",
+            "code-page-damaged",
+            "UTF-8 read as Windows-1252, twice, in the target",
+        ),
+        (
+            "Łódź é",
+            "?ód? é",
+            "characters-replaced",
+            "characters that a code page does not have became `?` in the target",
+        ),
+        (
+            "a😀b",
+            "a??b",
+            "characters-replaced",
+            "characters that a code page does not have became `?` in the target",
+        ),
+        (
+            "née",
+            "n\u{FFFD}e",
+            "characters-replaced",
+            "characters that could not be converted became U+FFFD in the target",
+        ),
+        (
+            "naïve",
+            "naive",
+            "accents-removed",
+            "accents removed in the target",
+        ),
+        (
+            "a\r\nb",
+            "a\nb",
+            "line-ends-changed",
+            "line ends CR LF became LF in the target",
+        ),
+        (
+            "a\0b",
+            "ab",
+            "nul-dropped",
+            "NUL characters dropped in the target",
+        ),
+        (
+            "00501",
+            "501",
+            "leading-zeros-lost",
+            "leading zeros lost in the target",
+        ),
+        (
+            "1.50",
+            "1.5",
+            "number-as-text",
+            "the same number in another notation",
+        ),
+        (
+            "1e3",
+            "1000",
+            "number-as-text",
+            "the same number in another notation",
+        ),
+        (
+            "true",
+            "1",
+            "boolean-as-text",
+            "the same truth value in other words",
+        ),
+        (
+            "2024-01-01 00:00:00",
+            "2024-01-01T00:00:00Z",
+            "time-as-text",
+            "the same time in another notation",
+        ),
+        (
+            "2024-01-01",
+            "19723",
+            "encoding-not-decoded",
+            "still encoded in the target: days since 1970 of the source's value",
+        ),
+        (
+            "1704067200123",
+            "2024-01-01T00:00:00.123Z",
+            "encoding-not-decoded",
+            "still encoded in the source: milliseconds since 1970 of the target's value",
+        ),
+        (
+            "abcdef",
+            "abc",
+            "text-truncated",
+            "cut to 3 characters in the target",
+        ),
+    ] {
+        assert_cause(&text(source), &text(target), name, explanation);
+    }
+    assert_cause(
+        &null(),
+        &text(""),
+        "null-became-empty",
+        "NULL in the source is empty in the target",
+    );
+    assert_cause(
+        &text(""),
+        &null(),
+        "empty-became-null",
+        "empty in the source is NULL in the target",
+    );
+    assert_cause(
+        &null(),
+        &text("NULL"),
+        "null-became-text",
+        "NULL in the source is the word NULL in the target",
+    );
+    assert_cause(
+        &micros(123_456),
+        &micros(123_000),
+        "fraction-truncated",
+        "cut to milliseconds in the target",
+    );
+    assert_cause(
+        &micros(-1),
+        &micros(-1_000),
+        "fraction-truncated",
+        "cut to milliseconds in the target",
+    );
+    assert_cause(
+        &micros(123_500),
+        &micros(124_000),
+        "fraction-rounded",
+        "rounded to milliseconds in the target",
+    );
+    assert_cause(
+        &micros(124_000),
+        &micros(123_000),
+        "datetime-steps",
+        "rounded to the 1/300 s steps of datetime in the target",
+    );
+    assert_cause(
+        &micros(3_723_000_000),
+        &micros(10_923_000_000),
+        "time-zone-shifted",
+        "2:00 h later in the target, as by a time zone",
+    );
+    assert_cause(
+        &micros(0),
+        &micros(7_200_000_000),
+        "time-zone-shifted",
+        "2:00 h later in the target, as by a time zone",
+    );
+    assert_cause(
+        &micros(3_723_000_000),
+        &micros(-16_977_000_000),
+        "time-zone-shifted",
+        "5:45 h earlier in the target, as by a time zone",
+    );
+    assert_cause(
+        &micros(61_000_000),
+        &micros(60_000_000),
+        "seconds-dropped",
+        "cut to whole minutes in the target",
+    );
+    assert_cause(
+        &micros(3_661_000_000),
+        &micros(0),
+        "time-of-day-dropped",
+        "cut to the day in the target",
+    );
+    assert_cause(
+        &encoded(|to| to.date(33)),
+        &encoded(|to| to.date(61)),
+        "day-month-swapped",
+        "day and month changed places",
+    );
+    assert_cause(
+        &encoded(|to| to.date(33)),
+        &encoded(|to| to.date(32)),
+        "time-zone-shifted",
+        "one day earlier in the target, as by a time zone",
+    );
+    assert_cause(
+        &float(0.1),
+        &float(f64::from(0.1_f32)),
+        "float-narrowed",
+        "passed through a float of 32 bits in the target",
+    );
+    assert_cause(
+        &float(1.0 / 3.0),
+        &float(0.333_333),
+        "scale-truncated",
+        "cut to 6 digits after the point in the target",
+    );
+    assert_cause(
+        &float(1e20 / 3.0),
+        &float(3.333_33e19),
+        "float-digits-cut",
+        "rounded to 6 significant digits in the target",
+    );
+    assert_cause(
+        &decimal(123_456, 4),
+        &decimal(1234, 2),
+        "scale-truncated",
+        "cut to 2 digits after the point in the target",
+    );
+    assert_cause(
+        &decimal(-125, 2),
+        &decimal(-13, 1),
+        "scale-rounded",
+        "rounded to 1 digit after the point in the target",
+    );
+    assert_cause(
+        &decimal(999_999, 3),
+        &decimal(1000, 0),
+        "scale-rounded",
+        "rounded to 2 digits after the point in the target",
+    );
+    let large = 9_007_199_254_740_993;
+    assert_cause(
+        &encoded(|to| to.int(large)),
+        &encoded(|to| to.int(large - 1)),
+        "float-narrowed",
+        "passed through a float of 64 bits in the target",
+    );
+    assert_cause(
+        &micros(1_500_000),
+        &encoded(|to| to.int(946_684_801_500)),
+        "encoding-not-decoded",
+        "still encoded in the target: milliseconds since 1970 of the source's value",
+    );
+    assert_cause(
+        &encoded(|to| to.bytes(b"\x01\xAB")),
+        &encoded(|to| to.bytes(b"\\x01ab")),
+        "encoding-not-decoded",
+        "still encoded in the target: hexadecimal text of the source's value",
+    );
+    assert_cause(
+        &encoded(|to| to.bytes(b"ab\0\0")),
+        &encoded(|to| to.bytes(b"ab")),
+        "zero-bytes-trimmed",
+        "zero bytes at the end trimmed in the target",
+    );
+    let uuid: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+    let swapped = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+    assert_cause(
+        &encoded(|to| to.uuid(&uuid)),
+        &encoded(|to| to.uuid(&swapped)),
+        "uuid-bytes-swapped",
+        "the first three groups have their bytes in reverse order",
+    );
+}

@@ -1,0 +1,233 @@
+//! Values that must not leave the worker, and what leaves in their place.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::hmac;
+use serde_json::Value as Json;
+use shared::options::{RedactionKey, TableOptions};
+
+use crate::engine::locate::shown::shown;
+use crate::engine::plan::PlannedColumn;
+use crate::engine::values::canonical::{View, to_json, view};
+
+/// Bytes of a hash that are shown: enough to tell the values of a report apart.
+const HASH_BYTES: usize = 8;
+
+/// Shows values, or what stands for them.
+///
+/// A redacted value is the text `redacted:hash=0123456789abcdef,length=12`,
+/// with `,first_difference=5` where the other side has a text or bytes too.
+/// The hash is an HMAC-SHA256 under the run's key over the canonical value:
+/// equal values of a run have equal hashes, whatever column they are in.
+/// Length and place are in characters of a text and in bytes of bytes, and of
+/// nothing else; the first place is 1. NULL stays null.
+pub(crate) struct Redactor {
+    key: Option<hmac::Key>,
+    /// By position of the column.
+    hidden: Vec<bool>,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redactor")
+            .field("hidden", &self.hidden)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Redactor {
+    /// Hides what `options` and the rules of `columns` say.
+    #[must_use]
+    pub(crate) fn new(options: &TableOptions, columns: &[PlannedColumn]) -> Self {
+        let all = options.redaction.as_ref().is_some_and(|it| it.all);
+        let hidden: Vec<bool> = columns
+            .iter()
+            .map(|column| all || column.rule.redact)
+            .collect();
+        let key = hidden.contains(&true).then(|| {
+            let key = options.redaction.as_ref().map(|it| it.key.clone());
+            // Without a key of the run the hashes are of use within the table only.
+            let key = key.unwrap_or_else(RedactionKey::generate);
+            hmac::Key::new(hmac::HMAC_SHA256, key.bytes())
+        });
+        Self { key, hidden }
+    }
+
+    /// The key that hides the column at `at`, if it is hidden.
+    fn key_of(&self, at: usize) -> Option<&hmac::Key> {
+        self.key
+            .as_ref()
+            .filter(|_| self.hidden.get(at).is_some_and(|hidden| *hidden))
+    }
+
+    /// Whether values are hidden, by position of the column.
+    #[must_use]
+    pub(crate) fn hidden(&self) -> &[bool] {
+        &self.hidden
+    }
+
+    /// A key's value in the column at `at`, as a report shows it.
+    #[must_use]
+    pub(crate) fn key_value(&self, at: usize, value: &[u8]) -> Json {
+        match self.key_of(at) {
+            Some(key) => redacted(key, value, None),
+            None => to_json(value),
+        }
+    }
+
+    /// The values of both sides in the column at `at`, as a report shows them;
+    /// null where a side has none.
+    #[must_use]
+    pub(crate) fn pair(
+        &self,
+        at: usize,
+        source: Option<&[u8]>,
+        target: Option<&[u8]>,
+    ) -> (Json, Json) {
+        let Some(key) = self.key_of(at) else {
+            return shown(source, target);
+        };
+        let place = source
+            .zip(target)
+            .and_then(|(left, right)| first_difference(left, right));
+        let one = |value: Option<&[u8]>| value.map_or(Json::Null, |it| redacted(key, it, place));
+        (one(source), one(target))
+    }
+}
+
+fn redacted(key: &hmac::Key, value: &[u8], first_difference: Option<usize>) -> Json {
+    let seen = view(value);
+    if seen == Some(View::Null) {
+        return Json::Null;
+    }
+    let mut text = String::from("redacted:hash=");
+    let tag = hmac::sign(key, value);
+    for byte in &tag.as_ref()[..HASH_BYTES] {
+        write!(text, "{byte:02x}").expect("writing into memory cannot fail");
+    }
+    let length = match seen {
+        Some(View::Text(text)) => Some(text.chars().count()),
+        Some(View::Bytes(bytes)) => Some(bytes.len()),
+        _ => None,
+    };
+    for (name, number) in [("length", length), ("first_difference", first_difference)] {
+        if let Some(number) = number {
+            write!(text, ",{name}={number}").expect("writing into memory cannot fail");
+        }
+    }
+    Json::from(text)
+}
+
+/// Where two texts, or the bytes of two values, begin to differ, from 1.
+fn first_difference(left: &[u8], right: &[u8]) -> Option<usize> {
+    let place = match (view(left)?, view(right)?) {
+        (View::Text(a), View::Text(b)) => {
+            let (a, b) = (a.chars(), b.chars());
+            a.zip(b).take_while(|(a, b)| a == b).count()
+        }
+        (View::Bytes(a), View::Bytes(b)) => a.iter().zip(b).take_while(|(a, b)| a == b).count(),
+        _ => return None,
+    };
+    Some(place + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::values::canonical::RowEncoder;
+    use crate::engine::values::column::Column;
+    use crate::engine::values::column::ColumnType;
+    use crate::engine::values::kind::Kind;
+    use shared::options::{ColumnRule, Redaction};
+
+    fn column(redact: bool) -> PlannedColumn {
+        let column = Column {
+            name: "c".to_owned(),
+            kind: ColumnType::Text { padded: false },
+            declared: "text".to_owned(),
+            nullable: true,
+            read_as: None,
+            repertoire: crate::engine::values::column::Repertoire::default(),
+        };
+        PlannedColumn {
+            source: column.clone(),
+            target: column,
+            kind: Kind::Text,
+            source_conversion: None,
+            target_conversion: None,
+            rule: ColumnRule {
+                redact,
+                ..ColumnRule::default()
+            },
+        }
+    }
+
+    fn options(all: bool) -> TableOptions {
+        TableOptions {
+            redaction: Some(Redaction {
+                key: RedactionKey::generate(),
+                all,
+            }),
+            ..TableOptions::default()
+        }
+    }
+
+    fn encoded(write: impl FnOnce(&mut RowEncoder)) -> Vec<u8> {
+        let mut encoder = RowEncoder::default();
+        write(&mut encoder);
+        encoder.row().to_vec()
+    }
+
+    fn text(value: &str) -> Vec<u8> {
+        encoded(|to| to.text(value.as_bytes()))
+    }
+
+    /// Hash and the rest of a redacted value.
+    fn parts(value: &Json) -> (String, String) {
+        let text = value.as_str().unwrap();
+        let text = text.strip_prefix("redacted:hash=").unwrap();
+        let (hash, rest) = text.split_at(16);
+        assert!(hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
+        (hash.to_owned(), rest.to_owned())
+    }
+
+    #[test]
+    fn equal_values_hash_alike_within_a_run_only() {
+        let columns = [column(false), column(false)];
+        let redactor = Redactor::new(&options(true), &columns);
+        let (source, target) = redactor.pair(0, Some(&text("Größe")), Some(&text("Grösse")));
+        let ((a, rest_a), (b, rest_b)) = (parts(&source), parts(&target));
+        assert_ne!(a, b);
+        assert_eq!(rest_a, ",length=5,first_difference=4");
+        assert_eq!(rest_b, ",length=6,first_difference=4");
+        assert_eq!(
+            parts(&redactor.key_value(1, &text("Größe"))),
+            (a.clone(), ",length=5".to_owned())
+        );
+        let other = Redactor::new(&options(true), &columns);
+        assert_ne!(parts(&other.key_value(0, &text("Größe"))).0, a);
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_hidden() {
+        let redactor = Redactor::new(&options(false), &[column(true), column(false)]);
+        let number = encoded(|to| to.int(42));
+        assert_eq!(
+            parts(&redactor.key_value(0, &number)).1,
+            "",
+            "a number has no length"
+        );
+        assert_eq!(redactor.key_value(1, &number), Json::from(42));
+        let null = encoded(RowEncoder::null);
+        let (source, target) = redactor.pair(0, Some(&null), None);
+        assert_eq!((source, target), (Json::Null, Json::Null));
+        let (source, target) = redactor.pair(1, Some(&text("a")), Some(&null));
+        assert_eq!((source, target), (Json::from("a"), Json::Null));
+    }
+
+    #[test]
+    fn a_rule_hides_also_without_a_key_of_the_run() {
+        let redactor = Redactor::new(&TableOptions::default(), &[column(true)]);
+        parts(&redactor.key_value(0, &text("secret")));
+    }
+}

@@ -1,0 +1,154 @@
+//! What becomes of the rows that a scan pushes: a sum, elements on disk, a
+//! list of differences, the rows of wanted keys in memory or on disk.
+
+use std::io;
+
+use crate::engine::disk::Room;
+use crate::engine::rows::difference::RowDifference;
+use crate::engine::rows::differing::Differing;
+use crate::engine::rows::element::{Element, KeyForm};
+use crate::engine::survey::sketch;
+use crate::engine::survey::sketch::Sketch;
+use crate::engine::survey::spill::Spill;
+use crate::engine::values::canonical::{RowEncoder, RowSink};
+use crate::engine::values::column::SideOf;
+
+/// Adds every row to a sketch.
+#[derive(Debug)]
+pub(crate) struct SketchSink {
+    encoder: RowEncoder,
+    form: KeyForm,
+    sketch: Sketch,
+    /// Rows that are not in the sketch yet.
+    batch: Vec<Element>,
+}
+
+impl SketchSink {
+    /// A sink over an empty sketch of `cells` cells.
+    #[must_use]
+    pub(crate) fn new(form: KeyForm, cells: usize) -> Self {
+        Self {
+            encoder: RowEncoder::default(),
+            form,
+            sketch: Sketch::new(cells),
+            batch: Vec::new(),
+        }
+    }
+
+    /// The sum of the rows.
+    #[must_use]
+    pub(crate) fn into_sketch(mut self) -> Sketch {
+        self.sketch.add_all(&self.batch);
+        self.sketch
+    }
+}
+
+impl RowSink for SketchSink {
+    #[inline]
+    fn encoder(&mut self) -> &mut RowEncoder {
+        &mut self.encoder
+    }
+
+    #[inline]
+    fn end_row(&mut self) -> io::Result<()> {
+        self.batch
+            .push(self.form.element(self.encoder.key(), self.encoder.row()));
+        if self.batch.len() == sketch::BATCH {
+            self.sketch.add_all(&self.batch);
+            self.batch.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Writes every row's element to disk, and sums them up again: what is compared
+/// exactly may be a later state of the table than what was sketched.
+#[derive(Debug)]
+pub(crate) struct SpillSink {
+    encoder: RowEncoder,
+    form: KeyForm,
+    spill: Spill,
+    sum: Sketch,
+}
+
+impl SpillSink {
+    /// A sink over an empty spill.
+    #[must_use]
+    pub(crate) fn new(form: KeyForm, partitions: usize, room: &Room) -> Self {
+        Self {
+            encoder: RowEncoder::default(),
+            form,
+            spill: Spill::new(partitions, room),
+            sum: Sketch::new(0),
+        }
+    }
+
+    /// The elements, and count and checksum of them.
+    #[must_use]
+    pub(crate) fn into_parts(self) -> (Spill, Sketch) {
+        (self.spill, self.sum)
+    }
+}
+
+impl RowSink for SpillSink {
+    fn encoder(&mut self) -> &mut RowEncoder {
+        &mut self.encoder
+    }
+
+    fn end_row(&mut self) -> io::Result<()> {
+        let element = self.form.element(self.encoder.key(), self.encoder.row());
+        self.sum.add(element);
+        // Blocks go to the page cache; a task waits for the disk only when that is full.
+        self.spill.add(element)
+    }
+}
+
+/// Takes every row for one that the other side, which is empty, does not have.
+#[derive(Debug)]
+pub(crate) struct OneSidedSink {
+    encoder: RowEncoder,
+    form: KeyForm,
+    side: SideOf,
+    differing: Differing,
+    sum: Sketch,
+}
+
+impl OneSidedSink {
+    /// A sink for the rows of `side` that adds them to `differing`.
+    #[must_use]
+    pub(crate) fn new(form: KeyForm, side: SideOf, differing: Differing) -> Self {
+        Self {
+            encoder: RowEncoder::default(),
+            form,
+            side,
+            differing,
+            sum: Sketch::new(0),
+        }
+    }
+
+    /// The differences, and count and checksum of the rows.
+    #[must_use]
+    pub(crate) fn into_parts(self) -> (Differing, Sketch) {
+        (self.differing, self.sum)
+    }
+}
+
+impl RowSink for OneSidedSink {
+    fn encoder(&mut self) -> &mut RowEncoder {
+        &mut self.encoder
+    }
+
+    fn end_row(&mut self) -> io::Result<()> {
+        let Element { key, row } = self.form.element(self.encoder.key(), self.encoder.row());
+        self.sum.add(Element { key, row });
+        let (source, target) = match self.side {
+            SideOf::Source => (Some(row), None),
+            SideOf::Target => (None, Some(row)),
+        };
+        self.differing.push(RowDifference {
+            key,
+            source,
+            target,
+        })
+    }
+}

@@ -1,0 +1,569 @@
+//! The canonical form of a JSON text: without blanks, the members of objects
+//! in the order of their names, the last of several with the same name, strings
+//! with the fewest escapes, numbers by their exact value.
+//!
+//! Two JSON texts mean the same exactly when their canonical texts are equal.
+//! This is what PostgreSQL's `jsonb` takes for equal, but for the scale of
+//! numbers, which it shows and does not compare.
+
+use crate::engine::values::canonical::number::Notation;
+
+/// How deep values may be nested. Deeper ones are no JSON here. SQL Server's
+/// own functions stop at 128.
+const DEEPEST: usize = 10_000;
+
+/// A number with at most this many digits before and zeros after the point is
+/// written out.
+const PLAIN: i64 = 40;
+
+/// The canonical text of `text`; `None` when it is no JSON.
+#[must_use]
+pub(crate) fn canonical_json(text: &[u8]) -> Option<Vec<u8>> {
+    // Its strings become Rust's own.
+    let text = std::str::from_utf8(text).ok()?;
+    let mut reader = Reader {
+        text: text.as_bytes(),
+        at: 0,
+        out: Vec::with_capacity(text.len()),
+        open: Vec::new(),
+    };
+    reader.document()?;
+    Some(reader.out)
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    out: Vec<u8>,
+    /// The arrays and objects that are not closed. Kept here and not on the
+    /// stack, which a text could overflow.
+    open: Vec<Open>,
+}
+
+enum Open {
+    Array { start: usize },
+    Object { start: usize, members: Vec<Member> },
+}
+
+/// Where a member is in the output: its name from `start`, its value up to `end`.
+#[derive(Clone)]
+struct Member {
+    start: usize,
+    colon: usize,
+    end: usize,
+}
+
+impl Reader<'_> {
+    fn document(&mut self) -> Option<()> {
+        loop {
+            // A value begins here.
+            self.blanks();
+            let opened = match self.peek()? {
+                b'{' => {
+                    self.at += 1;
+                    self.open(
+                        Open::Object {
+                            start: self.out.len() + 1,
+                            members: Vec::new(),
+                        },
+                        b'{',
+                    )?;
+                    self.blanks();
+                    if self.peek()? == b'}' {
+                        self.at += 1;
+                        self.close()?;
+                        false
+                    } else {
+                        self.name()?;
+                        true
+                    }
+                }
+                b'[' => {
+                    self.at += 1;
+                    self.open(
+                        Open::Array {
+                            start: self.out.len() + 1,
+                        },
+                        b'[',
+                    )?;
+                    self.blanks();
+                    if self.peek()? == b']' {
+                        self.at += 1;
+                        self.close()?;
+                        false
+                    } else {
+                        true
+                    }
+                }
+                _ => {
+                    self.scalar()?;
+                    false
+                }
+            };
+            if opened {
+                continue;
+            }
+            // A value ended here, and perhaps what it is in.
+            loop {
+                self.blanks();
+                let Some(open) = self.open.last_mut() else {
+                    return (self.at == self.text.len()).then_some(());
+                };
+                if let Open::Object { members, .. } = open
+                    && let Some(member) = members.last_mut()
+                {
+                    member.end = self.out.len();
+                }
+                let object = matches!(open, Open::Object { .. });
+                match (self.peek()?, object) {
+                    (b',', true) => {
+                        self.at += 1;
+                        self.out.push(b',');
+                        self.blanks();
+                        self.name()?;
+                        break;
+                    }
+                    (b',', false) => {
+                        self.at += 1;
+                        self.out.push(b',');
+                        break;
+                    }
+                    (b'}', true) | (b']', false) => {
+                        self.at += 1;
+                        self.close()?;
+                    }
+                    _ => return None,
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, open: Open, bracket: u8) -> Option<()> {
+        if self.open.len() == DEEPEST {
+            return None;
+        }
+        self.out.push(bracket);
+        self.open.push(open);
+        Some(())
+    }
+
+    fn close(&mut self) -> Option<()> {
+        match self.open.pop()? {
+            Open::Array { start } => {
+                debug_assert!(start <= self.out.len());
+                self.out.push(b']');
+            }
+            Open::Object { start, members } => {
+                self.sort(start, members);
+                self.out.push(b'}');
+            }
+        }
+        Some(())
+    }
+
+    /// Puts the members, which begin at `start` of the output, in their order.
+    fn sort(&mut self, start: usize, mut members: Vec<Member>) {
+        let name = |out: &[u8], member: &Member| out[member.start..member.colon].to_vec();
+        let sorted = members.windows(2).all(|pair| {
+            self.out[pair[0].start..pair[0].colon] < self.out[pair[1].start..pair[1].colon]
+        });
+        if sorted {
+            return;
+        }
+        // Stable: of several with one name the last stays last.
+        members.sort_by_cached_key(|member| name(&self.out, member));
+        let mut body = Vec::with_capacity(self.out.len() - start);
+        for (at, member) in members.iter().enumerate() {
+            if members
+                .get(at + 1)
+                .is_some_and(|next| name(&self.out, next) == name(&self.out, member))
+            {
+                continue;
+            }
+            if !body.is_empty() {
+                body.push(b',');
+            }
+            body.extend_from_slice(&self.out[member.start..member.end]);
+        }
+        self.out.truncate(start);
+        self.out.append(&mut body);
+    }
+
+    /// A member's name and colon; its value comes next.
+    fn name(&mut self) -> Option<()> {
+        let start = self.out.len();
+        if self.peek()? != b'"' {
+            return None;
+        }
+        self.string()?;
+        let colon = self.out.len();
+        self.blanks();
+        if self.peek()? != b':' {
+            return None;
+        }
+        self.at += 1;
+        self.out.push(b':');
+        match self.open.last_mut() {
+            Some(Open::Object { members, .. }) => members.push(Member {
+                start,
+                colon,
+                end: colon,
+            }),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn scalar(&mut self) -> Option<()> {
+        for word in [&b"null"[..], b"true", b"false"] {
+            if self.text[self.at..].starts_with(word) {
+                self.at += word.len();
+                self.out.extend_from_slice(word);
+                return Some(());
+            }
+        }
+        match self.peek()? {
+            b'"' => self.string(),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => None,
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn blanks(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn string(&mut self) -> Option<()> {
+        self.at += 1;
+        self.out.push(b'"');
+        // Half of a character beyond the basic plane, which waits for its other half.
+        let mut high: Option<u16> = None;
+        loop {
+            let run = self.text[self.at..]
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))?;
+            if run > 0 {
+                self.lone(high.take());
+                self.out
+                    .extend_from_slice(&self.text[self.at..self.at + run]);
+                self.at += run;
+            }
+            match self.peek()? {
+                b'"' => {
+                    self.at += 1;
+                    self.lone(high);
+                    self.out.push(b'"');
+                    return Some(());
+                }
+                b'\\' => {
+                    self.at += 1;
+                    let escape = self.peek()?;
+                    self.at += 1;
+                    let unit = match escape {
+                        b'"' | b'\\' | b'/' => escape.into(),
+                        b'b' => 0x08,
+                        b'f' => 0x0C,
+                        b'n' => 0x0A,
+                        b'r' => 0x0D,
+                        b't' => 0x09,
+                        b'u' => self.unit()?,
+                        _ => return None,
+                    };
+                    match (high.take(), unit) {
+                        (Some(first), 0xDC00..=0xDFFF) => {
+                            self.character(char::decode_utf16([first, unit]).next()?.ok()?);
+                        }
+                        (before, 0xD800..=0xDBFF) => {
+                            self.lone(before);
+                            high = Some(unit);
+                        }
+                        (before, 0xDC00..=0xDFFF) => {
+                            self.lone(before);
+                            self.lone(Some(unit));
+                        }
+                        (before, _) => {
+                            self.lone(before);
+                            self.character(char::from_u32(unit.into())?);
+                        }
+                    }
+                }
+                // Control characters must be escaped.
+                _ => return None,
+            }
+        }
+    }
+
+    /// The four hexadecimal digits of an escape.
+    fn unit(&mut self) -> Option<u16> {
+        let digits = self.text.get(self.at..self.at + 4)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        self.at += 4;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    }
+
+    /// Half a character, which is no character.
+    fn lone(&mut self, unit: Option<u16>) {
+        if let Some(unit) = unit {
+            self.out
+                .extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+        }
+    }
+
+    fn character(&mut self, character: char) {
+        match character {
+            '"' => self.out.extend_from_slice(b"\\\""),
+            '\\' => self.out.extend_from_slice(b"\\\\"),
+            '\0'..='\u{1F}' => self
+                .out
+                .extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
+            _ => {
+                let mut room = [0; 4];
+                self.out
+                    .extend_from_slice(character.encode_utf8(&mut room).as_bytes());
+            }
+        }
+    }
+
+    fn number(&mut self) -> Option<()> {
+        let rest = &self.text[self.at..];
+        let length = rest
+            .iter()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'))
+            .unwrap_or(rest.len());
+        let text = &rest[..length];
+        if !well_formed(text) {
+            return None;
+        }
+        self.at += length;
+        let number = Notation::parse(text)?;
+        let (digits, power) = number.significant()?;
+        if digits.is_empty() {
+            self.out.push(b'0');
+            return Some(());
+        }
+        if number.negative {
+            self.out.push(b'-');
+        }
+        let count = i64::try_from(digits.len()).ok()?;
+        // How many digits stand before the point.
+        let point = power.checked_add(count)?;
+        if power >= 0 && point <= PLAIN {
+            self.out.extend_from_slice(&digits);
+            self.zeros(power);
+        } else if power < 0 && point > 0 {
+            let (whole, fraction) = digits.split_at(usize::try_from(point).ok()?);
+            self.out.extend_from_slice(whole);
+            self.out.push(b'.');
+            self.out.extend_from_slice(fraction);
+        } else if power < 0 && point > -PLAIN {
+            self.out.extend_from_slice(b"0.");
+            self.zeros(-point);
+            self.out.extend_from_slice(&digits);
+        } else {
+            let (first, others) = digits.split_at(1);
+            self.out.extend_from_slice(first);
+            if !others.is_empty() {
+                self.out.push(b'.');
+                self.out.extend_from_slice(others);
+            }
+            self.out
+                .extend_from_slice(format!("e{}", point.checked_sub(1)?).as_bytes());
+        }
+        Some(())
+    }
+
+    fn zeros(&mut self, count: i64) {
+        let count = usize::try_from(count).unwrap_or(0);
+        self.out.extend(std::iter::repeat_n(b'0', count));
+    }
+}
+
+/// Whether `text` is a number by JSON's grammar, which is stricter than others':
+/// no leading zeros, no plus, digits around the point.
+fn well_formed(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let count = digits(fraction);
+        if count == 0 {
+            return false;
+        }
+        rest = &fraction[count..];
+    }
+    match rest {
+        [] => true,
+        [b'e' | b'E', exponent @ ..] => {
+            let exponent = match exponent {
+                [b'+' | b'-', rest @ ..] => rest,
+                _ => exponent,
+            };
+            !exponent.is_empty() && digits(exponent) == exponent.len()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn canonical(text: &str) -> Option<String> {
+        canonical_json(text.as_bytes()).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn texts_that_mean_the_same_have_one_form() {
+        for (text, form) in [
+            (
+                r#" { "b" : 1 , "a" : [ ] , "aa" : {} } "#,
+                r#"{"a":[],"aa":{},"b":1}"#,
+            ),
+            (r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#),
+            (r#"{"x":{"b":1,"a":2},"x":null}"#, r#"{"x":null}"#),
+            (r#""\u00e9\/\"\u0000\n""#, "\"é/\\\"\\u0000\\u000a\""),
+            (r#""\ud83d\ude00""#, "\"😀\""),
+            (r#""\ud83d""#, r#""\ud83d""#),
+            (
+                r#""\ud83dx\ude00\ud83d\ud83d\ude00""#,
+                "\"\\ud83dx\\ude00\\ud83d😀\"",
+            ),
+            (r#"{"\u0061":1}"#, r#"{"a":1}"#),
+            ("1.10", "1.1"),
+            ("-0.0", "0"),
+            ("1e2", "100"),
+            ("100", "100"),
+            ("12.5E-3", "0.0125"),
+            ("1e400", "1e400"),
+            ("10e399", "1e400"),
+            ("1.5e-400", "1.5e-400"),
+            (
+                "12345678901234567890123456789012345678901234567890",
+                "1.234567890123456789012345678901234567890123456789e49",
+            ),
+            ("[1, 2,3 ]", "[1,2,3]"),
+            ("null", "null"),
+        ] {
+            assert_eq!(canonical(text).as_deref(), Some(form), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_has_no_form() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "}",
+            "[1,]",
+            "{,}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            "01",
+            "+1",
+            "1.",
+            ".5",
+            "1e",
+            "nul",
+            "NaN",
+            "'a'",
+            "\"\n\"",
+            r#""\x""#,
+            r#""\u12""#,
+            r#""\u+123""#,
+            "1 2",
+            "[1}",
+            r#"{1:2}"#,
+            "[1 2]",
+            "\"",
+        ] {
+            assert_eq!(canonical(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_without_the_stack() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(canonical(&nested(DEEPEST)).is_some());
+        assert_eq!(canonical(&nested(DEEPEST + 1)), None);
+        assert_eq!(canonical(&"[".repeat(2_000_000)), None);
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,6}|[\\x00-\\x20\"\\\\]{0,4}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                proptest::collection::vec(("[a-c\"é]{0,3}", inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// The same with the members of all objects in the opposite order.
+    fn reversed(value: &Value) -> Value {
+        match value {
+            Value::Array(items) => items.iter().map(reversed).collect(),
+            Value::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .rev()
+                    .map(|(name, value)| (name.clone(), reversed(value)))
+                    .collect(),
+            ),
+            other => other.clone(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_form_means_what_the_text_means(value in document()) {
+            let form = canonical(&value.to_string()).unwrap();
+            // Objects of the other library compare without regard to order.
+            let read: Value = serde_json::from_str(&form).unwrap();
+            prop_assert_eq!(canonical(&read.to_string()), Some(form.clone()));
+            prop_assert_eq!(canonical(&form), Some(form.clone()));
+            prop_assert_eq!(canonical(&serde_json::to_string_pretty(&reversed(&value)).unwrap()), Some(form));
+        }
+
+        #[test]
+        fn what_the_other_library_refuses_is_refused(text in "[\\[\\]{}:,\"0-9a-c.eE\\\\ -]{0,24}") {
+            let read: Result<Value, _> = serde_json::from_str(&text);
+            let ours = canonical(&text);
+            // It also refuses numbers beyond 64 bits' range and half characters.
+            if read.is_ok() {
+                prop_assert!(ours.is_some());
+            } else if let Some(ours) = ours {
+                prop_assert!(ours.contains('e') || ours.contains("\\u"), "{}", ours);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Some(form) = canonical_json(&bytes) {
+                prop_assert_eq!(canonical_json(&form), Some(form));
+            }
+        }
+    }
+}

@@ -1,0 +1,602 @@
+//! What is done to a value, beyond reading it, before it can be compared: the
+//! encodings that Debezium writes, JSON, and text whose blanks or case mean
+//! nothing. A value that is not what it should be is its own value, equal to
+//! none of the other side's, and never an error: it is a difference.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::engine::values::canonical::{
+    Count, Decimal, DecimalRoom, Iso8601, RowEncoder, canonical_json, float32_decimal,
+    float64_decimal, parse_decimal, twos_complement_decimal,
+};
+use crate::engine::values::folding::Folding;
+use crate::engine::values::kind::{Kind, Resolution};
+
+/// Seconds from 1970-01-01 to 2000-01-01.
+const SECONDS_TO_2000: i128 = 946_684_800;
+
+/// Days from 1970-01-01 to 2000-01-01.
+const DAYS_TO_2000: i64 = 10_957;
+
+const MICROS_OF_DAY: i64 = 86_400_000_000;
+
+/// How a value becomes one of the kind that is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conversion {
+    /// A truth value or float as the decimal that it stands for.
+    Number,
+    /// Text without what means nothing in it.
+    Text(Folding),
+    /// The same of what the database makes of the value.
+    DatabaseText(Folding),
+    /// A date as the beginning of the day.
+    StartOfDay,
+    /// An integer that counts days since 1970-01-01.
+    EpochDays,
+    /// An integer that counts 10^-n s since 1970-01-01 UTC.
+    Epoch(u8),
+    /// An integer that counts 10^-n s since midnight.
+    SinceMidnight(u8),
+    /// Text that is a date or time.
+    Iso8601,
+    /// Text that is a number.
+    DecimalText,
+    /// Bytes that are a decimal's unscaled value, big-endian two's complement.
+    DecimalBytes {
+        /// Digits after the point.
+        scale: u8,
+    },
+    /// Text that is Base64 of bytes, in either alphabet.
+    Base64,
+    /// Text that is bytes in hexadecimal, perhaps after `0x` or `\x`.
+    Hex,
+    /// Text that is JSON.
+    Json,
+}
+
+/// A value as a database sends it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Raw<'a> {
+    /// A truth value.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A decimal.
+    Decimal(Decimal<'a>),
+    /// A float of 32 bits.
+    Float32(f32),
+    /// A float of 64 bits.
+    Float64(f64),
+    /// Text, without the blanks that its type makes meaningless.
+    Text(&'a [u8]),
+    /// Bytes; of a conversion of text, UTF-16 as SQL Server keeps it.
+    Bytes(&'a [u8]),
+    /// Days since 2000-01-01, or an infinity.
+    Date(i32),
+}
+
+impl Conversion {
+    /// Appends `raw` in the form `kind`; `None` when a column of this
+    /// conversion cannot hold such a value.
+    pub(crate) fn push(self, raw: Raw<'_>, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
+        match (self, raw) {
+            (Self::Number, _) => number(raw, encoder)?,
+            (Self::Text(folding) | Self::DatabaseText(folding), Raw::Text(text)) => {
+                encoder.text(&folding.apply(text));
+            }
+            (Self::DatabaseText(folding), Raw::Bytes(bytes)) => {
+                encoder.text(&folding.apply(&from_utf16(bytes)?));
+            }
+            (Self::StartOfDay, Raw::Date(days)) => start_of_day(days, kind, encoder)?,
+            (Self::EpochDays | Self::Epoch(_) | Self::SinceMidnight(_), _) => {
+                match whole(raw) {
+                    Some(count) => self.count(count, kind, encoder),
+                    None => own(raw, encoder),
+                };
+            }
+            (Self::Iso8601, Raw::Text(text)) => {
+                if iso8601(text, kind, encoder).is_none() {
+                    encoder.text(text);
+                }
+            }
+            (Self::DecimalText, Raw::Text(text)) => match parse_decimal(text, &mut Vec::new()) {
+                Some(decimal) => encoder.decimal(&decimal),
+                None => encoder.text(text),
+            },
+            (Self::DecimalBytes { scale }, Raw::Bytes(bytes)) => {
+                match twos_complement_decimal(bytes, scale, &mut Vec::new()) {
+                    Some(decimal) => encoder.decimal(&decimal),
+                    None => encoder.bytes(bytes),
+                }
+            }
+            (Self::Base64, Raw::Text(text)) => match base64(text) {
+                Some(bytes) => encoder.bytes(&bytes),
+                None => encoder.text(text),
+            },
+            (Self::Hex, Raw::Text(text)) => match hexadecimal(text) {
+                Some(bytes) => encoder.bytes(&bytes),
+                None => encoder.text(text),
+            },
+            (Self::Json, Raw::Text(text)) => match canonical_json(text) {
+                Some(json) => encoder.json(&json),
+                None => encoder.text(text),
+            },
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// An integer that counts something.
+    fn count(self, count: i64, kind: Kind, encoder: &mut RowEncoder) {
+        let pushed = match (self, kind) {
+            (Self::EpochDays, Kind::Date) => count
+                .checked_sub(DAYS_TO_2000)
+                .and_then(|days| i32::try_from(days).ok())
+                .filter(|days| *days != i32::MAX && *days != i32::MIN)
+                .map(|days| encoder.date(days)),
+            (Self::Epoch(digits), _) => {
+                let since = i128::from(count) - SECONDS_TO_2000 * 10_i128.pow(digits.into());
+                moment(since, digits, kind, encoder)
+            }
+            (Self::SinceMidnight(digits), Kind::Time(resolution)) => resolution
+                .convert_wide(count.into(), digits)
+                .map(|units| encoder.time(resolution.unit(), units)),
+            _ => None,
+        };
+        if pushed.is_none() {
+            encoder.int(count);
+        }
+    }
+}
+
+fn number(raw: Raw<'_>, encoder: &mut RowEncoder) -> Option<()> {
+    match raw {
+        Raw::Bool(value) => encoder.decimal(&Decimal::from_scaled(
+            value.into(),
+            0,
+            &mut DecimalRoom::default(),
+        )),
+        Raw::Float64(value) => encoder.decimal(&float64_decimal(value, &mut Vec::new())),
+        Raw::Float32(value) => encoder.decimal(&float32_decimal(value, &mut Vec::new())),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// A value that does not mean what its column should: as what it is.
+fn own(raw: Raw<'_>, encoder: &mut RowEncoder) {
+    match raw {
+        Raw::Bool(value) => encoder.bool(value),
+        Raw::Int(value) => encoder.int(value),
+        Raw::Decimal(value) => encoder.decimal(&value),
+        Raw::Float32(value) => encoder.float32(value),
+        Raw::Float64(value) => encoder.float64(value),
+        Raw::Text(value) => encoder.text(value),
+        Raw::Bytes(value) => encoder.bytes(value),
+        Raw::Date(value) => encoder.date(value),
+    }
+}
+
+/// The integer that a value of an integer, decimal or text column is.
+fn whole(raw: Raw<'_>) -> Option<i64> {
+    match raw {
+        Raw::Int(value) => Some(value),
+        Raw::Decimal(decimal) => decimal.to_i64(),
+        Raw::Text(text) => parse_decimal(text, &mut Vec::new())?.to_i64(),
+        _ => None,
+    }
+}
+
+/// `count` of 10^-`digits` s since 2000-01-01 as a timestamp or instant.
+fn moment(count: i128, digits: u8, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
+    match kind {
+        Kind::Timestamp(resolution) => {
+            encoder.timestamp(resolution.unit(), resolution.convert_wide(count, digits)?);
+        }
+        Kind::Instant(resolution) => {
+            encoder.instant(resolution.unit(), resolution.convert_wide(count, digits)?);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Midnight of a day; the infinities stay what they are.
+fn start_of_day(days: i32, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
+    let micros = match days {
+        i32::MAX => Some(i64::MAX),
+        i32::MIN => Some(i64::MIN),
+        _ => i64::from(days).checked_mul(MICROS_OF_DAY),
+    };
+    let in_units = |resolution: Resolution| {
+        let micros = micros?;
+        if micros == i64::MAX || micros == i64::MIN {
+            return Some(micros);
+        }
+        resolution.convert_wide(micros.into(), 6)
+    };
+    match kind {
+        Kind::Timestamp(resolution) => match in_units(resolution) {
+            Some(units) => encoder.timestamp(resolution.unit(), units),
+            // A day beyond all timestamps.
+            None => encoder.date(days),
+        },
+        Kind::Instant(resolution) => match in_units(resolution) {
+            Some(units) => encoder.instant(resolution.unit(), units),
+            None => encoder.date(days),
+        },
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Text that is a value of `kind`. A time with a zone is no time without one.
+fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
+    let infinite = match text {
+        b"infinity" => Some((i32::MAX, i64::MAX)),
+        b"-infinity" => Some((i32::MIN, i64::MIN)),
+        _ => None,
+    };
+    if let Some((days, units)) = infinite {
+        match kind {
+            Kind::Date => encoder.date(days),
+            Kind::Timestamp(resolution) => encoder.timestamp(resolution.unit(), units),
+            Kind::Instant(resolution) => encoder.instant(resolution.unit(), units),
+            _ => return None,
+        }
+        return Some(());
+    }
+    match (Iso8601::parse(text)?, kind) {
+        (Iso8601::Date(days), Kind::Date) => encoder.date(days),
+        (Iso8601::Date(days), Kind::Timestamp(_)) => start_of_day(days, kind, encoder)?,
+        (Iso8601::Time(Count { value, digits }), Kind::Time(resolution)) => {
+            encoder.time(resolution.unit(), resolution.convert_wide(value, digits)?);
+        }
+        (Iso8601::Timestamp(Count { value, digits }), Kind::Timestamp(_))
+        | (Iso8601::Instant(Count { value, digits }), Kind::Instant(_)) => {
+            moment(value, digits, kind, encoder)?;
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// UTF-16 as UTF-8. Half a character, which has no UTF-8, becomes the three
+/// bytes that it would have, which no valid text contains.
+fn from_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    let units = bytes
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let mut text = Vec::with_capacity(bytes.len());
+    let mut room = [0; 4];
+    for character in char::decode_utf16(units) {
+        match character {
+            Ok(character) => {
+                text.extend_from_slice(character.encode_utf8(&mut room).as_bytes());
+            }
+            Err(error) => {
+                let [high, low] = error.unpaired_surrogate().to_be_bytes();
+                text.extend_from_slice(&[
+                    0xE0 | high >> 4,
+                    0x80 | (high & 0x0F) << 2 | low >> 6,
+                    0x80 | low & 0x3F,
+                ]);
+            }
+        }
+    }
+    Some(text)
+}
+
+fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = match text {
+        [b'0' | b'\\', b'x' | b'X', rest @ ..] => rest,
+        _ => text,
+    };
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    if digits.len() % 2 != 0 {
+        return None;
+    }
+    digits
+        .chunks_exact(2)
+        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
+        .collect()
+}
+
+/// Both alphabets as one, padding or none. Bits left over must be zero:
+/// otherwise two texts would be the same bytes.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Base64 of RFC 4648 in either alphabet, in one or more lines.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .iter()
+        .filter(|byte| !matches!(byte, b'\r' | b'\n'))
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => *other,
+        })
+        .collect();
+    BASE64.decode(digits).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::values::canonical::Values;
+    use crate::engine::values::canonical::to_text;
+    use proptest::prelude::*;
+    use shared::options::Rounding;
+
+    fn micros() -> Resolution {
+        Resolution {
+            digits: 6,
+            rounding: Rounding::Truncate,
+            from_2000: false,
+        }
+    }
+
+    fn read(conversion: Conversion, raw: Raw<'_>, kind: Kind) -> String {
+        let mut encoder = RowEncoder::default();
+        conversion.push(raw, kind, &mut encoder).unwrap();
+        to_text(encoder.row())
+    }
+
+    #[test]
+    fn what_debezium_writes_is_what_it_means() {
+        let timestamp = Kind::Timestamp(micros());
+        let instant = Kind::Instant(micros());
+        let text = |text: &'static str| Raw::Text(text.as_bytes());
+        for (conversion, raw, kind, value) in [
+            (Conversion::EpochDays, Raw::Int(0), Kind::Date, "1970-01-01"),
+            (
+                Conversion::EpochDays,
+                Raw::Int(-719_162),
+                Kind::Date,
+                "0001-01-01",
+            ),
+            (
+                Conversion::EpochDays,
+                Raw::Int(i64::MAX),
+                Kind::Date,
+                "9223372036854775807",
+            ),
+            (
+                Conversion::Epoch(0),
+                Raw::Int(-1),
+                timestamp,
+                "1969-12-31T23:59:59",
+            ),
+            (
+                Conversion::Epoch(3),
+                Raw::Int(946_684_800_997),
+                timestamp,
+                "2000-01-01T00:00:00.997",
+            ),
+            (
+                Conversion::Epoch(6),
+                text("946684800000001"),
+                instant,
+                "2000-01-01T00:00:00.000001Z",
+            ),
+            (
+                Conversion::Epoch(9),
+                Raw::Int(946_684_800_000_001_999),
+                instant,
+                "2000-01-01T00:00:00.000001Z",
+            ),
+            (
+                Conversion::Epoch(0),
+                Raw::Int(i64::MAX),
+                timestamp,
+                "9223372036854775807",
+            ),
+            (Conversion::Epoch(0), text("soon"), timestamp, "soon"),
+            (
+                Conversion::SinceMidnight(3),
+                Raw::Int(86_399_999),
+                Kind::Time(micros()),
+                "23:59:59.999",
+            ),
+            (
+                Conversion::Iso8601,
+                text("2000-01-01T02:00:00.5+02:00"),
+                instant,
+                "2000-01-01T00:00:00.5Z",
+            ),
+            (
+                Conversion::Iso8601,
+                text("2000-01-01"),
+                timestamp,
+                "2000-01-01T00:00:00",
+            ),
+            (Conversion::Iso8601, text("infinity"), timestamp, "infinity"),
+            (
+                Conversion::Iso8601,
+                text("2000-01-01T00:00:00Z"),
+                timestamp,
+                "2000-01-01T00:00:00Z",
+            ),
+            (Conversion::DecimalText, text("1.50"), Kind::Decimal, "1.5"),
+            (Conversion::DecimalText, text("one"), Kind::Decimal, "one"),
+            (
+                Conversion::DecimalBytes { scale: 2 },
+                Raw::Bytes(&[0xFF, 0x38]),
+                Kind::Decimal,
+                "-2",
+            ),
+            (
+                Conversion::DecimalBytes { scale: 2 },
+                Raw::Bytes(&[]),
+                Kind::Decimal,
+                "0x",
+            ),
+            (Conversion::Base64, text("AP8="), Kind::Bytes, "0x00ff"),
+            (Conversion::Base64, text("-_8"), Kind::Bytes, "0xfbff"),
+            (Conversion::Base64, text("AP9="), Kind::Bytes, "AP9="),
+            (Conversion::Hex, text("\\x00fF"), Kind::Bytes, "0x00ff"),
+            (Conversion::Hex, text("0x0"), Kind::Bytes, "0x0"),
+            (
+                Conversion::Json,
+                text("{\"a\": 1.0}"),
+                Kind::Json,
+                "{\"a\":1}",
+            ),
+            (Conversion::Json, text("{a}"), Kind::Json, "{a}"),
+            (
+                Conversion::StartOfDay,
+                Raw::Date(1),
+                timestamp,
+                "2000-01-02T00:00:00",
+            ),
+            (
+                Conversion::StartOfDay,
+                Raw::Date(i32::MAX),
+                instant,
+                "infinity",
+            ),
+            (Conversion::Number, Raw::Float64(0.1), Kind::Decimal, "0.1"),
+            (Conversion::Number, Raw::Bool(true), Kind::Decimal, "1"),
+        ] {
+            assert_eq!(
+                read(conversion, raw, kind),
+                value,
+                "{conversion:?} of {raw:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn text_that_looks_like_a_value_is_not_that_value() {
+        let mut text = RowEncoder::default();
+        Conversion::Iso8601
+            .push(
+                Raw::Text(b"2000-01-01T00:00:00Z"),
+                Kind::Timestamp(micros()),
+                &mut text,
+            )
+            .unwrap();
+        let mut time = RowEncoder::default();
+        time.timestamp(crate::engine::values::canonical::TimeUnit::Micros, 0);
+        assert_ne!(text.row(), time.row());
+    }
+
+    #[test]
+    fn half_a_character_is_no_other_text() {
+        let convert = |units: &[u16]| {
+            let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+            let mut encoder = RowEncoder::default();
+            Conversion::DatabaseText(Folding::default())
+                .push(Raw::Bytes(&bytes), Kind::Text, &mut encoder)
+                .unwrap();
+            encoder.row().to_vec()
+        };
+        let text = |text: &str| {
+            let mut encoder = RowEncoder::default();
+            encoder.text(text.as_bytes());
+            encoder.row().to_vec()
+        };
+        assert_eq!(convert(&[0x61, 0xD83D, 0xDE00, 0]), text("a😀\0"));
+        assert_ne!(convert(&[0xD83D]), text("\u{FFFD}"));
+        assert_ne!(convert(&[0xD83D]), convert(&[0xDE00]));
+        assert_eq!(to_text(&convert(&[0x61, 0xD83D, 0x62])), "a\\ud83db");
+    }
+
+    fn raw() -> impl Strategy<Value = (Vec<u8>, u8, i64)> {
+        (
+            prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..40),
+                "[0-9A-Fa-fxTZ:.+=/ -]{0,30}".prop_map(String::into_bytes),
+            ],
+            0_u8..8,
+            any::<i64>(),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_gives_one_value_or_is_refused((bytes, which, int) in raw(), float in any::<f64>(), kind in kinds(), conversion in conversions()) {
+            let raw = match which {
+                0 => Raw::Bool(int > 0),
+                1 => Raw::Int(int),
+                2 => Raw::Float64(float),
+                3 => Raw::Date(i32::try_from(int >> 32).unwrap()),
+                4 | 5 => Raw::Bytes(&bytes),
+                _ => Raw::Text(&bytes),
+            };
+            let mut encoder = RowEncoder::default();
+            encoder.start_row();
+            if conversion.push(raw, kind, &mut encoder).is_some() {
+                let values: Vec<_> = Values::new(encoder.row()).collect::<Result<_, _>>().unwrap();
+                prop_assert_eq!(values.len(), 1);
+                prop_assert!(to_text(values[0]).len() <= 400);
+            } else {
+                prop_assert!(encoder.row().is_empty());
+            }
+        }
+
+        #[test]
+        fn bytes_survive_hexadecimal(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut text = String::from("0x");
+            for byte in &bytes {
+                text.push_str(&format!("{byte:02X}"));
+            }
+            prop_assert_eq!(hexadecimal(text.as_bytes()), Some(bytes));
+        }
+
+        #[test]
+        fn base64_reads_one_text_for_each_value(a in "[A-Za-z0-9+/]{0,12}", b in "[A-Za-z0-9+/]{0,12}") {
+            if let (Some(left), Some(right)) = (base64(a.as_bytes()), base64(b.as_bytes())) {
+                prop_assert_eq!(left == right, a == b);
+            }
+        }
+    }
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        let resolution = (0_u8..=7).prop_map(|digits| Resolution {
+            digits,
+            rounding: Rounding::HalfEven,
+            from_2000: false,
+        });
+        prop_oneof![
+            Just(Kind::Decimal),
+            Just(Kind::Text),
+            Just(Kind::Bytes),
+            Just(Kind::Json),
+            Just(Kind::Date),
+            resolution.clone().prop_map(Kind::Time),
+            resolution.clone().prop_map(Kind::Timestamp),
+            resolution.prop_map(Kind::Instant),
+        ]
+    }
+
+    fn conversions() -> impl Strategy<Value = Conversion> {
+        prop_oneof![
+            Just(Conversion::Number),
+            Just(Conversion::Text(Folding::default())),
+            Just(Conversion::DatabaseText(Folding::default())),
+            Just(Conversion::StartOfDay),
+            Just(Conversion::EpochDays),
+            (0_u8..=9).prop_map(Conversion::Epoch),
+            (0_u8..=9).prop_map(Conversion::SinceMidnight),
+            Just(Conversion::Iso8601),
+            Just(Conversion::DecimalText),
+            (0_u8..=38).prop_map(|scale| Conversion::DecimalBytes { scale }),
+            Just(Conversion::Base64),
+            Just(Conversion::Hex),
+            Just(Conversion::Json),
+        ]
+    }
+}

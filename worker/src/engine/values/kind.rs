@@ -1,0 +1,231 @@
+//! The canonical forms in which columns are compared, and how exactly times are.
+
+use shared::options::Rounding;
+
+use crate::engine::values::canonical::TimeUnit;
+
+pub(crate) use crate::engine::values::pairing::pairing;
+
+/// The canonical form in which a pair of columns is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Truth values; an integer other than 0 and 1 is its own value.
+    Bool,
+    /// Integers of up to 64 bits.
+    Int,
+    /// Decimals of any size.
+    Decimal,
+    /// Floats of 64 bits.
+    Float64,
+    /// Floats of 32 bits.
+    Float32,
+    /// Unicode text.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// Days.
+    Date,
+    /// Times of day.
+    Time(Resolution),
+    /// Timestamps without zone.
+    Timestamp(Resolution),
+    /// Instants.
+    Instant(Resolution),
+    /// UUIDs; text that is none is its own value.
+    Uuid,
+    /// JSON; text that is none is its own value.
+    Json,
+}
+
+/// How exactly times are compared: as exactly as the coarser side keeps them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resolution {
+    /// Digits of a second, 0 to 7.
+    pub digits: u8,
+    /// What happens to further digits.
+    pub rounding: Rounding,
+    /// Whether half-up means away from 2000-01-01, from where PostgreSQL
+    /// counts: there half a second before it is rounded down.
+    pub from_2000: bool,
+}
+
+impl Resolution {
+    /// As many digits as the side with fewer has; further ones are cut.
+    #[must_use]
+    pub(crate) fn coarser(source: u8, target: u8) -> Self {
+        Self {
+            digits: source.min(target),
+            rounding: Rounding::Truncate,
+            from_2000: false,
+        }
+    }
+
+    /// `datetime` shows milliseconds. It rounds by itself, and its steps are
+    /// not decimal: .9966667 stands for .997.
+    #[must_use]
+    pub(crate) fn milliseconds(other: u8) -> Self {
+        Self {
+            digits: other.min(3),
+            rounding: Rounding::HalfUp,
+            from_2000: false,
+        }
+    }
+
+    /// The unit in which values of this resolution are kept.
+    #[must_use]
+    pub(crate) fn unit(self) -> TimeUnit {
+        if self.digits > 6 {
+            TimeUnit::Ticks
+        } else {
+            TimeUnit::Micros
+        }
+    }
+
+    /// `value` in this resolution and its unit, out of `digits` digits of a
+    /// second. Counts from before the epoch are negative and round the same
+    /// way on the clock: `floor`, not towards zero. What PostgreSQL has rounded
+    /// is the exception: there half a step goes away from the epoch.
+    #[inline]
+    #[must_use]
+    pub(crate) fn convert(self, value: i64, digits: u8) -> i64 {
+        let rounded = if digits > self.digits {
+            let step = 10_i64.pow((digits - self.digits).into());
+            match self.rounding {
+                Rounding::Truncate => value.div_euclid(step) * step,
+                Rounding::HalfUp => {
+                    let half = step / 2 - i64::from(self.from_2000 && value < 0);
+                    (value + half).div_euclid(step) * step
+                }
+                Rounding::HalfEven => {
+                    let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
+                    let up = rest * 2 > step || (rest * 2 == step && quotient % 2 != 0);
+                    (quotient + i64::from(up)) * step
+                }
+            }
+        } else {
+            value
+        };
+        let unit = self.unit().digits();
+        if unit >= digits {
+            rounded * 10_i64.pow((unit - digits).into())
+        } else {
+            rounded / 10_i64.pow((digits - unit).into())
+        }
+    }
+
+    /// As [`Resolution::convert`], for a count that may be out of the range
+    /// that canonical times have: `None` then.
+    #[must_use]
+    pub(crate) fn convert_wide(self, value: i128, digits: u8) -> Option<i64> {
+        let step = 10_i128.checked_pow(u32::from(digits.saturating_sub(self.digits)))?;
+        let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
+        let up = match self.rounding {
+            Rounding::Truncate => false,
+            Rounding::HalfUp if self.from_2000 && value < 0 => rest * 2 > step,
+            Rounding::HalfUp => rest * 2 >= step && step > 1,
+            Rounding::HalfEven => rest * 2 > step || (rest * 2 == step && quotient % 2 != 0),
+        };
+        // Now in steps of the coarser of the two.
+        let count = quotient + i128::from(up);
+        let scale = 10_i128.pow(u32::from(self.unit().digits() - digits.min(self.digits)));
+        i64::try_from(count.checked_mul(scale)?)
+            .ok()
+            // The extremes are the infinities.
+            .filter(|count| *count != i64::MAX && *count != i64::MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_seventh_digit_is_cut_and_datetime_rounds() {
+        let micros = Resolution::coarser(7, 6);
+        assert_eq!(micros.convert(12_345_679, 7), 1_234_567);
+        assert_eq!(
+            micros.convert(-1, 7),
+            -1,
+            "just before the epoch belongs to the microsecond before it"
+        );
+        let datetime = Resolution::milliseconds(6);
+        assert_eq!(datetime.convert(996_667, 6), 997_000);
+        assert_eq!(datetime.convert(997_000, 6), 997_000);
+        assert_eq!(datetime.convert(-3_333, 6), -3_000);
+    }
+
+    #[test]
+    fn half_a_step_goes_to_the_even_one_as_in_postgresql() {
+        let even = Resolution {
+            digits: 6,
+            rounding: Rounding::HalfEven,
+            from_2000: false,
+        };
+        for (ticks, micros) in [
+            (1_234_565, 123_456),
+            (1_234_575, 123_458),
+            (1_234_576, 123_458),
+            (-5, 0),
+            (-15, -2),
+        ] {
+            assert_eq!(even.convert(ticks, 7), micros, "{ticks}");
+        }
+    }
+
+    #[test]
+    fn half_a_step_goes_away_from_2000_where_postgresql_has_rounded() {
+        let clock = Resolution {
+            digits: 0,
+            ..Resolution::milliseconds(0)
+        };
+        let postgres = Resolution {
+            from_2000: true,
+            ..clock
+        };
+        for (millis, up, away) in [
+            (500, 1, 1),
+            (499, 0, 0),
+            (-499, 0, 0),
+            (-500, 0, -1),
+            (-501, -1, -1),
+            (-1_500, -1, -2),
+            (-1_000, -1, -1),
+        ] {
+            assert_eq!(clock.convert(millis, 3), up * 1_000_000, "{millis}");
+            assert_eq!(postgres.convert(millis, 3), away * 1_000_000, "{millis}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_of_the_coarser_side_survives_the_finer_one(
+            seconds in -63_000_000_000_i64..252_000_000_000,
+            fraction in 0_i64..10_000_000,
+            coarse in 0_u8..=7,
+            fine in 0_u8..=7,
+        ) {
+            let (coarse, fine) = (coarse.min(fine), coarse.max(fine));
+            let value = seconds * 10_i64.pow(coarse.into()) + fraction / 10_i64.pow((7 - coarse).into());
+            let stored_finer = value * 10_i64.pow((fine - coarse).into());
+            for rounding in [Rounding::Truncate, Rounding::HalfUp, Rounding::HalfEven] {
+                let resolution = Resolution { digits: coarse, rounding, from_2000: false };
+                prop_assert_eq!(resolution.convert(value, coarse), resolution.convert(stored_finer, fine));
+            }
+        }
+
+        #[test]
+        fn wide_and_narrow_counts_convert_alike(
+            seconds in -63_000_000_000_i64..252_000_000_000,
+            fraction in 0_i64..10_000_000,
+            kept in 0_u8..=7,
+            digits in 0_u8..=7,
+            rounding in prop_oneof![Just(Rounding::Truncate), Just(Rounding::HalfUp), Just(Rounding::HalfEven)],
+            from_2000: bool,
+        ) {
+            let resolution = Resolution { digits: kept, rounding, from_2000 };
+            let value = seconds * 10_i64.pow(digits.into()) + fraction / 10_i64.pow((7 - digits).into());
+            prop_assert_eq!(resolution.convert_wide(value.into(), digits), Some(resolution.convert(value, digits)));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Canonical values: the forms in which two columns are compared.
+
+pub(crate) mod canonical;
+pub(crate) mod column;
+pub(crate) mod conversion;
+pub(crate) mod folding;
+pub(crate) mod kind;
+pub(crate) mod pairing;
+pub(crate) mod reading;
+pub(crate) mod tolerance;
