@@ -4,13 +4,13 @@ use shared::endpoint::DatabaseKind;
 use shared::options::{ColumnRule, Encoding};
 
 use crate::engine::repair::codec::{base64, base64_decode, hex, hex_decode};
-use crate::engine::repair::held::held;
-use crate::engine::repair::value::{
-    DAYS_FROM_1970, Destination, Moment, RawValue, SECONDS_OF_DAY, Unwritable, rescaled,
-};
+use crate::engine::repair::held::{Destination, held};
 use crate::engine::values::canonical::{Count, Iso8601, canonical_json};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::folding::Folding;
+use crate::engine::values::raw::{
+    DAYS_FROM_1970, Moment, RawValue, SECONDS_OF_DAY, Unwritable, rescaled,
+};
 
 /// What the target must hold for the source's `value`.
 ///
@@ -388,10 +388,10 @@ fn text(value: RawValue, rule: &ColumnRule) -> String {
         V::Decimal(text) => text,
         V::Float64(number) => number.to_string(),
         V::Float32(number) => number.to_string(),
-        V::Date(days) => crate::engine::repair::literal::date(days, ""),
-        V::Time(moment) => crate::engine::repair::literal::time(moment),
-        V::Timestamp(moment) => crate::engine::repair::literal::timestamp(moment, "T", ""),
-        V::Instant(moment) => crate::engine::repair::literal::timestamp(moment, "T", "Z"),
+        V::Date(days) => crate::engine::values::calendar::date(days, ""),
+        V::Time(moment) => crate::engine::values::calendar::time(moment),
+        V::Timestamp(moment) => crate::engine::values::calendar::timestamp(moment, "T", ""),
+        V::Instant(moment) => crate::engine::values::calendar::timestamp(moment, "T", "Z"),
         V::Uuid(uuid) => uuid::Uuid::from_bytes(uuid).to_string(),
     }
 }

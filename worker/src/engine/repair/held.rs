@@ -3,10 +3,24 @@
 //! afterwards, or the script would fail.
 
 use shared::endpoint::DatabaseKind;
-use shared::options::Trim;
+use shared::options::{ColumnRule, Trim};
 
-use crate::engine::repair::value::{Destination, Moment, RawValue, Unwritable};
-use crate::engine::values::column::ColumnType;
+use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::kind::Resolution;
+use crate::engine::values::raw::{Moment, RawValue, Unwritable};
+
+/// Where values of the source go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    /// The target's dialect.
+    pub(crate) engine: DatabaseKind,
+    /// The target's column.
+    pub(crate) column: &'a Column,
+    /// How the two columns are compared.
+    pub(crate) rule: &'a ColumnRule,
+    /// What becomes of further digits of a second, which is what the comparison does with them.
+    pub(crate) times: Resolution,
+}
 
 /// `value`, which has the form of the column's type, as the column holds it.
 /// With a tolerance it may be rounded: that is near enough.

@@ -10,18 +10,17 @@ pub(crate) mod destination;
 pub(crate) mod held;
 pub(crate) mod literal;
 pub(crate) mod statement;
-pub(crate) mod value;
 pub(crate) mod verify;
 
 use std::collections::BTreeMap;
 
 use destination::for_target;
+use held::Destination;
 use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Rounding};
 use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
 use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
-use value::{RawValue, Unwritable, decode};
 
 use crate::engine::database::catalog::constraints::Constraints;
 use crate::engine::database::scan::statement::qualified;
@@ -29,14 +28,15 @@ use crate::engine::disk::Room;
 use crate::engine::fetch::located::{LocatedRow, values};
 use crate::engine::fetch::{OwnColumns, Projection, Rows};
 use crate::engine::plan::PlannedColumn;
-use crate::engine::repair::value::Destination;
 use crate::engine::rows::differing::Differing;
 use crate::engine::sides::{Planned, Sides};
 use crate::engine::task::{Found, Stop, TaskContext};
 use crate::engine::values::column::{Column, ColumnType, SideOf};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::folding::Folding;
-use crate::engine::values::kind::{Kind, Resolution, pairing};
+use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::pairing::pairing;
+use crate::engine::values::raw::{RawValue, Unwritable, decode};
 use crate::engine::values::reading::Reading;
 
 pub use codec::hex_decode;

@@ -6,8 +6,8 @@ use shared::endpoint::DatabaseKind;
 use crate::engine::database::catalog::constraints::Dependent;
 use crate::engine::database::scan::statement::qualified;
 use crate::engine::repair::literal::{assigned, equals, holds, identifier, is_text};
-use crate::engine::repair::value::{RawValue, Unwritable};
 use crate::engine::values::column::Column;
+use crate::engine::values::raw::{RawValue, Unwritable};
 
 /// A column of the target.
 #[derive(Debug, Clone)]

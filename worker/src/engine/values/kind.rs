@@ -4,8 +4,6 @@ use shared::options::Rounding;
 
 use crate::engine::values::canonical::TimeUnit;
 
-pub(crate) use crate::engine::values::pairing::pairing;
-
 /// The canonical form in which a pair of columns is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

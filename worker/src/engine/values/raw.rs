@@ -1,13 +1,9 @@
 //! Values taken out of canonical rows.
 
-use shared::endpoint::DatabaseKind;
-use shared::options::ColumnRule;
-
 use crate::engine::values::canonical::{
     BYTES, DATE, DECIMAL, FALSE, FLOAT32, FLOAT64, INSTANT, INT, NULL, TEXT, TIME, TIMESTAMP, TRUE,
     UUID, to_text,
 };
-use crate::engine::values::column::Column;
 use crate::engine::values::kind::Resolution;
 
 /// Days from 1970-01-01 to 2000-01-01.
@@ -191,17 +187,4 @@ fn moment(value: &[u8]) -> Moment {
         units: word(value),
         digits: value[0] & 0x0F,
     }
-}
-
-/// Where values of the source go.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Destination<'a> {
-    /// The target's dialect.
-    pub(crate) engine: DatabaseKind,
-    /// The target's column.
-    pub(crate) column: &'a Column,
-    /// How the two columns are compared.
-    pub(crate) rule: &'a ColumnRule,
-    /// What becomes of further digits of a second, which is what the comparison does with them.
-    pub(crate) times: Resolution,
 }
