@@ -1,114 +1,117 @@
-//! Sessions with databases: connecting, transactions, stopping.
+//! Sessions with databases: what every kind of database offers.
 
 pub(crate) mod label;
 pub(crate) mod pool;
-pub(crate) mod postgres;
 pub(crate) mod quiet;
-pub(crate) mod sql_server;
 pub(crate) mod tls;
 
-use postgres::PostgresSession;
-use shared::endpoint::{DatabaseKind, Endpoint};
-use sql_server::SqlServerSession;
+use async_trait::async_trait;
+use shared::endpoint::Endpoint;
 
-use crate::engine::database::session::label::{Access, Isolation, Label, SessionId};
+use crate::engine::database::constraints::Constraints;
+use crate::engine::database::dialect::RepairDialect;
+use crate::engine::database::scan::{Query, Scanned};
+use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::error::DatabaseError;
+use crate::engine::values::canonical::RowSink;
+use crate::engine::values::column::{CatalogTable, Table};
 
-/// How long the end of an interrupted statement is waited for on its own connection.
+/// How long the driver may take to report the end of an interrupted statement.
 const INTERRUPT_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// A session with a database of either kind.
-#[derive(Debug)]
-pub(crate) enum Session {
-    /// With PostgreSQL.
-    Postgres(Box<PostgresSession>),
-    /// With SQL Server.
-    SqlServer(Box<SqlServerSession>),
-}
-
-impl Session {
+/// A kind of database: its SQL and how to connect to it.
+#[async_trait]
+pub(crate) trait Database: RepairDialect {
     /// Connects and logs in.
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached in time, its certificate is not
-    /// trusted, or it refuses the login.
-    pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
-        Self::connect_for(endpoint, Access::Read).await
-    }
+    /// If the server cannot be reached, its certificate is not trusted, or it
+    /// refuses the login.
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        access: Access,
+    ) -> Result<Box<dyn Session>, DatabaseError>;
 
-    /// Connects and logs in, perhaps to write.
+    /// [`connect`](Self::connect) within the endpoint's time limit.
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect).
-    pub(crate) async fn connect_for(
+    /// As [`connect`](Self::connect), and if the time limit is exceeded.
+    async fn open(
+        &self,
         endpoint: &Endpoint,
         access: Access,
-    ) -> Result<Self, DatabaseError> {
-        let connecting = async {
-            Ok(match endpoint.engine {
-                DatabaseKind::Postgres => {
-                    Self::Postgres(Box::new(PostgresSession::connect(endpoint).await?))
-                }
-                DatabaseKind::SqlServer => {
-                    Self::SqlServer(Box::new(SqlServerSession::connect(endpoint, access).await?))
-                }
-            })
-        };
-        tokio::time::timeout(endpoint.connect_timeout, connecting)
+    ) -> Result<Box<dyn Session>, DatabaseError> {
+        tokio::time::timeout(endpoint.connect_timeout, self.connect(endpoint, access))
             .await
             .unwrap_or(Err(DatabaseError::ConnectTimeout(endpoint.connect_timeout)))
     }
+}
 
-    /// Starts a read-only transaction; every later statement sees the same data where the database can do that.
-    ///
-    /// # Errors
-    ///
-    /// When the database refuses.
-    pub(crate) async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.begin(label).await,
-            Self::SqlServer(session) => session.begin(label).await,
-        }
-    }
+/// A session with a database. Every method fails if the database reports an
+/// error or the connection is lost.
+#[async_trait]
+pub(crate) trait Session: std::fmt::Debug + Send {
+    /// Begins a read-only transaction. All its statements see the same data
+    /// where the database can do that.
+    async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError>;
 
     /// Ends the transaction; the session can be used for another table.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost: the session is of no more use.
-    pub(crate) async fn end(&mut self) -> Result<(), DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.end().await,
-            Self::SqlServer(session) => session.end().await,
-        }
-    }
+    async fn end(&mut self) -> Result<(), DatabaseError>;
 
     /// The number under which the database lists this session.
-    #[must_use]
-    pub(crate) fn id(&self) -> SessionId {
-        match self {
-            Self::Postgres(session) => SessionId::Postgres(session.pid()),
-            Self::SqlServer(session) => SessionId::SqlServer(session.spid()),
-        }
-    }
+    fn id(&self) -> SessionId;
 
-    /// Stops whatever statement runs and closes the connection. Returns when
-    /// the driver has seen its end, or after a short time.
-    pub(crate) async fn interrupt(self) {
-        let stopped = match self {
-            Self::Postgres(session) => {
-                tokio::time::timeout(INTERRUPT_LIMIT, session.interrupt()).await
-            }
-            Self::SqlServer(session) => {
-                tokio::time::timeout(INTERRUPT_LIMIT, session.interrupt()).await
-            }
-        };
-        if stopped.is_err() {
-            tracing::debug!(
-                "a statement's end was not seen on its own connection, which was dropped"
-            );
-        }
+    /// Stops the statement that runs and closes the connection. Returns when
+    /// the driver has seen the statement's end.
+    async fn interrupt(self: Box<Self>);
+
+    /// What the database says about another session with it.
+    async fn activity(&mut self, of: SessionId) -> Result<Activity, DatabaseError>;
+
+    /// Ends another session by force, where the database lets its user do that.
+    async fn terminate(&mut self, other: SessionId) -> Result<(), DatabaseError>;
+
+    /// All tables and views but the system's own.
+    async fn list_tables(&mut self) -> Result<Vec<CatalogTable>, DatabaseError>;
+
+    /// The tables with exactly this name; if there is none, those whose names
+    /// differ from it by case only.
+    async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError>;
+
+    /// What must be known before `table` is written to.
+    async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError>;
+
+    /// The number that `statement` returns.
+    async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError>;
+
+    /// Reads all rows of `query` into `sink` and returns their number.
+    /// `progress` is called every few thousand rows with what was read since.
+    ///
+    /// Fails also if a row does not follow the protocol or the sink cannot take one.
+    async fn scan(
+        &mut self,
+        query: &Query,
+        sink: &mut dyn RowSink,
+        progress: &(dyn Fn(Scanned) + Sync),
+    ) -> Result<u64, DatabaseError>;
+
+    /// Runs SQL and ignores its result.
+    async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError>;
+
+    /// Runs statements, each of which ends with a semicolon, and returns how
+    /// many rows each has changed.
+    async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, DatabaseError>;
+}
+
+/// [`Session::interrupt`] within a short time limit.
+pub(crate) async fn interrupt(session: Box<dyn Session>) {
+    let stopped = tokio::time::timeout(INTERRUPT_LIMIT, session.interrupt()).await;
+    if stopped.is_err() {
+        tracing::debug!(
+            "the end of a statement was not seen on its own connection, which was dropped"
+        );
     }
 }

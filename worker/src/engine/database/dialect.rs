@@ -1,0 +1,134 @@
+//! The SQL of one kind of database: what a step needs to know of it without a
+//! session.
+
+use std::fmt;
+
+use shared::endpoint::DatabaseKind;
+
+use crate::engine::values::column::Column;
+use crate::engine::values::raw::{RawValue, Unwritable};
+use crate::engine::values::reading::Reading;
+
+/// How one kind of database writes names, values and conditions that read rows.
+pub(crate) trait Dialect: fmt::Debug + Send + Sync {
+    /// The kind of database.
+    fn kind(&self) -> DatabaseKind;
+
+    /// Its name in messages.
+    fn name(&self) -> &'static str;
+
+    /// Its name in traces, as OpenTelemetry's semantic conventions list it under `db.system`.
+    fn trace_name(&self) -> &'static str;
+
+    /// Whether the server itself ends a statement that has exceeded its time limit.
+    fn enforces_statement_timeout(&self) -> bool;
+
+    /// `name` as a quoted identifier.
+    fn identifier(&self, name: &str) -> String;
+
+    /// The schema and name of a table, quoted.
+    fn qualified(&self, schema: &str, name: &str) -> String {
+        format!("{}.{}", self.identifier(schema), self.identifier(name))
+    }
+
+    /// The expression that counts rows as a 64-bit integer.
+    fn count(&self) -> &'static str;
+
+    /// The item of a `SELECT` list that reads `column` as `reading` expects it.
+    fn expression(&self, column: &Column, reading: &Reading) -> String;
+
+    /// The largest number of keys in one look-up.
+    fn max_keys(&self, key_columns: usize) -> usize;
+
+    /// The condition that finds the rows in which `column` has the canonical
+    /// `value`. It may find other rows too, where the database considers
+    /// different values equal. `None` if no row can have the value. Values that
+    /// travel as parameters are appended to `parameters`.
+    fn look_up_term(
+        &self,
+        column: &Column,
+        value: &[u8],
+        parameters: &mut Vec<String>,
+    ) -> Option<String>;
+
+    /// Whether [`look_up_term`](Self::look_up_term) is certain to find the rows
+    /// with this value.
+    fn is_found(&self, column: &Column, value: &[u8]) -> bool;
+
+    /// The parser's rules for conditions.
+    fn parser(&self) -> Box<dyn sqlparser::dialect::Dialect>;
+
+    /// Whether an expression can be a condition by itself: a boolean column or function.
+    fn has_boolean_expressions(&self) -> bool;
+
+    /// What follows the quotation or word at the start of `text`, if this
+    /// database has lexical rules of its own for it.
+    fn after_own_token<'a>(&self, text: &'a [u8]) -> Option<Result<&'a [u8], &'static str>>;
+
+    /// The condition that holds for rows whose `column` is NULL or not `value`.
+    fn differs(&self, column: &Column, value: &str) -> String;
+}
+
+/// How one kind of database writes the statements of a repair.
+pub(crate) trait RepairDialect: Dialect {
+    /// The statements that begin a transaction that may write.
+    fn begin_writing(&self) -> &'static str;
+
+    /// The statement that commits it.
+    fn commit(&self) -> &'static str;
+
+    /// The statement that rolls it back.
+    fn roll_back(&self) -> &'static str;
+
+    /// `value` as it stands on the right of an assignment or in a list of values.
+    ///
+    /// Text is not converted to the column's type: an explicit conversion cuts
+    /// a text that is too long without an error, an assignment refuses it.
+    ///
+    /// # Errors
+    ///
+    /// If a column of this type cannot hold the value.
+    fn assigned(&self, column: &Column, value: &RawValue) -> Result<String, Unwritable>;
+
+    /// The condition that holds exactly for rows whose `column`, written as
+    /// `name`, holds `value`, which is not NULL: text by its characters whatever
+    /// the collation, floats by value.
+    fn holds_exactly(&self, name: &str, column: &Column, value: &RawValue, literal: &str)
+    -> String;
+
+    /// The condition on a text column, written as `name`, that an index can
+    /// answer; `None` if there is none but the exact one.
+    fn indexed_text_term(&self, name: &str, column: &Column, literal: &str) -> Option<String>;
+
+    /// The statement that updates one of the rows that meet `condition`.
+    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String;
+
+    /// The statement that deletes one of the rows that meet `condition`.
+    fn delete_one(&self, table: &str, condition: &str) -> String;
+
+    /// The clause with which an `INSERT` gives a value to an identity column; empty if none is needed.
+    fn overriding_identity(&self) -> &'static str;
+
+    /// Whether a session must be switched to insert values into an identity column.
+    fn needs_identity_insert(&self) -> bool;
+
+    /// Whether the column's text may hold unpaired surrogates, which the driver cannot decode.
+    fn may_hold_unpaired_surrogates(&self, column: &Column) -> bool;
+
+    /// The type through which a column without a canonical form of its own is
+    /// read so that the database reads the text back as the same value.
+    fn round_trip_type(&self, column: &Column) -> Option<&'static str>;
+
+    /// The declared type behind a domain; otherwise the column's own.
+    fn storage_type<'a>(&self, column: &'a Column) -> &'a str;
+
+    /// The digits after the point and the largest number of units of a money type.
+    fn money_limits(&self, base: &str) -> (u8, i64);
+
+    /// The digits after the point with which money is converted to text, if that is a fixed number.
+    fn money_text_digits(&self) -> Option<usize>;
+
+    /// The length of a text in the unit in which a type limits it; `None` if
+    /// the column's encoding cannot hold all its characters.
+    fn text_length(&self, text: &str, base: &str, code_page: Option<i32>) -> Option<usize>;
+}

@@ -1,0 +1,15 @@
+//! The one place that chooses the implementation for a kind of database.
+
+use shared::endpoint::DatabaseKind;
+
+use crate::engine::database::postgres::Postgres;
+use crate::engine::database::session::Database;
+use crate::engine::database::sql_server::SqlServer;
+
+/// The implementation for databases of this kind.
+pub(crate) fn database(kind: DatabaseKind) -> &'static dyn Database {
+    match kind {
+        DatabaseKind::Postgres => &Postgres,
+        DatabaseKind::SqlServer => &SqlServer,
+    }
+}
