@@ -216,7 +216,7 @@ impl RedactionKey {
     pub fn generate() -> Self {
         let mut bytes = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random numbers");
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex::encode(bytes))
     }
 
     /// The key's bytes.
