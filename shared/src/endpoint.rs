@@ -1,5 +1,6 @@
-//! A database that tables are read from: where it is and how to log in.
+//! Endpoints: the databases whose tables are compared, and how a process connects to them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// Which protocol an endpoint speaks.
+/// The kind of a database, which decides the protocol and the SQL dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseKind {
@@ -18,7 +19,7 @@ pub enum DatabaseKind {
 }
 
 impl DatabaseKind {
-    /// The port when none is given.
+    /// The TCP port of an endpoint whose URL has none.
     #[must_use]
     pub fn default_port(self) -> u16 {
         match self {
@@ -27,7 +28,7 @@ impl DatabaseKind {
         }
     }
 
-    /// The schema of a table that is named without one.
+    /// The default schema of an endpoint whose URL has none.
     #[must_use]
     pub fn default_schema(self) -> &'static str {
         match self {
@@ -46,23 +47,24 @@ impl fmt::Display for DatabaseKind {
     }
 }
 
-/// Text that is never printed: not by `Debug`, not by `Display`, not serialised.
+/// Text that must not be printed: it has no `Display` and is not serialised, and `Debug` prints
+/// `***`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides `text`.
+    /// A secret that holds `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one place that sends it.
+    /// The text, for the code that logs in with it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is nothing to hide.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -80,9 +82,9 @@ impl fmt::Debug for Secret {
 pub struct Tls {
     /// Whether TLS is used.
     pub mode: TlsMode,
-    /// Accept any certificate. Only for tests and closed networks.
+    /// Accepts any certificate. Only for tests and trusted networks.
     pub trust_server_certificate: bool,
-    /// Trust the authorities in this PEM file in place of the system's.
+    /// Trusts the authorities in this PEM file instead of those of the system.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -91,45 +93,45 @@ pub struct Tls {
 pub enum TlsMode {
     /// Never.
     Off,
-    /// When the server offers it; the certificate is checked then.
+    /// If the server offers it; the certificate is verified then.
     Prefer,
     /// Always.
     Require,
 }
 
-/// A database, with everything needed to log in.
+/// A database and the settings of its connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The name that tasks and messages use.
+    /// The name of the endpoint in configuration files, tasks and messages.
     pub name: String,
-    /// The protocol.
+    /// The kind of database.
     pub engine: DatabaseKind,
     /// Host name, address, or (PostgreSQL) the directory of a Unix socket.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Database.
+    /// Name of the database on the server.
     pub database: String,
-    /// Login.
+    /// User name.
     pub user: String,
-    /// Its password.
+    /// Password of the user.
     pub password: Secret,
-    /// Protection of the connection.
+    /// Whether and how TLS protects the connection.
     pub tls: Tls,
-    /// Schema of tables that are named without one.
+    /// Schema of tables whose names have none.
     pub schema: String,
-    /// Sessions that one worker process opens at most; absent: as many as its concurrency needs.
+    /// The most sessions that one worker process opens. `None`: as many as its concurrency needs.
     pub max_connections: Option<u32>,
-    /// The longest that one statement may run; absent: as long as the table's timeout.
+    /// How long one statement may run. `None`: as long as the timeout of the table.
     pub statement_timeout: Option<Duration>,
-    /// How long connecting and logging in may take.
+    /// How long connecting and logging in may take together.
     pub connect_timeout: Duration,
 }
 
-/// Why a URL names no endpoint.
+/// Why a URL does not describe an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// Not a URL at all, or of another scheme.
+    /// The text is not a URL, has another scheme, or lacks a part.
     #[error(
         "`{url}` is not a database URL ({reason}); write mssql://user:password@host:1433/database or postgres://user:password@host:5432/database"
     )]
@@ -139,21 +141,21 @@ pub enum EndpointError {
         /// What is wrong.
         reason: String,
     },
-    /// A `?name=value` that is not known, or a value that does not fit.
+    /// A parameter `name=value` is unknown, or its value is invalid.
     #[error("database URL for {host}: {reason}")]
     Parameter {
         /// The host.
         host: String,
-        /// What is wrong and what would be right.
+        /// What is wrong and what to write instead.
         reason: String,
     },
 }
 
 impl Endpoint {
-    /// Reads `mssql://user:password@host:port/database?encrypt=…&trust_server_certificate=…`
+    /// Parses `mssql://user:password@host:port/database?encrypt=…&trust_server_certificate=…`
     /// or `postgres://user:password@host:port/database?sslmode=…`.
     ///
-    /// Parameters of both: `ca_file`, `trust_server_certificate`, `schema`,
+    /// Parameters of both kinds: `ca_file`, `trust_server_certificate`, `schema`,
     /// `max_connections`, `statement_timeout` and `connect_timeout` (seconds).
     /// SQL Server: `encrypt` (`true`, the default, or `false`). PostgreSQL:
     /// `sslmode` (`disable`, `prefer`, `require`, `verify-full`), `sslrootcert`
@@ -162,17 +164,14 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// When the text is no such URL; the password is not repeated.
+    /// When the text is not such a URL. The error does not contain the password.
     pub fn from_url(name: &str, text: &str) -> Result<Self, EndpointError> {
-        let url = Url::parse(text).map_err(|error| EndpointError::Url {
-            url: mask_password(text),
-            reason: error.to_string(),
-        })?;
         let bad_url = |reason: &str| EndpointError::Url {
             url: mask_password(text),
             reason: reason.to_owned(),
         };
-        let engine = match url.scheme() {
+        let url = Url::parse(text).map_err(|error| bad_url(&error.to_string()))?;
+        let kind = match url.scheme() {
             "mssql" | "sqlserver" => DatabaseKind::SqlServer,
             "postgres" | "postgresql" => DatabaseKind::Postgres,
             other => return Err(bad_url(&format!("unknown scheme `{other}`"))),
@@ -180,134 +179,116 @@ impl Endpoint {
         let decode = |part: &str| {
             percent_decode_str(part)
                 .decode_utf8()
-                .map(std::borrow::Cow::into_owned)
+                .map(Cow::into_owned)
                 .map_err(|_| bad_url("a part is not UTF-8 after decoding %XX"))
         };
-        // An address in brackets is IPv6: drivers want it bare.
-        let mut host = decode(url.host_str().unwrap_or_default())?
-            .trim_matches(['[', ']'])
-            .to_owned();
-        let database = decode(url.path().trim_start_matches('/'))?;
-        let user = decode(url.username())?;
-        let password = Secret::new(decode(url.password().unwrap_or_default())?);
-
-        let mut tls_mode = None;
-        let mut trust_server_certificate = false;
-        let mut ca_file = None;
-        let mut schema = engine.default_schema().to_owned();
-        let mut max_connections = None;
-        let mut statement_timeout = None;
-        let mut connect_timeout = Duration::from_secs(15);
+        let socket_directory = url
+            .query_pairs()
+            .filter(|(key, _)| kind == DatabaseKind::Postgres && key == "host")
+            .last();
+        let host = match socket_directory {
+            Some((_, directory)) => directory.into_owned(),
+            // Drivers expect an IPv6 address without its brackets.
+            None => decode(url.host_str().unwrap_or_default())?
+                .trim_matches(['[', ']'])
+                .to_owned(),
+        };
+        let mut endpoint = Self {
+            name: name.to_owned(),
+            engine: kind,
+            port: url.port().unwrap_or(kind.default_port()),
+            database: decode(url.path().trim_start_matches('/'))?,
+            user: decode(url.username())?,
+            password: Secret::new(decode(url.password().unwrap_or_default())?),
+            tls: Tls {
+                mode: match kind {
+                    DatabaseKind::SqlServer => TlsMode::Require,
+                    DatabaseKind::Postgres if is_loopback(&host) => TlsMode::Off,
+                    DatabaseKind::Postgres => TlsMode::Prefer,
+                },
+                trust_server_certificate: false,
+                ca_file: None,
+            },
+            host,
+            schema: kind.default_schema().to_owned(),
+            max_connections: None,
+            statement_timeout: None,
+            connect_timeout: Duration::from_secs(15),
+        };
         for (key, value) in url.query_pairs() {
-            let bad = |reason: String| EndpointError::Parameter {
-                host: url.host_str().unwrap_or_default().to_owned(),
-                reason,
-            };
-            let boolean = || match value.as_ref() {
-                "true" | "yes" | "1" => Ok(true),
-                "false" | "no" | "0" => Ok(false),
-                other => Err(bad(format!("{key}={other}: write true or false"))),
-            };
-            let number = || {
-                value
-                    .parse::<u32>()
-                    .ok()
-                    .filter(|n| *n > 0)
-                    .ok_or_else(|| bad(format!("{key}={value}: write a whole number above 0")))
-            };
-            match (key.as_ref(), engine) {
-                ("encrypt", DatabaseKind::SqlServer) => {
-                    tls_mode = Some(if boolean()? {
-                        TlsMode::Require
-                    } else {
-                        TlsMode::Off
-                    })
-                }
-                ("trust_server_certificate", _) => trust_server_certificate = boolean()?,
-                ("sslmode", DatabaseKind::Postgres) => {
-                    tls_mode = Some(match value.as_ref() {
-                        "disable" => TlsMode::Off,
-                        "prefer" => TlsMode::Prefer,
-                        "require" | "verify-ca" | "verify-full" => TlsMode::Require,
-                        other => {
-                            return Err(bad(format!(
-                                "sslmode={other}: write disable, prefer, require or verify-full"
-                            )));
-                        }
-                    });
-                }
-                ("host", DatabaseKind::Postgres) => host = value.into_owned(),
-                ("ca_file", _) | ("sslrootcert", DatabaseKind::Postgres) => {
-                    ca_file = Some(PathBuf::from(value.as_ref()))
-                }
-                ("schema", _) => schema = value.into_owned(),
-                ("max_connections", _) => max_connections = Some(number()?),
-                ("statement_timeout", _) => {
-                    statement_timeout = Some(Duration::from_secs(number()?.into()))
-                }
-                ("connect_timeout", _) => connect_timeout = Duration::from_secs(number()?.into()),
-                (other, _) => {
-                    let known: &[&str] = match engine {
-                        DatabaseKind::SqlServer => &[
-                            "encrypt",
-                            "trust_server_certificate",
-                            "ca_file",
-                            "schema",
-                            "max_connections",
-                            "statement_timeout",
-                            "connect_timeout",
-                        ],
-                        DatabaseKind::Postgres => &[
-                            "sslmode",
-                            "sslrootcert",
-                            "host",
-                            "trust_server_certificate",
-                            "ca_file",
-                            "schema",
-                            "max_connections",
-                            "statement_timeout",
-                            "connect_timeout",
-                        ],
-                    };
-                    return Err(bad(format!(
-                        "unknown parameter `{other}`; known are {}",
-                        known.join(", ")
-                    )));
-                }
+            endpoint
+                .set_parameter(&key, &value)
+                .map_err(|reason| EndpointError::Parameter {
+                    host: url.host_str().unwrap_or_default().to_owned(),
+                    reason,
+                })?;
+        }
+        for (part, value) in [
+            ("host", &endpoint.host),
+            ("database", &endpoint.database),
+            ("user", &endpoint.user),
+        ] {
+            if value.is_empty() {
+                return Err(bad_url(&format!("no {part}")));
             }
         }
-        if host.is_empty() {
-            return Err(bad_url("no host"));
+        Ok(endpoint)
+    }
+
+    /// Sets what the parameter `key=value` of a URL defines. The error is the reason.
+    fn set_parameter(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let boolean = || match value {
+            "true" | "yes" | "1" => Ok(true),
+            "false" | "no" | "0" => Ok(false),
+            other => Err(format!("{key}={other}: write true or false")),
+        };
+        let number = || match value.parse::<u32>() {
+            Ok(number) if number > 0 => Ok(number),
+            _ => Err(format!("{key}={value}: write a whole number above 0")),
+        };
+        let seconds = || number().map(|number| Duration::from_secs(number.into()));
+        match (key, self.engine) {
+            ("encrypt", DatabaseKind::SqlServer) => {
+                self.tls.mode = if boolean()? {
+                    TlsMode::Require
+                } else {
+                    TlsMode::Off
+                }
+            }
+            ("sslmode", DatabaseKind::Postgres) => {
+                self.tls.mode = match value {
+                    "disable" => TlsMode::Off,
+                    "prefer" => TlsMode::Prefer,
+                    "require" | "verify-ca" | "verify-full" => TlsMode::Require,
+                    other => {
+                        return Err(format!(
+                            "sslmode={other}: write disable, prefer, require or verify-full"
+                        ));
+                    }
+                }
+            }
+            // `from_url` reads it earlier, because the default TLS mode depends on the host.
+            ("host", DatabaseKind::Postgres) => {}
+            ("trust_server_certificate", _) => self.tls.trust_server_certificate = boolean()?,
+            ("ca_file", _) | ("sslrootcert", DatabaseKind::Postgres) => {
+                self.tls.ca_file = Some(PathBuf::from(value))
+            }
+            ("schema", _) => self.schema = value.to_owned(),
+            ("max_connections", _) => self.max_connections = Some(number()?),
+            ("statement_timeout", _) => self.statement_timeout = Some(seconds()?),
+            ("connect_timeout", _) => self.connect_timeout = seconds()?,
+            (other, kind) => {
+                let own = match kind {
+                    DatabaseKind::SqlServer => "encrypt",
+                    DatabaseKind::Postgres => "sslmode, sslrootcert, host",
+                };
+                return Err(format!(
+                    "unknown parameter `{other}`; known are {own}, trust_server_certificate, \
+                     ca_file, schema, max_connections, statement_timeout, connect_timeout"
+                ));
+            }
         }
-        if database.is_empty() {
-            return Err(bad_url("no database"));
-        }
-        if user.is_empty() {
-            return Err(bad_url("no user"));
-        }
-        let tls_mode = tls_mode.unwrap_or(match engine {
-            DatabaseKind::SqlServer => TlsMode::Require,
-            DatabaseKind::Postgres if is_loopback(&host) => TlsMode::Off,
-            DatabaseKind::Postgres => TlsMode::Prefer,
-        });
-        Ok(Self {
-            name: name.to_owned(),
-            engine,
-            port: url.port().unwrap_or(engine.default_port()),
-            host,
-            database,
-            user,
-            password,
-            tls: Tls {
-                mode: tls_mode,
-                trust_server_certificate,
-                ca_file,
-            },
-            schema,
-            max_connections,
-            statement_timeout,
-            connect_timeout,
-        })
+        Ok(())
     }
 
     /// "PostgreSQL at host:port/database", for messages.
@@ -320,7 +301,7 @@ impl Endpoint {
     }
 }
 
-/// Whether traffic to `host` never leaves this machine.
+/// Whether `host` is this machine, so that traffic to it does not leave the machine.
 fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.starts_with('/')
@@ -329,7 +310,7 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// `text` with whatever stands between the scheme's `//user:` and the last `@` replaced.
+/// Replaces the password of a URL, the text between `//user:` and the last `@`, by `***`.
 #[must_use]
 pub fn mask_password(text: &str) -> String {
     let Some(start) = text.find("://").map(|at| at + 3) else {
@@ -376,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_checked_unless_told_otherwise() {
+    fn certificates_are_verified_by_default() {
         let mssql = Endpoint::from_url("a", "mssql://u:p@127.0.0.1/d").unwrap();
         assert_eq!(
             mssql.tls,

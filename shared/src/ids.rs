@@ -1,4 +1,4 @@
-//! Identifiers that travel in messages and appear in reports.
+//! Identifiers in messages and reports.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// One run over a list of tables. Time-ordered (UUID version 7).
+/// Identifies one run over a list of tables. Ordered by time (UUID version 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(Uuid);
 
 impl RunId {
-    /// A new identifier, later than every one made before on this machine.
+    /// A new identifier, greater than those that this process generated before.
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
@@ -46,10 +46,10 @@ impl TableId {
     }
 }
 
-/// How often a table has been dispatched, from 1.
+/// The number of a dispatch of a table, from 1.
 ///
-/// `(run, table, attempt)` identifies a piece of work: only events of the
-/// current attempt count, all others are fenced off.
+/// `(run, table, attempt)` identifies a piece of work. The coordinator ignores events of every
+/// attempt but the current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Attempt(pub u32);
@@ -71,13 +71,13 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A worker process, unique over the fleet: host, process id and a random part.
+/// Identifies a worker process in the fleet: host name, process id and a random part.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WorkerId(String);
 
 impl WorkerId {
-    /// An identifier for this process; every call gives another one.
+    /// A new identifier for this process; every call returns another one.
     #[must_use]
     pub fn generate() -> Self {
         let host = gethostname::gethostname();
@@ -89,7 +89,7 @@ impl WorkerId {
         ))
     }
 
-    /// An identifier given by the user or a test.
+    /// An identifier with a name that the user or a test chose.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self(name.into())
@@ -116,7 +116,7 @@ impl fmt::Display for WorkerId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TableName {
-    /// Absent: the endpoint's default schema.
+    /// `None`: the endpoint's default schema.
     pub schema: Option<String>,
     /// The name without quotes.
     pub name: String,
@@ -125,15 +125,15 @@ pub struct TableName {
 /// Why a text is not a table name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableNameError {
-    /// Nothing between two dots, or nothing at all.
+    /// A part is empty, or the text is.
     #[error("`{0}` is not a table name: a part of it is empty")]
     EmptyPart(String),
-    /// Three or more parts.
+    /// There are three or more parts.
     #[error(
         "`{0}` has more than two parts; write `schema.table`, and quote a name that contains a dot: \"a.b\""
     )]
     TooManyParts(String),
-    /// A quote that is never closed, or text after the closing quote.
+    /// A quote is not closed, or text follows the closing quote.
     #[error("`{0}` has a quote that is not closed, or text after a closing quote")]
     Quote(String),
 }
@@ -202,14 +202,8 @@ impl FromStr for TableName {
 
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [self.schema.as_ref(), Some(&self.name)]
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
-            let (position, part) = part;
-            let first = position == 0;
-            if !first {
+        for (position, part) in self.schema.iter().chain([&self.name]).enumerate() {
+            if position > 0 {
                 f.write_str(".")?;
             }
             let plain = !part.contains(['.', ',', '"', '[', ']', '=', '*']) && part.trim() == part;

@@ -2,8 +2,10 @@
 //! that carries them, endpoints, configuration and telemetry. There is no SQL and no
 //! comparison in this crate.
 
+pub mod atomic_file;
 pub mod config;
 pub mod endpoint;
+pub mod failure;
 pub mod ids;
 pub mod logging;
 pub mod message;

@@ -1,7 +1,7 @@
 //! The messages on the wire: JSON with an explicit protocol version.
 //!
-//! No credential and no connection string is part of any message. A task names
-//! endpoints; each worker resolves the names in its own configuration.
+//! No message contains a credential or a connection string. A task names endpoints; each worker
+//! resolves the names in its own configuration.
 
 use std::time::Duration;
 
@@ -12,26 +12,27 @@ use crate::ids::{Attempt, RunId, TableId, TableName, WorkerId};
 use crate::options::TableOptions;
 use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
 
-/// Version of all messages. A message of another version is dead-lettered.
+/// Version of all messages. The receiver moves a message of another version to the dead-letter
+/// queue.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// One piece of work: compare one table of one run.
+/// A request to compare one table of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// The run that it belongs to.
+    /// The run.
     pub run: RunId,
-    /// The table's place in the run.
+    /// The table in the run.
     pub table: TableId,
     /// Which dispatch of the table this is.
     pub attempt: Attempt,
-    /// Which part of the table is meant.
+    /// Which part of the table is compared.
     pub scope: Scope,
     /// What is compared.
     pub spec: TableSpec,
 }
 
 impl Task {
-    /// The identity under which events of this task are accepted.
+    /// Identifies the work in events and control messages.
     #[must_use]
     pub fn work(&self) -> WorkId {
         WorkId {
@@ -42,7 +43,7 @@ impl Task {
     }
 }
 
-/// Which part of a table a task covers.
+/// Which part of a table is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -50,28 +51,29 @@ pub enum Scope {
     WholeTable,
 }
 
-/// What is compared, and how.
+/// A table that is compared, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableSpec {
-    /// Where the truth is.
+    /// The table that is taken as correct.
     pub source: Side,
-    /// Where the copy is.
+    /// The table that should be equal to it.
     pub target: Side,
-    /// How deep to look.
+    /// How detailed the result is.
     pub depth: Depth,
-    /// Key columns by their source names. Absent: primary key, or a unique index over not-null columns.
+    /// Key columns by their source names. `None`: the primary key, or a unique index over columns
+    /// that are NOT NULL.
     pub key: Option<Vec<String>>,
     /// Which columns take part.
     #[serde(default)]
     pub columns: ColumnSelection,
-    /// How many differing rows are listed; all are counted.
+    /// The most differing rows that are listed. All are counted.
     pub max_differences: u32,
-    /// How many keys one statement fetches when differing rows are looked up.
+    /// How many keys one statement contains that reads differing rows.
     pub chunk_size: u32,
-    /// How long the table may take from its claim.
+    /// How long an attempt may take from its claim; whole milliseconds in the message.
     #[serde(with = "duration_millis")]
     pub timeout: Duration,
-    /// What is particular to the comparison.
+    /// Rules, filters and limits of the comparison.
     #[serde(default)]
     pub options: TableOptions,
 }
@@ -81,7 +83,7 @@ pub struct TableSpec {
 pub struct Side {
     /// Name of an endpoint in the worker's own configuration.
     pub endpoint: String,
-    /// The table there.
+    /// The table at that endpoint.
     pub table: TableName,
 }
 
@@ -95,38 +97,38 @@ pub struct ColumnSelection {
     /// Not these columns.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Source name to target name, where they differ by more than case.
+    /// Source name to target name, for names that differ by more than upper and lower case.
     #[serde(default)]
     pub map: std::collections::BTreeMap<String, String>,
 }
 
-/// Identity of a piece of work; the fence against stale events.
+/// Identifies one attempt at one table of a run. Events of another attempt are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WorkId {
     /// The run.
     pub run: RunId,
     /// The table in the run.
     pub table: TableId,
-    /// The dispatch of the table.
+    /// Which dispatch of the table.
     pub attempt: Attempt,
 }
 
 /// From a worker to the coordinator of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// The work it is about.
+    /// The attempt.
     pub work: WorkId,
-    /// Who says so.
+    /// The worker that makes the attempt.
     pub worker: WorkerId,
     /// What happened.
     pub body: EventBody,
 }
 
-/// What happened to a piece of work.
+/// What happened in an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventBody {
-    /// The worker owns the work from now on.
+    /// The worker owns the attempt from now on.
     Claimed,
     /// A batch of differing rows, numbered from 0.
     Differences {
@@ -144,20 +146,20 @@ pub enum EventBody {
     },
     /// The attempt ended.
     Finished {
-        /// How.
+        /// How it ended.
         outcome: Box<Outcome>,
-        /// How many batches, of differences and of repair statements, were sent before.
+        /// How many batches, of differences and of repair statements together, were sent before.
         batches: u32,
         /// Milliseconds from claim to end, by the worker's clock.
         duration_ms: u64,
     },
 }
 
-/// From a coordinator to every worker, or from a person to all of both.
+/// From a coordinator to every worker, or from a user to every coordinator and worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// Stop all tables of a run and take no more of it.
+    /// Stop all attempts of a run and claim no more of its tasks.
     CancelRun {
         /// The run.
         run: RunId,
@@ -169,43 +171,44 @@ pub enum Control {
     },
     /// Send a heartbeat now.
     Announce,
-    /// Ask the coordinator of a run to end it. Workers wait for what it says.
+    /// Ask the coordinator of a run to cancel it. Workers ignore this message; the coordinator sends
+    /// them `CancelRun`.
     StopRun {
         /// The run.
         run: RunId,
     },
-    /// Ask one worker to take no more, to finish or hand back what it holds, and to end.
+    /// Ask one worker to claim no more tasks, to finish or return its attempts, and to exit.
     Drain {
-        /// Which one.
+        /// The worker.
         worker: WorkerId,
     },
 }
 
-/// From a worker to every coordinator, periodically and when asked.
+/// From a worker to every coordinator, periodically and on [`Control::Announce`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Who.
+    /// The worker.
     pub worker: WorkerId,
-    /// The host's name.
+    /// Name of its host.
     pub host: String,
     /// Process id on that host.
     pub pid: u32,
     /// Version of the program.
     pub version: String,
-    /// How many tables it runs at once.
+    /// The most attempts that it runs at the same time.
     pub capacity: u32,
-    /// Whether it takes no more work.
+    /// Whether it claims no more tasks.
     pub draining: bool,
     /// Milliseconds until the next periodic heartbeat.
     pub period_ms: u64,
-    /// What it owns.
+    /// The attempts that it owns.
     pub owned: Vec<OwnedWork>,
 }
 
-/// A table that a worker has claimed and not finished.
+/// An attempt that a worker has claimed and not finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedWork {
-    /// The work.
+    /// The attempt.
     pub work: WorkId,
     /// Rows read from the source so far.
     pub source_rows: u64,
@@ -213,16 +216,16 @@ pub struct OwnedWork {
     pub target_rows: u64,
 }
 
-/// Why bytes are not a message of ours.
+/// Why bytes could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not JSON, or not of the expected shape.
+    /// They are not JSON, or not a message of the expected type.
     #[error("undecodable message: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// Written by another version of this program.
-    #[error("message of protocol version {found}, this program speaks {PROTOCOL_VERSION}")]
+    /// They are a message of another protocol version.
+    #[error("the message has protocol version {found}, this program needs {PROTOCOL_VERSION}")]
     Version {
-        /// The version it says.
+        /// The version in the message.
         found: u32,
     },
 }
@@ -243,11 +246,11 @@ struct VersionOnly {
     version: u32,
 }
 
-/// The bytes of a message.
+/// Encodes a message.
 ///
 /// # Panics
 ///
-/// Never: every message type serialises.
+/// Never: every message type serialises without an error.
 #[must_use]
 pub fn encode<T: Serialize>(body: &T) -> Vec<u8> {
     serde_json::to_vec(&EnvelopeRef {
@@ -257,12 +260,12 @@ pub fn encode<T: Serialize>(body: &T) -> Vec<u8> {
     .expect("message types have string keys and no failing serializers")
 }
 
-/// The message in `bytes`.
+/// Decodes the message in `bytes`.
 ///
 /// # Errors
 ///
-/// When the version is another one or the bytes are not such a message. The
-/// version is looked at first, so that a newer message is named as such.
+/// When the protocol version is another one, or the bytes are not a message of type `T`. The
+/// version is checked first.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let VersionOnly { version } = serde_json::from_slice(bytes)?;
     if version != PROTOCOL_VERSION {
@@ -272,7 +275,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     Ok(body)
 }
 
-/// Durations as whole milliseconds.
+/// Serialises durations as whole milliseconds.
 mod duration_millis {
     use std::time::Duration;
 

@@ -1,32 +1,31 @@
-//! How a table is compared, beyond which columns: rules of columns, filters,
-//! soft deletes, rechecks, limits, discretion.
+//! How a table is compared: rules of columns, filters, soft deletes, rechecks, redaction, limits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Everything about a comparison that has a usual answer.
+/// The options of a comparison that have defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TableOptions {
-    /// Rules of single columns, by source name (by target name for a column that only the target has).
+    /// Rules of columns by source name; by target name for a column that only the target has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, ColumnRule>,
-    /// Which rows take part.
+    /// Which rows are compared.
     #[serde(rename = "where")]
     pub filters: Filters,
-    /// What marks a row as deleted though it is there.
+    /// Which rows of the target are marked as deleted.
     pub soft_delete: Option<SoftDelete>,
-    /// Whether and when differing rows are looked at again.
+    /// Whether and when differing rows are read again.
     pub recheck: Recheck,
-    /// Whether statements that would repair the target are made.
+    /// Whether the worker creates statements that repair the target.
     pub repair: bool,
-    /// Which values leave the worker as hashes only.
+    /// Which values the worker replaces by hashes.
     pub redaction: Option<Redaction>,
-    /// What one comparison may take.
+    /// How much memory and disk one comparison may use.
     pub limits: EngineLimits,
-    /// Read SQL Server under READ UNCOMMITTED: no locks, and no consistency.
+    /// Reads SQL Server under READ UNCOMMITTED: without locks, and without consistency.
     pub read_uncommitted: bool,
 }
 
@@ -34,44 +33,44 @@ pub struct TableOptions {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColumnRule {
-    /// The column takes no part.
+    /// The column is not compared.
     pub ignore: bool,
-    /// Times are compared with this many digits of a second, 0 to 7, and no more.
+    /// How many fractional digits of a second are compared, 0 to 7.
     pub precision: Option<u8>,
-    /// What happens to further digits; absent: they are cut, and `datetime` is rounded.
+    /// What happens to further digits. `None`: they are truncated, and those of `datetime` rounded.
     pub rounding: Option<Rounding>,
-    /// What the side that holds numbers or text means by them.
+    /// What the numbers, texts or bytes of one side encode.
     #[serde(rename = "as")]
     pub encoding: Option<Encoding>,
-    /// With `as = "decimal-bytes"`: digits after the point.
+    /// With `as = "decimal-bytes"`: the number of digits after the decimal point.
     pub scale: Option<u8>,
-    /// Blanks that mean nothing.
+    /// Which blanks are ignored.
     pub trim: Option<Trim>,
-    /// Letters are the same in upper and lower case.
+    /// Upper and lower case are equal.
     pub case_insensitive: bool,
-    /// Text is brought to this normalisation form first.
+    /// The form to which text is normalised first.
     pub unicode: Option<Normalization>,
-    /// How far numbers and times may be apart.
+    /// How far apart numbers and times may be.
     pub tolerance: Option<Tolerance>,
-    /// Both sides are converted to text by their databases: for types without a rule.
+    /// Both databases convert the values to text. For types that cannot be compared otherwise.
     pub as_text: bool,
-    /// Its values never leave the worker.
+    /// The worker replaces its values by hashes.
     pub redact: bool,
 }
 
-/// What happens to digits that are not compared.
+/// What happens to fractional digits that are not compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rounding {
-    /// They are dropped.
+    /// They are truncated.
     Truncate,
-    /// Half a step and more goes to the later one.
+    /// Half a unit and more is rounded up.
     HalfUp,
-    /// Half a step goes to the even one: what PostgreSQL does with a seventh digit.
+    /// Half a unit is rounded to the even neighbour, as PostgreSQL does with a seventh digit.
     HalfEven,
 }
 
-/// What numbers, text or bytes stand for: the encodings that Debezium writes, and JSON.
+/// What numbers, texts or bytes encode: the encodings of Debezium, and JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
@@ -81,9 +80,9 @@ pub enum Encoding {
     EpochSeconds,
     /// Milliseconds since 1970-01-01 UTC in an integer, for a timestamp, instant or date.
     EpochMillis,
-    /// Microseconds, as above.
+    /// Microseconds since 1970-01-01 UTC.
     EpochMicros,
-    /// Nanoseconds, as above.
+    /// Nanoseconds since 1970-01-01 UTC.
     EpochNanos,
     /// Milliseconds since midnight in an integer, for a time of day.
     MidnightMillis,
@@ -94,7 +93,7 @@ pub enum Encoding {
     /// ISO 8601 text, for a date, time, timestamp or instant.
     #[serde(rename = "iso-8601")]
     Iso8601,
-    /// A decimal written as text.
+    /// A decimal as text.
     DecimalText,
     /// A decimal's unscaled value as big-endian two's complement; needs `scale`.
     DecimalBytes,
@@ -102,21 +101,21 @@ pub enum Encoding {
     Base64,
     /// Bytes as hexadecimal text.
     Hex,
-    /// Text holds JSON and is compared as such.
+    /// Text is JSON and is compared as JSON.
     Json,
-    /// A timestamp without a zone is UTC, for comparison with an instant.
+    /// A timestamp without a time zone is in UTC, for the comparison with an instant.
     Utc,
 }
 
-/// Which blanks mean nothing.
+/// Which blanks are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trim {
-    /// Those at the end.
+    /// At the end.
     End,
-    /// Those at the beginning.
+    /// At the start.
     Start,
-    /// Both.
+    /// At both ends.
     Both,
 }
 
@@ -134,17 +133,17 @@ pub enum Normalization {
     Nfkd,
 }
 
-/// How far two values may be apart and still count as equal. NULL is near nothing.
+/// How far apart two values may be to count as equal. NULL is equal only to NULL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tolerance {
-    /// At most this far, a decimal such as `0.005`; for times in seconds.
+    /// At most this difference, a decimal such as `0.005`; in seconds for times.
     Absolute(String),
-    /// At most this fraction of the larger magnitude, 0 to 1.
+    /// At most this fraction of the larger magnitude, from 0 to 1.
     Relative(f64),
 }
 
-/// Conditions that rows must meet to take part, each in its database's SQL.
+/// The conditions of the rows that are compared, each in the SQL of its database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filters {
@@ -154,28 +153,28 @@ pub struct Filters {
     pub target: Option<String>,
 }
 
-/// Rows of the target that count as absent.
+/// Which rows of the target count as absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftDelete {
-    /// The target's column that says so.
+    /// The target's column that marks them.
     pub column: String,
-    /// The value that says so, as text. Absent: true, 1, `true`, or for a time any value but NULL.
+    /// The value that marks them, as text. `None`: true, 1, `true`, or any time that is not NULL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }
 
-/// Whether differing rows are looked at again, because copies lag.
+/// Whether and when differing rows are read again, because replication lags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recheck {
-    /// How often at most; 0: never.
+    /// The most rechecks; 0: none.
     pub times: u32,
-    /// Milliseconds before the first time; it doubles.
+    /// Milliseconds before the first recheck. The delay doubles for every further one.
     pub delay_ms: u64,
 }
 
 impl Recheck {
-    /// How long to wait before look `number`, from 0.
+    /// The delay before recheck `number`, counted from 0.
     #[must_use]
     pub fn delay(&self, number: u32) -> Duration {
         Duration::from_millis(self.delay_ms).saturating_mul(1 << number.min(20))
@@ -191,32 +190,32 @@ impl Default for Recheck {
     }
 }
 
-/// Values that do not leave the worker.
+/// Which values the worker replaces by hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
-    /// What leaves instead are hashes under this key.
+    /// The key of the hashes.
     pub key: RedactionKey,
-    /// Those of all columns and keys; else those of columns whose rule says so.
+    /// The values of all columns and keys; otherwise those of columns with `redact` in their rule.
     pub all: bool,
 }
 
-/// The key of a run under which redacted values are hashed: equal values of
-/// one run have equal hashes, and those of two runs cannot be linked.
+/// The key of a run with which redacted values are hashed. Equal values have equal hashes in one
+/// run, and unrelated hashes in two runs.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RedactionKey(String);
 
 impl RedactionKey {
-    /// A new one, from the system's random numbers.
+    /// A new random key.
     ///
     /// # Panics
     ///
-    /// When the system has none.
+    /// When the operating system has no random numbers.
     #[must_use]
     pub fn generate() -> Self {
         let mut bytes = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut bytes).expect("the system gives random numbers");
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex::encode(bytes))
     }
 
     /// The key's bytes.
@@ -232,12 +231,12 @@ impl std::fmt::Debug for RedactionKey {
     }
 }
 
-/// What one comparison may take.
+/// How much memory and disk one comparison may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineLimits {
-    /// Bytes of memory for sketches, spill buffers and rows that are looked at.
+    /// Bytes of memory for sketches, spill buffers and differing rows.
     pub memory_bytes: u64,
-    /// Bytes on disk for the exact comparison, both sides together.
+    /// Bytes on disk for the exact comparison, of both sides together.
     pub spill_bytes: u64,
 }
 

@@ -1,43 +1,45 @@
-//! What a worker found out about one table.
+//! The outcome of an attempt at one table, and its parts.
 
 use serde::{Deserialize, Serialize};
 
-/// How deep two tables are compared.
+pub use crate::failure::{Failure, FailureKind};
+
+/// How detailed a comparison is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// The number of rows on each side.
     Counts,
-    /// Also whether every row is equal, by an additive checksum.
+    /// Also whether all rows are equal, by an additive checksum.
     Checksum,
     /// Also which rows differ, and in which columns.
     Rows,
 }
 
-/// The result of comparing two tables to the end.
+/// The result of a complete comparison of two tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Rows on the source side.
     pub source_count: u64,
     /// Rows on the target side.
     pub target_count: u64,
-    /// The additive checksums, from depth `Checksum` on.
+    /// The additive checksums; `None` at depth `Counts`.
     pub checksums: Option<Checksums>,
-    /// The numbers of differing rows, at depth `Rows`.
+    /// The numbers of differing rows; `None` unless the depth is `Rows`.
     pub rows: Option<RowCounts>,
     /// The columns that identify a row; empty for a table compared as a multiset.
     #[serde(default)]
     pub key: Vec<String>,
-    /// Facts the user should know: columns on one side only, that there is no key.
+    /// Facts that the user should know, for example columns that only one side has.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// Why rows differ, as far as known causes explain it, the most frequent first.
+    /// Known causes of the differences, the most frequent first.
     #[serde(default)]
     pub causes: Vec<CauseGroup>,
     /// How and when the sides were read.
     #[serde(default)]
     pub reads: Option<Box<Reads>>,
-    /// What a repair of the target needs to know beside its statements.
+    /// What a repair of the target needs beside its statements.
     #[serde(default)]
     pub repair: Option<Box<RepairPlan>>,
 }
@@ -56,26 +58,26 @@ pub struct Reads {
 pub struct SideRead {
     /// The isolation level: `REPEATABLE READ`, `SNAPSHOT`, …
     pub isolation: String,
-    /// When the reading began, by the worker's clock: ISO 8601, UTC, milliseconds.
+    /// When the first read began, by the worker's clock: ISO 8601, UTC, milliseconds.
     pub started_at: String,
-    /// When it had ended.
+    /// When the last read had ended, in the same form.
     pub finished_at: String,
 }
 
-/// Rows that differ in one column for one reason.
+/// Rows that differ in one column for the same cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CauseGroup {
-    /// The column as the source names it; absent for a cause that is the whole row's.
+    /// The column by its source name; `None` for a cause that concerns the whole row.
     pub column: Option<String>,
-    /// The cause, in words that do not change: `fraction-truncated`, `time-zone-shifted`, …
+    /// The stable name of the cause: `fraction-truncated`, `time-zone-shifted`, …
     pub cause: String,
-    /// What it means, for people, with its measure: "cut to 10 characters".
+    /// The cause in a sentence for users, with its measure: "cut to 10 characters".
     pub explanation: String,
-    /// Rows of those looked at that it explains.
+    /// How many of the examined rows it explains.
     pub rows: u64,
-    /// One of them.
+    /// One of these rows.
     pub example: CauseExample,
-    /// What to write in the configuration to have it pass as equal, where that can be.
+    /// The configuration under which such rows count as equal, if there is one.
     pub option: Option<String>,
 }
 
@@ -90,54 +92,55 @@ pub struct CauseExample {
     pub target: serde_json::Value,
 }
 
-/// What a repair statement does.
+/// What a repair statement does to a row of the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RepairAction {
-    /// Takes an extra row away.
+    /// Deletes an extra row.
     Delete,
-    /// Changes the differing columns of a row.
+    /// Updates the differing columns of a row.
     Update,
-    /// Adds a missing row.
+    /// Inserts a missing row.
     Insert,
 }
 
-/// One statement that mends one row of the target, and the one that takes it back.
+/// A statement that repairs one row of the target, and its inverse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairStatement {
     /// What it does.
     pub action: RepairAction,
-    /// The row's encoded key in hexadecimal, to look at the row again; empty where there is no key.
+    /// The row's encoded key in hexadecimal, by which the row is verified later. Empty if the table
+    /// has no key.
     pub key: String,
-    /// The statement, guarded: it changes no row that is not as it was seen.
+    /// The guarded statement: it changes only a row that still has the values that were read.
     pub sql: String,
-    /// Its inverse, guarded alike.
+    /// The inverse, with the same guard.
     pub undo: String,
 }
 
-/// What a repair of a table needs to know beside its statements.
+/// What the repair of a table needs beside its statements.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairPlan {
-    /// The target's dialect.
+    /// The kind of the target's database, which is the SQL dialect.
     pub engine: crate::endpoint::DatabaseKind,
-    /// The target's schema, as its catalog has it.
+    /// The target's schema, as in its catalog.
     pub schema: String,
-    /// The target's name, as its catalog has it.
+    /// The target's name, as in its catalog.
     pub table: String,
     /// The table's foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
-    /// Whether inserts give values to an identity column of SQL Server.
+    /// Whether inserts set an identity column of SQL Server.
     pub identity_insert: bool,
-    /// The same for the inserts of the undo, which bring back whole rows;
-    /// absent where they are alike.
+    /// The same for the inserts of the undo script, which contain whole rows. `None`: as
+    /// `identity_insert`.
     #[serde(default)]
     pub undo_identity_insert: Option<bool>,
-    /// Sequences that number rows, where inserts give the numbers.
+    /// Sequences of columns that inserts set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<Sequence>,
     /// How many statements there are.
     pub statements: u64,
-    /// What the statements do not mend, and why.
+    /// Which differences the statements do not repair, and why.
     pub notes: Vec<String>,
 }
 
@@ -146,14 +149,14 @@ pub struct RepairPlan {
 pub struct ForeignKey {
     /// The constraint's name.
     pub name: String,
-    /// The schema of the table that it refers to.
+    /// The schema of the referenced table.
     pub schema: String,
-    /// The table that it refers to.
+    /// The referenced table.
     pub table: String,
-    /// Whether it can be checked at the end of a transaction as it is.
+    /// Whether the constraint is declared DEFERRABLE.
     pub deferrable: bool,
-    /// Whether the database vouches for all rows. Where it does not, old rows
-    /// may break the key, and it is put back as it was.
+    /// Whether the database has checked all rows (SQL Server: the constraint is trusted). An
+    /// untrusted constraint is restored without a check, because old rows may violate it.
     #[serde(default = "trusted")]
     pub trusted: bool,
 }
@@ -162,23 +165,23 @@ fn trusted() -> bool {
     true
 }
 
-/// A sequence of PostgreSQL that numbers the rows of a table that is repaired.
+/// A sequence of PostgreSQL that supplies the values of a column of the repaired table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {
-    /// The column that takes its numbers.
+    /// The column.
     pub column: String,
     /// The sequence's schema.
     pub schema: String,
     /// The sequence's name.
     pub name: String,
-    /// Whether its numbers grow.
+    /// Whether its increment is positive.
     pub ascending: bool,
 }
 
 impl Comparison {
-    /// Whether both sides are equal as far as the depth looked. Where the rows
-    /// that differ are known, these alone decide: rows that are near enough or
-    /// have settled since leave counts and checksums different.
+    /// Whether both sides are equal at the depth of the comparison. If the numbers of differing rows
+    /// are known, they alone decide: counts and checksums also differ for rows that are within a
+    /// tolerance or have settled.
     #[must_use]
     pub fn is_match(&self) -> bool {
         if let Some(rows) = &self.rows {
@@ -195,13 +198,13 @@ impl Comparison {
 /// Additive checksums of all rows, 32 hexadecimal digits each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksums {
-    /// Sum over the source's rows.
+    /// The sum over the rows of the source.
     pub source: String,
-    /// Sum over the target's rows.
+    /// The sum over the rows of the target.
     pub target: String,
 }
 
-/// Numbers of differing rows. They are exact even when not every difference is listed.
+/// Exact numbers of differing rows, even if not every difference is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Rows only in the source.
@@ -210,93 +213,79 @@ pub struct RowCounts {
     pub extra: u64,
     /// Rows with the same key and different values.
     pub modified: u64,
-    /// Differences that had settled when they were looked at again.
+    /// Rows that differed and were equal when they were rechecked.
     pub settled: u64,
     /// Whether more rows differ than are listed.
     pub truncated: bool,
 }
 
 impl RowCounts {
-    /// All rows that differ.
+    /// The number of all differing rows.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.missing + self.extra + self.modified
     }
 }
 
-/// On which side a differing row was seen.
+/// How a row differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
-    /// Only in the source.
+    /// The row is only in the source.
     Missing,
-    /// Only in the target.
+    /// The row is only in the target.
     Extra,
-    /// On both sides, with different values.
+    /// The row is on both sides, with different values.
     Modified,
 }
 
 /// One differing row.
 ///
-/// Values are JSON: null, booleans, integers and finite floats as such,
-/// everything else as text in one fixed notation.
+/// Values are JSON: null, booleans, integers and finite floats as such, all other values as text in
+/// one fixed notation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// On which side it was seen.
+    /// How it differs.
     pub kind: DifferenceKind,
-    /// The key columns and their values, in key order. Empty for a table
-    /// compared as a multiset, whose rows are given whole in `columns`.
+    /// The key columns and their values, in key order. Empty for a table that is compared as a
+    /// multiset; then `columns` contains the whole row.
     pub key: serde_json::Map<String, serde_json::Value>,
-    /// The differing columns of a modified row; for a table without a key
-    /// every column of the row.
+    /// The differing columns of a modified row. For a table without a key, every column.
     pub columns: Vec<ColumnDifference>,
 }
 
 /// The two values of a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ColumnDifference {
-    /// The column as the source names it.
+    /// The column by its source name.
     pub name: String,
-    /// The source's value; null also where the row is only in the target.
+    /// The source's value; null also if the row is only in the target.
     pub source: serde_json::Value,
-    /// The target's value; null also where the row is only in the source.
+    /// The target's value; null also if the row is only in the source.
     pub target: serde_json::Value,
-}
-
-/// Why a table could not be compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    /// The class of the error, as the report names it: `ConnectionError`,
-    /// `AuthenticationError`, `TableNotFound`, `PermissionDenied`,
-    /// `IncomparableColumn`, `QueryError`, `Panic`, ...
-    pub kind: String,
-    /// What happened, where, and what to do about it.
-    pub message: String,
-    /// Whether another attempt may succeed.
-    pub retryable: bool,
-    /// Whether an attempt that ended so counts against `--max-attempts`.
-    pub counts_against_budget: bool,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Outcome {
-    /// Compared to the end.
+    /// The comparison is complete.
     Compared(Comparison),
-    /// Could not be compared.
+    /// The table could not be compared.
     Failed(Failure),
-    /// Stopped because the coordinator asked for it.
+    /// The worker stopped the attempt because the coordinator cancelled it.
     Cancelled {
-        /// Milliseconds from the request until nothing of ours ran in a database.
+        /// Milliseconds from the request until no statement of the attempt ran in a database.
         quiet_after_ms: u64,
     },
-    /// Stopped by the worker itself, long after the deadline that the coordinator should have enforced.
+    /// The worker stopped the attempt because the coordinator had not cancelled it long after its
+    /// deadline.
     TimedOut {
-        /// Milliseconds from the worker's own deadline until nothing of ours ran in a database.
+        /// Milliseconds from the worker's own deadline until no statement of the attempt ran in a
+        /// database.
         quiet_after_ms: u64,
     },
-    /// Given back undone, by a worker that is shutting down: to be dispatched again at once.
+    /// The worker returned the table because it is shutting down. The coordinator dispatches the
+    /// table again at once.
     HandedBack,
 }

@@ -1,20 +1,20 @@
 //! Signatures on what workers act on.
 //!
-//! Whoever may publish to the work queue can make workers read any table of
-//! their endpoints. With a key, shared by coordinators and workers and unknown
-//! to the broker, a worker acts only on tasks and control messages that carry
-//! the HMAC-SHA256 (RFC 2104, FIPS 198-1) of their body.
+//! A client with write permission on the work queue can make workers read any table of their
+//! endpoints. With a key that coordinators and workers share, and that the broker does not know,
+//! a worker acts only on tasks and control messages that carry the HMAC-SHA256 (RFC 2104,
+//! FIPS 198-1) of their body.
 
 use std::fmt;
 use std::path::Path;
 
 use aws_lc_rs::hmac;
 
-/// The fewest bytes of a key: as many as the hash gives.
+/// The fewest bytes of a key: the length of the hash.
 const SHORTEST_KEY: usize = 32;
 
-/// What a signature is for. It is part of what is signed, so that a signed
-/// message of one kind cannot be passed off as one of another.
+/// What a signature is for. The purpose is part of the signed bytes, so that a message that was
+/// signed for one purpose is not valid for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A task.
@@ -23,7 +23,7 @@ pub enum Purpose {
     Control,
 }
 
-/// A key that signs and checks. Never printed.
+/// A key that signs and verifies messages. `Debug` does not print it.
 #[derive(Clone)]
 pub struct SigningKey(hmac::Key);
 
@@ -33,31 +33,31 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Why a file holds no key.
+/// Why a signing key could not be read from a file.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the signing key {file}: {error}")]
     Unreadable {
         /// The file.
         file: String,
-        /// What the system says.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// It is too short to be a secret.
+    /// The key is too short to be a secret.
     #[error(
         "the signing key {file} has {length} bytes; it needs at least {SHORTEST_KEY}, made for example by `openssl rand -hex 32`"
     )]
     TooShort {
         /// The file.
         file: String,
-        /// Its length without white space at the ends.
+        /// The length of the key in bytes, without white space at its ends.
         length: usize,
     },
 }
 
 impl SigningKey {
-    /// The key in `file`, without white space at its ends.
+    /// Reads the key in `file`, without white space at its ends.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl SigningKey {
         })
     }
 
-    /// A key out of a secret; the secret's length is the error when it is too short.
+    /// A key made of a secret. The error is the length of a secret that is too short.
     fn from_secret(secret: &[u8]) -> Result<Self, usize> {
         if secret.len() < SHORTEST_KEY {
             return Err(secret.len());
@@ -82,20 +82,16 @@ impl SigningKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
-    /// The signature of a message body, in hexadecimal digits.
+    /// The signature of a message body, in lower-case hexadecimal digits.
     #[must_use]
     pub fn sign(&self, purpose: Purpose, body: &[u8]) -> String {
-        let tag = hmac::sign(&self.0, &signed(purpose, body));
-        tag.as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex::encode(hmac::sign(&self.0, &signed(purpose, body)))
     }
 
-    /// Whether `signature` is that of `body`, compared in constant time.
+    /// Whether `signature` is the signature of `body`. The comparison takes constant time.
     #[must_use]
     pub fn verify(&self, purpose: Purpose, body: &[u8], signature: &str) -> bool {
-        let Some(tag) = unhex(signature) else {
+        let Ok(tag) = hex::decode(signature) else {
             return false;
         };
         hmac::verify(&self.0, &signed(purpose, body), &tag).is_ok()
@@ -108,19 +104,6 @@ fn signed(purpose: Purpose, body: &[u8]) -> Vec<u8> {
         Purpose::Control => b"reconcile control\0",
     };
     [label, body].concat()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
-    rest.is_empty()
-        .then(|| pairs.iter().map(byte).collect())
-        .flatten()
 }
 
 #[cfg(test)]
@@ -140,7 +123,7 @@ mod tests {
         let message = b"This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm.";
         let tag = hmac::sign(&key.0, message);
         let expected = "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2";
-        assert_eq!(unhex(expected).unwrap(), tag.as_ref());
+        assert_eq!(hex::decode(expected).unwrap(), tag.as_ref());
     }
 
     proptest! {
@@ -158,11 +141,10 @@ mod tests {
             let mut changed = body.clone();
             changed.push(change);
             prop_assert!(!ours.verify(Purpose::Task, &changed, &signature));
-            let mut forged = unhex(&signature).unwrap();
+            let mut forged = hex::decode(&signature).unwrap();
             let position = at.index(forged.len());
             forged[position] ^= change;
-            let forged: String = forged.iter().map(|byte| format!("{byte:02x}")).collect();
-            prop_assert!(!ours.verify(Purpose::Task, &body, &forged));
+            prop_assert!(!ours.verify(Purpose::Task, &body, &hex::encode(forged)));
         }
 
         #[test]

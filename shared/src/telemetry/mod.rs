@@ -1,4 +1,4 @@
-//! How a process is seen from outside.
+//! The telemetry of a process: log lines, traces, metrics.
 
 pub mod metrics;
 pub mod trace;
@@ -7,25 +7,25 @@ use crate::config::TelemetryConfig;
 use crate::logging::{self, LogFormat, Verbosity};
 use trace::{Destination, Identity, TraceError, TraceFlags, Tracing};
 
-/// How a process logs, and whether it sends traces.
+/// How a process logs, and whether it exports traces.
 #[derive(Debug)]
 pub struct Setup<'a> {
     /// How much is logged.
     pub verbosity: Verbosity,
-    /// The form of log lines, when a flag says it.
+    /// The format of log lines, if a flag sets it.
     pub log_format: Option<LogFormat>,
-    /// The flags about traces, and who would send them; absent where none are ever sent.
+    /// The flags for traces, and the identity of the process. `None` for a process that never exports
+    /// traces.
     pub traces: Option<(&'a TraceFlags, Identity)>,
 }
 
-/// Sets up log lines and traces, by flags over environment over `config`. Must
-/// be called inside the tokio runtime, as [`Tracing::start`].
+/// Starts logging and the export of traces. Flags take precedence over the environment, and the
+/// environment over `config`. Must be called inside the tokio runtime, like [`Tracing::start`].
 ///
 /// # Errors
 ///
-/// When flags or configuration name a collector that cannot be one. What the
-/// variables of OpenTelemetry say wrong is a warning: they may be set for
-/// everything on a machine.
+/// When flags or configuration contain an invalid collector. An invalid variable of OpenTelemetry
+/// is only a warning, because it may be set for all programs of a machine.
 pub fn set_up(setup: Setup<'_>, config: &TelemetryConfig) -> Result<Option<Tracing>, TraceError> {
     let started = match setup.traces {
         None => Ok(None),
@@ -48,7 +48,7 @@ pub fn set_up(setup: Setup<'_>, config: &TelemetryConfig) -> Result<Option<Traci
     let format = setup.log_format.or(config.log_format).unwrap_or_default();
     logging::init(setup.verbosity, format, layer);
     if let Some(warning) = warning {
-        tracing::warn!("cannot export traces: {warning}; everything else goes on without them");
+        tracing::warn!("cannot export traces: {warning}; the program continues without traces");
     }
     Ok(tracing)
 }

@@ -1,10 +1,9 @@
-//! The transport inside one process: the same semantics as RabbitMQ, without
-//! a broker, a socket or an encoding.
+//! The transport inside one process: the same semantics as RabbitMQ, without a broker, a socket or
+//! an encoding.
 //!
-//! Nothing in it grows without limit: a publisher waits while [`TASKS_HELD`]
-//! tasks or [`EVENTS_HELD`] events of one run are not yet acknowledged, and a
-//! receiver of control messages or heartbeats that stays behind by more than
-//! [`BROADCAST_HELD`] loses the oldest ones.
+//! Every queue has a limit. A publisher waits while [`TASK_LIMIT`] tasks or [`EVENT_LIMIT`] events
+//! of one run are not acknowledged. A receiver that is more than [`BROADCAST_LIMIT`] control
+//! messages or heartbeats behind loses the oldest ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,20 +14,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Acknowledge, Deliveries, Delivery, EVENT_PREFETCH, Health, Messages, Ownership, TraceContext,
+    Acknowledge, Deliveries, Delivery, Health, Messages, Ownership, PREFETCH, TraceContext,
     Transport, TransportError,
 };
 use crate::ids::{RunId, WorkerId};
 use crate::message::{Control, Event, Heartbeat, Task};
 
-/// Tasks that may be published and not yet acknowledged.
-const TASKS_HELD: usize = 16_384;
+/// The most tasks that are published and not acknowledged.
+const TASK_LIMIT: usize = 16_384;
 
-/// Events of one run that may be published and not yet acknowledged.
-const EVENTS_HELD: usize = 256;
+/// The most events of one run that are published and not acknowledged.
+const EVENT_LIMIT: usize = 256;
 
-/// Control messages and heartbeats that wait for one receiver.
-const BROADCAST_HELD: usize = 1_024;
+/// The most control messages or heartbeats that wait for one receiver.
+const BROADCAST_LIMIT: usize = 1_024;
 
 /// Carries messages between the actors of one process.
 #[derive(Debug)]
@@ -46,10 +45,10 @@ impl LocalTransport {
     pub fn new() -> Arc<Self> {
         let closed = CancellationToken::new();
         Arc::new(Self {
-            tasks: Queue::new(TASKS_HELD, closed.child_token()),
+            tasks: Queue::new(TASK_LIMIT, closed.child_token()),
             runs: Mutex::default(),
-            control: broadcast::Sender::new(BROADCAST_HELD),
-            heartbeats: broadcast::Sender::new(BROADCAST_HELD),
+            control: broadcast::Sender::new(BROADCAST_LIMIT),
+            heartbeats: broadcast::Sender::new(BROADCAST_LIMIT),
             closed,
         })
     }
@@ -70,7 +69,7 @@ impl Transport for LocalTransport {
         self.tasks
             .push(task.clone(), trace.clone())
             .await
-            .map_err(|QueueGone| TransportError::Closed)
+            .map_err(|QueueRemoved| TransportError::Closed)
     }
 
     async fn publish_event(
@@ -87,7 +86,7 @@ impl Transport for LocalTransport {
         queue
             .push(event.clone(), trace.clone())
             .await
-            .map_err(|QueueGone| match self.ensure_open() {
+            .map_err(|QueueRemoved| match self.ensure_open() {
                 Ok(()) => unroutable(),
                 Err(closed) => closed,
             })
@@ -95,7 +94,7 @@ impl Transport for LocalTransport {
 
     async fn publish_control(&self, control: &Control) -> Result<(), TransportError> {
         self.ensure_open()?;
-        // An error says that nobody listens, which is no error here.
+        // An error means that there is no receiver, which is allowed.
         self.control.send(control.clone()).ok();
         Ok(())
     }
@@ -116,9 +115,9 @@ impl Transport for LocalTransport {
         let queue = Arc::clone(
             lock(&self.runs)
                 .entry(run)
-                .or_insert_with(|| Queue::new(EVENTS_HELD, self.closed.child_token())),
+                .or_insert_with(|| Queue::new(EVENT_LIMIT, self.closed.child_token())),
         );
-        Ok(Consumer::deliveries(&queue, EVENT_PREFETCH))
+        Ok(Consumer::deliveries(&queue, PREFETCH))
     }
 
     async fn consume_control(
@@ -137,7 +136,7 @@ impl Transport for LocalTransport {
     async fn forget_run(&self, run: RunId) -> Result<(), TransportError> {
         self.ensure_open()?;
         if let Some(queue) = lock(&self.runs).remove(&run) {
-            queue.gone.cancel();
+            queue.removed.cancel();
         }
         Ok(())
     }
@@ -158,7 +157,7 @@ impl Transport for LocalTransport {
     }
 }
 
-/// What one broadcast receiver sees, until the transport is closed.
+/// The messages of one broadcast receiver, until the transport is closed.
 fn messages<T: Clone + Send + 'static>(
     receiver: broadcast::Receiver<T>,
     closed: CancellationToken,
@@ -178,26 +177,26 @@ fn messages<T: Clone + Send + 'static>(
     Box::pin(received.take_until(closed.cancelled_owned()))
 }
 
-/// The queue was removed while somebody waited for room in it.
+/// The queue was removed while a publisher waited for its limit.
 #[derive(Debug)]
-struct QueueGone;
+struct QueueRemoved;
 
-/// Messages in the order of their publication, each for one consumer.
+/// Messages in the order of their publication. Each is delivered to one consumer.
 #[derive(Debug)]
 struct Queue<T> {
     ready: Mutex<Ready<T>>,
     /// One permit for every message in `ready`.
     available: Semaphore,
-    /// Room for messages that are published and not acknowledged.
-    room: Arc<Semaphore>,
+    /// One permit for every message that may still be published.
+    free: Arc<Semaphore>,
     /// Triggered when the queue is removed.
-    gone: CancellationToken,
+    removed: CancellationToken,
 }
 
 #[derive(Debug)]
 struct Ready<T> {
-    next: u64,
-    /// By publication, so that what comes back takes its old place.
+    next_position: u64,
+    /// By position in the order of publication, which a requeued message keeps.
     entries: BTreeMap<u64, Entry<T>>,
 }
 
@@ -206,38 +205,38 @@ struct Entry<T> {
     message: T,
     trace: TraceContext,
     redelivered: bool,
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl<T> Queue<T> {
-    fn new(room: usize, gone: CancellationToken) -> Arc<Self> {
+    fn new(limit: usize, removed: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             ready: Mutex::new(Ready {
-                next: 0,
+                next_position: 0,
                 entries: BTreeMap::new(),
             }),
             available: Semaphore::new(0),
-            room: Arc::new(Semaphore::new(room)),
-            gone,
+            free: Arc::new(Semaphore::new(limit)),
+            removed,
         })
     }
 
-    async fn push(&self, message: T, trace: TraceContext) -> Result<(), QueueGone> {
-        let room = tokio::select! {
+    async fn push(&self, message: T, trace: TraceContext) -> Result<(), QueueRemoved> {
+        let permit = tokio::select! {
             biased;
-            () = self.gone.cancelled() => return Err(QueueGone),
-            room = Arc::clone(&self.room).acquire_owned() => room.expect("the semaphore is never closed"),
+            () = self.removed.cancelled() => return Err(QueueRemoved),
+            permit = Arc::clone(&self.free).acquire_owned() => permit.expect("the semaphore is never closed"),
         };
         let mut ready = lock(&self.ready);
-        let place = ready.next;
-        ready.next += 1;
+        let position = ready.next_position;
+        ready.next_position += 1;
         ready.entries.insert(
-            place,
+            position,
             Entry {
                 message,
                 trace,
                 redelivered: false,
-                _room: room,
+                _permit: permit,
             },
         );
         drop(ready);
@@ -245,9 +244,9 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    fn put_back(&self, place: u64, entry: Entry<T>) {
+    fn requeue(&self, position: u64, entry: Entry<T>) {
         lock(&self.ready).entries.insert(
-            place,
+            position,
             Entry {
                 redelivered: true,
                 ..entry
@@ -256,7 +255,7 @@ impl<T> Queue<T> {
         self.available.add_permits(1);
     }
 
-    /// The oldest message; waits for one. Losing this future loses no message.
+    /// The oldest message; waits for one. Dropping the future loses no message.
     async fn pop(&self) -> (u64, Entry<T>) {
         self.available
             .acquire()
@@ -266,7 +265,7 @@ impl<T> Queue<T> {
         lock(&self.ready)
             .entries
             .pop_first()
-            .expect("every permit stands for a message")
+            .expect("there is a message for every permit")
     }
 }
 
@@ -274,7 +273,7 @@ impl<T> Queue<T> {
 #[derive(Debug)]
 struct Consumer<T> {
     queue: Arc<Queue<T>>,
-    /// One permit for every delivery that may be handed out.
+    /// One permit for every further delivery that the consumer may receive.
     slots: Arc<Semaphore>,
 }
 
@@ -284,79 +283,79 @@ impl<T: Clone + Send + std::fmt::Debug + 'static> Consumer<T> {
             queue: Arc::clone(queue),
             slots: Arc::new(Semaphore::new(prefetch.into())),
         };
-        let gone = queue.gone.clone();
+        let removed = queue.removed.clone();
         let taken = stream::unfold(consumer, |consumer| async move {
             let slot = Arc::clone(&consumer.slots)
                 .acquire_owned()
                 .await
                 .expect("the semaphore is never closed");
-            let (place, entry) = consumer.queue.pop().await;
+            let (position, entry) = consumer.queue.pop().await;
             let (message, trace, redelivered) = (
                 entry.message.clone(),
                 entry.trace.clone(),
                 entry.redelivered,
             );
-            let held = Held {
+            let acknowledger = Acknowledger {
                 queue: Arc::clone(&consumer.queue),
-                place,
+                position,
                 entry: Mutex::new(Some(entry)),
                 _slot: slot,
             };
             Some((
-                Delivery::new(message, trace, redelivered, Arc::new(held)),
+                Delivery::new(message, trace, redelivered, Arc::new(acknowledger)),
                 consumer,
             ))
         });
-        Box::pin(taken.take_until(gone.cancelled_owned()))
+        Box::pin(taken.take_until(removed.cancelled_owned()))
     }
 }
 
-/// A delivery that was handed out: back into the queue unless it is acknowledged.
+/// Answers one delivery; requeues it when it is dropped without an answer.
 #[derive(Debug)]
-struct Held<T> {
+struct Acknowledger<T> {
     queue: Arc<Queue<T>>,
-    place: u64,
-    /// Absent once it has been answered.
+    position: u64,
+    /// `None` after the answer.
     entry: Mutex<Option<Entry<T>>>,
     _slot: OwnedSemaphorePermit,
 }
 
-impl<T> Held<T> {
+impl<T> Acknowledger<T> {
     fn take(&self) -> Option<Entry<T>> {
         lock(&self.entry)
             .take()
-            .filter(|_| !self.queue.gone.is_cancelled())
+            .filter(|_| !self.queue.removed.is_cancelled())
     }
 }
 
 #[async_trait]
-impl<T: Send + std::fmt::Debug> Acknowledge for Held<T> {
+impl<T: Send + std::fmt::Debug> Acknowledge for Acknowledger<T> {
     async fn ack(&self) -> Ownership {
         self.take().map_or(Ownership::Lost, |_| Ownership::Held)
     }
 
     async fn requeue(&self) -> Ownership {
         self.take().map_or(Ownership::Lost, |entry| {
-            self.queue.put_back(self.place, entry);
+            self.queue.requeue(self.position, entry);
             Ownership::Held
         })
     }
 
     fn is_current(&self) -> bool {
-        !self.queue.gone.is_cancelled() && lock(&self.entry).is_some()
+        !self.queue.removed.is_cancelled() && lock(&self.entry).is_some()
     }
 }
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for Acknowledger<T> {
     fn drop(&mut self) {
         if let Some(entry) = self.take() {
-            self.queue.put_back(self.place, entry);
+            self.queue.requeue(self.position, entry);
         }
     }
 }
 
-/// Every critical section is a few moves that cannot panic half-way, so a
-/// poisoned lock still guards a whole value.
+/// Locks a mutex, poisoned or not: no critical section can panic between two changes, so the value
+/// is consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! How messages travel between coordinator and workers.
 //!
-//! One interface, two implementations with the same semantics: RabbitMQ and
-//! in-process. Neither coordinator nor worker can tell which one it has.
+//! One interface with two implementations that have the same semantics: RabbitMQ and in-process.
+//! Coordinator and worker do not know which one they use.
 
 pub mod local;
 pub mod rabbit;
@@ -16,46 +16,46 @@ use futures::Stream;
 use crate::ids::{RunId, WorkerId};
 use crate::message::{Control, Event, Heartbeat, Task};
 
-/// A stream of deliveries that ends when the transport is closed for good.
-/// Reconnecting is the transport's business and is not seen here.
+/// A stream of deliveries that ends when the transport is closed. The transport reconnects by
+/// itself; the stream goes on over a reconnect.
 pub type Deliveries<T> = Pin<Box<dyn Stream<Item = Delivery<T>> + Send>>;
 
 /// A stream of messages that need no acknowledgement.
 pub type Messages<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// Events of one run that are delivered and not yet acknowledged.
-const EVENT_PREFETCH: u16 = 256;
+/// The most unacknowledged deliveries of one consumer of events, control messages or heartbeats.
+const PREFETCH: u16 = 256;
 
-/// Carries messages. Cheap to share.
+/// Carries messages between coordinators and workers.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Puts a task into the work queue. Returns when the broker has it safely.
+    /// Puts a task into the work queue. Returns when the broker has stored it.
     async fn publish_task(&self, task: &Task, trace: &TraceContext) -> Result<(), TransportError>;
 
-    /// Sends an event to the coordinator of its run. Returns when the broker
-    /// has it safely. `TransportError::Unroutable` when the run's queue is gone.
+    /// Sends an event to the coordinator of its run. Returns when the broker has stored it.
+    /// `TransportError::Unroutable` when the run's queue does not exist any more.
     async fn publish_event(
         &self,
         event: &Event,
         trace: &TraceContext,
     ) -> Result<(), TransportError>;
 
-    /// Sends a control message to every worker that is connected now.
+    /// Sends a control message to every receiver that is connected now.
     async fn publish_control(&self, control: &Control) -> Result<(), TransportError>;
 
-    /// Sends a heartbeat to every coordinator that is connected now.
+    /// Sends a heartbeat to every receiver that is connected now.
     async fn publish_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), TransportError>;
 
-    /// Takes tasks, at most `prefetch` at a time: a delivery counts until it is
-    /// dropped, not only until it is acknowledged, so that a worker that holds
-    /// on to each delivery while it works is never sent more than it can do.
+    /// Receives tasks, at most `prefetch` at a time. A delivery counts until it is dropped, not only
+    /// until it is acknowledged, so that a worker that keeps each delivery while it works receives
+    /// no more tasks than it can run.
     ///
-    /// Dropping the stream stops taking. A delivery that is still held can
-    /// still be answered; one that is dropped unanswered goes back into the queue.
+    /// Dropping the stream ends the consumer. A delivery that was received before can still be
+    /// answered; one that is dropped without an answer is requeued.
     async fn consume_tasks(&self, prefetch: u16) -> Result<Deliveries<Task>, TransportError>;
 
-    /// Receives a run's events, from the first one on: what was published
-    /// since the queue was first declared waits there.
+    /// Receives a run's events, including those that were published since the run's queue was first
+    /// declared.
     async fn consume_events(&self, run: RunId) -> Result<Deliveries<Event>, TransportError>;
 
     /// Receives control messages sent after this call returns.
@@ -65,41 +65,41 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Receives heartbeats sent after this call returns.
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError>;
 
-    /// Removes a run's event queue. Events published later are unroutable.
+    /// Deletes a run's event queue. Events that are published later are unroutable.
     async fn forget_run(&self, run: RunId) -> Result<(), TransportError>;
 
-    /// What users know the work queue by, for messages: "queue reconcile.tasks on host:port".
+    /// The name of the work queue for messages to users: "queue reconcile.tasks on host:port".
     fn task_queue(&self) -> String;
 
-    /// How the connection stands.
+    /// The state of the connection.
     fn health(&self) -> Health;
 
-    /// Ends all streams and the connection, after what was published is safe.
+    /// Ends all streams and the connection, after the broker has stored what was published.
     async fn close(&self);
 }
 
-/// How the connection of a transport stands, and what happened to it.
+/// The state of a transport's connection, and counts since the start of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Whether there is one now.
+    /// Whether there is a connection now.
     pub connected: bool,
-    /// How often it was lost and made again.
+    /// How often the connection was lost and established again.
     pub reconnects: u64,
-    /// Messages that were moved to the dead-letter queue by this process.
+    /// Messages that this process moved to the dead-letter queue.
     pub dead_lettered: u64,
 }
 
-/// Where a message belongs in a distributed trace (W3C Trace Context).
+/// The place of a message in a distributed trace (W3C Trace Context).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TraceContext {
     /// The `traceparent` header.
     pub traceparent: Option<String>,
-    /// With a task of a further attempt: the span of the attempt before it, written like a `traceparent`.
+    /// For a task after the first attempt: the span of the attempt before, as a `traceparent`.
     pub previous: Option<String>,
 }
 
 impl TraceContext {
-    /// The trace's number in hexadecimal, if there is one.
+    /// The trace's identifier, 32 hexadecimal digits, if there is a trace.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         let id = self.traceparent.as_deref()?.split('-').nth(1)?;
@@ -108,7 +108,7 @@ impl TraceContext {
     }
 }
 
-/// A message that somebody must answer for.
+/// A message that its receiver must answer: acknowledge or requeue.
 #[derive(Debug)]
 pub struct Delivery<T> {
     /// The message.
@@ -121,7 +121,7 @@ pub struct Delivery<T> {
 }
 
 impl<T> Delivery<T> {
-    /// A delivery that is answered through `acknowledger`.
+    /// A delivery that `acknowledger` answers.
     pub fn new(
         message: T,
         trace: TraceContext,
@@ -136,7 +136,7 @@ impl<T> Delivery<T> {
         }
     }
 
-    /// The message, and what is left to answer for.
+    /// The message, and the delivery that is still to be answered.
     pub fn into_parts(self) -> (T, Delivery<()>) {
         let Self {
             message,
@@ -147,24 +147,24 @@ impl<T> Delivery<T> {
         (message, Delivery::new((), trace, redelivered, acknowledger))
     }
 
-    /// Done: never deliver it again.
+    /// Acknowledges the delivery: the message is done and is not delivered again.
     pub async fn ack(&self) -> Ownership {
         self.acknowledger.ack().await
     }
 
-    /// Not done: deliver it again, to anybody.
+    /// Requeues the message: it is delivered again, to any consumer.
     pub async fn requeue(&self) -> Ownership {
         self.acknowledger.requeue().await
     }
 
-    /// Whether an acknowledgement could still succeed: false after the
-    /// connection on which it came was lost.
+    /// Whether an answer can still succeed: false after the connection on which the delivery came was
+    /// lost.
     pub fn is_current(&self) -> bool {
         self.acknowledger.is_current()
     }
 }
 
-/// Answers for one delivery.
+/// Answers one delivery.
 #[async_trait]
 pub trait Acknowledge: fmt::Debug + Send + Sync {
     /// See [`Delivery::ack`].
@@ -175,13 +175,13 @@ pub trait Acknowledge: fmt::Debug + Send + Sync {
     fn is_current(&self) -> bool;
 }
 
-/// Whether an answer to a delivery reached the broker.
+/// Whether this process still owned the delivery that it answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "work whose delivery was lost belongs to somebody else"]
+#[must_use = "a lost delivery belongs to another consumer"]
 pub enum Ownership {
-    /// The answer counts.
+    /// The broker accepted the answer.
     Held,
-    /// The delivery was no longer ours: it has been or will be delivered again.
+    /// The delivery was lost before: the broker delivers the message again.
     Lost,
 }
 
@@ -189,15 +189,15 @@ pub enum Ownership {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The broker has no queue for this message.
-    #[error("nobody receives this message: {destination} does not exist")]
+    #[error("the message has no receiver: {destination} does not exist")]
     Unroutable {
         /// The queue that is missing.
         destination: String,
     },
-    /// The broker cannot be reached, refused the login, or lacks a permission. Says what to do.
+    /// The broker cannot be reached, or refused the login or an operation.
     #[error("{message}")]
     Broker {
-        /// What happened, with the broker's address and without the password.
+        /// What happened and what to do, with the broker's address and without the password.
         message: String,
     },
     /// The transport was closed by this process.

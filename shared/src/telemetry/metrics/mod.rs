@@ -1,11 +1,9 @@
-//! The metrics of a process: a registry that is handed to whoever measures, and
-//! the ways out of it: HTTP ([`server`]), a file ([`file`]), a Pushgateway ([`push`]).
+//! The metrics of a process: a registry that is passed to the code that measures, and two
+//! ways to export it: HTTP ([`server`]) and a Pushgateway ([`push`]).
 //!
-//! A gauge is never counted up and down, which drifts with the first path that
-//! forgets one of the two: it is read from the state when somebody asks, see
-//! [`Metrics::read_gauge`].
+//! A gauge is read from the state at every scrape, see [`Metrics::read_gauge`]. A gauge that is
+//! counted up and down becomes wrong as soon as one code path forgets one of the two.
 
-pub mod file;
 pub mod push;
 mod read;
 pub mod server;
@@ -16,47 +14,32 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 
+pub use self::read::{Described, Reading};
 use self::read::{Kind, ReadAtScrape};
 use crate::transport::Transport;
 
-/// One value of a metric that is read: the value of its label (empty where it
-/// has none), and the number.
-pub type Reading = (String, f64);
-
-/// A metric that does not change its meaning: its name, what it says, and its
-/// one label, where it has one.
-#[derive(Debug, Clone, Copy)]
-pub struct Described {
-    /// Its name.
-    pub name: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    /// The label that tells its values apart.
-    pub label: Option<&'static str>,
-}
-
-/// How long a gauge means something.
+/// How long a gauge is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
-    /// Also when the process has ended: it is about what it did.
+    /// Also after the end of the process: it describes the work that was done.
     Work,
-    /// While the process lives.
+    /// While the process runs.
     Life,
 }
 
 /// The metrics of this process.
 #[derive(Debug)]
 pub struct Metrics {
-    /// What was done.
+    /// Metrics of the work that was done.
     work: Registry,
-    /// What means something only while the process lives. Not for files and
-    /// pushes: there it would look as if it still held, and who collects those
-    /// has metrics of its own process by the same names.
+    /// Metrics that are valid only while the process runs. They are not written to files and not
+    /// pushed, where they would outlive the process and collide with those of the collector's own
+    /// process, which have the same names.
     life: Registry,
 }
 
 impl Metrics {
-    /// The metrics of a process of this `version`, none of its work yet.
+    /// The metrics of a process of this `version`, without metrics of its work.
     #[must_use]
     pub fn new(version: &'static str) -> Self {
         let metrics = Self {
@@ -80,20 +63,20 @@ impl Metrics {
         metrics
     }
 
-    /// Adds what `collector` measures.
+    /// Adds the metrics of `collector`.
     ///
     /// # Panics
     ///
-    /// When its name is taken or is no name: both are defects.
+    /// When a name is registered already or invalid.
     pub fn register(&self, collector: Box<dyn Collector>) {
         register(&self.work, collector);
     }
 
-    /// Adds a gauge that is read from the state whenever somebody asks.
+    /// Adds a gauge that `read` returns at every scrape.
     ///
     /// # Panics
     ///
-    /// As [`Metrics::register`].
+    /// Like [`Metrics::register`].
     pub fn read_gauge(
         &self,
         span: Span,
@@ -108,12 +91,11 @@ impl Metrics {
         register(registry, Box::new(gauge));
     }
 
-    /// Adds a counter that is read from the state whenever somebody asks. It
-    /// must never go back.
+    /// Adds a counter that `read` returns at every scrape. It must not decrease.
     ///
     /// # Panics
     ///
-    /// As [`Metrics::register`].
+    /// Like [`Metrics::register`].
     pub fn read_counter(
         &self,
         described: Described,
@@ -122,11 +104,11 @@ impl Metrics {
         self.register(Box::new(ReadAtScrape::new(Kind::Counter, described, read)));
     }
 
-    /// Adds how the connection to the broker stands.
+    /// Adds the metrics of the connection to the broker.
     ///
     /// # Panics
     ///
-    /// The second time.
+    /// When it is called twice.
     pub fn watch_transport(&self, transport: &Arc<dyn Transport>) {
         let read = |read: fn(crate::transport::Health) -> f64| {
             let transport = Arc::clone(transport);
@@ -159,7 +141,7 @@ impl Metrics {
         );
     }
 
-    /// What a scrape gets, in the text format 0.0.4.
+    /// All metrics, in the text format 0.0.4.
     #[must_use]
     pub fn scrape(&self) -> String {
         let mut families = self.work.gather();
@@ -167,8 +149,7 @@ impl Metrics {
         encode(&families)
     }
 
-    /// What was measured of the work alone, in the text format 0.0.4: for files
-    /// and pushes.
+    /// The metrics of the work alone, in the text format 0.0.4, for files and pushes.
     #[must_use]
     pub fn of_the_work(&self) -> String {
         encode(&self.work.gather())
@@ -178,13 +159,13 @@ impl Metrics {
 fn register(registry: &Registry, collector: Box<dyn Collector>) {
     registry
         .register(collector)
-        .expect("every metric has a name of its own, which its tests have seen");
+        .expect("every metric has a valid name of its own; tests register all of them");
 }
 
 fn encode(families: &[MetricFamily]) -> String {
-    TextEncoder::new()
-        .encode_to_string(families)
-        .expect("a registry holds no family without metrics, the one thing that has no text")
+    TextEncoder::new().encode_to_string(families).expect(
+        "a registry contains no family without metrics, the only one that cannot be encoded",
+    )
 }
 
 #[cfg(test)]
@@ -212,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_connection_is_read_when_somebody_asks() {
+    async fn the_connection_is_read_at_every_scrape() {
         let metrics = Metrics::new("0");
         let transport: Arc<dyn Transport> = LocalTransport::new();
         metrics.watch_transport(&transport);

@@ -1,5 +1,4 @@
-//! Gives metrics to a Prometheus Pushgateway, for processes that end before
-//! anybody scrapes them.
+//! Pushes metrics to a Prometheus Pushgateway, for processes that end before a scrape.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +11,7 @@ use url::Url;
 
 use crate::endpoint::mask_password;
 
-/// The job under which metrics are kept.
+/// The value of the label `job` of pushed metrics.
 const JOB: &str = "reconcile";
 
 /// A Pushgateway.
@@ -21,7 +20,7 @@ pub struct PushGateway {
     url: Url,
 }
 
-// By hand: the URL may hold a password.
+// Not derived, because the URL may contain a password.
 impl std::fmt::Debug for PushGateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("PushGateway")
@@ -30,12 +29,12 @@ impl std::fmt::Debug for PushGateway {
     }
 }
 
-/// The name under which a gateway keeps metrics: what comes later under the same
-/// one takes their place.
+/// The value of the label `instance` of pushed metrics. A push replaces the metrics of the same
+/// instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushInstance(String);
 
-/// How long a name may be.
+/// The longest name of an instance, in bytes.
 const LONGEST_INSTANCE: usize = 200;
 
 impl PushInstance {
@@ -50,11 +49,11 @@ impl FromStr for PushInstance {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A Pushgateway cannot find a name with a slash in a path.
-        let is_taken = |c: char| c != '/' && !c.is_control();
-        if text.is_empty() || text.len() > LONGEST_INSTANCE || !text.chars().all(is_taken) {
+        // A Pushgateway cannot decode a slash in the path.
+        let is_allowed = |c: char| c != '/' && !c.is_control();
+        if text.is_empty() || text.len() > LONGEST_INSTANCE || !text.chars().all(is_allowed) {
             return Err(format!(
-                "`{}` is no name of an instance; write 1 to {LONGEST_INSTANCE} characters without `/`, such as nightly",
+                "`{}` is not a name of an instance; write 1 to {LONGEST_INSTANCE} characters without `/`, such as nightly",
                 text.escape_debug()
             ));
         }
@@ -68,28 +67,28 @@ impl fmt::Display for PushInstance {
     }
 }
 
-/// Why metrics were not taken.
+/// Why metrics were not pushed.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// The URL is none.
-    #[error("the Pushgateway's URL is not understood; write http://HOST:9091 or https://HOST")]
+    /// The URL is invalid.
+    #[error("the Pushgateway's URL is invalid; write http://HOST:9091 or https://HOST")]
     Url,
-    /// It could not be reached.
-    #[error("the Pushgateway at {gateway} did not take the metrics: {reason}")]
+    /// The gateway cannot be reached.
+    #[error("cannot push metrics to the Pushgateway at {gateway}: {reason}")]
     Unreachable {
-        /// Where, without a password.
+        /// The URL without a password.
         gateway: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// It answered with an error.
+    /// The gateway answered with an error.
     #[error("the Pushgateway at {gateway} refused the metrics with {status}: {answer}")]
     Refused {
-        /// Where, without a password.
+        /// The URL without a password.
         gateway: String,
         /// The HTTP status.
         status: u16,
-        /// The beginning of what it said.
+        /// The first 200 characters of the answer.
         answer: String,
     },
 }
@@ -99,7 +98,7 @@ impl PushGateway {
     ///
     /// # Errors
     ///
-    /// When that is no such URL.
+    /// When `url` is not such a URL.
     pub fn new(url: &str) -> Result<Self, PushError> {
         let url = Url::parse(url).map_err(|_| PushError::Url)?;
         let known = matches!(url.scheme(), "http" | "https") && url.has_host();
@@ -110,11 +109,11 @@ impl PushGateway {
         }
     }
 
-    /// Puts `text` in place of what the gateway has of this job and `instance`.
+    /// Replaces the metrics of `instance` at the gateway by `text`.
     ///
     /// # Errors
     ///
-    /// When it cannot be reached within `limit`, or does not take the metrics.
+    /// When the gateway does not answer within `limit`, or refuses the metrics.
     pub async fn push(
         &self,
         instance: &PushInstance,
@@ -158,8 +157,7 @@ impl PushGateway {
     }
 }
 
-/// An error with everything that caused it: reqwest's own text says only which
-/// step failed.
+/// The text of an error and of all its sources: reqwest's own text names only the step that failed.
 pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,22 +1,33 @@
-//! A metric whose values are read from the state when it is asked for.
+//! Metrics whose values are read from the state at every scrape.
 
 use prometheus::core::{Collector, Desc, Describer as _};
 use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, GaugeVec, Opts};
 
-use super::{Described, Reading};
+/// One value of a metric: the value of its label (empty if it has none), and the number.
+pub type Reading = (String, f64);
 
-/// What a value means.
+/// The description of a metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Described {
+    /// Its name.
+    pub name: &'static str,
+    /// Its help text.
+    pub help: &'static str,
+    /// The label that distinguishes its values, if there are several.
+    pub label: Option<&'static str>,
+}
+
+/// The type of a metric.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// It only grows.
+    /// It never decreases.
     Counter,
-    /// It goes up and down.
+    /// It increases and decreases.
     Gauge,
 }
 
-/// Makes the metric anew for every scrape, so that nothing is left of values
-/// that are gone.
+/// Creates the metric at every scrape, so that it contains no label whose value has gone.
 pub(super) struct ReadAtScrape<F> {
     kind: Kind,
     described: Described,
@@ -29,7 +40,7 @@ impl<F: Fn() -> Vec<Reading>> ReadAtScrape<F> {
         let desc = options(described)
             .variable_labels(described.label.iter().map(ToString::to_string).collect())
             .describe()
-            .expect("names, labels and helps are constants that tests have seen");
+            .expect("names, labels and help texts are constants; tests register all of them");
         Self {
             kind,
             described,
@@ -49,22 +60,22 @@ impl<F: Fn() -> Vec<Reading> + Send + Sync> Collector for ReadAtScrape<F> {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        const KNOWN: &str = "the same description was made before";
+        const VALID: &str = "`new` has made the same description";
         let labels: Vec<&str> = self.described.label.into_iter().collect();
         let values = (self.read)();
-        let of = |label: &str| -> Vec<String> { labels.iter().map(|_| label.to_owned()).collect() };
+        let labels_of = |label: String| vec![label; labels.len()];
         match self.kind {
             Kind::Counter => {
-                let metric = CounterVec::new(options(self.described), &labels).expect(KNOWN);
+                let metric = CounterVec::new(options(self.described), &labels).expect(VALID);
                 for (label, value) in values {
-                    metric.with_label_values(&of(&label)).inc_by(value);
+                    metric.with_label_values(&labels_of(label)).inc_by(value);
                 }
                 metric.collect()
             }
             Kind::Gauge => {
-                let metric = GaugeVec::new(options(self.described), &labels).expect(KNOWN);
+                let metric = GaugeVec::new(options(self.described), &labels).expect(VALID);
                 for (label, value) in values {
-                    metric.with_label_values(&of(&label)).set(value);
+                    metric.with_label_values(&labels_of(label)).set(value);
                 }
                 metric.collect()
             }

@@ -1,5 +1,4 @@
-//! Serves metrics and health over HTTP, for Prometheus and for whoever decides
-//! whether the process lives.
+//! Serves metrics over HTTP for Prometheus, and health for orchestrators such as Kubernetes.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,28 +14,28 @@ use tokio::task::JoinHandle;
 
 use super::Metrics;
 
-/// The text format 0.0.4, as Prometheus names it.
+/// The content type of Prometheus's text format 0.0.4.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// How long a process may take to say that it is alive.
-const PROBE: Duration = Duration::from_secs(3);
+/// How long a process may take to answer a [`probe`].
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whether the process takes work, or why not.
+/// Whether the process is ready for work. The error is the reason why it is not.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// Why nothing is served.
+/// Why metrics cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot serve metrics at {address}: {source}; give another address with --metrics-addr, or `off`"
 )]
 pub struct ServeError {
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
-    /// Why.
+    /// The error of the operating system.
     pub source: std::io::Error,
 }
 
-/// An address that is taken and not yet served.
+/// A socket that listens and is not served yet.
 #[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
@@ -44,11 +43,11 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Takes an address; port 0 takes any.
+    /// Listens at `address`; with port 0 at a free port.
     ///
     /// # Errors
     ///
-    /// When it is taken, not one of this machine, or not permitted.
+    /// When the address is in use, not of this machine, or not permitted.
     pub async fn at(address: SocketAddr) -> Result<Self, ServeError> {
         let bind = async {
             let listener = TcpListener::bind(address).await?;
@@ -58,23 +57,22 @@ impl Bound {
         bind.await.map_err(|source| ServeError { address, source })
     }
 
-    /// Serves until the value that is returned is dropped. Must be called
-    /// inside a tokio runtime.
+    /// Serves until the returned value is dropped. Must be called inside a tokio runtime.
     #[must_use = "dropping the server ends it"]
     pub fn serve(self, metrics: Arc<Metrics>, readiness: Readiness) -> Server {
         let Self { listener, address } = self;
         let router = router(metrics, readiness);
-        // Ended by `Server`.
+        // `Server` aborts this task when it is dropped.
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::warn!("metrics at {address} are not served any more: {error}");
+                tracing::warn!("metrics are no longer served at {address}: {error}");
             }
         });
         Server { address, task }
     }
 }
 
-/// Serves while it lives.
+/// Serves metrics and health until it is dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -82,7 +80,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where, with the port that was found for port 0.
+    /// The address, with the actual port if port 0 was requested.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -120,16 +118,16 @@ fn router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
         )
 }
 
-/// Asks the process that serves at `address` whether it is alive.
+/// Requests the health of the process that serves at `address`.
 ///
 /// # Errors
 ///
-/// Says why it seems not to be.
+/// The reason, when it does not answer within 3 s or answers with an error.
 pub async fn probe(address: SocketAddr) -> Result<(), String> {
     let url = format!("http://{address}/healthz");
     let ask = async {
         let client = reqwest::Client::builder()
-            .timeout(PROBE)
+            .timeout(PROBE_TIMEOUT)
             .no_proxy()
             .build()?;
         client.get(&url).send().await?.error_for_status()
@@ -148,7 +146,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn metrics_life_and_readiness_are_served() {
+    async fn metrics_liveness_and_readiness_are_served() {
         // As `main` does; a second call has no effect.
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()

@@ -1,5 +1,5 @@
-//! Spans beyond the process that made them: their place in a trace as text,
-//! and what cannot be said with a `tracing` span alone.
+//! The place of spans in a distributed trace, and attributes that the `tracing` crate does not
+//! support.
 
 use std::collections::HashMap;
 
@@ -14,8 +14,8 @@ use crate::transport::TraceContext;
 
 const TRACEPARENT: &str = "traceparent";
 
-/// Where `span` is in its trace; empty when no traces are sent. From now on the
-/// span has its parent.
+/// The place of `span` in its trace; empty if no traces are exported. The parent of the span cannot
+/// be changed afterwards.
 #[must_use]
 pub fn of(span: &Span) -> TraceContext {
     let mut headers = HashMap::new();
@@ -26,11 +26,11 @@ pub fn of(span: &Span) -> TraceContext {
     }
 }
 
-/// Makes `span`, which must not have been entered yet, a child of the span that
-/// a message came from, with a link to the attempt before.
+/// Makes `span` a child of the span in which a message was sent, and links it to the attempt
+/// before. The span must not have been entered.
 pub fn continue_from(span: &Span, trace: &TraceContext) {
     if let Some(parent) = remote(trace.traceparent.as_deref()) {
-        // Without traces there is nothing to set.
+        // It fails if no traces are exported.
         span.set_parent(Context::new().with_remote_span_context(parent))
             .ok();
     }
@@ -62,7 +62,7 @@ pub fn fail(span: &Span, kind: &str, message: &str) {
     );
 }
 
-/// Ends `span` now, though somebody may still hold it. What is recorded later is lost.
+/// Ends `span` now, although other code may still own it. Later records are lost.
 pub fn end(span: &Span) {
     span.context().span().end();
 }

@@ -1,4 +1,4 @@
-//! Sends spans on the process's own runtime, and complains once when it cannot.
+//! Exports spans on the runtime of the process, and logs one warning if that fails.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-/// The waits between tries to send the same spans.
+/// The pauses between tries to export the same spans.
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1200)];
 
-/// How sending goes. Cheap to clone.
+/// The state of the export. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Health(Arc<State>);
 
@@ -24,12 +24,12 @@ struct State {
     /// Whether the last try failed.
     failing: AtomicBool,
     warned: AtomicBool,
-    /// Triggered at the end of the process: no try is repeated any more.
+    /// Triggered at the end of the process: exports are not repeated any more.
     closing: CancellationToken,
 }
 
 impl Health {
-    /// Of sending to `destination`.
+    /// The state of the export to `destination`.
     pub(super) fn new(destination: String) -> Self {
         Self(Arc::new(State {
             destination,
@@ -44,12 +44,12 @@ impl Health {
         self.0.failing.load(Ordering::Relaxed)
     }
 
-    /// From now on nothing is tried twice.
+    /// From now on no export is repeated.
     pub(super) fn close(&self) {
         self.0.closing.cancel();
     }
 
-    /// Something was not sent. The first time a warning says so, and never again.
+    /// Records a failed export. The first one is logged as a warning.
     pub(super) fn failed(&self, error: &impl Display) {
         self.0.failing.store(true, Ordering::Relaxed);
         let destination = &self.0.destination;
@@ -57,12 +57,12 @@ impl Health {
             tracing::debug!("cannot export traces to {destination}: {error}");
         } else {
             tracing::warn!(
-                "cannot export traces to {destination}: {error}; everything else goes on without them"
+                "cannot export traces to {destination}: {error}; the program continues without traces"
             );
         }
     }
 
-    /// Waits before another try; `false` when there shall be none.
+    /// Waits before another try; `false` if no further try is allowed.
     async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
             () = tokio::time::sleep(pause) => !self.0.closing.is_cancelled(),
@@ -71,9 +71,8 @@ impl Health {
     }
 }
 
-/// Sends by `exporter`, on the runtime in which this was made: the thread that
-/// hands the spans over is outside of every runtime, which the clients of HTTP
-/// and gRPC cannot do without.
+/// Runs `exporter` on the runtime in which this value was created. The SDK calls it on a thread
+/// outside of every runtime, where the clients of HTTP and gRPC do not work.
 #[derive(Debug)]
 pub(super) struct Export<E> {
     exporter: Arc<E>,

@@ -1,11 +1,13 @@
-//! Sends spans to a Jaeger agent that knows nothing but Thrift over UDP.
+//! Exports spans to a Jaeger agent that only supports Thrift over UDP.
 //!
-//! Jaeger itself asks for OTLP, and the exporter for Thrift is no longer looked
-//! after, so this is a feature that nobody has unless they build it in. The
-//! exporter belongs to an older version of OpenTelemetry: spans are made by the
-//! current one like all others, and translated here.
+//! Jaeger recommends OTLP, and the exporter for Thrift is unmaintained, so this is an optional
+//! feature. The exporter belongs to an older version of OpenTelemetry, so spans are converted to
+//! that version here.
 
-#![expect(deprecated, reason = "all of this exporter is, in favour of OTLP")]
+#![expect(
+    deprecated,
+    reason = "the whole exporter is deprecated in favour of OTLP"
+)]
 
 use std::net::ToSocketAddrs as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +21,12 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use thrift_api::trace as old;
 use thrift_sdk::export::trace::{SpanData as OldSpan, SpanExporter as _};
 
-use super::TraceError;
+use super::settings::TraceError;
 
-/// The largest datagram that an agent takes, in bytes, unless it is told otherwise.
+/// The largest datagram that an agent accepts by default, in bytes.
 const LARGEST_DATAGRAM: usize = 65_000;
 
-/// Sends spans to an agent.
+/// Exports spans to an agent.
 #[derive(Debug)]
 pub(super) struct ThriftExporter {
     exporter: Arc<Mutex<opentelemetry_jaeger::Exporter>>,
@@ -79,7 +81,7 @@ impl SpanExporter for ThriftExporter {
     }
 }
 
-/// The span as the older version has it.
+/// Converts a span to the older version.
 fn span(span: &SpanData) -> OldSpan {
     let mut events = thrift_sdk::trace::SpanEvents::default();
     events.events = span
@@ -128,7 +130,7 @@ fn span(span: &SpanData) -> OldSpan {
             Status::Ok => old::Status::Ok,
             Status::Error { description } => old::Status::error(description.clone()),
         },
-        // The exporter was told of it, and looks at no span's.
+        // The exporter has the resource of the process and ignores this one.
         resource: std::borrow::Cow::Owned(thrift_sdk::Resource::empty()),
         instrumentation_lib: thrift_sdk::InstrumentationLibrary::builder("reconcile").build(),
     }

@@ -1,8 +1,7 @@
-//! Traces: spans of the `tracing` crate, sent to an OpenTelemetry collector.
+//! Traces: spans of the `tracing` crate, exported to an OpenTelemetry collector.
 //!
-//! Nothing outside of this module knows OpenTelemetry. Code makes spans with
-//! `tracing`; [`context`] carries them over process borders; a [`Tracing`]
-//! sends them, and without one they cost nothing.
+//! Only this module uses OpenTelemetry. Other code creates spans with `tracing`; [`context`] carries
+//! their place in the trace to other processes; a [`Tracing`] exports them.
 
 pub mod context;
 mod exporter;
@@ -28,25 +27,25 @@ pub use settings::{Destination, OtlpProtocol, TraceError, TraceFlags};
 
 use exporter::{Export, Health};
 
-/// How long the end of a process waits until its last spans are sent.
-const FLUSH: Duration = Duration::from_secs(3);
+/// How long the end of a process waits for the export of its last spans.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The same where sending has failed before.
-const FLUSH_IN_VAIN: Duration = Duration::from_millis(300);
+/// The same if the last export failed.
+const FAILING_FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What turns the spans of this process into traces, for [`crate::logging::init`].
+/// The layer that exports the spans of this process, for [`crate::logging::init`].
 pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Who sends traces.
+/// The identity of a process in traces.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// The service's name, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says another.
+    /// The name of the service. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence.
     pub service: &'static str,
-    /// Which of several processes of this service it is.
+    /// Identifies the process among those of the service.
     pub instance: String,
 }
 
-/// Sends the traces of this process, until [`shutdown`](Self::shutdown).
+/// Exports the traces of this process, until [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct Tracing {
     provider: SdkTracerProvider,
@@ -54,20 +53,19 @@ pub struct Tracing {
 }
 
 impl Tracing {
-    /// Starts sending to `destination`. Must be called inside the tokio runtime
-    /// that shall do the sending, which must have several threads.
+    /// Starts the export to `destination`. Must be called inside the tokio runtime that exports the
+    /// spans; it must have several threads.
     ///
     /// # Errors
     ///
-    /// When the destination's address, or a variable beside it such as
-    /// `OTEL_EXPORTER_OTLP_HEADERS`, is not understood. A destination that
-    /// cannot be reached is no error: a warning says so, once.
+    /// When the address, or a variable such as `OTEL_EXPORTER_OTLP_HEADERS`, is invalid. A
+    /// destination that cannot be reached is not an error, but logged as one warning.
     pub fn start(
         destination: &Destination,
         identity: &Identity,
     ) -> Result<(Self, TraceLayer), TraceError> {
         let health = Health::new(destination.to_string());
-        // One try at a time: `Export` knows better when another is worth it.
+        // `Export` repeats failed exports.
         let once = RetryPolicy::disabled();
         let provider = match destination {
             Destination::Otlp {
@@ -125,21 +123,21 @@ impl Tracing {
         Ok((Self { provider, health }, Box::new(layer)))
     }
 
-    /// Sends what is left, for a few seconds at the most. Spans that end later are lost.
+    /// Exports the remaining spans, for at most 3 s. Spans that end later are lost.
     pub async fn shutdown(self) {
         let Self { provider, health } = self;
         let limit = if health.is_failing() {
-            FLUSH_IN_VAIN
+            FAILING_FLUSH_TIMEOUT
         } else {
-            FLUSH
+            FLUSH_TIMEOUT
         };
         health.close();
-        // It blocks, and what it waits for runs on this runtime.
+        // The call blocks, and the export that it waits for runs on this runtime.
         let sent = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(limit)).await;
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(error)) => health.failed(&error),
-            Err(error) => tracing::debug!("sending the last traces: {error}"),
+            Err(error) => tracing::debug!("exporting the last traces: {error}"),
         }
     }
 }
@@ -154,7 +152,8 @@ where
         .build()
 }
 
-/// Who this process is, with `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` over it.
+/// The attributes of this process. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take
+/// precedence.
 fn resource(identity: &Identity) -> Resource {
     let ours = [
         KeyValue::new("service.name", identity.service),
@@ -166,7 +165,7 @@ fn resource(identity: &Identity) -> Resource {
         ),
         KeyValue::new("process.pid", i64::from(std::process::id())),
     ];
-    // What the environment names stays; what the SDK makes up does not.
+    // The attributes of the environment stay; the default name of the SDK does not.
     let given = Resource::builder().build();
     let named = |attribute: &KeyValue| {
         given.get(&attribute.key).is_none_or(|value| {

@@ -1,9 +1,8 @@
 //! One connection to the broker, from login until it is lost.
 //!
-//! A link is never repaired: when its connection breaks, everything on it is
-//! over and a new link replaces it. So whatever was acknowledged or confirmed
-//! belongs to exactly one connection, and nothing can be mistaken for current
-//! that is not.
+//! A link is never repaired: when its connection breaks, a new link replaces it. So every
+//! acknowledgement and confirm belongs to exactly one connection, and a delivery of an earlier
+//! connection is never taken for a current one.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,23 +20,24 @@ use tokio_util::sync::CancellationToken;
 use super::options::Address;
 use super::topology::Topology;
 
-/// Publishes that await their confirms at the same time.
-const LANES: usize = 32;
+/// Publishes that wait for their confirms at the same time.
+const CONCURRENT_PUBLISHES: usize = 32;
 
 /// How long TCP, TLS and login may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// A lost connection is noticed at the latest so long after the library did.
+/// How often the state of the connection is polled, because lapin closes some connections without
+/// an event.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
 
-/// What happened to a message that the broker accepted.
+/// What the broker did with a published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Routing {
-    /// It is in every queue that it was meant for.
+    /// It put the message into every queue that is bound for it.
     Queued,
-    /// No queue was there to take it.
+    /// It returned the message: no queue is bound for it.
     Returned,
-    /// A queue could not take it now.
+    /// It refused the message: a queue could not store it.
     Refused,
 }
 
@@ -55,18 +55,17 @@ pub(super) struct Outgoing<'a> {
 #[derive(Debug)]
 pub(super) struct Link {
     connection: Connection,
-    /// Channels in confirm mode that have nothing in flight.
+    /// Channels in confirm mode without a publish in flight.
     ///
-    /// A channel carries one publish at a time. The broker may confirm several
-    /// at once, and the library then hands a returned message to any of them;
-    /// with one in flight there is nothing to mix up.
+    /// A channel carries one publish at a time. The broker may confirm several at once, and lapin
+    /// then attributes a returned message to any of them.
     idle: Mutex<Vec<Channel>>,
-    lanes: Semaphore,
+    publishes: Semaphore,
     broken: CancellationToken,
 }
 
 impl Link {
-    /// Connects, logs in and declares what everybody needs.
+    /// Connects, logs in and declares the queues and exchanges that every process needs.
     pub(super) async fn establish(
         address: &Address,
         topology: &Topology,
@@ -77,7 +76,7 @@ impl Link {
         let link = Self {
             connection,
             idle: Mutex::default(),
-            lanes: Semaphore::new(LANES),
+            publishes: Semaphore::new(CONCURRENT_PUBLISHES),
             broken: CancellationToken::new(),
         };
         let declared = async {
@@ -90,26 +89,26 @@ impl Link {
         Ok(link)
     }
 
-    /// Triggered when nothing on this link works any more.
+    /// Triggered when the link is lost or closed.
     pub(super) fn broken(&self) -> &CancellationToken {
         &self.broken
     }
 
-    /// A new channel. It closes when it is dropped, and what was delivered on
-    /// it and not acknowledged goes back into its queue.
+    /// A new channel. It closes when it is dropped; the broker then requeues its unacknowledged
+    /// deliveries.
     pub(super) async fn open_channel(&self) -> lapin::Result<Channel> {
         self.while_connected(self.connection.create_channel()).await
     }
 
-    /// Publishes and waits for the broker's confirm. Losing the future leaves
-    /// open whether the message was published.
+    /// Publishes and waits for the broker's confirm. When the future is dropped, the message may
+    /// have been published or not.
     pub(super) async fn publish(&self, message: &Outgoing<'_>) -> lapin::Result<Routing> {
-        let _lane = self
-            .lanes
+        let _permit = self
+            .publishes
             .acquire()
             .await
             .expect("the semaphore is never closed");
-        // Bound to a variable so that the lock is not held over the await below.
+        // A variable of its own, so that the guard is dropped before the await below.
         let idle = self
             .idle
             .lock()
@@ -145,7 +144,7 @@ impl Link {
                 .await
         };
         let confirmation = self.while_connected(published).await?;
-        // Only a channel with nothing in flight comes back; after an error it is closed instead.
+        // Only after success: a channel with a publish in flight is dropped, which closes it.
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -159,7 +158,7 @@ impl Link {
         })
     }
 
-    /// `operation`, or an error as soon as the link is broken.
+    /// The result of `operation`, or an error as soon as the link is broken.
     pub(super) async fn while_connected<T>(
         &self,
         operation: impl Future<Output = lapin::Result<T>>,
@@ -171,8 +170,8 @@ impl Link {
         }
     }
 
-    /// Waits until the connection is lost; says why.
-    pub(super) async fn lost(&self, address: &Address) -> String {
+    /// Waits until the connection is lost, and returns the reason.
+    pub(super) async fn wait_until_lost(&self, address: &Address) -> String {
         let mut events = self.connection.events_listener();
         let mut status = tokio::time::interval(STATUS_PERIOD);
         loop {
@@ -180,9 +179,9 @@ impl Link {
                 event = events.next() => match event {
                     Some(lapin::Event::Error(error)) if !self.connection.status().connected() => return error.to_string(),
                     Some(lapin::Event::ConnectionBlocked(reason)) => {
-                        tracing::warn!("the broker at {address} has stopped taking messages: {reason}");
+                        tracing::warn!("the broker at {address} has stopped accepting messages: {reason}");
                     }
-                    Some(lapin::Event::ConnectionUnblocked) => tracing::info!("the broker at {address} takes messages again"),
+                    Some(lapin::Event::ConnectionUnblocked) => tracing::info!("the broker at {address} accepts messages again"),
                     Some(_) => {}
                     None => return "the connection ended".to_owned(),
                 },
@@ -194,10 +193,10 @@ impl Link {
         }
     }
 
-    /// Says goodbye, if the broker is still there to hear it.
+    /// Closes the connection, if the broker answers within 2 s.
     pub(super) async fn close(&self) {
-        let goodbye = self.connection.close(200, "OK".into());
-        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), goodbye).await {
+        let closed = self.connection.close(200, "OK".into());
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), closed).await {
             tracing::debug!("closing the connection to the broker: {error}");
         }
         self.broken.cancel();
@@ -211,8 +210,8 @@ async fn connect(address: &Address) -> lapin::Result<Connection> {
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let tls = address.tls.clone();
     let open_socket = async move |uri: lapin::uri::AMQPUri, runtime| {
-        // This runs on the library's own thread, which would otherwise wait as
-        // long as the operating system does for an address that never answers.
+        // This runs on lapin's own thread, where a dropped future does not stop it: without this
+        // timeout it waits as long as the operating system does.
         tokio::time::timeout(
             CONNECT_TIMEOUT,
             uri.connect_with_config_async(tls.as_ref(), &runtime),
@@ -230,7 +229,7 @@ async fn connect(address: &Address) -> lapin::Result<Connection> {
     .await
 }
 
-/// Why there is no link.
+/// Why a link could not be established.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
     #[error(transparent)]

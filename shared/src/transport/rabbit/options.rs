@@ -1,4 +1,4 @@
-//! Where the broker is, and what this process calls itself there.
+//! How a process connects to the broker.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,30 +11,30 @@ use crate::endpoint::{Secret, mask_password};
 use crate::signing::SigningKey;
 use crate::transport::TransportError;
 
-/// The prefix of every queue and exchange when none is given.
+/// The default prefix of the names of queues and exchanges.
 pub const DEFAULT_PREFIX: &str = "reconcile";
 
-/// Seconds between two AMQP heartbeats; a silent broker is given up after twice as long.
+/// Seconds between two AMQP heartbeats. After twice this time without one the connection is lost.
 const HEARTBEAT_SECONDS: u16 = 15;
 
-/// How to reach the broker.
+/// How to connect to the broker.
 #[derive(Debug, Clone)]
 pub struct RabbitOptions {
     /// `amqp://user:password@host:5672/vhost`, or `amqps://…:5671/…` for TLS.
     pub url: Secret,
-    /// Begins the name of every queue and exchange, so that several
-    /// installations can share a broker.
+    /// The start of the name of every queue and exchange, so that several installations can share a
+    /// broker.
     pub prefix: String,
-    /// Also trust the authorities in this PEM file, beside the system's.
+    /// Trusts the authorities in this PEM file in addition to those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Signs tasks and control messages, and demands the signature of others.
+    /// Signs tasks and control messages, and verifies those of other processes.
     pub signing_key: Option<SigningKey>,
-    /// What the broker shows this connection as.
+    /// The name of the connection in the broker's management interface.
     pub connection_name: String,
 }
 
 impl RabbitOptions {
-    /// The broker at `url`, with the default prefix.
+    /// Options for the broker at `url` with the default prefix, without a signing key.
     pub fn new(url: impl Into<String>, connection_name: impl Into<String>) -> Self {
         Self {
             url: Secret::new(url),
@@ -46,7 +46,7 @@ impl RabbitOptions {
     }
 }
 
-/// Options that were looked at once and found usable.
+/// Validated options.
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) uri: AMQPUri,
@@ -72,9 +72,9 @@ impl Address {
             .filter(|host| !host.is_empty())
             .ok_or_else(|| unusable("no host"))?;
         let mut uri: AMQPUri = text.parse().map_err(|error: String| unusable(&error))?;
-        // The library takes an IPv6 address for "no host" and falls back to localhost.
+        // lapin parses an IPv6 address as no host, and would connect to localhost.
         uri.authority.host = host.trim_matches(['[', ']']).to_owned();
-        // A trailing slash names the virtual host "", which nobody has; the default one is meant.
+        // A trailing slash names the virtual host ""; the default virtual host is meant.
         if uri.vhost.is_empty() {
             uri.vhost = "/".to_owned();
         }
@@ -105,7 +105,7 @@ impl Address {
     }
 }
 
-/// `host:port`, the way users look for it in their configuration.
+/// `host:port`, as in the broker URL of the configuration.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (host, port) = (&self.uri.authority.host, self.uri.authority.port);

@@ -1,12 +1,11 @@
 //! Takes tasks, as many at a time as there are free slots.
 //!
-//! A broker's prefetch limits what is unacknowledged, but a task is
-//! acknowledged when it is claimed and then runs for hours: by prefetch alone
-//! a busy worker would be sent tasks that sit there unclaimed while another
-//! worker is idle. So every slot is a consumer of its own that takes one task,
-//! cancels itself before the task can be acknowledged, and consumes again when
-//! the task is let go. The broker then sees one consumer per free slot of the
-//! whole fleet, and gives a task only to a free one.
+//! A broker's prefetch limits the unacknowledged deliveries, but a task is acknowledged when it is
+//! claimed and then runs for hours. With prefetch alone the broker would send further tasks to a
+//! busy worker, which cannot claim them, while another worker is idle. So every slot has its own
+//! consumer. It takes one task, is cancelled before the task can be acknowledged, and is replaced
+//! when the delivery is dropped. The broker then sees one consumer for every free slot of the
+//! fleet.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,32 +14,31 @@ use std::time::Duration;
 use futures::{StreamExt as _, poll};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, ErrorKind};
+use lapin::{Channel, ConnectionState, Consumer, ErrorKind};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::held::{Held, Released, message, requeue};
+use super::client::{Backoff, Client};
+use super::delivery::{Acknowledger, Dropped, accept, requeue};
 use super::link::Link;
-use super::{Backoff, Shared};
 use crate::message::Task;
 use crate::signing::Purpose;
 use crate::transport::{Deliveries, Delivery, TransportError};
 
-/// An idle slot consumes anew after so long. A queue that is deleted and
-/// declared again within milliseconds can leave a consumer behind that nobody
-/// told of it.
+/// An idle slot replaces its consumer after this time. A queue that is deleted and declared again
+/// within milliseconds can leave a consumer that never learns of it.
 const RENEWAL: Duration = Duration::from_secs(30);
 
 pub(super) async fn consume(
-    shared: &Arc<Shared>,
+    client: &Arc<Client>,
     slots: u16,
 ) -> Result<Deliveries<Task>, TransportError> {
     let (out, deliveries) = mpsc::channel(1);
-    // The first slot is opened here, so that a refusal is the caller's to see.
-    let first = shared.on_channel(open).await?;
-    tokio::spawn(run_slot(Arc::clone(shared), out.clone(), Some(first)));
+    // The first slot is opened here, so that the caller sees a refusal.
+    let first = client.on_channel(open).await?;
+    tokio::spawn(run_slot(Arc::clone(client), out.clone(), Some(first)));
     for _ in 1..slots {
-        tokio::spawn(run_slot(Arc::clone(shared), out.clone(), None));
+        tokio::spawn(run_slot(Arc::clone(client), out.clone(), None));
     }
     Ok(Box::pin(ReceiverStream::new(deliveries)))
 }
@@ -51,10 +49,10 @@ async fn open(channel: Channel) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-/// One slot, over as many links as it takes. Ends when nobody listens any more
-/// or the transport is closed.
+/// One slot, over as many links as it takes. Ends when the receiver is dropped or the transport is
+/// closed.
 async fn run_slot(
-    shared: Arc<Shared>,
+    client: Arc<Client>,
     out: mpsc::Sender<Delivery<Task>>,
     first: Option<(Arc<Link>, Channel)>,
 ) {
@@ -65,7 +63,7 @@ async fn run_slot(
             Some(opened) => opened,
             None => match tokio::select! {
                 () = out.closed() => return,
-                opened = shared.on_channel(open) => opened,
+                opened = client.on_channel(open) => opened,
             } {
                 Ok(opened) => opened,
                 Err(TransportError::Closed) => return,
@@ -76,13 +74,13 @@ async fn run_slot(
                 }
             },
         };
-        match take_tasks(&shared, &out, &link, &channel).await {
+        match take_tasks(&client, &out, &link, &channel).await {
             Ok(()) | Err(SlotError::Transport(TransportError::Closed)) => return,
             Err(error) => {
                 if !link.broken().is_cancelled() {
                     tracing::warn!("taking tasks: {error}; trying again");
                     backoff.pause().await;
-                    shared.declare_again(&link).await;
+                    client.declare_again(&link).await;
                 }
             }
         }
@@ -99,79 +97,92 @@ enum SlotError {
     QueueDeleted,
 }
 
+/// Takes one task after another on `channel`. Returns when the receiver is dropped.
 async fn take_tasks(
-    shared: &Shared,
+    client: &Client,
     out: &mpsc::Sender<Delivery<Task>>,
     link: &Link,
     channel: &Channel,
 ) -> Result<(), SlotError> {
-    let queue = &shared.topology.tasks;
-    let (released_in, mut released) = mpsc::unbounded_channel();
+    let queue = &client.topology().tasks;
+    let (dropped_in, mut dropped) = mpsc::unbounded_channel();
     for turn in 0_u64.. {
-        if out.is_closed() {
-            return Ok(());
-        }
         let tag = format!("slot-{turn}");
-        let consume = channel.basic_consume(
-            queue.as_str().into(),
-            tag.as_str().into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
-        let mut consumer = link.while_connected(consume).await?;
-        let delivery = tokio::select! {
+        let taken = tokio::select! {
             biased;
             () = out.closed() => return Ok(()),
-            () = link.broken().cancelled() => return Err(lapin::Error::from(ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed)).into()),
-            delivery = consumer.next() => delivery.ok_or(SlotError::QueueDeleted)??,
-            () = tokio::time::sleep(RENEWAL) => {
-                let cancel = channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default());
-                link.while_connected(cancel).await?;
-                // What came just before is still in the stream.
-                match consumer.next().await {
-                    Some(delivery) => delivery?,
-                    None => continue,
-                }
-            }
+            taken = wait_for_delivery(queue, link, channel, &tag) => taken?,
         };
-        // The first poll puts the cancel on the wire, ahead of any answer to
-        // the delivery, so that the answer cannot bring in another task.
-        let mut cancel =
-            pin!(channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()));
+        // The consumer cancels itself when it is dropped, so it is kept until that is done here.
+        let Some((_consumer, delivery)) = taken else {
+            continue;
+        };
+        // The first poll sends the cancel before any answer to the delivery, so that the answer
+        // cannot bring in another task.
+        let mut cancel = pin!(cancel(channel, &tag));
         let cancelled = poll!(cancel.as_mut());
-        if let Some((task, trace)) =
-            message::<Task>(shared, queue, &delivery, Some(Purpose::Task)).await?
-        {
-            let held = Held::new(delivery.acker, link.broken().clone(), released_in.clone());
-            if out
-                .send(Delivery::new(
-                    task,
-                    trace,
-                    delivery.redelivered,
-                    Arc::new(held),
-                ))
-                .await
-                .is_err()
-            {
-                return Ok(());
-            }
+        let accepted = accept::<Task>(client, queue, &delivery, Some(Purpose::Task)).await?;
+        let Some((task, trace)) = accepted else {
             if cancelled.is_pending() {
-                // Lost with the link; the error shows up at the next step on this channel.
-                if let Err(error) = link.while_connected(cancel).await {
-                    tracing::debug!("a slot could not cancel its consumer: {error}");
-                }
+                link.while_connected(cancel).await?;
             }
-            // Also over the end of the link: the slot is taken until the work is let go.
-            let end = tokio::select! {
-                end = released.recv() => end,
-                () = shared.closing.cancelled() => return Err(TransportError::Closed.into()),
-            };
-            if let Some(Released::Unanswered(acker)) = end {
-                link.while_connected(requeue(&acker)).await?;
-            }
-        } else if cancelled.is_pending() {
-            link.while_connected(cancel).await?;
+            continue;
+        };
+        let acknowledger =
+            Acknowledger::new(delivery.acker, link.broken().clone(), dropped_in.clone());
+        let delivery = Delivery::new(task, trace, delivery.redelivered, Arc::new(acknowledger));
+        if out.send(delivery).await.is_err() {
+            return Ok(());
+        }
+        if cancelled.is_pending()
+            && let Err(error) = link.while_connected(cancel).await
+        {
+            // The link is lost; the next operation on this channel returns the error.
+            tracing::debug!("a slot could not cancel its consumer: {error}");
+        }
+        // The slot is taken until the delivery is dropped, even if the link breaks before.
+        let end = tokio::select! {
+            end = dropped.recv() => end,
+            () = client.wait_for_closing() => return Err(TransportError::Closed.into()),
+        };
+        if let Some(Dropped::Unanswered(acker)) = end {
+            link.while_connected(requeue(&acker)).await?;
         }
     }
     Ok(())
+}
+
+/// Consumes until a delivery comes, at most for [`RENEWAL`]; `None` after that.
+async fn wait_for_delivery(
+    queue: &str,
+    link: &Link,
+    channel: &Channel,
+    tag: &str,
+) -> Result<Option<(Consumer, lapin::message::Delivery)>, SlotError> {
+    let consume = channel.basic_consume(
+        queue.into(),
+        tag.into(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    );
+    let mut consumer = link.while_connected(consume).await?;
+    let delivery = tokio::select! {
+        biased;
+        () = link.broken().cancelled() => {
+            return Err(SlotError::Amqp(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()));
+        }
+        delivery = consumer.next() => Some(delivery.ok_or(SlotError::QueueDeleted)?),
+        () = tokio::time::sleep(RENEWAL) => {
+            link.while_connected(cancel(channel, tag)).await?;
+            // A task that arrived before the cancel is still in the stream.
+            consumer.next().await
+        }
+    };
+    Ok(delivery.transpose()?.map(|delivery| (consumer, delivery)))
+}
+
+async fn cancel(channel: &Channel, tag: &str) -> lapin::Result<()> {
+    channel
+        .basic_cancel(tag.into(), BasicCancelOptions::default())
+        .await
 }

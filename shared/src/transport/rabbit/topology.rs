@@ -1,8 +1,7 @@
 //! Queues and exchanges: their names, and how they are declared.
 //!
-//! Everybody declares what they use. Declaring is idempotent, so it does not
-//! matter who comes first; two versions that want different arguments are told
-//! so by the broker.
+//! Every process declares what it uses. Declaring is idempotent, so the order does not matter; the
+//! broker refuses a version that declares different arguments.
 
 use lapin::Channel;
 use lapin::ExchangeKind;
@@ -11,17 +10,17 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::ids::RunId;
 
-/// After so many failed deliveries a task goes to the dead-letter queue.
+/// How often a task is delivered before the broker moves it to the dead-letter queue.
 const DELIVERY_LIMIT: i32 = 20;
 
-/// Dead letters that are kept; the oldest make room.
+/// The most dead letters that are kept; then the oldest are dropped.
 const DEAD_LETTERS: i32 = 10_000;
 
-/// A run's events are kept so long while nobody listens: 7 days, in milliseconds.
+/// How long a run's queue is kept without a consumer: 7 days, in milliseconds.
 const RUN_EXPIRES: i32 = 7 * 24 * 3600 * 1000;
 
-/// Control messages and heartbeats that wait for one receiver; the oldest make room.
-const BROADCAST_HELD: i32 = 10_000;
+/// The most control messages or heartbeats that wait for one receiver; then the oldest are dropped.
+const BROADCAST_LIMIT: i32 = 10_000;
 
 /// The names under one prefix.
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    pub(super) fn under(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str) -> Self {
         Self {
             tasks: format!("{prefix}.tasks"),
             dead: format!("{prefix}.dead"),
@@ -51,7 +50,7 @@ impl Topology {
         format!("{}{run}", self.run_prefix)
     }
 
-    /// Declares what every process needs.
+    /// Declares the queues and exchanges that every process needs.
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
         let mut dead = FieldTable::default();
         dead.insert("x-max-length".into(), AMQPValue::LongInt(DEAD_LETTERS));
@@ -94,8 +93,8 @@ impl Topology {
         Ok(())
     }
 
-    /// Declares the queue of a run and connects it to the events of that run.
-    pub(super) async fn declare_run(&self, channel: &Channel, run: RunId) -> lapin::Result<()> {
+    /// Declares the queue of a run, binds it to the events of that run, and returns its name.
+    pub(super) async fn declare_run(&self, channel: &Channel, run: RunId) -> lapin::Result<String> {
         let queue = self.run_queue(run);
         let mut arguments = FieldTable::default();
         arguments.insert("x-expires".into(), AMQPValue::LongInt(RUN_EXPIRES));
@@ -114,18 +113,19 @@ impl Topology {
                 QueueBindOptions::default(),
                 FieldTable::default(),
             )
-            .await
+            .await?;
+        Ok(queue)
     }
 
-    /// Declares a queue of this connection alone that receives everything
-    /// published to `exchange` from now on; gives its name.
+    /// Declares a queue that only this connection can use and that receives every message published
+    /// to `exchange` from now on. Returns its name.
     pub(super) async fn declare_listener(
         &self,
         channel: &Channel,
         exchange: &str,
     ) -> lapin::Result<String> {
         let mut arguments = FieldTable::default();
-        arguments.insert("x-max-length".into(), AMQPValue::LongInt(BROADCAST_HELD));
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(BROADCAST_LIMIT));
         let exclusive = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,
@@ -135,7 +135,7 @@ impl Topology {
             .queue_declare("".into(), exclusive, arguments)
             .await?;
         let name = queue.name().as_str().to_owned();
-        // A fan-out exchange ignores the key, a topic exchange takes everything for "#".
+        // A fan-out exchange ignores the key; in a topic exchange "#" matches every key.
         channel
             .queue_bind(
                 name.as_str().into(),
@@ -149,8 +149,8 @@ impl Topology {
     }
 }
 
-/// Quorum queues survive the loss of a broker node; a classic queue would be
-/// unroutable while its node is down, and unroutable means that a run is over.
+/// A quorum queue survives the loss of a broker node. Messages to a classic queue are unroutable
+/// while its node is down, and an unroutable event means that the run is over.
 fn quorum(mut arguments: FieldTable) -> FieldTable {
     arguments.insert("x-queue-type".into(), text("quorum"));
     arguments

@@ -1,51 +1,52 @@
-//! A delivery of the broker between its arrival and its answer.
+//! A delivery of the broker, from its arrival to its acknowledgement.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use lapin::Acker;
+use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
-use lapin::types::AMQPValue;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{PREVIOUS_TRACEPARENT, SIGNATURE, Shared, TRACEPARENT, TransportError};
+use super::client::Client;
+use super::headers;
 use crate::message::decode;
 use crate::signing::Purpose;
-use crate::transport::{Acknowledge, Ownership, TraceContext};
+use crate::transport::{Acknowledge, Ownership, TraceContext, TransportError};
 
-/// Answers for one delivery, and reports when nobody holds it any more.
+/// Acknowledges one delivery, and reports when its receiver has dropped it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Acknowledger {
     acker: Acker,
     broken: CancellationToken,
     answered: AtomicBool,
-    released: mpsc::UnboundedSender<Released>,
+    dropped: mpsc::UnboundedSender<Dropped>,
 }
 
-/// Nobody holds a delivery any more.
+/// The receiver of a delivery has dropped it.
 #[derive(Debug)]
-pub(super) enum Released {
-    /// It was answered.
+pub(super) enum Dropped {
+    /// The delivery was acknowledged or requeued before.
     Answered,
-    /// It was not, and should go back into its queue.
+    /// The delivery was not answered; the consumer must requeue it.
     Unanswered(Acker),
 }
 
-impl Held {
-    /// `released` hears of the end exactly once. It needs no bound: the
-    /// broker's prefetch limits how many deliveries are out.
+impl Acknowledger {
+    /// Sends to `dropped` exactly once. That channel needs no bound, because the broker's prefetch
+    /// limits the number of deliveries.
     pub(super) fn new(
         acker: Acker,
         broken: CancellationToken,
-        released: mpsc::UnboundedSender<Released>,
+        dropped: mpsc::UnboundedSender<Dropped>,
     ) -> Self {
         Self {
             acker,
             broken,
             answered: AtomicBool::new(false),
-            released,
+            dropped,
         }
     }
 
@@ -56,7 +57,8 @@ impl Held {
             () = self.broken.cancelled() => Ownership::Lost,
             sent = answer => match sent {
                 Ok(true) => Ownership::Held,
-                // Already answered, or its channel is gone: the library says so without an error.
+                // lapin returns false, not an error, when the delivery was answered before or its
+                // channel is closed.
                 Ok(false) => Ownership::Lost,
                 Err(error) => {
                     tracing::debug!("a delivery could not be answered: {error}");
@@ -68,7 +70,7 @@ impl Held {
 }
 
 #[async_trait]
-impl Acknowledge for Held {
+impl Acknowledge for Acknowledger {
     async fn ack(&self) -> Ownership {
         self.answer(self.acker.ack(BasicAckOptions::default()))
             .await
@@ -83,19 +85,19 @@ impl Acknowledge for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Acknowledger {
     fn drop(&mut self) {
-        let released = if self.answered.load(Ordering::Acquire) {
-            Released::Answered
+        let dropped = if self.answered.load(Ordering::Acquire) {
+            Dropped::Answered
         } else {
-            Released::Unanswered(self.acker.clone())
+            Dropped::Unanswered(self.acker.clone())
         };
-        // An error says that the consumer is gone, and with it the channel:
-        // the broker takes the delivery back by itself.
-        self.released.send(released).ok();
+        // The consumer may have ended, and its channel with it: the broker requeues the delivery.
+        self.dropped.send(dropped).ok();
     }
 }
 
+/// Returns a delivery to its queue.
 pub(super) async fn requeue(acker: &Acker) -> lapin::Result<bool> {
     acker
         .nack(BasicNackOptions {
@@ -105,22 +107,23 @@ pub(super) async fn requeue(acker: &Acker) -> lapin::Result<bool> {
         .await
 }
 
-/// The message of a delivery. What is none of ours, or is not signed where a
-/// signature of this purpose is demanded, is dead-lettered and answered: `None`.
-pub(super) async fn message<T: DeserializeOwned>(
-    shared: &Shared,
+/// Decodes the message of a delivery from the queue or exchange `from`. A delivery that cannot be
+/// decoded, or whose signature for `purpose` is missing or wrong, is moved to the dead-letter
+/// queue and acknowledged: `None`.
+pub(super) async fn accept<T: DeserializeOwned>(
+    client: &Client,
     from: &str,
-    delivery: &lapin::message::Delivery,
+    delivery: &AmqpDelivery,
     purpose: Option<Purpose>,
 ) -> Result<Option<(T, TraceContext)>, TransportError> {
-    let accepted = match check_signature(shared, delivery, purpose) {
+    let decoded = match check_signature(client, delivery, purpose) {
         Ok(()) => decode(&delivery.data).map_err(|error| error.to_string()),
         Err(reason) => Err(reason.to_owned()),
     };
-    match accepted {
-        Ok(message) => Ok(Some((message, trace(delivery)))),
+    match decoded {
+        Ok(message) => Ok(Some((message, headers::trace(&delivery.properties)))),
         Err(reason) => {
-            shared.dead_letter(&delivery.data, from, &reason).await?;
+            client.dead_letter(&delivery.data, from, &reason).await?;
             if let Err(error) = delivery.acker.ack(BasicAckOptions::default()).await {
                 tracing::debug!("a dead-lettered delivery could not be acknowledged: {error}");
             }
@@ -129,36 +132,20 @@ pub(super) async fn message<T: DeserializeOwned>(
     }
 }
 
-/// Whether the delivery may be acted on. Without a key everything may.
+/// Verifies the signature, if this process has a key and the message has a purpose.
 fn check_signature(
-    shared: &Shared,
-    delivery: &lapin::message::Delivery,
+    client: &Client,
+    delivery: &AmqpDelivery,
     purpose: Option<Purpose>,
 ) -> Result<(), &'static str> {
-    let (Some(key), Some(purpose)) = (&shared.signing_key, purpose) else {
+    let (Some(key), Some(purpose)) = (client.signing_key(), purpose) else {
         return Ok(());
     };
-    let signature = header(delivery, SIGNATURE)
+    let signature = headers::signature(&delivery.properties)
         .ok_or("it is not signed, and this process has a signing key")?;
     if key.verify(purpose, &delivery.data, &signature) {
         Ok(())
     } else {
         Err("its signature is wrong: it was signed with another key, or changed")
-    }
-}
-
-fn trace(delivery: &lapin::message::Delivery) -> TraceContext {
-    TraceContext {
-        traceparent: header(delivery, TRACEPARENT),
-        previous: header(delivery, PREVIOUS_TRACEPARENT),
-    }
-}
-
-fn header(delivery: &lapin::message::Delivery, name: &str) -> Option<String> {
-    let headers = delivery.properties.headers().as_ref()?;
-    match headers.inner().get(name)? {
-        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
-        AMQPValue::ShortString(text) => Some(text.to_string()),
-        _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Says what an error of the broker means and what to do about it.
+//! Explains errors of the broker: what they mean and what the user can do.
 
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
@@ -7,7 +7,7 @@ use super::link::LinkError;
 use super::options::Address;
 use crate::transport::TransportError;
 
-/// Whether trying again on another channel or connection cannot help.
+/// Whether the broker will refuse the operation on every other channel and connection too.
 pub(super) fn is_refusal(error: &lapin::Error) -> bool {
     matches!(
         protocol_kind(error),
@@ -18,8 +18,8 @@ pub(super) fn is_refusal(error: &lapin::Error) -> bool {
     )
 }
 
-/// An error of the first connection.
-pub(super) fn connecting(address: &Address, error: &LinkError) -> TransportError {
+/// The error of an attempt to connect.
+pub(super) fn connect_error(address: &Address, error: &LinkError) -> TransportError {
     let message = match error {
         LinkError::Timeout(_) => {
             format!(
@@ -39,19 +39,19 @@ pub(super) fn connecting(address: &Address, error: &LinkError) -> TransportError
                 )
             }
             Some(AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)) => format!(
-                "the broker at {address} gave user `{}` no access to virtual host `{}` ({}): check the path of the broker URL, or run `rabbitmqctl add_vhost` and `rabbitmqctl set_permissions`",
+                "the broker at {address} denies user `{}` access to virtual host `{}` ({}): check the path of the broker URL, or run `rabbitmqctl add_vhost` and `rabbitmqctl set_permissions`",
                 address.user(),
                 address.uri.vhost,
                 reply_text(error),
             ),
-            Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) if is_about_tasks(error) => {
+            Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) if names_task_queue(error) => {
                 format!(
-                    "the broker at {address} refused: {}; only who may read the queue of tasks can make it, and a coordinator need not: start a worker first, or import deploy/rabbitmq/definitions.json, or give user `{}` configure and read permission on it",
+                    "the broker at {address} refused: {}; only a user that may read the task queue can declare it, and a coordinator needs no such permission: start a worker first, or import deploy/rabbitmq/definitions.json, or give user `{}` configure and read permission on it",
                     reply_text(error),
                     address.user()
                 )
             }
-            Some(_) => return refused(address, error),
+            Some(_) => return refusal(address, error),
             None if address.uses_tls() => format!(
                 "cannot reach the broker at {address} over TLS: {error}; check host and port (TLS is usually on 5671), that the certificate names this host, and ca_file"
             ),
@@ -63,15 +63,15 @@ pub(super) fn connecting(address: &Address, error: &LinkError) -> TransportError
     TransportError::Broker { message }
 }
 
-/// An operation that the broker refused.
-pub(super) fn refused(address: &Address, error: &lapin::Error) -> TransportError {
+/// The error of an operation that the broker refused.
+pub(super) fn refusal(address: &Address, error: &lapin::Error) -> TransportError {
     let advice = match protocol_kind(error) {
         Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) => format!(
             "; user `{}` needs configure, write and read permission on the queues and exchanges (`rabbitmqctl set_permissions`)",
             address.user()
         ),
         Some(AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)) => {
-            "; something of that name exists with other properties: delete it when it is empty, or choose another prefix".to_owned()
+            "; a queue or exchange of that name exists with other properties: delete it when it is empty, or choose another prefix".to_owned()
         }
         _ => String::new(),
     };
@@ -97,14 +97,14 @@ fn reply_text(error: &lapin::Error) -> String {
     }
 }
 
-/// The broker says ACCESS_REFUSED for a wrong password and for a missing permission.
+/// Whether the login failed: the broker replies ACCESS_REFUSED also for a missing permission.
 fn is_login(error: &lapin::Error) -> bool {
     reply_text(error)
         .to_ascii_lowercase()
         .contains("login was refused")
 }
 
-/// Whether the broker names the queue of tasks.
-fn is_about_tasks(error: &lapin::Error) -> bool {
+/// Whether the reply names the task queue.
+fn names_task_queue(error: &lapin::Error) -> bool {
     reply_text(error).contains(".tasks'")
 }
