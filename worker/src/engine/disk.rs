@@ -74,7 +74,7 @@ impl DiskBudget {
     }
 
     /// Bytes in use now.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }

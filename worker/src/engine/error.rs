@@ -1,32 +1,43 @@
 //! From what a driver reports to what a user needs: which endpoint and table,
-//! what happened, whether to try again, and what to do about it.
+//! what happened, whether another attempt may help, and what to do.
 
-use std::error::Error as _;
 use std::io;
 
 use shared::endpoint::Endpoint;
-use shared::outcome::Failure;
+use shared::failure::{Failure, FailureKind};
 
 use crate::engine::disk::SpillLimitReached;
 use crate::engine::task::Stop;
 use crate::engine::values::canonical::MalformedRow;
 
-/// Something went wrong in or on the way to a database.
+/// What a database or its driver reported, classified by the code that knows it.
+#[derive(Debug)]
+pub(crate) struct DriverError {
+    /// The class of the error.
+    pub kind: FailureKind,
+    /// What the user can do about it; empty if the message says enough.
+    pub advice: &'static str,
+    /// The error and its causes.
+    pub message: String,
+    /// The same without text of the database, which may quote values of rows.
+    pub redacted: String,
+    /// Whether the database has confirmed that it did not carry the statement out.
+    pub is_refusal: bool,
+}
+
+/// Something went wrong in a database or on the way to it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// PostgreSQL or its driver.
-    #[error(transparent)]
-    Postgres(#[from] tokio_postgres::Error),
-    /// SQL Server or its driver.
-    #[error(transparent)]
-    SqlServer(#[from] tiberius::error::Error),
-    /// The network.
+    /// The database or its driver reported an error.
+    #[error("{}", .0.message)]
+    Driver(Box<DriverError>),
+    /// The network failed.
     #[error("{0}")]
-    Network(std::io::Error),
-    /// Nothing answered in time.
+    Network(io::Error),
+    /// The server did not answer in time.
     #[error("no connection within {} s", .0.as_secs())]
     ConnectTimeout(std::time::Duration),
-    /// A statement ran longer than it may, and was stopped from here.
+    /// A statement exceeded its time limit and was stopped by this process.
     #[error("the statement did not end within {} s and was stopped", .0.as_secs_f64())]
     StatementTimeout(std::time::Duration),
     /// Certificates could not be read.
@@ -35,25 +46,25 @@ pub(crate) enum DatabaseError {
     /// Rows did not have the form that the protocol prescribes.
     #[error("the server's rows are malformed: {0}")]
     Malformed(String),
-    /// A value is outside what its column's type can hold.
+    /// A value is outside the range of its column's type.
     #[error("column {column}: {reason}")]
     Value {
         /// The column's position among those read, from 1.
         column: usize,
-        /// What is wrong with it.
+        /// What is wrong with the value.
         reason: String,
     },
-    /// A NULL where the catalog says that there is none, in the key.
+    /// A key column that the catalog declares NOT NULL holds a NULL.
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
     NullKey {
         /// The column.
         column: String,
     },
-    /// The differing rows could not be written to disk.
+    /// Rows could not be written to disk.
     #[error("cannot keep rows in a temporary file in {}: {error}", std::env::temp_dir().display())]
     Disk {
-        /// What the system says.
-        error: std::io::Error,
+        /// The error of the operating system.
+        error: io::Error,
     },
 }
 
@@ -63,262 +74,112 @@ impl From<MalformedRow> for DatabaseError {
     }
 }
 
-struct Class {
-    kind: &'static str,
-    retryable: bool,
-    advice: &'static str,
-}
-
-const fn class(kind: &'static str, retryable: bool, advice: &'static str) -> Class {
-    Class {
-        kind,
-        retryable,
-        advice,
+impl From<DriverError> for DatabaseError {
+    fn from(error: DriverError) -> Self {
+        Self::Driver(Box::new(error))
     }
 }
 
-const CONNECTION: Class = class(
-    "ConnectionError",
-    true,
-    "check that the server runs and that host, port and firewall are right",
-);
-const TLS: Class = class(
-    "TlsError",
-    false,
-    "check the server's certificate; name its authority with ca_file=FILE, or set trust_server_certificate=true on a network that you trust",
-);
-const AUTHENTICATION: Class = class(
-    "AuthenticationError",
-    false,
-    "check user and password of the endpoint",
-);
-const PERMISSION: Class = class(
-    "PermissionDenied",
-    false,
-    "grant SELECT on it to the endpoint's user",
-);
-const ROW_SECURITY: Class = class(
-    "PermissionDenied",
-    false,
-    "row security would hide rows from the endpoint's user, and what it does not see it cannot compare: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them",
-);
-const QUERY: Class = class("QueryError", false, "");
-const STATEMENT_TIMEOUT: Class = class(
-    "StatementTimeout",
-    false,
-    "raise statement_timeout of the endpoint or the table's timeout",
-);
-const LOCK_TIMEOUT: Class = class(
-    "LockTimeout",
-    true,
-    "another session holds a lock on the table: see who, or run when it is done",
-);
-const NOT_UNICODE: Class = class(
-    "ValueError",
-    false,
-    "a text value is not valid Unicode; an nvarchar column with halves of characters is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude",
-);
+/// Advice for errors that every kind of database can report.
+pub(crate) mod advice {
+    /// The server cannot be reached.
+    pub(crate) const CONNECTION: &str =
+        "check that the server runs and that host, port and firewall are right";
+    /// TLS failed.
+    pub(crate) const TLS: &str = "check the server's certificate; name its authority with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
+    /// The login was refused.
+    pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
+    /// The endpoint's database does not exist.
+    pub(crate) const DATABASE: &str = "check the endpoint's database";
+    /// The table does not exist.
+    pub(crate) const TABLE: &str = "check schema and table";
+    /// A privilege is missing.
+    pub(crate) const PERMISSION: &str = "grant SELECT on it to the endpoint's user";
+    /// A statement took too long.
+    pub(crate) const STATEMENT_TIMEOUT: &str =
+        "raise statement_timeout of the endpoint or the table's timeout";
+    /// A lock was not granted in time.
+    pub(crate) const LOCK_TIMEOUT: &str =
+        "another session holds a lock on the table: find it, or run again when it has finished";
+}
 
 impl DatabaseError {
-    fn class(&self) -> Class {
+    /// Whether the database has confirmed that it did not carry the statement out.
+    #[must_use]
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Driver(error) if error.is_refusal)
+    }
+
+    fn class(&self) -> (FailureKind, &'static str) {
         match self {
-            Self::Postgres(error) => postgres_class(error),
-            Self::SqlServer(error) => sql_server_class(error),
-            Self::Network(_) | Self::ConnectTimeout(_) => CONNECTION,
-            Self::StatementTimeout(_) => STATEMENT_TIMEOUT,
-            Self::Certificates(_) => TLS,
-            Self::Malformed(_) => class("ProtocolError", false, ""),
-            Self::Value { .. } => class("ValueError", false, ""),
-            Self::NullKey { .. } => class(
-                "ValueError",
-                false,
-                "mend the rows or the declaration, or name another key with --pk-columns or key = [..]",
+            Self::Driver(error) => (error.kind.clone(), error.advice),
+            Self::Network(_) | Self::ConnectTimeout(_) => {
+                (FailureKind::ConnectionError, advice::CONNECTION)
+            }
+            Self::StatementTimeout(_) => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),
+            Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
+            Self::Malformed(_) => (FailureKind::ProtocolError, ""),
+            Self::Value { .. } => (FailureKind::ValueError, ""),
+            Self::NullKey { .. } => (
+                FailureKind::ValueError,
+                "correct the rows or the declaration, or name another key with --pk-columns or key = [..]",
             ),
             Self::Disk { error }
                 if error
                     .get_ref()
                     .is_some_and(|error| error.is::<SpillLimitReached>()) =>
             {
-                class(
-                    "SpillLimit",
-                    false,
+                (
+                    FailureKind::SpillLimit,
                     "raise --spill-limit; fewer bytes are needed with a narrower filter",
                 )
             }
-            Self::Disk { .. } => class(
-                "DiskError",
-                false,
+            Self::Disk { .. } => (
+                FailureKind::DiskError,
                 "free space there, or set TMPDIR to a directory that has more",
             ),
         }
     }
 
-    /// The failure of a table, with the place and the chain of causes.
+    /// The failure of a table, with the endpoint and the chain of causes.
     #[must_use]
     pub(crate) fn at(&self, endpoint: &Endpoint, what: &str) -> Failure {
-        self.failure(endpoint, what, &self.chain())
+        self.failure(endpoint, what, &self.to_string())
     }
 
-    /// The same without a word of the database's own, which may quote values.
+    /// The same without text of the database, which may quote values of rows.
     #[must_use]
-    pub(crate) fn discreetly_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
-        self.failure(endpoint, what, &self.discreet_chain())
+    pub(crate) fn redacted_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
+        let message = match self {
+            Self::Driver(error) => error.redacted.clone(),
+            // Errors of the network, of the protocol and of this program quote no value.
+            _ => self.to_string(),
+        };
+        self.failure(endpoint, what, &message)
     }
 
-    fn failure(&self, endpoint: &Endpoint, what: &str, chain: &str) -> Failure {
-        let Class {
-            kind,
-            retryable,
-            advice,
-        } = self.class();
+    fn failure(&self, endpoint: &Endpoint, what: &str, message: &str) -> Failure {
+        let (kind, advice) = self.class();
         let advice = if advice.is_empty() {
             String::new()
         } else {
             format!(" ({advice})")
         };
-        Failure {
-            kind: kind.to_owned(),
-            message: format!(
-                "{what}: endpoint `{}`, {}: {}{advice}",
+        Failure::new(
+            kind,
+            format!(
+                "{what}: endpoint `{}`, {}: {message}{advice}",
                 endpoint.name,
                 endpoint.location(),
-                chain
             ),
-            retryable,
-            counts_against_budget: true,
-        }
-    }
-
-    /// The failure of a table that no database has to do with.
-    #[must_use]
-    pub(crate) fn on_disk(&self) -> Failure {
-        let Class {
-            kind,
-            retryable,
-            advice,
-        } = self.class();
-        Failure {
-            kind: kind.to_owned(),
-            message: format!("{} ({advice})", self.chain()),
-            retryable,
-            counts_against_budget: true,
-        }
-    }
-
-    /// A server quotes values with and without quotation marks, so only its
-    /// code is told, and a driver quotes one that it cannot convert. Words of
-    /// the network, of the protocol and of this program hold none.
-    fn discreet_chain(&self) -> String {
-        use tiberius::error::Error;
-        let what = match self {
-            Self::Postgres(error) => error.code().map(|code| format!("SQLSTATE {}", code.code())),
-            Self::SqlServer(Error::Server(server)) => Some(format!("error {}", server.code())),
-            Self::SqlServer(Error::Conversion(_)) => Some("a value of another type".to_owned()),
-            _ => None,
-        };
-        what.map_or_else(
-            || self.chain(),
-            |what| format!("{what}; more is not told, as it may quote values"),
         )
     }
 
-    fn chain(&self) -> String {
-        if let Self::Postgres(error) = self
-            && let Some(server) = error.as_db_error()
-        {
-            let mut text = format!("{} (SQLSTATE {})", server.message(), server.code().code());
-            for extra in [server.detail(), server.hint()].into_iter().flatten() {
-                text.push_str("; ");
-                text.push_str(extra);
-            }
-            return text;
-        }
-        if let Self::SqlServer(tiberius::error::Error::Server(server)) = self {
-            return format!("{} (error {})", server.message().trim_end(), server.code());
-        }
-        let mut text = self.to_string();
-        let mut source = match self {
-            Self::Postgres(error) => error.source(),
-            _ => None,
-        };
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        text
-    }
-}
-
-fn postgres_class(error: &tokio_postgres::Error) -> Class {
-    let Some(code) = error.code() else {
-        // The driver keeps its kinds of errors to itself but for their texts.
-        if error
-            .to_string()
-            .starts_with("error performing TLS handshake")
-        {
-            return TLS;
-        }
-        // What the driver itself reports of a lost or refused connection has no SQLSTATE.
-        return if error.is_closed()
-            || error
-                .source()
-                .is_some_and(|source| source.is::<std::io::Error>())
-        {
-            CONNECTION
-        } else {
-            QUERY
-        };
-    };
-    match code.code() {
-        "28P01" | "28000" => AUTHENTICATION,
-        "3D000" => class("DatabaseNotFound", false, "check the endpoint's database"),
-        "42P01" | "3F000" => class("TableNotFound", false, "check schema and table"),
-        "42703" => class("ColumnNotFound", false, ""),
-        // The words are in the server's language; the function that says them is not.
-        "42501"
-            if error.as_db_error().and_then(|server| server.routine())
-                == Some("check_enable_rls") =>
-        {
-            ROW_SECURITY
-        }
-        "42501" => PERMISSION,
-        "40001" => class("SerializationFailure", true, ""),
-        "40P01" => class("Deadlock", true, ""),
-        "55P03" => LOCK_TIMEOUT,
-        "57014" => STATEMENT_TIMEOUT,
-        "53300" => class(
-            "TooManyConnections",
-            true,
-            "lower --parallel-workers or the endpoint's max_connections",
-        ),
-        "57P01" | "57P02" | "57P03" | "08000" | "08003" | "08006" => CONNECTION,
-        _ => QUERY,
-    }
-}
-
-fn sql_server_class(error: &tiberius::error::Error) -> Class {
-    use tiberius::error::Error;
-    match error {
-        Error::Server(server) => match server.code() {
-            18456 => AUTHENTICATION,
-            4060 => class("DatabaseNotFound", false, "check the endpoint's database"),
-            208 => class("TableNotFound", false, "check schema and table"),
-            207 => class("ColumnNotFound", false, ""),
-            229 | 230 | 916 => PERMISSION,
-            1205 => class("Deadlock", true, ""),
-            1222 => LOCK_TIMEOUT,
-            3960 | 3961 => class("SerializationFailure", true, ""),
-            // Azure SQL's way of saying that it moves or throttles the database.
-            40197 | 40501 | 40613 | 10928 | 10929 | 49918..=49920 => CONNECTION,
-            _ => QUERY,
-        },
-        Error::Io { .. } | Error::Routing { .. } => CONNECTION,
-        Error::Tls(_) => TLS,
-        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => NOT_UNICODE,
-        // What the driver says of halves of characters in a row.
-        Error::Protocol(what) if what.contains("UTF-16") => NOT_UNICODE,
-        _ => class("ProtocolError", false, ""),
+    /// The failure of a table for an error that no database caused.
+    #[must_use]
+    pub(crate) fn on_disk(&self) -> Failure {
+        let (kind, advice) = self.class();
+        Failure::new(kind, format!("{self} ({advice})"))
     }
 }
 

@@ -12,8 +12,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::engine::database::postgres::scan::CopyReader;
 use crate::engine::database::scan::Query;
-use crate::engine::database::scan::postgres::CopyReader;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{
     Decimal, DecimalClass, Iso8601, RowEncoder, RowSink, Values, canonical_json, parse_decimal,

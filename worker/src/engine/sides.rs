@@ -7,8 +7,8 @@ use shared::outcome::Reads;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::database::filter::condition;
-use crate::engine::database::scan::statement;
 use crate::engine::database::side::{OpenSide, both};
+use crate::engine::database::statement;
 use crate::engine::plan::Plan;
 use crate::engine::task::Stop;
 use crate::engine::values::canonical::RowSink;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use shared::options::{ColumnRule, Encoding};
 
-use crate::engine::database::catalog::{postgres, sql_server};
+use crate::engine::database::{postgres, sql_server};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::Kind;
@@ -69,11 +69,11 @@ pub fn types_page() -> String {
     let sql_server: Vec<Column> = SQL_SERVER
         .iter()
         // As fine as the type can be.
-        .map(|(shown, name)| column(shown, sql_server::column_type(name, 7)))
+        .map(|(shown, name)| column(shown, sql_server::catalog::column_type(name, 7)))
         .collect();
     let postgres: Vec<Column> = POSTGRES
         .iter()
-        .map(|(shown, name)| column(shown, postgres::column_type(name, -1)))
+        .map(|(shown, name)| column(shown, postgres::catalog::column_type(name, -1)))
         .collect();
     page.push_str("\n## SQL Server and PostgreSQL\n\nEither may be the source.\n");
     for left in &sql_server {

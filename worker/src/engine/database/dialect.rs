@@ -14,9 +14,6 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// The kind of database.
     fn kind(&self) -> DatabaseKind;
 
-    /// Its name in messages.
-    fn name(&self) -> &'static str;
-
     /// Its name in traces, as OpenTelemetry's semantic conventions list it under `db.system`.
     fn trace_name(&self) -> &'static str;
 

@@ -1,9 +1,18 @@
-//! What is asked of a database.
+//! Everything that is asked of a database. What differs between the kinds of
+//! databases is behind the traits of `dialect` and `session`; each kind
+//! implements them in a folder of its own, and `kinds` chooses.
 
 pub(crate) mod apply;
 pub(crate) mod catalog;
+pub(crate) mod constraints;
+pub(crate) mod dialect;
 pub(crate) mod filter;
+pub(crate) mod kinds;
+pub(crate) mod look_up;
+pub(crate) mod postgres;
 pub(crate) mod scan;
 pub(crate) mod session;
 pub(crate) mod side;
 pub(crate) mod spans;
+pub(crate) mod sql_server;
+pub(crate) mod statement;

@@ -1,21 +1,14 @@
 //! Reads rows out of a database and pushes their canonical values into a
 //! [`RowSink`](crate::engine::values::canonical::RowSink).
 
-pub(crate) mod equals;
-pub(crate) mod postgres;
-pub(crate) mod sql_server;
-pub(crate) mod statement;
-
-use crate::engine::database::session::Session;
 use crate::engine::error::DatabaseError;
-use crate::engine::values::canonical::RowSink;
 use crate::engine::values::kind::Kind;
 use crate::engine::values::reading::{Reading, Stored};
 
-/// How often progress is told, in rows.
+/// How often progress is reported, in rows.
 const PROGRESS_EVERY: u64 = 4096;
 
-/// What was read since it was last told.
+/// What was read since it was last reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scanned {
     /// Rows.
@@ -24,32 +17,32 @@ pub(crate) struct Scanned {
     pub bytes: u64,
 }
 
-/// Tells progress now and then, and not with every row.
-struct Teller<'a, P> {
-    progress: &'a P,
-    told: Scanned,
+/// Reports progress every few thousand rows.
+pub(crate) struct ProgressReporter<'a> {
+    progress: &'a (dyn Fn(Scanned) + Sync),
+    reported: Scanned,
 }
 
-impl<'a, P: Fn(Scanned)> Teller<'a, P> {
+impl<'a> ProgressReporter<'a> {
     /// `bytes` were written to the encoder before.
-    fn new(progress: &'a P, bytes: u64) -> Self {
-        let told = Scanned { rows: 0, bytes };
-        Self { progress, told }
+    pub(crate) fn new(progress: &'a (dyn Fn(Scanned) + Sync), bytes: u64) -> Self {
+        let reported = Scanned { rows: 0, bytes };
+        Self { progress, reported }
     }
 
     /// Whether it is time to tell, after `rows` in all.
     #[inline]
-    fn is_due(&self, rows: u64) -> bool {
-        rows - self.told.rows >= PROGRESS_EVERY
+    pub(crate) fn is_due(&self, rows: u64) -> bool {
+        rows - self.reported.rows >= PROGRESS_EVERY
     }
 
     /// Tells of everything up to these totals.
-    fn tell(&mut self, rows: u64, bytes: u64) {
+    pub(crate) fn report(&mut self, rows: u64, bytes: u64) {
         (self.progress)(Scanned {
-            rows: rows - self.told.rows,
-            bytes: bytes - self.told.bytes,
+            rows: rows - self.reported.rows,
+            bytes: bytes - self.reported.bytes,
         });
-        self.told = Scanned { rows, bytes };
+        self.reported = Scanned { rows, bytes };
     }
 }
 
@@ -75,7 +68,7 @@ impl Query {
     ///
     /// When there can be none: what a database declares is not always so, of
     /// foreign tables and of views.
-    fn null(&self, position: usize) -> Result<(), DatabaseError> {
+    pub(crate) fn null(&self, position: usize) -> Result<(), DatabaseError> {
         match &self.never_null {
             Some(column) if position == 0 => Err(DatabaseError::NullKey {
                 column: column.clone(),
@@ -85,28 +78,23 @@ impl Query {
     }
 }
 
-/// Reads all rows of `query` into `sink`; `progress` is told now and then what more was read.
-/// Returns how many rows there were.
+/// The number of rows that a count returned.
 ///
 /// # Errors
 ///
-/// When the database reports an error, the connection is lost, a row is not as
-/// the protocol says, or the sink cannot take a row.
-pub(crate) async fn scan(
-    session: &mut Session,
-    query: &Query,
-    sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(Scanned) + Sync),
-) -> Result<u64, DatabaseError> {
-    match session {
-        Session::Postgres(session) => postgres::scan(session, query, sink, progress).await,
-        Session::SqlServer(session) => sql_server::scan(session, query, sink, progress).await,
-    }
+/// If there is none or it is negative.
+pub(crate) fn row_count(count: Option<i64>) -> Result<u64, DatabaseError> {
+    count
+        .and_then(|count| u64::try_from(count).ok())
+        .ok_or_else(|| DatabaseError::Malformed("a count without a number of rows".to_owned()))
 }
 
 /// Text that stands for a UUID becomes one; other text stays text, so that it
 /// equals no UUID.
-fn push_uuid_text(encoder: &mut crate::engine::values::canonical::RowEncoder, text: &[u8]) {
+pub(crate) fn push_uuid_text(
+    encoder: &mut crate::engine::values::canonical::RowEncoder,
+    text: &[u8],
+) {
     match uuid::Uuid::try_parse_ascii(text) {
         Ok(uuid) => encoder.uuid(uuid.as_bytes()),
         Err(_) => encoder.text(text),
@@ -114,7 +102,7 @@ fn push_uuid_text(encoder: &mut crate::engine::values::canonical::RowEncoder, te
 }
 
 /// A value of a type that its column does not announce.
-fn unexpected(column: usize, what: &str, kind: Kind) -> DatabaseError {
+pub(crate) fn unexpected(column: usize, what: &str, kind: Kind) -> DatabaseError {
     DatabaseError::Value {
         column: column + 1,
         reason: format!("{what} where {kind:?} was expected"),
@@ -123,7 +111,7 @@ fn unexpected(column: usize, what: &str, kind: Kind) -> DatabaseError {
 
 /// Without the blanks at the end, where they mean nothing.
 #[inline]
-fn trim(text: &[u8], stored: Stored) -> &[u8] {
+pub(crate) fn trim(text: &[u8], stored: Stored) -> &[u8] {
     if stored == Stored::PaddedText {
         let end = text
             .iter()

@@ -12,12 +12,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::engine::database::catalog::constraints::{Constraints, constraints};
-use crate::engine::database::scan::statement::SideStatements;
-use crate::engine::database::scan::{Query, Scanned, scan};
-use crate::engine::database::session::Session;
+use crate::engine::database::constraints::Constraints;
+use crate::engine::database::kinds::database;
+use crate::engine::database::scan::{Query, Scanned};
 use crate::engine::database::session::label::Isolation;
 use crate::engine::database::session::pool::SessionLease;
+use crate::engine::database::statement::SideStatements;
 use crate::engine::database::{catalog, spans};
 use crate::engine::error::DatabaseError;
 use crate::engine::task::{Progress, Stop};
@@ -138,7 +138,7 @@ impl OpenSide {
         let endpoint = self.lease.endpoint().clone();
         let overdue = self.overdue();
         let ended = tokio::select! {
-            described = catalog::describe(&mut self.lease.session, &endpoint, name) => {
+            described = catalog::describe(&mut *self.lease.session, &endpoint, name) => {
                 Ended::of(described.map_err(Stop::Failed))
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
@@ -156,7 +156,7 @@ impl OpenSide {
         let what = "reading constraints from the catalog";
         let overdue = self.overdue();
         let ended = tokio::select! {
-            read = constraints(&mut self.lease.session, table) => {
+            read = self.lease.session.constraints(table) => {
                 Ended::of(read.map_err(|error| self.failure(&error, what)))
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
@@ -178,7 +178,7 @@ impl OpenSide {
     async fn run_count(mut self, statement: String) -> Result<(Self, u64), Stop> {
         let overdue = self.overdue();
         let ended = tokio::select! {
-            counted = count_rows(&mut self.lease.session, &statement) => {
+            counted = self.lease.session.count(&statement) => {
                 Ended::of(counted.map_err(|error| self.failure(&error, &statement)))
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
@@ -206,7 +206,7 @@ impl OpenSide {
         let progress = move |scanned| counter.add(scanned);
         let overdue = self.overdue();
         let ended = tokio::select! {
-            scanned = scan(&mut self.lease.session, query, &mut sink, &progress) => {
+            scanned = self.lease.session.scan(query, &mut sink, &progress) => {
                 Ended::of(scanned.map_err(|error| self.failure(&error, &query.statement)))
             }
             () = self.cancel.cancelled() => Ended::Cancelled,
@@ -248,8 +248,8 @@ impl OpenSide {
     /// Ends when a statement that begins now has taken too long, where the
     /// database does not see to that itself.
     fn overdue(&self) -> impl Future<Output = Duration> + Send + use<> {
-        let limit =
-            (self.engine() == DatabaseKind::SqlServer).then(|| self.lease.statement_timeout());
+        let limit = (!database(self.engine()).enforces_statement_timeout())
+            .then(|| self.lease.statement_timeout());
         async move {
             match limit {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -275,7 +275,7 @@ impl OpenSide {
         };
         let (endpoint, what) = (self.lease.endpoint(), format!("`{shown}` failed"));
         Stop::Failed(if self.discreet {
-            error.discreetly_at(endpoint, &what)
+            error.redacted_at(endpoint, &what)
         } else {
             error.at(endpoint, &what)
         })
@@ -311,34 +311,13 @@ impl OpenSide {
         table: &Table,
         plan: &crate::engine::plan::Plan,
     ) -> SideStatements {
-        SideStatements::new(self.engine(), table, plan, self.side())
+        SideStatements::new(database(self.engine()), table, plan, self.side())
     }
 
     /// Ends the transaction and gives the session back.
     pub(crate) async fn close(self) {
         self.lease.give_back().await;
     }
-}
-
-async fn count_rows(session: &mut Session, statement: &str) -> Result<u64, DatabaseError> {
-    let rows = match session {
-        Session::Postgres(session) => session
-            .client()
-            .query_one(statement, &[])
-            .await?
-            .try_get::<_, i64>(0)?,
-        Session::SqlServer(session) => {
-            let row = session
-                .client()
-                .simple_query(statement)
-                .await?
-                .into_row()
-                .await?;
-            row.and_then(|row| row.get::<i64, _>(0))
-                .ok_or_else(|| DatabaseError::Malformed("a count without a number".to_owned()))?
-        }
-    };
-    u64::try_from(rows).map_err(|_| DatabaseError::Malformed("a negative count".to_owned()))
 }
 
 /// Runs the two sides at the same time, each on its own task, so that two cores

@@ -1,11 +1,12 @@
 //! Spans of a comparison's steps: which database, which statement, how many
 //! rows, and what went wrong.
 
-use shared::endpoint::{DatabaseKind, Endpoint};
+use shared::endpoint::Endpoint;
 use shared::telemetry::trace::context;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use crate::engine::database::kinds::database;
 use crate::engine::task::Stop;
 use crate::engine::values::column::SideOf;
 
@@ -36,11 +37,7 @@ pub(crate) fn reading(side: SideOf, endpoint: &Endpoint, statement: &str) -> Spa
     };
     // Where no traces are sent the statement is not looked at.
     if !span.is_disabled() {
-        let system = match endpoint.engine {
-            DatabaseKind::Postgres => "postgresql",
-            DatabaseKind::SqlServer => "mssql",
-        };
-        span.record("db.system", system);
+        span.record("db.system", database(endpoint.engine).trace_name());
         span.record("db.query.text", without_values(statement));
     }
     span

@@ -6,8 +6,8 @@ pub(crate) mod located;
 pub(crate) mod sinks;
 
 use crate::engine::database::scan::Query;
-use crate::engine::database::scan::statement::SideStatements;
 use crate::engine::database::side::{OpenSide, both};
+use crate::engine::database::statement::SideStatements;
 use crate::engine::disk::Room;
 use crate::engine::error::disk;
 use crate::engine::fetch::gathered::Gathered;

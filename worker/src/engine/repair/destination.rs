@@ -1,6 +1,5 @@
 //! Values of the source, turned into what a column of the target holds for them.
 
-use shared::endpoint::DatabaseKind;
 use shared::options::{ColumnRule, Encoding};
 
 use crate::engine::repair::codec::{base64, base64_decode, hex, hex_decode};
@@ -71,9 +70,9 @@ fn shows_as_it_is_written(kind: &ColumnType) -> bool {
 fn shown(value: &RawValue, to: Destination<'_>) -> String {
     let shown = text(value.clone(), to.rule);
     // Decimals have all the digits that their type has.
-    let scale = match (&to.column.kind, to.engine) {
-        (ColumnType::Money, DatabaseKind::SqlServer) => Some(4),
-        (ColumnType::Decimal, _) => scale(to),
+    let scale = match to.column.kind {
+        ColumnType::Money => to.dialect.money_text_digits(),
+        ColumnType::Decimal => scale(to),
         _ => None,
     };
     let Some(scale) = scale.filter(|scale| *scale > 0) else {
@@ -399,6 +398,7 @@ fn text(value: RawValue, rule: &ColumnRule) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::database::kinds::database;
     use crate::engine::values::kind::Resolution;
     use proptest::prelude::*;
     use shared::options::Rounding;
@@ -409,7 +409,7 @@ mod tests {
 
     fn to<'a>(column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {
         Destination {
-            engine: DatabaseKind::Postgres,
+            dialect: database(shared::endpoint::DatabaseKind::Postgres),
             column,
             rule,
             times: Resolution {

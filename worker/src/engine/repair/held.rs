@@ -2,9 +2,9 @@
 //! column would cut, round or refuse is not written at all: the row would differ
 //! afterwards, or the script would fail.
 
-use shared::endpoint::DatabaseKind;
 use shared::options::{ColumnRule, Trim};
 
+use crate::engine::database::dialect::RepairDialect;
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::kind::Resolution;
 use crate::engine::values::raw::{Moment, RawValue, Unwritable};
@@ -13,7 +13,7 @@ use crate::engine::values::raw::{Moment, RawValue, Unwritable};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Destination<'a> {
     /// The target's dialect.
-    pub(crate) engine: DatabaseKind,
+    pub(crate) dialect: &'a dyn RepairDialect,
     /// The target's column.
     pub(crate) column: &'a Column,
     /// How the two columns are compared.
@@ -30,7 +30,7 @@ pub(crate) struct Destination<'a> {
 /// When the column cannot hold it, or not all of it.
 pub(crate) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
     let Destination {
-        engine,
+        dialect,
         column,
         rule,
         times,
@@ -38,12 +38,7 @@ pub(crate) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unw
     let near = rule.tolerance.is_some();
     let beyond = || Unwritable::OutOfRange(column.name.clone());
     let lossy = || Unwritable::NotHeld(column.name.clone());
-    // What a domain is made of.
-    let declared = match engine {
-        DatabaseKind::Postgres => column.read_as.as_ref().unwrap_or(&column.declared),
-        DatabaseKind::SqlServer => &column.declared,
-    };
-    let (base, limits) = declaration(declared);
+    let (base, limits) = declaration(dialect.storage_type(column));
     let digits = |count: u8, whole: usize, plain: &Plain| {
         if plain.whole.len() > whole {
             return Err(beyond());
@@ -80,11 +75,7 @@ pub(crate) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unw
         }
         (ColumnType::Money, _) => {
             let plain = Plain::of(&value).ok_or_else(beyond)?;
-            let (scale, most) = match (engine, base) {
-                (DatabaseKind::Postgres, _) => (2, i64::MAX),
-                (DatabaseKind::SqlServer, "smallmoney") => (4, i32::MAX.into()),
-                (DatabaseKind::SqlServer, _) => (4, i64::MAX),
-            };
+            let (scale, most) = dialect.money_limits(base);
             digits(scale, 15 + usize::from(scale == 2) * 2, &plain)?;
             let units = plain.scaled(scale.into()).ok_or_else(beyond)?;
             let least = -i128::from(most) - 1;
@@ -136,7 +127,7 @@ pub(crate) fn held(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unw
                 _ => None,
             };
             let fits = |text: &str| {
-                let length = length(text, engine, base, column.repertoire.code_page);
+                let length = dialect.text_length(text, base, column.repertoire.code_page);
                 length.is_some_and(|length| room.is_none_or(|room| length <= room))
             };
             let short = text.trim_end_matches(' ');
@@ -204,9 +195,6 @@ fn whole_numbers(base: &str) -> (i64, i64) {
     }
 }
 
-/// SQL Server's number of UTF-8.
-const UTF_8: i32 = 65001;
-
 /// Seconds since 2000-01-01 of 1753-01-01 and 10000-01-01.
 const DATETIME: std::ops::Range<i64> = -7_794_489_600..252_455_616_000;
 
@@ -227,28 +215,6 @@ fn to_tick(moment: Moment) -> Moment {
         units: seconds * 1_000_000 + (ticks * 10 + 1) / 3 * 1000,
         digits: 6,
     }
-}
-
-/// How much room a text takes in a column; none where it cannot hold all of it.
-fn length(text: &str, engine: DatabaseKind, base: &str, code_page: Option<i32>) -> Option<usize> {
-    Some(match (engine, base) {
-        (DatabaseKind::Postgres, "name") => text.len(),
-        (DatabaseKind::Postgres, _) => text.chars().count(),
-        (DatabaseKind::SqlServer, "nchar" | "nvarchar" | "ntext") => text.encode_utf16().count(),
-        (DatabaseKind::SqlServer, _) if text.is_ascii() || code_page == Some(UTF_8) => text.len(),
-        (DatabaseKind::SqlServer, _) => {
-            let label = match code_page? {
-                page @ (874 | 1250..=1258) => format!("windows-{page}"),
-                _ => return None,
-            };
-            let encoding = encoding_rs::Encoding::for_label(label.as_bytes())?;
-            let (bytes, _, replaced) = encoding.encode(text);
-            if replaced {
-                return None;
-            }
-            bytes.len()
-        }
-    })
 }
 
 fn number_text(value: &RawValue) -> String {
@@ -332,10 +298,12 @@ impl Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::database::kinds::database;
     use crate::engine::repair::testing::column;
     use crate::engine::values::column::Column;
     use crate::engine::values::kind::Resolution;
     use proptest::prelude::*;
+    use shared::endpoint::DatabaseKind;
     use shared::options::{ColumnRule, Tolerance};
 
     fn stored(kind: ColumnType, declared: &str, value: RawValue) -> Result<RawValue, Unwritable> {
@@ -347,9 +315,9 @@ mod tests {
         )
     }
 
-    fn to<'a>(engine: DatabaseKind, column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {
+    fn to<'a>(kind: DatabaseKind, column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {
         Destination {
-            engine,
+            dialect: database(kind),
             column,
             rule,
             times: Resolution::coarser(7, 7),

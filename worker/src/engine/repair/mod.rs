@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 
 use destination::for_target;
 use held::Destination;
-use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Rounding};
 use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
 use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
 
-use crate::engine::database::catalog::constraints::Constraints;
-use crate::engine::database::scan::statement::qualified;
+use crate::engine::database::constraints::Constraints;
+use crate::engine::database::dialect::RepairDialect;
+use crate::engine::database::kinds::database;
 use crate::engine::disk::Room;
 use crate::engine::fetch::located::{LocatedRow, values};
 use crate::engine::fetch::{OwnColumns, Projection, Rows};
@@ -78,14 +78,15 @@ pub(crate) async fn repair(
         target,
         stop,
     } = sides;
-    let engines = (source.engine(), target.engine());
+    let dialects: (&dyn RepairDialect, &dyn RepairDialect) =
+        (database(source.engine()), database(target.engine()));
     let (target, constraints) = target.constraints(&planned.target).await?;
     let sides = Sides {
         source,
         target,
         stop,
     };
-    let (mut repair, own) = Repair::new(planned, engines, &constraints);
+    let (mut repair, own) = Repair::new(planned, dialects, &constraints);
     if constraints.is_view {
         let why = "the target is a view; repair the tables that it shows";
         repair
@@ -137,18 +138,13 @@ async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), 
 
 /// How a column is read so that nothing of its value is lost; `None` where that cannot be done.
 fn own_form(
-    (engine, side): (DatabaseKind, SideOf),
+    (dialect, side): (&dyn RepairDialect, SideOf),
     column: &Column,
     rule: Option<&ColumnRule>,
 ) -> Option<(Column, Reading)> {
     let as_text = rule.is_some_and(|rule| rule.as_text);
-    // Text of SQL Server that nobody has read so far may have halves of characters in it.
-    let doubtful = engine == DatabaseKind::SqlServer
-        && (rule.is_none() || as_text)
-        && matches!(
-            column.declared.split('(').next(),
-            Some("nchar" | "nvarchar" | "ntext")
-        );
+    // The comparison has not read such a text without `as_text` only if it is not compared at all.
+    let doubtful = (rule.is_none() || as_text) && dialect.may_hold_unpaired_surrogates(column);
     if doubtful || (as_text && side == SideOf::Source) {
         let unfolded = Folding::of(&ColumnRule::default());
         let conversion = Some(Conversion::DatabaseText(unfolded));
@@ -178,11 +174,7 @@ fn own_form(
         return Some((column.clone(), reading));
     }
     // The database's own text, which it reads back as the same value.
-    let read_as = match (engine, column.declared.as_str()) {
-        (DatabaseKind::Postgres, _) => "text",
-        (DatabaseKind::SqlServer, "xml") => "nvarchar(max)",
-        (DatabaseKind::SqlServer, _) => return None,
-    };
+    let read_as = dialect.round_trip_type(column)?;
     let column = Column {
         kind: ColumnType::Text { padded: false },
         read_as: Some(read_as.to_owned()),
@@ -195,12 +187,12 @@ fn own_form(
 /// Finds room for the own form of a column, unless what is compared is that form already.
 fn place(
     read: &mut Vec<(Column, Reading)>,
-    (engine, side): (DatabaseKind, SideOf),
+    (dialect, side): (&dyn RepairDialect, SideOf),
     column: &Column,
     pair: Option<(usize, &PlannedColumn)>,
 ) -> Option<Place> {
     let rule = pair.map(|(_, pair)| &pair.rule);
-    let (own, reading) = own_form((engine, side), column, rule)?;
+    let (own, reading) = own_form((dialect, side), column, rule)?;
     if let Some((at, pair)) = pair
         && own == *column
         && pair.rule == ColumnRule::default()
@@ -215,7 +207,7 @@ fn place(
 impl<'a> Repair<'a> {
     fn new(
         planned: &'a Planned,
-        (source_engine, engine): (DatabaseKind, DatabaseKind),
+        (source_dialect, dialect): (&dyn RepairDialect, &'static dyn RepairDialect),
         constraints: &Constraints,
     ) -> (Self, OwnColumns) {
         let plan = &planned.plan;
@@ -237,7 +229,7 @@ impl<'a> Repair<'a> {
             .map(|(at, pair)| {
                 place(
                     &mut own.source,
-                    (source_engine, SideOf::Source),
+                    (source_dialect, SideOf::Source),
                     &pair.source,
                     Some((at, pair)),
                 )
@@ -257,7 +249,7 @@ impl<'a> Repair<'a> {
         for (column, pair) in with_pairs.chain(others.map(|column| (column, None))) {
             target.push(place(
                 &mut own.target,
-                (engine, SideOf::Target),
+                (dialect, SideOf::Target),
                 column,
                 pair,
             ));
@@ -279,8 +271,8 @@ impl<'a> Repair<'a> {
         let repair = Self {
             planned,
             table: TargetTable {
-                engine,
-                name: qualified(engine, &planned.target.schema, &planned.target.name),
+                dialect,
+                name: dialect.qualified(&planned.target.schema, &planned.target.name),
                 columns,
                 key,
                 unique,
@@ -355,7 +347,7 @@ impl<'a> Repair<'a> {
             },
         };
         let to = Destination {
-            engine: self.table.engine,
+            dialect: self.table.dialect,
             column: &pair.target,
             rule: &pair.rule,
             times,
@@ -493,11 +485,11 @@ impl<'a> Repair<'a> {
             );
         }
         RepairPlan {
-            engine: self.table.engine,
+            engine: self.table.dialect.kind(),
             schema: self.planned.target.schema.clone(),
             table: self.planned.target.name.clone(),
             foreign_keys: constraints.foreign_keys,
-            identity_insert: self.table.engine == DatabaseKind::SqlServer
+            identity_insert: self.table.dialect.needs_identity_insert()
                 && self
                     .planned
                     .plan
@@ -505,7 +497,7 @@ impl<'a> Repair<'a> {
                     .iter()
                     .any(|pair| constraints.identity.contains(&pair.target.name)),
             undo_identity_insert: Some(
-                self.table.engine == DatabaseKind::SqlServer && self.table.has_identity,
+                self.table.dialect.needs_identity_insert() && self.table.has_identity,
             ),
             sequences: constraints
                 .sequences

@@ -1,11 +1,9 @@
 //! The statements that mend one row of the target, and those that take it
 //! back. Each is guarded: it changes nothing unless the row is as it was seen.
 
-use shared::endpoint::DatabaseKind;
-
-use crate::engine::database::catalog::constraints::Dependent;
-use crate::engine::database::scan::statement::qualified;
-use crate::engine::repair::literal::{assigned, equals, holds, identifier, is_text};
+use crate::engine::database::constraints::Dependent;
+use crate::engine::database::dialect::RepairDialect;
+use crate::engine::repair::literal::{equals, holds, is_text};
 use crate::engine::values::column::Column;
 use crate::engine::values::raw::{RawValue, Unwritable};
 
@@ -22,7 +20,7 @@ pub(crate) struct TargetColumn {
 /// The target's table, as statements see it.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetTable {
-    pub(crate) engine: DatabaseKind,
+    pub(crate) dialect: &'static dyn RepairDialect,
     /// Schema and name, quoted.
     pub(crate) name: String,
     pub(crate) columns: Vec<TargetColumn>,
@@ -107,24 +105,17 @@ impl TargetTable {
         let mut terms = self.key_terms(key)?;
         for Change { at, old, new } in changes {
             let column = self.column(*at);
-            let name = identifier(self.engine, &column.name);
-            let value = assigned(self.engine, column, new)?;
+            let name = self.dialect.identifier(&column.name);
+            let value = self.dialect.assigned(column, new)?;
             assignments.push(format!("{name} = {value}"));
-            terms.push(holds(self.engine, column, old)?);
+            terms.push(holds(self.dialect, column, old)?);
         }
         let (list, condition) = (assignments.join(", "), terms.join(" AND "));
         let table = &self.name;
-        Ok(match (self.unique, self.engine) {
-            (true, _) => format!("UPDATE {table} SET {list} WHERE {condition};"),
-            (false, DatabaseKind::Postgres) => {
-                format!(
-                    "UPDATE {table} SET {list} WHERE {};",
-                    self.one_row(&condition)
-                )
-            }
-            (false, DatabaseKind::SqlServer) => {
-                format!("UPDATE TOP (1) {table} SET {list} WHERE {condition};")
-            }
+        Ok(if self.unique {
+            format!("UPDATE {table} SET {list} WHERE {condition};")
+        } else {
+            self.dialect.update_one(table, &list, &condition)
         })
     }
 
@@ -136,7 +127,7 @@ impl TargetTable {
             .collect();
         let mut terms = self.key_terms(&key)?;
         for (at, value) in row.iter().filter(|(at, _)| !self.key.contains(at)) {
-            terms.push(holds(self.engine, self.column(*at), value)?);
+            terms.push(holds(self.dialect, self.column(*at), value)?);
         }
         terms.extend(
             self.dependents
@@ -144,27 +135,23 @@ impl TargetTable {
                 .map(|dependent| self.independent(dependent)),
         );
         let (table, condition) = (&self.name, terms.join(" AND "));
-        Ok(match (self.unique, self.engine) {
-            (true, _) => format!("DELETE FROM {table} WHERE {condition};"),
-            (false, DatabaseKind::Postgres) => {
-                format!("DELETE FROM {table} WHERE {};", self.one_row(&condition))
-            }
-            (false, DatabaseKind::SqlServer) => {
-                format!("DELETE TOP (1) FROM {table} WHERE {condition};")
-            }
+        Ok(if self.unique {
+            format!("DELETE FROM {table} WHERE {condition};")
+        } else {
+            self.dialect.delete_one(table, &condition)
         })
     }
 
     /// The condition that no row of another table hangs on the one that is
     /// looked at: a deletion would take it along, and nobody would bring it back.
     fn independent(&self, dependent: &Dependent) -> String {
-        let name = |column: &str| identifier(self.engine, column);
+        let name = |column: &str| self.dialect.identifier(column);
         let equal: Vec<String> = dependent
             .columns
             .iter()
             .map(|(column, own)| format!("d.{} = {}.{}", name(column), self.name, name(own)))
             .collect();
-        let table = qualified(self.engine, &dependent.schema, &dependent.table);
+        let table = self.dialect.qualified(&dependent.schema, &dependent.table);
         let mut condition = equal.join(" AND ");
         // A row that hangs on itself goes with itself.
         if table == self.name
@@ -180,11 +167,11 @@ impl TargetTable {
         let mut values = Vec::with_capacity(row.len());
         for (at, value) in row.iter().filter(|(at, _)| !self.columns[*at].generated) {
             let column = self.column(*at);
-            names.push(identifier(self.engine, &column.name));
-            values.push(assigned(self.engine, column, value)?);
+            names.push(self.dialect.identifier(&column.name));
+            values.push(self.dialect.assigned(column, value)?);
         }
-        let overriding = if self.has_identity && self.engine == DatabaseKind::Postgres {
-            " OVERRIDING SYSTEM VALUE"
+        let overriding = if self.has_identity {
+            self.dialect.overriding_identity()
         } else {
             ""
         };
@@ -200,7 +187,7 @@ impl TargetTable {
         // Whatever the database takes for the same key would be refused by its index.
         let mut terms = Vec::new();
         for (at, value) in row.iter().filter(|(at, _)| self.key.contains(at)) {
-            terms.push(equals(self.engine, self.column(*at), value)?);
+            terms.push(equals(self.dialect, self.column(*at), value)?);
         }
         Ok(format!(
             "{head} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {});",
@@ -214,9 +201,9 @@ impl TargetTable {
         let mut terms = Vec::new();
         for (at, value) in key {
             let column = self.column(*at);
-            let exact = holds(self.engine, column, value)?;
+            let exact = holds(self.dialect, column, value)?;
             if is_text(column) && *value != RawValue::Null {
-                let indexed = equals(self.engine, column, value)?;
+                let indexed = equals(self.dialect, column, value)?;
                 if indexed != exact {
                     terms.push(indexed);
                 }
@@ -225,35 +212,25 @@ impl TargetTable {
         }
         Ok(terms)
     }
-
-    /// One of several equal rows of PostgreSQL, which tells them apart by their place.
-    fn one_row(&self, condition: &str) -> String {
-        format!(
-            "(tableoid, ctid) = (SELECT tableoid, ctid FROM {} WHERE {condition} LIMIT 1)",
-            self.name
-        )
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::database::kinds::database;
     use crate::engine::repair::testing::column;
     use crate::engine::values::column::ColumnType;
+    use shared::endpoint::DatabaseKind;
 
     fn table(engine: DatabaseKind, unique: bool) -> TargetTable {
-        let name = match engine {
-            DatabaseKind::Postgres => "\"s\".\"t\"",
-            DatabaseKind::SqlServer => "[s].[t]",
-        };
         let plain = |column| TargetColumn {
             column,
             generated: false,
             fixed: false,
         };
         TargetTable {
-            engine,
-            name: name.to_owned(),
+            dialect: database(engine),
+            name: database(engine).qualified("s", "t"),
             columns: vec![
                 plain(column("id", ColumnType::Int, "integer")),
                 plain(column(

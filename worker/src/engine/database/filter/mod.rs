@@ -4,15 +4,14 @@
 pub(crate) mod lexical;
 
 use shared::endpoint::DatabaseKind;
+use shared::failure::{Failure, FailureKind};
 use shared::options::SoftDelete;
-use shared::outcome::Failure;
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
-use sqlparser::dialect::{Dialect, MsSqlDialect, PostgreSqlDialect};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
-use crate::engine::database::session::{postgres, sql_server};
-use crate::engine::error::internal;
+use crate::engine::database::dialect::Dialect;
+use crate::engine::database::kinds::database;
 use crate::engine::plan::names::existing;
 use crate::engine::values::column::{Column, ColumnType, Table};
 
@@ -43,7 +42,7 @@ pub enum FilterError {
         /// The condition.
         text: String,
         /// Whose SQL.
-        engine: &'static str,
+        engine: DatabaseKind,
         /// What the parser says.
         reason: String,
     },
@@ -75,13 +74,13 @@ pub enum FilterError {
     },
 }
 
-/// Checks that `text` is exactly one boolean expression in the dialect of `engine`.
+/// Checks that `text` is exactly one boolean expression in the SQL of `kind`.
 ///
 /// # Errors
 ///
 /// When it is not: it does not parse, goes on, could leave its parentheses,
 /// holds comments, statement separators or parameters, or has no truth value.
-pub fn validate(engine: DatabaseKind, text: &str) -> Result<Filter, FilterError> {
+pub fn validate(kind: DatabaseKind, text: &str) -> Result<Filter, FilterError> {
     let condition = text.trim();
     if condition.is_empty() {
         return Err(FilterError::Empty);
@@ -98,17 +97,15 @@ pub fn validate(engine: DatabaseKind, text: &str) -> Result<Filter, FilterError>
         return Err(forbidden("a NUL character"));
     }
     // The parser reads many dialects, and not each as its database does.
-    lexical::check(engine, condition).map_err(&forbidden)?;
-    let (dialect, name): (Box<dyn Dialect>, _) = match engine {
-        DatabaseKind::Postgres => (Box::new(PostgreSqlDialect {}), "PostgreSQL"),
-        DatabaseKind::SqlServer => (Box::new(MsSqlDialect {}), "SQL Server"),
-    };
+    let dialect = database(kind);
+    lexical::check(dialect, condition).map_err(&forbidden)?;
+    let parser_rules = dialect.parser();
     let syntax = |reason: String| FilterError::Syntax {
         text: shown(),
-        engine: name,
+        engine: kind,
         reason,
     };
-    let tokens = Tokenizer::new(&*dialect, condition)
+    let tokens = Tokenizer::new(&*parser_rules, condition)
         .tokenize()
         .map_err(|error| syntax(error.to_string()))?;
     for token in &tokens {
@@ -131,7 +128,7 @@ pub fn validate(engine: DatabaseKind, text: &str) -> Result<Filter, FilterError>
             _ => {}
         }
     }
-    let mut parser = Parser::new(&*dialect).with_tokens(tokens);
+    let mut parser = Parser::new(&*parser_rules).with_tokens(tokens);
     let expression = parser
         .parse_expr()
         .map_err(|error| syntax(error.to_string()))?;
@@ -142,21 +139,21 @@ pub fn validate(engine: DatabaseKind, text: &str) -> Result<Filter, FilterError>
             rest: rest.token.to_string(),
         });
     }
-    if !has_truth_value(&expression, engine) {
+    if !is_condition(&expression, dialect.has_boolean_expressions()) {
         return Err(FilterError::NotBoolean { text: shown() });
     }
     Ok(Filter(condition.to_owned()))
 }
 
-/// Whether an expression may be true or false. A column or a function may be
-/// where the dialect has truth values; the database knows.
-fn has_truth_value(expression: &Expr, engine: DatabaseKind) -> bool {
+/// Whether an expression may be true or false. With `has_booleans`, so may a
+/// column or a function; only the database knows its type.
+fn is_condition(expression: &Expr, has_booleans: bool) -> bool {
     match expression {
-        Expr::Nested(inner) => has_truth_value(inner, engine),
-        Expr::UnaryOp { op, expr } => *op == UnaryOperator::Not && has_truth_value(expr, engine),
+        Expr::Nested(inner) => is_condition(inner, has_booleans),
+        Expr::UnaryOp { op, expr } => *op == UnaryOperator::Not && is_condition(expr, has_booleans),
         Expr::BinaryOp { left, op, right } => match op {
             BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor => {
-                has_truth_value(left, engine) && has_truth_value(right, engine)
+                is_condition(left, has_booleans) && is_condition(right, has_booleans)
             }
             BinaryOperator::Plus
             | BinaryOperator::Minus
@@ -169,14 +166,12 @@ fn has_truth_value(expression: &Expr, engine: DatabaseKind) -> bool {
             | BinaryOperator::BitwiseXor => false,
             _ => true,
         },
-        Expr::Value(value) => {
-            engine == DatabaseKind::Postgres && matches!(value.value, Value::Boolean(_))
-        }
+        Expr::Value(value) => has_booleans && matches!(value.value, Value::Boolean(_)),
         Expr::Identifier(_)
         | Expr::CompoundIdentifier(_)
         | Expr::Function(_)
         | Expr::Cast { .. }
-        | Expr::Case { .. } => engine == DatabaseKind::Postgres,
+        | Expr::Case { .. } => has_booleans,
         Expr::Array(_) | Expr::Tuple(_) | Expr::Interval(_) | Expr::Subquery(_) => false,
         _ => true,
     }
@@ -192,21 +187,21 @@ fn has_truth_value(expression: &Expr, engine: DatabaseKind) -> bool {
 /// there is no column with the mark, `InvalidRule` when it is not known which
 /// value of it marks a row.
 pub(crate) fn condition(
-    engine: DatabaseKind,
+    kind: DatabaseKind,
     table: &Table,
     filter: Option<&str>,
     mark: Option<&SoftDelete>,
 ) -> Result<Option<String>, Failure> {
     let filter = filter
-        .map(|text| validate(engine, text))
+        .map(|text| validate(kind, text))
         .transpose()
-        .map_err(|error| internal("InvalidFilter", format!("where: {error}")))?;
+        .map_err(|error| Failure::new(FailureKind::InvalidFilter, format!("where: {error}")))?;
     let mark = mark
         .map(|mark| {
             let column = existing(table, &mark.column, "soft_delete")?;
-            not_deleted(engine, column, mark).ok_or_else(|| {
-                internal(
-                    "InvalidRule",
+            not_deleted(database(kind), column, mark).ok_or_else(|| {
+                Failure::new(
+                    FailureKind::InvalidRule,
                     format!(
                         "soft_delete: column `{}` is {}, which has no usual mark; say which value marks a deleted row: soft_delete = {{ column = \"{}\", value = \"…\" }}",
                         column.name, column.declared, column.name
@@ -227,55 +222,21 @@ pub(crate) fn condition(
 /// the column's type has no usual mark, so that `value` must be given.
 #[must_use]
 pub(crate) fn not_deleted(
-    engine: DatabaseKind,
+    dialect: &dyn Dialect,
     column: &Column,
     mark: &SoftDelete,
 ) -> Option<String> {
-    let name = match engine {
-        DatabaseKind::Postgres => postgres::identifier(&column.name),
-        DatabaseKind::SqlServer => sql_server::identifier(&column.name),
-    };
-    let differs = |value: &str| match engine {
-        DatabaseKind::Postgres => format!(
-            "{name} IS DISTINCT FROM {}::{}",
-            postgres::literal(value),
-            column.declared
-        ),
-        DatabaseKind::SqlServer => {
-            // A length of a declaration would cut the value.
-            let value = value.replace('\'', "''");
-            match column.kind {
-                ColumnType::Text { .. } => format!("({name} IS NULL OR {name} <> N'{value}')"),
-                _ => format!(
-                    "({name} IS NULL OR {name} <> CAST(N'{value}' AS {}))",
-                    column.declared
-                ),
-            }
-        }
-    };
     if let Some(value) = &mark.value {
-        return Some(match (&column.kind, engine) {
-            (ColumnType::Bool, DatabaseKind::SqlServer) if value == "true" => differs("1"),
-            (ColumnType::Bool, DatabaseKind::SqlServer) if value == "false" => differs("0"),
-            // A declaration's length would cut the value.
-            (ColumnType::Text { .. }, DatabaseKind::Postgres) => {
-                format!("{name}::text IS DISTINCT FROM {}", postgres::literal(value))
-            }
-            _ => differs(value),
-        });
+        return Some(dialect.differs(column, value));
     }
     Some(match column.kind {
-        ColumnType::Bool | ColumnType::Int => differs("1"),
-        ColumnType::Text { .. } => match engine {
-            // An enum has no such value and must not be asked for it.
-            DatabaseKind::Postgres => format!("{name}::text IS DISTINCT FROM 'true'"),
-            DatabaseKind::SqlServer => differs("true"),
-        },
+        ColumnType::Bool | ColumnType::Int => dialect.differs(column, "1"),
+        ColumnType::Text { .. } => dialect.differs(column, "true"),
         ColumnType::Date
         | ColumnType::Time(_)
         | ColumnType::Timestamp(_)
         | ColumnType::DateTime
-        | ColumnType::Instant(_) => format!("{name} IS NULL"),
+        | ColumnType::Instant(_) => format!("{} IS NULL", dialect.identifier(&column.name)),
         _ => return None,
     })
 }
@@ -477,7 +438,10 @@ mod tests {
                 Some("\"d\" IS DISTINCT FROM '2'::numeric"),
             ),
         ] {
-            assert_eq!(not_deleted(engine, &column, &mark(value)).as_deref(), sql);
+            assert_eq!(
+                not_deleted(database(engine), &column, &mark(value)).as_deref(),
+                sql
+            );
         }
     }
 }

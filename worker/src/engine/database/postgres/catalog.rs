@@ -2,7 +2,6 @@
 
 use tokio_postgres::{Client, Row, Statement};
 
-use crate::engine::database::session::postgres::{CatalogStatements, PostgresSession};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table};
 
@@ -48,10 +47,22 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
 ORDER BY 1, 2";
 
-pub(crate) async fn list_tables(
-    session: &PostgresSession,
-) -> Result<Vec<CatalogTable>, DatabaseError> {
-    let rows = session.client().query(TABLES, &[]).await?;
+/// Queries of the catalog, prepared once a session.
+pub(crate) struct CatalogStatements {
+    columns: Statement,
+    keys: Statement,
+}
+
+impl CatalogStatements {
+    pub(crate) async fn prepare(client: &Client) -> Result<Self, DatabaseError> {
+        let exact = format!("{COLUMNS}{EXACT}");
+        let (columns, keys) = tokio::try_join!(client.prepare(&exact), client.prepare(KEYS))?;
+        Ok(Self { columns, keys })
+    }
+}
+
+pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, DatabaseError> {
+    let rows = client.query(TABLES, &[]).await?;
     rows.iter()
         .map(|row| {
             Ok(CatalogTable {
@@ -63,23 +74,12 @@ pub(crate) async fn list_tables(
         .collect()
 }
 
-pub(crate) async fn describe(
-    session: &mut PostgresSession,
+pub(crate) async fn find_tables(
+    client: &Client,
+    statements: &CatalogStatements,
     schema: &str,
     name: &str,
 ) -> Result<Vec<Table>, DatabaseError> {
-    let statements = match &session.catalog {
-        Some(statements) => statements.clone(),
-        None => {
-            let client = session.client();
-            let exact = format!("{COLUMNS}{EXACT}");
-            let (columns, keys) = tokio::try_join!(client.prepare(&exact), client.prepare(KEYS))?;
-            let statements = CatalogStatements { columns, keys };
-            session.catalog = Some(statements.clone());
-            statements
-        }
-    };
-    let client = session.client();
     let mut rows = client.query(&statements.columns, &[&schema, &name]).await?;
     if rows.is_empty() {
         rows = client
@@ -110,7 +110,7 @@ pub(crate) async fn describe(
     Ok(tables.into_iter().map(|(_, table)| table).collect())
 }
 
-/// -1 says that nobody has counted.
+/// -1 means that the table was never analyzed.
 fn estimate(reltuples: f32) -> Option<u64> {
     #[expect(
         clippy::cast_possible_truncation,
@@ -156,7 +156,7 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     }))
 }
 
-/// What a type holds; `modifier` is the digits of a second of times, -1 for the most.
+/// The type of values of a PostgreSQL type; `modifier` is the digits of a second of times, -1 for the most.
 pub(crate) fn column_type(name: &str, modifier: i32) -> ColumnType {
     // A type modifier of -1 means the finest: six digits.
     let digits = u8::try_from(modifier).unwrap_or(6);

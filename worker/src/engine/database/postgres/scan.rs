@@ -7,9 +7,11 @@ use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
+use tokio_postgres::Client;
 
-use crate::engine::database::scan::{Query, Scanned, Teller, push_uuid_text, trim, unexpected};
-use crate::engine::database::session::postgres::PostgresSession;
+use crate::engine::database::scan::{
+    ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
+};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DecimalClass, DecimalRoom, RowEncoder, RowSink};
 use crate::engine::values::conversion::Raw;
@@ -26,13 +28,12 @@ const TIMES: RangeInclusive<i64> = 0..=86_400_000_000;
 const TIMESTAMPS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 
 pub(crate) async fn scan(
-    session: &PostgresSession,
+    client: &Client,
     query: &Query,
-    sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(Scanned) + Sync),
+    sink: &mut dyn RowSink,
+    progress: &(dyn Fn(Scanned) + Sync),
 ) -> Result<u64, DatabaseError> {
-    let stream = session
-        .client()
+    let stream = client
         .copy_out(&format!(
             "COPY ({}) TO STDOUT (FORMAT binary)",
             query.statement
@@ -40,14 +41,14 @@ pub(crate) async fn scan(
         .await?;
     pin_mut!(stream);
     let mut reader = CopyReader::default();
-    let mut teller = Teller::new(progress, sink.encoder().total_bytes());
+    let mut reporter = ProgressReporter::new(progress, sink.encoder().total_bytes());
     while let Some(message) = stream.next().await {
         reader.message(&message?, query, sink)?;
-        if teller.is_due(reader.rows) {
-            teller.tell(reader.rows, sink.encoder().total_bytes());
+        if reporter.is_due(reader.rows) {
+            reporter.report(reader.rows, sink.encoder().total_bytes());
         }
     }
-    teller.tell(reader.rows, sink.encoder().total_bytes());
+    reporter.report(reader.rows, sink.encoder().total_bytes());
     reader.finish()
 }
 
@@ -78,7 +79,7 @@ impl CopyReader {
         &mut self,
         message: &Bytes,
         query: &Query,
-        sink: &mut (impl RowSink + ?Sized),
+        sink: &mut dyn RowSink,
     ) -> Result<(), DatabaseError> {
         let mut rest: &[u8] = message;
         if self.state == CopyState::Header {

@@ -1,35 +1,44 @@
 //! A session with PostgreSQL.
 
+use async_trait::async_trait;
 use shared::endpoint::{Endpoint, TlsMode};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{CancelToken, Client, Config, Statement};
+use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::engine::database::session::label::{Isolation, Label};
-use crate::engine::database::session::tls;
+use crate::engine::database::constraints::Constraints;
+use crate::engine::database::postgres::catalog::{self, CatalogStatements};
+use crate::engine::database::postgres::dialect::literal;
+use crate::engine::database::postgres::{constraints, scan};
+use crate::engine::database::scan::{Query, Scanned, row_count};
+use crate::engine::database::session::label::{Activity, Isolation, Label, SessionId};
+use crate::engine::database::session::{Session, tls};
 use crate::engine::error::DatabaseError;
+use crate::engine::values::canonical::RowSink;
+use crate::engine::values::column::{CatalogTable, Table};
 
-/// What a role or a database may have set otherwise, and a comparison relies on:
-/// that nothing is written, that text in statements means itself, and that rows
-/// which a policy hides are an error rather than not there.
-const RELIED_ON: &str = "SET default_transaction_read_only = on; SET standard_conforming_strings = on; SET row_security = off";
+/// Settings that a comparison relies on and that a role or a database may have
+/// changed: nothing is written, backslashes in texts of statements are ordinary
+/// characters, and rows that a policy hides are an error instead of absent.
+const REQUIRED_SETTINGS: &str = "SET default_transaction_read_only = on; SET standard_conforming_strings = on; SET row_security = off";
 
-/// The side that is read first waits for the other one in its transaction, and
-/// for the next look outside of one. Which limits there are depends on the
+/// The side that is read first waits idle for the other one in its transaction,
+/// and for the next recheck outside of one. Which limits exist depends on the
 /// server's version.
-const NO_LIMITS_ON_WAITING: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
+const NO_IDLE_LIMITS: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
     WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
-/// Ends a statement whose client was killed or cut off, though it has not
-/// produced a row yet.
-const NOTICE_LOST_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
+/// Ends a statement whose client was killed or cut off even before the
+/// statement has produced a row.
+const DETECT_LOST_CLIENTS: &str = "SET client_connection_check_interval = '5s'";
 
-/// What decides how PostgreSQL writes values as text, and in which zone it
-/// takes a time of a condition that names none: the same on all servers,
-/// whatever they, the database or the user set. With what is [`RELIED_ON`], for
-/// each transaction, since a pooler may give the next one another session.
-const SAME_EVERYWHERE: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL DateStyle = 'ISO'; \
+/// Settings that decide how PostgreSQL writes values as text, and which zone it
+/// assumes for a time in a condition that names none: the same on all servers,
+/// whatever the server, the database or the user has set. They are repeated in each
+/// transaction, together with some of [`REQUIRED_SETTINGS`], since a pooler may
+/// give the next transaction another session.
+const FIXED_FORMATS: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL DateStyle = 'ISO'; \
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL TimeZone = 'UTC'; \
     SET LOCAL standard_conforming_strings = on; SET LOCAL row_security = off";
 
@@ -41,7 +50,7 @@ pub(crate) struct PostgresSession {
     tls: MakeRustlsConnect,
     pid: i32,
     /// Catalog queries, prepared when they are first needed.
-    pub(crate) catalog: Option<CatalogStatements>,
+    catalog: Option<CatalogStatements>,
 }
 
 impl std::fmt::Debug for PostgresSession {
@@ -73,18 +82,18 @@ impl PostgresSession {
         let tls = MakeRustlsConnect::new(tls::client_config(&endpoint.tls)?);
         let (client, connection) = config.connect(tls.clone()).await?;
         // The driver ends with the connection, which ends when the client is
-        // dropped; what goes wrong on it is also reported to the statement.
+        // dropped; its errors are also reported to the statement.
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a PostgreSQL connection ended");
             }
         });
         let cancel = client.cancel_token();
-        client.batch_execute(RELIED_ON).await?;
-        client.batch_execute(NO_LIMITS_ON_WAITING).await?;
-        // A server that cannot do it, before version 14 or on Windows, notices at its next row.
-        if let Err(error) = client.batch_execute(NOTICE_LOST_CLIENTS).await {
-            tracing::debug!(endpoint = endpoint.name, %error, "the server does not look after lost clients");
+        client.batch_execute(REQUIRED_SETTINGS).await?;
+        client.batch_execute(NO_IDLE_LIMITS).await?;
+        // A server that cannot do it, before version 14 or on Windows, detects it at its next row.
+        if let Err(error) = client.batch_execute(DETECT_LOST_CLIENTS).await {
+            tracing::debug!(endpoint = endpoint.name, %error, "the server does not detect lost clients while a statement runs");
         }
         let pid = client
             .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
@@ -99,9 +108,12 @@ impl PostgresSession {
             catalog: None,
         })
     }
+}
 
-    pub(crate) async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
-        // PostgreSQL cuts names of applications at 63 bytes itself.
+#[async_trait]
+impl Session for PostgresSession {
+    async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
+        // PostgreSQL itself cuts application names at 63 bytes.
         let statements = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL application_name = {}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}",
             literal(&label.application),
@@ -113,57 +125,104 @@ impl PostgresSession {
             label.lock_timeout_ms()
         );
         self.client
-            .batch_execute(&format!("{statements}; {SAME_EVERYWHERE}"))
+            .batch_execute(&format!("{statements}; {FIXED_FORMATS}"))
             .await?;
         Ok(Isolation::RepeatableRead)
     }
 
-    pub(crate) async fn end(&mut self) -> Result<(), DatabaseError> {
+    async fn end(&mut self) -> Result<(), DatabaseError> {
         Ok(self.client.batch_execute("COMMIT").await?)
     }
 
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
+    fn id(&self) -> SessionId {
+        SessionId(self.pid.into())
     }
 
-    pub(crate) async fn interrupt(self) {
+    async fn interrupt(self: Box<Self>) {
         if let Err(error) = self.cancel.cancel_query(self.tls).await {
             tracing::debug!(%error, "a cancel request was not delivered");
         }
-        // Without its client the driver reads to the end of the statement, says
-        // goodbye and ends: then nothing runs on the server any more.
+        // Without its client the driver reads to the end of the statement, sends
+        // Terminate and ends: then nothing runs on the server any more.
         drop(self.client);
         if let Err(error) = self.driver.await {
             tracing::debug!(%error, "the driver of an interrupted connection panicked");
         }
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    async fn activity(&mut self, of: SessionId) -> Result<Activity, DatabaseError> {
+        let statement = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND usename = current_user AND state <> 'idle'";
+        let running: i64 = self
+            .client
+            .query_one(statement, &[&pid_of(of)])
+            .await?
+            .try_get(0)?;
+        Ok(if running == 0 {
+            Activity::Idle
+        } else {
+            Activity::Running
+        })
+    }
+
+    async fn terminate(&mut self, other: SessionId) -> Result<(), DatabaseError> {
+        self.client
+            .query(
+                "SELECT pg_catalog.pg_terminate_backend($1)",
+                &[&pid_of(other)],
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn list_tables(&mut self) -> Result<Vec<CatalogTable>, DatabaseError> {
+        catalog::list_tables(&self.client).await
+    }
+
+    async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError> {
+        let statements = match &self.catalog {
+            Some(statements) => statements,
+            None => self
+                .catalog
+                .insert(CatalogStatements::prepare(&self.client).await?),
+        };
+        catalog::find_tables(&self.client, statements, schema, name).await
+    }
+
+    async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {
+        constraints::read(&self.client, table).await
+    }
+
+    async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {
+        let count: i64 = self.client.query_one(statement, &[]).await?.try_get(0)?;
+        row_count(Some(count))
+    }
+
+    async fn scan(
+        &mut self,
+        query: &Query,
+        sink: &mut dyn RowSink,
+        progress: &(dyn Fn(Scanned) + Sync),
+    ) -> Result<u64, DatabaseError> {
+        scan::scan(&self.client, query, sink, progress).await
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
+    async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, DatabaseError> {
+        let messages = self.client.simple_query(&statements.join("\n")).await?;
+        Ok(messages
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::CommandComplete(rows) => Some(rows),
+                _ => None,
+            })
+            .collect())
     }
 }
 
-/// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
-#[must_use]
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// `name` as an SQL identifier.
-#[must_use]
-pub(crate) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Statements that are prepared once a session.
-#[derive(Clone)]
-pub(crate) struct CatalogStatements {
-    pub(crate) columns: Statement,
-    pub(crate) keys: Statement,
-}
-
-impl std::fmt::Debug for CatalogStatements {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CatalogStatements")
-    }
+/// The process id that a session number of PostgreSQL is.
+fn pid_of(id: SessionId) -> i32 {
+    i32::try_from(id.0).unwrap_or(0)
 }

@@ -1,7 +1,9 @@
 //! What a session is for, and how it reads.
 
+use std::time::Duration;
+
 /// The longest that a statement waits for a lock.
-pub(crate) const LOCK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How one side was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub(crate) enum Isolation {
     /// SQL Server without ALLOW_SNAPSHOT_ISOLATION: every row committed, but
     /// not all as of the same moment.
     ReadCommitted,
-    /// SQL Server, where it was asked for: no locks, and rows that may never be committed.
+    /// SQL Server, on request: no locks, and rows that may never be committed.
     ReadUncommitted,
 }
 
@@ -44,27 +46,27 @@ impl std::fmt::Display for Isolation {
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Reading, and nothing else.
+    /// Reading only.
     Read,
-    /// Also writing.
+    /// Reading and writing.
     Write,
 }
 
-/// What a session is for and how it reads: some of it a DBA sees.
+/// What a session is for and how it reads. A DBA sees its name.
 #[derive(Debug, Clone)]
 pub(crate) struct Label {
     /// The application's name, with run and table where the database lets it change.
     pub application: String,
     /// The longest that a statement may run.
-    pub statement_timeout: std::time::Duration,
+    pub statement_timeout: Duration,
     /// Whether SQL Server is read without locks, and without consistency.
     pub read_uncommitted: bool,
 }
 
 impl Label {
-    /// The longest that a statement waits for a lock, in milliseconds: shorter
-    /// than it may run, since it is worth another attempt that a lock is held
-    /// and not that a statement takes long.
+    /// The longest that a statement waits for a lock, in milliseconds. It is
+    /// shorter than the statement may run: a held lock is worth another
+    /// attempt, a slow statement is not.
     pub(crate) fn lock_timeout_ms(&self) -> u128 {
         LOCK_TIMEOUT
             .min(self.statement_timeout / 2)
@@ -75,9 +77,15 @@ impl Label {
 
 /// The number under which a database lists a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SessionId {
-    /// PostgreSQL's process id.
-    Postgres(i32),
-    /// SQL Server's session id.
-    SqlServer(i16),
+pub(crate) struct SessionId(pub(crate) i64);
+
+/// What a database says about one of its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// It runs no statement.
+    Idle,
+    /// It runs a statement.
+    Running,
+    /// The endpoint's user may not see it.
+    NotVisible,
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use shared::endpoint::Endpoint;
-use shared::outcome::Failure;
+use shared::failure::{Failure, FailureKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::database::session::Session;
-use crate::engine::database::session::label::{Isolation, Label};
-use crate::engine::database::session::quiet::{Quiet, wait_until_quiet};
+use crate::engine::database::kinds::database;
+use crate::engine::database::session::label::{Access, Activity, Isolation, Label};
+use crate::engine::database::session::quiet::wait_until_quiet;
+use crate::engine::database::session::{Session, interrupt};
 use crate::engine::error::DatabaseError;
 
 /// The sessions of one process with all its endpoints.
@@ -22,7 +23,7 @@ pub(crate) struct Pools {
 #[derive(Debug)]
 struct Pool {
     endpoint: Endpoint,
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Vec<Box<dyn Session>>>,
     permits: Arc<Semaphore>,
 }
 
@@ -31,7 +32,7 @@ struct Pool {
 #[derive(Debug)]
 pub(crate) struct SessionLease {
     /// The session, in a transaction.
-    pub session: Session,
+    pub session: Box<dyn Session>,
     /// How its transaction sees the data.
     pub isolation: Isolation,
     label: Label,
@@ -71,14 +72,18 @@ impl Pools {
     }
 
     fn pool(&self, name: &str) -> Result<&Arc<Pool>, Failure> {
-        self.pools.get(name).ok_or_else(|| Failure {
-            kind: "ConfigurationError".to_owned(),
-            message: format!(
-                "this worker has no endpoint `{name}`; it knows {}. Add [endpoints.{name}] to its configuration",
-                if self.pools.is_empty() { "none".to_owned() } else { self.pools.keys().cloned().collect::<Vec<_>>().join(", ") }
-            ),
-            retryable: false,
-            counts_against_budget: true,
+        self.pools.get(name).ok_or_else(|| {
+            let known = if self.pools.is_empty() {
+                "none".to_owned()
+            } else {
+                self.pools.keys().cloned().collect::<Vec<_>>().join(", ")
+            };
+            Failure::new(
+                FailureKind::ConfigurationError,
+                format!(
+                    "this worker has no endpoint `{name}`; it knows {known}. Add [endpoints.{name}] to its configuration"
+                ),
+            )
         })
     }
 
@@ -164,7 +169,10 @@ impl Pool {
             }
         }
         let cannot = |error: DatabaseError| error.at(endpoint, "cannot connect");
-        let mut session = Session::connect(endpoint).await.map_err(cannot)?;
+        let mut session = database(endpoint.engine)
+            .open(endpoint, Access::Read)
+            .await
+            .map_err(cannot)?;
         let isolation = session.begin(&label).await.map_err(cannot)?;
         Ok(SessionLease {
             session,
@@ -175,7 +183,7 @@ impl Pool {
         })
     }
 
-    fn take_idle(&self) -> Option<Session> {
+    fn take_idle(&self) -> Option<Box<dyn Session>> {
         self.idle
             .lock()
             .expect("no panic while the lock is held")
@@ -237,7 +245,7 @@ impl SessionLease {
 
     /// Closes the session.
     pub(crate) async fn close(self) {
-        self.session.interrupt().await;
+        interrupt(self.session).await;
         drop(self.permit);
     }
 
@@ -245,17 +253,17 @@ impl SessionLease {
     /// database whether it is quiet.
     pub(crate) async fn stop(self) {
         let id = self.session.id();
-        self.session.interrupt().await;
+        interrupt(self.session).await;
         let endpoint = &self.pool.endpoint;
         match wait_until_quiet(endpoint, id).await {
-            Ok(Quiet::Confirmed) => {}
-            Ok(Quiet::NotVisible) => {
+            Ok(Activity::Idle) => {}
+            Ok(Activity::NotVisible) => {
                 tracing::debug!(
                     endpoint = endpoint.name,
                     "the user may not see whether the stopped statement has ended"
                 );
             }
-            Ok(Quiet::StillRunning) => {
+            Ok(Activity::Running) => {
                 tracing::warn!(endpoint = endpoint.name, session = ?id, "a statement goes on although it was stopped: end its session by hand");
             }
             Err(error) => {

@@ -2,7 +2,7 @@
 
 use tiberius::Row;
 
-use crate::engine::database::session::sql_server::SqlServerSession;
+use crate::engine::database::sql_server::session::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table};
 
@@ -35,10 +35,9 @@ const ROWS: &str = "\
 SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = @P1 AND p.index_id IN (0, 1)";
 
 pub(crate) async fn list_tables(
-    session: &mut SqlServerSession,
+    client: &mut Connection,
 ) -> Result<Vec<CatalogTable>, DatabaseError> {
-    let rows = session
-        .client()
+    let rows = client
         .simple_query(TABLES)
         .await?
         .into_first_result()
@@ -55,12 +54,11 @@ pub(crate) async fn list_tables(
         .collect()
 }
 
-pub(crate) async fn describe(
-    session: &mut SqlServerSession,
+pub(crate) async fn find_tables(
+    client: &mut Connection,
     schema: &str,
     name: &str,
 ) -> Result<Vec<Table>, DatabaseError> {
-    let client = session.client();
     let rows = client
         .query(COLUMNS, &[&schema, &name])
         .await?
@@ -107,7 +105,7 @@ pub(crate) async fn describe(
     Ok(tables.into_iter().map(|(_, table)| table).collect())
 }
 
-fn text(row: &Row, at: usize) -> Result<String, DatabaseError> {
+pub(crate) fn text(row: &Row, at: usize) -> Result<String, DatabaseError> {
     Ok(row.try_get::<&str, _>(at)?.unwrap_or_default().to_owned())
 }
 

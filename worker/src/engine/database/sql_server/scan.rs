@@ -5,8 +5,10 @@ use tiberius::ColumnData;
 use tiberius::numeric::Numeric;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
-use crate::engine::database::scan::{Query, Scanned, Teller, push_uuid_text, trim, unexpected};
-use crate::engine::database::session::sql_server::SqlServerSession;
+use crate::engine::database::scan::{
+    ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
+};
+use crate::engine::database::sql_server::session::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DecimalRoom, RowEncoder, RowSink};
 use crate::engine::values::conversion::{Conversion, Raw};
@@ -22,12 +24,11 @@ const DAYS_FROM_1900: i64 = 36_524;
 const SECONDS_OF_DAY: i64 = 86_400;
 
 pub(crate) async fn scan(
-    session: &mut SqlServerSession,
+    client: &mut Connection,
     query: &Query,
-    sink: &mut (impl RowSink + ?Sized),
-    progress: &(impl Fn(Scanned) + Sync),
+    sink: &mut dyn RowSink,
+    progress: &(dyn Fn(Scanned) + Sync),
 ) -> Result<u64, DatabaseError> {
-    let client = session.client();
     let results = if query.parameters.is_empty() {
         client.simple_query(query.statement.as_str()).await?
     } else {
@@ -39,7 +40,7 @@ pub(crate) async fn scan(
     };
     let mut stream = results.into_row_stream();
     let mut rows = 0;
-    let mut teller = Teller::new(progress, sink.encoder().total_bytes());
+    let mut reporter = ProgressReporter::new(progress, sink.encoder().total_bytes());
     while let Some(row) = stream.next().await {
         let row = row?;
         if row.len() != query.readings.len() {
@@ -72,11 +73,11 @@ pub(crate) async fn scan(
         sink.end_row()
             .map_err(|error| DatabaseError::Disk { error })?;
         rows += 1;
-        if teller.is_due(rows) {
-            teller.tell(rows, sink.encoder().total_bytes());
+        if reporter.is_due(rows) {
+            reporter.report(rows, sink.encoder().total_bytes());
         }
     }
-    teller.tell(rows, sink.encoder().total_bytes());
+    reporter.report(rows, sink.encoder().total_bytes());
     Ok(rows)
 }
 

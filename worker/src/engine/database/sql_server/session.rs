@@ -1,27 +1,36 @@
 //! A session with SQL Server.
 
-use std::fmt::Write as _;
-
+use async_trait::async_trait;
 use shared::endpoint::{Endpoint, TlsMode};
-use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
+use tiberius::error::Error;
+use tiberius::{AuthMethod, Client, Config, EncryptionLevel, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use crate::engine::database::session::label::{Access, Isolation, Label};
+use crate::engine::database::constraints::Constraints;
+use crate::engine::database::scan::{Query, Scanned, row_count};
+use crate::engine::database::session::Session;
+use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
+use crate::engine::database::sql_server::{catalog, constraints, scan};
 use crate::engine::error::DatabaseError;
+use crate::engine::values::canonical::RowSink;
+use crate::engine::values::column::{CatalogTable, Table};
 
-/// Bytes of a TDS packet that are asked for; the server may answer with less.
+/// A connection of the driver.
+pub(crate) type Connection = Client<Compat<TcpStream>>;
+
+/// The requested size of a TDS packet in bytes; the server may choose a smaller one.
 const PACKET_SIZE: u32 = 16 * 1024;
 
-/// Bytes that SQL Server keeps as a session's context.
-const LONGEST_CONTEXT: usize = 128;
+/// The largest size of a session's CONTEXT_INFO in bytes.
+const MAX_CONTEXT: usize = 128;
 
 /// A connection.
 pub(crate) struct SqlServerSession {
-    client: Client<Compat<TcpStream>>,
-    /// What the database allows.
+    client: Connection,
+    /// The most consistent isolation level that the database allows.
     best: Isolation,
-    /// What is set: the isolation level, and how long a lock is waited for.
+    /// The session's isolation level and lock timeout in milliseconds, once they are set.
     set: Option<(Isolation, u128)>,
     spid: i16,
 }
@@ -41,7 +50,7 @@ impl SqlServerSession {
     ) -> Result<Self, DatabaseError> {
         let client = match login(endpoint, &endpoint.host, endpoint.port, access).await {
             // A gateway names the server that holds the database.
-            Err(DatabaseError::SqlServer(tiberius::error::Error::Routing { host, port })) => {
+            Err(LoginError::Driver(Error::Routing { host, port })) => {
                 login(endpoint, &host, port, access).await?
             }
             other => other?,
@@ -69,22 +78,29 @@ impl SqlServerSession {
         Ok(session)
     }
 
-    pub(crate) async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
+    async fn run(&mut self, sql: &str) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        Ok(self.client.simple_query(sql).await?.into_results().await?)
+    }
+}
+
+#[async_trait]
+impl Session for SqlServerSession {
+    async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
         let isolation = if label.read_uncommitted {
             Isolation::ReadUncommitted
         } else {
             self.best
         };
-        // The application's name is fixed at the login; this can change with the table.
-        let context = hexadecimal(&label.application, LONGEST_CONTEXT);
+        // The application's name is fixed at the login; CONTEXT_INFO can change with each table.
+        let context = context_info(&label.application);
         let set = (isolation, label.lock_timeout_ms());
         if self.set == Some(set) {
-            self.batch(&format!("SET CONTEXT_INFO {context}; BEGIN TRANSACTION"))
+            self.execute(&format!("SET CONTEXT_INFO {context}; BEGIN TRANSACTION"))
                 .await?;
         } else {
-            // Both stay with the session, and the session is used again.
+            // Both stay set when another table uses the session.
             self.set = None;
-            self.batch(&format!(
+            self.execute(&format!(
                 "SET CONTEXT_INFO {context}; SET LOCK_TIMEOUT {}; SET TRANSACTION ISOLATION LEVEL {}; BEGIN TRANSACTION",
                 set.1,
                 isolation.level()
@@ -95,31 +111,101 @@ impl SqlServerSession {
         Ok(isolation)
     }
 
-    pub(crate) async fn end(&mut self) -> Result<(), DatabaseError> {
-        self.batch("COMMIT TRANSACTION").await
+    async fn end(&mut self) -> Result<(), DatabaseError> {
+        self.execute("COMMIT TRANSACTION").await
     }
 
-    pub(crate) fn spid(&self) -> i16 {
-        self.spid
+    fn id(&self) -> SessionId {
+        SessionId(self.spid.into())
     }
 
-    pub(crate) async fn interrupt(mut self) {
+    async fn interrupt(mut self: Box<Self>) {
         if let Err(error) = self.client.cancel_query().await {
             tracing::debug!(%error, "an attention was not answered");
         }
     }
 
-    pub(crate) fn client(&mut self) -> &mut Client<Compat<TcpStream>> {
-        &mut self.client
+    async fn activity(&mut self, SessionId(spid): SessionId) -> Result<Activity, DatabaseError> {
+        // Without VIEW SERVER STATE a login sees its own session only.
+        let results = self
+            .run(&format!(
+                "SELECT COUNT(*) FROM sys.dm_exec_requests WHERE session_id = {spid}; SELECT HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE')"
+            ))
+            .await?;
+        let number = |at: usize| results.get(at)?.first()?.get::<i32, _>(0);
+        Ok(match (number(1), number(0)) {
+            (Some(1), Some(0) | None) => Activity::Idle,
+            (Some(1), _) => Activity::Running,
+            _ => Activity::NotVisible,
+        })
     }
 
-    async fn batch(&mut self, statement: &str) -> Result<(), DatabaseError> {
-        self.client
+    /// Ending a session needs ALTER ANY CONNECTION, which the endpoint's user does not have.
+    async fn terminate(&mut self, _other: SessionId) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+
+    async fn list_tables(&mut self) -> Result<Vec<CatalogTable>, DatabaseError> {
+        catalog::list_tables(&mut self.client).await
+    }
+
+    async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError> {
+        catalog::find_tables(&mut self.client, schema, name).await
+    }
+
+    async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {
+        constraints::read(&mut self.client, table).await
+    }
+
+    async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {
+        let row = self
+            .client
             .simple_query(statement)
             .await?
-            .into_results()
+            .into_row()
             .await?;
-        Ok(())
+        row_count(row.and_then(|row| row.get::<i64, _>(0)))
+    }
+
+    async fn scan(
+        &mut self,
+        query: &Query,
+        sink: &mut dyn RowSink,
+        progress: &(dyn Fn(Scanned) + Sync),
+    ) -> Result<u64, DatabaseError> {
+        scan::scan(&mut self.client, query, sink, progress).await
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.run(sql).await.map(drop)
+    }
+
+    async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, DatabaseError> {
+        let batch: String = statements
+            .iter()
+            .map(|statement| format!("{statement}\nSELECT @@ROWCOUNT;\n"))
+            .collect();
+        let results = self.run(&batch).await?;
+        Ok(results
+            .iter()
+            .filter_map(|rows| rows.first()?.get::<i32, _>(0))
+            .map(|rows| u64::try_from(rows).unwrap_or_default())
+            .collect())
+    }
+}
+
+/// Why a login failed.
+enum LoginError {
+    Network(std::io::Error),
+    Driver(Error),
+}
+
+impl From<LoginError> for DatabaseError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Network(error) => Self::Network(error),
+            LoginError::Driver(error) => error.into(),
+        }
     }
 }
 
@@ -128,7 +214,7 @@ async fn login(
     host: &str,
     port: u16,
     access: Access,
-) -> Result<Client<Compat<TcpStream>>, DatabaseError> {
+) -> Result<Connection, LoginError> {
     let mut config = Config::new();
     config.host(host);
     config.port(port);
@@ -138,10 +224,10 @@ async fn login(
         endpoint.password.reveal(),
     ));
     config.application_name("reconcile");
-    // Only a reader may be sent to a copy of the database.
+    // Only a reader may be routed to a read-only replica.
     config.readonly(access == Access::Read);
     config.packet_size(PACKET_SIZE);
-    // Statements run as long as the table may take; the worker watches that.
+    // The worker itself enforces the time limit of statements.
     config.command_timeout(None);
     config.encryption(match endpoint.tls.mode {
         TlsMode::Off => EncryptionLevel::NotSupported,
@@ -155,24 +241,16 @@ async fn login(
     }
     let stream = TcpStream::connect((host, port))
         .await
-        .map_err(DatabaseError::Network)?;
-    stream.set_nodelay(true).map_err(DatabaseError::Network)?;
+        .map_err(LoginError::Network)?;
+    stream.set_nodelay(true).map_err(LoginError::Network)?;
     // Boxed: the handshake is a large future.
-    Ok(Box::pin(Client::connect(config, stream.compat_write())).await?)
+    Box::pin(Client::connect(config, stream.compat_write()))
+        .await
+        .map_err(LoginError::Driver)
 }
 
-/// The first `longest` bytes of `text` as an SQL binary.
-fn hexadecimal(text: &str, longest: usize) -> String {
-    let bytes = text.bytes().take(longest);
-    bytes.fold("0x".to_owned(), |mut hexadecimal, byte| {
-        // Writing to memory cannot fail.
-        write!(hexadecimal, "{byte:02x}").ok();
-        hexadecimal
-    })
-}
-
-/// `name` as an SQL identifier.
-#[must_use]
-pub(crate) fn identifier(name: &str) -> String {
-    format!("[{}]", name.replace(']', "]]"))
+/// As much of `text` as CONTEXT_INFO can hold, as an SQL binary.
+fn context_info(text: &str) -> String {
+    let bytes = &text.as_bytes()[..text.len().min(MAX_CONTEXT)];
+    format!("0x{}", hex::encode(bytes))
 }

@@ -155,14 +155,8 @@ pub(crate) enum Limit {
     Bytes(usize),
 }
 
-/// The most specific cause that turns one of two different encoded values into
-/// the other.
-#[must_use]
-pub(crate) fn explain(source: &[u8], target: &[u8]) -> Option<Cause> {
-    causes(source, target).into_iter().next()
-}
-
-/// Every cause that does, the most specific first.
+/// Every cause that turns one of two different encoded values into the other,
+/// the most specific first.
 #[must_use]
 pub(crate) fn causes(source: &[u8], target: &[u8]) -> Vec<Cause> {
     let (Some(left), Some(right)) = (view(source), view(target)) else {

@@ -1,5 +1,10 @@
 //! Damage done to values is explained by that damage, and what is unrelated is not.
 
+/// The most specific cause.
+fn explain(source: &[u8], target: &[u8]) -> Option<Cause> {
+    causes(source, target).into_iter().next()
+}
+
 pub(crate) mod names;
 pub(crate) mod properties;
 

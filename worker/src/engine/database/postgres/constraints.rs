@@ -1,0 +1,113 @@
+//! What PostgreSQL's catalog says about writing to a table.
+
+use shared::outcome::{ForeignKey, Sequence};
+use tokio_postgres::Client;
+
+use crate::engine::database::constraints::Constraints;
+use crate::engine::error::DatabaseError;
+use crate::engine::values::column::Table;
+
+const VIEW: &str = "\
+SELECT c.relkind IN ('v', 'm') \
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+WHERE n.nspname = $1 AND c.relname = $2";
+
+const COLUMNS: &str = "\
+SELECT a.attname::text, a.attidentity::text, a.attgenerated::text \
+FROM pg_catalog.pg_attribute AS a \
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped \
+  AND (a.attidentity <> '' OR a.attgenerated <> '')";
+
+/// Of identity columns (`i`) and of `serial` ones (`a`).
+const SEQUENCES: &str = "\
+SELECT a.attname::text, sn.nspname::text, s.relname::text, q.seqincrement > 0 \
+FROM pg_catalog.pg_depend AS d \
+JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = d.objid \
+JOIN pg_catalog.pg_class AS s ON s.oid = q.seqrelid \
+JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.relnamespace \
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid \
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass \
+  AND d.deptype IN ('a', 'i') AND n.nspname = $1 AND c.relname = $2 \
+  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) ORDER BY a.attnum, s.relname";
+
+const KEYS: &str = "\
+SELECT k.conname::text, pn.nspname::text, p.relname::text, k.condeferrable \
+FROM pg_catalog.pg_constraint AS k \
+JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+JOIN pg_catalog.pg_class AS p ON p.oid = k.confrelid \
+JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace \
+WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 \
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid) ORDER BY 1";
+
+/// CASCADE, SET NULL, SET DEFAULT.
+const DEPENDENTS: &str = "\
+SELECT k.oid::int8, cn.nspname::text, c.relname::text, a.attname::text, pa.attname::text \
+FROM pg_catalog.pg_constraint AS k \
+JOIN pg_catalog.pg_class AS p ON p.oid = k.confrelid \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.relnamespace \
+JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid \
+JOIN pg_catalog.pg_namespace AS cn ON cn.oid = c.relnamespace \
+CROSS JOIN LATERAL ROWS FROM (unnest(k.conkey), unnest(k.confkey)) AS u (child, own) \
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.child \
+JOIN pg_catalog.pg_attribute AS pa ON pa.attrelid = k.confrelid AND pa.attnum = u.own \
+WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') \
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.confrelid = k.confrelid) \
+  AND n.nspname = $1 AND p.relname = $2 ORDER BY k.oid";
+
+pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, DatabaseError> {
+    let mut found = Constraints::default();
+    for row in client.query(VIEW, &[&table.schema, &table.name]).await? {
+        found.is_view = row.try_get(0)?;
+    }
+    for row in client.query(COLUMNS, &[&table.schema, &table.name]).await? {
+        let name: String = row.try_get(0)?;
+        let (identity, generated): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        if !generated.is_empty() {
+            found.generated.insert(name);
+            continue;
+        }
+        if identity == "a" {
+            found.fixed.insert(name.clone());
+        }
+        found.identity.insert(name);
+    }
+    for row in client
+        .query(SEQUENCES, &[&table.schema, &table.name])
+        .await?
+    {
+        found.sequences.push(Sequence {
+            column: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            ascending: row.try_get(3)?,
+        });
+    }
+    for row in client.query(KEYS, &[&table.schema, &table.name]).await? {
+        found.foreign_keys.push(ForeignKey {
+            name: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            table: row.try_get(2)?,
+            deferrable: row.try_get(3)?,
+            trusted: true,
+        });
+    }
+    let mut key = None;
+    for row in client
+        .query(DEPENDENTS, &[&table.schema, &table.name])
+        .await?
+    {
+        let names = [
+            row.try_get(1)?,
+            row.try_get(2)?,
+            row.try_get(3)?,
+            row.try_get(4)?,
+        ];
+        found.add_dependent_column(&mut key, row.try_get(0)?, names);
+    }
+    Ok(found)
+}

@@ -1,0 +1,102 @@
+//! Classes of the errors that PostgreSQL and its driver report.
+
+use std::error::Error as _;
+
+use shared::failure::FailureKind;
+use tokio_postgres::error::Severity;
+
+use crate::engine::error::{DatabaseError, DriverError, advice};
+
+const ROW_SECURITY: &str = "row security would hide rows from the endpoint's user, so that they could not be compared: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them";
+
+impl From<tokio_postgres::Error> for DatabaseError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let (kind, advice) = class(&error);
+        let message = message(&error);
+        let redacted = error.code().map_or_else(
+            || message.clone(),
+            |code| {
+                format!(
+                    "SQLSTATE {}; the text is redacted, as it may quote values",
+                    code.code()
+                )
+            },
+        );
+        DriverError {
+            kind,
+            advice,
+            // A session that is terminated reports an error too, and may have committed before.
+            is_refusal: error
+                .as_db_error()
+                .is_some_and(|server| server.parsed_severity() == Some(Severity::Error)),
+            message,
+            redacted,
+        }
+        .into()
+    }
+}
+
+fn message(error: &tokio_postgres::Error) -> String {
+    if let Some(server) = error.as_db_error() {
+        let mut text = format!("{} (SQLSTATE {})", server.message(), server.code().code());
+        for extra in [server.detail(), server.hint()].into_iter().flatten() {
+            text.push_str("; ");
+            text.push_str(extra);
+        }
+        return text;
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn class(error: &tokio_postgres::Error) -> (FailureKind, &'static str) {
+    const CONNECTION: (FailureKind, &str) = (FailureKind::ConnectionError, advice::CONNECTION);
+    let Some(code) = error.code() else {
+        // The driver does not export the kinds of its errors, only their texts.
+        if error
+            .to_string()
+            .starts_with("error performing TLS handshake")
+        {
+            return (FailureKind::TlsError, advice::TLS);
+        }
+        // What the driver itself reports of a lost or refused connection has no SQLSTATE.
+        let of_network = error
+            .source()
+            .is_some_and(|source| source.is::<std::io::Error>());
+        return if error.is_closed() || of_network {
+            CONNECTION
+        } else {
+            (FailureKind::QueryError, "")
+        };
+    };
+    match code.code() {
+        "28P01" | "28000" => (FailureKind::AuthenticationError, advice::AUTHENTICATION),
+        "3D000" => (FailureKind::DatabaseNotFound, advice::DATABASE),
+        "42P01" | "3F000" => (FailureKind::TableNotFound, advice::TABLE),
+        "42703" => (FailureKind::ColumnNotFound, ""),
+        // The message is in the server's language; the name of the function that raised it is not.
+        "42501"
+            if error.as_db_error().and_then(|server| server.routine())
+                == Some("check_enable_rls") =>
+        {
+            (FailureKind::PermissionDenied, ROW_SECURITY)
+        }
+        "42501" => (FailureKind::PermissionDenied, advice::PERMISSION),
+        "40001" => (FailureKind::SerializationFailure, ""),
+        "40P01" => (FailureKind::Deadlock, ""),
+        "55P03" => (FailureKind::LockTimeout, advice::LOCK_TIMEOUT),
+        "57014" => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),
+        "53300" => (
+            FailureKind::TooManyConnections,
+            "lower --parallel-workers or the endpoint's max_connections",
+        ),
+        "57P01" | "57P02" | "57P03" | "08000" | "08003" | "08006" => CONNECTION,
+        _ => (FailureKind::QueryError, ""),
+    }
+}

@@ -1,0 +1,69 @@
+//! Values as literals of PostgreSQL's SQL.
+
+use crate::engine::database::postgres::dialect::literal;
+use crate::engine::values::calendar::{date, time, timestamp};
+use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::raw::{RawValue, Unwritable};
+
+pub(crate) fn assigned(column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+    let quoted = |text: String| format!("'{text}'");
+    Ok(match value {
+        RawValue::Null => "NULL".to_owned(),
+        RawValue::Bool(value) => value.to_string(),
+        RawValue::Int(number) => number.to_string(),
+        RawValue::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => {
+            text.clone()
+        }
+        RawValue::Decimal(word) => quoted(word.clone()),
+        RawValue::Float64(number) => quoted(float(*number, f64::is_infinite)),
+        RawValue::Float32(number) => quoted(float(*number, f32::is_infinite)),
+        RawValue::Text(text) if text.contains('\0') => {
+            return Err(Unwritable::NulCharacter(column.name.clone()));
+        }
+        RawValue::Text(text) => literal(text),
+        RawValue::Halves(_) => return Err(Unwritable::HalfCharacter(column.name.clone())),
+        RawValue::Bytes(bytes) => quoted(format!("\\x{}", hex::encode(bytes))),
+        RawValue::Date(days) => quoted(date(*days, " BC")),
+        RawValue::Time(moment) => quoted(time(*moment)),
+        RawValue::Timestamp(moment) => quoted(timestamp(*moment, " ", "")),
+        RawValue::Instant(moment) => quoted(timestamp(*moment, " ", "+00")),
+        RawValue::Uuid(uuid) => quoted(uuid::Uuid::from_bytes(*uuid).to_string()),
+    })
+}
+
+pub(crate) fn holds_exactly(name: &str, column: &Column, literal: &str) -> String {
+    match &column.kind {
+        ColumnType::Bool | ColumnType::Int => format!("{name} = {literal}"),
+        ColumnType::Money => format!("{name}::numeric = {literal}"),
+        // With the column's own precision and scale, as an assignment of the literal stores it.
+        // The parentheses make the minus sign part of what is converted.
+        ColumnType::Decimal => format!("{name} = ({literal})::{}", column.declared),
+        ColumnType::Float32
+        | ColumnType::Float64
+        | ColumnType::Date
+        | ColumnType::Time(_)
+        | ColumnType::Timestamp(_)
+        | ColumnType::DateTime
+        | ColumnType::Instant(_)
+        | ColumnType::Uuid
+        | ColumnType::Bytes => format!("{name} = {literal}::{}", column.declared),
+        ColumnType::Text { .. } => format!("{name}::text COLLATE \"C\" = {literal}"),
+        // As the type writes it: jsonb puts blanks in.
+        _ => format!(
+            "{name}::text COLLATE \"C\" = ({literal}::{})::text",
+            column.declared
+        ),
+    }
+}
+
+/// The shortest text that reads back as the same number.
+fn float<F: std::fmt::LowerExp + Copy + PartialOrd + Default>(
+    number: F,
+    is_infinite: fn(F) -> bool,
+) -> String {
+    if is_infinite(number) {
+        let sign = if number < F::default() { "-" } else { "" };
+        return format!("{sign}Infinity");
+    }
+    format!("{number:e}")
+}

@@ -1,0 +1,95 @@
+//! What SQL Server's catalog says about writing to a table.
+
+use shared::outcome::ForeignKey;
+
+use crate::engine::database::constraints::Constraints;
+use crate::engine::database::sql_server::catalog::text;
+use crate::engine::database::sql_server::session::Connection;
+use crate::engine::error::DatabaseError;
+use crate::engine::values::column::Table;
+
+const COLUMNS: &str = "\
+SELECT c.name, c.is_identity, c.is_computed, CAST(c.system_type_id AS int), \
+  CAST(c.generated_always_type AS int), o.type \
+FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+JOIN sys.columns AS c ON c.object_id = o.object_id \
+WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V')";
+
+const KEYS: &str = "\
+SELECT f.name, ps.name, p.name, f.is_not_trusted \
+FROM sys.foreign_keys AS f JOIN sys.objects AS o ON o.object_id = f.parent_object_id \
+JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+JOIN sys.objects AS p ON p.object_id = f.referenced_object_id \
+JOIN sys.schemas AS ps ON ps.schema_id = p.schema_id \
+WHERE s.name = @P1 AND o.name = @P2 AND f.is_disabled = 0 ORDER BY f.name";
+
+const DEPENDENTS: &str = "\
+SELECT CAST(f.object_id AS bigint), cs.name, c.name, cc.name, pc.name \
+FROM sys.foreign_keys AS f JOIN sys.objects AS o ON o.object_id = f.referenced_object_id \
+JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+JOIN sys.objects AS c ON c.object_id = f.parent_object_id \
+JOIN sys.schemas AS cs ON cs.schema_id = c.schema_id \
+JOIN sys.foreign_key_columns AS k ON k.constraint_object_id = f.object_id \
+JOIN sys.columns AS cc ON cc.object_id = k.parent_object_id AND cc.column_id = k.parent_column_id \
+JOIN sys.columns AS pc ON pc.object_id = k.referenced_object_id AND pc.column_id = k.referenced_column_id \
+WHERE s.name = @P1 AND o.name = @P2 AND f.is_disabled = 0 AND f.delete_referential_action > 0 \
+ORDER BY f.object_id, k.constraint_column_id";
+
+/// `rowversion`, which the catalog calls `timestamp`.
+const ROW_VERSION: i32 = 189;
+
+pub(crate) async fn read(
+    client: &mut Connection,
+    table: &Table,
+) -> Result<Constraints, DatabaseError> {
+    let mut found = Constraints::default();
+    let names: [&str; 2] = [&table.schema, &table.name];
+    let columns = client
+        .query(COLUMNS, &[&names[0], &names[1]])
+        .await?
+        .into_first_result()
+        .await?;
+    for row in columns {
+        let name = text(&row, 0)?;
+        let flag = |at| row.try_get::<bool, _>(at).map(Option::unwrap_or_default);
+        let version = row.try_get::<i32, _>(3)? == Some(ROW_VERSION);
+        // The period of a table that keeps its history.
+        let period = row.try_get::<i32, _>(4)?.is_some_and(|kind| kind != 0);
+        found.is_view |= row
+            .try_get::<&str, _>(5)?
+            .is_some_and(|kind| kind.trim_end() == "V");
+        if flag(2)? || version || period {
+            found.generated.insert(name);
+        } else if flag(1)? {
+            found.fixed.insert(name.clone());
+            found.identity.insert(name);
+        }
+    }
+    let keys = client
+        .query(KEYS, &[&names[0], &names[1]])
+        .await?
+        .into_first_result()
+        .await?;
+    for row in keys {
+        let text = |at| text(&row, at);
+        found.foreign_keys.push(ForeignKey {
+            name: text(0)?,
+            schema: text(1)?,
+            table: text(2)?,
+            deferrable: false,
+            trusted: !row.try_get::<bool, _>(3)?.unwrap_or_default(),
+        });
+    }
+    let dependents = client
+        .query(DEPENDENTS, &[&names[0], &names[1]])
+        .await?
+        .into_first_result()
+        .await?;
+    let mut key = None;
+    for row in dependents {
+        let text = |at| text(&row, at);
+        let id = row.try_get::<i64, _>(0)?.unwrap_or_default();
+        found.add_dependent_column(&mut key, id, [text(1)?, text(2)?, text(3)?, text(4)?]);
+    }
+    Ok(found)
+}

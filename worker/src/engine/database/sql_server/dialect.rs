@@ -1,0 +1,190 @@
+//! The SQL of SQL Server, Transact-SQL.
+
+use shared::endpoint::DatabaseKind;
+use sqlparser::dialect::MsSqlDialect;
+
+use crate::engine::database::dialect::{Dialect, RepairDialect};
+use crate::engine::database::filter::lexical::after_quoted;
+use crate::engine::database::sql_server::text::as_text;
+use crate::engine::database::sql_server::{SqlServer, literal, look_up};
+use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::conversion::Conversion;
+use crate::engine::values::raw::{RawValue, Unwritable};
+use crate::engine::values::reading::Reading;
+
+/// SQL Server accepts at most 2100 parameters in one statement.
+const MAX_PARAMETERS: usize = 2000;
+
+/// SQL Server's code page number of UTF-8.
+const UTF_8: i32 = 65001;
+
+impl Dialect for SqlServer {
+    fn kind(&self) -> DatabaseKind {
+        DatabaseKind::SqlServer
+    }
+
+    fn trace_name(&self) -> &'static str {
+        "mssql"
+    }
+
+    fn enforces_statement_timeout(&self) -> bool {
+        false
+    }
+
+    fn identifier(&self, name: &str) -> String {
+        format!("[{}]", name.replace(']', "]]"))
+    }
+
+    fn count(&self) -> &'static str {
+        "COUNT_BIG(*)"
+    }
+
+    fn expression(&self, column: &Column, reading: &Reading) -> String {
+        let name = self.identifier(&column.name);
+        match (&reading.conversion, &column.read_as) {
+            (Some(Conversion::DatabaseText(_)), _) => {
+                format!("{} AS {name}", as_text(column, &name))
+            }
+            (_, Some(target)) => format!("CAST({name} AS {target}) AS {name}"),
+            (_, None) => name,
+        }
+    }
+
+    fn max_keys(&self, key_columns: usize) -> usize {
+        MAX_PARAMETERS / key_columns.max(1)
+    }
+
+    fn look_up_term(
+        &self,
+        column: &Column,
+        value: &[u8],
+        parameters: &mut Vec<String>,
+    ) -> Option<String> {
+        look_up::term(column, value, self.identifier(&column.name), parameters)
+    }
+
+    fn is_found(&self, column: &Column, value: &[u8]) -> bool {
+        look_up::is_found(column, value)
+    }
+
+    fn parser(&self) -> Box<dyn sqlparser::dialect::Dialect> {
+        Box::new(MsSqlDialect {})
+    }
+
+    fn has_boolean_expressions(&self) -> bool {
+        false
+    }
+
+    fn after_own_token<'a>(&self, text: &'a [u8]) -> Option<Result<&'a [u8], &'static str>> {
+        match text {
+            [b'[', after @ ..] => Some(after_quoted(after, b']')),
+            _ => None,
+        }
+    }
+
+    fn differs(&self, column: &Column, value: &str) -> String {
+        let name = self.identifier(&column.name);
+        let value = match (&column.kind, value) {
+            (ColumnType::Bool, "true") => "1",
+            (ColumnType::Bool, "false") => "0",
+            _ => value,
+        };
+        let literal = format!("N'{}'", value.replace('\'', "''"));
+        let value = match column.kind {
+            // The length of a declaration would cut the value.
+            ColumnType::Text { .. } => literal,
+            _ => format!("CAST({literal} AS {})", column.declared),
+        };
+        format!("({name} IS NULL OR {name} <> {value})")
+    }
+}
+
+impl RepairDialect for SqlServer {
+    fn begin_writing(&self) -> &'static str {
+        "SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
+    }
+
+    fn commit(&self) -> &'static str {
+        "COMMIT TRANSACTION"
+    }
+
+    fn roll_back(&self) -> &'static str {
+        "ROLLBACK TRANSACTION"
+    }
+
+    fn assigned(&self, column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+        literal::assigned(column, value)
+    }
+
+    fn holds_exactly(
+        &self,
+        name: &str,
+        column: &Column,
+        value: &RawValue,
+        literal: &str,
+    ) -> String {
+        literal::holds_exactly(name, column, value, literal)
+    }
+
+    fn indexed_text_term(&self, name: &str, column: &Column, literal: &str) -> Option<String> {
+        literal::indexed_text_term(name, column, literal)
+    }
+
+    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String {
+        format!("UPDATE TOP (1) {table} SET {assignments} WHERE {condition};")
+    }
+
+    fn delete_one(&self, table: &str, condition: &str) -> String {
+        format!("DELETE TOP (1) FROM {table} WHERE {condition};")
+    }
+
+    fn overriding_identity(&self) -> &'static str {
+        ""
+    }
+
+    fn needs_identity_insert(&self) -> bool {
+        true
+    }
+
+    fn may_hold_unpaired_surrogates(&self, column: &Column) -> bool {
+        matches!(
+            column.declared.split('(').next(),
+            Some("nchar" | "nvarchar" | "ntext")
+        )
+    }
+
+    fn round_trip_type(&self, column: &Column) -> Option<&'static str> {
+        (column.declared == "xml").then_some("nvarchar(max)")
+    }
+
+    fn storage_type<'a>(&self, column: &'a Column) -> &'a str {
+        &column.declared
+    }
+
+    fn money_limits(&self, base: &str) -> (u8, i64) {
+        match base {
+            "smallmoney" => (4, i32::MAX.into()),
+            _ => (4, i64::MAX),
+        }
+    }
+
+    fn money_text_digits(&self) -> Option<usize> {
+        Some(4)
+    }
+
+    fn text_length(&self, text: &str, base: &str, code_page: Option<i32>) -> Option<usize> {
+        if matches!(base, "nchar" | "nvarchar" | "ntext") {
+            return Some(text.encode_utf16().count());
+        }
+        if text.is_ascii() || code_page == Some(UTF_8) {
+            return Some(text.len());
+        }
+        let label = match code_page? {
+            page @ (874 | 1250..=1258) => format!("windows-{page}"),
+            _ => return None,
+        };
+        let encoding = encoding_rs::Encoding::for_label(label.as_bytes())?;
+        let (bytes, _, replaced) = encoding.encode(text);
+        (!replaced).then_some(bytes.len())
+    }
+}

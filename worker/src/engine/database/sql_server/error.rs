@@ -1,0 +1,65 @@
+//! Classes of the errors that SQL Server and its driver report.
+
+use shared::failure::FailureKind;
+use tiberius::error::Error;
+
+use crate::engine::error::{DatabaseError, DriverError, advice};
+
+/// The least severity of errors that end the connection.
+const FATAL: u8 = 20;
+
+const NOT_UNICODE: &str = "a text value is not valid Unicode; an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
+
+impl From<Error> for DatabaseError {
+    fn from(error: Error) -> Self {
+        let (kind, advice) = class(&error);
+        let (message, code) = match &error {
+            Error::Server(server) => (
+                format!("{} (error {})", server.message().trim_end(), server.code()),
+                Some(format!("error {}", server.code())),
+            ),
+            // The driver quotes a value that it cannot convert.
+            Error::Conversion(_) => (
+                error.to_string(),
+                Some("a value of another type".to_owned()),
+            ),
+            _ => (error.to_string(), None),
+        };
+        DriverError {
+            kind,
+            advice,
+            redacted: code.map_or_else(
+                || message.clone(),
+                |code| format!("{code}; the text is redacted, as it may quote values"),
+            ),
+            message,
+            is_refusal: matches!(&error, Error::Server(server) if server.class() < FATAL),
+        }
+        .into()
+    }
+}
+
+fn class(error: &Error) -> (FailureKind, &'static str) {
+    const CONNECTION: (FailureKind, &str) = (FailureKind::ConnectionError, advice::CONNECTION);
+    match error {
+        Error::Server(server) => match server.code() {
+            18456 => (FailureKind::AuthenticationError, advice::AUTHENTICATION),
+            4060 => (FailureKind::DatabaseNotFound, advice::DATABASE),
+            208 => (FailureKind::TableNotFound, advice::TABLE),
+            207 => (FailureKind::ColumnNotFound, ""),
+            229 | 230 | 916 => (FailureKind::PermissionDenied, advice::PERMISSION),
+            1205 => (FailureKind::Deadlock, ""),
+            1222 => (FailureKind::LockTimeout, advice::LOCK_TIMEOUT),
+            3960 | 3961 => (FailureKind::SerializationFailure, ""),
+            // Azure SQL reports these while it moves or throttles the database.
+            40197 | 40501 | 40613 | 10928 | 10929 | 49918..=49920 => CONNECTION,
+            _ => (FailureKind::QueryError, ""),
+        },
+        Error::Io { .. } | Error::Routing { .. } => CONNECTION,
+        Error::Tls(_) => (FailureKind::TlsError, advice::TLS),
+        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => (FailureKind::ValueError, NOT_UNICODE),
+        // The driver's text for unpaired surrogates in a row.
+        Error::Protocol(what) if what.contains("UTF-16") => (FailureKind::ValueError, NOT_UNICODE),
+        _ => (FailureKind::ProtocolError, ""),
+    }
+}
