@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the passwords of docker-compose.yml, where there are none yet.
+# Creates the missing passwords of docker-compose.yml.
 set -euo pipefail
 
 deploy=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,7 +12,8 @@ random() {
     od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'
 }
 
-# Keeps what a command prints, once: a command that failed has made nothing.
+# Writes the output of a command to a file that does not exist yet. If the command
+# fails, no file is created.
 keep() {
     local file=$1
     shift
@@ -23,7 +24,7 @@ keep() {
 }
 
 password() {
-    # SQL Server wants letters of both cases and digits.
+    # SQL Server requires upper and lower case letters and digits.
     printf Aa1
     random 18
 }
@@ -40,7 +41,7 @@ keep rabbitmq_definitions "$deploy/rabbitmq/with-passwords.sh" \
     reconcile-admin=rabbitmq_admin_password reconcile-coordinator=rabbitmq_coordinator_password \
     reconcile-worker=rabbitmq_worker_password reconcile-monitor=rabbitmq_monitor_password
 keep signing_key random 32
-# The containers' users, who are not this one, have to read the files; the
-# directory keeps others out.
+# The users of the containers differ from this user and must read the files. The
+# mode of the directory denies access to other users.
 chmod 644 ./*
-echo "passwords are in $directory"
+echo "The passwords are in $directory."

@@ -1,9 +1,9 @@
 #!/bin/bash
-# The database and the reader of docker-compose.yml's SQL Server.
+# Creates the database and the reader of SQL Server in docker-compose.yml.
 set -euo pipefail
 SQLCMDPASSWORD=$(cat /run/secrets/sqlserver_sa_password)
 READER_PASSWORD=$(cat /run/secrets/sqlserver_reader_password)
-# What sqlserver.sql asks for: sqlcmd takes it from the environment everywhere.
+# The variables of sqlserver.sql: every version of sqlcmd reads them from the environment.
 Database=erp
 Reader=reconcile_reader
 export SQLCMDPASSWORD READER_PASSWORD Database Reader

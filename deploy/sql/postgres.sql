@@ -1,28 +1,30 @@
--- A role that may read the tables of one schema and nothing else. As a
--- superuser, or as a role with CREATEROLE that owns the schema and its tables,
--- with the password in a file:
+-- Creates a role that may only read the tables of one schema. Run this script as a
+-- superuser, or as a role with CREATEROLE that owns the schema and its tables. The
+-- password is in a file:
 --
 --   READER_PASSWORD_FILE=/etc/reconcile/warehouse.password psql -v ON_ERROR_STOP=1 \
 --     -v reader=reconcile_reader -v schema=public -v owner=etl -d warehouse -f postgres.sql
 --
--- `owner` is the role that creates the tables: what it creates later is
--- readable too. Run it again for every other schema.
+-- `owner` is the role that creates the tables. Tables that it creates later are
+-- readable too. Run the script again for every other schema.
 
 \set password `cat "$READER_PASSWORD_FILE"`
 
 SELECT format('CREATE ROLE %I', :'reader')
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = :'reader') \gexec
 
--- A new role has no other rights. The limit holds over all sessions of the role:
--- workers x concurrency for each side of a comparison that is here, and a few for
--- `psql` and for statements that are being stopped.
+-- A new role has no other permissions. The limit counts all sessions of the role:
+-- workers x concurrency for each side that is in this cluster, and a few more for
+-- `psql` and for stopping statements.
 ALTER ROLE :"reader" WITH LOGIN CONNECTION LIMIT 50 PASSWORD :'password';
 
--- The sessions ask for both themselves; here they hold whoever logs in.
+-- The worker sets these in its sessions too. Here they apply to every login of the
+-- role.
 ALTER ROLE :"reader" SET default_transaction_read_only = on;
 ALTER ROLE :"reader" SET lock_timeout = '30s';
--- A table with a policy that hides rows from the reader is then an error and
--- not a table with fewer rows. Give the role BYPASSRLS if it should see them.
+-- If a policy hides rows of a table from the reader, reading the table is then an
+-- error. Otherwise the table would appear to have fewer rows. Grant BYPASSRLS if the
+-- role may read these rows.
 ALTER ROLE :"reader" SET row_security = off;
 
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'reader') \gexec

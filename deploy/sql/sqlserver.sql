@@ -1,12 +1,12 @@
--- A login that may read one database and nothing else. As a member of
--- sysadmin, with its three variables in the environment, so that the password
--- is not on the command line:
+-- Creates a login that may only read one database. Run this script as a member of
+-- sysadmin. Its three variables come from the environment, so that the password is
+-- not on the command line:
 --
 --   read -r READER_PASSWORD </etc/reconcile/erp.password
 --   export READER_PASSWORD Database=erp Reader=reconcile_reader
 --   sqlcmd -b -S sql1 -E -i sqlserver.sql
 --
--- What makes a session read-only is that the login may do nothing else.
+-- Sessions are read-only because the login has no other permissions.
 
 :on error exit
 USE [master];
@@ -15,15 +15,15 @@ IF SUSER_ID(N'$(Reader)') IS NULL
     CREATE LOGIN [$(Reader)] WITH PASSWORD = N'$(READER_PASSWORD)', DEFAULT_DATABASE = [$(Database)], CHECK_EXPIRATION = OFF;
 GO
 
--- Optional. After a timeout or a cancel the worker asks the server whether the
--- statement has really ended, which takes this permission; without it the
--- statement is stopped all the same, and the log says that nobody looked.
+-- Optional. After a timeout or a cancellation, the worker uses this permission to
+-- check that the statement has ended. Without it, the worker stops the statement but
+-- cannot check, and logs that at the level debug.
 GRANT VIEW SERVER STATE TO [$(Reader)];
 GO
 
--- Optional, and worth much: every table is then read as of one moment and
--- without locks. The version store is in tempdb. Without it tables are read
--- READ COMMITTED, and the report says so.
+-- Optional but recommended: every table is then read as one snapshot and without
+-- locks. The version store is in tempdb. Without it, tables are read under READ
+-- COMMITTED, and the report shows that.
 ALTER DATABASE [$(Database)] SET ALLOW_SNAPSHOT_ISOLATION ON;
 GO
 
@@ -32,7 +32,7 @@ GO
 IF DATABASE_PRINCIPAL_ID(N'$(Reader)') IS NULL
     CREATE USER [$(Reader)] FOR LOGIN [$(Reader)];
 GO
--- All tables and views. For less, GRANT SELECT ON SCHEMA::name in its place:
--- the catalog shows a login what it may read.
+-- All tables and views. To allow less, use GRANT SELECT ON SCHEMA::name instead: the
+-- catalog shows a login only what it may read.
 ALTER ROLE [db_datareader] ADD MEMBER [$(Reader)];
 GO
