@@ -12,7 +12,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
 
 use crate::engine::database::session::{postgres, sql_server};
-use crate::engine::error::internal;
+use crate::engine::error::failure;
 use crate::engine::plan::names::existing;
 use crate::engine::values::column::{Column, ColumnType, Table};
 
@@ -200,12 +200,12 @@ pub(crate) fn condition(
     let filter = filter
         .map(|text| validate(engine, text))
         .transpose()
-        .map_err(|error| internal("InvalidFilter", format!("where: {error}")))?;
+        .map_err(|error| failure("InvalidFilter", format!("where: {error}")))?;
     let mark = mark
         .map(|mark| {
             let column = existing(table, &mark.column, "soft_delete")?;
             not_deleted(engine, column, mark).ok_or_else(|| {
-                internal(
+                failure(
                     "InvalidRule",
                     format!(
                         "soft_delete: column `{}` is {}, which has no usual mark; say which value marks a deleted row: soft_delete = {{ column = \"{}\", value = \"…\" }}",
