@@ -1,5 +1,6 @@
-//! What a comparison puts on disk: records in partitions, in files without a
-//! name that the system removes when they are closed, however the process ends.
+//! What a comparison may take of memory and disk, and the records that it writes
+//! to disk: in partitions, in unnamed files, which the system removes when they
+//! are closed, however the process ends.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,20 +10,20 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that one partition collects before it writes.
+/// Bytes that one partition buffers before it writes them.
 pub(crate) const BLOCK: usize = 8 * 1024;
 
 /// What one comparison may take of memory and disk.
 #[derive(Debug, Clone)]
-pub(crate) struct Room {
+pub(crate) struct Budget {
     /// Bytes of memory.
     pub memory: usize,
-    /// Bytes on disk.
+    /// Bytes on disk, of all files together.
     pub disk: DiskBudget,
 }
 
-impl Room {
-    /// The room that `limits` leave.
+impl Budget {
+    /// The budget that `limits` set.
     #[must_use]
     pub(crate) fn new(limits: &shared::options::EngineLimits) -> Self {
         Self {
@@ -31,14 +32,15 @@ impl Room {
         }
     }
 
-    /// How many partitions `bytes` bytes are cut into, so that one of them fits in a part of the
-    /// memory, and the buffers of `files` files with so many partitions fit too. A power of two.
+    /// Into how many partitions `bytes` bytes are cut, a power of two: one partition
+    /// fits in a part of the memory, and so do the buffers of `files` files with so
+    /// many partitions.
     #[must_use]
     pub(crate) fn partitions(&self, bytes: u64, files: usize) -> usize {
         let aim = (self.memory / 8).clamp(BLOCK, 8 << 20) as u64;
         let most = (self.memory / 4 / (files * BLOCK)).clamp(1, 1024);
         let wanted = usize::try_from(bytes / aim + 1).unwrap_or(most);
-        // Rounded down: the buffers must fit.
+        // Rounded down, since the buffers must fit.
         let most = 1 << most.ilog2();
         wanted
             .checked_next_power_of_two()
@@ -53,7 +55,7 @@ pub(crate) struct DiskBudget {
     used: Arc<AtomicU64>,
 }
 
-/// More would be on disk than was allowed.
+/// A write would exceed the limit of a [`DiskBudget`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the differences of this table need more than {limit} bytes of temporary files, which is the limit"
@@ -93,7 +95,7 @@ impl DiskBudget {
     }
 }
 
-/// Records in partitions, each in the order in which they came. What is less
+/// Records in partitions, each in the order in which they were appended. Less
 /// than a block stays in memory.
 #[derive(Debug)]
 pub(crate) struct Partitioned {
@@ -102,7 +104,7 @@ pub(crate) struct Partitioned {
     block: usize,
     budget: DiskBudget,
     partitions: Vec<Partition>,
-    /// Blocks in the file that nobody needs any more.
+    /// Blocks in the file that can be overwritten.
     free: Vec<Block>,
 }
 
@@ -120,7 +122,7 @@ struct Block {
 }
 
 impl Partitioned {
-    /// No records in `partitions` partitions, which write whenever they have `block` bytes.
+    /// `partitions` empty partitions, which write whenever they have `block` bytes.
     #[must_use]
     pub(crate) fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
         Self {
@@ -133,7 +135,7 @@ impl Partitioned {
         }
     }
 
-    /// Adds `partitions` empty partitions, and says which is the first of them.
+    /// Adds `partitions` empty partitions. Returns the index of the first of them.
     pub(crate) fn grow(&mut self, partitions: usize) -> usize {
         let first = self.partitions.len();
         self.partitions
@@ -149,7 +151,7 @@ impl Partitioned {
         self.partitions.truncate(first);
     }
 
-    /// Drops what is in partition `at`.
+    /// Drops the records in partition `at`.
     pub(crate) fn clear(&mut self, at: usize) {
         let cleared = std::mem::take(&mut self.partitions[at]);
         self.free.extend(cleared.blocks);
@@ -200,13 +202,13 @@ impl Partitioned {
         file.write_all_at(&partition.buffer, block.offset)?;
         partition.blocks.push_back(block);
         partition.buffer.clear();
-        // One large record must not keep its room in every partition.
+        // One large record must not keep its capacity in every partition.
         partition.buffer.shrink_to(2 * self.block);
         Ok(())
     }
 
-    /// Takes the first block out of partition `at`, none when it is empty. What is
-    /// written from now on may lie in its place.
+    /// Takes the first block out of partition `at`, none when it is empty. Later
+    /// writes may overwrite it on disk.
     ///
     /// # Errors
     ///
@@ -232,7 +234,7 @@ impl Partitioned {
         self.partitions[at].bytes
     }
 
-    /// How many blocks partition `at` has, with the one that is still in memory.
+    /// How many blocks partition `at` has, including the one that is still in memory.
     #[must_use]
     pub(crate) fn blocks(&self, at: usize) -> usize {
         self.partitions[at].blocks.len() + 1
@@ -322,18 +324,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_out_makes_room_for_what_is_put_in() {
+    fn space_of_taken_blocks_is_reused() {
         let budget = DiskBudget::new(1024);
         let mut records = Partitioned::new(1, 64, budget.clone());
         for number in 0..130_u8 {
             records.append(0, &[&[number; 8]]).unwrap();
         }
-        assert_eq!(budget.used(), 1024, "but for two records in memory");
+        assert_eq!(
+            budget.used(),
+            1024,
+            "all but two records, which are in memory"
+        );
         let second = records.grow(2);
         let mut count = 0_u8;
         while let Some(block) = records.take(0).unwrap() {
             for record in block.chunks(8) {
-                assert_eq!(record[0], count, "they come in their order");
+                assert_eq!(record[0], count, "the order is kept");
                 records
                     .append(second + usize::from(record[0] % 2), &[record])
                     .unwrap();
@@ -378,14 +384,14 @@ mod tests {
 
     #[test]
     fn partitions_are_a_power_of_two_whose_buffers_fit() {
-        let room = |memory| Room {
+        let budget = |memory| Budget {
             memory,
             disk: DiskBudget::new(0),
         };
-        assert_eq!(room(64 << 20).partitions(0, 2), 1);
-        assert_eq!(room(64 << 20).partitions(12_000_000 * 32, 2), 64);
-        assert_eq!(room(64 << 20).partitions(u64::MAX, 2), 1024);
-        assert_eq!(room(1 << 20).partitions(u64::MAX, 2), 16);
-        assert_eq!(room(0).partitions(u64::MAX, 2), 1);
+        assert_eq!(budget(64 << 20).partitions(0, 2), 1);
+        assert_eq!(budget(64 << 20).partitions(12_000_000 * 32, 2), 64);
+        assert_eq!(budget(64 << 20).partitions(u64::MAX, 2), 1024);
+        assert_eq!(budget(1 << 20).partitions(u64::MAX, 2), 16);
+        assert_eq!(budget(0).partitions(u64::MAX, 2), 1);
     }
 }

@@ -185,7 +185,7 @@ impl DatabaseError {
 
 /// A failure that no database reported.
 #[must_use]
-pub(crate) fn internal(kind: &str, message: String) -> Failure {
+pub(crate) fn failure(kind: &str, message: String) -> Failure {
     Failure {
         kind: kind.to_owned(),
         message,
@@ -201,14 +201,5 @@ pub(crate) fn disk(error: io::Error) -> Stop {
 
 /// A located row whose bytes cannot be read.
 pub(crate) fn malformed(error: &crate::engine::values::canonical::MalformedRow) -> Stop {
-    Stop::Failed(internal("InternalError", error.to_string()))
-}
-
-pub(crate) fn failure(kind: &str, message: String) -> Failure {
-    Failure {
-        kind: kind.to_owned(),
-        message,
-        retryable: false,
-        counts_against_budget: true,
-    }
+    failure("InternalError", error.to_string()).into()
 }

@@ -14,6 +14,7 @@ mod reconcile;
 pub(crate) mod repair;
 pub(crate) mod rows;
 pub(crate) mod sides;
+pub(crate) mod step;
 pub(crate) mod survey;
 pub(crate) mod task;
 pub(crate) mod tolerate;

@@ -1,5 +1,5 @@
 //! The comparison of one table, step by step: describe, plan, survey which rows
-//! differ, leave out those that do not count, locate the others.
+//! differ, leave out those that do not count, locate the others, repair them.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -14,23 +14,24 @@ use tracing::Span;
 
 use crate::engine::database::session::label::Label;
 use crate::engine::database::session::pool::Pools;
-use crate::engine::database::side::OpenSide;
 use crate::engine::database::spans::within;
-use crate::engine::disk::Room;
-use crate::engine::error::internal;
+use crate::engine::disk::Budget;
+use crate::engine::error::failure;
 use crate::engine::locate::locate;
 use crate::engine::locate::redact::Redactor;
-use crate::engine::plan::{Plan, plan};
+use crate::engine::plan::Plan;
 use crate::engine::recheck::recheck;
 use crate::engine::repair::repair;
 use crate::engine::repair::verify::{can_verify_keys, verify};
 use crate::engine::rows::differing::Differing;
-use crate::engine::sides::{Planned, Sides, count, describe};
+use crate::engine::sides::Sides;
+use crate::engine::step::{Planned, StepContext};
 use crate::engine::survey::sketch::Sketch;
 use crate::engine::survey::{sum_up, survey};
 use crate::engine::task::{Engine, Stop, TaskContext};
 use crate::engine::tolerate::{has_tolerance, leave_out_tolerated};
-use crate::engine::values::column::SideOf;
+use crate::engine::values::column::Table;
+use crate::engine::values::pair::Pair;
 
 /// Compares tables in the databases of its endpoints.
 #[derive(Debug)]
@@ -46,11 +47,9 @@ impl ReconcileEngine {
             pools: Pools::new(endpoints, concurrency),
         }
     }
-}
 
-impl ReconcileEngine {
-    /// Compares only the rows with these encoded keys; where rows cannot be
-    /// asked for by their keys, all rows. Says how many differ, and whether
+    /// Compares only the rows with these encoded keys, or all rows where rows
+    /// cannot be looked up by their keys. Returns how many differ, and whether
     /// all were compared.
     ///
     /// # Errors
@@ -62,28 +61,18 @@ impl ReconcileEngine {
         keys: &[Vec<u8>],
         context: &TaskContext,
     ) -> Result<(RowCounts, bool), Stop> {
-        let sides = self.open(task, context).await?;
-        let (sides, source, target) = describe(sides, &task.spec).await?;
-        let planned = Planned {
-            plan: plan(&task.spec, &source, &target)?,
-            source,
-            target,
-            rows: 0,
-        };
+        let mut sides = self.open(task, context).await?;
+        let tables = sides.describe(&task.spec).await?;
+        let planned = Planned::new(&task.spec, tables, &sides)?;
         if can_verify_keys(&planned, &task.spec) {
-            let (sides, counts) = verify(sides, &planned, &task.spec, keys).await?;
+            let counts = verify(&mut sides, &planned, &task.spec, keys).await?;
             sides.close().await;
             return Ok((counts, false));
         }
         sides.close().await;
         let comparison = self.reconcile(task, context).await?;
-        let unknown = || {
-            Stop::Failed(internal(
-                "InternalError",
-                "rows were not compared".to_owned(),
-            ))
-        };
-        Ok((comparison.rows.ok_or_else(unknown)?, true))
+        let not_compared = || failure("InternalError", "rows were not compared".to_owned());
+        Ok((comparison.rows.ok_or_else(not_compared)?, true))
     }
 
     /// Both sides of a task, each in a transaction.
@@ -92,7 +81,7 @@ impl ReconcileEngine {
         let trace = context::of(&Span::current());
         let label = Label {
             application: match trace.trace_id() {
-                Some(trace) => format!("reconcile {trace} {}", ending(&spec.source.table)),
+                Some(trace) => format!("reconcile {trace} {}", fitting(&spec.source.table)),
                 None => format!(
                     "reconcile {} {}",
                     short(&task.run.to_string()),
@@ -106,17 +95,8 @@ impl ReconcileEngine {
             leased = self.pools.lease(&spec.source.endpoint, &spec.target.endpoint, &label) => leased?,
             () = context.cancel.cancelled() => return Err(Stop::Cancelled),
         };
-        // Either side's failure stops the other; the task's own token stays as it is.
-        let stop = context.cancel.child_token();
-        let side = |lease, side| {
-            OpenSide::new(lease, stop.clone(), context.progress.clone(), side)
-                .discreet(spec.options.redaction.is_some())
-        };
-        Ok(Sides {
-            source: side(source, SideOf::Source),
-            target: side(target, SideOf::Target),
-            stop: stop.clone(),
-        })
+        let is_redacted = spec.options.redaction.is_some();
+        Ok(Sides::new(Pair { source, target }, context, is_redacted))
     }
 }
 
@@ -129,17 +109,17 @@ impl Engine for ReconcileEngine {
     }
 }
 
-/// The random end of a run's identifier, enough to tell runs apart in a list of sessions.
+/// The random end of a run's identifier, enough to distinguish runs in a list of sessions.
 fn short(run: &str) -> &str {
     &run[run.len().saturating_sub(12)..]
 }
 
-/// What fits of a table's name beside a trace's number into the 63 bytes of
-/// PostgreSQL: without its schema if need be.
-fn ending(table: &TableName) -> String {
-    const ROOM: usize = 63 - "reconcile ".len() - 32 - " ".len();
+/// A table's name, without its schema if it would not fit beside a trace's
+/// identifier into the 63 bytes of a PostgreSQL application name.
+fn fitting(table: &TableName) -> String {
+    const LONGEST: usize = 63 - "reconcile ".len() - 32 - " ".len();
     let whole = table.to_string();
-    if whole.len() <= ROOM {
+    if whole.len() <= LONGEST {
         whole
     } else {
         table.name.clone()
@@ -147,29 +127,20 @@ fn ending(table: &TableName) -> String {
 }
 
 async fn compare(
-    sides: Sides,
+    mut sides: Sides,
     spec: &TableSpec,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
     let span = tracing::info_span!("describe");
-    let (sides, source, target) = within(span, describe(sides, spec)).await?;
-    let mut notes: Vec<String> = [("source", &source), ("target", &target)]
-        .into_iter()
-        .filter_map(|(side, table)| {
-            let condition = table.condition.as_ref()?;
-            Some(format!(
-                "only rows of the {side} take part where {condition}"
-            ))
-        })
-        .collect();
-
+    let tables = within(span, sides.describe(spec)).await?;
+    let mut notes = condition_notes(&tables);
     if spec.depth == Depth::Counts {
-        let (sides, source_count, target_count) = count(sides, &source, &target).await?;
+        let counts = sides.count(&tables).await?;
         let reads = sides.reads();
         sides.close().await;
         return Ok(Comparison {
-            source_count,
-            target_count,
+            source_count: counts.source,
+            target_count: counts.target,
             checksums: None,
             rows: None,
             key: Vec::new(),
@@ -180,65 +151,80 @@ async fn compare(
         });
     }
 
-    let plan = plan(spec, &source, &target)?;
-    notes.extend(plan.notes.iter().cloned());
-    let key = plan.key_names();
-    let mut planned = Planned {
-        source,
-        target,
-        plan,
-        rows: 0,
-    };
-    let looks = Looks::of(spec, &planned.plan)?;
-    if let Some(note) = looks.note(spec.depth) {
-        notes.push(note);
-    }
-    let (sides, sums, reads, found) = if looks.by_row {
-        Box::pin(by_row(sides, &mut planned, spec, &looks, context)).await?
+    let planned = Planned::new(spec, tables, &sides)?;
+    notes.extend(planned.plan.notes.iter().cloned());
+    let steps = Steps::of(spec, &planned.plan)?;
+    notes.extend(steps.note(spec.depth));
+    let compared = if steps.by_row {
+        let mut step = StepContext {
+            sides: &mut sides,
+            planned: &planned,
+            spec,
+            budget: &Budget::new(&spec.options.limits),
+            task: context,
+            rows: 0,
+        };
+        Box::pin(compare_rows(&mut step, &steps)).await?
     } else {
-        let (sides, source, target) = sum_up(sides, &planned).await?;
-        let reads = sides.reads();
-        (sides, (source, target), reads, None)
+        Compared {
+            sums: sum_up(&mut sides, &planned).await?,
+            reads: sides.reads(),
+            rows: None,
+            causes: Vec::new(),
+            repair: None,
+        }
     };
     sides.close().await;
-    let (rows, causes, repair) = found.map_or((None, Vec::new(), None), |found| {
-        (Some(found.counts), found.causes, found.repair)
-    });
-    let checksum = |sum: &Sketch| format!("{:032x}", sum.checksum());
+    let counts = compared.sums.as_ref().map(|sum| sum.count().unsigned_abs());
+    let checksums = compared.sums.map(|sum| format!("{:032x}", sum.checksum()));
     Ok(Comparison {
-        source_count: sums.0.count().unsigned_abs(),
-        target_count: sums.1.count().unsigned_abs(),
+        source_count: counts.source,
+        target_count: counts.target,
         checksums: Some(Checksums {
-            source: checksum(&sums.0),
-            target: checksum(&sums.1),
+            source: checksums.source,
+            target: checksums.target,
         }),
-        rows,
-        key,
+        rows: compared.rows,
+        key: planned.plan.key_names(),
         notes,
-        causes,
-        reads: Some(reads),
-        repair,
+        causes: compared.causes,
+        reads: Some(compared.reads),
+        repair: compared.repair,
     })
 }
 
-/// What is done with rows beyond adding them up.
-struct Looks {
+/// Which rows take part, where not all do.
+fn condition_notes(tables: &Pair<Table>) -> Vec<String> {
+    [("source", &tables.source), ("target", &tables.target)]
+        .into_iter()
+        .filter_map(|(side, table)| {
+            let condition = table.condition.as_ref()?;
+            Some(format!(
+                "only rows of the {side} take part where {condition}"
+            ))
+        })
+        .collect()
+}
+
+/// Which steps a comparison takes beyond summing up the rows.
+struct Steps {
     /// The rows that differ are found.
     by_row: bool,
-    /// The first so many of them are listed.
+    /// At most so many of them are listed.
     listed: usize,
     tolerance: bool,
     recheck: bool,
 }
 
-impl Looks {
+impl Steps {
     fn of(spec: &TableSpec, plan: &Plan) -> Result<Self, Stop> {
         let tolerance = has_tolerance(plan);
         if tolerance && plan.key_columns == 0 {
-            return Err(Stop::Failed(internal(
+            return Err(failure(
                 "KeyNeeded",
-                "a tolerance needs a key, so that the two versions of a row can be told from other rows; name one with --pk-columns or key = [..]".to_owned(),
-            )));
+                "a tolerance needs a key by which the rows of the two sides are paired; name one with --pk-columns or key = [..]".to_owned(),
+            )
+            .into());
         }
         let recheck = spec.options.recheck.times > 0;
         let listed = match spec.depth {
@@ -253,11 +239,11 @@ impl Looks {
         })
     }
 
-    /// What the user should know about a look that goes deeper than was asked.
+    /// Explains why rows are compared although only checksums were asked for.
     fn note(&self, depth: Depth) -> Option<String> {
         let why = match (self.tolerance, self.recheck) {
             (true, _) => "columns have a tolerance",
-            (_, true) => "differences are looked at again",
+            (_, true) => "differences are rechecked",
             _ => return None,
         };
         (depth != Depth::Rows).then(|| {
@@ -266,76 +252,65 @@ impl Looks {
     }
 }
 
-/// What was found out about single rows.
-struct RowsFound {
-    counts: RowCounts,
+/// The result of reading both sides.
+struct Compared {
+    sums: Pair<Sketch>,
+    reads: Box<Reads>,
+    rows: Option<RowCounts>,
     causes: Vec<CauseGroup>,
     repair: Option<Box<RepairPlan>>,
 }
 
-type ByRow = (Sides, (Sketch, Sketch), Box<Reads>, Option<RowsFound>);
-
-/// Finds the rows that differ, leaves out those that do not count, and lists the others.
-async fn by_row(
-    sides: Sides,
-    planned: &mut Planned,
-    spec: &TableSpec,
-    looks: &Looks,
-    context: &TaskContext,
-) -> Result<ByRow, Stop> {
-    let options = &spec.options;
-    let room = Room::new(&options.limits);
-    let chunk = usize::try_from(spec.chunk_size)
-        .unwrap_or(usize::MAX)
-        .max(1);
-    let keep_all = looks.tolerance || looks.recheck || options.repair;
-    let differing = if keep_all {
-        Differing::all(looks.listed, &room)
+/// Finds the rows that differ, leaves out those that do not count, lists the
+/// others, and makes the statements that repair them.
+async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compared, Stop> {
+    let options = &step.spec.options;
+    let keeps_all = steps.tolerance || steps.recheck || options.repair;
+    let differing = if keeps_all {
+        Differing::all(steps.listed, step.budget)
     } else {
-        Differing::first(looks.listed)
+        Differing::first(steps.listed)
     };
-    let (mut sides, found) = survey(sides, planned, differing, &room).await?;
+    let surveyed = survey(step, differing).await?;
     let since = Instant::now();
-    let reads = sides.reads();
-    planned.rows = found.source.count().unsigned_abs() + found.target.count().unsigned_abs();
-    let planned = &*planned;
-    let mut differing = found.differing;
-    if looks.tolerance {
-        (sides, differing) = leave_out_tolerated(sides, planned, differing, chunk, &room).await?;
+    let reads = step.sides.reads();
+    let (sums, mut differing) = (surveyed.sums, surveyed.differing);
+    let counts = sums.as_ref().map(|sum| sum.count().unsigned_abs());
+    step.rows = counts.source + counts.target;
+
+    if steps.tolerance {
+        differing = leave_out_tolerated(step, differing).await?;
     }
+
     let mut settled = 0;
-    if looks.recheck && !differing.is_empty() {
+    if steps.recheck && !differing.is_empty() {
         let before = differing.counts().total();
         let span = tracing::info_span!("recheck", differences = before);
-        let rechecked = recheck(sides, planned, differing, options.recheck, since, &room);
-        (sides, differing) = within(span, rechecked).await?;
+        differing = within(span, recheck(step, differing, since)).await?;
         settled = before.saturating_sub(differing.counts().total());
     }
+
     let listed = differing.listed();
     let mut causes = Vec::new();
     if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
-        let redactor = Redactor::new(options, &planned.plan.columns);
-        let located = locate(sides, planned, listed, chunk, &room, &redactor, context);
-        (sides, causes) = within(span, located).await?;
+        let redactor = Redactor::new(options, &step.planned.plan.columns);
+        causes = within(span, locate(step, listed, &redactor)).await?;
     }
-    let counts = RowCounts {
-        settled,
-        ..differing.counts()
-    };
+
     let mut repaired = None;
     if options.repair && !differing.is_empty() {
-        let span = tracing::info_span!("repair", differences = counts.total());
-        let made = repair(sides, planned, spec, &differing, &room, context);
-        let plan;
-        (sides, plan) = within(span, made).await?;
-        repaired = Some(Box::new(plan));
+        let span = tracing::info_span!("repair", differences = differing.counts().total());
+        repaired = Some(Box::new(within(span, repair(step, &differing)).await?));
     }
-    let sums = (found.source, found.target);
-    let found = RowsFound {
-        counts,
+    Ok(Compared {
+        sums,
+        reads,
+        rows: Some(RowCounts {
+            settled,
+            ..differing.counts()
+        }),
         causes,
         repair: repaired,
-    };
-    Ok((sides, sums, reads, Some(found)))
+    })
 }

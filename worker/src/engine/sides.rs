@@ -1,153 +1,232 @@
 //! The two sides of a running comparison as one value.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
+use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
 use shared::outcome::Reads;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::engine::database::filter::condition;
-use crate::engine::database::side::{OpenSide, both};
+use crate::engine::database::scan::Query;
+use crate::engine::database::session::pool::SessionLease;
+use crate::engine::database::side::OpenSide;
 use crate::engine::database::statement;
-use crate::engine::plan::Plan;
-use crate::engine::task::Stop;
+use crate::engine::task::{Stop, TaskContext};
 use crate::engine::values::canonical::RowSink;
-use crate::engine::values::column::Table;
+use crate::engine::values::column::{SideOf, Table};
+use crate::engine::values::pair::Pair;
 
 /// The two sides of a running comparison.
+#[derive(Debug)]
 pub(crate) struct Sides {
-    pub(crate) source: OpenSide,
-    pub(crate) target: OpenSide,
-    pub(crate) stop: CancellationToken,
+    sides: Pair<OpenSide>,
+    /// Stops both sides. The task's own token is left as it is.
+    stop: CancellationToken,
 }
 
 impl Sides {
+    /// The sides over two sessions in transactions. With `redacted`, failures do
+    /// not repeat the databases' messages.
+    pub(crate) fn new(leases: Pair<SessionLease>, context: &TaskContext, redacted: bool) -> Self {
+        let stop = context.cancel.child_token();
+        let side = |lease, side| {
+            let progress = Arc::clone(&context.progress);
+            OpenSide::new(lease, side, stop.clone(), progress, redacted)
+        };
+        Self {
+            sides: Pair {
+                source: side(leases.source, SideOf::Source),
+                target: side(leases.target, SideOf::Target),
+            },
+            stop,
+        }
+    }
+
+    /// Runs `work` on both sides at the same time, on one task a side, so that two
+    /// cores are used. When one side fails or panics, the other one's statement
+    /// is stopped.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, which wins over the cancellation that it causes, or
+    /// `Stop::Cancelled`.
+    ///
+    /// # Panics
+    ///
+    /// When `work` does. The worker isolates the panic of a comparison.
+    pub(crate) async fn on_both<I, T, W>(
+        &mut self,
+        inputs: Pair<I>,
+        work: W,
+    ) -> Result<Pair<T>, Stop>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+        W: for<'a> Fn(&'a mut OpenSide, I) -> BoxFuture<'a, Result<T, Stop>>
+            + Clone
+            + Send
+            + 'static,
+    {
+        let Pair { source, target } = inputs;
+        let source = self.spawn(SideOf::Source, source, work.clone());
+        let target = self.spawn(SideOf::Target, target, work);
+        let (source, target) = tokio::join!(finish(source), finish(target));
+        let source = self.attach(SideOf::Source, source);
+        let target = self.attach(SideOf::Target, target);
+        match (source, target) {
+            (Ok(source), Ok(target)) => Ok(Pair { source, target }),
+            (Err(Stop::Failed(failure)), _) | (_, Err(Stop::Failed(failure))) => {
+                Err(Stop::Failed(failure))
+            }
+            _ => Err(Stop::Cancelled),
+        }
+    }
+
+    fn spawn<I, T, W>(
+        &mut self,
+        side: SideOf,
+        input: I,
+        work: W,
+    ) -> JoinHandle<(OpenSide, Result<T, Stop>)>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+        W: for<'a> Fn(&'a mut OpenSide, I) -> BoxFuture<'a, Result<T, Stop>> + Send + 'static,
+    {
+        let mut side = self.sides[side].detach();
+        let stop_both = self.stop.clone();
+        let guarded = async move {
+            // The guard also stops the other side when this one panics.
+            let stop_other = stop_both.drop_guard();
+            let result = work(&mut side, input).await;
+            if result.is_ok() {
+                stop_other.disarm();
+            }
+            (side, result)
+        };
+        tokio::spawn(guarded.in_current_span())
+    }
+
+    fn attach<T>(
+        &mut self,
+        side: SideOf,
+        finished: Option<(OpenSide, Result<T, Stop>)>,
+    ) -> Result<T, Stop> {
+        let (open, result) = finished.ok_or(Stop::Cancelled)?;
+        self.sides[side] = open;
+        result
+    }
+
+    /// Reads both tables' columns and keys, and resolves which rows take part.
+    ///
+    /// # Errors
+    ///
+    /// When a table is missing, or a filter does not fit its table.
+    pub(crate) async fn describe(&mut self, spec: &TableSpec) -> Result<Pair<Table>, Stop> {
+        let names = Pair {
+            source: spec.source.table.clone(),
+            target: spec.target.table.clone(),
+        };
+        let mut tables = self
+            .on_both(names, |side, name| {
+                Box::pin(async move { side.describe(&name).await })
+            })
+            .await?;
+        let (kinds, options) = (self.kinds(), &spec.options);
+        let (filters, soft_delete) = (&options.filters, options.soft_delete.as_ref());
+        tables.source.condition = condition(
+            kinds.source,
+            &tables.source,
+            filters.source.as_deref(),
+            None,
+        )?;
+        tables.target.condition = condition(
+            kinds.target,
+            &tables.target,
+            filters.target.as_deref(),
+            soft_delete,
+        )?;
+        Ok(tables)
+    }
+
+    /// Counts the rows of both tables in the databases.
+    pub(crate) async fn count(&mut self, tables: &Pair<Table>) -> Result<Pair<u64>, Stop> {
+        let kinds = self.kinds();
+        let statements = Pair::of(|side| statement::count(kinds[side], &tables[side]));
+        self.on_both(statements, |side, statement| {
+            Box::pin(async move { side.count(&statement).await })
+        })
+        .await
+    }
+
+    /// Reads the rows of both queries, each into its sink.
+    pub(crate) async fn scan<S: RowSink + 'static>(
+        &mut self,
+        queries: Pair<Query>,
+        sinks: Pair<S>,
+    ) -> Result<Pair<S>, Stop> {
+        self.on_both(queries.zip(sinks), |side, (query, mut sink)| {
+            Box::pin(async move {
+                side.scan(&query, &mut sink).await?;
+                Ok(sink)
+            })
+        })
+        .await
+    }
+
+    /// Ends both transactions, waits until `due`, and begins new ones.
+    pub(crate) async fn pause_until(&mut self, due: Instant) -> Result<(), Stop> {
+        let none = || Pair::of(|_| ());
+        self.on_both(none(), |side, ()| Box::pin(side.pause()))
+            .await?;
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {}
+            () = self.stop.cancelled() => return Err(Stop::Cancelled),
+        }
+        self.on_both(none(), |side, ()| Box::pin(side.resume()))
+            .await?;
+        Ok(())
+    }
+
+    /// One of the sides, for work that the other one has no part in.
+    pub(crate) fn side(&mut self, side: SideOf) -> &mut OpenSide {
+        &mut self.sides[side]
+    }
+
+    /// The kinds of databases.
+    pub(crate) fn kinds(&self) -> Pair<DatabaseKind> {
+        self.sides.as_ref().map(OpenSide::kind)
+    }
+
+    /// Triggered when the comparison is cancelled or one of its sides has failed.
+    pub(crate) fn stop_token(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     /// How and when both were read so far.
     pub(crate) fn reads(&self) -> Box<Reads> {
-        Box::new(Reads {
-            source: self.source.read(),
-            target: self.target.read(),
-        })
+        let Pair { source, target } = self.sides.as_ref().map(OpenSide::read);
+        Box::new(Reads { source, target })
     }
 
+    /// Ends both transactions and gives the sessions back to their pools.
     pub(crate) async fn close(self) {
-        tokio::join!(self.source.close(), self.target.close());
+        tokio::join!(self.sides.source.close(), self.sides.target.close());
     }
 }
 
-/// The tables and what is compared of them.
-pub(crate) struct Planned {
-    pub(crate) source: Table,
-    pub(crate) target: Table,
-    pub(crate) plan: Plan,
-    /// Rows of both sides together, once they have been read.
-    pub(crate) rows: u64,
-}
-
-pub(crate) async fn describe(
-    sides: Sides,
-    spec: &TableSpec,
-) -> Result<(Sides, Table, Table), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let (left, right) = (spec.source.table.clone(), spec.target.table.clone());
-    let described = both(
-        async move { source.describe(&left).await },
-        async move { target.describe(&right).await },
-        &stop,
-    );
-    let ((source, mut left), (target, mut right)) = described.await?;
-    let options = &spec.options;
-    let filters = &options.filters;
-    left.condition = condition(source.engine(), &left, filters.source.as_deref(), None)?;
-    right.condition = condition(
-        target.engine(),
-        &right,
-        filters.target.as_deref(),
-        options.soft_delete.as_ref(),
-    )?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
+/// What a side's task returned; `None` when the runtime shut down before.
+async fn finish<T>(side: JoinHandle<T>) -> Option<T> {
+    match side.await {
+        Ok(result) => Some(result),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => None,
         },
-        left,
-        right,
-    ))
-}
-
-pub(crate) async fn count(
-    sides: Sides,
-    source_table: &Table,
-    target_table: &Table,
-) -> Result<(Sides, u64, u64), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let left = statement::count(source.engine(), source_table);
-    let right = statement::count(target.engine(), target_table);
-    let counted = both(source.count(left), target.count(right), &stop);
-    let ((source, left), (target, right)) = counted.await?;
-    Ok((
-        Sides {
-            source,
-            target,
-            stop,
-        },
-        left,
-        right,
-    ))
-}
-
-/// Reads all rows of both sides at the same time, each into its sink.
-pub(crate) async fn scan_both<S: RowSink + 'static>(
-    sides: Sides,
-    planned: &Planned,
-    (left, right): (S, S),
-) -> Result<(Sides, S, S), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let of_source = source.statements(&planned.source, &planned.plan).scan();
-    let of_target = target.statements(&planned.target, &planned.plan).scan();
-    let scanned = both(
-        async move { source.scan(&of_source, left).await },
-        async move { target.scan(&of_target, right).await },
-        &stop,
-    );
-    let ((source, left), (target, right)) = scanned.await?;
-    let sides = Sides {
-        source,
-        target,
-        stop,
-    };
-    Ok((sides, left, right))
-}
-
-/// Ends both transactions, waits until `due`, and begins new ones.
-pub(crate) async fn wait(sides: Sides, due: Instant) -> Result<Sides, Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let (source, target) = both(source.pause(), target.pause(), &stop).await?;
-    tokio::select! {
-        () = tokio::time::sleep_until(due.into()) => {}
-        () = stop.cancelled() => return Err(Stop::Cancelled),
     }
-    let (source, target) = both(source.resume(), target.resume(), &stop).await?;
-    Ok(Sides {
-        source,
-        target,
-        stop,
-    })
 }

@@ -1,5 +1,5 @@
-//! What a caller of the engine gives and gets: a task in its context, an outcome or
-//! the reason why there is none, and what is found on the way.
+//! The engine's interface: a task in its context, its outcome or the reason why
+//! there is none, and what is found before the outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,18 +16,22 @@ use tokio_util::sync::CancellationToken;
 /// measured and tested without a database.
 #[async_trait]
 pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
-    /// Compares to the end, or until `context.cancel` is triggered. Returns
-    /// only when no statement of this task runs in a database any more.
+    /// Compares to the end, or until `context.cancel` is triggered. Returns only
+    /// when no statement of this task is running in a database any more.
+    ///
+    /// # Errors
+    ///
+    /// `Stop::Cancelled`, or the failure because of which there is no outcome.
     async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop>;
 }
 
 /// Why a comparison has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
-    /// It was asked to stop; the statements in the databases have ended.
+    /// It was cancelled; the statements in the databases have ended.
     #[error("cancelled")]
     Cancelled,
-    /// It could not be done.
+    /// It failed.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -37,14 +41,14 @@ pub enum Stop {
 pub struct TaskContext {
     /// Triggered when the work is no longer wanted.
     pub cancel: CancellationToken,
-    /// Where progress is shown.
+    /// Where progress is counted.
     pub progress: Arc<Progress>,
-    /// Where differing rows and repairs go, in batches. A receiver that has gone
-    /// away means that the work is no longer wanted.
+    /// Where differing rows and repairs are sent, in batches. The comparison is
+    /// cancelled when the receiver is dropped.
     pub findings: mpsc::Sender<Found>,
 }
 
-/// A batch of what a comparison finds while it runs.
+/// A batch of results that a comparison sends while it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     /// Differing rows.

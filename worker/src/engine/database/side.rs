@@ -5,56 +5,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::endpoint::DatabaseKind;
+use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::TableName;
-use shared::outcome::SideRead;
-use tokio::task::JoinHandle;
+use shared::outcome::{Failure, SideRead};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::kinds::database;
 use crate::engine::database::scan::{Query, Scanned};
 use crate::engine::database::session::label::Isolation;
 use crate::engine::database::session::pool::SessionLease;
-use crate::engine::database::statement::SideStatements;
 use crate::engine::database::{catalog, spans};
-use crate::engine::error::DatabaseError;
+use crate::engine::error::{DatabaseError, failure};
 use crate::engine::task::{Progress, Stop};
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{SideOf, Table};
 
-/// A side before its columns are known.
+/// The most characters of a statement that a failure quotes.
+const LONGEST_QUOTE: usize = 200;
+
+/// One side of a comparison, with a session in a transaction.
 #[derive(Debug)]
 pub(crate) struct OpenSide {
-    lease: SessionLease,
+    /// Absent while [detached](Self::detach), and once the session has ended.
+    lease: Option<SessionLease>,
+    endpoint: Arc<Endpoint>,
+    isolation: Isolation,
     cancel: CancellationToken,
     counter: RowCounter,
     started: DateTime<Utc>,
     finished: DateTime<Utc>,
-    discreet: bool,
+    redacted: bool,
 }
 
-/// How a statement ended.
-enum Ended<T> {
-    Done(T),
-    Failed(Stop),
-    Overdue(Stop),
-    Cancelled,
-}
-
-impl<T> Ended<T> {
-    fn of(result: Result<T, Stop>) -> Self {
-        match result {
-            Ok(value) => Self::Done(value),
-            Err(stop) => Self::Failed(stop),
-        }
-    }
-}
-
-/// Tells one side's progress.
+/// Adds what is read to the progress of one side.
 #[derive(Debug, Clone)]
-pub(crate) struct RowCounter {
+struct RowCounter {
     progress: Arc<Progress>,
     side: SideOf,
 }
@@ -74,77 +60,94 @@ impl RowCounter {
     }
 }
 
+/// Why work on a session failed.
+enum WorkError {
+    /// An error that does not name the statement yet.
+    Statement(DatabaseError),
+    /// A failure with everything a user needs.
+    Failure(Failure),
+}
+
+impl From<DatabaseError> for WorkError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Statement(error)
+    }
+}
+
+impl From<Failure> for WorkError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
 impl OpenSide {
-    /// A side over a session in a transaction.
+    /// A side over a session in a transaction. With `redacted`, failures do not
+    /// repeat the database's messages, which may quote values.
     #[must_use]
     pub(crate) fn new(
         lease: SessionLease,
+        side: SideOf,
         cancel: CancellationToken,
         progress: Arc<Progress>,
-        side: SideOf,
+        redacted: bool,
     ) -> Self {
         let now = Utc::now();
         Self {
-            lease,
+            endpoint: Arc::new(lease.endpoint().clone()),
+            isolation: lease.isolation,
+            lease: Some(lease),
             cancel,
             counter: RowCounter { progress, side },
             started: now,
             finished: now,
-            discreet: false,
+            redacted,
         }
     }
 
-    /// With `discreet`, failures do not quote what the database quotes.
-    #[must_use]
-    pub(crate) fn discreet(self, discreet: bool) -> Self {
-        Self { discreet, ..self }
-    }
-
-    /// Which side it is.
-    #[must_use]
-    pub(crate) fn side(&self) -> SideOf {
-        self.counter.side
+    /// Moves the session into a value that a task of its own can own. What
+    /// remains here still describes the side and has no session.
+    pub(crate) fn detach(&mut self) -> Self {
+        Self {
+            lease: self.lease.take(),
+            endpoint: Arc::clone(&self.endpoint),
+            isolation: self.isolation,
+            cancel: self.cancel.clone(),
+            counter: self.counter.clone(),
+            started: self.started,
+            finished: self.finished,
+            redacted: self.redacted,
+        }
     }
 
     /// The kind of database.
     #[must_use]
-    pub(crate) fn engine(&self) -> DatabaseKind {
-        self.lease.endpoint().engine
+    pub(crate) fn kind(&self) -> DatabaseKind {
+        self.endpoint.engine
     }
 
-    /// How this side is read, for the report.
-    #[must_use]
-    pub(crate) fn isolation(&self) -> Isolation {
-        self.lease.isolation
-    }
-
-    /// How and when this side was read so far: from when its transaction began.
+    /// How this side was read and when, from the start of its transaction until
+    /// now, for the report.
     #[must_use]
     pub(crate) fn read(&self) -> SideRead {
         let moment = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         SideRead {
-            isolation: self.isolation().level().to_owned(),
+            isolation: self.isolation.level().to_owned(),
             started_at: moment(self.started),
             finished_at: moment(self.finished),
         }
     }
 
-    /// Looks the table up.
+    /// Reads the table's columns and keys from the catalog.
     ///
     /// # Errors
     ///
-    /// When there is no such table, or the comparison is cancelled. The session is closed then.
-    pub(crate) async fn describe(mut self, name: &TableName) -> Result<(Self, Table), Stop> {
-        let endpoint = self.lease.endpoint().clone();
-        let overdue = self.overdue();
-        let ended = tokio::select! {
-            described = catalog::describe(&mut *self.lease.session, &endpoint, name) => {
-                Ended::of(described.map_err(Stop::Failed))
-            }
-            () = self.cancel.cancelled() => Ended::Cancelled,
-            limit = overdue => Ended::Overdue(self.overdue_failure(limit, "reading the catalog")),
-        };
-        self.settle(ended).await
+    /// When there is no such table, else as [`OpenSide::scan`].
+    pub(crate) async fn describe(&mut self, name: &TableName) -> Result<Table, Stop> {
+        let (endpoint, limit) = (Arc::clone(&self.endpoint), self.statement_limit());
+        self.run("reading the catalog", limit, async |lease| {
+            catalog::describe(&mut *lease.session, &endpoint, name).await
+        })
+        .await
     }
 
     /// Reads what must be known before the table is written to.
@@ -152,42 +155,24 @@ impl OpenSide {
     /// # Errors
     ///
     /// As [`OpenSide::scan`].
-    pub(crate) async fn constraints(mut self, table: &Table) -> Result<(Self, Constraints), Stop> {
+    pub(crate) async fn constraints(&mut self, table: &Table) -> Result<Constraints, Stop> {
         let what = "reading constraints from the catalog";
-        let overdue = self.overdue();
-        let ended = tokio::select! {
-            read = self.lease.session.constraints(table) => {
-                Ended::of(read.map_err(|error| self.failure(&error, what)))
-            }
-            () = self.cancel.cancelled() => Ended::Cancelled,
-            limit = overdue => Ended::Overdue(self.overdue_failure(limit, what)),
-        };
-        self.settle(ended).await
+        self.run(what, self.statement_limit(), async |lease| {
+            lease.session.constraints(table).await
+        })
+        .await
     }
 
-    /// Counts the table's rows in the database.
+    /// Runs a statement that counts rows.
     ///
     /// # Errors
     ///
     /// As [`OpenSide::scan`].
-    pub(crate) async fn count(self, statement: String) -> Result<(Self, u64), Stop> {
-        let span = spans::reading(self.side(), self.lease.endpoint(), &statement);
-        spans::within(span, self.run_count(statement)).await
-    }
-
-    async fn run_count(mut self, statement: String) -> Result<(Self, u64), Stop> {
-        let overdue = self.overdue();
-        let ended = tokio::select! {
-            counted = self.lease.session.count(&statement) => {
-                Ended::of(counted.map_err(|error| self.failure(&error, &statement)))
-            }
-            () = self.cancel.cancelled() => Ended::Cancelled,
-            limit = overdue => Ended::Overdue(self.overdue_failure(limit, &statement)),
-        };
-        if let Ended::Done(count) = &ended {
-            spans::rows(*count);
-        }
-        self.settle(ended).await
+    pub(crate) async fn count(&mut self, statement: &str) -> Result<u64, Stop> {
+        self.run_reading(statement, async |lease| {
+            lease.session.count(statement).await
+        })
+        .await
     }
 
     /// Reads the rows of `query` into `sink`.
@@ -195,197 +180,145 @@ impl OpenSide {
     /// # Errors
     ///
     /// When the database reports an error, the statement takes too long or the
-    /// comparison is cancelled. The statement has ended and the session is closed then.
-    pub(crate) async fn scan<S: RowSink>(self, query: &Query, sink: S) -> Result<(Self, S), Stop> {
-        let span = spans::reading(self.side(), self.lease.endpoint(), &query.statement);
-        spans::within(span, self.run_scan(query, sink)).await
-    }
-
-    async fn run_scan<S: RowSink>(mut self, query: &Query, mut sink: S) -> Result<(Self, S), Stop> {
+    /// comparison is cancelled. The statement has ended and the session is closed
+    /// then, and every later use of this side fails.
+    pub(crate) async fn scan(
+        &mut self,
+        query: &Query,
+        sink: &mut impl RowSink,
+    ) -> Result<(), Stop> {
         let counter = self.counter.clone();
         let progress = move |scanned| counter.add(scanned);
-        let overdue = self.overdue();
-        let ended = tokio::select! {
-            scanned = self.lease.session.scan(query, &mut sink, &progress) => {
-                Ended::of(scanned.map_err(|error| self.failure(&error, &query.statement)))
-            }
-            () = self.cancel.cancelled() => Ended::Cancelled,
-            limit = overdue => Ended::Overdue(self.overdue_failure(limit, &query.statement)),
-        };
-        if let Ended::Done(count) = &ended {
-            spans::rows(*count);
-        }
-        let (side, _) = self.settle(ended).await?;
-        Ok((side, sink))
+        self.run_reading(&query.statement, async |lease| {
+            lease.session.scan(query, sink, &progress).await
+        })
+        .await?;
+        Ok(())
     }
 
-    /// Ends the transaction, for as long as nothing is read.
+    /// Ends the transaction, so that none is open while nothing is read.
     ///
     /// # Errors
     ///
-    /// When the connection is lost.
-    pub(crate) async fn pause(mut self) -> Result<Self, Stop> {
-        let ended = tokio::select! {
-            paused = self.lease.pause() => Ended::of(paused.map_err(Stop::Failed)),
-            () = self.cancel.cancelled() => Ended::Cancelled,
-        };
-        Ok(self.settle(ended).await?.0)
+    /// When the connection is lost or the comparison is cancelled.
+    pub(crate) async fn pause(&mut self) -> Result<(), Stop> {
+        self.run("ending a transaction", None, async |lease| {
+            lease.pause().await
+        })
+        .await
     }
 
     /// Begins a new transaction after [`OpenSide::pause`].
     ///
     /// # Errors
     ///
-    /// When the connection was lost.
-    pub(crate) async fn resume(mut self) -> Result<Self, Stop> {
-        let ended = tokio::select! {
-            resumed = self.lease.resume() => Ended::of(resumed.map_err(Stop::Failed)),
-            () = self.cancel.cancelled() => Ended::Cancelled,
+    /// As [`OpenSide::pause`].
+    pub(crate) async fn resume(&mut self) -> Result<(), Stop> {
+        let resume = async |lease: &mut SessionLease| {
+            lease.resume().await?;
+            Ok::<_, Failure>(lease.isolation)
         };
-        Ok(self.settle(ended).await?.0)
+        self.isolation = self.run("beginning a transaction", None, resume).await?;
+        Ok(())
     }
 
-    /// Ends when a statement that begins now has taken too long, where the
-    /// database does not see to that itself.
-    fn overdue(&self) -> impl Future<Output = Duration> + Send + use<> {
-        let limit = (!database(self.engine()).enforces_statement_timeout())
-            .then(|| self.lease.statement_timeout());
-        async move {
-            match limit {
-                Some(limit) => tokio::time::sleep(limit).await,
-                None => std::future::pending().await,
-            }
-            limit.unwrap_or_default()
+    /// Ends the transaction and gives the session back to the pool.
+    pub(crate) async fn close(self) {
+        if let Some(lease) = self.lease {
+            lease.give_back().await;
         }
     }
 
-    fn overdue_failure(&self, limit: Duration, statement: &str) -> Stop {
-        self.failure(&DatabaseError::StatementTimeout(limit), statement)
+    /// Runs a statement that returns rows, or their number, in a span of its own.
+    async fn run_reading(
+        &mut self,
+        statement: &str,
+        work: impl AsyncFnOnce(&mut SessionLease) -> Result<u64, DatabaseError>,
+    ) -> Result<u64, Stop> {
+        let span = spans::reading(self.counter.side, &self.endpoint, statement);
+        let reading = async {
+            let rows = self.run(statement, self.statement_limit(), work).await?;
+            spans::rows(rows);
+            Ok(rows)
+        };
+        spans::within(span, reading).await
     }
 
-    fn failure(&self, error: &DatabaseError, statement: &str) -> Stop {
-        // The statement names table and columns; its values are parameters or keys and are left out.
-        let shown = statement
+    /// Runs `work` on the session. When the comparison is cancelled or `limit`
+    /// has passed, the running statement is stopped; after an error the
+    /// connection is closed. The session has ended in both cases.
+    async fn run<T, E: Into<WorkError>>(
+        &mut self,
+        what: &str,
+        limit: Option<Duration>,
+        work: impl AsyncFnOnce(&mut SessionLease) -> Result<T, E>,
+    ) -> Result<T, Stop> {
+        let Some(mut lease) = self.lease.take() else {
+            return Err(failure(
+                "InternalError",
+                format!(
+                    "{what}: the session with endpoint `{}` has ended before; please report this",
+                    self.endpoint.name
+                ),
+            )
+            .into());
+        };
+        let stopped = tokio::select! {
+            done = work(&mut lease) => match done {
+                Ok(value) => {
+                    self.finished = Utc::now();
+                    self.lease = Some(lease);
+                    return Ok(value);
+                }
+                Err(error) => {
+                    lease.close().await;
+                    return Err(self.failure(error.into(), what));
+                }
+            },
+            () = self.cancel.cancelled() => Stop::Cancelled,
+            limit = elapsed(limit) => {
+                self.failure(DatabaseError::StatementTimeout(limit).into(), what)
+            }
+        };
+        lease.stop().await;
+        Err(stopped)
+    }
+
+    /// How long a statement may run, where the database does not enforce the limit itself.
+    fn statement_limit(&self) -> Option<Duration> {
+        let is_enforced = database(self.kind()).enforces_statement_timeout();
+        let lease = self.lease.as_ref().filter(|_| !is_enforced)?;
+        Some(lease.statement_timeout())
+    }
+
+    fn failure(&self, error: WorkError, statement: &str) -> Stop {
+        let error = match error {
+            WorkError::Statement(error) => error,
+            WorkError::Failure(failure) => return Stop::Failed(failure),
+        };
+        // Table and columns are quoted; the condition, which contains keys, is not.
+        let quoted = statement
             .split_once(" WHERE ")
             .map_or(statement, |(before, _)| before);
-        let shown: String = if shown.chars().count() > 200 {
-            shown.chars().take(200).chain(['…']).collect()
-        } else {
-            shown.to_owned()
+        let what = match quoted.char_indices().nth(LONGEST_QUOTE) {
+            Some((end, _)) => format!("`{}…` failed", &quoted[..end]),
+            None => format!("`{quoted}` failed"),
         };
-        let (endpoint, what) = (self.lease.endpoint(), format!("`{shown}` failed"));
-        Stop::Failed(if self.discreet {
-            error.redacted_at(endpoint, &what)
+        Stop::Failed(if self.redacted {
+            error.redacted_at(&self.endpoint, &what)
         } else {
-            error.at(endpoint, &what)
+            error.at(&self.endpoint, &what)
         })
     }
+}
 
-    /// Goes on with the side, or ends its session: by stopping the statement
-    /// when it was cancelled or is overdue, by closing the connection after an error.
-    async fn settle<T>(mut self, ended: Ended<T>) -> Result<(Self, T), Stop> {
-        match ended {
-            Ended::Done(value) => {
-                self.finished = Utc::now();
-                Ok((self, value))
-            }
-            Ended::Failed(stop) => {
-                self.lease.close().await;
-                Err(stop)
-            }
-            Ended::Overdue(stop) => {
-                self.lease.stop().await;
-                Err(stop)
-            }
-            Ended::Cancelled => {
-                self.lease.stop().await;
-                Err(Stop::Cancelled)
-            }
+/// Returns `limit` once so much time has passed; never without a limit.
+async fn elapsed(limit: Option<Duration>) -> Duration {
+    match limit {
+        Some(limit) => {
+            tokio::time::sleep(limit).await;
+            limit
         }
-    }
-
-    /// The statements of this side, once the comparison is planned.
-    #[must_use]
-    pub(crate) fn statements(
-        &self,
-        table: &Table,
-        plan: &crate::engine::plan::Plan,
-    ) -> SideStatements {
-        SideStatements::new(database(self.engine()), table, plan, self.side())
-    }
-
-    /// Ends the transaction and gives the session back.
-    pub(crate) async fn close(self) {
-        self.lease.give_back().await;
-    }
-}
-
-/// Runs the two sides at the same time, each on its own task, so that two cores
-/// can work. When one fails, the other one's statement is stopped. The failure
-/// wins over the cancellation that it caused.
-///
-/// # Errors
-///
-/// The first failure, or `Stop::Cancelled`.
-pub(crate) fn both<A, B>(
-    source: impl Future<Output = Result<A, Stop>> + Send + 'static,
-    target: impl Future<Output = Result<B, Stop>> + Send + 'static,
-    stop_both: &CancellationToken,
-) -> impl Future<Output = Result<(A, B), Stop>> + Send + 'static
-where
-    A: Send + 'static,
-    B: Send + 'static,
-{
-    let source = spawn_side(source, stop_both.clone());
-    let target = spawn_side(target, stop_both.clone());
-    async move {
-        match tokio::join!(finish(source), finish(target)) {
-            (Ok(source), Ok(target)) => Ok((source, target)),
-            (Err(Stop::Failed(failure)), _) | (_, Err(Stop::Failed(failure))) => {
-                Err(Stop::Failed(failure))
-            }
-            _ => Err(Stop::Cancelled),
-        }
-    }
-}
-
-fn spawn_side<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Stop>> + Send + 'static,
-    stop_both: CancellationToken,
-) -> JoinHandle<Result<T, Stop>> {
-    let guarded = async move {
-        // Also when the side panics.
-        let stop_other = stop_both.drop_guard();
-        let result = work.await;
-        if result.is_ok() {
-            stop_other.disarm();
-        }
-        result
-    };
-    tokio::spawn(guarded.in_current_span())
-}
-
-/// A panic of one side is a panic of the comparison; the worker isolates it.
-async fn finish<T>(side: JoinHandle<Result<T, Stop>>) -> Result<T, Stop> {
-    match side.await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Stop::Cancelled),
-        },
-    }
-}
-
-/// Runs what computes for long where it holds nothing up; its panic is one of the comparison.
-///
-/// # Errors
-///
-/// As `work`.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Stop> + Send + 'static,
-) -> Result<T, Stop> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        None => std::future::pending().await,
     }
 }

@@ -10,10 +10,10 @@ use crate::engine::values::canonical::Values;
 pub(crate) struct LocatedRow {
     /// What the survey found.
     pub(crate) difference: RowDifference,
-    /// The encoded columns of the key; empty for a table without one, and for
-    /// a row that was not found any more whose key is known by its hash only.
+    /// The encoded columns of the key. Empty for a table without one, and for a
+    /// row that has gone since the survey and whose key is known only as a hash.
     pub(crate) key: Vec<u8>,
-    /// The encoded row on the source; absent where it is not, or not any more.
+    /// The encoded row on the source; absent where there is none, or none any more.
     pub(crate) source: Option<Vec<u8>>,
     /// The encoded row on the target.
     pub(crate) target: Option<Vec<u8>>,

@@ -3,23 +3,26 @@
 
 pub(crate) mod gathered;
 pub(crate) mod located;
+pub(crate) mod matching;
 pub(crate) mod sinks;
 
+use std::sync::Arc;
+
 use crate::engine::database::scan::Query;
-use crate::engine::database::side::{OpenSide, both};
+use crate::engine::database::side::OpenSide;
 use crate::engine::database::statement::SideStatements;
-use crate::engine::disk::Room;
 use crate::engine::error::disk;
-use crate::engine::fetch::gathered::Gathered;
+use crate::engine::fetch::gathered::{Gathered, wanted_rows};
 use crate::engine::fetch::located::LocatedRow;
-use crate::engine::fetch::sinks::{CollectSink, CollectedRows, GatherSink, Identity};
+use crate::engine::fetch::sinks::{CollectSink, Collected, GatherSink, Identity};
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::{Differing, Reader};
 use crate::engine::rows::element::KeyForm;
 use crate::engine::rows::keys::{KeyFilter, KeyMap, KeySet, WantedRows};
-use crate::engine::sides::{Planned, Sides};
+use crate::engine::step::{Planned, StepContext};
 use crate::engine::task::Stop;
-use crate::engine::values::column::{Column, SideOf, Table};
+use crate::engine::values::column::{Column, SideOf};
+use crate::engine::values::pair::Pair;
 use crate::engine::values::reading::Reading;
 
 /// The most keys of one statement.
@@ -34,46 +37,43 @@ const GROWTH: usize = 4;
 /// Looking a row up costs about as much as reading this many in a scan.
 const COST_OF_LOOK_UP: u64 = 20;
 
-/// So few look-ups cost less than a pass whatever the table.
+/// Up to so many look-ups cost less than a pass, whatever the size of the table.
 const FEW: u64 = 500;
 
-/// So few look-ups are made where nothing says that the key has an index.
+/// Up to so many look-ups are made although no index on the key is known.
 const FEW_WITHOUT_INDEX: u64 = FIRST_CHUNK as u64;
 
-/// Bytes of memory that a key takes which is not carried in its element.
-pub(crate) const KEY_IN_MEMORY: u64 = 128;
+/// Bytes of memory that a key takes which its element carries only as a hash.
+const KEY_IN_MEMORY: u64 = 128;
 
 /// Which columns of the differing rows are read.
 #[derive(Debug, Clone)]
 pub(crate) enum Projection {
     /// Those that are compared, as they are compared.
     Compared,
-    /// Columns of one's own.
+    /// Other columns.
     Own(OwnColumns),
 }
 
 /// Columns that are read of each side. The first ones are the plan's, in its
-/// order and in its readings: those of the key, or all of them, which then tell
-/// rows apart that share a key. A table without a key needs all of them.
+/// order and in its readings: those of the key, or all of them, which then
+/// distinguish rows that share a key. A table without a key needs all of them.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnColumns {
-    /// The columns of the source, and how they are read.
-    pub(crate) source: Vec<(Column, Reading)>,
-    /// The columns of the target, and how they are read.
-    pub(crate) target: Vec<(Column, Reading)>,
+    /// The columns of each side, and how they are read.
+    pub(crate) columns: Pair<Vec<(Column, Reading)>>,
     /// How many of them, from the first, are the plan's.
     pub(crate) leading: usize,
 }
 
 impl Projection {
-    fn statements(&self, side: &OpenSide, table: &Table, planned: &Planned) -> SideStatements {
-        let statements = side.statements(table, &planned.plan);
+    fn statements(&self, planned: &Planned) -> Pair<SideStatements> {
+        let statements = planned.statements.clone();
         match self {
             Self::Compared => statements,
-            Self::Own(own) => statements.with_columns(match side.side() {
-                SideOf::Source => own.source.clone(),
-                SideOf::Target => own.target.clone(),
-            }),
+            Self::Own(own) => statements
+                .zip(own.columns.clone())
+                .map(|(statements, columns)| statements.with_columns(columns)),
         }
     }
 
@@ -88,325 +88,229 @@ impl Projection {
     }
 }
 
-/// Whether `count` rows are looked up by their keys rather than found in a pass over all rows.
-pub(crate) fn is_looked_up(planned: &Planned, count: u64) -> bool {
-    let plan = &planned.plan;
-    if plan.key_form == KeyForm::WholeRow || !plan.fetch_by_key {
-        return false;
+/// Whether `count` rows are looked up by their keys rather than found in a pass
+/// over all rows. Keys that are carried as hashes have to be read into memory
+/// before; `has_unread_keys` is asked for such keys if not all of them fit.
+pub(crate) fn is_looked_up(
+    step: &StepContext<'_>,
+    count: u64,
+    has_unread_keys: impl FnOnce() -> Result<bool, Stop>,
+) -> Result<bool, Stop> {
+    let plan = &step.planned.plan;
+    let is_possible = plan.key_form != KeyForm::WholeRow && plan.fetch_by_key;
+    let is_cheaper = || count <= FEW || count.saturating_mul(COST_OF_LOOK_UP) <= step.rows;
+    if !is_possible || !(count <= FEW_WITHOUT_INDEX || step.planned.is_unique() && is_cheaper()) {
+        return Ok(false);
     }
-    if count <= FEW_WITHOUT_INDEX {
-        return true;
-    }
-    let key = &plan.columns[..plan.key_columns];
-    let indexed = |table: &Table, names: &[&str]| {
-        table
-            .keys
-            .iter()
-            .any(|index| index.iter().all(|name| names.contains(&name.as_str())))
-    };
-    let names = |side: fn(&crate::engine::plan::PlannedColumn) -> &Column| -> Vec<&str> {
-        key.iter()
-            .map(|column| side(column).name.as_str())
-            .collect()
-    };
-    indexed(&planned.source, &names(|column| &column.source))
-        && indexed(&planned.target, &names(|column| &column.target))
-        && (count <= FEW || count.saturating_mul(COST_OF_LOOK_UP) <= planned.rows)
+    let fits = count.saturating_mul(KEY_IN_MEMORY) <= (step.budget.memory / 4) as u64;
+    Ok(fits || !has_unread_keys()?)
 }
 
 /// All rows of a set of differences, in chunks that fit in memory.
 pub(crate) struct Rows<'a> {
-    planned: &'a Planned,
-    projection: &'a Projection,
-    room: &'a Room,
-    way: Way<'a>,
+    statements: Pair<SideStatements>,
+    identity: Identity,
+    access: Access<'a>,
 }
 
-enum Way<'a> {
+/// How rows are found.
+enum Access<'a> {
+    /// By their keys.
     LookUp {
         reader: Reader<'a>,
+        /// Keys that are carried as hashes.
         keys: KeyMap<Vec<u8>>,
         chunk: usize,
-        most: usize,
     },
+    /// In a pass over all rows, which has been made.
     Pass(Box<Gathered>),
 }
 
 impl<'a> Rows<'a> {
-    /// Begins to read the rows of `differing`, at most `most` at once.
+    /// Begins to read the rows of `differing`.
     pub(crate) async fn open(
-        sides: Sides,
-        planned: &'a Planned,
-        projection: &'a Projection,
+        step: &mut StepContext<'_>,
+        projection: &Projection,
         differing: &'a Differing,
-        most: usize,
-        room: &'a Room,
-    ) -> Result<(Sides, Self), Stop> {
+    ) -> Result<Self, Stop> {
+        let form = step.planned.plan.key_form;
+        let statements = projection.statements(step.planned);
+        let identity = projection.identity(form);
+        let has_hashed_keys = || {
+            let mut has = false;
+            let read = differing.for_each(|difference| {
+                has |= form.carried(difference.key).is_none();
+                Ok(())
+            });
+            read.map(|()| has).map_err(disk)
+        };
         let count = differing.counts().total();
-        let form = planned.plan.key_form;
-        let fits = count.saturating_mul(KEY_IN_MEMORY) <= (room.memory / 4) as u64;
-        let mut looked_up = is_looked_up(planned, count);
-        let mut keys = KeyMap::default();
-        let mut sides = sides;
-        if looked_up {
-            let mut reader = differing.reader();
-            let mut hashed = Vec::new();
-            loop {
-                let chunk = reader.take(4096).map_err(disk)?;
-                if chunk.is_empty() {
-                    break;
-                }
-                hashed.extend(
-                    chunk
-                        .into_iter()
-                        .filter(|difference| form.carried(difference.key).is_none()),
-                );
-                if !hashed.is_empty() && !fits {
-                    looked_up = false;
-                    break;
-                }
-            }
-            if looked_up {
-                let (left, right) = keys_of(&hashed);
-                (sides, keys) = read_hashed_keys(sides, planned, &left, &right).await?;
-            }
-        }
-        let way = if looked_up {
-            Way::LookUp {
+        let access = if is_looked_up(step, count, has_hashed_keys)? {
+            let keys = read_hashed_keys(step, hashed_keys(differing, form)?).await?;
+            Access::LookUp {
                 reader: differing.reader(),
                 keys,
-                chunk: FIRST_CHUNK.min(most),
-                most,
+                chunk: FIRST_CHUNK.min(step.chunk_size()),
             }
         } else {
-            let gathered;
-            (sides, gathered) = gather(sides, planned, projection, differing, room).await?;
-            Way::Pass(Box::new(gathered))
+            let gathered = gather(step, &statements, identity, differing).await?;
+            Access::Pass(Box::new(gathered))
         };
-        let rows = Self {
-            planned,
-            projection,
-            room,
-            way,
-        };
-        Ok((sides, rows))
+        Ok(Self {
+            statements,
+            identity,
+            access,
+        })
     }
 
     /// The next rows; none at the end.
-    pub(crate) async fn next(&mut self, sides: Sides) -> Result<(Sides, Vec<LocatedRow>), Stop> {
-        let quarter = self.room.memory / 4;
-        match &mut self.way {
-            Way::LookUp {
+    pub(crate) async fn next(
+        &mut self,
+        step: &mut StepContext<'_>,
+    ) -> Result<Vec<LocatedRow>, Stop> {
+        let quarter = step.budget.memory / 4;
+        let (reader, keys, chunk) = match &mut self.access {
+            Access::Pass(gathered) => return gathered.next(quarter).await.map_err(disk),
+            Access::LookUp {
                 reader,
                 keys,
                 chunk,
-                most,
-            } => {
-                let differences = reader.take(*chunk).map_err(disk)?;
-                if differences.is_empty() {
-                    return Ok((sides, Vec::new()));
-                }
-                let (sides, rows, bytes) =
-                    look_up(sides, self.planned, &differences, keys, self.projection).await?;
-                let fit = quarter / (bytes / rows.len()).max(1);
-                *chunk = chunk.saturating_mul(GROWTH).min(fit).clamp(1, *most);
-                Ok((sides, rows))
-            }
-            Way::Pass(gathered) => {
-                let rows = gathered.next(quarter).await.map_err(disk)?;
-                Ok((sides, rows))
-            }
+            } => (reader, keys, chunk),
+        };
+        let differences = reader.take(*chunk).map_err(disk)?;
+        if differences.is_empty() {
+            return Ok(Vec::new());
         }
+        let identity = self.identity;
+        let queries = Pair::of(|side| {
+            row_queries(
+                &self.statements[side],
+                side,
+                &differences,
+                keys,
+                identity.form,
+            )
+        });
+        let collected = step
+            .sides
+            .on_both(queries, move |side, queries| {
+                Box::pin(collect(side, queries, identity))
+            })
+            .await?;
+        let rows = locate(step.planned, &differences, &collected, keys);
+        let bytes = collected.source.bytes + collected.target.bytes;
+        let fit = quarter / (bytes / rows.len()).max(1);
+        let grown = chunk.saturating_mul(GROWTH).min(fit);
+        *chunk = grown.clamp(1, step.chunk_size());
+        Ok(rows)
     }
 }
 
-/// One pass over both sides that writes the rows of all differences to disk.
+/// Writes the rows of all differences to disk, in one pass over both sides.
 async fn gather(
-    sides: Sides,
-    planned: &Planned,
-    projection: &Projection,
+    step: &mut StepContext<'_>,
+    statements: &Pair<SideStatements>,
+    identity: Identity,
     differing: &Differing,
-    room: &Room,
-) -> Result<(Sides, Gathered), Stop> {
+) -> Result<Gathered, Stop> {
     let count = differing.counts().total();
     // Two hashed rows in the index of a partition, and the difference itself.
-    let partitions = room.partitions(count.saturating_mul(256), 3);
-    let mut wanted = KeyFilter::new(count, room.memory / 8);
-    let mut gathered = Gathered::new(partitions, planned.plan.key_columns > 0, room);
-    let mut reader = differing.reader();
-    loop {
-        let chunk = reader.take(4096).map_err(disk)?;
-        if chunk.is_empty() {
-            break;
-        }
-        for difference in chunk {
+    let partitions = step.budget.partitions(count.saturating_mul(256), 3);
+    let mut wanted = KeyFilter::new(count, step.budget.memory / 8);
+    let has_key = step.planned.plan.key_columns > 0;
+    let mut gathered = Gathered::new(partitions, has_key, step.budget);
+    differing
+        .for_each(|difference| {
             wanted.insert(difference.key);
-            gathered.want(difference).map_err(disk)?;
-        }
-    }
-    let wanted = std::sync::Arc::new(wanted);
-    let identity = projection.identity(planned.plan.key_form);
-    let room = room.clone();
-    let (sides, left, right) = on_both(sides, planned, projection, move |side, statements| {
-        let sink = GatherSink::new(identity, std::sync::Arc::clone(&wanted), partitions, &room);
-        async move { side.scan(&statements.scan(), sink).await }
-    })
-    .await?;
-    gathered.found(left.into_rows(), right.into_rows());
-    Ok((sides, gathered))
+            gathered.want(difference)
+        })
+        .map_err(disk)?;
+    let wanted = Arc::new(wanted);
+    let sinks =
+        Pair::of(|_| GatherSink::new(identity, Arc::clone(&wanted), partitions, step.budget));
+    let queries = statements.as_ref().map(SideStatements::scan);
+    let sinks = step.sides.scan(queries, sinks).await?;
+    gathered.set_rows(sinks.map(GatherSink::into_rows));
+    Ok(gathered)
 }
 
-/// Does the same on both sides at once.
-async fn on_both<T, F>(
-    sides: Sides,
-    planned: &Planned,
-    projection: &Projection,
-    work: impl Fn(OpenSide, SideStatements) -> F,
-) -> Result<(Sides, T, T), Stop>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<(OpenSide, T), Stop>> + Send + 'static,
-{
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let left = projection.statements(&source, &planned.source, planned);
-    let right = projection.statements(&target, &planned.target, planned);
-    let done = both(work(source, left), work(target, right), &stop);
-    let ((source, left), (target, right)) = done.await?;
-    let sides = Sides {
-        source,
-        target,
-        stop,
-    };
-    Ok((sides, left, right))
+/// The keys that differences carry as hashes, each on one side that has it.
+fn hashed_keys(differing: &Differing, form: KeyForm) -> Result<Pair<KeySet>, Stop> {
+    let mut keys = Pair::<KeySet>::default();
+    differing
+        .for_each(|RowDifference { key, source, .. }| {
+            if form.carried(key).is_none() {
+                let side = source.map_or(SideOf::Target, |_| SideOf::Source);
+                keys[side].insert(key);
+            }
+            Ok(())
+        })
+        .map_err(disk)?;
+    Ok(keys)
 }
 
-/// The keys among these that were carried as hashes, each found where it is, in
-/// one pass over the key columns.
+/// The encoded keys of these hashed ones, each read on the side that it is given
+/// for, in one pass over the key columns.
 pub(crate) async fn read_hashed_keys(
-    sides: Sides,
-    planned: &Planned,
-    source: &KeySet,
-    target: &KeySet,
-) -> Result<(Sides, KeyMap<Vec<u8>>), Stop> {
-    let form = planned.plan.key_form;
-    let hashed = |keys: &KeySet| -> KeySet {
-        keys.iter()
-            .copied()
-            .filter(|key| form.carried(*key).is_none())
-            .collect()
-    };
-    let (left_keys, right_keys) = (hashed(source), hashed(target));
+    step: &mut StepContext<'_>,
+    hashed: Pair<KeySet>,
+) -> Result<KeyMap<Vec<u8>>, Stop> {
     let mut keys = KeyMap::default();
-    if left_keys.is_empty() && right_keys.is_empty() {
-        return Ok((sides, keys));
+    if hashed.source.is_empty() && hashed.target.is_empty() {
+        return Ok(keys);
     }
-    let identity = Projection::Compared.identity(form);
-    let (sides, left, right) =
-        on_both(sides, planned, &Projection::Compared, |side, statements| {
-            let keys = match side.side() {
-                SideOf::Source => &left_keys,
-                SideOf::Target => &right_keys,
-            };
-            // Any row tells the key.
-            let any = keys.iter().map(|key| (*key, KeySet::default())).collect();
-            collect(side, statements.scan_keys(), identity, any)
+    let identity = Projection::Compared.identity(step.planned.plan.key_form);
+    let queries = Pair::of(|side| {
+        // Any row has the key.
+        let any = hashed[side].iter().map(|key| (*key, KeySet::default()));
+        vec![(step.planned.statements[side].scan_keys(), any.collect())]
+    });
+    let collected = step
+        .sides
+        .on_both(queries, move |side, queries| {
+            Box::pin(collect(side, queries, identity))
         })
         .await?;
-    for (key, rows) in left.0.into_iter().chain(right.0) {
+    for (key, rows) in collected
+        .source
+        .rows
+        .into_iter()
+        .chain(collected.target.rows)
+    {
         if let Some(row) = rows.any() {
             keys.insert(key, row.bytes);
         }
     }
-    Ok((sides, keys))
+    Ok(keys)
 }
 
-/// The keys of differences, each on one side that has it.
-fn keys_of(differences: &[RowDifference]) -> (KeySet, KeySet) {
-    let keys = |wanted: fn(&RowDifference) -> bool| -> KeySet {
-        differences
-            .iter()
-            .filter(|difference| wanted(difference))
-            .map(|difference| difference.key)
-            .collect()
-    };
-    (
-        keys(|difference| difference.source.is_some()),
-        keys(|difference| difference.source.is_none()),
-    )
-}
-
-/// Fetches rows by key: of each side those that it has.
-async fn look_up(
-    sides: Sides,
-    planned: &Planned,
+/// The queries for the rows of differences that one side has, each with the rows
+/// that it is to find.
+fn row_queries(
+    statements: &SideStatements,
+    side: SideOf,
     differences: &[RowDifference],
     hashed: &KeyMap<Vec<u8>>,
-    projection: &Projection,
-) -> Result<(Sides, Vec<LocatedRow>, usize), Stop> {
-    let form = planned.plan.key_form;
-    let wanted = |side: fn(&RowDifference) -> Option<u128>| -> Vec<(u128, Vec<u8>)> {
-        let mut wanted: Vec<(u128, Vec<u8>)> = Vec::new();
-        for difference in differences {
-            // A key that is not found any more has gone since the scan.
-            if side(difference).is_some()
-                && wanted
-                    .last()
-                    .is_none_or(|(last, _)| *last != difference.key)
-                && let Some(key) = key_bytes(form, difference.key, hashed)
-            {
-                wanted.push((difference.key, key));
-            }
+    form: KeyForm,
+) -> Vec<(Query, WantedRows)> {
+    let mut keys: Vec<(u128, Vec<u8>)> = Vec::new();
+    for difference in differences {
+        // A key that is unknown has gone since the scan.
+        if difference.hash_on(side).is_some()
+            && keys.last().is_none_or(|(last, _)| *last != difference.key)
+            && let Some(key) = key_bytes(form, difference.key, hashed)
+        {
+            keys.push((difference.key, key));
         }
-        wanted
-    };
-    let (left_keys, right_keys) = (wanted(|row| row.source), wanted(|row| row.target));
-    let hashes = |side: fn(&RowDifference) -> Option<u128>| -> WantedRows {
-        let mut hashes = WantedRows::default();
-        for difference in differences {
-            if let Some(hash) = side(difference) {
-                hashes.entry(difference.key).or_default().insert(hash);
-            }
-        }
-        hashes
-    };
-    let (left_rows, right_rows) = (hashes(|row| row.source), hashes(|row| row.target));
-    let identity = projection.identity(form);
-    let (sides, left, right) = on_both(sides, planned, projection, |side, statements| {
-        let (keys, rows) = match side.side() {
-            SideOf::Source => (&left_keys, &left_rows),
-            SideOf::Target => (&right_keys, &right_rows),
-        };
-        let queries: Vec<(Query, WantedRows)> = look_ups(&statements, keys)
-            .into_iter()
-            .map(|(query, keys)| {
-                let of_query = |key| Some((key, rows.get(&key)?.clone()));
-                (query, keys.into_iter().filter_map(of_query).collect())
-            })
-            .collect();
-        async move {
-            let mut side = side;
-            let mut all: KeyMap<CollectedRows> = KeyMap::default();
-            let mut bytes = 0;
-            for (query, wanted) in queries {
-                let rows;
-                (side, rows) = collect(side, query, identity, wanted).await?;
-                all.extend(rows.0);
-                bytes += rows.1;
-            }
-            Ok((side, (all, bytes)))
-        }
-    })
-    .await?;
-    let found = Found {
-        source: left.0,
-        target: right.0,
-    };
-    let rows = found.rows(planned, differences, hashed);
-    Ok((sides, rows, left.1 + right.1))
+    }
+    let rows = wanted_rows(differences, side);
+    look_ups(statements, &keys)
+        .into_iter()
+        .map(|(query, keys)| {
+            let of_query = |key| Some((key, rows.get(&key)?.clone()));
+            (query, keys.into_iter().filter_map(of_query).collect())
+        })
+        .collect()
 }
 
 /// The encoded key of an element's key.
@@ -431,72 +335,60 @@ pub(crate) fn look_ups(
         .collect()
 }
 
-type Collected = (KeyMap<CollectedRows>, usize);
-
+/// Runs queries on one side and keeps the rows that each of them is to find.
 async fn collect(
-    side: OpenSide,
-    query: Query,
+    side: &mut OpenSide,
+    queries: Vec<(Query, WantedRows)>,
     identity: Identity,
-    wanted: WantedRows,
-) -> Result<(OpenSide, Collected), Stop> {
-    if wanted.is_empty() {
-        return Ok((side, Collected::default()));
+) -> Result<Collected, Stop> {
+    let mut all = Collected::default();
+    for (query, wanted) in queries {
+        if wanted.is_empty() {
+            continue;
+        }
+        let mut sink = CollectSink::new(identity, wanted);
+        side.scan(&query, &mut sink).await?;
+        let Collected { rows, bytes } = sink.into_collected();
+        all.rows.extend(rows);
+        all.bytes += bytes;
     }
-    let (side, sink) = side
-        .scan(&query, CollectSink::new(identity, wanted))
-        .await?;
-    let bytes = sink.bytes();
-    Ok((side, (sink.into_rows(), bytes)))
+    Ok(all)
 }
 
-/// Rows of the two sides, by key.
-#[derive(Default)]
-struct Found {
-    source: KeyMap<CollectedRows>,
-    target: KeyMap<CollectedRows>,
-}
-
-impl Found {
-    fn rows(
-        &self,
-        planned: &Planned,
-        differences: &[RowDifference],
-        hashed: &KeyMap<Vec<u8>>,
-    ) -> Vec<LocatedRow> {
-        let plan = &planned.plan;
-        differences
-            .iter()
-            .map(|difference| {
-                let source = self.source.get(&difference.key);
-                let source = source.and_then(|rows| rows.of(difference.source?));
-                let target = self.target.get(&difference.key);
-                let target = target.and_then(|rows| rows.of(difference.target?));
-                let key = key_bytes(plan.key_form, difference.key, hashed)
-                    .or_else(|| {
-                        (source.or(target)).map(|row| {
-                            let end = if plan.key_columns == 0 {
-                                0
-                            } else {
-                                row.key_end
-                            };
-                            row.bytes[..end].to_vec()
-                        })
-                    })
-                    .unwrap_or_default();
-                LocatedRow {
-                    difference: *difference,
-                    key,
-                    source: source.map(|row| row.bytes.clone()),
-                    target: target.map(|row| row.bytes.clone()),
-                }
-            })
-            .collect()
-    }
+/// The differences with their collected rows.
+fn locate(
+    planned: &Planned,
+    differences: &[RowDifference],
+    collected: &Pair<Collected>,
+    hashed: &KeyMap<Vec<u8>>,
+) -> Vec<LocatedRow> {
+    let has_key = planned.plan.key_columns > 0;
+    differences
+        .iter()
+        .map(|difference| {
+            let Pair { source, target } = Pair::of(|side| {
+                let rows = collected[side].rows.get(&difference.key)?;
+                rows.of(difference.hash_on(side)?)
+            });
+            let key = key_bytes(planned.plan.key_form, difference.key, hashed).or_else(|| {
+                let row = source.or(target).filter(|_| has_key)?;
+                Some(row.bytes[..row.key_end].to_vec())
+            });
+            LocatedRow {
+                difference: *difference,
+                key: key.unwrap_or_default(),
+                source: source.map(|row| row.bytes.clone()),
+                target: target.map(|row| row.bytes.clone()),
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::fetch::matching::RowsOfKey;
+    use crate::engine::fetch::sinks::CollectedRow;
     use crate::engine::rows::element::Element;
     use crate::engine::values::canonical::RowEncoder;
     use crate::engine::values::canonical::RowSink as _;
@@ -515,7 +407,10 @@ mod tests {
         KeyForm::Compact.element(encoder.key(), encoder.row())
     }
 
-    fn collected(wanted: &[i64], rows: impl IntoIterator<Item = i64>) -> (CollectedRows, usize) {
+    fn collected(
+        wanted: &[i64],
+        rows: impl IntoIterator<Item = i64>,
+    ) -> (RowsOfKey<CollectedRow>, usize) {
         let identity = Identity {
             form: KeyForm::Compact,
             leading: None,
@@ -527,8 +422,8 @@ mod tests {
             row(sink.encoder(), value);
             sink.end_row().unwrap();
         }
-        let bytes = sink.bytes();
-        (sink.into_rows().remove(&key).unwrap_or_default(), bytes)
+        let Collected { mut rows, bytes } = sink.into_collected();
+        (rows.remove(&key).unwrap_or_default(), bytes)
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::engine::disk::{BLOCK, Partitioned, Room};
+use crate::engine::disk::{BLOCK, Budget, Partitioned};
+use crate::engine::fetch::matching::RowsOfKey;
 use crate::engine::rows::element::{Element, KeyForm, mix};
 use crate::engine::rows::keys::{KeyFilter, KeyMap, WantedRows, partition_of};
 use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
@@ -37,36 +38,14 @@ pub(crate) struct CollectSink {
     encoder: RowEncoder,
     identity: Identity,
     wanted: WantedRows,
-    rows: KeyMap<CollectedRows>,
-    bytes: usize,
+    collected: Collected,
 }
 
-/// What was found under a wanted key. Of rows that share a key only those are
-/// kept that are wanted, and one besides: there may be very many of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct CollectedRows {
-    wanted: KeyMap<CollectedRow>,
-    other: Option<CollectedRow>,
-    /// There are still more rows that are not wanted.
-    more: bool,
-}
-
-impl CollectedRows {
-    /// The row with this hash, or what it has become: the only row that has the
-    /// same key now. Where others have it too, none is known to be that row.
-    #[must_use]
-    pub(crate) fn of(&self, hash: u128) -> Option<&CollectedRow> {
-        let alone = !self.more && self.wanted.is_empty();
-        self.wanted
-            .get(&hash)
-            .or_else(|| self.other.as_ref().filter(|_| alone))
-    }
-
-    /// Any of the rows.
-    #[must_use]
-    pub(crate) fn any(self) -> Option<CollectedRow> {
-        self.other.or_else(|| self.wanted.into_values().next())
-    }
+/// The rows that were found, by key, and their size.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    pub(crate) rows: KeyMap<RowsOfKey<CollectedRow>>,
+    pub(crate) bytes: usize,
 }
 
 /// A row that was wanted.
@@ -86,21 +65,13 @@ impl CollectSink {
             encoder: RowEncoder::default(),
             identity,
             wanted,
-            rows: KeyMap::default(),
-            bytes: 0,
+            collected: Collected::default(),
         }
     }
 
-    /// What was found, by key; of copies of a row one.
     #[must_use]
-    pub(crate) fn into_rows(self) -> KeyMap<CollectedRows> {
-        self.rows
-    }
-
-    /// The bytes of what was found.
-    #[must_use]
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn into_collected(self) -> Collected {
+        self.collected
     }
 }
 
@@ -114,22 +85,15 @@ impl RowSink for CollectSink {
         let Some(wanted) = self.wanted.get(&element.key) else {
             return Ok(());
         };
-        let found = self.rows.entry(element.key).or_default();
-        let row = || CollectedRow {
-            bytes: self.encoder.row().to_vec(),
-            key_end: self.encoder.key().len(),
-        };
-        let kept = if wanted.contains(&element.row) {
-            found.wanted.insert(element.row, row()).is_none()
-        } else if found.other.is_none() {
-            found.other = Some(row());
-            true
-        } else {
-            found.more = true;
-            false
-        };
-        if kept {
-            self.bytes += self.encoder.row().len();
+        let rows = self.collected.rows.entry(element.key).or_default();
+        let is_kept = rows.add(element.row, wanted.contains(&element.row), || {
+            CollectedRow {
+                bytes: self.encoder.row().to_vec(),
+                key_end: self.encoder.key().len(),
+            }
+        });
+        if is_kept {
+            self.collected.bytes += self.encoder.row().len();
         }
         Ok(())
     }
@@ -146,7 +110,7 @@ pub(crate) struct GatherSink {
     identity: Identity,
     wanted: std::sync::Arc<KeyFilter>,
     rows: Partitioned,
-    /// Rows that were written, each in the place that its hash says.
+    /// Rows that were written, each at a position derived from its hash.
     written: Vec<Option<Element>>,
 }
 
@@ -157,16 +121,16 @@ impl GatherSink {
         identity: Identity,
         wanted: std::sync::Arc<KeyFilter>,
         partitions: usize,
-        room: &Room,
+        budget: &Budget,
     ) -> Self {
         Self {
             encoder: RowEncoder::default(),
             identity,
             wanted,
-            rows: Partitioned::new(partitions, BLOCK, room.disk.clone()),
+            rows: Partitioned::new(partitions, BLOCK, budget.disk.clone()),
             written: vec![
                 None;
-                1 << (room.memory / 64 / size_of::<Option<Element>>())
+                1 << (budget.memory / 64 / size_of::<Option<Element>>())
                     .max(1)
                     .ilog2()
             ],
@@ -190,8 +154,8 @@ impl RowSink for GatherSink {
         if !self.wanted.may_hold(element.key) {
             return Ok(());
         }
-        let place = (mix(element.row) >> 32) as usize & (self.written.len() - 1);
-        if self.written[place].replace(element) == Some(element) {
+        let at = (mix(element.row) >> 32) as usize & (self.written.len() - 1);
+        if self.written[at].replace(element) == Some(element) {
             return Ok(());
         }
         let length = |bytes: &[u8]| {

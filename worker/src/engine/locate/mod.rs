@@ -1,4 +1,4 @@
-//! Names the differing columns of the rows that are listed, and sends them on.
+//! Finds the differing columns of the rows that are listed, and sends them.
 
 pub(crate) mod cause;
 pub(crate) mod redact;
@@ -7,15 +7,15 @@ pub(crate) mod shown;
 use serde_json::Map;
 use shared::outcome::{CauseGroup, ColumnDifference, Difference, DifferenceKind};
 
-use crate::engine::disk::Room;
 use crate::engine::error::{disk, malformed};
 use crate::engine::fetch::located::{LocatedRow, values};
 use crate::engine::fetch::{Projection, Rows};
 use crate::engine::locate::cause::tally::CauseTally;
 use crate::engine::locate::redact::Redactor;
+use crate::engine::plan::Plan;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
-use crate::engine::sides::{Planned, Sides};
+use crate::engine::step::StepContext;
 use crate::engine::task::{Found, Stop, TaskContext};
 use crate::engine::tolerate::nearness::counts_as_equal;
 use crate::engine::values::canonical::Values;
@@ -23,34 +23,29 @@ use crate::engine::values::canonical::Values;
 /// Differences sent at once.
 const BATCH: usize = 200;
 
-/// Reads the rows of `listed`, at most `chunk` at once, and sends what differs
-/// in them. Rows come from the databases, are described and are forgotten a
-/// chunk at a time. Differences are sent in the order of their keys, but for
-/// very many that are found in a pass over the table. Values leave as
-/// `redactor` shows them. Returns what explains the rows.
+/// Reads the rows of `listed` and sends their differences, a chunk at a time.
+/// Differences are sent in the order of their keys, unless there are so many that
+/// they are found in a pass over the table. Values leave as `redactor` renders
+/// them. Returns the causes that explain the rows.
 pub(crate) async fn locate(
-    sides: Sides,
-    planned: &Planned,
+    step: &mut StepContext<'_>,
     listed: Vec<RowDifference>,
-    chunk: usize,
-    room: &Room,
     redactor: &Redactor,
-    context: &TaskContext,
-) -> Result<(Sides, Vec<CauseGroup>), Stop> {
-    let plan = &planned.plan;
-    // Of a row on one side only the key is told, which most elements carry.
-    let is_known = |difference: &RowDifference| {
+) -> Result<Vec<CauseGroup>, Stop> {
+    let plan = &step.planned.plan;
+    // Of a row on one side only the key is reported, which most elements carry.
+    let is_key_enough = |difference: &RowDifference| {
         difference.kind() != DifferenceKind::Modified
             && plan.key_columns > 0
             && plan.key_form.carried(difference.key).is_some()
     };
-    let mut unknown = Differing::all(0, room);
+    let mut to_read = Differing::all(0, step.budget);
     let mut known = Vec::new();
     for difference in listed {
-        if is_known(&difference) {
+        if is_key_enough(&difference) {
             known.push(difference);
         } else {
-            unknown.push(difference).map_err(disk)?;
+            to_read.push(difference).map_err(disk)?;
         }
     }
     let mut known = known.into_iter().peekable();
@@ -61,20 +56,16 @@ pub(crate) async fn locate(
         target: None,
     };
     let mut outbox = Outbox {
-        planned,
-        context,
+        plan,
+        context: step.task,
         redactor,
         tally: CauseTally::new(&plan.columns).hiding(redactor.hidden()),
         batch: Vec::new(),
     };
-    let mut sides = sides;
-    if !unknown.is_empty() {
-        let projection = Projection::Compared;
-        let mut rows;
-        (sides, rows) = Rows::open(sides, planned, &projection, &unknown, chunk, room).await?;
+    if !to_read.is_empty() {
+        let mut rows = Rows::open(step, &Projection::Compared, &to_read).await?;
         loop {
-            let chunk;
-            (sides, chunk) = rows.next(sides).await?;
+            let chunk = rows.next(step).await?;
             if chunk.is_empty() {
                 break;
             }
@@ -90,12 +81,12 @@ pub(crate) async fn locate(
         outbox.put(&by_key(difference)).await?;
     }
     outbox.send().await?;
-    Ok((sides, outbox.tally.finish()))
+    Ok(outbox.tally.finish())
 }
 
 /// Described rows that have not been sent.
 struct Outbox<'a> {
-    planned: &'a Planned,
+    plan: &'a Plan,
     context: &'a TaskContext,
     redactor: &'a Redactor,
     tally: CauseTally<'a>,
@@ -113,27 +104,28 @@ impl Outbox<'_> {
     }
 
     fn describe(&mut self, row: &LocatedRow) -> Result<Difference, Stop> {
-        let (plan, redactor) = (&self.planned.plan, self.redactor);
+        let (plan, redactor) = (self.plan, self.redactor);
         let mut key = Map::new();
         let key_columns = plan.columns[..plan.key_columns].iter().enumerate();
         for (value, (at, column)) in Values::new(&row.key).zip(key_columns) {
             let value = value.map_err(|error| malformed(&error))?;
             key.insert(column.source.name.clone(), redactor.key_value(at, value));
         }
-        let left = row.source.as_deref().map(values).transpose()?;
-        let right = row.target.as_deref().map(values).transpose()?;
+        let source = row.source.as_deref().map(values).transpose()?;
+        let target = row.target.as_deref().map(values).transpose()?;
         let mut columns = Vec::new();
         for (at, column) in plan.columns.iter().enumerate() {
-            let differs = match (&left, &right) {
-                (Some(left), Some(right)) => {
-                    !counts_as_equal(left.get(at).copied(), right.get(at).copied(), column)
+            let differs = match (&source, &target) {
+                (Some(source), Some(target)) => {
+                    !counts_as_equal(source.get(at).copied(), target.get(at).copied(), column)
                 }
-                // A row without a key is shown whole; of a missing or extra row the key is enough.
+                // Of a missing or extra row the key is enough; without a key, all columns are reported.
                 (Some(_), None) | (None, Some(_)) => plan.key_columns == 0,
                 (None, None) => false,
             };
             if differs {
-                let (source, target) = redactor.pair(at, value_at(&left, at), value_at(&right, at));
+                let (source, target) =
+                    redactor.pair(at, value_at(&source, at), value_at(&target, at));
                 columns.push(ColumnDifference {
                     name: column.source.name.clone(),
                     source,
@@ -141,12 +133,12 @@ impl Outbox<'_> {
                 });
             }
         }
-        if let (DifferenceKind::Modified, Some(left), Some(right)) =
-            (row.difference.kind(), &left, &right)
+        if let (DifferenceKind::Modified, Some(source), Some(target)) =
+            (row.difference.kind(), &source, &target)
         {
             self.tally
-                .observe(row.difference.key, &key, left, right, |at| {
-                    redactor.pair(at, left.get(at).copied(), right.get(at).copied())
+                .observe(row.difference.key, &key, source, target, |at| {
+                    redactor.pair(at, source.get(at).copied(), target.get(at).copied())
                 });
         }
         Ok(Difference {
@@ -160,7 +152,7 @@ impl Outbox<'_> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        // Nobody listens any more: the work is not wanted.
+        // When the receiver was dropped, the differences are no longer needed.
         self.context
             .findings
             .send(Found::Rows(std::mem::take(&mut self.batch)))

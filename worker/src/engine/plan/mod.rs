@@ -1,5 +1,5 @@
 //! What is read from the two sides of a table and how it is compared: which
-//! columns belong together, in which canonical form, and what identifies a row.
+//! columns are paired, in which canonical form, and what identifies a row.
 
 pub(crate) mod names;
 pub(crate) mod pairs;
@@ -15,6 +15,7 @@ use crate::engine::rows::element::KeyForm;
 use crate::engine::values::column::{Column, ColumnType, SideOf, Table};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::pair::Pair;
 use crate::engine::values::pairing::{Incomparable, pairing};
 use crate::engine::values::reading::Reading;
 
@@ -43,11 +44,11 @@ pub(crate) struct PlannedColumn {
     pub target: Column,
     /// The form in which they are compared.
     pub kind: Kind,
-    /// What is done to the source's values to bring them into it; mostly nothing.
+    /// How the source's values are brought into it, if they are converted.
     pub source_conversion: Option<Conversion>,
     /// The same for the target's.
     pub target_conversion: Option<Conversion>,
-    /// What the user says about the comparison.
+    /// The user's options for the column.
     pub rule: ColumnRule,
 }
 
@@ -83,7 +84,7 @@ impl Plan {
     }
 }
 
-/// Plans the comparison of `source` and `target`.
+/// Plans the comparison of two tables.
 ///
 /// # Errors
 ///
@@ -92,41 +93,15 @@ impl Plan {
 /// belong together, `IncomparableColumn` when two columns have no common form, `InvalidRule`
 /// when a column's options do not fit its types or its place in the key,
 /// `NothingToCompare` when no column is on both sides.
-pub(crate) fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<Plan, Failure> {
+pub(crate) fn plan(spec: &TableSpec, tables: &Pair<Table>) -> Result<Plan, Failure> {
     let mut notes = Vec::new();
-    let rules = Rules::resolve(spec, source, target)?;
-    let mut pairs = pair_columns(spec, source, target, &rules, &mut notes)?;
-    let key = choose_key(spec, source, target, &pairs, &mut notes)?;
-
-    // Key columns first, in the order of the key; the others stay in the source's order.
-    let mut columns = Vec::with_capacity(pairs.len());
-    for name in &key {
-        if let Some(at) = pairs.iter().position(|(left, _)| left.name == *name) {
-            columns.push(pairs.remove(at));
-        }
-    }
-    let key_columns = columns.len();
-    columns.append(&mut pairs);
-    let columns = columns
+    let rules = Rules::resolve(spec, tables)?;
+    let pairs = pair_columns(spec, tables, &rules, &mut notes)?;
+    let key = choose_key(spec, tables, &pairs, &mut notes)?;
+    let (pairs, key_columns) = key_first(pairs, &key);
+    let columns = pairs
         .into_iter()
-        .map(|(left, right)| {
-            let rule = rules.of(&left, &right).cloned().unwrap_or_default();
-            let pairing = pairing(&left, &right, &rule).map_err(|error| {
-                let kind = match error {
-                    Incomparable::NoForm { .. } => "IncomparableColumn",
-                    Incomparable::Unfit { .. } => "InvalidRule",
-                };
-                failure(kind, error.to_string())
-            })?;
-            Ok(PlannedColumn {
-                source: left,
-                target: right,
-                kind: pairing.kind,
-                source_conversion: pairing.source,
-                target_conversion: pairing.target,
-                rule,
-            })
-        })
+        .map(|pair| planned_column(pair, &rules))
         .collect::<Result<Vec<_>, Failure>>()?;
 
     let key = &columns[..key_columns];
@@ -134,7 +109,7 @@ pub(crate) fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<P
         return Err(failure(
             "InvalidRule",
             format!(
-                "column `{}` is part of the key and has a tolerance; rows belong together by equal keys, so leave the tolerance out or name another key",
+                "column `{}` is part of the key and has a tolerance; rows are paired by equal keys, so leave the tolerance out or name another key",
                 column.source.name
             ),
         ));
@@ -153,7 +128,7 @@ pub(crate) fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<P
     let fetch_by_key = key_columns > 0
         && key
             .iter()
-            .all(|column| not_null(column) && holds_what_is_compared(column));
+            .all(|column| not_null(column) && is_stored_as_compared(column));
     if key_columns == 0 {
         notes.push(
             "no key: rows are compared as a multiset; name one with --pk-columns or key = [..]"
@@ -169,8 +144,46 @@ pub(crate) fn plan(spec: &TableSpec, source: &Table, target: &Table) -> Result<P
     })
 }
 
+/// Key columns first, in the order of the key, and then the others, in the
+/// source's order. Returns also how many columns the key has.
+fn key_first(mut pairs: Vec<Pair<Column>>, key: &[String]) -> (Vec<Pair<Column>>, usize) {
+    let mut columns = Vec::with_capacity(pairs.len());
+    for name in key {
+        if let Some(at) = pairs.iter().position(|pair| pair.source.name == *name) {
+            columns.push(pairs.remove(at));
+        }
+    }
+    let key_columns = columns.len();
+    columns.append(&mut pairs);
+    (columns, key_columns)
+}
+
+fn planned_column(pair: Pair<Column>, rules: &Rules<'_>) -> Result<PlannedColumn, Failure> {
+    let Pair { source, target } = pair;
+    let rule = rules
+        .on(SideOf::Source, &source.name)
+        .or_else(|| rules.on(SideOf::Target, &target.name))
+        .cloned()
+        .unwrap_or_default();
+    let pairing = pairing(&source, &target, &rule).map_err(|error| {
+        let kind = match error {
+            Incomparable::NoForm { .. } => "IncomparableColumn",
+            Incomparable::Unfit { .. } => "InvalidRule",
+        };
+        failure(kind, error.to_string())
+    })?;
+    Ok(PlannedColumn {
+        source,
+        target,
+        kind: pairing.kind,
+        source_conversion: pairing.source,
+        target_conversion: pairing.target,
+        rule,
+    })
+}
+
 /// Whether a `WHERE column = value` with the canonical value finds the row on both sides.
-fn holds_what_is_compared(column: &PlannedColumn) -> bool {
+fn is_stored_as_compared(column: &PlannedColumn) -> bool {
     if column.source_conversion.is_some() || column.target_conversion.is_some() {
         return false;
     }
@@ -195,24 +208,24 @@ fn holds_what_is_compared(column: &PlannedColumn) -> bool {
         Kind::Instant(resolution) => {
             exact(resolution) && alike(|kind| matches!(kind, ColumnType::Instant(_)))
         }
-        // Equal bits are not what a database's `=` looks for; JSON may have none.
+        // A database's `=` compares floats by value and not by bits; JSON may have no `=`.
         Kind::Float32 | Kind::Float64 | Kind::Json => false,
     }
 }
 
-/// Names of the key's columns as the source spells them; empty: there is no key.
+/// Names of the key's columns as the source spells them; empty without a key.
 fn choose_key(
     spec: &TableSpec,
-    source: &Table,
-    target: &Table,
-    pairs: &[(Column, Column)],
+    tables: &Pair<Table>,
+    pairs: &[Pair<Column>],
     notes: &mut Vec<String>,
 ) -> Result<Vec<String>, Failure> {
+    let is_compared = |name: &String| pairs.iter().any(|pair| pair.source.name == *name);
     if let Some(names) = &spec.key {
         let mut key: Vec<String> = Vec::new();
         for name in names {
-            let column = existing(source, name, "the key")?;
-            if !pairs.iter().any(|(left, _)| left.name == column.name) {
+            let column = existing(&tables.source, name, "the key")?;
+            if !is_compared(&column.name) {
                 return Err(failure(
                     "ColumnNotFound",
                     format!(
@@ -226,25 +239,17 @@ fn choose_key(
         }
         return Ok(key);
     }
-    // A float cannot be looked up; a key of one is as good as none for repair,
-    // but it still identifies rows.
-    let source_key = source.keys.iter().find(|key| {
-        key.iter()
-            .all(|name| pairs.iter().any(|(left, _)| left.name == *name))
-    });
-    if let Some(key) = source_key {
+    let mut source_keys = tables.source.keys.iter();
+    if let Some(key) = source_keys.find(|key| key.iter().all(is_compared)) {
         return Ok(key.clone());
     }
-    let by_target = |name: &String| {
-        pairs
-            .iter()
-            .find(|(_, right)| right.name == *name)
-            .map(|(left, _)| left.name.clone())
+    let source_name = |name: &String| {
+        let pair = pairs.iter().find(|pair| pair.target.name == *name)?;
+        Some(pair.source.name.clone())
     };
-    let target_key = target
-        .keys
-        .iter()
-        .find_map(|key| key.iter().map(by_target).collect::<Option<Vec<_>>>());
+    let mut target_keys = tables.target.keys.iter();
+    let target_key =
+        target_keys.find_map(|key| key.iter().map(source_name).collect::<Option<Vec<_>>>());
     if let Some(key) = &target_key {
         notes.push(format!(
             "the key ({}) is the target's: the source declares none",
@@ -284,6 +289,10 @@ mod tests {
             condition: None,
             estimated_rows: None,
         }
+    }
+
+    fn pair(source: Table, target: Table) -> Pair<Table> {
+        Pair { source, target }
     }
 
     fn spec(key: Option<&[&str]>, columns: ColumnSelection) -> TableSpec {
@@ -328,7 +337,11 @@ mod tests {
             ],
             &[],
         );
-        let plan = plan(&spec(None, ColumnSelection::default()), &source, &target).unwrap();
+        let plan = plan(
+            &spec(None, ColumnSelection::default()),
+            &pair(source, target),
+        )
+        .unwrap();
         assert_eq!(names(&plan), ["Id", "Note"]);
         assert_eq!(
             (plan.key_columns, plan.key_form, plan.fetch_by_key),
@@ -343,7 +356,11 @@ mod tests {
         let text = || ColumnType::Text { padded: false };
         let source = table(vec![column("a", text()), column("A", text())], &[]);
         let target = table(vec![column("A", text()), column("a", text())], &[]);
-        let plan = plan(&spec(None, ColumnSelection::default()), &source, &target).unwrap();
+        let plan = plan(
+            &spec(None, ColumnSelection::default()),
+            &pair(source, target),
+        )
+        .unwrap();
         assert!(
             plan.columns
                 .iter()
@@ -358,7 +375,7 @@ mod tests {
         let paired = |source: &[&str], target: &[&str], selection: ColumnSelection| {
             let table =
                 |names: &[&str]| table(names.iter().map(|name| column(name)).collect(), &[]);
-            let plan = plan(&spec(None, selection), &table(source), &table(target))?;
+            let plan = plan(&spec(None, selection), &pair(table(source), table(target)))?;
             let pairs: Vec<String> = plan
                 .columns
                 .iter()
@@ -464,7 +481,7 @@ mod tests {
             exclude: vec!["GEO".to_owned(), "extra".to_owned()],
             map: [("old".to_owned(), "new".to_owned())].into(),
         };
-        let plan = plan(&spec(None, selection), &source, &target).unwrap();
+        let plan = plan(&spec(None, selection), &pair(source, target)).unwrap();
         assert_eq!(names(&plan), ["id", "old"]);
         assert_eq!(plan.columns[1].target.name, "new");
         assert!(plan.notes.is_empty(), "{:?}", plan.notes);
@@ -486,7 +503,11 @@ mod tests {
             ],
             &[],
         );
-        let failure = plan(&spec(None, ColumnSelection::default()), &source, &target).unwrap_err();
+        let failure = plan(
+            &spec(None, ColumnSelection::default()),
+            &pair(source, target),
+        )
+        .unwrap_err();
         assert_eq!(failure.kind, "IncomparableColumn");
         for part in ["`place`", "Other", "Text", "columns.exclude"] {
             assert!(failure.message.contains(part), "{}", failure.message);
@@ -496,25 +517,22 @@ mod tests {
     #[test]
     fn unknown_columns_are_named() {
         let source = table(vec![column("id", ColumnType::Int)], &[&["id"]]);
+        let tables = pair(source.clone(), source);
         let selection = ColumnSelection {
             exclude: vec!["idd".to_owned()],
             ..ColumnSelection::default()
         };
         assert!(
-            plan(&spec(None, selection), &source, &source)
+            plan(&spec(None, selection), &tables)
                 .unwrap_err()
                 .message
                 .contains("`idd`")
         );
         assert!(
-            plan(
-                &spec(Some(&["no"]), ColumnSelection::default()),
-                &source,
-                &source
-            )
-            .unwrap_err()
-            .message
-            .contains("`no`")
+            plan(&spec(Some(&["no"]), ColumnSelection::default()), &tables)
+                .unwrap_err()
+                .message
+                .contains("`no`")
         );
     }
 }

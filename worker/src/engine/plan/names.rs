@@ -7,6 +7,7 @@ use shared::outcome::Failure;
 
 use crate::engine::error::failure;
 use crate::engine::values::column::{Column, SideOf, Table};
+use crate::engine::values::pair::Pair;
 
 /// Finds a column by its exact name, else by its name in any case if that is one column.
 pub(crate) fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
@@ -23,17 +24,16 @@ pub(crate) fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> 
 }
 
 /// Finds a column that the user names on either side, by its exact name first.
-pub(crate) fn on_either<'a>(
-    source: &'a Table,
-    target: &'a Table,
-    name: &str,
-) -> Option<(SideOf, &'a Column)> {
-    let exact = |table: &'a Table| table.columns.iter().find(|column| column.name == name);
-    exact(source)
-        .map(|column| (SideOf::Source, column))
-        .or_else(|| exact(target).map(|column| (SideOf::Target, column)))
-        .or_else(|| find(&source.columns, name).map(|column| (SideOf::Source, column)))
-        .or_else(|| find(&target.columns, name).map(|column| (SideOf::Target, column)))
+pub(crate) fn on_either<'a>(tables: &'a Pair<Table>, name: &str) -> Option<(SideOf, &'a Column)> {
+    let exact = |side| {
+        let mut columns = tables[side].columns.iter();
+        Some((side, columns.find(|column| column.name == name)?))
+    };
+    let in_any_case = |side| Some((side, find(&tables[side].columns, name)?));
+    exact(SideOf::Source)
+        .or_else(|| exact(SideOf::Target))
+        .or_else(|| in_any_case(SideOf::Source))
+        .or_else(|| in_any_case(SideOf::Target))
 }
 
 /// Finds a column that the user names.
@@ -62,41 +62,40 @@ pub(crate) fn existing<'a>(
     })
 }
 
-/// The rules of single columns, each with the column that it is about.
-pub(crate) struct Rules<'a> {
-    pub(crate) of_source: Vec<(&'a str, &'a ColumnRule)>,
-    pub(crate) of_target: Vec<(&'a str, &'a ColumnRule)>,
-}
+/// The rules of single columns, each with the name of its column.
+pub(crate) struct Rules<'a>(Pair<Vec<(&'a str, &'a ColumnRule)>>);
 
 impl<'a> Rules<'a> {
-    pub(crate) fn resolve(
-        spec: &'a TableSpec,
-        source: &'a Table,
-        target: &'a Table,
-    ) -> Result<Self, Failure> {
-        let mut rules = Self {
-            of_source: Vec::new(),
-            of_target: Vec::new(),
-        };
+    /// Finds the columns that the rules name.
+    ///
+    /// # Errors
+    ///
+    /// `ColumnNotFound` when neither side has such a column.
+    pub(crate) fn resolve(spec: &'a TableSpec, tables: &'a Pair<Table>) -> Result<Self, Failure> {
+        let mut rules = Pair::<Vec<_>>::default();
         for (name, rule) in &spec.options.rules {
-            match on_either(source, target, name) {
-                Some((SideOf::Source, column)) => rules.of_source.push((&column.name, rule)),
-                Some((SideOf::Target, column)) => rules.of_target.push((&column.name, rule)),
+            match on_either(tables, name) {
+                Some((side, column)) => rules[side].push((column.name.as_str(), rule)),
                 None => {
-                    existing(source, name, &format!("rules.{name}"))?;
+                    existing(&tables.source, name, &format!("rules.{name}"))?;
                 }
             }
         }
-        Ok(rules)
+        Ok(Self(rules))
     }
 
-    pub(crate) fn of(&self, source: &Column, target: &Column) -> Option<&'a ColumnRule> {
-        let of = |rules: &[(&str, &'a ColumnRule)], name: &str| {
-            rules
-                .iter()
-                .find(|(column, _)| *column == name)
-                .map(|(_, rule)| *rule)
-        };
-        of(&self.of_source, &source.name).or_else(|| of(&self.of_target, &target.name))
+    /// The rule of a column on one side.
+    pub(crate) fn on(&self, side: SideOf, name: &str) -> Option<&'a ColumnRule> {
+        let mut rules = self.0[side].iter();
+        rules
+            .find(|(column, _)| *column == name)
+            .map(|(_, rule)| *rule)
+    }
+
+    /// Whether a rule leaves a column out of the comparison.
+    pub(crate) fn ignores(&self, side: SideOf, name: &str) -> bool {
+        self.0[side]
+            .iter()
+            .any(|(column, rule)| rule.ignore && *column == name)
     }
 }

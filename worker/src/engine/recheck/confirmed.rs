@@ -1,20 +1,21 @@
-//! The differences that were still there at the last look, and whether they
-//! can be all of them and no more.
+//! The differences that remained at the last observation, and the check that
+//! they are all of them and no more.
 
 use std::sync::Arc;
 
 use shared::outcome::RowCounts;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::error::{disk, internal};
-use crate::engine::recheck::watched::Watched;
+use crate::engine::error::{disk, failure};
+use crate::engine::recheck::history::KeyHistory;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
 use crate::engine::rows::version::SeenRow;
 use crate::engine::task::Stop;
 use crate::engine::tolerate::nearness::Nearness;
+use crate::engine::values::pair::Pair;
 
-/// Confirmed differences, and what they must come to.
+/// Confirmed differences, and the account that they must agree with.
 #[derive(Debug)]
 pub(crate) struct Confirmed {
     differing: Differing,
@@ -23,8 +24,8 @@ pub(crate) struct Confirmed {
     account: Account,
 }
 
-/// What the rows of both sides say of the differences between them, without
-/// looking for these.
+/// What follows from the rows of both sides for the differences between them,
+/// without comparing the rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Account {
     /// Rows of the source less those of the target.
@@ -38,27 +39,28 @@ struct Account {
 }
 
 impl Account {
-    /// What does not move has the differences that the survey found. What
-    /// moves has one at least, and not more than the larger side has rows.
-    fn take(&mut self, watched: &Watched) {
-        let (source, target) = watched.last();
+    /// A key that has not changed has the differences that the survey found. One
+    /// that has changed has at least one, and at most as many as the larger side
+    /// has rows.
+    fn take(&mut self, history: &KeyHistory) {
+        let Pair { source, target } = history.last();
         let (left, right) = (source.count(), target.count());
         self.surplus += i128::from(left) - i128::from(right);
         self.sum = self
             .sum
             .wrapping_add(source.sum())
             .wrapping_sub(target.sum());
-        let (least, most) = if watched.moves() {
+        let (least, most) = if history.has_changed() {
             (1, left.max(right))
         } else {
-            (watched.differences(), watched.differences())
+            (history.differences(), history.differences())
         };
         self.least += least;
         self.most += most;
     }
 
-    /// Whether differences that come to these counts and, where only equal rows
-    /// go together, to this sum can be those of the rows.
+    /// Whether differences with these counts and, where only equal rows are
+    /// paired, with this sum can be those of the rows.
     fn admits(&self, counts: &RowCounts, sum: Option<u128>) -> bool {
         self.surplus == i128::from(counts.missing) - i128::from(counts.extra)
             && sum.is_none_or(|sum| sum == self.sum)
@@ -67,7 +69,7 @@ impl Account {
 }
 
 impl Confirmed {
-    /// Nothing confirmed yet; what is goes into `differing`, which is empty.
+    /// Confirmed differences are added to `differing`, which is empty.
     pub(crate) fn new(
         differing: Differing,
         nearness: Arc<Nearness>,
@@ -81,10 +83,10 @@ impl Confirmed {
         }
     }
 
-    /// Takes a key in that still differs, as it was at the last look.
-    pub(crate) fn take(&mut self, key: u128, watched: &Watched) -> Result<(), Stop> {
-        self.account.take(watched);
-        let (source, target) = watched.last();
+    /// Takes in a key that still differs, as it was at the last observation.
+    pub(crate) fn take(&mut self, key: u128, history: &KeyHistory) -> Result<(), Stop> {
+        self.account.take(history);
+        let Pair { source, target } = history.last();
         let (source, target) = self.nearness.differing(source, target, &self.stop)?;
         let each = |rows: Vec<SeenRow>| {
             rows.into_iter()
@@ -109,20 +111,21 @@ impl Confirmed {
     ///
     /// # Errors
     ///
-    /// When it does not account for the rows that were looked at.
+    /// When they do not account for the rows that were seen.
     pub(crate) fn finish(self) -> Result<Differing, Stop> {
         let counts = self.differing.counts();
         let sum = self.nearness.is_exact().then(|| self.differing.sum());
         if self.account.admits(&counts, sum) {
             return Ok(self.differing);
         }
-        Err(Stop::Failed(internal(
+        Err(failure(
             "InternalError",
             format!(
-                "the differences confirmed ({} missing, {} extra, {} modified) do not account for the rows that were looked at again; the result is withheld, please report this",
+                "the differences confirmed ({} missing, {} extra, {} modified) do not account for the rows that were rechecked; the result is withheld, please report this",
                 counts.missing, counts.extra, counts.modified
             ),
-        )))
+        )
+        .into())
     }
 }
 
@@ -150,30 +153,37 @@ mod tests {
         )
     }
 
-    /// A key as the survey found it, after these looks, unless it has settled.
-    fn watched(surveyed: &(Version, Version), looks: &[(Version, Version)]) -> Option<Watched> {
+    /// A key as the survey found it, after these observations, unless it has settled.
+    fn history(
+        surveyed: &(Version, Version),
+        observations: &[(Version, Version)],
+    ) -> Option<KeyHistory> {
         let (left, right) = surveyed.0.subtract(&surveyed.1);
         let (left, right) = (Version::from(left), Version::from(right));
         let differences = left.count().max(right.count());
-        let mut watched = Watched::in_part(differences, left, right);
+        let surveyed = Pair {
+            source: left,
+            target: right,
+        };
+        let mut history = KeyHistory::in_part(differences, surveyed);
         let (nearness, stop) = (Nearness::default(), CancellationToken::new());
-        for (source, target) in looks {
+        for (source, target) in observations {
             let (source, target) = (source.clone(), target.clone());
-            if watched.look(source, target, &nearness, &stop).unwrap() {
+            if history.observe(source, target, &nearness, &stop).unwrap() {
                 return None;
             }
         }
-        Some(watched)
+        Some(history)
     }
 
     proptest! {
         #[test]
         fn what_is_confirmed_accounts_for_the_rows(keys in proptest::collection::vec((versions(), proptest::collection::vec(versions(), 1..4), any::<bool>()), 1..6)) {
             let mut confirmed = confirmed();
-            for (key, (surveyed, looks, at_rest)) in (0..).zip(&keys) {
+            for (key, (surveyed, observations, at_rest)) in (0..).zip(&keys) {
                 let still = [surveyed.clone(), surveyed.clone()];
-                if let Some(watched) = watched(surveyed, if *at_rest { &still } else { looks }) {
-                    confirmed.take(key, &watched).unwrap();
+                if let Some(history) = history(surveyed, if *at_rest { &still } else { observations }) {
+                    confirmed.take(key, &history).unwrap();
                 }
             }
             prop_assert!(confirmed.finish().is_ok());
@@ -181,11 +191,11 @@ mod tests {
 
         #[test]
         fn a_difference_too_few_or_too_many_is_withheld(surveyed in versions(), twice in any::<bool>()) {
-            let Some(watched) = watched(&surveyed, std::slice::from_ref(&surveyed)) else {
+            let Some(history) = history(&surveyed, std::slice::from_ref(&surveyed)) else {
                 return Ok(());
             };
             let mut confirmed = confirmed();
-            confirmed.take(1, &watched).unwrap();
+            confirmed.take(1, &history).unwrap();
             if twice {
                 let extra = confirmed.differing.listed()[0];
                 confirmed.differing.push(extra).unwrap();

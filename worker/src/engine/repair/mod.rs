@@ -1,9 +1,9 @@
-//! Statements that make the target equal to the source, row by row, and those
-//! that take them back.
+//! Statements that make the target equal to the source, row by row, and their
+//! inverses, which undo them.
 //!
-//! The rows that differ are fetched again, with every column in its own exact
-//! form ([`value`]): what is compared may be less than what is stored. Nothing is
-//! executed here; statements go to whoever keeps them.
+//! The rows that differ are read again, with every column in its own exact form
+//! ([`raw`](crate::engine::values::raw)), since less may be compared than is stored. No statement is
+//! executed here: they are sent to the caller of the engine.
 
 pub(crate) mod codec;
 pub(crate) mod destination;
@@ -24,17 +24,17 @@ use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::RepairDialect;
 use crate::engine::database::kinds::database;
-use crate::engine::disk::Room;
 use crate::engine::fetch::located::{LocatedRow, values};
 use crate::engine::fetch::{OwnColumns, Projection, Rows};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::rows::differing::Differing;
-use crate::engine::sides::{Planned, Sides};
+use crate::engine::step::{Planned, StepContext};
 use crate::engine::task::{Found, Stop, TaskContext};
 use crate::engine::values::column::{Column, ColumnType, SideOf};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::folding::Folding;
 use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::pair::Pair;
 use crate::engine::values::pairing::pairing;
 use crate::engine::values::raw::{RawValue, Unwritable, decode};
 use crate::engine::values::reading::Reading;
@@ -47,88 +47,70 @@ const BATCH: usize = 200;
 /// Bytes of statements sent at once, unless one statement has more.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A column that is read in its own form, and where in an encoded row it is.
-#[derive(Debug, Clone, Copy)]
-struct Place(usize);
+/// Where in an encoded row a column is that is read in its own form.
+type Position = usize;
 
 /// What is read, and how statements are made of it.
 struct Repair<'a> {
     planned: &'a Planned,
     table: TargetTable,
-    /// Of each pair of columns, where the source's own value is.
-    source: Vec<Option<Place>>,
-    /// Of each of the target's columns, where its own value is.
-    target: Vec<Option<Place>>,
+    /// Where a side's own values are: of the source for each pair of columns, of
+    /// the target for each column of its table.
+    positions: Pair<Vec<Option<Position>>>,
     statements: u64,
-    /// Why rows are not mended, and how many.
-    left: BTreeMap<String, u64>,
+    /// Why rows are not repaired, and how many.
+    skipped: BTreeMap<String, u64>,
 }
 
 /// Makes and sends the statements for all of `differing`.
 pub(crate) async fn repair(
-    sides: Sides,
-    planned: &Planned,
-    spec: &TableSpec,
+    step: &mut StepContext<'_>,
     differing: &Differing,
-    room: &Room,
-    context: &TaskContext,
-) -> Result<(Sides, RepairPlan), Stop> {
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let dialects: (&dyn RepairDialect, &dyn RepairDialect) =
-        (database(source.engine()), database(target.engine()));
-    let (target, constraints) = target.constraints(&planned.target).await?;
-    let sides = Sides {
-        source,
-        target,
-        stop,
-    };
+) -> Result<RepairPlan, Stop> {
+    let planned = step.planned;
+    let target = step.sides.side(SideOf::Target);
+    let constraints = target.constraints(&planned.tables.target).await?;
+    let dialects = step
+        .sides
+        .kinds()
+        .map(|kind| -> &'static dyn RepairDialect { database(kind) });
     let (mut repair, own) = Repair::new(planned, dialects, &constraints);
     if constraints.is_view {
-        let why = "the target is a view; repair the tables that it shows";
+        let why = "the target is a view; repair its base tables";
         repair
-            .left
+            .skipped
             .insert(why.to_owned(), differing.counts().total());
-        return Ok((sides, repair.finish(spec, constraints)));
+        return Ok(repair.finish(step.spec, constraints));
     }
-    let projection = Projection::Own(own);
-    let most = usize::try_from(spec.chunk_size)
-        .unwrap_or(usize::MAX)
-        .max(1);
-    let (mut sides, mut rows) =
-        Rows::open(sides, planned, &projection, differing, most, room).await?;
+    let mut rows = Rows::open(step, &Projection::Own(own), differing).await?;
     let mut batch = Vec::new();
     let mut bytes = 0;
     loop {
-        let chunk;
-        (sides, chunk) = rows.next(sides).await?;
+        let chunk = rows.next(step).await?;
         if chunk.is_empty() {
             break;
         }
         for row in chunk {
-            let made = repair.mend(&row)?;
-            repair.statements += u64::from(made.is_some());
-            bytes += made
-                .as_ref()
-                .map_or(0, |made| made.sql.len() + made.undo.len());
-            batch.extend(made);
+            let Some(statement) = repair.statement(&row)? else {
+                continue;
+            };
+            repair.statements += 1;
+            bytes += statement.sql.len() + statement.undo.len();
+            batch.push(statement);
             if batch.len() == BATCH || bytes >= BATCH_BYTES {
                 bytes = 0;
-                send(std::mem::take(&mut batch), context).await?;
+                send(std::mem::take(&mut batch), step.task).await?;
             }
         }
     }
     if !batch.is_empty() {
-        send(batch, context).await?;
+        send(batch, step.task).await?;
     }
-    Ok((sides, repair.finish(spec, constraints)))
+    Ok(repair.finish(step.spec, constraints))
 }
 
 async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), Stop> {
-    // Nobody listens any more: the work is not wanted.
+    // When the receiver was dropped, the statements are no longer needed.
     context
         .findings
         .send(Found::Repair(batch))
@@ -136,22 +118,24 @@ async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), 
         .map_err(|_| Stop::Cancelled)
 }
 
-/// How a column is read so that nothing of its value is lost; `None` where that cannot be done.
+/// How a column is read without losing anything of its value; `None` where that is
+/// not possible.
 fn own_form(
     (dialect, side): (&dyn RepairDialect, SideOf),
     column: &Column,
     rule: Option<&ColumnRule>,
 ) -> Option<(Column, Reading)> {
     let as_text = rule.is_some_and(|rule| rule.as_text);
-    // The comparison has not read such a text without `as_text` only if it is not compared at all.
-    let doubtful = (rule.is_none() || as_text) && dialect.may_hold_unpaired_surrogates(column);
-    if doubtful || (as_text && side == SideOf::Source) {
+    // The comparison has decoded the column's text, unless it does not read it or reads it as bytes.
+    let may_be_invalid =
+        (rule.is_none() || as_text) && dialect.may_hold_unpaired_surrogates(column);
+    if may_be_invalid || (as_text && side == SideOf::Source) {
         let unfolded = Folding::of(&ColumnRule::default());
         let conversion = Some(Conversion::DatabaseText(unfolded));
         let reading = Reading::new(Kind::Text, &column.kind, conversion);
         return Some((column.clone(), reading));
     }
-    let simple = matches!(
+    let is_exact = matches!(
         column.kind,
         ColumnType::Bool
             | ColumnType::Int
@@ -168,12 +152,12 @@ fn own_form(
             | ColumnType::Instant(_)
             | ColumnType::Uuid
     );
-    if simple {
+    if is_exact {
         let own = pairing(column, column, &ColumnRule::default()).ok()?;
         let reading = Reading::new(own.kind, &column.kind, None);
         return Some((column.clone(), reading));
     }
-    // The database's own text, which it reads back as the same value.
+    // The database's own text form, from which it restores the same value.
     let read_as = dialect.round_trip_type(column)?;
     let column = Column {
         kind: ColumnType::Text { padded: false },
@@ -184,13 +168,14 @@ fn own_form(
     Some((column, reading))
 }
 
-/// Finds room for the own form of a column, unless what is compared is that form already.
-fn place(
+/// Adds the own form of a column to `read`, unless it is compared in that form
+/// already. Returns where the value is.
+fn position(
     read: &mut Vec<(Column, Reading)>,
     (dialect, side): (&dyn RepairDialect, SideOf),
     column: &Column,
     pair: Option<(usize, &PlannedColumn)>,
-) -> Option<Place> {
+) -> Option<Position> {
     let rule = pair.map(|(_, pair)| &pair.rule);
     let (own, reading) = own_form((dialect, side), column, rule)?;
     if let Some((at, pair)) = pair
@@ -198,101 +183,81 @@ fn place(
         && pair.rule == ColumnRule::default()
         && pair.reading(side) == reading
     {
-        return Some(Place(at));
+        return Some(at);
     }
     read.push((own, reading));
-    Some(Place(read.len() - 1))
+    Some(read.len() - 1)
 }
 
 impl<'a> Repair<'a> {
     fn new(
         planned: &'a Planned,
-        (source_dialect, dialect): (&dyn RepairDialect, &'static dyn RepairDialect),
+        dialects: Pair<&'static dyn RepairDialect>,
         constraints: &Constraints,
     ) -> (Self, OwnColumns) {
         let plan = &planned.plan;
-        // All that is compared comes first, so that rows can be told apart.
-        let mut own = OwnColumns {
-            source: Vec::new(),
-            target: Vec::new(),
-            leading: plan.columns.len(),
+        // All that is compared comes first, so that rows can be identified.
+        let compared = |side| {
+            let columns = plan.columns.iter();
+            columns.map(move |pair| (pair.on(side).clone(), pair.reading(side)))
         };
-        for pair in &plan.columns {
-            let compared = |side| (pair.on(side).clone(), pair.reading(side));
-            own.source.push(compared(SideOf::Source));
-            own.target.push(compared(SideOf::Target));
-        }
-        let source = plan
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(at, pair)| {
-                place(
-                    &mut own.source,
-                    (source_dialect, SideOf::Source),
-                    &pair.source,
-                    Some((at, pair)),
-                )
-            })
+        let mut read = Pair::of(|side| compared(side).collect::<Vec<_>>());
+        let pairs = || plan.columns.iter().enumerate();
+        let source = (dialects.source, SideOf::Source);
+        let of_source = pairs()
+            .map(|(at, pair)| position(&mut read.source, source, &pair.source, Some((at, pair))))
             .collect();
-        // Those that are compared first, in the plan's order, then the target's other ones.
-        let others = planned.target.columns.iter().filter(|column| {
-            !plan
-                .columns
-                .iter()
-                .any(|pair| pair.target.name == column.name)
+        // The target's columns that are compared, in the plan's order, then its other ones.
+        let others = planned.tables.target.columns.iter().filter(|column| {
+            let is_column = |pair: &PlannedColumn| pair.target.name == column.name;
+            !plan.columns.iter().any(is_column)
         });
-        let mut columns = Vec::new();
-        let mut target = Vec::new();
-        let pairs = plan.columns.iter().enumerate();
-        let with_pairs = pairs.map(|(at, pair)| (&pair.target, Some((at, pair))));
-        for (column, pair) in with_pairs.chain(others.map(|column| (column, None))) {
-            target.push(place(
-                &mut own.target,
-                (dialect, SideOf::Target),
-                column,
-                pair,
-            ));
-            columns.push(TargetColumn {
-                column: column.clone(),
-                generated: constraints.generated.contains(&column.name),
-                fixed: constraints.fixed.contains(&column.name),
-            });
-        }
-        let key: Vec<usize> = (0..plan.key_columns).collect();
-        let unique = plan.key_columns > 0
-            && planned.target.keys.iter().any(|known| {
-                known.iter().all(|name| {
-                    plan.columns[..plan.key_columns]
-                        .iter()
-                        .any(|pair| pair.target.name == *name)
-                })
-            });
+        let target = (dialects.target, SideOf::Target);
+        let (of_target, columns) = pairs()
+            .map(|(at, pair)| (&pair.target, Some((at, pair))))
+            .chain(others.map(|column| (column, None)))
+            .map(|(column, pair)| {
+                let position = position(&mut read.target, target, column, pair);
+                let column = TargetColumn {
+                    column: column.clone(),
+                    generated: constraints.generated.contains(&column.name),
+                    fixed: constraints.fixed.contains(&column.name),
+                };
+                (position, column)
+            })
+            .unzip();
+        let (schema, name) = (&planned.tables.target.schema, &planned.tables.target.name);
         let repair = Self {
             planned,
             table: TargetTable {
-                dialect,
-                name: dialect.qualified(&planned.target.schema, &planned.target.name),
+                dialect: dialects.target,
+                name: dialects.target.qualified(schema, name),
                 columns,
-                key,
-                unique,
+                key: (0..plan.key_columns).collect(),
+                unique: planned.is_unique_on(SideOf::Target),
                 has_identity: !constraints.identity.is_empty(),
                 dependents: constraints.dependents.clone(),
             },
-            source,
-            target,
+            positions: Pair {
+                source: of_source,
+                target: of_target,
+            },
             statements: 0,
-            left: BTreeMap::new(),
+            skipped: BTreeMap::new(),
+        };
+        let own = OwnColumns {
+            columns: read,
+            leading: plan.columns.len(),
         };
         (repair, own)
     }
 
-    fn leave(&mut self, why: String) {
-        *self.left.entry(why).or_default() += 1;
+    fn skip(&mut self, why: String) {
+        *self.skipped.entry(why).or_default() += 1;
     }
 
     /// The statement for one row, if there is one.
-    fn mend(&mut self, row: &LocatedRow) -> Result<Option<RepairStatement>, Stop> {
+    fn statement(&mut self, row: &LocatedRow) -> Result<Option<RepairStatement>, Stop> {
         let source = row.source.as_deref().map(values).transpose()?;
         let target = row.target.as_deref().map(values).transpose()?;
         let made = match (&source, &target) {
@@ -310,7 +275,7 @@ impl<'a> Repair<'a> {
                 .update(source, target)
                 .map(|mend| mend.map(|mend| (RepairAction::Update, mend))),
             _ => {
-                self.leave(
+                self.skip(
                     "rows changed while they were read, and are left for the next run".to_owned(),
                 );
                 return Ok(None);
@@ -325,7 +290,7 @@ impl<'a> Repair<'a> {
             }),
             Ok(None) => None,
             Err(why) => {
-                self.leave(why.to_string());
+                self.skip(why.to_string());
                 None
             }
         })
@@ -334,7 +299,8 @@ impl<'a> Repair<'a> {
     /// What the source's value of a pair of columns is on the target.
     fn wanted(&self, at: usize, source: &[&[u8]]) -> Result<Option<RawValue>, Unwritable> {
         let pair = &self.planned.plan.columns[at];
-        let Some(value) = self.source[at].and_then(|Place(place)| source.get(place)) else {
+        let Some(value) = self.positions.source[at].and_then(|position| source.get(position))
+        else {
             return Ok(None);
         };
         let times = match pair.kind {
@@ -355,9 +321,10 @@ impl<'a> Repair<'a> {
         for_target(decode(value), to).map(Some)
     }
 
-    fn seen(&self, at: usize, target: &[&[u8]]) -> Option<RawValue> {
-        let Place(place) = self.target[at]?;
-        target.get(place).map(|value| decode(value))
+    /// The value of a column of the target.
+    fn current(&self, at: usize, target: &[&[u8]]) -> Option<RawValue> {
+        let position = self.positions.target[at]?;
+        target.get(position).map(|value| decode(value))
     }
 
     /// A row of the target as the source has it.
@@ -379,93 +346,117 @@ impl<'a> Repair<'a> {
     /// A row of the target as it is, with all its columns.
     fn target_row(&self, target: &[&[u8]]) -> Vec<Cell> {
         (0..self.table.columns.len())
-            .filter_map(|at| Some((at, self.seen(at, target)?)))
+            .filter_map(|at| Some((at, self.current(at, target)?)))
             .collect()
     }
 
     fn update(&mut self, source: &[&[u8]], target: &[&[u8]]) -> Result<Option<Mend>, Unwritable> {
-        let columns = &self.planned.plan.columns;
         let mut changes = Vec::new();
-        let mut kept = Vec::new();
-        for (at, pair) in columns.iter().enumerate() {
+        let mut skipped = Vec::new();
+        for (
+            at,
+            TargetColumn {
+                column,
+                generated,
+                fixed,
+            },
+        ) in self
+            .table
+            .columns
+            .iter()
+            .enumerate()
+            .take(self.planned.plan.columns.len())
+        {
             if source.get(at) == target.get(at) {
                 continue;
             }
-            let column = &self.table.columns[at];
-            if column.generated {
-                kept.push(format!(
-                    "`{}` is made by the target and differs",
-                    pair.target.name
+            let name = &column.name;
+            if *generated {
+                skipped.push(format!("`{name}` is generated by the target and differs"));
+                continue;
+            }
+            if *fixed {
+                skipped.push(format!(
+                    "`{name}` is an identity column, which cannot be changed, and differs"
                 ));
                 continue;
             }
-            if column.fixed {
-                kept.push(format!(
-                    "`{}` is an identity column, which cannot be changed, and differs",
-                    pair.target.name
-                ));
-                continue;
-            }
-            match (self.wanted(at, source)?, self.seen(at, target)) {
+            match (self.wanted(at, source)?, self.current(at, target)) {
                 (Some(new), Some(old)) if new != old => changes.push(Change { at, old, new }),
-                (Some(_), Some(_)) => kept.push(format!(
-                    "`{}` differs in a way that the target's type does not keep",
-                    pair.target.name
+                (Some(_), Some(_)) => skipped.push(format!(
+                    "`{name}` differs in a way that the target's type does not keep"
                 )),
-                _ => kept.push(format!(
-                    "`{}` has a type that cannot be written",
-                    pair.target.name
-                )),
+                _ => skipped.push(format!("`{name}` has a type that cannot be written")),
             }
         }
-        for why in kept {
-            self.leave(why);
+        for why in skipped {
+            self.skip(why);
         }
         if changes.is_empty() {
             return Ok(None);
         }
-        // Without a key of its own a row is known by all that was seen of it.
+        // Without a unique key a row is identified by all its values.
         let known: Vec<Cell> = if self.table.unique {
             let key = self.table.key.iter();
-            key.filter_map(|at| Some((*at, self.seen(*at, target)?)))
+            key.filter_map(|at| Some((*at, self.current(*at, target)?)))
                 .collect()
         } else {
-            let changed = |at: usize| changes.iter().any(|change| change.at == at);
-            // What the target makes may change along.
-            let made = |at: usize| self.table.columns[at].generated;
+            let is_changed = |at: usize| changes.iter().any(|change| change.at == at);
+            // Generated columns may change along.
+            let is_generated = |at: usize| self.table.columns[at].generated;
             let mut cells = self.target_row(target);
-            cells.retain(|(at, _)| !changed(*at) && !made(*at));
+            cells.retain(|(at, _)| !is_changed(*at) && !is_generated(*at));
             cells
         };
         self.table.update(&known, &changes).map(Some)
     }
 
     fn finish(self, spec: &TableSpec, constraints: Constraints) -> RepairPlan {
+        let (target, dialect) = (&self.planned.tables.target, self.table.dialect);
+        let is_compared = |column: &String| {
+            let columns = &self.planned.plan.columns;
+            columns.iter().any(|pair| pair.target.name == *column)
+        };
+        let sequences = constraints.sequences.into_iter();
+        RepairPlan {
+            engine: dialect.kind(),
+            schema: target.schema.clone(),
+            table: target.name.clone(),
+            foreign_keys: constraints.foreign_keys,
+            identity_insert: dialect.needs_identity_insert()
+                && constraints.identity.iter().any(is_compared),
+            undo_identity_insert: Some(dialect.needs_identity_insert() && self.table.has_identity),
+            sequences: sequences
+                .filter(|sequence| is_compared(&sequence.column))
+                .collect(),
+            statements: self.statements,
+            notes: self.notes(spec),
+        }
+    }
+
+    /// What the user should know before applying the statements.
+    fn notes(&self, spec: &TableSpec) -> Vec<String> {
         let mut notes: Vec<String> = self
-            .left
-            .into_iter()
+            .skipped
+            .iter()
             .map(|(why, rows)| format!("{rows} not repaired: {why}"))
             .collect();
-        let unread: Vec<&str> = self
-            .table
-            .columns
+        let columns = &self.table.columns;
+        let unread: Vec<&str> = columns
             .iter()
-            .zip(&self.target)
-            .filter(|(_, place)| place.is_none())
+            .zip(&self.positions.target)
+            .filter(|(_, position)| position.is_none())
             .map(|(column, _)| column.column.name.as_str())
             .collect();
         if !unread.is_empty() {
             notes.push(format!(
-                "the undo script cannot bring back {} of rows that the repair deletes",
+                "the undo script cannot restore {} of rows that the repair deletes",
                 unread.join(", ")
             ));
         }
-        if self
-            .table
-            .columns
-            .iter()
-            .any(|column| column.column.declared.starts_with("datetimeoffset"))
-        {
+        let has_offsets =
+            |column: &TargetColumn| column.column.declared.starts_with("datetimeoffset");
+        if columns.iter().any(has_offsets) {
             notes.push(
                 "datetimeoffset is written in UTC: the same instants, with the offset +00:00"
                     .to_owned(),
@@ -484,34 +475,7 @@ impl<'a> Repair<'a> {
                     .to_owned(),
             );
         }
-        RepairPlan {
-            engine: self.table.dialect.kind(),
-            schema: self.planned.target.schema.clone(),
-            table: self.planned.target.name.clone(),
-            foreign_keys: constraints.foreign_keys,
-            identity_insert: self.table.dialect.needs_identity_insert()
-                && self
-                    .planned
-                    .plan
-                    .columns
-                    .iter()
-                    .any(|pair| constraints.identity.contains(&pair.target.name)),
-            undo_identity_insert: Some(
-                self.table.dialect.needs_identity_insert() && self.table.has_identity,
-            ),
-            sequences: constraints
-                .sequences
-                .into_iter()
-                .filter(|sequence| {
-                    let columns = &self.planned.plan.columns;
-                    columns
-                        .iter()
-                        .any(|pair| pair.target.name == sequence.column)
-                })
-                .collect(),
-            statements: self.statements,
-            notes,
-        }
+        notes
     }
 }
 

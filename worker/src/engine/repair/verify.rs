@@ -1,4 +1,4 @@
-//! Looks again at rows that a repair has touched.
+//! Compares the rows again that a repair has written.
 
 use std::io;
 
@@ -6,33 +6,35 @@ use shared::message::TableSpec;
 use shared::outcome::RowCounts;
 
 use crate::engine::database::scan::Query;
-use crate::engine::database::side::{OpenSide, both};
+use crate::engine::database::statement::SideStatements;
 use crate::engine::error::disk;
 use crate::engine::fetch::look_ups;
 use crate::engine::rows::differing::{Differing, pair};
 use crate::engine::rows::element::{Element, KeyForm};
 use crate::engine::rows::keys::KeySet;
-use crate::engine::sides::{Planned, Sides};
+use crate::engine::sides::Sides;
+use crate::engine::step::{Planned, chunk_size};
 use crate::engine::task::Stop;
 use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
+use crate::engine::values::pair::Pair;
 
-/// Whether rows of this table can be looked at by their keys alone.
+/// Whether rows of this table can be compared by their keys alone.
 pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec) -> bool {
-    let tolerant = spec
+    let has_tolerance = spec
         .options
         .rules
         .values()
         .any(|rule| rule.tolerance.is_some());
-    planned.plan.fetch_by_key && !tolerant
+    planned.plan.fetch_by_key && !has_tolerance
 }
 
 /// Compares the rows with these encoded keys.
 pub(crate) async fn verify(
-    sides: Sides,
+    sides: &mut Sides,
     planned: &Planned,
     spec: &TableSpec,
     keys: &[Vec<u8>],
-) -> Result<(Sides, RowCounts), Stop> {
+) -> Result<RowCounts, Stop> {
     let form = planned.plan.key_form;
     let columns = planned.plan.key_columns;
     let keys: Vec<(u128, Vec<u8>)> = keys
@@ -40,76 +42,64 @@ pub(crate) async fn verify(
         .filter(|key| Values::new(key).filter(Result::is_ok).count() == columns)
         .map(|key| (form.key(key), key.clone()))
         .collect();
+    let statements = planned.statements.as_ref();
     // As many at once as the run looked up.
-    let at_once = usize::try_from(spec.chunk_size)
-        .unwrap_or(usize::MAX)
-        .max(1);
-    let queries = |side: &OpenSide, table| -> Vec<(Query, KeySet)> {
-        let statements = side.statements(table, &planned.plan);
-        keys.chunks(at_once)
-            .flat_map(|keys| look_ups(&statements, keys))
+    let queries = statements.map(|of| -> Vec<(Query, KeySet)> {
+        keys.chunks(chunk_size(spec))
+            .flat_map(|keys| look_ups(of, keys))
             .collect()
-    };
-    let left = queries(&sides.source, &planned.source);
-    let right = queries(&sides.target, &planned.target);
-    let (sides, mut left, mut right) = read_both(sides, form, left, right).await?;
+    });
+    let mut elements = read(sides, form, queries).await?;
 
-    // A row that neither side has any more is how a difference may have ended;
-    // a look-up has to be certain of that.
-    let found: KeySet = left.iter().chain(&right).map(|found| found.key).collect();
-    let source = sides.source.statements(&planned.source, &planned.plan);
-    let target = sides.target.statements(&planned.target, &planned.plan);
-    let is_in_doubt = keys
+    // Rows that both sides have deleted are one way in which a difference ends;
+    // when a look-up may have missed such rows, all rows are scanned.
+    let found: KeySet = elements
+        .source
+        .iter()
+        .chain(&elements.target)
+        .map(|element| element.key)
+        .collect();
+    let Pair { source, target } = statements;
+    let may_miss_rows = keys
         .iter()
         .any(|(key, bytes)| !(found.contains(key) || (source.finds(bytes) && target.finds(bytes))));
-    let mut sides = sides;
-    if is_in_doubt {
+    if may_miss_rows {
         let wanted: KeySet = keys.iter().map(|(key, _)| *key).collect();
-        let (all_source, all_target) = (source.scan(), target.scan());
-        let (left_query, right_query) = ((all_source, wanted.clone()), (all_target, wanted));
-        (sides, left, right) = read_both(sides, form, vec![left_query], vec![right_query]).await?;
+        let queries = statements.map(|of: &SideStatements| vec![(of.scan(), wanted.clone())]);
+        elements = read(sides, form, queries).await?;
     }
+    let Pair {
+        mut source,
+        mut target,
+    } = elements;
     let mut differing = Differing::first(0);
-    pair(&mut left, &mut right, &mut differing).map_err(disk)?;
-    Ok((sides, differing.counts()))
+    pair(&mut source, &mut target, &mut differing).map_err(disk)?;
+    Ok(differing.counts())
 }
 
-/// The rows that the queries of both sides find under their keys.
-async fn read_both(
-    sides: Sides,
+/// The rows that the queries of both sides find, each of them under its own keys.
+async fn read(
+    sides: &mut Sides,
     form: KeyForm,
-    left: Vec<(Query, KeySet)>,
-    right: Vec<(Query, KeySet)>,
-) -> Result<(Sides, Vec<Element>, Vec<Element>), Stop> {
-    let read = |side: OpenSide, queries: Vec<(Query, KeySet)>| async move {
-        let (mut side, mut elements) = (side, Vec::new());
-        for (query, wanted) in queries {
-            let sink;
-            (side, sink) = side
-                .scan(&query, ElementSink::new(form, wanted, elements))
-                .await?;
-            elements = sink.into_elements();
-        }
-        Ok((side, elements))
-    };
-    let Sides {
-        source,
-        target,
-        stop,
-    } = sides;
-    let read = both(read(source, left), read(target, right), &stop);
-    let ((source, left), (target, right)) = read.await?;
-    let sides = Sides {
-        source,
-        target,
-        stop,
-    };
-    Ok((sides, left, right))
+    queries: Pair<Vec<(Query, KeySet)>>,
+) -> Result<Pair<Vec<Element>>, Stop> {
+    sides
+        .on_both(queries, move |side, queries| {
+            Box::pin(async move {
+                let mut sink = ElementSink::new(form);
+                for (query, wanted) in queries {
+                    sink.want(wanted);
+                    side.scan(&query, &mut sink).await?;
+                }
+                Ok(sink.into_elements())
+            })
+        })
+        .await
 }
 
-/// Keeps the elements of all rows under wanted keys, copies too.
+/// Keeps the elements of all rows under wanted keys, including copies.
 #[derive(Debug)]
-pub(crate) struct ElementSink {
+struct ElementSink {
     encoder: RowEncoder,
     form: KeyForm,
     wanted: KeySet,
@@ -117,18 +107,21 @@ pub(crate) struct ElementSink {
 }
 
 impl ElementSink {
-    /// Looks for the keys that are `wanted`, and adds to what was found before.
-    pub(crate) fn new(form: KeyForm, wanted: KeySet, elements: Vec<Element>) -> Self {
+    fn new(form: KeyForm) -> Self {
         Self {
             encoder: RowEncoder::default(),
             form,
-            wanted,
-            elements,
+            wanted: KeySet::default(),
+            elements: Vec::new(),
         }
     }
 
-    /// What was found.
-    pub(crate) fn into_elements(self) -> Vec<Element> {
+    /// Wants these keys from now on.
+    fn want(&mut self, wanted: KeySet) {
+        self.wanted = wanted;
+    }
+
+    fn into_elements(self) -> Vec<Element> {
         self.elements
     }
 }

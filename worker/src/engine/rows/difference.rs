@@ -4,6 +4,7 @@
 use shared::outcome::DifferenceKind;
 
 use crate::engine::rows::element::Element;
+use crate::engine::values::column::SideOf;
 
 /// One row that differs, by hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,15 @@ impl RowDifference {
             (Some(_), Some(_)) => DifferenceKind::Modified,
             (Some(_), None) => DifferenceKind::Missing,
             _ => DifferenceKind::Extra,
+        }
+    }
+
+    /// The row hash on one side.
+    #[must_use]
+    pub(crate) fn hash_on(&self, side: SideOf) -> Option<u128> {
+        match side {
+            SideOf::Source => self.source,
+            SideOf::Target => self.target,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 
 use shared::outcome::{DifferenceKind, RowCounts};
 
-use crate::engine::disk::{Partitioned, Room};
+use crate::engine::disk::{Budget, Partitioned};
 use crate::engine::rows::difference::{RowDifference, pair_off, surplus};
 use crate::engine::rows::element::Element;
 
@@ -18,6 +18,9 @@ const TARGET: u8 = 2;
 /// A row that shares its key with more others than this may be read apart from them.
 const LARGEST_GROUP: usize = 4096;
 
+/// How many differences are read at once where they are all read.
+const AT_ONCE: usize = 4096;
+
 /// The rows that differ.
 #[derive(Debug)]
 pub(crate) struct Differing {
@@ -25,7 +28,7 @@ pub(crate) struct Differing {
     sum: u128,
     limit: usize,
     first: BinaryHeap<RowDifference>,
-    all: Option<(Partitioned, Room)>,
+    all: Option<(Partitioned, Budget)>,
 }
 
 impl Differing {
@@ -50,11 +53,11 @@ impl Differing {
 
     /// Keeps all of them, and the first `limit` at hand.
     #[must_use]
-    pub(crate) fn all(limit: usize, room: &Room) -> Self {
-        let block = (room.memory / 32).clamp(4 << 10, 1 << 20);
-        let all = Partitioned::new(1, block, room.disk.clone());
+    pub(crate) fn all(limit: usize, budget: &Budget) -> Self {
+        let block = (budget.memory / 32).clamp(4 << 10, 1 << 20);
+        let all = Partitioned::new(1, block, budget.disk.clone());
         Self {
-            all: Some((all, room.clone())),
+            all: Some((all, budget.clone())),
             ..Self::first(limit)
         }
     }
@@ -63,7 +66,7 @@ impl Differing {
     #[must_use]
     pub(crate) fn like(&self) -> Self {
         match &self.all {
-            Some((_, room)) => Self::all(self.limit, room),
+            Some((_, budget)) => Self::all(self.limit, budget),
             None => Self::first(self.limit),
         }
     }
@@ -156,6 +159,31 @@ impl Differing {
             of: self,
             block: 0,
             waiting: waiting.into(),
+        }
+    }
+}
+
+impl Differing {
+    /// Calls `each` with all of them, in the order in which they were taken in.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails, or as `each`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Differing::reader`].
+    pub(crate) fn for_each(
+        &self,
+        mut each: impl FnMut(RowDifference) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut reader = self.reader();
+        loop {
+            let some = reader.take(AT_ONCE)?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            some.into_iter().try_for_each(&mut each)?;
         }
     }
 }
@@ -315,8 +343,8 @@ mod tests {
     proptest! {
         #[test]
         fn copies_at_once_are_copies_one_by_one(differences in proptest::collection::vec((difference(), 1_u64..30), 0..60), limit in 0_usize..50) {
-            let room = Room { memory: 0, disk: DiskBudget::new(1 << 20) };
-            let (mut at_once, mut one_by_one) = (Differing::all(limit, &room), Differing::all(limit, &room));
+            let budget = Budget { memory: 0, disk: DiskBudget::new(1 << 20) };
+            let (mut at_once, mut one_by_one) = (Differing::all(limit, &budget), Differing::all(limit, &budget));
             for (difference, count) in differences {
                 at_once.push_copies(difference, count).unwrap();
                 for _ in 0..count {
@@ -332,8 +360,8 @@ mod tests {
         #[test]
         fn what_goes_in_comes_out(mut differences in proptest::collection::vec(difference(), 0..600), limit in 0_usize..20, chunk in 1_usize..50) {
             differences.sort_by_key(|difference| difference.key);
-            let room = Room { memory: 0, disk: DiskBudget::new(1 << 20) };
-            let mut all = Differing::all(limit, &room);
+            let budget = Budget { memory: 0, disk: DiskBudget::new(1 << 20) };
+            let mut all = Differing::all(limit, &budget);
             for difference in &differences {
                 all.push(*difference).unwrap();
             }

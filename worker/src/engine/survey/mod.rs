@@ -7,188 +7,186 @@ pub(crate) mod spill;
 
 use tracing::field::Empty;
 
-use crate::engine::database::side::blocking;
-use crate::engine::disk::Room;
-use crate::engine::error::{disk, internal};
+use crate::engine::database::statement::SideStatements;
+use crate::engine::error::{disk, failure};
 use crate::engine::rows::differing::{Differing, pair};
-use crate::engine::sides::{Planned, Sides, scan_both};
+use crate::engine::rows::element::Element;
+use crate::engine::sides::Sides;
+use crate::engine::step::{Planned, StepContext, blocking};
 use crate::engine::survey::sinks::{OneSidedSink, SketchSink, SpillSink};
 use crate::engine::survey::sketch::Sketch;
 use crate::engine::survey::spill::Unfinished;
 use crate::engine::task::Stop;
+use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::SideOf;
+use crate::engine::values::pair::Pair;
 
 /// The most cells of a sketch: 50,000 differences decode, and 3 MiB a side stay in a shared cache.
 const MOST_CELLS: usize = 64 * 1024;
 
-/// The fewest cells: what a table of a few thousand rows may need.
+/// The fewest cells, as a table of a few thousand rows may need.
 const FEWEST_CELLS: usize = 4 * 1024;
 
-/// Rows of a table for each cell, as far as the limits let it.
+/// Rows of a table for each cell, within the limits.
 const ROWS_PER_CELL: u64 = 4;
 
 /// Bytes of a cell.
 const CELL: usize = 48;
 
-/// What was found.
+/// What a survey has found.
+#[derive(Debug)]
 pub(crate) struct Survey {
-    /// Count and checksum of the source.
-    pub(crate) source: Sketch,
-    /// Count and checksum of the target.
-    pub(crate) target: Sketch,
+    /// Count and checksum of each side.
+    pub(crate) sums: Pair<Sketch>,
     /// The rows that differ.
     pub(crate) differing: Differing,
 }
 
-/// How large a sketch is worth while, of a table of about so many rows.
+/// How many cells a sketch of about so many rows gets.
 fn cells(estimated_rows: Option<u64>, memory: usize) -> usize {
     let wanted = estimated_rows.map_or(MOST_CELLS, |rows| {
         usize::try_from(rows / ROWS_PER_CELL).unwrap_or(MOST_CELLS)
     });
-    // Both sides' sketches together take a quarter at most.
+    // The sketches of both sides together take at most a quarter.
     let fit = memory / 4 / 2 / CELL;
     wanted.clamp(FEWEST_CELLS, MOST_CELLS).min(fit.max(1))
 }
 
 /// Count and checksum of both sides.
-pub(crate) async fn sum_up(
-    sides: Sides,
-    planned: &Planned,
-) -> Result<(Sides, Sketch, Sketch), Stop> {
+pub(crate) async fn sum_up(sides: &mut Sides, planned: &Planned) -> Result<Pair<Sketch>, Stop> {
     sketch(sides, planned, 0).await
 }
 
-/// Finds the rows that differ and takes them into `differing`, which is empty.
+/// Finds the rows that differ and adds them to `differing`, which is empty.
 pub(crate) async fn survey(
-    sides: Sides,
-    planned: &Planned,
+    step: &mut StepContext<'_>,
     differing: Differing,
-    room: &Room,
-) -> Result<(Sides, Survey), Stop> {
-    let estimate = match (planned.source.estimated_rows, planned.target.estimated_rows) {
-        (Some(source), Some(target)) => Some(source.max(target)),
+) -> Result<Survey, Stop> {
+    let tables = step.planned.tables.as_ref();
+    let estimate = match tables.map(|table| table.estimated_rows) {
+        Pair {
+            source: Some(source),
+            target: Some(target),
+        } => Some(source.max(target)),
         _ => None,
     };
-    let (sides, mut source, target) = sketch(sides, planned, cells(estimate, room.memory)).await?;
-    let (source_sum, target_sum) = (source.totals(), target.totals());
+    let cells = cells(estimate, step.budget.memory);
+    let Pair { mut source, target } = sketch(step.sides, step.planned, cells).await?;
     let mut found = Survey {
-        source: source_sum,
-        target: target_sum,
+        sums: Pair {
+            source: source.totals(),
+            target: target.totals(),
+        },
         differing,
     };
-    let mut sides = sides;
-    if found.source != found.target {
+    if found.sums.source != found.sums.target {
         source.subtract(&target);
         drop(target);
-        // An empty side leaves nothing to decode but the whole other one.
-        let one_sided = found.source.count() == 0 || found.target.count() == 0;
-        let many = found.source.count().abs_diff(found.target.count()) > source.cells() as u64;
-        let decoding = tracing::info_span!("decode", exact = false, decoded = Empty);
-        let decoded = decoding.in_scope(|| if many { None } else { source.decode() });
-        decoding.record("decoded", decoded.is_some());
-        drop(decoding);
-        match decoded {
-            Some(mut decoded) => {
-                pair(
-                    &mut decoded.source,
-                    &mut decoded.target,
-                    &mut found.differing,
-                )
-                .map_err(disk)?;
+        match decode(source, &found.sums) {
+            Some(Pair {
+                mut source,
+                mut target,
+            }) => pair(&mut source, &mut target, &mut found.differing).map_err(disk)?,
+            // An empty side leaves nothing to decode but the whole other one.
+            None if found.sums.source.count() == 0 => {
+                found = read_one_side(step, found, SideOf::Target).await?;
             }
-            None if one_sided => {
-                (sides, found) = read_one_side(sides, planned, found, room).await?
+            None if found.sums.target.count() == 0 => {
+                found = read_one_side(step, found, SideOf::Source).await?;
             }
-            None => (sides, found) = compare_exactly(sides, planned, found, room).await?,
+            None => found = compare_exactly(step, found).await?,
         }
     }
     check_arithmetic(&found)?;
-    Ok((sides, found))
+    Ok(found)
 }
 
-async fn sketch(
-    sides: Sides,
-    planned: &Planned,
-    cells: usize,
-) -> Result<(Sides, Sketch, Sketch), Stop> {
+/// The elements that only one side has, unless they are more than the sketch holds.
+fn decode(difference: Sketch, sums: &Pair<Sketch>) -> Option<Pair<Vec<Element>>> {
+    let span = tracing::info_span!("decode", exact = false, decoded = Empty);
+    let surplus = sums.source.count().abs_diff(sums.target.count());
+    let decoded = span.in_scope(|| {
+        let may_fit = surplus <= difference.cells() as u64;
+        may_fit.then(|| difference.decode()).flatten()
+    });
+    span.record("decoded", decoded.is_some());
+    decoded
+}
+
+async fn sketch(sides: &mut Sides, planned: &Planned, cells: usize) -> Result<Pair<Sketch>, Stop> {
     let form = planned.plan.key_form;
-    let sinks = (SketchSink::new(form, cells), SketchSink::new(form, cells));
-    let (sides, left, right) = scan_both(sides, planned, sinks).await?;
-    Ok((sides, left.into_sketch(), right.into_sketch()))
+    let sinks = Pair::of(|_| SketchSink::new(form, cells));
+    let sinks = scan(sides, planned, sinks).await?;
+    Ok(sinks.map(SketchSink::into_sketch))
 }
 
-/// One side is empty: all rows of the other one differ. The empty one is read
-/// again too, since it may not be a snapshot.
+/// Reads all compared columns of all rows.
+async fn scan<S: RowSink + 'static>(
+    sides: &mut Sides,
+    planned: &Planned,
+    sinks: Pair<S>,
+) -> Result<Pair<S>, Stop> {
+    let queries = planned.statements.as_ref().map(SideStatements::scan);
+    sides.scan(queries, sinks).await
+}
+
+/// Only `full` has rows: all of them differ. The empty side is read again too,
+/// since its session may not see a snapshot.
 async fn read_one_side(
-    sides: Sides,
-    planned: &Planned,
+    step: &mut StepContext<'_>,
     found: Survey,
-    room: &Room,
-) -> Result<(Sides, Survey), Stop> {
-    let form = planned.plan.key_form;
-    let target_is_empty = found.target.count() == 0;
-    let nothing = Differing::first(0);
-    let (left, right) = if target_is_empty {
-        (found.differing, nothing)
-    } else {
-        (nothing, found.differing)
+    full: SideOf,
+) -> Result<Survey, Stop> {
+    let form = step.planned.plan.key_form;
+    let mut sinks = Pair::of(|side| OneSidedSink::new(form, side, Differing::first(0)));
+    sinks[full] = OneSidedSink::new(form, full, found.differing);
+    let parts = scan(step.sides, step.planned, sinks).await?;
+    let Pair { source, target } = parts.map(OneSidedSink::into_parts);
+    let sums = Pair {
+        source: source.1,
+        target: target.1,
     };
-    let sinks = (
-        OneSidedSink::new(form, SideOf::Source, left),
-        OneSidedSink::new(form, SideOf::Target, right),
-    );
-    let (sides, left, right) = scan_both(sides, planned, sinks).await?;
-    let ((left, left_sum), (right, right_sum)) = (left.into_parts(), right.into_parts());
-    let (differing, other) = if target_is_empty {
-        (left, right)
-    } else {
-        (right, left)
+    let (differing, other) = match full {
+        SideOf::Source => (source.0, target.0),
+        SideOf::Target => (target.0, source.0),
     };
-    let is_still_empty = other.is_empty();
-    let found = Survey {
-        source: left_sum,
-        target: right_sum,
-        differing: if is_still_empty {
-            differing
-        } else {
-            differing.like()
-        },
-    };
-    if is_still_empty {
-        return Ok((sides, found));
+    if other.is_empty() {
+        return Ok(Survey { sums, differing });
     }
-    compare_exactly(sides, planned, found, room).await
+    let differing = differing.like();
+    compare_exactly(step, Survey { sums, differing }).await
 }
 
-/// Reads both sides once more, writes their elements to disk and compares
-/// these. The sums are then of what was read this time.
-async fn compare_exactly(
-    sides: Sides,
-    planned: &Planned,
-    found: Survey,
-    room: &Room,
-) -> Result<(Sides, Survey), Stop> {
-    let rows = found.source.count().unsigned_abs() + found.target.count().unsigned_abs();
-    let partitions = spill::partitions_for(rows, room);
+/// Reads both sides once more, writes their elements to disk and compares them.
+/// The sums are those of what is read this time.
+async fn compare_exactly(step: &mut StepContext<'_>, found: Survey) -> Result<Survey, Stop> {
+    let counts = found.sums.as_ref().map(|sum| sum.count().unsigned_abs());
+    let rows = counts.source + counts.target;
+    let partitions = spill::partitions_for(rows, step.budget);
     tracing::debug!(
         rows,
         partitions,
         "more rows differ than the sketch can hold: comparing exactly"
     );
-    let form = planned.plan.key_form;
-    let sinks = (
-        SpillSink::new(form, partitions, room),
-        SpillSink::new(form, partitions, room),
-    );
-    let (sides, left, right) = scan_both(sides, planned, sinks).await?;
-    let ((left, left_sum), (right, right_sum)) = (left.into_parts(), right.into_parts());
+    let form = step.planned.plan.key_form;
+    let sinks = Pair::of(|_| SpillSink::new(form, partitions, step.budget));
+    let parts = scan(step.sides, step.planned, sinks).await?;
+    let Pair { source, target } = parts.map(SpillSink::into_parts);
+    let spills = Pair {
+        source: source.0,
+        target: target.0,
+    };
+    let sums = Pair {
+        source: source.1,
+        target: target.1,
+    };
     let mut differing = found.differing;
-    let (room, stop) = (room.clone(), sides.stop.clone());
+    let (budget, stop) = (step.budget.clone(), step.sides.stop_token().clone());
     let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);
     let differing = blocking(move || {
         let is_cancelled = || stop.is_cancelled();
         decoding
-            .in_scope(|| spill::compare(left, right, &room, &is_cancelled, &mut differing))
+            .in_scope(|| spill::compare(spills, &budget, &is_cancelled, &mut differing))
             .map(|()| differing)
             .map_err(|unfinished| match unfinished {
                 Unfinished::Cancelled => Stop::Cancelled,
@@ -196,23 +194,15 @@ async fn compare_exactly(
             })
     })
     .await?;
-    let found = Survey {
-        source: left_sum,
-        target: right_sum,
-        differing,
-    };
-    Ok((sides, found))
+    Ok(Survey { sums, differing })
 }
 
-/// The last fence before an answer: whatever way the differences were found,
-/// they must account for the difference of the counts, for the inequality of
-/// the checksums and for the checksums' exact difference.
+/// The last check before an answer: however the differences were found, they must
+/// account for the difference of the counts, for the inequality of the checksums
+/// and for the exact difference of the checksums.
 fn check_arithmetic(found: &Survey) -> Result<(), Stop> {
-    let Survey {
-        source,
-        target,
-        differing,
-    } = found;
+    let Survey { sums, differing } = found;
+    let Pair { source, target } = sums;
     let counts = differing.counts();
     let surplus = i128::from(counts.missing) - i128::from(counts.extra);
     let holds = surplus == i128::from(source.count()) - i128::from(target.count())
@@ -221,7 +211,7 @@ fn check_arithmetic(found: &Survey) -> Result<(), Stop> {
     if holds {
         return Ok(());
     }
-    Err(Stop::Failed(internal(
+    Err(failure(
         "InternalError",
         format!(
             "the differences found ({} missing, {} extra, {} modified) do not account for {} rows on the source and {} on the target; the result is withheld, please report this",
@@ -231,7 +221,8 @@ fn check_arithmetic(found: &Survey) -> Result<(), Stop> {
             source.count(),
             target.count()
         ),
-    )))
+    )
+    .into())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! What becomes of the rows that a scan pushes: a sum, elements on disk, a
-//! list of differences, the rows of wanted keys in memory or on disk.
+//! The sinks of a survey: they turn rows into a sketch, into elements on disk, or
+//! into differences.
 
 use std::io;
 
-use crate::engine::disk::Room;
+use crate::engine::disk::Budget;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
 use crate::engine::rows::element::{Element, KeyForm};
@@ -61,8 +61,8 @@ impl RowSink for SketchSink {
     }
 }
 
-/// Writes every row's element to disk, and sums them up again: what is compared
-/// exactly may be a later state of the table than what was sketched.
+/// Writes every row's element to disk, and sums the elements up again, since the
+/// exact comparison may read a later state of the table than the sketch.
 #[derive(Debug)]
 pub(crate) struct SpillSink {
     encoder: RowEncoder,
@@ -74,11 +74,11 @@ pub(crate) struct SpillSink {
 impl SpillSink {
     /// A sink over an empty spill.
     #[must_use]
-    pub(crate) fn new(form: KeyForm, partitions: usize, room: &Room) -> Self {
+    pub(crate) fn new(form: KeyForm, partitions: usize, budget: &Budget) -> Self {
         Self {
             encoder: RowEncoder::default(),
             form,
-            spill: Spill::new(partitions, room),
+            spill: Spill::new(partitions, budget),
             sum: Sketch::new(0),
         }
     }
@@ -98,12 +98,12 @@ impl RowSink for SpillSink {
     fn end_row(&mut self) -> io::Result<()> {
         let element = self.form.element(self.encoder.key(), self.encoder.row());
         self.sum.add(element);
-        // Blocks go to the page cache; a task waits for the disk only when that is full.
+        // The page cache takes blocks; a task waits for the disk only when it is full.
         self.spill.add(element)
     }
 }
 
-/// Takes every row for one that the other side, which is empty, does not have.
+/// Records every row as a difference, since the other side is empty.
 #[derive(Debug)]
 pub(crate) struct OneSidedSink {
     encoder: RowEncoder,

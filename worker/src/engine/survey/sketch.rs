@@ -10,14 +10,15 @@
 //! and Mitzenmacher, "Invertible Bloom Lookup Tables", 2011).
 
 use crate::engine::rows::element::{Element, fold};
+use crate::engine::values::pair::Pair;
 
 /// Parts of the table; every element is in one cell of each.
 const PARTS: usize = 3;
 
-/// Rows that are added at once.
+/// The most rows that are added at once.
 pub(crate) const BATCH: usize = 1024;
 
-/// The fewest cells a table has in each part.
+/// The fewest cells that a table has in each part.
 const SMALLEST_PART: usize = 128;
 
 /// Sums over the elements that fell into a cell.
@@ -42,15 +43,6 @@ pub(crate) struct Sketch {
     checksum: u128,
     part: usize,
     cells: Vec<Cell>,
-}
-
-/// What two sides do not have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Decoded {
-    /// Elements only in the source.
-    pub source: Vec<Element>,
-    /// Elements only in the target.
-    pub target: Vec<Element>,
 }
 
 impl Sketch {
@@ -98,8 +90,8 @@ impl Sketch {
         }
     }
 
-    /// Adds rows: the same as one after the other, and faster in a large table,
-    /// since only a part of it at a time is in use.
+    /// Adds rows. Faster than one after the other when the table is large, since
+    /// only one of its parts is in use at a time.
     pub(crate) fn add_all(&mut self, elements: &[Element]) {
         let mut checks = [0; BATCH];
         for batch in elements.chunks(BATCH) {
@@ -156,7 +148,7 @@ impl Sketch {
         self.checksum
     }
 
-    /// Takes the rows of `other` away.
+    /// Subtracts the rows of `other`.
     ///
     /// # Panics
     ///
@@ -176,14 +168,14 @@ impl Sketch {
         }
     }
 
-    /// Reads the elements back out of the difference source minus target.
+    /// Reads the elements that only one side has out of the difference source minus target.
     /// `None` when there are too many for the table, or when a row occurs more
     /// often on one side than on the other by two or more. What is returned
     /// accounts for the whole difference: count, checksum and every cell.
     #[must_use]
-    pub(crate) fn decode(mut self) -> Option<Decoded> {
+    pub(crate) fn decode(mut self) -> Option<Pair<Vec<Element>>> {
         let (count, checksum) = (self.count, self.checksum);
-        let mut decoded = Decoded::default();
+        let mut decoded = Pair::<Vec<Element>>::default();
         let mut pending: Vec<usize> = (0..self.cells.len()).collect();
         while let Some(at) = pending.pop() {
             let cell = self.cells[at];
@@ -234,8 +226,8 @@ impl Sketch {
     }
 }
 
-/// 64 bits that vouch for key and row together. Not linear: the check of a sum
-/// is not the sum of the checks.
+/// A checksum of key and row together, of 64 bits. Not linear: the check of a
+/// sum is not the sum of the checks.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,

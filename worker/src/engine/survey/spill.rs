@@ -1,51 +1,51 @@
-//! The exact way to compare, for when the sketch does not decode: every row's
+//! The exact comparison, used when the sketch does not decode: every row's
 //! element goes to disk, partitioned by key; then the partitions are compared
-//! one after the other in memory. One that does not fit, but has few distinct
-//! rows, is added up; any other is cut again. What was read is given up, so that
-//! never more than one copy of all elements is on disk.
+//! one after the other in memory. A partition that does not fit is added up if it
+//! has few distinct rows, else it is cut again. Elements that were read are freed
+//! on disk, so that it never contains more than one copy of all elements.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::io;
 
-use crate::engine::disk::{BLOCK, Partitioned, Room};
+use crate::engine::disk::{BLOCK, Budget, Partitioned};
 use crate::engine::rows::difference::{RowDifference, Surplus, pair_off, surplus};
 use crate::engine::rows::differing::{Differing, pair};
 use crate::engine::rows::element::{Element, KeyHasher, mix};
+use crate::engine::values::pair::Pair;
 
 /// Bytes of an element on disk.
 const ELEMENT: usize = 32;
 
-/// Into how many a partition is cut that does not fit in memory.
+/// Into how many parts a partition is cut that does not fit in memory.
 const FAN_OUT: usize = 16;
 
-/// After so many cuts by hashes of keys, keys are taken out one by one.
+/// After so many cuts by hashes of keys, single keys are separated from the others.
 const CUTS_BY_HASH: u32 = 6;
 
-/// Bytes of memory that a distinct row takes when rows are added up, at most: while
-/// the map grows.
+/// The most bytes of memory that a distinct row takes when rows are added up,
+/// which is while the map grows.
 const BALANCE: usize = 168;
 
-/// So few distinct rows are added up whatever the memory.
+/// Up to so many distinct rows are added up, whatever the memory limit.
 const FEWEST_BALANCED: usize = 16;
 
-/// Copies of a difference that are pushed between two looks at whether the
-/// comparison is cancelled.
+/// Copies of a difference that are pushed between two checks for a cancellation.
 const COPIES_AT_ONCE: u64 = 64 * 1024;
 
 /// How many partitions a comparison of `rows` rows, both sides together, is cut into.
 #[must_use]
-pub(crate) fn partitions_for(rows: u64, room: &Room) -> usize {
-    room.partitions(rows.saturating_mul(ELEMENT as u64), 2)
+pub(crate) fn partitions_for(rows: u64, budget: &Budget) -> usize {
+    budget.partitions(rows.saturating_mul(ELEMENT as u64), 2)
 }
 
 /// Why an exact comparison has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfinished {
-    /// It was asked to stop.
+    /// It was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The disk is full or fails, or may not hold more.
+    /// The disk is full or fails, or the spill limit is reached.
     #[error(transparent)]
     Disk(#[from] io::Error),
 }
@@ -59,9 +59,9 @@ pub(crate) struct Spill {
 impl Spill {
     /// An empty spill.
     #[must_use]
-    pub(crate) fn new(partitions: usize, room: &Room) -> Self {
+    pub(crate) fn new(partitions: usize, budget: &Budget) -> Self {
         Self {
-            records: Partitioned::new(partitions, BLOCK, room.disk.clone()),
+            records: Partitioned::new(partitions, BLOCK, budget.disk.clone()),
         }
     }
 
@@ -69,7 +69,7 @@ impl Spill {
     ///
     /// # Errors
     ///
-    /// When the disk is full or fails, or may not hold more.
+    /// When the disk is full or fails, or the spill limit is reached.
     #[inline]
     pub(crate) fn add(&mut self, element: Element) -> io::Result<()> {
         let at = by_hash(element.key, 0) & (self.records.partitions() - 1);
@@ -77,7 +77,7 @@ impl Spill {
     }
 }
 
-/// The bits that choose a partition: others at each cut.
+/// The bits that choose a partition. Each cut uses other bits.
 #[inline]
 fn by_hash(key: u128, cuts: u32) -> usize {
     (mix(key.wrapping_mul(u128::from(2 * cuts + 1))) >> 32) as usize
@@ -106,34 +106,32 @@ fn decode(bytes: &[u8; ELEMENT]) -> Element {
 }
 
 /// Compares two spills with the same number of partitions, within the memory of
-/// `room`. Asks `is_cancelled` at every partition, and at every block of one that
-/// does not fit.
+/// `budget`. Checks `is_cancelled` at every partition, and at every block of a
+/// partition that does not fit.
 ///
 /// # Errors
 ///
-/// When the disk fails or may not hold more, or when it is cancelled.
+/// When the disk fails or the spill limit is reached, or when it is cancelled.
 ///
 /// # Panics
 ///
 /// When the numbers of partitions differ.
 pub(crate) fn compare(
-    source: Spill,
-    target: Spill,
-    room: &Room,
+    spills: Pair<Spill>,
+    budget: &Budget,
     is_cancelled: &dyn Fn() -> bool,
     differing: &mut Differing,
 ) -> Result<(), Unfinished> {
-    let (source, target) = (source.records, target.records);
-    let partitions = source.partitions();
+    let records = spills.map(|spill| spill.records);
+    let partitions = records.source.partitions();
     assert_eq!(
         partitions,
-        target.partitions(),
+        records.target.partitions(),
         "spills of one comparison are cut alike"
     );
     let mut comparison = Comparison {
-        source,
-        target,
-        memory: room.memory,
+        records,
+        memory: budget.memory,
         is_cancelled,
         differing,
     };
@@ -144,28 +142,27 @@ pub(crate) fn compare(
 }
 
 struct Comparison<'a> {
-    source: Partitioned,
-    target: Partitioned,
+    records: Pair<Partitioned>,
     memory: usize,
     is_cancelled: &'a dyn Fn() -> bool,
     differing: &'a mut Differing,
 }
 
-/// What is in a partition that does not fit in memory.
+/// The contents of a partition that does not fit in memory.
 enum Contents {
     /// So few distinct rows that they were added up: how many more the source has
-    /// of each, in their order. Those of which both have as many are left out.
+    /// of each, in their order, without those of which both sides have as many.
     Few(Vec<(Element, i64)>),
-    /// More than one key, of which this is one.
+    /// Several keys, of which this is one.
     Keys(u128),
     /// Rows of one key; their hashes are between these.
     OneKey { key: u128, low: u128, high: u128 },
 }
 
 impl Comparison<'_> {
-    /// Compares a partition, whose next cut is the `cuts`th. Rows of a key that has
-    /// more of them than fit are in several partitions: what only one side has of
-    /// them goes, in order, to partition `remains` of that side.
+    /// Compares a partition, whose next cut is the `cuts`th. The rows of a key may
+    /// be in several partitions when they do not fit in one: the rows that only one
+    /// side has are then written, in order, to partition `remains` of that side.
     fn partition(
         &mut self,
         at: usize,
@@ -173,13 +170,14 @@ impl Comparison<'_> {
         remains: Option<usize>,
     ) -> Result<(), Unfinished> {
         self.check()?;
-        if self.source.bytes(at) + self.target.bytes(at) <= (self.memory / 4) as u64 {
+        let Pair { source, target } = self.records.as_ref().map(|side| side.bytes(at));
+        if source + target <= (self.memory / 4) as u64 {
             return Ok(self.in_memory(at, remains)?);
         }
-        match (self.look(at)?, remains) {
+        match (self.contents(at)?, remains) {
             (Contents::Few(balance), _) => {
-                self.source.clear(at);
-                self.target.clear(at);
+                self.records.source.clear(at);
+                self.records.target.clear(at);
                 self.added_up(&balance, remains)
             }
             (Contents::Keys(_), _) if cuts <= CUTS_BY_HASH => {
@@ -198,16 +196,17 @@ impl Comparison<'_> {
         }
     }
 
-    /// Compares a partition that fits.
+    /// Compares a partition that fits in memory.
     fn in_memory(&mut self, at: usize, remains: Option<usize>) -> io::Result<()> {
-        let (mut left, mut right) = (read(&mut self.source, at)?, read(&mut self.target, at)?);
+        let mut left = read(&mut self.records.source, at)?;
+        let mut right = read(&mut self.records.target, at)?;
         let Some(remains) = remains else {
             return pair(&mut left, &mut right, self.differing);
         };
         left.sort_unstable();
         right.sort_unstable();
-        keep(&mut self.source, remains, surplus(&left, &right))?;
-        keep(&mut self.target, remains, surplus(&right, &left))
+        keep(&mut self.records.source, remains, surplus(&left, &right))?;
+        keep(&mut self.records.target, remains, surplus(&right, &left))
     }
 
     /// Compares a partition whose rows have been added up.
@@ -223,8 +222,8 @@ impl Comparison<'_> {
             })
         }
         if let Some(remains) = remains {
-            keep(&mut self.source, remains, of(1, balance))?;
-            keep(&mut self.target, remains, of(-1, balance))?;
+            keep(&mut self.records.source, remains, of(1, balance))?;
+            keep(&mut self.records.target, remains, of(-1, balance))?;
             return Ok(());
         }
         for rows in balance.chunk_by(|(a, _), (b, _)| a.key == b.key) {
@@ -236,22 +235,21 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Compares a partition whose rows have one key: brings together what only one
-    /// side has of them, and pairs that.
+    /// Compares a partition whose rows have one key: collects the rows that only
+    /// one side has, and pairs them.
     fn one_key(&mut self, at: usize, cuts: u32, key: u128) -> Result<(), Unfinished> {
         let remains = self.grow(1);
         self.partition(at, cuts, Some(remains))?;
-        let left = kept(&self.source, remains);
-        let right = kept(&self.target, remains);
-        pair_off(key, left, right, |difference, count| {
+        let Pair { source, target } = self.records.as_ref().map(|side| kept(side, remains));
+        pair_off(key, source, target, |difference, count| {
             push(self.differing, difference, count, self.is_cancelled)
         })?;
         self.truncate(remains);
         Ok(())
     }
 
-    /// Moves the elements of a partition to new ones, by the lowest bits of what
-    /// `choose` says, and compares these in their order.
+    /// Moves the elements of a partition to new partitions, by the lowest bits of
+    /// the result of `choose`, and compares these in their order.
     fn cut(
         &mut self,
         at: usize,
@@ -260,7 +258,7 @@ impl Comparison<'_> {
         choose: impl Fn(Element) -> usize,
     ) -> Result<(), Unfinished> {
         let first = self.grow(FAN_OUT);
-        for records in [&mut self.source, &mut self.target] {
+        for records in [&mut self.records.source, &mut self.records.target] {
             while let Some(block) = records.take(at)? {
                 check(self.is_cancelled)?;
                 for element in elements(&block) {
@@ -275,8 +273,8 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Reads as much of a partition as it takes to know how to compare it.
-    fn look(&self, at: usize) -> Result<Contents, Unfinished> {
+    /// Reads as much of a partition as is needed to decide how to compare it.
+    fn contents(&self, at: usize) -> Result<Contents, Unfinished> {
         let most = (self.memory / 4 / BALANCE).max(FEWEST_BALANCED);
         let mut balance = HashMap::<Element, i64, BuildHasherDefault<KeyHasher>>::default();
         let mut is_few = true;
@@ -285,7 +283,7 @@ impl Comparison<'_> {
             row: bits,
         };
         let (mut low, mut high) = (both(u128::MAX), both(0));
-        for (records, one) in [(&self.source, 1), (&self.target, -1)] {
+        for (records, one) in [(&self.records.source, 1), (&self.records.target, -1)] {
             for block in 0..records.blocks(at) {
                 self.check()?;
                 for element in elements(&records.block(at, block)?) {
@@ -316,13 +314,13 @@ impl Comparison<'_> {
     }
 
     fn grow(&mut self, partitions: usize) -> usize {
-        self.source.grow(partitions);
-        self.target.grow(partitions)
+        self.records.source.grow(partitions);
+        self.records.target.grow(partitions)
     }
 
     fn truncate(&mut self, first: usize) {
-        self.source.truncate(first);
-        self.target.truncate(first);
+        self.records.source.truncate(first);
+        self.records.target.truncate(first);
     }
 
     fn check(&self) -> Result<(), Unfinished> {
@@ -353,7 +351,7 @@ fn push(
     Ok(())
 }
 
-/// Takes everything out of a partition.
+/// Takes all elements out of a partition.
 fn read(records: &mut Partitioned, at: usize) -> io::Result<Vec<Element>> {
     let count = usize::try_from(records.bytes(at)).unwrap_or(0) / ELEMENT;
     let mut all = Vec::with_capacity(count);
@@ -363,7 +361,7 @@ fn read(records: &mut Partitioned, at: usize) -> io::Result<Vec<Element>> {
     Ok(all)
 }
 
-/// Keeps rows of one key in partition `at`, with their number in the key's place.
+/// Writes rows of one key to partition `at`, with their count in place of the key.
 fn keep(
     records: &mut Partitioned,
     at: usize,
@@ -376,7 +374,7 @@ fn keep(
     Ok(())
 }
 
-/// The rows that were [kept](keep) in partition `at`, in their order.
+/// The rows that [`keep`] wrote to partition `at`, in their order.
 fn kept(records: &Partitioned, at: usize) -> impl Iterator<Item = Result<Surplus, Unfinished>> {
     let rows = move |block| -> io::Result<Vec<Surplus>> {
         let bytes = records.block(at, block)?;
@@ -413,15 +411,19 @@ mod tests {
         )
     }
 
-    fn room(memory: usize) -> Room {
-        Room {
+    fn budget(memory: usize) -> Budget {
+        Budget {
             memory,
             disk: DiskBudget::new(1 << 30),
         }
     }
 
-    fn spill(elements: impl IntoIterator<Item = Element>, partitions: usize, room: &Room) -> Spill {
-        let mut spill = Spill::new(partitions, room);
+    fn spill(
+        elements: impl IntoIterator<Item = Element>,
+        partitions: usize,
+        budget: &Budget,
+    ) -> Spill {
+        let mut spill = Spill::new(partitions, budget);
         for element in elements {
             spill.add(element).unwrap();
         }
@@ -438,7 +440,7 @@ mod tests {
         compare_after(1, source, target, partitions, memory)
     }
 
-    /// The same where the next cut is the `cuts`th.
+    /// The same with `cuts` as the number of the next cut.
     fn compare_after(
         cuts: u32,
         source: impl IntoIterator<Item = Element>,
@@ -447,16 +449,17 @@ mod tests {
         memory: usize,
     ) -> Differing {
         let (source, target) = (Vec::from_iter(source), Vec::from_iter(target));
-        let room = Room {
+        let budget = Budget {
             memory,
             disk: DiskBudget::new(((source.len() + target.len()) * ELEMENT) as u64),
         };
-        let left = spill(source, partitions, &room);
-        let right = spill(target, partitions, &room);
+        let records = Pair {
+            source: spill(source, partitions, &budget).records,
+            target: spill(target, partitions, &budget).records,
+        };
         let mut differing = Differing::first(100);
         let mut comparison = Comparison {
-            source: left.records,
-            target: right.records,
+            records,
             memory,
             is_cancelled: &|| false,
             differing: &mut differing,
@@ -464,7 +467,7 @@ mod tests {
         for at in 0..partitions {
             comparison.partition(at, cuts, None).unwrap();
         }
-        assert_eq!(comparison.source.partitions(), partitions);
+        assert_eq!(comparison.records.source.partitions(), partitions);
         differing
     }
 
@@ -497,14 +500,14 @@ mod tests {
             let asked = Cell::new(0_usize);
             let cancelled_after = |most: usize| {
                 asked.set(0);
-                let room = room(memory);
-                let (left, right) = (spill(source.clone(), 4, &room), spill(target.clone(), 4, &room));
+                let budget = budget(memory);
+                let (left, right) = (spill(source.clone(), 4, &budget), spill(target.clone(), 4, &budget));
                 let is_cancelled = || {
                     asked.set(asked.get() + 1);
                     asked.get() > most
                 };
-                let compared = compare(left, right, &room, &is_cancelled, &mut Differing::first(10));
-                prop_assert_eq!(room.disk.used(), 0);
+                let compared = compare(Pair { source: left, target: right }, &budget, &is_cancelled, &mut Differing::first(10));
+                prop_assert_eq!(budget.disk.used(), 0);
                 Ok(compared)
             };
             prop_assert!(cancelled_after(usize::MAX)?.is_ok());
@@ -561,12 +564,20 @@ mod tests {
 
     #[test]
     fn it_ends_among_the_copies_of_one_difference() {
-        let room = room(64 << 10);
-        let (left, right) = (spill(copies(300_000), 1, &room), spill([], 1, &room));
-        let before = room.disk.used();
-        let mut differing = Differing::all(0, &room);
-        let is_cancelled = || room.disk.used() > before + (1 << 20);
-        let compared = compare(left, right, &room, &is_cancelled, &mut differing);
+        let budget = budget(64 << 10);
+        let (left, right) = (spill(copies(300_000), 1, &budget), spill([], 1, &budget));
+        let before = budget.disk.used();
+        let mut differing = Differing::all(0, &budget);
+        let is_cancelled = || budget.disk.used() > before + (1 << 20);
+        let compared = compare(
+            Pair {
+                source: left,
+                target: right,
+            },
+            &budget,
+            &is_cancelled,
+            &mut differing,
+        );
         assert!(matches!(compared, Err(Unfinished::Cancelled)));
         assert!((30_000..200_000).contains(&differing.counts().missing));
     }

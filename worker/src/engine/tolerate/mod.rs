@@ -1,5 +1,6 @@
-//! Rows that differ by hash and are near enough by value: columns with a
-//! tolerance take part in the hash, so what the survey finds is looked at again.
+//! Leaves out rows that differ only within the tolerances of their columns.
+//! Columns with a tolerance take part in the hash, so the rows that the survey
+//! finds are read and their values compared.
 
 pub(crate) mod nearness;
 
@@ -9,8 +10,6 @@ use std::sync::Arc;
 use shared::outcome::DifferenceKind;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::database::side::blocking;
-use crate::engine::disk::Room;
 use crate::engine::error::{disk, malformed};
 use crate::engine::fetch::located::LocatedRow;
 use crate::engine::fetch::{Projection, Rows};
@@ -18,7 +17,7 @@ use crate::engine::plan::Plan;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
 use crate::engine::rows::version::SeenRow;
-use crate::engine::sides::{Planned, Sides};
+use crate::engine::step::{StepContext, blocking};
 use crate::engine::task::Stop;
 use crate::engine::tolerate::nearness::Nearness;
 
@@ -32,73 +31,59 @@ pub(crate) fn has_tolerance(plan: &Plan) -> bool {
 /// The differences without those whose values are all equal or within their
 /// column's tolerance.
 pub(crate) async fn leave_out_tolerated(
-    sides: Sides,
-    planned: &Planned,
+    step: &mut StepContext<'_>,
     differing: Differing,
-    chunk: usize,
-    room: &Room,
-) -> Result<(Sides, Differing), Stop> {
+) -> Result<Differing, Stop> {
     if differing.counts().modified == 0 {
-        return Ok((sides, differing));
+        return Ok(differing);
     }
-    let mut left = differing.like();
-    let mut paired = Differing::all(0, room);
-    pick_paired(&differing, &mut left, &mut paired).map_err(disk)?;
-    let nearness = Arc::new(Nearness::of(&planned.plan));
-    let projection = Projection::Compared;
-    let (mut sides, mut rows) =
-        Rows::open(sides, planned, &projection, &paired, chunk, room).await?;
+    let mut remaining = differing.like();
+    let mut candidates = Differing::all(0, step.budget);
+    pick_candidates(&differing, &mut remaining, &mut candidates).map_err(disk)?;
+    let nearness = Arc::new(Nearness::of(&step.planned.plan));
+    let mut rows = Rows::open(step, &Projection::Compared, &candidates).await?;
     loop {
-        let chunk;
-        (sides, chunk) = rows.next(sides).await?;
+        let chunk = rows.next(step).await?;
         if chunk.is_empty() {
-            return Ok((sides, left));
+            return Ok(remaining);
         }
-        let (nearness, stop) = (Arc::clone(&nearness), sides.stop.clone());
-        left = blocking(move || {
+        let (nearness, stop) = (Arc::clone(&nearness), step.sides.stop_token().clone());
+        remaining = blocking(move || {
             for group in chunk.chunk_by(|a, b| a.difference.key == b.difference.key) {
-                match_up(&nearness, group, &mut left, &stop)?;
+                match_up(&nearness, group, &mut remaining, &stop)?;
             }
-            Ok(left)
+            Ok(remaining)
         })
         .await?;
     }
 }
 
-/// Only rows that both sides have can be near each other: the differences of
-/// keys without any go straight into `left`. Those of one key come one after
-/// the other where there are such rows, and these come first.
-fn pick_paired(
+/// Only rows of keys that both sides have can be near each other: differences of
+/// other keys are added to `remaining` right away. The differences of one key are
+/// adjacent where both sides have it, modified rows first.
+fn pick_candidates(
     differing: &Differing,
-    left: &mut Differing,
-    paired: &mut Differing,
+    remaining: &mut Differing,
+    candidates: &mut Differing,
 ) -> io::Result<()> {
-    let mut reader = differing.reader();
     let mut last = None;
-    loop {
-        let some = reader.take(4096)?;
-        if some.is_empty() {
-            return Ok(());
+    differing.for_each(|difference| {
+        if difference.kind() == DifferenceKind::Modified {
+            last = Some(difference.key);
         }
-        for difference in some {
-            if difference.kind() == DifferenceKind::Modified {
-                last = Some(difference.key);
-            }
-            let into = if last == Some(difference.key) {
-                &mut *paired
-            } else {
-                &mut *left
-            };
-            into.push(difference)?;
+        if last == Some(difference.key) {
+            candidates.push(difference)
+        } else {
+            remaining.push(difference)
         }
-    }
+    })
 }
 
-/// Of rows that share a key, what is left when those are paired that are near each other.
+/// Adds the rows of one key that remain unmatched after near rows have been paired.
 fn match_up(
     nearness: &Nearness,
     group: &[LocatedRow],
-    left: &mut Differing,
+    remaining: &mut Differing,
     stop: &CancellationToken,
 ) -> Result<(), Stop> {
     let seen = |hash: Option<u128>, row: &Option<Vec<u8>>| match (hash, row) {
@@ -106,7 +91,7 @@ fn match_up(
             .seen(hash, row)
             .map(Some)
             .map_err(|error| malformed(&error)),
-        // A row that is gone is near nothing.
+        // A row that has gone since the survey is near none.
         (hash, _) => Ok(hash.map(SeenRow::hashed)),
     };
     let (mut source, mut target) = (Vec::new(), Vec::new());
@@ -122,12 +107,13 @@ fn match_up(
     }
     let (source, target) = nearness.leave_out(source, target, stop)?;
     for at in 0..source.len().max(target.len()) {
-        left.push(RowDifference {
-            key: group[0].difference.key,
-            source: source.get(at).map(|row| row.hash),
-            target: target.get(at).map(|row| row.hash),
-        })
-        .map_err(disk)?;
+        remaining
+            .push(RowDifference {
+                key: group[0].difference.key,
+                source: source.get(at).map(|row| row.hash),
+                target: target.get(at).map(|row| row.hash),
+            })
+            .map_err(disk)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ pub(crate) mod column;
 pub(crate) mod conversion;
 pub(crate) mod folding;
 pub(crate) mod kind;
+pub(crate) mod pair;
 pub(crate) mod pairing;
 pub(crate) mod raw;
 pub(crate) mod reading;
