@@ -1,13 +1,14 @@
-//! Streams and values that nobody wrote rightly: the reader of binary COPY and
-//! every decoder of values take anything, and never panic. What is cut or torn
-//! is an error, and what came before it is what it would have been anyway.
+//! Malformed input: the reader of binary COPY and every decoder of values accept
+//! arbitrary bytes without a panic. A truncated stream is an error, and the rows
+//! before the end are the same as those of the whole stream.
 //!
-//! `FUZZ_MINUTES=n` goes on for so long; without it each test takes seconds.
+//! `FUZZ_MINUTES=n` sets the total time in minutes; without it each test takes
+//! two seconds.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "what a test needs and does not get is its failure, and how much was tried is worth a line"
+    reason = "an unwrap that fails fails the test, and the number of tries is printed"
 )]
 
 use std::time::{Duration, Instant};
@@ -31,10 +32,10 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use shared::options::{ColumnRule, Normalization, Rounding, Tolerance, Trim};
 
-/// Tries `property` on values of `strategy` until the time is over.
+/// Checks `property` on values of `strategy` until the time is over.
 fn fuzz<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> TestCaseResult) {
     let time = std::env::var("FUZZ_MINUTES").map_or(Duration::from_secs(2), |minutes| {
-        // The five tests of this file share the time, two at once.
+        // Five tests on two threads take three rounds.
         Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0 / 3.0)
     });
     let config = Config {
@@ -53,14 +54,14 @@ fn fuzz<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> TestCaseResult)
     println!("{rounds} tries");
 }
 
-/// A column of a stream, and how its values are made.
+/// A column of a stream, and the shape of its values.
 #[derive(Debug, Clone, Copy)]
 struct Column {
     reading: Reading,
     shape: Shape,
 }
 
-/// The bytes that a type's send function makes.
+/// The bytes that a type's send function produces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Wide(usize),
@@ -78,19 +79,15 @@ fn resolution(digits: u8) -> Resolution {
 }
 
 fn columns() -> Vec<Column> {
+    [plain_columns(), converted_columns()].concat()
+}
+
+fn plain_columns() -> Vec<Column> {
     let plain = |kind, stored, shape| Column {
         reading: Reading {
             kind,
             stored,
             conversion: None,
-        },
-        shape,
-    };
-    let converted = |kind, stored, conversion, shape| Column {
-        reading: Reading {
-            kind,
-            stored,
-            conversion: Some(conversion),
         },
         shape,
     };
@@ -122,6 +119,19 @@ fn columns() -> Vec<Column> {
         plain(Kind::Instant(resolution(3)), Stored::AsKind, Shape::Wide(8)),
         plain(Kind::Uuid, Stored::AsKind, Shape::Wide(16)),
         plain(Kind::Uuid, Stored::Text, Shape::Text),
+    ]
+}
+
+fn converted_columns() -> Vec<Column> {
+    let converted = |kind, stored, conversion, shape| Column {
+        reading: Reading {
+            kind,
+            stored,
+            conversion: Some(conversion),
+        },
+        shape,
+    };
+    vec![
         converted(Kind::Json, Stored::Text, Conversion::Json, Shape::Text),
         converted(
             Kind::Decimal,
@@ -191,7 +201,7 @@ fn folding() -> Folding {
     })
 }
 
-/// Numbers at and around the places where something overflows.
+/// Numbers at and around the limits of the conversions.
 fn number() -> impl Strategy<Value = i64> {
     prop_oneof![
         any::<i64>(),
@@ -210,7 +220,7 @@ fn number() -> impl Strategy<Value = i64> {
     ]
 }
 
-/// Text that looks like something.
+/// Arbitrary text, and text that resembles a number, a time, encoded bytes or JSON.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,20}",
@@ -265,7 +275,7 @@ fn field(shape: Shape) -> BoxedStrategy<Option<Vec<u8>>> {
     prop_oneof![1 => Just(None), 6 => bytes.prop_map(Some)].boxed()
 }
 
-/// Columns, and rows of them.
+/// Columns and rows.
 type Table = (Vec<Column>, Vec<Vec<Option<Vec<u8>>>>);
 
 fn table() -> impl Strategy<Value = Table> {
@@ -275,7 +285,7 @@ fn table() -> impl Strategy<Value = Table> {
     })
 }
 
-/// The messages of a COPY: a row each, the header before the first, the trailer at last.
+/// The messages of a COPY: one a row, the header before the first row, then the trailer.
 fn messages(rows: &[Vec<Option<Vec<u8>>>]) -> Vec<Vec<u8>> {
     let mut header = b"PGCOPY\n\xFF\r\n\0".to_vec();
     header.extend_from_slice(&[0; 8]);
@@ -313,7 +323,7 @@ impl RowSink for Rows {
     }
 }
 
-/// The rows that came, and how it ended.
+/// The rows that were read, and their number or the error.
 fn read(columns: &[Column], messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Result<u64, DatabaseError>) {
     let query = Query {
         statement: String::new(),
@@ -332,7 +342,7 @@ fn read(columns: &[Column], messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Result<u64, 
     (rows.1, end)
 }
 
-/// Every row is so many whole values, and all of them can be shown.
+/// Every row has exactly `columns` values, and all of them can be rendered.
 fn check_rows(rows: &[Vec<u8>], columns: usize) -> TestCaseResult {
     for row in rows {
         let values: Result<Vec<&[u8]>, _> = Values::new(row).collect();
@@ -347,19 +357,19 @@ fn check_rows(rows: &[Vec<u8>], columns: usize) -> TestCaseResult {
 }
 
 #[test]
-fn a_copy_that_is_cut_is_an_error_and_gives_no_other_rows() {
+fn a_truncated_copy_is_an_error_and_gives_no_other_rows() {
     fuzz(
         (table(), any::<prop::sample::Index>()),
         |((columns, rows), cut)| {
             let whole = messages(&rows);
             let (read_whole, end) = read(&columns, &whole);
             check_rows(&read_whole, columns.len())?;
-            // A number beyond all times may be refused; a stream that is read is read to its end.
+            // A number out of the range of times may be refused; otherwise all rows are read.
             if let Ok(count) = end {
                 prop_assert_eq!(count, rows.len() as u64);
                 prop_assert_eq!(read_whole.len(), rows.len());
             }
-            // Cut at a byte, in the message or between two, and with the rest in one message.
+            // Truncated at any byte, as the original messages and as one message.
             let mut left = cut.index(whole.iter().map(Vec::len).sum());
             let mut cut_messages = Vec::new();
             for message in &whole {
@@ -374,7 +384,7 @@ fn a_copy_that_is_cut_is_an_error_and_gives_no_other_rows() {
                 let (read_cut, end) = read(&columns, &messages);
                 prop_assert!(
                     end.is_err(),
-                    "{} bytes are no whole stream",
+                    "{} bytes are not a complete stream",
                     messages.concat().len()
                 );
                 prop_assert!(read_whole.starts_with(&read_cut));
@@ -385,7 +395,7 @@ fn a_copy_that_is_cut_is_an_error_and_gives_no_other_rows() {
 }
 
 #[test]
-fn a_copy_that_is_torn_never_panics_and_gives_whole_rows() {
+fn a_corrupted_copy_never_panics_and_gives_complete_rows() {
     let change = (any::<prop::sample::Index>(), any::<u8>(), 0_u8..6);
     fuzz(
         (table(), vec(change, 1..5)),
@@ -418,7 +428,7 @@ fn a_copy_that_is_torn_never_panics_and_gives_whole_rows() {
 }
 
 #[test]
-fn values_of_any_bytes_are_shown_and_compared() {
+fn values_of_arbitrary_bytes_are_rendered_and_compared() {
     let tolerances = select(vec![
         Tolerance::Absolute("0.5".to_owned()),
         Tolerance::Absolute("1e400".to_owned()),
@@ -450,9 +460,8 @@ fn values_of_any_bytes_are_shown_and_compared() {
     );
 }
 
-#[test]
-fn every_conversion_takes_every_value() {
-    let conversions = select(vec![
+fn conversions() -> impl Strategy<Value = Conversion> {
+    select(vec![
         Conversion::Number,
         Conversion::Text(folding()),
         Conversion::DatabaseText(folding()),
@@ -472,8 +481,11 @@ fn every_conversion_takes_every_value() {
         Conversion::Base64,
         Conversion::Hex,
         Conversion::Json,
-    ]);
-    let kinds = select(
+    ])
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    select(
         (0..=7)
             .flat_map(|digits| {
                 [
@@ -490,7 +502,11 @@ fn every_conversion_takes_every_value() {
                 Kind::Json,
             ])
             .collect::<Vec<Kind>>(),
-    );
+    )
+}
+
+#[test]
+fn every_conversion_accepts_every_value() {
     let classes = select(vec![
         DecimalClass::Positive,
         DecimalClass::Negative,
@@ -505,7 +521,7 @@ fn every_conversion_takes_every_value() {
         any::<i16>(),
     );
     fuzz(
-        (conversions, kinds, values),
+        (conversions(), kinds(), values),
         |(conversion, kind, values)| {
             let (number, text, bytes, class, weight) = values;
             let digits: Vec<u8> = bytes
@@ -537,20 +553,20 @@ fn every_conversion_takes_every_value() {
 }
 
 #[test]
-fn what_is_written_canonically_reads_back_as_itself() {
-    let torn = (json(), any::<prop::sample::Index>(), any::<u8>());
+fn a_canonical_value_reads_back_as_itself() {
+    let corrupted = (json(), any::<prop::sample::Index>(), any::<u8>());
     fuzz(
-        (text(), torn, vec(any::<u8>(), 0..80)),
-        |(text, torn, bytes)| {
-            let (json, at, byte) = torn;
+        (text(), corrupted, vec(any::<u8>(), 0..80)),
+        |(text, corrupted, bytes)| {
+            let (json, at, byte) = corrupted;
             let canonical = canonical_json(json.as_bytes());
             if let Some(canonical) = &canonical {
                 prop_assert_eq!(canonical_json(canonical), Some(canonical.clone()));
             }
-            // U+0000 is JSON, and no database keeps it.
-            let known: Result<serde_json::Value, _> = serde_json::from_str(&json);
+            // JSON with U+0000 may be refused, because no database stores that character.
+            let parsed: Result<serde_json::Value, _> = serde_json::from_str(&json);
             prop_assert!(
-                known.is_err() || canonical.is_some() || json.contains("\\u0000"),
+                parsed.is_err() || canonical.is_some() || json.contains("\\u0000"),
                 "{json} is JSON"
             );
             let mut mutated = json.into_bytes();
@@ -563,23 +579,23 @@ fn what_is_written_canonically_reads_back_as_itself() {
                     prop_assert_eq!(canonical_json(&canonical), Some(canonical.clone()));
                     prop_assert!(std::str::from_utf8(&canonical).is_ok());
                 }
-                let mut room = Vec::new();
-                if let Some(decimal) = parse_decimal(input, &mut room) {
+                let mut buffer = Vec::new();
+                if let Some(decimal) = parse_decimal(input, &mut buffer) {
                     let mut encoder = RowEncoder::default();
                     encoder.start_row();
                     encoder.decimal(&decimal);
                     let written = to_text(encoder.row());
-                    let mut room = Vec::new();
-                    let again = parse_decimal(written.as_bytes(), &mut room);
+                    let mut buffer = Vec::new();
+                    let again = parse_decimal(written.as_bytes(), &mut buffer);
                     let first = encoder.row().to_vec();
                     encoder.start_row();
                     encoder.decimal(&again.unwrap());
                     prop_assert_eq!(encoder.row(), &first[..], "{}", written);
                 }
-                let mut room = Vec::new();
-                let scaled = twos_complement_decimal(input, 7, &mut room).is_some();
+                let mut buffer = Vec::new();
+                let scaled = twos_complement_decimal(input, 7, &mut buffer).is_some();
                 prop_assert!(scaled || input.is_empty() || input.len() > 1000);
-                // Any answer is one; a panic is none.
+                // The result does not matter; the parser must not panic.
                 prop_assert!(Iso8601::parse(input).is_none() || input.len() >= 5);
             }
             Ok(())

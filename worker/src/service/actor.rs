@@ -1,5 +1,5 @@
-//! The actor: keeps the ledger, and carries out what it decides. It never
-//! waits; whatever takes time is a task of its own that reports back.
+//! The actor: owns the ledger and carries out its decisions. It never waits;
+//! everything that takes time is a task of its own, which sends a message at its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,81 +8,73 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures::StreamExt as _;
 use shared::message::{Control, Heartbeat, Task, WorkId};
-use shared::transport::{Deliveries, Delivery, Messages, Transport};
+use shared::transport::{Deliveries, Delivery, Messages};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::WorkerOptions;
-use super::attempt::{AttemptRun, settle};
+use super::attempt::{AttemptRun, discard};
 use super::ledger::{Admission, Job, Ledger};
-use super::metrics::WorkerMetrics;
-use crate::engine::Engine;
+use super::options::WorkerOptions;
+use super::resources::WorkerResources;
 
 /// How long the last heartbeat may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+const LAST_HEARTBEAT_LIMIT: Duration = Duration::from_secs(2);
 
-/// Takes tasks, and answers for what it took.
+/// Supervises the attempts of one worker.
 #[derive(Debug)]
 pub(super) struct WorkerActor {
-    options: WorkerOptions,
-    transport: Arc<dyn Transport>,
-    engine: Arc<dyn Engine>,
-    metrics: Arc<WorkerMetrics>,
+    resources: Arc<WorkerResources>,
     ledger: Ledger,
     /// Triggered to take no more tasks.
-    full_stop: CancellationToken,
-    /// Triggered when somebody asks this worker to drain. Whoever started it does that.
-    drain_asked: CancellationToken,
-    /// Whether a heartbeat is on its way.
-    beating: Arc<AtomicBool>,
-    /// Tells [`super::WorkerHandle::stopped`], also after a panic.
+    stop_consuming: CancellationToken,
+    /// Triggered when a control message asks this worker to drain. The owner of
+    /// the handle then drains it.
+    drain_requested: CancellationToken,
+    /// Whether a heartbeat is being published.
+    heartbeat_in_flight: Arc<AtomicBool>,
+    /// Triggers the handle's `stopped` when the actor is dropped, also by a panic.
     _stopped: DropGuard,
 }
 
 impl WorkerActor {
+    /// An actor without work, which triggers both tokens.
     pub(super) fn new(
-        options: WorkerOptions,
-        transport: Arc<dyn Transport>,
-        engine: Arc<dyn Engine>,
-        metrics: Arc<WorkerMetrics>,
-        drain_asked: CancellationToken,
+        resources: Arc<WorkerResources>,
+        drain_requested: CancellationToken,
         stopped: CancellationToken,
     ) -> Self {
         Self {
-            options,
-            transport,
-            engine,
-            ledger: Ledger::new(Arc::clone(&metrics)),
-            metrics,
-            full_stop: CancellationToken::new(),
-            drain_asked,
-            beating: Arc::default(),
+            ledger: Ledger::new(Arc::clone(&resources.metrics)),
+            resources,
+            stop_consuming: CancellationToken::new(),
+            drain_requested,
+            heartbeat_in_flight: Arc::default(),
             _stopped: stopped.drop_guard(),
         }
     }
 
-    /// Forwards both streams into the mailbox. Every message is answered
-    /// before the next is sent, so that the mailbox stays short.
+    /// Forwards both streams into the mailbox. Each message is answered before
+    /// the next is sent, so the mailbox stays short.
     pub(super) fn listen(
         &self,
         address: &Addr<Self>,
         mut tasks: Deliveries<Task>,
         mut control: Messages<Control>,
     ) {
-        let (to, full_stop) = (address.clone(), self.full_stop.clone());
+        let (to, stop) = (address.clone(), self.stop_consuming.clone());
         tokio::spawn(async move {
-            while let Some(Some(delivery)) = full_stop.run_until_cancelled(tasks.next()).await {
-                if to.send(Delivered(delivery)).await.is_err() {
+            while let Some(Some(delivery)) = stop.run_until_cancelled(tasks.next()).await {
+                if to.send(TaskDelivered(delivery)).await.is_err() {
                     return;
                 }
             }
-            // The stream ends here, and with it the consumer at the broker.
+            // Dropping the stream cancels the consumer at the broker.
             drop(tasks);
             to.do_send(Drain);
         });
         let to = address.clone();
         tokio::spawn(async move {
             while let Some(message) = control.next().await {
-                if to.send(Received(message)).await.is_err() {
+                if to.send(ControlReceived(message)).await.is_err() {
                     return;
                 }
             }
@@ -96,7 +88,7 @@ impl WorkerActor {
             concurrency,
             heartbeat_period,
             ..
-        } = &self.options;
+        } = &self.resources.options;
         Heartbeat {
             worker: id.clone(),
             host: host.clone(),
@@ -109,37 +101,34 @@ impl WorkerActor {
         }
     }
 
-    /// Sends a heartbeat, unless the last one is still on its way.
-    fn beat(&self) {
-        if self.beating.swap(true, Ordering::AcqRel) {
+    /// Publishes a heartbeat, unless the previous one is still being published.
+    fn send_heartbeat(&self) {
+        if self.heartbeat_in_flight.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (heartbeat, transport, beating) = (
-            self.heartbeat(),
-            Arc::clone(&self.transport),
-            Arc::clone(&self.beating),
-        );
+        let (heartbeat, resources) = (self.heartbeat(), Arc::clone(&self.resources));
+        let in_flight = Arc::clone(&self.heartbeat_in_flight);
         tokio::spawn(async move {
-            if let Err(error) = transport.publish_heartbeat(&heartbeat).await {
-                tracing::debug!("a heartbeat was not sent: {error}");
+            if let Err(error) = resources.transport.publish_heartbeat(&heartbeat).await {
+                tracing::debug!("a heartbeat could not be published: {error}");
             }
-            beating.store(false, Ordering::Release);
+            in_flight.store(false, Ordering::Release);
         });
     }
 
-    /// Leaves when nothing is left to do.
-    fn leave_if_done(&self, address: Addr<Self>) {
+    /// Publishes the last heartbeat and stops the actor, if it is draining and
+    /// owns no attempt any more.
+    fn stop_if_drained(&self, address: Addr<Self>) {
         if !self.ledger.is_draining() || self.ledger.len() > 0 {
             return;
         }
-        let (heartbeat, transport) = (self.heartbeat(), Arc::clone(&self.transport));
+        let (heartbeat, resources) = (self.heartbeat(), Arc::clone(&self.resources));
         tokio::spawn(async move {
-            if let Ok(Err(error)) =
-                tokio::time::timeout(FAREWELL, transport.publish_heartbeat(&heartbeat)).await
-            {
-                tracing::debug!("the last heartbeat was not sent: {error}");
+            let published = resources.transport.publish_heartbeat(&heartbeat);
+            if let Ok(Err(error)) = tokio::time::timeout(LAST_HEARTBEAT_LIMIT, published).await {
+                tracing::debug!("the last heartbeat could not be published: {error}");
             }
-            address.do_send(Leave);
+            address.do_send(StopActor);
         });
     }
 }
@@ -148,64 +137,64 @@ impl Actor for WorkerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.beat();
-        context.run_interval(self.options.heartbeat_period, |actor, _| actor.beat());
+        self.send_heartbeat();
+        context.run_interval(self.resources.options.heartbeat_period, |actor, _| {
+            actor.send_heartbeat()
+        });
     }
 }
 
-/// A task was delivered.
+/// The transport delivered a task.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Delivered(Delivery<Task>);
+struct TaskDelivered(Delivery<Task>);
 
-impl Handler<Delivered> for WorkerActor {
+impl Handler<TaskDelivered> for WorkerActor {
     type Result = ();
 
-    fn handle(&mut self, Delivered(delivery): Delivered, context: &mut Self::Context) {
+    fn handle(&mut self, TaskDelivered(delivery): TaskDelivered, context: &mut Self::Context) {
         let work = delivery.message.work();
         match self.ledger.admit(work) {
             Admission::Claim(job) => {
                 let attempt = AttemptRun {
                     delivery,
                     job: Arc::clone(&job),
-                    worker: self.options.id.clone(),
-                    transport: Arc::clone(&self.transport),
-                    engine: Arc::clone(&self.engine),
-                    metrics: Arc::clone(&self.metrics),
-                    backstop: self.options.backstop,
+                    resources: Arc::clone(&self.resources),
                 };
                 let address = context.address();
-                // Watched by a second task, so that the end is reported whatever it is.
                 let running = tokio::spawn(attempt.run());
+                // A second task reports the end, so that a panic of the first is reported too.
                 tokio::spawn(async move {
                     if let Err(error) = running.await {
-                        tracing::error!("an attempt ended without a result: {error}");
+                        tracing::error!("an attempt ended without an outcome: {error}");
                     }
-                    address.do_send(Ended { work, job });
+                    address.do_send(AttemptEnded { work, job });
                 });
             }
-            Admission::Settle => {
-                tracing::debug!(run = %work.run, table = work.table.0, "dropped a task that is cancelled or runs here already");
-                tokio::spawn(async move { settle(&delivery).await });
+            Admission::Discard => {
+                tracing::debug!(run = %work.run, table = work.table.0, "discarded a task that is cancelled or runs here already");
+                tokio::spawn(async move { discard(&delivery).await });
             }
-            Admission::Return => drop(delivery),
+            Admission::Requeue => drop(delivery),
         }
     }
 }
 
-/// A control message came.
+/// The transport delivered a control message.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Received(Control);
+struct ControlReceived(Control);
 
-impl Handler<Received> for WorkerActor {
+impl Handler<ControlReceived> for WorkerActor {
     type Result = ();
 
-    fn handle(&mut self, Received(control): Received, _: &mut Self::Context) {
+    fn handle(&mut self, ControlReceived(control): ControlReceived, _: &mut Self::Context) {
         self.ledger.cancel(&control);
         match control {
-            Control::Announce => self.beat(),
-            Control::Drain { worker } if worker == self.options.id => self.drain_asked.cancel(),
+            Control::Announce => self.send_heartbeat(),
+            Control::Drain { worker } if worker == self.resources.options.id => {
+                self.drain_requested.cancel()
+            }
             Control::Drain { .. }
             | Control::CancelRun { .. }
             | Control::CancelAttempt { .. }
@@ -217,21 +206,21 @@ impl Handler<Received> for WorkerActor {
 /// An attempt ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Ended {
+struct AttemptEnded {
     work: WorkId,
     job: Arc<Job>,
 }
 
-impl Handler<Ended> for WorkerActor {
+impl Handler<AttemptEnded> for WorkerActor {
     type Result = ();
 
-    fn handle(&mut self, Ended { work, job }: Ended, context: &mut Self::Context) {
+    fn handle(&mut self, AttemptEnded { work, job }: AttemptEnded, context: &mut Self::Context) {
         self.ledger.release(work, &job);
-        self.leave_if_done(context.address());
+        self.stop_if_drained(context.address());
     }
 }
 
-/// Take no more; finish or hand back what is there; leave.
+/// Take no more tasks, finish or hand back the running attempts, then stop.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Drain;
@@ -244,24 +233,24 @@ impl Handler<Drain> for WorkerActor {
             return;
         }
         self.ledger.drain();
-        self.full_stop.cancel();
-        self.beat();
-        context.run_later(self.options.drain_grace, |actor, _| {
+        self.stop_consuming.cancel();
+        self.send_heartbeat();
+        context.run_later(self.resources.options.drain_grace, |actor, _| {
             actor.ledger.hand_back()
         });
-        self.leave_if_done(context.address());
+        self.stop_if_drained(context.address());
     }
 }
 
-/// Everything is done.
+/// The last heartbeat is published.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Leave;
+struct StopActor;
 
-impl Handler<Leave> for WorkerActor {
+impl Handler<StopActor> for WorkerActor {
     type Result = ();
 
-    fn handle(&mut self, _: Leave, context: &mut Self::Context) {
+    fn handle(&mut self, _: StopActor, context: &mut Self::Context) {
         context.stop();
     }
 }

@@ -1,17 +1,16 @@
-//! One attempt at one table: claim it, compare it, say how it ended.
+//! One attempt at one table: claims the task, runs the engine, publishes the outcome.
 //!
-//! The order is what makes it safe. `Claimed` is confirmed by the broker before
-//! the delivery is acknowledged, so the work is always in the queue, or known
-//! to the coordinator as ours, or both. `Finished` is confirmed before the
-//! delivery is let go, so the slot is free only when the result is safe.
+//! The order makes it safe. The broker confirms `Claimed` before the delivery
+//! is acknowledged, so the task is always in the queue, or known to the
+//! coordinator as this worker's, or both. The broker confirms `Finished` before
+//! the delivery is dropped, so the slot becomes free only when the outcome is safe.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::ids::WorkerId;
-use shared::message::{Event, EventBody, Task, WorkId};
+use shared::message::{EventBody, Task};
 use shared::outcome::{Comparison, Failure, Outcome};
-use shared::transport::{Delivery, Ownership, TraceContext, Transport, TransportError};
+use shared::transport::{Delivery, Ownership, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
@@ -19,74 +18,50 @@ use tracing::Instrument as _;
 use super::attempt_span::AttemptSpan;
 use super::findings;
 use super::ledger::Job;
-use super::metrics::WorkerMetrics;
 use super::panics;
+use super::reporter::Reporter;
+use super::resources::WorkerResources;
 use super::stop::{StopReason, StopSignal};
-use crate::engine::{Engine, Stop, TaskContext};
+use crate::engine::{Stop, TaskContext};
 
-/// Batches of differing rows between the engine and the transport.
-const BATCHES_HELD: usize = 4;
+/// Capacity, in batches, of the channel between the engine and the transport.
+const QUEUED_BATCHES: usize = 4;
 
-/// How long an engine may take to stop when it is asked to. After that its
-/// task is dropped, so that one stuck database cannot hold a slot for ever.
+/// How long an engine may take to stop after a request. After that its task is
+/// aborted, so that a stuck database cannot occupy a slot for ever.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-
-/// Sends events about one piece of work.
-#[derive(Debug)]
-pub(super) struct Reporter {
-    transport: Arc<dyn Transport>,
-    work: WorkId,
-    worker: WorkerId,
-    trace: TraceContext,
-}
-
-impl Reporter {
-    pub(super) async fn publish(&self, body: EventBody) -> Result<(), TransportError> {
-        let event = Event {
-            work: self.work,
-            worker: self.worker.clone(),
-            body,
-        };
-        self.transport.publish_event(&event, &self.trace).await
-    }
-}
 
 /// Everything that one attempt needs.
 #[derive(Debug)]
 pub(super) struct AttemptRun {
     pub(super) delivery: Delivery<Task>,
     pub(super) job: Arc<Job>,
-    pub(super) worker: WorkerId,
-    pub(super) transport: Arc<dyn Transport>,
-    pub(super) engine: Arc<dyn Engine>,
-    pub(super) metrics: Arc<WorkerMetrics>,
-    /// How long after the table's own timeout the worker stops it by itself.
-    pub(super) backstop: Duration,
+    pub(super) resources: Arc<WorkerResources>,
 }
 
 impl AttemptRun {
-    /// Runs to the end. Letting go of the delivery frees the slot.
+    /// Runs the attempt to its end. Dropping the delivery then frees the slot.
     pub(super) async fn run(self) {
-        let span = AttemptSpan::begin(&self.delivery.message, &self.delivery.trace, &self.worker);
+        let (delivery, worker) = (&self.delivery, &self.resources.options.id);
+        let span = AttemptSpan::begin(&delivery.message, &delivery.trace, worker);
         let entered = span.span().clone();
         self.claim_and_compare(span).instrument(entered).await;
     }
 
     async fn claim_and_compare(self, span: AttemptSpan) {
         let reporter = Reporter {
-            transport: Arc::clone(&self.transport),
+            resources: Arc::clone(&self.resources),
             work: self.delivery.message.work(),
-            worker: self.worker.clone(),
-            trace: span.place().clone(),
+            trace: span.trace().clone(),
         };
-        // The coordinator's clock for the table starts after this one.
+        // The coordinator's timer for the table starts later, when it receives the claim.
         let begin = Instant::now();
         if !self.claim(&reporter).await {
             return;
         }
         let (outcome, batches) = match self.job.stop.requested() {
-            // Somebody asked while the claim was under way.
-            Some((reason, since)) => match stopped(reason, since) {
+            // The request came while the claim was being published.
+            Some((reason, since)) => match stop_outcome(reason, since) {
                 Some(outcome) => (outcome, 0),
                 None => return,
             },
@@ -97,23 +72,25 @@ impl AttemptRun {
         self.report(&reporter, outcome, batches, duration).await;
     }
 
-    /// Whether the work is ours now.
+    /// Whether this worker owns the task now.
     async fn claim(&self, reporter: &Reporter) -> bool {
         if !self.delivery.is_current() {
-            tracing::debug!("its delivery was lost before it was claimed");
+            tracing::debug!("the delivery was lost before the task was claimed");
             return false;
         }
         match reporter.publish(EventBody::Claimed).await {
             Ok(()) => {}
             Err(error @ TransportError::Unroutable { .. }) => {
-                tracing::info!("the run is over, its task is dropped: {error}");
-                settle(&self.delivery).await;
+                tracing::info!("the run is over; its task is discarded: {error}");
+                discard(&self.delivery).await;
                 return false;
             }
-            // Unanswered, the task goes back into its queue.
+            // The delivery stays unacknowledged, so the broker requeues the task.
             Err(TransportError::Closed) => return false,
             Err(error) => {
-                tracing::error!("a task cannot be claimed: {error}");
+                tracing::error!(
+                    "the claim could not be published; the task returns to its queue: {error}"
+                );
                 return false;
             }
         }
@@ -124,50 +101,47 @@ impl AttemptRun {
             }
             Ownership::Lost => {
                 tracing::info!(
-                    "its delivery was lost while it was claimed; it will be delivered again"
+                    "the delivery was lost while the task was being claimed; the broker delivers it again"
                 );
                 false
             }
         }
     }
 
-    /// Runs the engine to its end; gives the outcome and the number of batches
-    /// of differences that were published.
+    /// Runs the engine to its end; returns the outcome and the number of
+    /// batches that were published.
     async fn compare(&self, reporter: &Reporter) -> (Outcome, u32) {
         let stop = &self.job.stop;
-        let (findings, batches) = mpsc::channel(BATCHES_HELD);
+        let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
         let context = TaskContext {
             cancel: stop.token().clone(),
             progress: Arc::clone(&self.job.progress),
             findings,
         };
-        let (engine, task) = (Arc::clone(&self.engine), self.delivery.message.clone());
+        let engine = Arc::clone(&self.resources.engine);
+        let task = self.delivery.message.clone();
         let is_redacted = task.spec.options.redaction.is_some();
         if is_redacted {
-            panics::leave_messages_out();
+            panics::redact_panic_messages();
         }
-        // In a task of its own: a panic there is an outcome here, and hashing
-        // runs on the runtime's other threads.
+        // In a task of its own: a panic becomes an outcome, and hashing runs on
+        // the runtime's other threads.
         let running =
             tokio::spawn(async move { engine.reconcile(&task, &context).await }.in_current_span());
-        let limit = self
-            .delivery
-            .message
-            .spec
-            .timeout
-            .saturating_add(self.backstop);
-        let (ended, forwarded) = tokio::join!(
+        let spec = &self.delivery.message.spec;
+        let limit = spec.timeout.saturating_add(self.resources.options.backstop);
+        let (result, published) = tokio::join!(
             supervise(running, stop, limit),
-            findings::forward(reporter, batches)
+            findings::publish(reporter, batches)
         );
-        let table = &self.delivery.message.spec.source.table;
-        match forwarded {
-            Ok(batches) => (
-                outcome(ended, stop.requested(), &table.to_string(), is_redacted),
-                batches,
-            ),
-            // Without its differences the result would be a wrong one.
-            Err(error) => (Outcome::Failed(unsent(&error)), 0),
+        match published {
+            Ok(batches) => {
+                let table = spec.source.table.to_string();
+                let outcome = resolve_outcome(result, stop.requested(), &table, is_redacted);
+                (outcome, batches)
+            }
+            // A comparison without all its findings would be a wrong result.
+            Err(error) => (Outcome::Failed(unpublished(&error)), 0),
         }
     }
 
@@ -178,7 +152,7 @@ impl AttemptRun {
         batches: u32,
         duration: Duration,
     ) {
-        self.metrics.ended(&outcome);
+        self.resources.metrics.record_outcome(&outcome);
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         match reporter
             .publish(EventBody::Finished {
@@ -190,41 +164,42 @@ impl AttemptRun {
         {
             Ok(()) => {}
             Err(error @ TransportError::Unroutable { .. }) => {
-                tracing::info!("the run is over, nobody waits for this result: {error}")
+                tracing::info!("the run is over; the outcome is discarded: {error}")
             }
             // The lease expires, and the coordinator dispatches the table again.
-            Err(error) => tracing::error!("a result could not be sent: {error}"),
+            Err(error) => tracing::error!("the outcome could not be published: {error}"),
         }
     }
 }
 
-/// Acknowledges a delivery that is not to be worked on.
-pub(super) async fn settle(delivery: &Delivery<Task>) {
+/// Acknowledges the delivery of a task that is not run.
+pub(super) async fn discard(delivery: &Delivery<Task>) {
     if delivery.ack().await == Ownership::Lost {
-        tracing::debug!("a task to be dropped was lost first; it will be delivered again");
+        tracing::debug!("the delivery of a discarded task was lost; the broker delivers it again");
     }
 }
 
-type Ended = Result<Result<Comparison, Stop>, JoinError>;
+/// What the engine's task returned.
+type EngineResult = Result<Result<Comparison, Stop>, JoinError>;
 
-/// Waits for the engine; asks it to stop after `limit`, and drops it when it
-/// does not stop within [`STOP_LIMIT`].
+/// Waits for the engine; requests a stop after `limit`, and aborts its task if
+/// it does not stop within [`STOP_LIMIT`].
 async fn supervise(
     mut running: JoinHandle<Result<Comparison, Stop>>,
     stop: &StopSignal,
     limit: Duration,
-) -> Ended {
+) -> EngineResult {
     tokio::select! {
         biased;
-        ended = &mut running => return ended,
+        result = &mut running => return result,
         () = stop.token().cancelled() => {}
         () = tokio::time::sleep(limit) => stop.request(StopReason::Overdue),
     }
     match tokio::time::timeout(STOP_LIMIT, &mut running).await {
-        Ok(ended) => ended,
+        Ok(result) => result,
         Err(_) => {
             tracing::error!(
-                "did not stop within {} s and is dropped; look for its statements in the databases",
+                "the engine did not stop within {} s and was aborted; its statements may still run, so check both databases for them",
                 STOP_LIMIT.as_secs()
             );
             running.abort();
@@ -233,23 +208,23 @@ async fn supervise(
     }
 }
 
-/// What became of an attempt. A failure after a request to stop is its
-/// consequence and not the outcome; a complete result stays one.
-fn outcome(
-    ended: Ended,
+/// The outcome of an attempt. A failure after a request to stop is a
+/// consequence of the request; a complete comparison counts all the same.
+fn resolve_outcome(
+    result: EngineResult,
     requested: Option<(StopReason, Duration)>,
     table: &str,
     is_redacted: bool,
 ) -> Outcome {
-    let stopped = requested.and_then(|(reason, since)| stopped(reason, since));
-    match ended {
+    let stopped = requested.and_then(|(reason, since)| stop_outcome(reason, since));
+    match result {
         Ok(Ok(comparison)) => Outcome::Compared(comparison),
         Err(error) if error.is_panic() => Outcome::Failed(Failure {
             kind: "Panic".to_owned(),
             message: format!(
                 "the comparison of {table} panicked, which is a defect of this program: {}",
                 if is_redacted {
-                    panics::LEFT_OUT.to_owned()
+                    panics::REDACTED_MESSAGE.to_owned()
                 } else {
                     panic_text(error)
                 }
@@ -261,7 +236,7 @@ fn outcome(
         Ok(Err(Stop::Cancelled)) | Err(_) => stopped.unwrap_or_else(|| {
             Outcome::Failed(Failure {
                 kind: "Stopped".to_owned(),
-                message: format!("the comparison of {table} stopped without being asked to"),
+                message: format!("the comparison of {table} stopped without a request"),
                 retryable: true,
                 counts_against_budget: true,
             })
@@ -269,8 +244,9 @@ fn outcome(
     }
 }
 
-/// The outcome of work that was asked to stop; none for work that goes on elsewhere.
-fn stopped(reason: StopReason, since: Duration) -> Option<Outcome> {
+/// The outcome of an attempt that was asked to stop; none if another delivery
+/// of the same task replaced it.
+fn stop_outcome(reason: StopReason, since: Duration) -> Option<Outcome> {
     let quiet_after_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     match reason {
         StopReason::Cancelled => Some(Outcome::Cancelled { quiet_after_ms }),
@@ -280,10 +256,10 @@ fn stopped(reason: StopReason, since: Duration) -> Option<Outcome> {
     }
 }
 
-fn unsent(error: &TransportError) -> Failure {
+fn unpublished(error: &TransportError) -> Failure {
     Failure {
         kind: "BrokerError".to_owned(),
-        message: format!("the differing rows could not be sent: {error}"),
+        message: format!("the differing rows could not be sent to the coordinator: {error}"),
         retryable: true,
         counts_against_budget: true,
     }

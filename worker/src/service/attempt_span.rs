@@ -1,4 +1,4 @@
-//! The span of an attempt: what traces and log lines say of it.
+//! The tracing span of an attempt, and the log line about its outcome.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use shared::transport::TraceContext;
 use tracing::Span;
 use tracing::field::Empty;
 
-/// Where the log says what became of tables.
-const LOG: &str = "worker::table";
+/// The log target of the lines about outcomes, so that they can be selected.
+const LOG_TARGET: &str = "worker::table";
 
 /// The span of one attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct AttemptSpan {
     span: Span,
-    place: TraceContext,
-    /// How long the table may take.
+    trace: TraceContext,
+    /// How long the attempt may take.
     timeout: Duration,
 }
 
 impl AttemptSpan {
-    /// Begins it, as a child of the run's span that came with the task, with a
-    /// link to the attempt before.
+    /// Begins the span as a child of the run's span, which came with the task,
+    /// with a link to the previous attempt.
     pub(super) fn begin(task: &Task, from: &TraceContext, worker: &WorkerId) -> Self {
         let span = tracing::info_span!(
             "parallel_reconcile_single_table",
@@ -43,14 +43,14 @@ impl AttemptSpan {
             trace_id = Empty,
         );
         context::continue_from(&span, from);
-        let place = context::of(&span);
-        // A worker that sends no traces of its own still logs whose it works for.
-        if let Some(id) = place.trace_id().or(from.trace_id()) {
+        let trace = context::of(&span);
+        // A worker that sends no traces still logs the coordinator's trace id.
+        if let Some(id) = trace.trace_id().or(from.trace_id()) {
             span.record("trace_id", id);
         }
         Self {
             span,
-            place,
+            trace,
             timeout: task.spec.timeout,
         }
     }
@@ -59,9 +59,9 @@ impl AttemptSpan {
         &self.span
     }
 
-    /// What travels with the attempt's events.
-    pub(super) fn place(&self) -> &TraceContext {
-        &self.place
+    /// The trace context that travels with the attempt's events.
+    pub(super) fn trace(&self) -> &TraceContext {
+        &self.trace
     }
 
     /// Records how the attempt ended, `duration` after its claim, and logs it.
@@ -69,7 +69,7 @@ impl AttemptSpan {
         let result = self.result(outcome, duration);
         let span = &self.span;
         span.record("status", result.status());
-        span.record("result", result.word());
+        span.record("result", result.name());
         let seconds = duration.as_secs_f64();
         span.record("duration_seconds", seconds);
         match outcome {
@@ -80,8 +80,8 @@ impl AttemptSpan {
                     span.record("differences", rows.total());
                 }
                 tracing::info!(
-                    target: LOG,
-                    result = result.word(),
+                    target: LOG_TARGET,
+                    result = result.name(),
                     seconds,
                     source_count = comparison.source_count,
                     target_count = comparison.target_count,
@@ -91,7 +91,7 @@ impl AttemptSpan {
             Outcome::Failed(failure) => {
                 context::fail(span, &failure.kind, &failure.message);
                 tracing::warn!(
-                    target: LOG,
+                    target: LOG_TARGET,
                     r#type = failure.kind,
                     retryable = failure.retryable,
                     seconds,
@@ -104,17 +104,18 @@ impl AttemptSpan {
                     let limit = self.timeout.as_secs_f64();
                     let message = format!("not done within {limit} s");
                     context::fail(span, "TimeoutError", &message);
-                    tracing::warn!(target: LOG, quiet_after_ms, seconds, "stopped: {message}");
+                    tracing::warn!(target: LOG_TARGET, quiet_after_ms, seconds, "stopped: {message}");
                 } else {
-                    tracing::info!(target: LOG, quiet_after_ms, seconds, "cancelled");
+                    tracing::info!(target: LOG_TARGET, quiet_after_ms, seconds, "cancelled");
                 }
             }
-            Outcome::HandedBack => tracing::info!(target: LOG, seconds, "handed back"),
+            Outcome::HandedBack => tracing::info!(target: LOG_TARGET, seconds, "handed back"),
         }
     }
 
-    /// The coordinator cancels what is not done in time: it then began to stop
-    /// no sooner than its timeout after the claim.
+    /// Classifies the outcome. The coordinator enforces the timeout by cancelling
+    /// the attempt, so a request that came no sooner than the timeout after the
+    /// claim was a timeout.
     fn result(&self, outcome: &Outcome, duration: Duration) -> AttemptResult {
         match outcome {
             Outcome::Compared(comparison) if comparison.is_match() => AttemptResult::Matched,
@@ -123,8 +124,9 @@ impl AttemptSpan {
             Outcome::HandedBack => AttemptResult::HandedBack,
             Outcome::TimedOut { .. } => AttemptResult::Timeout,
             Outcome::Cancelled { quiet_after_ms } => {
-                let asked = duration.saturating_sub(Duration::from_millis(*quiet_after_ms));
-                if asked >= self.timeout {
+                let requested_after =
+                    duration.saturating_sub(Duration::from_millis(*quiet_after_ms));
+                if requested_after >= self.timeout {
                     AttemptResult::Timeout
                 } else {
                     AttemptResult::Cancelled
@@ -134,7 +136,7 @@ impl AttemptSpan {
     }
 }
 
-/// How an attempt ended, in more words than its status has.
+/// The attribute `result`: finer than the attribute `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AttemptResult {
     Matched,
@@ -146,7 +148,7 @@ enum AttemptResult {
 }
 
 impl AttemptResult {
-    fn word(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Matched => "matched",
             Self::Mismatched => "mismatched",
@@ -157,7 +159,7 @@ impl AttemptResult {
         }
     }
 
-    /// As dashboards know it.
+    /// The attribute `status`, which dashboards group by.
     fn status(self) -> &'static str {
         match self {
             Self::Matched | Self::Mismatched => "success",

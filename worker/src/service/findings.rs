@@ -1,51 +1,43 @@
-//! Sends differing rows and repairs on while the comparison still runs.
+//! Publishes differing rows and repair statements while the comparison runs.
 
 use serde::Serialize;
 use shared::message::EventBody;
 use shared::transport::TransportError;
 use tokio::sync::mpsc;
 
-use super::attempt::Reporter;
+use super::reporter::Reporter;
 use crate::engine::Found;
 
-/// How large the rows of one message may be together, in bytes of JSON. One
-/// larger row travels alone.
+/// Maximum size of the rows in one message, in bytes of JSON. A larger row has
+/// a message of its own.
 const MESSAGE_LIMIT: usize = 256 * 1024;
 
 /// Publishes every batch in order, numbered from 0, until the comparison ends;
-/// gives their number. Ends early when one cannot be published.
-pub(super) async fn forward(
+/// returns how many there were. Stops at the first that cannot be published.
+pub(super) async fn publish(
     reporter: &Reporter,
     mut batches: mpsc::Receiver<Found>,
 ) -> Result<u32, TransportError> {
-    let mut number = 0;
+    let mut batch = 0;
     while let Some(findings) = batches.recv().await {
-        let next = &mut number;
         match findings {
             Found::Rows(rows) => {
                 for rows in split(rows, MESSAGE_LIMIT) {
-                    let batch = take_number(next);
-                    reporter
-                        .publish(EventBody::Differences { batch, rows })
-                        .await?;
+                    let body = EventBody::Differences { batch, rows };
+                    reporter.publish(body).await?;
+                    batch += 1;
                 }
             }
             Found::Repair(statements) => {
                 for statements in split(statements, MESSAGE_LIMIT) {
-                    let batch = take_number(next);
-                    reporter
-                        .publish(EventBody::Repair { batch, statements })
-                        .await?;
+                    let body = EventBody::Repair { batch, statements };
+                    reporter.publish(body).await?;
+                    batch += 1;
                 }
             }
         }
     }
-    Ok(number)
-}
-
-fn take_number(next: &mut u32) -> u32 {
-    *next += 1;
-    *next - 1
+    Ok(batch)
 }
 
 /// The same rows in the same order, in pieces of at most `limit` bytes or one row.
@@ -68,18 +60,19 @@ fn split<T: Serialize>(rows: Vec<T>, limit: usize) -> Vec<Vec<T>> {
     pieces
 }
 
-/// How long the row is in a message, with the comma behind it.
+/// Length of the row in a message, including the comma after it.
 fn encoded_len(row: &impl Serialize) -> usize {
-    let mut counter = Counter(1);
-    serde_json::to_writer(&mut counter, row)
-        .expect("findings have string keys and no failing serializers, and counting cannot fail");
+    let mut counter = ByteCounter(1);
+    serde_json::to_writer(&mut counter, row).expect(
+        "findings have string keys and no failing serializers, and ByteCounter returns no error",
+    );
     counter.0
 }
 
-/// Counts what is written.
-struct Counter(usize);
+/// Counts the bytes written to it.
+struct ByteCounter(usize);
 
-impl std::io::Write for Counter {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())

@@ -1,5 +1,5 @@
-//! What a worker has taken, and what it decides about each delivery and each
-//! control message. Plain data: no transport, no clock of its own, no tasks.
+//! The attempts that a worker owns, and its decisions about deliveries and
+//! control messages. Plain data: no transport, no timers, no tasks.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
@@ -13,44 +13,49 @@ use super::metrics::WorkerMetrics;
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Progress, ScanTotals};
 
-/// How many cancelled runs and attempts are remembered.
+/// How many cancelled runs, and how many cancelled attempts, are remembered.
 const REMEMBERED: usize = 1_024;
 
-/// One piece of work between its delivery and its end.
+/// One attempt between its delivery and its end.
 #[derive(Debug, Default)]
 pub(super) struct Job {
     pub(super) stop: StopSignal,
     pub(super) progress: Arc<Progress>,
-    /// Whether the delivery is acknowledged, so that the work is nobody else's.
+    /// Whether the delivery is acknowledged: from then on only a lease owns the task.
     claimed: AtomicBool,
 }
 
 impl Job {
-    fn within(totals: &Arc<ScanTotals>) -> Self {
+    /// A new job whose progress is part of `totals`.
+    fn new(totals: &Arc<ScanTotals>) -> Self {
         Self {
             progress: Arc::new(Progress::within(Arc::clone(totals))),
             ..Self::default()
         }
     }
 
-    /// The delivery is acknowledged.
+    /// Records that the delivery is acknowledged.
     pub(super) fn set_claimed(&self) {
         self.claimed.store(true, Ordering::Release);
+    }
+
+    fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Acquire)
     }
 }
 
 /// What to do with a delivery.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// Claim it and run it.
+    /// Claim the task and run it.
     Claim(Arc<Job>),
-    /// Acknowledge it and forget it: nobody wants it, or it runs here already.
-    Settle,
-    /// Put it back: somebody else will take it.
-    Return,
+    /// Acknowledge it and do nothing: the task is cancelled, or runs here already.
+    Discard,
+    /// Leave it unacknowledged, so that another worker gets it.
+    Requeue,
 }
 
-/// Everything that a worker has taken and not finished.
+/// The attempts that a worker owns, and the cancellations that it knows of.
 #[derive(Debug)]
 pub(super) struct Ledger {
     metrics: Arc<WorkerMetrics>,
@@ -61,7 +66,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger, which shows in `metrics` how much is in it.
+    /// An empty ledger, which reports its size and state to `metrics`.
     pub(super) fn new(metrics: Arc<WorkerMetrics>) -> Self {
         Self {
             metrics,
@@ -72,29 +77,29 @@ impl Ledger {
         }
     }
 
-    /// Decides about a delivery.
+    /// Decides what to do with a delivery, and registers the job if it is claimed.
     pub(super) fn admit(&mut self, work: WorkId) -> Admission {
         if self.cancelled_runs.contains(&work.run) || self.cancelled_attempts.contains(&work) {
-            return Admission::Settle;
+            return Admission::Discard;
         }
         if self.draining {
-            return Admission::Return;
+            return Admission::Requeue;
         }
         if let Some(job) = self.jobs.get(&work) {
-            if job.claimed.load(Ordering::Acquire) {
-                return Admission::Settle;
+            if job.is_claimed() {
+                return Admission::Discard;
             }
-            // Delivered again before we could acknowledge it: the first
-            // delivery was lost, and its acknowledgement will say so.
+            // Delivered again before it was acknowledged: the first delivery
+            // is lost, and its acknowledgement will return that.
             job.stop.request(StopReason::Superseded);
         }
-        let job = Arc::new(Job::within(self.metrics.scanned()));
+        let job = Arc::new(Job::new(self.metrics.scanned()));
         self.jobs.insert(work, Arc::clone(&job));
         self.metrics.set_busy(self.jobs.len());
         Admission::Claim(job)
     }
 
-    /// Forgets a job that ended, unless another one has taken its place.
+    /// Removes a job that ended, unless a later delivery has replaced it.
     pub(super) fn release(&mut self, work: WorkId, job: &Arc<Job>) {
         if self
             .jobs
@@ -106,7 +111,8 @@ impl Ledger {
         }
     }
 
-    /// Stops what a control message asks for, and remembers it for work that comes later.
+    /// Stops the jobs that a control message cancels, and remembers the
+    /// cancellation for tasks that are delivered later.
     pub(super) fn cancel(&mut self, control: &Control) {
         match control {
             Control::CancelRun { run } => {
@@ -121,43 +127,39 @@ impl Ledger {
                     job.stop.request(StopReason::Cancelled);
                 }
             }
-            // Not about work: the actor's.
+            // Handled by the actor.
             Control::Announce | Control::StopRun { .. } | Control::Drain { .. } => {}
         }
     }
 
-    /// Takes nothing more. What is not yet acknowledged need not begin.
+    /// Admits no more tasks, and stops the jobs that are not claimed yet.
     pub(super) fn drain(&mut self) {
         self.draining = true;
         self.metrics.set_draining();
-        for job in self
-            .jobs
-            .values()
-            .filter(|job| !job.claimed.load(Ordering::Acquire))
-        {
+        for job in self.jobs.values().filter(|job| !job.is_claimed()) {
             job.stop.request(StopReason::Draining);
         }
     }
 
-    /// Stops everything, to be done by somebody else.
+    /// Stops all jobs, so that the coordinator dispatches their tables again.
     pub(super) fn hand_back(&self) {
         for job in self.jobs.values() {
             job.stop.request(StopReason::Draining);
         }
     }
 
-    /// Whether nothing more is taken.
+    /// Whether no more tasks are admitted.
     pub(super) fn is_draining(&self) -> bool {
         self.draining
     }
 
-    /// How much is not finished.
+    /// Number of jobs that have not ended.
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
     }
 
-    /// What a heartbeat lists: everything from the moment its claim is under
-    /// way, so that no coordinator ever sees a claim without its owner.
+    /// The jobs as a heartbeat lists them. A job is listed before its claim is
+    /// published, so no coordinator sees a claim by a worker that does not list it.
     pub(super) fn owned(&self) -> Vec<OwnedWork> {
         let mut owned: Vec<_> = self
             .jobs
@@ -176,14 +178,14 @@ impl Ledger {
     }
 }
 
-/// The last so many different values.
+/// The last [`REMEMBERED`] different values.
 #[derive(Debug)]
 struct Recent<T> {
     order: VecDeque<T>,
     known: HashSet<T>,
 }
 
-// By hand: the derived one would demand a default of T.
+// Not derived: the derived implementation would require `T: Default`.
 impl<T> Default for Recent<T> {
     fn default() -> Self {
         Self {
@@ -253,7 +255,7 @@ mod tests {
             (reason(&stopped), reason(&untouched)),
             (Some(StopReason::Cancelled), None)
         );
-        assert!(matches!(ledger.admit(work(run, 1)), Admission::Settle));
+        assert!(matches!(ledger.admit(work(run, 1)), Admission::Discard));
     }
 
     #[test]
@@ -261,7 +263,7 @@ mod tests {
         let mut ledger = ledger();
         let first = work(RunId::generate(), 0);
         ledger.cancel(&Control::CancelAttempt { work: first });
-        assert!(matches!(ledger.admit(first), Admission::Settle));
+        assert!(matches!(ledger.admit(first), Admission::Discard));
         let next = WorkId {
             attempt: first.attempt.next(),
             ..first
@@ -270,11 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn work_that_runs_is_not_taken_twice() {
+    fn a_running_attempt_is_not_claimed_twice() {
         let mut ledger = ledger();
         let work = work(RunId::generate(), 0);
         claim(&mut ledger, work).set_claimed();
-        assert!(matches!(ledger.admit(work), Admission::Settle));
+        assert!(matches!(ledger.admit(work), Admission::Discard));
         assert_eq!(ledger.len(), 1);
     }
 
@@ -292,14 +294,14 @@ mod tests {
         assert_eq!(
             ledger.owned().len(),
             1,
-            "the end of the first is not the end of the second"
+            "the end of the first attempt must not release the second"
         );
         ledger.release(work, &second);
         assert_eq!(ledger.len(), 0);
     }
 
     #[test]
-    fn draining_takes_nothing_and_lets_claimed_work_go_on() {
+    fn draining_admits_nothing_and_lets_claimed_attempts_continue() {
         let mut ledger = ledger();
         let run = RunId::generate();
         let (claimed, waiting) = (
@@ -312,7 +314,7 @@ mod tests {
             (reason(&claimed), reason(&waiting)),
             (None, Some(StopReason::Draining))
         );
-        assert!(matches!(ledger.admit(work(run, 2)), Admission::Return));
+        assert!(matches!(ledger.admit(work(run, 2)), Admission::Requeue));
         ledger.hand_back();
         assert_eq!(reason(&claimed), Some(StopReason::Draining));
     }
@@ -337,6 +339,6 @@ mod tests {
             });
         }
         assert!(matches!(ledger.admit(work(run, 0)), Admission::Claim(_)));
-        assert!(matches!(ledger.admit(work(run, 1)), Admission::Settle));
+        assert!(matches!(ledger.admit(work(run, 1)), Admission::Discard));
     }
 }

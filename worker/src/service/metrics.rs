@@ -1,5 +1,5 @@
-//! What a worker measures of itself. Everything is a fact of the moment or a
-//! count of what happened; nothing is derived from two counts.
+//! The metrics of a worker. Each is a state or a count of events; none is
+//! computed from two counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,11 +11,11 @@ use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
 
 use crate::engine::ScanTotals;
 
-/// Seconds until a cancelled statement has ended: from at once to the limit at
-/// which it is given up.
+/// Seconds until a cancelled attempt has stopped, up to the limit at which its
+/// task is aborted.
 const CANCEL_BUCKETS: [f64; 11] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// What a worker measures of itself.
+/// The metrics of a worker.
 #[derive(Debug)]
 pub struct WorkerMetrics {
     capacity: u16,
@@ -23,13 +23,13 @@ pub struct WorkerMetrics {
     draining: AtomicBool,
     scanned: Arc<ScanTotals>,
     attempts: IntCounterVec,
-    by_outcome: Attempts,
+    by_outcome: AttemptCounters,
     cancel_latency: Histogram,
 }
 
-/// The counters of attempts, found once.
+/// The counters of `attempts`, one a status.
 #[derive(Debug)]
-struct Attempts {
+struct AttemptCounters {
     compared: IntCounter,
     failed: IntCounter,
     timeout: IntCounter,
@@ -38,19 +38,19 @@ struct Attempts {
 }
 
 impl WorkerMetrics {
-    /// The measurements of a worker for `capacity` tables at a time.
+    /// The metrics of a worker that compares up to `capacity` tables at once.
     pub(super) fn new(capacity: u16) -> Self {
-        const CONSTANT: &str = "names and labels are constants that tests have seen";
+        const VALID: &str = "names and labels are constants, which tests cover";
         let attempts = IntCounterVec::new(
             Opts::new(
                 "reconcile_worker_attempts_total",
-                "Attempts at a table that this worker has ended, by how.",
+                "Attempts that have ended on this worker, by outcome.",
             ),
             &["status"],
         )
-        .expect(CONSTANT);
+        .expect(VALID);
         let of = |status: &str| attempts.with_label_values(&[status]);
-        let by_outcome = Attempts {
+        let by_outcome = AttemptCounters {
             compared: of("compared"),
             failed: of("failed"),
             timeout: of("timeout"),
@@ -59,7 +59,7 @@ impl WorkerMetrics {
         };
         let cancel_latency = HistogramOpts::new(
             "reconcile_cancel_latency_seconds",
-            "Time from a request to stop a table until nothing of it ran in a database any more.",
+            "Time from the request to stop an attempt until none of its statements ran in a database.",
         )
         .buckets(CANCEL_BUCKETS.to_vec());
         Self {
@@ -69,15 +69,15 @@ impl WorkerMetrics {
             scanned: Arc::default(),
             by_outcome,
             attempts,
-            cancel_latency: Histogram::with_opts(cancel_latency).expect(CONSTANT),
+            cancel_latency: Histogram::with_opts(cancel_latency).expect(VALID),
         }
     }
 
-    /// Shows these measurements among `metrics`.
+    /// Adds the worker's metrics to the process's `metrics`.
     ///
     /// # Panics
     ///
-    /// When a worker is among them already.
+    /// When the metrics of a worker are registered there already.
     pub fn register(self: &Arc<Self>, metrics: &Metrics) {
         let read = |read: fn(&Self) -> Vec<Reading>| {
             let worker = Arc::clone(self);
@@ -87,7 +87,7 @@ impl WorkerMetrics {
             Span::Life,
             Described {
                 name: "reconcile_worker_capacity",
-                help: "Tables that this worker runs at once at the most.",
+                help: "Maximum number of tables that this worker compares at once.",
                 label: None,
             },
             read(|worker| single(f64::from(worker.capacity))),
@@ -96,7 +96,7 @@ impl WorkerMetrics {
             Span::Life,
             Described {
                 name: "reconcile_worker_busy",
-                help: "Tables that this worker has taken and not ended.",
+                help: "Tables that this worker owns: claimed or being claimed, and not ended.",
                 label: None,
             },
             read(|worker| single(worker.busy.load(Ordering::Relaxed) as f64)),
@@ -104,7 +104,7 @@ impl WorkerMetrics {
         metrics.read_counter(
             Described {
                 name: "reconcile_rows_scanned_total",
-                help: "Rows read from the databases, also by attempts that were given up.",
+                help: "Rows read from the databases, including attempts without an outcome.",
                 label: Some("side"),
             },
             read(|worker| by_side(worker.scanned.rows())),
@@ -121,7 +121,7 @@ impl WorkerMetrics {
         metrics.register(Box::new(self.cancel_latency.clone()));
     }
 
-    /// Whether the worker takes no more tables.
+    /// Whether the worker takes no more tasks.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -140,14 +140,14 @@ impl WorkerMetrics {
     }
 
     /// Counts an attempt that has ended.
-    pub(super) fn ended(&self, outcome: &Outcome) {
-        let attempts = &self.by_outcome;
+    pub(super) fn record_outcome(&self, outcome: &Outcome) {
+        let counters = &self.by_outcome;
         let (counter, quiet_after_ms) = match outcome {
-            Outcome::Compared(_) => (&attempts.compared, None),
-            Outcome::Failed(_) => (&attempts.failed, None),
-            Outcome::TimedOut { quiet_after_ms } => (&attempts.timeout, Some(*quiet_after_ms)),
-            Outcome::Cancelled { quiet_after_ms } => (&attempts.cancelled, Some(*quiet_after_ms)),
-            Outcome::HandedBack => (&attempts.handed_back, None),
+            Outcome::Compared(_) => (&counters.compared, None),
+            Outcome::Failed(_) => (&counters.failed, None),
+            Outcome::TimedOut { quiet_after_ms } => (&counters.timeout, Some(*quiet_after_ms)),
+            Outcome::Cancelled { quiet_after_ms } => (&counters.cancelled, Some(*quiet_after_ms)),
+            Outcome::HandedBack => (&counters.handed_back, None),
         };
         counter.inc();
         if let Some(quiet_after_ms) = quiet_after_ms {
@@ -174,7 +174,7 @@ mod tests {
     use crate::engine::Progress;
 
     #[test]
-    fn rows_and_bytes_are_those_of_all_tables_together() {
+    fn rows_and_bytes_are_totals_over_all_tables() {
         let worker = Arc::new(WorkerMetrics::new(4));
         let metrics = Metrics::new("0");
         worker.register(&metrics);
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_attempt_tells_how_long_it_took_to_stop() {
+    fn the_time_to_stop_a_cancelled_attempt_is_observed() {
         let worker = Arc::new(WorkerMetrics::new(1));
         let metrics = Metrics::new("0");
         worker.register(&metrics);
-        worker.ended(&Outcome::Cancelled {
+        worker.record_outcome(&Outcome::Cancelled {
             quiet_after_ms: 300,
         });
-        worker.ended(&Outcome::HandedBack);
+        worker.record_outcome(&Outcome::HandedBack);
         let text = metrics.scrape();
         for line in [
             "reconcile_cancel_latency_seconds_bucket{le=\"0.25\"} 0",

@@ -1,18 +1,18 @@
-//! What is said of a panic where no value may be said.
+//! Panic messages where values are redacted.
 
 use std::sync::Once;
 
-/// Stands for the message of a panic.
-pub(super) const LEFT_OUT: &str = "its message is left out, since values are redacted";
+/// Replaces the message of a panic.
+pub(super) const REDACTED_MESSAGE: &str = "the message is omitted because values are redacted";
 
-/// From now on this process tells of a panic only where it happened. A message
-/// may hold the value that it is about.
-pub(super) fn leave_messages_out() {
+/// From now on this process logs only the location of a panic, because the
+/// message may contain a row's value.
+pub(super) fn redact_panic_messages() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| match panic.location() {
-            Some(location) => tracing::error!("a panic at {location}; {LEFT_OUT}"),
-            None => tracing::error!("a panic; {LEFT_OUT}"),
+            Some(location) => tracing::error!("panic at {location}; {REDACTED_MESSAGE}"),
+            None => tracing::error!("panic at an unknown location; {REDACTED_MESSAGE}"),
         }));
     });
 }

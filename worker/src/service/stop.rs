@@ -1,24 +1,24 @@
-//! Asking running work to stop: why, and since when.
+//! Requests to stop a running attempt: the reason and the time.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-/// Why work should stop.
+/// Why an attempt is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopReason {
-    /// The coordinator asked for it.
+    /// The coordinator cancelled the attempt or the run.
     Cancelled,
-    /// It took longer than even the coordinator's deadline allows.
+    /// The attempt exceeded the table's timeout and the worker's backstop.
     Overdue,
-    /// The worker is shutting down.
+    /// The worker is draining.
     Draining,
-    /// The same work was delivered again, so the delivery that this began with is void.
+    /// The task was delivered again, so the attempt's own delivery is void.
     Superseded,
 }
 
-/// A request to stop. The first reason stays: what comes later is its consequence.
+/// A request to stop. Only the first reason is kept: later ones are consequences.
 #[derive(Debug, Default)]
 pub(super) struct StopSignal {
     token: CancellationToken,
@@ -26,14 +26,14 @@ pub(super) struct StopSignal {
 }
 
 impl StopSignal {
-    /// Asks for a stop, unless somebody has already.
+    /// Requests a stop. Has no effect after the first request.
     pub(super) fn request(&self, reason: StopReason) {
         if self.first.set((reason, Instant::now())).is_ok() {
             self.token.cancel();
         }
     }
 
-    /// The first reason, and how long ago it was given.
+    /// The first reason, and the time since it was given.
     pub(super) fn requested(&self) -> Option<(StopReason, Duration)> {
         self.first
             .get()
