@@ -130,7 +130,7 @@ failure_kinds! {
 pub struct OtherKind(String);
 
 impl FailureKind {
-    /// Whether another attempt may succeed, unless the failure itself says otherwise.
+    /// Whether another attempt may succeed, unless [`Failure::retryable`] overrides it.
     fn is_retryable(&self) -> bool {
         matches!(
             self,
