@@ -105,6 +105,8 @@ failure_kinds! {
     HandedBack,
     /// The result lacks a part that was requested.
     IncompleteResult,
+    /// A user cancelled the run. Only the span of a run has this kind.
+    Interrupted,
     /// The rows differ. Only the root cause of a run has this kind.
     Mismatch,
     /// No worker answers.
@@ -115,6 +117,8 @@ failure_kinds! {
     TimeoutError,
     /// No worker claimed the task although workers are idle.
     UnclaimedError,
+    /// Some tables were not verified. Only the span of a run has this kind.
+    Unverified,
     /// The worker's heartbeats stopped.
     WorkerLost,
 
@@ -262,11 +266,13 @@ mod tests {
         "CancelledError",
         "HandedBack",
         "IncompleteResult",
+        "Interrupted",
         "Mismatch",
         "NoWorkerError",
         "StoppedByWorker",
         "TimeoutError",
         "UnclaimedError",
+        "Unverified",
         "WorkerLost",
         "InconsistentFindings",
         "ReconcileError",

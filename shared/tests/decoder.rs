@@ -1,10 +1,7 @@
 //! Decoding any bytes returns a message or an error, and a changed message is never taken for one
 //! of another version.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a panic fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -7,6 +7,8 @@ pub mod context;
 mod exporter;
 #[cfg(feature = "jaeger-thrift")]
 mod jaeger;
+#[cfg(all(test, feature = "jaeger-thrift"))]
+mod jaeger_tests;
 mod settings;
 
 use std::time::Duration;
