@@ -162,10 +162,10 @@ impl From<&str> for FailureKind {
 
 impl From<String> for FailureKind {
     fn from(name: String) -> Self {
-        let defined = Self::DEFINED.iter().find(|kind| kind.as_str() == name);
-        defined
-            .cloned()
-            .unwrap_or_else(|| Self::Other(OtherKind(name)))
+        match Self::DEFINED.iter().find(|kind| kind.as_str() == name) {
+            Some(defined) => defined.clone(),
+            None => Self::Other(OtherKind(name)),
+        }
     }
 }
 
