@@ -21,7 +21,7 @@ pub enum DatabaseKind {
 impl DatabaseKind {
     /// The TCP port of an endpoint whose URL has none.
     #[must_use]
-    pub fn default_port(self) -> u16 {
+    fn default_port(self) -> u16 {
         match self {
             Self::SqlServer => 1433,
             Self::Postgres => 5432,
@@ -312,7 +312,7 @@ fn is_loopback(host: &str) -> bool {
 
 /// Replaces the password of a URL, the text between `//user:` and the last `@`, by `***`.
 #[must_use]
-pub fn mask_password(text: &str) -> String {
+pub(crate) fn mask_password(text: &str) -> String {
     let Some(start) = text.find("://").map(|at| at + 3) else {
         return if text.contains('@') {
             "***".to_owned()

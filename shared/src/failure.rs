@@ -105,6 +105,8 @@ failure_kinds! {
     HandedBack,
     /// The result lacks a part that was requested.
     IncompleteResult,
+    /// A user cancelled the run. Only the span of a run has this kind.
+    Interrupted,
     /// The rows differ. Only the root cause of a run has this kind.
     Mismatch,
     /// No worker answers.
@@ -115,6 +117,8 @@ failure_kinds! {
     TimeoutError,
     /// No worker claimed the task although workers are idle.
     UnclaimedError,
+    /// Some tables were not verified. Only the span of a run has this kind.
+    Unverified,
     /// The worker's heartbeats stopped.
     WorkerLost,
 
@@ -130,7 +134,7 @@ failure_kinds! {
 pub struct OtherKind(String);
 
 impl FailureKind {
-    /// Whether another attempt may succeed, unless the failure itself says otherwise.
+    /// Whether another attempt may succeed, unless [`Failure::retryable`] overrides it.
     fn is_retryable(&self) -> bool {
         matches!(
             self,
@@ -158,10 +162,10 @@ impl From<&str> for FailureKind {
 
 impl From<String> for FailureKind {
     fn from(name: String) -> Self {
-        let defined = Self::DEFINED.iter().find(|kind| kind.as_str() == name);
-        defined
-            .cloned()
-            .unwrap_or_else(|| Self::Other(OtherKind(name)))
+        match Self::DEFINED.iter().find(|kind| kind.as_str() == name) {
+            Some(defined) => defined.clone(),
+            None => Self::Other(OtherKind(name)),
+        }
     }
 }
 
@@ -262,11 +266,13 @@ mod tests {
         "CancelledError",
         "HandedBack",
         "IncompleteResult",
+        "Interrupted",
         "Mismatch",
         "NoWorkerError",
         "StoppedByWorker",
         "TimeoutError",
         "UnclaimedError",
+        "Unverified",
         "WorkerLost",
         "InconsistentFindings",
         "ReconcileError",

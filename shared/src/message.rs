@@ -14,7 +14,7 @@ use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
 
 /// Version of all messages. The receiver moves a message of another version to the dead-letter
 /// queue.
-pub const PROTOCOL_VERSION: u32 = 1;
+const PROTOCOL_VERSION: u32 = 1;
 
 /// A request to compare one table of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

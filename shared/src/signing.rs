@@ -16,7 +16,7 @@ const SHORTEST_KEY: usize = 32;
 /// What a signature is for. The purpose is part of the signed bytes, so that a message that was
 /// signed for one purpose is not valid for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// A task.
     Task,
     /// A control message.
@@ -84,13 +84,13 @@ impl SigningKey {
 
     /// The signature of a message body, in lower-case hexadecimal digits.
     #[must_use]
-    pub fn sign(&self, purpose: Purpose, body: &[u8]) -> String {
+    pub(crate) fn sign(&self, purpose: Purpose, body: &[u8]) -> String {
         hex::encode(hmac::sign(&self.0, &signed(purpose, body)))
     }
 
     /// Whether `signature` is the signature of `body`. The comparison takes constant time.
     #[must_use]
-    pub fn verify(&self, purpose: Purpose, body: &[u8], signature: &str) -> bool {
+    pub(crate) fn verify(&self, purpose: Purpose, body: &[u8], signature: &str) -> bool {
         let Ok(tag) = hex::decode(signature) else {
             return false;
         };

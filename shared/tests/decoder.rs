@@ -1,10 +1,7 @@
-//! Whatever bytes arrive, decoding them ends with a message or an error, and
-//! a message that was changed on its way is never taken for another version.
+//! Decoding any bytes returns a message or an error, and a changed message is never taken for one
+//! of another version.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -29,13 +26,13 @@ enum Mutation {
     Flip(Index, u8),
     Insert(Index, u8),
     Remove(Index, usize),
-    /// A piece is copied to somewhere else: keys twice, brackets that do not match.
+    /// Copies a piece to another position: duplicate keys, unmatched brackets.
     Copy(Index, Index, usize),
     Splice(Index, &'static str),
     Truncate(Index),
 }
 
-/// What the JSON of a message is made of, and what it should not be.
+/// Valid and invalid pieces of the JSON of a message.
 const PIECES: [&str; 22] = [
     "{",
     "}",
@@ -99,17 +96,17 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
     }
 }
 
-/// What is decoded is a message: it can be sent on and read again.
+/// A decoded message can be encoded and decoded again.
 fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
     match decode::<T>(bytes) {
         Ok(message) => assert_eq!(decode::<T>(&encode(&message)).unwrap(), message),
-        // Its text goes into a log and a header.
+        // The text is logged and becomes a header of the dead letter.
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
-/// Every kind of receiver looks at the bytes, whoever they were meant for.
-fn survives_everybody(bytes: &[u8]) {
+/// Decodes the bytes as every type of message.
+fn survives_every_type(bytes: &[u8]) {
     survives::<Task>(bytes);
     survives::<Event>(bytes);
     survives::<Control>(bytes);
@@ -293,16 +290,16 @@ proptest! {
         for mutation in &mutations {
             mutate(&mut bytes, mutation);
         }
-        survives_everybody(&bytes);
+        survives_every_type(&bytes);
     }
 
     #[test]
     fn any_bytes_are_a_message_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        survives_everybody(&bytes);
+        survives_every_type(&bytes);
     }
 
     #[test]
-    fn another_version_is_named_whatever_it_says(version in 2..u32::MAX, body in "[a-z0-9]{0,20}") {
+    fn another_version_is_reported_with_any_body(version in 2..u32::MAX, body in "[a-z0-9]{0,20}") {
         let bytes = serde_json::to_vec(&serde_json::json!({"version": version, "body": {body: 1}})).unwrap();
         let refused = decode::<Task>(&bytes);
         let named = matches!(refused, Err(DecodeError::Version { found }) if found == version);

@@ -17,7 +17,7 @@ use crate::ids::{RunId, WorkerId};
 use crate::message::{Control, Event, Heartbeat, Task};
 
 /// A stream of deliveries that ends when the transport is closed. The transport reconnects by
-/// itself; the stream goes on over a reconnect.
+/// itself; a reconnect does not end the stream.
 pub type Deliveries<T> = Pin<Box<dyn Stream<Item = Delivery<T>> + Send>>;
 
 /// A stream of messages that need no acknowledgement.
@@ -122,7 +122,7 @@ pub struct Delivery<T> {
 
 impl<T> Delivery<T> {
     /// A delivery that `acknowledger` answers.
-    pub fn new(
+    pub(crate) fn new(
         message: T,
         trace: TraceContext,
         redelivered: bool,
@@ -166,7 +166,7 @@ impl<T> Delivery<T> {
 
 /// Answers one delivery.
 #[async_trait]
-pub trait Acknowledge: fmt::Debug + Send + Sync {
+pub(crate) trait Acknowledge: fmt::Debug + Send + Sync {
     /// See [`Delivery::ack`].
     async fn ack(&self) -> Ownership;
     /// See [`Delivery::requeue`].

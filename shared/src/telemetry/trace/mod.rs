@@ -7,6 +7,8 @@ pub mod context;
 mod exporter;
 #[cfg(feature = "jaeger-thrift")]
 mod jaeger;
+#[cfg(all(test, feature = "jaeger-thrift"))]
+mod jaeger_tests;
 mod settings;
 
 use std::time::Duration;
@@ -34,7 +36,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 const FAILING_FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The layer that exports the spans of this process, for [`crate::logging::init`].
-pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
+pub(crate) type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The identity of a process in traces.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ impl Tracing {
     ///
     /// When the address, or a variable such as `OTEL_EXPORTER_OTLP_HEADERS`, is invalid. A
     /// destination that cannot be reached is not an error, but logged as one warning.
-    pub fn start(
+    pub(crate) fn start(
         destination: &Destination,
         identity: &Identity,
     ) -> Result<(Self, TraceLayer), TraceError> {
