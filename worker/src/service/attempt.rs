@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use shared::ids::WorkerId;
 use shared::message::{Event, EventBody, Task, WorkId};
-use shared::outcome::{Comparison, Failure, Outcome};
+use shared::outcome::{Comparison, Failure, FailureKind, Outcome};
 use shared::transport::{Delivery, Ownership, TraceContext, Transport, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -244,9 +244,9 @@ fn outcome(
     let stopped = requested.and_then(|(reason, since)| stopped(reason, since));
     match ended {
         Ok(Ok(comparison)) => Outcome::Compared(comparison),
-        Err(error) if error.is_panic() => Outcome::Failed(Failure {
-            kind: "Panic".to_owned(),
-            message: format!(
+        Err(error) if error.is_panic() => Outcome::Failed(Failure::new(
+            FailureKind::Panic,
+            format!(
                 "the comparison of {table} panicked, which is a defect of this program: {}",
                 if is_redacted {
                     panics::LEFT_OUT.to_owned()
@@ -254,17 +254,13 @@ fn outcome(
                     panic_text(error)
                 }
             ),
-            retryable: false,
-            counts_against_budget: true,
-        }),
+        )),
         Ok(Err(Stop::Failed(failure))) => stopped.unwrap_or(Outcome::Failed(failure)),
         Ok(Err(Stop::Cancelled)) | Err(_) => stopped.unwrap_or_else(|| {
-            Outcome::Failed(Failure {
-                kind: "Stopped".to_owned(),
-                message: format!("the comparison of {table} stopped without being asked to"),
-                retryable: true,
-                counts_against_budget: true,
-            })
+            Outcome::Failed(Failure::new(
+                FailureKind::Stopped,
+                format!("the comparison of {table} stopped without being asked to"),
+            ))
         }),
     }
 }
@@ -281,12 +277,11 @@ fn stopped(reason: StopReason, since: Duration) -> Option<Outcome> {
 }
 
 fn unsent(error: &TransportError) -> Failure {
-    Failure {
-        kind: "BrokerError".to_owned(),
-        message: format!("the differing rows could not be sent: {error}"),
-        retryable: true,
-        counts_against_budget: true,
-    }
+    Failure::new(
+        FailureKind::BrokerError,
+        format!("the differing rows could not be sent: {error}"),
+    )
+    .retryable()
 }
 
 fn panic_text(error: JoinError) -> String {
