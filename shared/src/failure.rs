@@ -185,8 +185,8 @@ impl fmt::Display for FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// The class of the failure: the text of a [`FailureKind`].
-    pub kind: String,
+    /// The class of the failure.
+    pub kind: FailureKind,
     /// What happened, on which object, and what the user can do.
     pub message: String,
     /// Whether another attempt may succeed.
@@ -202,7 +202,7 @@ impl Failure {
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             retryable: kind.is_retryable(),
-            kind: kind.into(),
+            kind,
             message: message.into(),
             counts_against_budget: true,
         }

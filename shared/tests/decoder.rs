@@ -16,8 +16,8 @@ use shared::message::{
     TableSpec, Task, WorkId, decode, encode,
 };
 use shared::outcome::{
-    Checksums, ColumnDifference, Comparison, Depth, Difference, DifferenceKind, Failure, Outcome,
-    RowCounts,
+    Checksums, ColumnDifference, Comparison, Depth, Difference, DifferenceKind, Failure,
+    FailureKind, Outcome, RowCounts,
 };
 
 /// One change of some bytes.
@@ -205,12 +205,9 @@ fn messages() -> Vec<Vec<u8>> {
         reads: None,
         repair: None,
     };
-    let failure = Failure {
-        kind: "QueryError".to_owned(),
-        message: "no".to_owned(),
-        retryable: true,
-        counts_against_budget: false,
-    };
+    let failure = Failure::new(FailureKind::QueryError, "no")
+        .retryable()
+        .uncounted();
     let mut all = vec![
         encode(&task()),
         encode(&Control::Announce),

@@ -12,7 +12,9 @@ use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::options::TableOptions;
-use shared::outcome::{Comparison, Depth, Difference, DifferenceKind, RepairStatement};
+use shared::outcome::{
+    Comparison, Depth, Difference, DifferenceKind, FailureKind, RepairStatement,
+};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
@@ -117,7 +119,7 @@ pub struct ExpectedDifference {
 #[serde(deny_unknown_fields)]
 pub struct ExpectedError {
     /// Its kind.
-    pub kind: String,
+    pub kind: FailureKind,
     /// Words that must be in the message.
     #[serde(default)]
     pub mentions: Vec<String>,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use shared::endpoint::Endpoint;
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
-use shared::outcome::{Comparison, Depth, Failure};
+use shared::outcome::{Comparison, Depth, Failure, FailureKind};
 use tests::services::{Database, shared_postgres};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -168,7 +168,7 @@ async fn one_sides_failure_stops_the_other_and_is_what_is_told() {
     let client = database.connect().await.unwrap();
     let start = Instant::now();
     let failure = failure(reconcile(&engine(&database.url()), "slow", "broken").await);
-    assert_eq!(failure.kind, "QueryError");
+    assert_eq!(failure.kind, FailureKind::QueryError);
     assert!(
         failure.message.contains("division by zero")
             && failure.message.contains("endpoint `target`"),
@@ -268,7 +268,7 @@ async fn failures_say_their_kind_and_whether_to_try_again() {
 
     let unknown = ReconcileEngine::new(BTreeMap::from([endpoint("source", &database.url())]), 1);
     let failure = failure(reconcile(&unknown, "t", "t").await);
-    assert_eq!(failure.kind, "ConfigurationError");
+    assert_eq!(failure.kind, FailureKind::ConfigurationError);
     assert!(failure.message.contains("`target`"), "{}", failure.message);
 }
 

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coordinator::parallel::{
-    CancellationToken, Comparison, Difference, DifferenceKind, Failure, Findings, ParallelError,
-    ParallelOptions, ParallelReconciler, ParallelStats, RowCounts, RunReport, RunStatus, Table,
-    TableJob, create_parallel_reconcile_job, parallel_reconciliation_stats,
+    CancellationToken, Comparison, Difference, DifferenceKind, Failure, FailureKind, Findings,
+    ParallelError, ParallelOptions, ParallelReconciler, ParallelStats, RowCounts, RunReport,
+    RunStatus, Table, TableJob, create_parallel_reconcile_job, parallel_reconciliation_stats,
 };
 use tests::product::Workplace;
 use tokio::runtime::Builder;
@@ -113,21 +113,14 @@ async fn play(job: TableJob, cancel: CancellationToken) -> Result<Findings, Fail
     match job.source.name.as_str() {
         "equal" => Ok(equal()),
         "different" => Ok(Findings::of_counts(7, 8)),
-        "broken" => Err(Failure {
-            kind: "TableNotFound".to_owned(),
-            message: "there is no such table".to_owned(),
-            retryable: false,
-            counts_against_budget: true,
-        }),
+        "broken" => Err(Failure::new(
+            FailureKind::TableNotFound,
+            "there is no such table",
+        )),
         "panics" => panic!("boom"),
         "slow" => {
             cancel.cancelled().await;
-            Err(Failure {
-                kind: "QueryCancelled".to_owned(),
-                message: "stopped".to_owned(),
-                retryable: false,
-                counts_against_budget: true,
-            })
+            Err(Failure::new(FailureKind::from("QueryCancelled"), "stopped"))
         }
         _ => pending().await,
     }
@@ -517,12 +510,10 @@ fn a_failure_that_may_pass_is_tried_again() {
             if job.source.name == "recovers" && job.attempt.0 == 2 {
                 return Ok(equal());
             }
-            Err(Failure {
-                kind: "ConnectionError".to_owned(),
-                message: format!("lost at attempt {}", job.attempt),
-                retryable: true,
-                counts_against_budget: true,
-            })
+            Err(Failure::new(
+                FailureKind::ConnectionError,
+                format!("lost at attempt {}", job.attempt),
+            ))
         })
         .await
         .unwrap();

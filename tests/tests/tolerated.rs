@@ -8,7 +8,7 @@
 
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Tolerance};
-use shared::outcome::Depth;
+use shared::outcome::{Depth, FailureKind};
 use tests::engine::Bench;
 use tests::services::{Database, shared_postgres};
 use worker::engine::Stop;
@@ -111,7 +111,7 @@ async fn rows_that_share_a_key_are_matched_by_value_and_rows_without_a_key_are_r
     let Err(Stop::Failed(failure)) = bench(&database).run().await else {
         panic!("compared without a key")
     };
-    assert_eq!(failure.kind, "KeyNeeded");
+    assert_eq!(failure.kind, FailureKind::KeyNeeded);
     assert!(
         failure.message.contains("--pk-columns"),
         "{}",

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use shared::ids::{RunId, WorkerId};
 use shared::message::{Control, Event, EventBody};
-use shared::outcome::{Comparison, Difference, DifferenceKind, Failure, Outcome};
+use shared::outcome::{Comparison, Difference, DifferenceKind, Failure, FailureKind, Outcome};
 use shared::transport::{Deliveries, Ownership, TraceContext};
 use tests::services::{RabbitMq, poll};
 use worker::engine::{Found, Stop};
@@ -235,13 +235,10 @@ async fn a_cancelled_attempt_stops_and_says_how_long_it_took(parties: Parties) {
 async fn an_error_after_a_cancel_is_its_consequence(parties: Parties) {
     let mut stage = Stage::set(parties, 1, |step: Step| async move {
         step.context.cancel.cancelled().await;
-        let (kind, message) = ("ConnectionError".to_owned(), "connection closed".to_owned());
-        Err(Stop::Failed(Failure {
-            kind,
-            message,
-            retryable: true,
-            counts_against_budget: true,
-        }))
+        Err(Stop::Failed(Failure::new(
+            FailureKind::ConnectionError,
+            "connection closed",
+        )))
     })
     .await;
     stage.publish([0]).await;

@@ -11,7 +11,7 @@ use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{Scope, Task};
 use shared::options::TableOptions;
-use shared::outcome::{Depth, Failure, RepairAction, RowCounts};
+use shared::outcome::{Depth, Failure, FailureKind, RepairAction, RowCounts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use worker::engine::hex_decode;
@@ -428,12 +428,10 @@ async fn verify_all(
         let (verified, ()) = tokio::join!(verified, drained);
         let (counts, all) = verified.map_err(|stop| match stop {
             Stop::Failed(failure) => CommandError::NotVerified(failure),
-            Stop::Cancelled => CommandError::NotVerified(Failure {
-                kind: "CancelledError".to_owned(),
-                message: "it was stopped".to_owned(),
-                retryable: true,
-                counts_against_budget: true,
-            }),
+            Stop::Cancelled => CommandError::NotVerified(Failure::new(
+                FailureKind::CancelledError,
+                "it was stopped",
+            )),
         })?;
         let RowCounts {
             missing,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser as _};
 use shared::config::{Config, ConfigError, FailFast, ReportFormat, parse};
 use shared::ids::RunId;
-use shared::outcome::{Depth, Failure};
+use shared::outcome::{Depth, Failure, FailureKind};
 use shared::transport::TransportError;
 use worker::engine::CatalogTable;
 
@@ -375,12 +375,7 @@ fn every_end_has_its_exit_code() {
     assert_eq!(exit::of_report(&report(RunStatus::Fail, false)), 1);
     assert_eq!(exit::of_report(&report(RunStatus::Incomplete, false)), 3);
     assert_eq!(exit::of_report(&report(RunStatus::Incomplete, true)), 130);
-    let failure = Failure {
-        kind: "ConnectionError".to_owned(),
-        message: "refused".to_owned(),
-        retryable: true,
-        counts_against_budget: true,
-    };
+    let failure = Failure::new(FailureKind::ConnectionError, "refused");
     let refused = || std::io::ErrorKind::PermissionDenied.into();
     let errors = [
         (

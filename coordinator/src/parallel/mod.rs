@@ -39,7 +39,8 @@ mod table;
 
 pub use shared::ids::{Attempt, TableName, TableNameError};
 pub use shared::outcome::{
-    Checksums, ColumnDifference, Comparison, Difference, DifferenceKind, Failure, RowCounts,
+    Checksums, ColumnDifference, Comparison, Difference, DifferenceKind, Failure, FailureKind,
+    RowCounts,
 };
 pub use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use serde_json::Value;
-use shared::outcome::{Difference, DifferenceKind, SideRead};
+use shared::outcome::{Difference, DifferenceKind, FailureKind, SideRead};
 
 use super::{CONSOLE_ROWS, RunReport, RunStatus, TableError, TableResult, cause_line};
 use crate::repair::RepairReport;
@@ -130,7 +130,7 @@ impl Console {
 
     /// Cancelled tables are many and say nothing of their own; the rest is told one by one.
     fn unverified(&mut self, report: &RunReport) -> fmt::Result {
-        let is_cancelled = |error: &&TableError| error.kind == "CancelledError";
+        let is_cancelled = |error: &&TableError| error.kind == FailureKind::CancelledError;
         let told: Vec<&TableError> = report
             .errors
             .iter()

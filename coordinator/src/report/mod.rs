@@ -13,7 +13,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use shared::ids::RunId;
 use shared::message::TableSpec;
-use shared::outcome::{CauseGroup, Difference, RepairPlan, RowCounts, SideRead};
+use shared::outcome::{CauseGroup, Difference, FailureKind, RepairPlan, RowCounts, SideRead};
 
 use crate::repair::RepairReport;
 use crate::run_state::{
@@ -178,7 +178,7 @@ pub struct TableError {
     pub table: String,
     /// The class of the error.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: FailureKind,
     /// What happened, and what to do about it.
     pub error: String,
     /// Whether the same run may succeed at another time.
@@ -200,7 +200,7 @@ pub struct AttemptReport {
     pub worker: Option<String>,
     /// The class of its error.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: FailureKind,
     /// What happened.
     pub error: String,
 }
@@ -212,7 +212,7 @@ pub struct RootCauseReport {
     pub table: String,
     /// The class of the error, or `Mismatch`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: FailureKind,
     /// What happened.
     pub error: String,
 }
@@ -441,7 +441,7 @@ fn error_of(
         Verdict::TimedOut { allowed } => {
             let allowed = humantime::format_duration(*allowed);
             (
-                "TimeoutError".to_owned(),
+                FailureKind::TimeoutError,
                 format!("not done within {allowed}; allow more with --parallel-timeout"),
                 true,
             )
@@ -463,7 +463,7 @@ fn error_of(
                     format!("{started}, because the run was interrupted")
                 }
             };
-            ("CancelledError".to_owned(), why, true)
+            (FailureKind::CancelledError, why, true)
         }
     };
     let history = earlier

@@ -13,7 +13,7 @@ use shared::config::FailFast;
 use shared::ids::{Attempt, TableId, TableName, WorkerId};
 use shared::message::{ColumnSelection, Event, EventBody, Side, TableSpec, Task, WorkId};
 use shared::outcome::{
-    Checksums, Comparison, Depth, Difference, DifferenceKind, Failure, RowCounts,
+    Checksums, Comparison, Depth, Difference, DifferenceKind, Failure, FailureKind, RowCounts,
 };
 use shared::transport::local::LocalTransport;
 use shared::transport::{Ownership, TraceContext, Transport};
@@ -69,13 +69,9 @@ fn comparison(modified: u64) -> Comparison {
     }
 }
 
-fn failure(kind: &str, retryable: bool) -> Stop {
-    Stop::Failed(Failure {
-        kind: kind.to_owned(),
-        message: format!("{kind} happened"),
-        retryable,
-        counts_against_budget: true,
-    })
+fn failure(kind: FailureKind) -> Stop {
+    let message = format!("{kind} happened");
+    Stop::Failed(Failure::new(kind, message))
 }
 
 #[async_trait]
@@ -101,7 +97,7 @@ impl Engine for Scripted {
                 }
                 Ok(comparison(2))
             }
-            Act::Fail => Err(failure("TableNotFound", false)),
+            Act::Fail => Err(failure(FailureKind::TableNotFound)),
             Act::Panic => panic!("the script says so"),
             Act::Flaky(times) => {
                 let mut failures = self
@@ -113,7 +109,7 @@ impl Engine for Scripted {
                 if *seen > times {
                     Ok(comparison(0))
                 } else {
-                    Err(failure("ConnectionError", true))
+                    Err(failure(FailureKind::ConnectionError))
                 }
             }
             Act::HangOnce if task.attempt > Attempt::FIRST => Ok(comparison(0)),
@@ -305,7 +301,7 @@ fn a_table_that_takes_too_long_times_out_alone() {
         statuses(&report),
         [TableStatus::Timeout, TableStatus::Matched]
     );
-    assert_eq!(report.errors[0].kind, "TimeoutError");
+    assert_eq!(report.errors[0].kind, FailureKind::TimeoutError);
 }
 
 #[test]
@@ -353,7 +349,7 @@ fn a_run_over_a_closed_transport_ends() {
         stage.transport.close().await;
         soon(handle.report()).await.unwrap()
     });
-    assert_eq!(report.errors[0].kind, "BrokerError");
+    assert_eq!(report.errors[0].kind, FailureKind::BrokerError);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{Event, EventBody, Task};
+use shared::outcome::FailureKind;
 use shared::telemetry::trace::context;
 use shared::transport::TraceContext;
 use tracing::Span;
@@ -107,18 +108,15 @@ impl RunTrace {
         span.record("duration_seconds", report.duration_seconds);
         if report.status == RunStatus::Incomplete {
             let (kind, message) = match (&report.root_cause, report.interrupted) {
-                (Some(cause), _) => (
-                    cause.kind.as_str(),
-                    format!("{}: {}", cause.table, cause.error),
-                ),
+                (Some(cause), _) => (&cause.kind, format!("{}: {}", cause.table, cause.error)),
                 (None, true) => (
-                    "Interrupted",
+                    &FailureKind::Interrupted,
                     "somebody asked for the run to end".to_owned(),
                 ),
                 (None, false) => {
                     let unverified = report.total_tables - report.successful;
                     (
-                        "Unverified",
+                        &FailureKind::Unverified,
                         format!("{unverified} tables could not be verified"),
                     )
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::config::FailFast;
 use shared::ids::{Attempt, TableId, WorkerId};
 use shared::message::{Control, WorkId};
-use shared::outcome::Failure;
+use shared::outcome::{Failure, FailureKind};
 
 use super::plan::millis;
 use super::table::{Phase, Stopping};
@@ -115,7 +115,7 @@ impl RunState {
                 };
                 Some(RootCause {
                     table,
-                    kind: "Mismatch".to_owned(),
+                    kind: FailureKind::Mismatch,
                     error,
                 })
             }
@@ -261,14 +261,10 @@ impl RunState {
             .map(WorkerId::as_str)
             .collect::<Vec<_>>()
             .join(", ");
-        let failure = Failure {
-            kind: "WorkerLost".to_owned(),
-            message: format!(
-                "worker {names} was not heard of for three heartbeats while it held the table"
-            ),
-            retryable: true,
-            counts_against_budget: true,
-        };
+        let failure = Failure::new(
+            FailureKind::WorkerLost,
+            format!("worker {names} was not heard of for three heartbeats while it held the table"),
+        );
         let worker = workers.into_iter().next();
         self.attempt_failed(id, failure, worker, None, effects);
     }

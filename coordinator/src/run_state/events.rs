@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, TableSpec, WorkId};
-use shared::outcome::{Comparison, Depth, Failure, Outcome};
+use shared::outcome::{Comparison, Depth, Failure, FailureKind, Outcome};
 
 use super::table::{Claim, Phase, Running};
 use super::{CancelReason, Effect, Notice, Probe, RunState, Time, Verdict};
@@ -316,10 +316,12 @@ impl RunState {
             return;
         }
         let failure = Failure {
-            kind: "BrokerError".to_owned(),
-            message: format!("the task could not be given to the broker: {reason}"),
             retryable: table.free < MAX_PUBLISH_FAILURES,
-            counts_against_budget: false,
+            ..Failure::new(
+                FailureKind::BrokerError,
+                format!("the task could not be given to the broker: {reason}"),
+            )
+            .uncounted()
         };
         self.attempt_failed(work.table, failure, None, None, effects);
     }
@@ -337,12 +339,10 @@ impl RunState {
     }
 
     pub(super) fn on_disconnected(&mut self, reason: &str, effects: &mut Vec<Effect>) {
-        let failure = Failure {
-            kind: "BrokerError".to_owned(),
-            message: format!("the connection to the broker was lost for good: {reason}"),
-            retryable: false,
-            counts_against_budget: true,
-        };
+        let failure = Failure::new(
+            FailureKind::BrokerError,
+            format!("the connection to the broker was lost for good: {reason}"),
+        );
         self.fail_unfinished(&failure, effects);
         self.stopping.clear();
         if let Some(cancelling) = &mut self.cancelling {
@@ -356,12 +356,11 @@ impl RunState {
             let reason = self.cancel_reason().unwrap_or(CancelReason::Requested);
             return self.end(id, Verdict::Cancelled(reason), Some(worker), None, effects);
         }
-        let failure = Failure {
-            kind: "HandedBack".to_owned(),
-            message: format!("worker {worker} shut down and gave the table back"),
-            retryable: true,
-            counts_against_budget: false,
-        };
+        let failure = Failure::new(
+            FailureKind::HandedBack,
+            format!("worker {worker} shut down and gave the table back"),
+        )
+        .uncounted();
         self.attempt_lost(id, failure, Some(worker), None, Time::START, effects);
     }
 }
@@ -373,32 +372,27 @@ fn check_depth(spec: &TableSpec, comparison: &Comparison) -> Result<(), Failure>
         Depth::Rows if comparison.rows.is_none() => "differing rows",
         Depth::Counts | Depth::Checksum | Depth::Rows => return Ok(()),
     };
-    Err(Failure {
-        kind: "IncompleteResult".to_owned(),
-        message: format!(
+    Err(Failure::new(
+        FailureKind::IncompleteResult,
+        format!(
             "the worker's result lacks the {missing} that were asked for; use workers of this version"
         ),
-        retryable: false,
-        counts_against_budget: true,
-    })
+    ))
 }
 
 fn incomplete_result(worker: &WorkerId, received: usize, sent: u32) -> Failure {
-    Failure {
-        kind: "IncompleteResult".to_owned(),
-        message: format!(
+    Failure::new(
+        FailureKind::IncompleteResult,
+        format!(
             "of {sent} batches of differing rows that worker {worker} sent, {received} arrived"
         ),
-        retryable: true,
-        counts_against_budget: true,
-    }
+    )
+    .retryable()
 }
 
 fn stopped_unasked(worker: &WorkerId) -> Failure {
-    Failure {
-        kind: "StoppedByWorker".to_owned(),
-        message: format!("worker {worker} stopped the table though this run had not asked for it"),
-        retryable: true,
-        counts_against_budget: true,
-    }
+    Failure::new(
+        FailureKind::StoppedByWorker,
+        format!("worker {worker} stopped the table though this run had not asked for it"),
+    )
 }

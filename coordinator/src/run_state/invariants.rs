@@ -1,5 +1,7 @@
 //! What is true of a run at all times, written once.
 
+use shared::outcome::FailureKind;
+
 use super::table::Phase;
 use super::{RunState, Window};
 
@@ -95,7 +97,7 @@ impl RunState {
                 .and_then(|table| table.record());
             holds(
                 record.is_some_and(|record| {
-                    !record.status().is_verified() || cause.kind == "Mismatch"
+                    !record.status().is_verified() || cause.kind == FailureKind::Mismatch
                 }),
                 "the root cause has ended badly",
             )?;

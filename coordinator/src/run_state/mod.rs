@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, Heartbeat, Scope, TableSpec, Task, WorkId};
-use shared::outcome::{Failure, RepairStatement};
+use shared::outcome::{Failure, FailureKind, RepairStatement};
 
 pub(crate) use plan::millis;
 pub use plan::{Limits, PlannedTable, RunPlan, Time, Window};
@@ -500,12 +500,13 @@ impl RunState {
         match std::mem::replace(phase, Phase::Waiting) {
             Phase::Done(record) => *record,
             Phase::Waiting | Phase::Published { .. } | Phase::Running(_) => TableRecord {
-                verdict: Verdict::Failed(Failure {
-                    kind: "InternalError".to_owned(),
-                    message: "the run ended before this table did; this is a defect".to_owned(),
-                    retryable: true,
-                    counts_against_budget: true,
-                }),
+                verdict: Verdict::Failed(
+                    Failure::new(
+                        FailureKind::InternalError,
+                        "the run ended before this table did; this is a defect",
+                    )
+                    .retryable(),
+                ),
                 attempt: *attempt,
                 worker: None,
                 duration: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::ids::{Attempt, TableId, WorkerId};
-use shared::outcome::{Comparison, Difference, Failure};
+use shared::outcome::{Comparison, Difference, Failure, FailureKind};
 
 /// The final account of one table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,7 +147,7 @@ pub struct RootCause {
     /// Which table.
     pub table: TableId,
     /// The class of the error.
-    pub kind: String,
+    pub kind: FailureKind,
     /// What happened.
     pub error: String,
 }

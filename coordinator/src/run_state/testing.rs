@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::ids::TableName;
 use shared::message::{ColumnSelection, Side, TableSpec};
-use shared::outcome::{Checksums, Comparison, Depth, Failure, Outcome, RowCounts};
+use shared::outcome::{Checksums, Comparison, Depth, Failure, FailureKind, Outcome, RowCounts};
 
 use super::{Limits, Window};
 
@@ -56,13 +56,13 @@ pub(crate) fn compared(differing: u64) -> Outcome {
 
 pub(crate) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
     let kind = if retryable {
-        "ConnectionError"
+        FailureKind::ConnectionError
     } else {
-        "TableNotFound"
+        FailureKind::TableNotFound
     };
     Outcome::Failed(Failure {
-        kind: kind.to_owned(),
         message: format!("{kind} happened"),
+        kind,
         retryable,
         counts_against_budget,
     })

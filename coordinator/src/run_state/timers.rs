@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::Control;
-use shared::outcome::Failure;
+use shared::outcome::{Failure, FailureKind};
 
 use super::table::{Phase, Running};
 use super::{Effect, Notice, Probe, RunState, Time};
@@ -107,31 +107,27 @@ impl RunState {
                 at,
                 confirmed: None,
             } if at.after(BROKER_PATIENCE) <= now => {
-                let failure = Failure {
-                    kind: "BrokerError".to_owned(),
-                    message: format!(
+                let failure = Failure::new(
+                    FailureKind::BrokerError,
+                    format!(
                         "the broker has not accepted the task for {}",
                         seconds(BROKER_PATIENCE)
                     ),
-                    retryable: false,
-                    counts_against_budget: true,
-                };
+                );
                 self.attempt_failed(id, failure, None, None, effects);
             }
             Phase::Published {
                 confirmed: Some(confirmed),
                 ..
             } if self.unclaimed_at(*confirmed).is_some_and(|at| at <= now) => {
-                let failure = Failure {
-                    kind: "UnclaimedError".to_owned(),
-                    message: format!(
+                let failure = Failure::new(
+                    FailureKind::UnclaimedError,
+                    format!(
                         "no worker took the table for {} though workers are idle; the broker may have dropped or \
                          dead-lettered its message",
                         seconds(self.limits.claim_timeout)
                     ),
-                    retryable: true,
-                    counts_against_budget: true,
-                };
+                );
                 self.attempt_failed(id, failure, None, None, effects);
             }
             Phase::Running(running) if running.deadline <= now => self.time_out(id, effects),
@@ -195,12 +191,7 @@ impl RunState {
             self.drop_overdue_claims(id, effects);
         }
         if deserted {
-            let failure = Failure {
-                kind: "NoWorkerError".to_owned(),
-                message: self.no_worker_message(),
-                retryable: false,
-                counts_against_budget: true,
-            };
+            let failure = Failure::new(FailureKind::NoWorkerError, self.no_worker_message());
             self.fail_unfinished(&failure, effects);
         } else if self.deserted_at().is_some_and(|at| at <= now) {
             // With its last lease the run has lost its last worker.

@@ -183,17 +183,6 @@ impl DatabaseError {
     }
 }
 
-/// A failure that no database reported.
-#[must_use]
-pub(crate) fn failure(kind: &str, message: String) -> Failure {
-    Failure {
-        kind: kind.to_owned(),
-        message,
-        retryable: false,
-        counts_against_budget: true,
-    }
-}
-
 /// What a disk error becomes that no statement is to blame for.
 pub(crate) fn disk(error: io::Error) -> Stop {
     Stop::Failed(DatabaseError::Disk { error }.on_disk())
@@ -201,5 +190,5 @@ pub(crate) fn disk(error: io::Error) -> Stop {
 
 /// A located row whose bytes cannot be read.
 pub(crate) fn malformed(error: &crate::engine::values::canonical::MalformedRow) -> Stop {
-    failure("InternalError", error.to_string()).into()
+    Failure::new(FailureKind::InternalError, error.to_string()).into()
 }

@@ -1,6 +1,7 @@
 //! The comparison of one table, step by step: describe, plan, survey which rows
 //! differ, leave out those that do not count, locate the others, repair them.
 
+use shared::failure::{Failure, FailureKind};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -16,7 +17,6 @@ use crate::engine::database::session::label::Label;
 use crate::engine::database::session::pool::Pools;
 use crate::engine::database::spans::within;
 use crate::engine::disk::Budget;
-use crate::engine::error::failure;
 use crate::engine::locate::locate;
 use crate::engine::locate::redact::Redactor;
 use crate::engine::plan::Plan;
@@ -71,7 +71,12 @@ impl ReconcileEngine {
         }
         sides.close().await;
         let comparison = self.reconcile(task, context).await?;
-        let not_compared = || failure("InternalError", "rows were not compared".to_owned());
+        let not_compared = || {
+            Failure::new(
+                FailureKind::InternalError,
+                "rows were not compared".to_owned(),
+            )
+        };
         Ok((comparison.rows.ok_or_else(not_compared)?, true))
     }
 
@@ -220,8 +225,8 @@ impl Steps {
     fn of(spec: &TableSpec, plan: &Plan) -> Result<Self, Stop> {
         let tolerance = has_tolerance(plan);
         if tolerance && plan.key_columns == 0 {
-            return Err(failure(
-                "KeyNeeded",
+            return Err(Failure::new(
+                FailureKind::KeyNeeded,
                 "a tolerance needs a key by which the rows of the two sides are paired; name one with --pk-columns or key = [..]".to_owned(),
             )
             .into());

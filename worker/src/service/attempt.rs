@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::message::{EventBody, Task};
-use shared::outcome::{Comparison, Failure, Outcome};
+use shared::outcome::{Comparison, Failure, FailureKind, Outcome};
 use shared::transport::{Delivery, Ownership, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -219,9 +219,9 @@ fn resolve_outcome(
     let stopped = requested.and_then(|(reason, since)| stop_outcome(reason, since));
     match result {
         Ok(Ok(comparison)) => Outcome::Compared(comparison),
-        Err(error) if error.is_panic() => Outcome::Failed(Failure {
-            kind: "Panic".to_owned(),
-            message: format!(
+        Err(error) if error.is_panic() => Outcome::Failed(Failure::new(
+            FailureKind::Panic,
+            format!(
                 "the comparison of {table} panicked, which is a defect of this program: {}",
                 if is_redacted {
                     panics::REDACTED_MESSAGE.to_owned()
@@ -229,17 +229,13 @@ fn resolve_outcome(
                     panic_text(error)
                 }
             ),
-            retryable: false,
-            counts_against_budget: true,
-        }),
+        )),
         Ok(Err(Stop::Failed(failure))) => stopped.unwrap_or(Outcome::Failed(failure)),
         Ok(Err(Stop::Cancelled)) | Err(_) => stopped.unwrap_or_else(|| {
-            Outcome::Failed(Failure {
-                kind: "Stopped".to_owned(),
-                message: format!("the comparison of {table} stopped without a request"),
-                retryable: true,
-                counts_against_budget: true,
-            })
+            Outcome::Failed(Failure::new(
+                FailureKind::Stopped,
+                format!("the comparison of {table} stopped without a request"),
+            ))
         }),
     }
 }
@@ -257,12 +253,11 @@ fn stop_outcome(reason: StopReason, since: Duration) -> Option<Outcome> {
 }
 
 fn unpublished(error: &TransportError) -> Failure {
-    Failure {
-        kind: "BrokerError".to_owned(),
-        message: format!("the differing rows could not be sent to the coordinator: {error}"),
-        retryable: true,
-        counts_against_budget: true,
-    }
+    Failure::new(
+        FailureKind::BrokerError,
+        format!("the differing rows could not be sent to the coordinator: {error}"),
+    )
+    .retryable()
 }
 
 fn panic_text(error: JoinError) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::WorkerId;
 use shared::message::Task;
-use shared::outcome::Outcome;
+use shared::outcome::{FailureKind, Outcome};
 use shared::telemetry::trace::context;
 use shared::transport::TraceContext;
 use tracing::Span;
@@ -92,7 +92,7 @@ impl AttemptSpan {
                 context::fail(span, &failure.kind, &failure.message);
                 tracing::warn!(
                     target: LOG_TARGET,
-                    r#type = failure.kind,
+                    r#type = failure.kind.as_str(),
                     retryable = failure.retryable,
                     seconds,
                     "failed: {}",
@@ -103,7 +103,7 @@ impl AttemptSpan {
                 if result == AttemptResult::Timeout {
                     let limit = self.timeout.as_secs_f64();
                     let message = format!("not done within {limit} s");
-                    context::fail(span, "TimeoutError", &message);
+                    context::fail(span, &FailureKind::TimeoutError, &message);
                     tracing::warn!(target: LOG_TARGET, quiet_after_ms, seconds, "stopped: {message}");
                 } else {
                     tracing::info!(target: LOG_TARGET, quiet_after_ms, seconds, "cancelled");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use shared::config::FailFast;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, WorkId};
-use shared::outcome::{Comparison, Difference, DifferenceKind, Outcome};
+use shared::outcome::{Comparison, Difference, DifferenceKind, FailureKind, Outcome};
 
 use super::testing::{compared, failed, limits, spec};
 use super::*;
@@ -95,7 +95,10 @@ fn a_result_without_all_its_differences_is_no_result() {
     assert!(
         matches!(&record.verdict, Verdict::Compared { differences, .. } if differences.len() == 2)
     );
-    assert_eq!(record.history[0].failure.kind, "IncompleteResult");
+    assert_eq!(
+        record.history[0].failure.kind,
+        FailureKind::IncompleteResult
+    );
 }
 
 #[test]
@@ -225,7 +228,7 @@ fn a_claim_without_any_heartbeat_expires_and_uses_the_budget_up() {
         record
             .history
             .iter()
-            .all(|attempt| attempt.failure.kind == "WorkerLost")
+            .all(|attempt| attempt.failure.kind == FailureKind::WorkerLost)
     );
 }
 
@@ -425,7 +428,7 @@ fn a_run_without_workers_says_so_and_ends() {
         let Verdict::Failed(failure) = &story.record(table).verdict else {
             panic!("it failed")
         };
-        assert_eq!(failure.kind, "NoWorkerError");
+        assert_eq!(failure.kind, FailureKind::NoWorkerError);
         assert!(failure.message.contains("queue q after 1m"), "{failure}");
     }
 }
@@ -516,7 +519,7 @@ fn a_broker_that_refuses_for_good_fails_the_table() {
     let Verdict::Failed(failure) = &story.record(0).verdict else {
         panic!("it failed")
     };
-    assert_eq!(failure.kind, "BrokerError");
+    assert_eq!(failure.kind, FailureKind::BrokerError);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::failure::FailureKind;
 use crate::transport::TraceContext;
 
 const TRACEPARENT: &str = "traceparent";
@@ -48,7 +49,7 @@ fn remote(traceparent: Option<&str>) -> Option<SpanContext> {
 }
 
 /// Marks `span` as failed, with the error as an `exception` event.
-pub fn fail(span: &Span, kind: &str, message: &str) {
+pub fn fail(span: &Span, kind: &FailureKind, message: &str) {
     if span.is_disabled() {
         return;
     }
@@ -56,7 +57,7 @@ pub fn fail(span: &Span, kind: &str, message: &str) {
     span.add_event(
         "exception",
         vec![
-            KeyValue::new("exception.type", kind.to_owned()),
+            KeyValue::new("exception.type", kind.to_string()),
             KeyValue::new("exception.message", message.to_owned()),
         ],
     );

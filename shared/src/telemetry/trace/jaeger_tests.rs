@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::{Destination, Identity, Tracing, context};
+use crate::failure::FailureKind;
 
 /// The first byte of a message in Thrift's compact protocol.
 const COMPACT: u8 = 0x82;
@@ -28,7 +29,11 @@ async fn spans_arrive_at_a_jaeger_agent_as_thrift() {
         let run = tracing::info_span!("parallel_reconcile_tables", table_count = 17);
         let _entered = run.enter();
         let table = tracing::info_span!("parallel_reconcile_single_table", table = "dbo.orders");
-        context::fail(&table, "TableNotFound", "there is no such table");
+        context::fail(
+            &table,
+            &FailureKind::TableNotFound,
+            "there is no such table",
+        );
     });
     tracing.shutdown().await;
 

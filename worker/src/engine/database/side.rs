@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::TableName;
-use shared::outcome::{Failure, SideRead};
+use shared::outcome::{Failure, FailureKind, SideRead};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::database::constraints::Constraints;
@@ -16,7 +16,7 @@ use crate::engine::database::scan::{Query, Scanned};
 use crate::engine::database::session::label::Isolation;
 use crate::engine::database::session::pool::SessionLease;
 use crate::engine::database::{catalog, spans};
-use crate::engine::error::{DatabaseError, failure};
+use crate::engine::error::DatabaseError;
 use crate::engine::task::{Progress, Stop};
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{SideOf, Table};
@@ -254,8 +254,8 @@ impl OpenSide {
         work: impl AsyncFnOnce(&mut SessionLease) -> Result<T, E>,
     ) -> Result<T, Stop> {
         let Some(mut lease) = self.lease.take() else {
-            return Err(failure(
-                "InternalError",
+            return Err(Failure::new(
+                FailureKind::InternalError,
                 format!(
                     "{what}: the session with endpoint `{}` has ended before; please report this",
                     self.endpoint.name

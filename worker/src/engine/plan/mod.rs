@@ -5,11 +5,10 @@ pub(crate) mod names;
 pub(crate) mod pairs;
 
 use pairs::pair_columns;
+use shared::failure::{Failure, FailureKind};
 use shared::message::TableSpec;
 use shared::options::ColumnRule;
-use shared::outcome::Failure;
 
-use crate::engine::error::failure;
 use crate::engine::plan::names::{Rules, existing};
 use crate::engine::rows::element::KeyForm;
 use crate::engine::values::column::{Column, ColumnType, SideOf, Table};
@@ -106,8 +105,8 @@ pub(crate) fn plan(spec: &TableSpec, tables: &Pair<Table>) -> Result<Plan, Failu
 
     let key = &columns[..key_columns];
     if let Some(column) = key.iter().find(|column| column.rule.tolerance.is_some()) {
-        return Err(failure(
-            "InvalidRule",
+        return Err(Failure::new(
+            FailureKind::InvalidRule,
             format!(
                 "column `{}` is part of the key and has a tolerance; rows are paired by equal keys, so leave the tolerance out or name another key",
                 column.source.name
@@ -167,10 +166,10 @@ fn planned_column(pair: Pair<Column>, rules: &Rules<'_>) -> Result<PlannedColumn
         .unwrap_or_default();
     let pairing = pairing(&source, &target, &rule).map_err(|error| {
         let kind = match error {
-            Incomparable::NoForm { .. } => "IncomparableColumn",
-            Incomparable::Unfit { .. } => "InvalidRule",
+            Incomparable::NoForm { .. } => FailureKind::IncomparableColumn,
+            Incomparable::Unfit { .. } => FailureKind::InvalidRule,
         };
-        failure(kind, error.to_string())
+        Failure::new(kind, error.to_string())
     })?;
     Ok(PlannedColumn {
         source,
@@ -226,8 +225,8 @@ fn choose_key(
         for name in names {
             let column = existing(&tables.source, name, "the key")?;
             if !is_compared(&column.name) {
-                return Err(failure(
-                    "ColumnNotFound",
+                return Err(Failure::new(
+                    FailureKind::ColumnNotFound,
                     format!(
                         "the key's column `{name}` is not compared: it is excluded or not on the target"
                     ),
@@ -450,7 +449,7 @@ mod tests {
             (&["ID", "id"], &["Id", "iD"]),
         ] {
             let failure = paired(source, target, usual()).unwrap_err();
-            assert_eq!(failure.kind, "AmbiguousColumn");
+            assert_eq!(failure.kind, FailureKind::AmbiguousColumn);
             for name in source.iter().chain(target) {
                 let quoted = format!("`{name}`");
                 assert!(failure.message.contains(&quoted), "{}", failure.message);
@@ -508,7 +507,7 @@ mod tests {
             &pair(source, target),
         )
         .unwrap_err();
-        assert_eq!(failure.kind, "IncomparableColumn");
+        assert_eq!(failure.kind, FailureKind::IncomparableColumn);
         for part in ["`place`", "Other", "Text", "columns.exclude"] {
             assert!(failure.message.contains(part), "{}", failure.message);
         }

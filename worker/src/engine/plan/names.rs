@@ -1,11 +1,10 @@
 //! Columns by the names that users give them.
 
 use shared::config::nearest;
+use shared::failure::{Failure, FailureKind};
 use shared::message::TableSpec;
 use shared::options::ColumnRule;
-use shared::outcome::Failure;
 
-use crate::engine::error::failure;
 use crate::engine::values::column::{Column, SideOf, Table};
 use crate::engine::values::pair::Pair;
 
@@ -52,8 +51,8 @@ pub(crate) fn existing<'a>(
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None => format!("it has {}", names.join(", ")),
         };
-        failure(
-            "ColumnNotFound",
+        Failure::new(
+            FailureKind::ColumnNotFound,
             format!(
                 "{option} names column `{name}`, which {}.{} does not have; {hint}",
                 table.schema, table.name

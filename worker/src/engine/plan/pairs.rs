@@ -1,9 +1,8 @@
 //! Which columns of the two sides belong together.
 
+use shared::failure::{Failure, FailureKind};
 use shared::message::TableSpec;
-use shared::outcome::Failure;
 
-use crate::engine::error::failure;
 use crate::engine::plan::names::{Rules, existing, find, on_either};
 use crate::engine::values::column::{Column, SideOf, Table};
 use crate::engine::values::pair::Pair;
@@ -137,8 +136,8 @@ pub(crate) fn pair_columns(
         }
     }
     if pairs.is_empty() {
-        return Err(failure(
-            "NothingToCompare",
+        return Err(Failure::new(
+            FailureKind::NothingToCompare,
             format!(
                 "{}.{} and {}.{} have no column in common; pair them with columns.map",
                 source.schema, source.name, target.schema, target.name
@@ -222,8 +221,8 @@ fn ambiguous(tables: &Pair<Table>, of_source: &[&str], of_target: &[&str]) -> Fa
         let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         quoted.join(" and ")
     };
-    failure(
-        "AmbiguousColumn",
+    Failure::new(
+        FailureKind::AmbiguousColumn,
         format!(
             "{} of {}.{} may belong to {} of {}.{}, as their names differ by case only; pair them with columns.map, or leave the others out with columns.exclude",
             list(of_source),

@@ -1,12 +1,13 @@
 //! The differences that remained at the last observation, and the check that
 //! they are all of them and no more.
 
+use shared::failure::{Failure, FailureKind};
 use std::sync::Arc;
 
 use shared::outcome::RowCounts;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::error::{disk, failure};
+use crate::engine::error::disk;
 use crate::engine::recheck::history::KeyHistory;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
@@ -118,8 +119,8 @@ impl Confirmed {
         if self.account.admits(&counts, sum) {
             return Ok(self.differing);
         }
-        Err(failure(
-            "InternalError",
+        Err(Failure::new(
+            FailureKind::InternalError,
             format!(
                 "the differences confirmed ({} missing, {} extra, {} modified) do not account for the rows that were rechecked; the result is withheld, please report this",
                 counts.missing, counts.extra, counts.modified
@@ -202,7 +203,7 @@ mod tests {
             } else {
                 confirmed.differing = Differing::first(10);
             }
-            prop_assert!(matches!(confirmed.finish(), Err(Stop::Failed(failure)) if failure.kind == "InternalError"));
+            prop_assert!(matches!(confirmed.finish(), Err(Stop::Failed(failure)) if failure.kind == FailureKind::InternalError));
         }
     }
 }

@@ -5,10 +5,11 @@ pub(crate) mod sinks;
 pub(crate) mod sketch;
 pub(crate) mod spill;
 
+use shared::failure::{Failure, FailureKind};
 use tracing::field::Empty;
 
 use crate::engine::database::statement::SideStatements;
-use crate::engine::error::{disk, failure};
+use crate::engine::error::disk;
 use crate::engine::rows::differing::{Differing, pair};
 use crate::engine::rows::element::Element;
 use crate::engine::sides::Sides;
@@ -211,8 +212,8 @@ fn check_arithmetic(found: &Survey) -> Result<(), Stop> {
     if holds {
         return Ok(());
     }
-    Err(failure(
-        "InternalError",
+    Err(Failure::new(
+        FailureKind::InternalError,
         format!(
             "the differences found ({} missing, {} extra, {} modified) do not account for {} rows on the source and {} on the target; the result is withheld, please report this",
             counts.missing,
