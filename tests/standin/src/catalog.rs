@@ -1,17 +1,18 @@
-//! The catalog: how the database underneath is prepared, and what tables look like.
+//! The catalog: prepares the PostgreSQL database, and describes its tables as SQL Server's.
 
 use tokio_postgres::{Client, Statement};
 
-use crate::collation::Collation;
 use crate::error::SqlError;
-use crate::sqltype::SqlType;
+use crate::postgres;
+use crate::types::collation::Collation;
+use crate::types::sql_type::SqlType;
 
-/// Collations, conversions and the views of the schema `sys`.
+/// Creates the schema `sys`: collations, conversions and catalog views.
 const PREPARE: &str = include_str!("catalog.sql");
-/// Two servers that start at once on one database prepare it one after the other.
+/// The advisory lock that serializes the preparation by several servers.
 const PREPARE_LOCK: i64 = 0x5441_4E44_494E;
 
-/// A table or a view, with the names as they were declared.
+/// A table or a view, with the declared spelling of its names.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     pub(crate) schema: String,
@@ -19,7 +20,20 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
 }
 
-/// A column as it was declared.
+impl Table {
+    /// The quoted name for PostgreSQL.
+    pub(crate) fn qualified(&self) -> String {
+        postgres::qualified(&self.schema, &self.name)
+    }
+
+    /// # Errors
+    /// 207 when there is no such column.
+    pub(crate) fn column(&self, name: &str) -> Result<&Column, SqlError> {
+        find_column(&self.columns, name).ok_or_else(|| SqlError::no_column(name))
+    }
+}
+
+/// A column with its declared type.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
@@ -30,11 +44,18 @@ pub(crate) struct Column {
     pub(crate) computed: bool,
 }
 
-/// A name of one or two parts; the schema is `dbo` when none is given.
+/// The name of a table as a statement spells it; the default schema is `dbo`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TableRef {
     pub(crate) schema: String,
     pub(crate) name: String,
+}
+
+impl TableRef {
+    /// The quoted name for PostgreSQL.
+    pub(crate) fn qualified(&self) -> String {
+        postgres::qualified(&self.schema, &self.name)
+    }
 }
 
 impl std::fmt::Display for TableRef {
@@ -43,7 +64,26 @@ impl std::fmt::Display for TableRef {
     }
 }
 
-/// The text that is kept as a column's comment.
+/// Whether two names are equal; their case is ignored.
+pub(crate) fn same_name(left: &str, right: &str) -> bool {
+    left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
+}
+
+/// The column of a name. The case of the name is ignored, but a column with the same case is
+/// preferred.
+pub(crate) fn find_column<'a>(
+    columns: impl IntoIterator<Item = &'a Column> + Clone,
+    name: &str,
+) -> Option<&'a Column> {
+    let mut exact = columns.clone().into_iter();
+    exact.find(|column| column.name == name).or_else(|| {
+        columns
+            .into_iter()
+            .find(|column| same_name(&column.name, name))
+    })
+}
+
+/// The declared type of a column, in the form that is stored as the column's comment.
 pub(crate) fn declaration(sql_type: SqlType, collation: &Collation) -> String {
     match collation.declared() {
         Some(name) if sql_type.has_collation() => format!("{sql_type} COLLATE {name}"),
@@ -64,10 +104,10 @@ fn parse_declaration(text: &str) -> (SqlType, Collation) {
     (sql_type, collation)
 }
 
-/// Prepares the database: may be done again, and by several servers at once.
+/// Prepares the database. It may be prepared repeatedly, and by several servers at once.
 ///
 /// # Errors
-/// What PostgreSQL says.
+/// Those of PostgreSQL.
 pub(crate) async fn prepare(client: &Client) -> Result<(), tokio_postgres::Error> {
     client
         .execute("SELECT pg_advisory_lock($1)", &[&PREPARE_LOCK])
@@ -79,13 +119,13 @@ pub(crate) async fn prepare(client: &Client) -> Result<(), tokio_postgres::Error
     outcome
 }
 
-/// Looks tables up for one session.
+/// Looks up the tables of one session.
 #[derive(Debug)]
-pub(crate) struct Lookup {
+pub(crate) struct TableLookup {
     statement: Statement,
 }
 
-impl Lookup {
+impl TableLookup {
     pub(crate) async fn new(client: &Client) -> Result<Self, SqlError> {
         let statement = client
             .prepare(
@@ -103,10 +143,11 @@ impl Lookup {
         Ok(Self { statement })
     }
 
-    /// The table of that name, in any case.
+    /// Describes the table of a name. The case of the name is ignored, but a table with the same
+    /// case is preferred.
     ///
     /// # Errors
-    /// 208 when there is none, and what PostgreSQL says.
+    /// 208 when there is no such table, and those of PostgreSQL.
     pub(crate) async fn table(&self, client: &Client, name: &TableRef) -> Result<Table, SqlError> {
         let rows = client
             .query(&self.statement, &[&name.schema, &name.name])

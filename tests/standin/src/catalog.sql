@@ -1,9 +1,9 @@
--- What the stand-in keeps in its PostgreSQL database beside the tables: collations, conversions and
--- the views of SQL Server's catalog. Every statement may run again.
+-- The objects that the stand-in creates in its PostgreSQL database in addition to the tables:
+-- collations, conversions and the views of SQL Server's catalog. Every statement may run repeatedly.
 
 CREATE SCHEMA IF NOT EXISTS sys;
 CREATE SCHEMA IF NOT EXISTS dbo;
-COMMENT ON SCHEMA sys IS 'The catalog of SQL Server, made by the stand-in.';
+COMMENT ON SCHEMA sys IS 'The catalog of SQL Server, created by the stand-in.';
 GRANT USAGE ON SCHEMA sys, dbo TO PUBLIC;
 
 CREATE COLLATION IF NOT EXISTS sys.ci_as (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
@@ -23,7 +23,7 @@ GRANT USAGE ON SEQUENCE sys.rowversions TO PUBLIC;
 CREATE OR REPLACE FUNCTION sys.next_rowversion() RETURNS bytea LANGUAGE sql VOLATILE AS
 $$ SELECT int8send(nextval('sys.rowversions')) $$;
 
--- Ticks of 100 ns since 0001-01-01, and back.
+-- Conversions between timestamps and ticks of 100 ns since 0001-01-01.
 CREATE OR REPLACE FUNCTION sys.ticks(moment timestamp) RETURNS bigint LANGUAGE sql IMMUTABLE AS
 $$ SELECT (extract(epoch FROM moment) * 10000000)::bigint + 621355968000000000 $$;
 
@@ -48,7 +48,7 @@ CREATE OR REPLACE FUNCTION sys.time_text(ticks bigint, scale integer) RETURNS te
 $$ SELECT to_char(sys.time_of(ticks), 'HH24:MI:SS')
         || CASE WHEN scale = 0 THEN '' ELSE '.' || left(lpad((ticks % 10000000)::text, 7, '0'), scale) END $$;
 
--- Text of ticks: seven digits cut to scale, and what stands between date and time.
+-- The text of ticks with a scale of 0 to 7 and a separator between date and time.
 CREATE OR REPLACE FUNCTION sys.ticks_text(ticks bigint, scale integer, separator text) RETURNS text LANGUAGE sql IMMUTABLE AS
 $$ SELECT to_char(sys.timestamp_of(ticks), 'YYYY-MM-DD') || separator || sys.time_text(ticks % 864000000000, scale) $$;
 
@@ -59,7 +59,7 @@ CREATE OR REPLACE FUNCTION sys.offset_text(minutes smallint) RETURNS text LANGUA
 $$ SELECT CASE WHEN minutes < 0 THEN '-' ELSE '+' END
         || lpad((abs(minutes) / 60)::text, 2, '0') || ':' || lpad((abs(minutes) % 60)::text, 2, '0') $$;
 
--- A moment in the 1/300 s of datetime, shown in milliseconds.
+-- A timestamp rounded to 1/300 s, the unit of datetime, and then to milliseconds.
 CREATE OR REPLACE FUNCTION sys.rounded_to_datetime(moment timestamp) RETURNS timestamp LANGUAGE sql IMMUTABLE AS
 $$ SELECT date_trunc('day', moment)
         + ((((sys.ticks(moment) % 864000000000) * 3 + 50000) / 100000 * 10 + 1) / 3) * interval '1 millisecond' $$;
@@ -67,8 +67,8 @@ $$ SELECT date_trunc('day', moment)
 CREATE OR REPLACE FUNCTION sys.padded(bytes bytea, length integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT substring(bytes || decode(repeat('00', length), 'hex') FROM 1 FOR length) $$;
 
--- The UTF-16 of stored text, as nvarchar has it.
--- U+10E7FF stands for U+0000 and U+10E800 + n for the surrogate U+D800 + n.
+-- The UTF-16LE bytes of stored text.
+-- U+10E7FF is the substitute for U+0000, and U+10E800 + n for the surrogate U+D800 + n.
 CREATE OR REPLACE FUNCTION sys.utf16_unit(unit integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS
 $$ SELECT set_byte(set_byte('\x0000'::bytea, 0, unit & 255), 1, unit >> 8) $$;
 
@@ -81,7 +81,7 @@ $$ SELECT COALESCE(string_agg(CASE
    END, ''::bytea ORDER BY place), ''::bytea)
    FROM (SELECT ascii(character) AS code, place FROM regexp_split_to_table(stored, '') WITH ORDINALITY AS split (character, place) WHERE character <> '') AS codes $$;
 
--- Text out of its UTF-16, as it is stored.
+-- The stored form of UTF-16LE bytes.
 CREATE OR REPLACE FUNCTION sys.from_utf16(bytes bytea) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
 $$ SELECT COALESCE(string_agg(CASE
      WHEN unit BETWEEN 55296 AND 56319 AND next BETWEEN 56320 AND 57343
@@ -95,7 +95,8 @@ $$ SELECT COALESCE(string_agg(CASE
          FROM (SELECT place, get_byte(bytes, place * 2) + 256 * get_byte(bytes, place * 2 + 1) AS unit
                FROM generate_series(0, length(bytes) / 2 - 1) AS place) AS units) AS neighbours $$;
 
--- The type of a column as it was declared: kept as the column's comment, else told from PostgreSQL's.
+-- The declared type of a column, which is stored as the column's comment. Without a comment it is
+-- derived from the type in PostgreSQL.
 CREATE OR REPLACE FUNCTION sys.declared_type(relation oid, number smallint, type oid, typmod integer) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT coalesce(
         col_description(relation, number),
@@ -126,7 +127,7 @@ $$ SELECT coalesce(
             ELSE 'sql_variant'
         END) $$;
 
--- The code page of varchar with a collation, by its name.
+-- The code page of varchar with a collation.
 CREATE OR REPLACE FUNCTION sys.code_page(collation_name text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT AS
 $$ SELECT CASE
         WHEN collation_name LIKE '%\_UTF8' THEN 65001
@@ -293,7 +294,7 @@ WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a
 
 GRANT SELECT ON ALL TABLES IN SCHEMA sys TO PUBLIC;
 
--- Types that PostgreSQL has no equal of are kept as comments, as those of tables are.
+-- Types without an equivalent in PostgreSQL are declared in comments, as for tables.
 COMMENT ON COLUMN sys.columns.system_type_id IS 'tinyint';
 COMMENT ON COLUMN sys.columns.precision IS 'tinyint';
 COMMENT ON COLUMN sys.columns.scale IS 'tinyint';

@@ -1,25 +1,18 @@
-//! A small TDS 7.4 server that stands in for SQL Server where that cannot run:
-//! in tests and in the demo. It keeps its data in a PostgreSQL database and
-//! translates the statements that it understands; everything else is error 102.
+//! A small TDS 7.4 server that stands in for SQL Server where the real server cannot run:
+//! in tests and in the demo. It stores its data in a PostgreSQL database and translates the
+//! statements that it supports; every other statement is error 102.
 
 mod catalog;
-mod collation;
 mod error;
-mod handshake;
-mod login;
-mod packet;
-mod parameter;
-mod rpc;
+mod options;
+mod postgres;
+mod protocol;
 mod server;
 mod session;
 mod sql;
-mod sqltype;
-mod temporal;
-mod text;
 mod tls;
-mod token;
-mod transcode;
-mod wire;
+mod types;
 
-pub use error::SqlError;
-pub use server::{Options, Server, StartError, TlsMode};
+pub use options::{Options, TlsMode};
+pub use server::{Server, StartError};
+pub use tls::CertificateError;

@@ -14,43 +14,36 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "sqlserver-standin", version)]
 struct Flags {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// The PostgreSQL database that holds the tables
+    /// URL of the PostgreSQL database that stores the tables
     #[arg(long)]
     postgres: String,
-    /// The login
+    /// The user that clients log in as
     #[arg(long, default_value = "sa")]
     user: String,
-    /// Its password
+    /// The password of that user
     #[arg(long, conflicts_with = "password_file")]
     password: Option<String>,
     /// A file with the password
     #[arg(long)]
     password_file: Option<PathBuf>,
-    /// What the database is called
+    /// The name of the database that clients see
     #[arg(long, default_value = "standin")]
     database: String,
     /// Whether connections are encrypted
     #[arg(long, value_enum, default_value = "off")]
-    tls: Tls,
-    /// Where ca.pem is written, the certificate to trust
+    tls: TlsMode,
+    /// The directory that ca.pem, the certificate to trust, is written to
     #[arg(long)]
     cert_dir: Option<PathBuf>,
     /// Do not allow SNAPSHOT isolation
     #[arg(long)]
     no_snapshot: bool,
-    /// End when standard input ends
+    /// Exit when standard input is closed
     #[arg(long)]
     exit_with_stdin: bool,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Tls {
-    Off,
-    On,
-    Required,
 }
 
 fn main() -> ExitCode {
@@ -58,12 +51,12 @@ fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let runtime =
-        tokio::runtime::Runtime::new().expect("the operating system gives threads and a reactor");
+    let runtime = tokio::runtime::Runtime::new()
+        .expect("the operating system provides threads and an event queue");
     match runtime.block_on(run(Flags::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody reads it: the exit code says it too.
+            // If standard error is closed, the exit code still reports the failure.
             writeln!(std::io::stderr(), "error: {error:#}").ok();
             ExitCode::from(2)
         }
@@ -78,7 +71,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
                 .with_context(|| format!("cannot read {}", file.display()))?;
             text.trim_end_matches(['\r', '\n']).to_owned()
         }
-        (None, None) => anyhow::bail!("no password: give --password-file or --password"),
+        (None, None) => anyhow::bail!("no password: use --password-file or --password"),
     };
     let server = Server::start(Options {
         listen: flags.listen,
@@ -86,13 +79,9 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         user: flags.user,
         password,
         database: flags.database,
-        tls: match flags.tls {
-            Tls::Off => TlsMode::Off,
-            Tls::On => TlsMode::On,
-            Tls::Required => TlsMode::Required,
-        },
-        certificates: flags.cert_dir,
-        snapshot: !flags.no_snapshot,
+        tls: flags.tls,
+        certificate_directory: flags.cert_dir,
+        allow_snapshot: !flags.no_snapshot,
     })
     .await?;
     let mut stdout = std::io::stdout();
@@ -112,16 +101,17 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Standard input is read on a thread of its own, which ends with the process.
+/// Waits until standard input is closed. A thread reads it, because a blocked read cannot be
+/// cancelled; the thread ends with the process.
 async fn end_of_input() {
-    let (ended, told) = tokio::sync::oneshot::channel();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut buffer = [0; 256];
         while std::io::stdin()
             .read(&mut buffer)
             .is_ok_and(|count| count > 0)
         {}
-        ended.send(()).ok();
+        sender.send(()).ok();
     });
-    told.await.ok();
+    receiver.await.ok();
 }

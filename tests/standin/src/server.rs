@@ -1,155 +1,100 @@
-//! Listens, and gives every connection a session of its own.
+//! The server: it listens, and serves each connection in a task of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::catalog;
+use crate::options::{Options, SharedSettings, TlsMode};
 use crate::session;
 use crate::tls::{self, CertificateError};
-
-/// Whether connections are encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Never.
-    Off,
-    /// When the client wants it; the login alone when the client leaves it open.
-    On,
-    /// Always.
-    Required,
-}
-
-/// What a server is started with.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The PostgreSQL database that holds the tables, with a user that may create schemas in it.
-    pub postgres: String,
-    /// The login.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-    /// What the database is called towards clients.
-    pub database: String,
-    /// Whether connections are encrypted.
-    pub tls: TlsMode,
-    /// Where `ca.pem` is written, the certificate to trust. Needed with TLS.
-    pub certificates: Option<PathBuf>,
-    /// Whether the database allows SNAPSHOT isolation.
-    pub snapshot: bool,
-}
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
+    /// The server cannot listen on the address.
+    #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system says.
-        error: std::io::Error,
+        /// The error of the operating system.
+        source: std::io::Error,
     },
-    /// PostgreSQL cannot be reached or prepared.
-    #[error("the PostgreSQL underneath: {0}")]
+    /// The URL is malformed, or the database cannot be reached or prepared.
+    #[error("cannot prepare the PostgreSQL database")]
     Postgres(#[from] tokio_postgres::Error),
-    /// The URL of PostgreSQL is none, or the certificate cannot be made.
-    #[error("{0}")]
-    Options(String),
+    /// There is no certificate for TLS.
+    #[error("cannot set TLS up")]
+    Certificate(#[from] CertificateError),
+    /// TLS is requested without a directory for the certificate.
+    #[error("TLS needs a directory that the certificate to trust is written to")]
+    NoCertificateDirectory,
 }
 
-impl From<CertificateError> for StartError {
-    fn from(error: CertificateError) -> Self {
-        Self::Options(error.to_string())
-    }
-}
-
-/// What all sessions of a server share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) postgres: tokio_postgres::Config,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-}
-
-/// A running server. It ends when this value is dropped, and its sessions with it.
+/// A running server. Dropping it stops the server and its sessions.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    ca_file: Option<PathBuf>,
     stop: CancellationToken,
     sessions: TaskTracker,
 }
 
 impl Server {
-    /// Prepares the database and listens.
+    /// Prepares the database and starts to listen.
     ///
     /// # Errors
     ///
     /// When PostgreSQL cannot be reached, the address is taken, or there is no certificate.
+    ///
+    /// # Panics
+    ///
+    /// When the driver of PostgreSQL panics.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let postgres: tokio_postgres::Config = options.postgres.parse()?;
         let (client, connection) = postgres.connect(NoTls).await?;
         let driver = tokio::spawn(connection);
         catalog::prepare(&client).await?;
         drop(client);
-        driver
-            .await
-            .map_err(|error| StartError::Options(error.to_string()))??;
+        driver.await.expect("the driver does not panic")?;
 
-        let (tls, ca_file) = match (options.tls, &options.certificates) {
-            (TlsMode::Off, _) => (None, None),
-            (_, Some(directory)) => {
-                let (config, file) = tls::server_config(directory)?;
-                (Some(config), Some(file))
-            }
-            (_, None) => {
-                return Err(StartError::Options(
-                    "TLS needs a directory for the authority's certificate".to_owned(),
-                ));
-            }
+        let tls = match (options.tls, &options.certificate_directory) {
+            (TlsMode::Off, _) => None,
+            (_, Some(directory)) => Some(tls::server_config(directory)?),
+            (_, None) => return Err(StartError::NoCertificateDirectory),
         };
-        let listen = |error| StartError::Listen {
+        let listen_error = |source| StartError::Listen {
             address: options.listen,
-            error,
+            source,
         };
-        let listener = TcpListener::bind(options.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
         let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
-        let shared = Arc::new(Shared {
+        let settings = Arc::new(SharedSettings {
             options,
             postgres,
             tls,
         });
-        tokio::spawn(accept(listener, shared, stop.clone(), sessions.clone()));
+        tokio::spawn(accept(listener, settings, stop.clone(), sessions.clone()));
         Ok(Self {
             address,
-            ca_file,
             stop,
             sessions,
         })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The certificate to trust, with TLS.
-    #[must_use]
-    pub fn ca_file(&self) -> Option<&PathBuf> {
-        self.ca_file.as_ref()
-    }
-
-    /// Ends all sessions and waits for them.
+    /// Stops all sessions and waits until they have ended.
     pub async fn shutdown(self) {
         self.stop.cancel();
         self.sessions.close();
@@ -165,7 +110,7 @@ impl Drop for Server {
 
 async fn accept(
     listener: TcpListener,
-    shared: Arc<Shared>,
+    settings: Arc<SharedSettings>,
     stop: CancellationToken,
     sessions: TaskTracker,
 ) {
@@ -176,14 +121,14 @@ async fn accept(
         };
         match accepted {
             Ok((socket, _)) => {
-                let (shared, stop) = (Arc::clone(&shared), stop.clone());
+                let (settings, stop) = (Arc::clone(&settings), stop.clone());
                 sessions.spawn(async move {
-                    if let Err(error) = serve(socket, &shared, &stop).await {
-                        tracing::debug!("a connection ended: {error}");
+                    if let Err(error) = serve(socket, &settings, &stop).await {
+                        tracing::debug!("a connection failed: {error}");
                     }
                 });
             }
-            // Out of file descriptors, for example: others may end.
+            // The error may be temporary, such as a lack of file descriptors.
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 tokio::task::yield_now().await;
@@ -194,9 +139,9 @@ async fn accept(
 
 async fn serve(
     socket: TcpStream,
-    shared: &Shared,
+    settings: &SharedSettings,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
-    Box::pin(session::run(socket, shared, stop)).await
+    Box::pin(session::run(socket, settings, stop)).await
 }

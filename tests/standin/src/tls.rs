@@ -1,5 +1,5 @@
-//! The server's certificate, made anew at every start and signed by an
-//! authority whose certificate is written to a file for clients to trust.
+//! The server's certificate: made anew at every start, and signed by an authority whose
+//! certificate is written to a file for clients to trust.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,21 +11,27 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CertificateError {
-    #[error("cannot make a certificate: {0}")]
+pub enum CertificateError {
+    /// The certificate cannot be made.
+    #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
-    #[error("cannot use the certificate: {0}")]
+    /// The TLS library rejects the certificate.
+    #[error("cannot use the certificate")]
     Use(#[from] rustls::Error),
-    #[error("cannot write {file}: {error}")]
-    Write { file: String, error: std::io::Error },
+    /// The authority's certificate cannot be written.
+    #[error("cannot write {}", file.display())]
+    Write {
+        /// The file that was to be written.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
 }
 
-/// A configuration with a certificate for `localhost` and the loopback
-/// addresses; the authority's certificate is written to `ca.pem` in `directory`. TLS 1.2 only:
-/// TDS 7.4 cannot carry what TLS 1.3 sends after its handshake.
-pub(crate) fn server_config(
-    directory: &Path,
-) -> Result<(Arc<ServerConfig>, PathBuf), CertificateError> {
+/// A configuration with a certificate for `localhost` and the loopback addresses. The
+/// authority's certificate is written to `ca.pem` in `directory`. TLS 1.2 only: TDS 7.4 cannot
+/// carry what TLS 1.3 sends after its handshake.
+pub(crate) fn server_config(directory: &Path) -> Result<Arc<ServerConfig>, CertificateError> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,17 +45,14 @@ pub(crate) fn server_config(
         CertificateParams::new(names)?.signed_by(&key, &Issuer::new(authority, authority_key))?;
 
     let file = directory.join("ca.pem");
-    let write = |error| CertificateError::Write {
-        file: file.display().to_string(),
-        error,
-    };
-    std::fs::create_dir_all(directory).map_err(write)?;
-    std::fs::write(&file, authority_pem).map_err(write)?;
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&file, authority_pem))
+        .map_err(|source| CertificateError::Write { file, source })?;
 
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS12])?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.into()], key)?;
-    Ok((Arc::new(config), file))
+    Ok(Arc::new(config))
 }

@@ -1,4 +1,4 @@
-//! Who speaks when: one request at a time, and an attention at any time.
+//! The order of messages: one request at a time, and an attention at any time.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,14 @@ use tokio::sync::mpsc;
 use tokio_postgres::{CancelToken, NoTls};
 use tokio_util::sync::CancellationToken;
 
-use super::work::Session;
-use crate::packet::{Message, MessageReader, kind};
+use super::state::Session;
+use crate::protocol::packet::{Message, MessageReader, message_type};
 
-/// A cancel request may come before its statement; it is repeated until the statement ends.
+/// A cancel request may reach PostgreSQL before its statement, so it is repeated at this interval
+/// until the statement ends.
 const REPEAT_CANCEL: Duration = Duration::from_millis(50);
 
-/// Answers requests until the client leaves or the server stops.
+/// Answers requests until the client disconnects or the server stops.
 pub(super) async fn converse<R, W>(
     mut session: Session<W>,
     reader: MessageReader<R>,
@@ -26,19 +27,18 @@ where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send,
 {
-    let (to_us, mut incoming) = mpsc::channel(1);
-    // Ends with the client's half of the connection, or when we no longer listen.
-    let listener = tokio::spawn(listen(reader, to_us));
+    let (sender, mut incoming) = mpsc::channel(1);
+    // Ends with the client's half of the connection, or when the receiver is dropped.
+    let listener = tokio::spawn(listen(reader, sender));
     let outcome = answer_all(&mut session, &mut incoming, stop).await;
     listener.abort();
-    // The client must not wait for what never comes.
-    let goodbye = session.goodbye().await;
-    outcome.and(goodbye)
+    let closed = session.close().await;
+    outcome.and(closed)
 }
 
 async fn listen<R: AsyncRead + Unpin>(
     mut reader: MessageReader<R>,
-    to_us: mpsc::Sender<io::Result<Message>>,
+    sender: mpsc::Sender<io::Result<Message>>,
 ) {
     loop {
         let message = match reader.next().await {
@@ -47,7 +47,7 @@ async fn listen<R: AsyncRead + Unpin>(
             Err(error) => Err(error),
         };
         let failed = message.is_err();
-        if to_us.send(message).await.is_err() || failed {
+        if sender.send(message).await.is_err() || failed {
             return;
         }
     }
@@ -66,8 +66,8 @@ async fn answer_all<W: AsyncWrite + Unpin + Send>(
                 None => return Ok(()),
             },
         };
-        if message.kind == kind::ATTENTION {
-            // It came after the answer to what it meant to stop.
+        if message.message_type == message_type::ATTENTION {
+            // The request that it was to stop has already been answered.
             session.acknowledge_attention().await?;
             continue;
         }
@@ -77,7 +77,7 @@ async fn answer_all<W: AsyncWrite + Unpin + Send>(
     }
 }
 
-/// Answers one request; whether the conversation goes on.
+/// Answers one request; returns whether the session continues.
 async fn answer<W: AsyncWrite + Unpin + Send>(
     session: &mut Session<W>,
     message: Message,
@@ -86,7 +86,7 @@ async fn answer<W: AsyncWrite + Unpin + Send>(
 ) -> io::Result<bool> {
     let cancel = session.cancel_token();
     let interrupted = Arc::new(AtomicBool::new(false));
-    let mut ends = Ends::Goes;
+    let mut end = RequestEnd::Completed;
     {
         let mut work = std::pin::pin!(session.answer(message, Arc::clone(&interrupted)));
         loop {
@@ -95,40 +95,42 @@ async fn answer<W: AsyncWrite + Unpin + Send>(
                     done?;
                     break;
                 }
-                () = stop.cancelled(), if ends != Ends::Leaves => ends = Ends::Leaves,
-                message = incoming.recv(), if ends == Ends::Goes => match message {
-                    Some(Ok(message)) if message.kind == kind::ATTENTION => ends = Ends::Attention,
-                    // The client left, or does not keep to the protocol.
-                    _ => ends = Ends::Leaves,
+                () = stop.cancelled(), if end != RequestEnd::Disconnect => end = RequestEnd::Disconnect,
+                message = incoming.recv(), if end == RequestEnd::Completed => match message {
+                    Some(Ok(message)) if message.message_type == message_type::ATTENTION => {
+                        end = RequestEnd::Attention;
+                    }
+                    // The client disconnected or violated the protocol.
+                    _ => end = RequestEnd::Disconnect,
                 },
                 () = tokio::time::sleep(REPEAT_CANCEL), if interrupted.load(Ordering::Acquire) => {
                     request_cancel(&cancel).await;
                 }
             }
-            if ends != Ends::Goes && !interrupted.swap(true, Ordering::AcqRel) {
+            if end != RequestEnd::Completed && !interrupted.swap(true, Ordering::AcqRel) {
                 request_cancel(&cancel).await;
             }
         }
     }
-    match ends {
-        Ends::Goes => Ok(true),
-        Ends::Leaves => Ok(false),
-        Ends::Attention => {
+    match end {
+        RequestEnd::Completed => Ok(true),
+        RequestEnd::Disconnect => Ok(false),
+        RequestEnd::Attention => {
             session.acknowledge_attention().await?;
             Ok(true)
         }
     }
 }
 
-/// How a request in work ends.
+/// How a running request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ends {
-    /// By itself.
-    Goes,
+enum RequestEnd {
+    /// Without an interruption.
+    Completed,
     /// By an attention.
     Attention,
     /// With the connection.
-    Leaves,
+    Disconnect,
 }
 
 async fn request_cancel(cancel: &CancelToken) {

@@ -1,4 +1,4 @@
-//! A batch is cut into its statements.
+//! Splits a batch into its statements.
 
 use std::time::Duration;
 
@@ -6,11 +6,12 @@ use sqlparser::ast::{Expr, ObjectName, Statement, Value};
 use sqlparser::dialect::MsSqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+use sqlparser::tokenizer::{Token, Tokenizer, Word};
 
+use super::rewrite::{TOP_1_MARK, rewrite};
 use crate::error::SqlError;
 
-/// How deep expressions may nest.
+/// The limit on the nesting of expressions.
 const DEPTH: usize = 200;
 
 /// One statement of a batch.
@@ -23,22 +24,22 @@ pub(crate) enum Command {
     Use(String),
     Wait(Duration),
     Isolation(Isolation),
-    /// Milliseconds; -1 waits without end.
+    /// In milliseconds; -1 waits without a limit.
     LockTimeout(i64),
     NoCount(bool),
     IdentityInsert(bool),
-    /// Whether a foreign key is checked.
+    /// Enables or disables the check of a foreign key.
     CheckConstraint {
         table: ObjectName,
         name: String,
         checked: bool,
     },
     Print(String),
-    /// A SET option that changes nothing here.
-    Accepted,
+    /// A SET option that is accepted without an effect.
+    Ignored,
 }
 
-/// The isolation levels that are accepted.
+/// The supported isolation levels. READ UNCOMMITTED is READ COMMITTED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isolation {
     ReadCommitted,
@@ -47,10 +48,10 @@ pub(crate) enum Isolation {
     Snapshot,
 }
 
-/// Cuts a batch into statements, which need not be separated by semicolons.
+/// Splits a batch into statements. Semicolons between them are optional.
 ///
 /// # Errors
-/// 102 at the first thing that is not understood.
+/// 102 at the first unsupported token, 148 for a malformed delay.
 pub(crate) fn parse(text: &str) -> Result<Vec<Command>, SqlError> {
     let dialect = MsSqlDialect {};
     let tokens = Tokenizer::new(&dialect, text)
@@ -58,78 +59,69 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Command>, SqlError> {
         .map_err(|error| SqlError::unsupported(error.message))?;
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(DEPTH)
-        .with_tokens_with_locations(with_computed_types(with_one_row(tokens)));
+        .with_tokens_with_locations(rewrite(tokens));
     let mut commands = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
         if parser.peek_token_ref().token == Token::EOF {
             return Ok(commands);
         }
-        commands.push(next(&mut parser)?);
+        commands.push(parse_command(&mut parser)?);
     }
 }
 
-fn syntax(error: impl std::fmt::Display) -> SqlError {
-    SqlError::unsupported(error)
-}
-
-fn word(parser: &Parser) -> String {
+/// The next token in upper case, if it is a word without quotes; else an empty text.
+fn peek_word(parser: &Parser) -> String {
     match &parser.peek_token_ref().token {
         Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
         _ => String::new(),
     }
 }
 
-/// Takes the next word when it is this one.
-fn take(parser: &mut Parser, expected: &str) -> bool {
-    let found = word(parser) == expected;
+/// Consumes the next word if it is the expected one.
+fn consume_word(parser: &mut Parser, expected: &str) -> bool {
+    let found = peek_word(parser) == expected;
     if found {
         parser.next_token();
     }
     found
 }
 
-fn next(parser: &mut Parser) -> Result<Command, SqlError> {
-    let [first, second] = parser.peek_tokens_ref::<2>();
-    let is_transaction = |token: &Token| {
-        matches!(token, Token::Word(word)
-            if word.value.eq_ignore_ascii_case("TRAN") || word.value.eq_ignore_ascii_case("TRANSACTION"))
-    };
-    let followed_by_transaction = is_transaction(&second.token);
-    let first = match &first.token {
-        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    match first.as_str() {
+fn parse_command(parser: &mut Parser) -> Result<Command, SqlError> {
+    let [_, second] = parser.peek_tokens_ref::<2>();
+    let followed_by_transaction = matches!(&second.token, Token::Word(word)
+        if word.value.eq_ignore_ascii_case("TRAN")
+            || word.value.eq_ignore_ascii_case("TRANSACTION"));
+    match peek_word(parser).as_str() {
         "SET" => {
             parser.next_token();
-            set(parser)
+            parse_set(parser)
         }
         "USE" => {
             parser.next_token();
-            let name = parser.parse_identifier().map_err(syntax)?;
+            let name = parser.parse_identifier().map_err(SqlError::unsupported)?;
             Ok(Command::Use(name.value))
         }
         "WAITFOR" => {
             parser.next_token();
-            if !take(parser, "DELAY") {
-                return Err(syntax("WAITFOR"));
+            if !consume_word(parser, "DELAY") {
+                return Err(SqlError::unsupported("WAITFOR"));
             }
             let Token::SingleQuotedString(delay) = parser.next_token().token else {
-                return Err(syntax("DELAY"));
+                return Err(SqlError::unsupported("DELAY"));
             };
-            delay_of(&delay).map(Command::Wait)
+            parse_delay(&delay).map(Command::Wait)
         }
         "BEGIN" if followed_by_transaction => {
-            transaction(parser);
+            skip_transaction(parser);
             Ok(Command::Begin)
         }
         "COMMIT" => {
-            transaction(parser);
+            skip_transaction(parser);
             Ok(Command::Commit)
         }
         "ROLLBACK" => {
-            transaction(parser);
+            skip_transaction(parser);
             Ok(Command::Rollback)
         }
         "PRINT" => {
@@ -138,38 +130,38 @@ fn next(parser: &mut Parser) -> Result<Command, SqlError> {
                 Token::SingleQuotedString(text) | Token::NationalStringLiteral(text) => {
                     Ok(Command::Print(text))
                 }
-                other => Err(syntax(other)),
+                other => Err(SqlError::unsupported(other)),
             }
         }
-        ONE_ROW => {
+        TOP_1_MARK => {
             parser.next_token();
-            let mut statement = parser.parse_statement().map_err(syntax)?;
+            let mut statement = parser.parse_statement().map_err(SqlError::unsupported)?;
             let one = Some(Expr::value(Value::Number("1".to_owned(), false)));
             match &mut statement {
                 Statement::Update(update) => update.limit = one,
                 Statement::Delete(delete) => delete.limit = one,
-                other => return Err(syntax(other)),
+                other => return Err(SqlError::unsupported(other)),
             }
             Ok(Command::Sql(Box::new(statement)))
         }
-        "ALTER" => match parser.maybe_parse(check_constraint).map_err(syntax)? {
-            Some(command) => Ok(command),
-            None => parser
-                .parse_statement()
-                .map(|statement| Command::Sql(Box::new(statement)))
-                .map_err(syntax),
-        },
-        _ => parser
-            .parse_statement()
-            .map(|statement| Command::Sql(Box::new(statement)))
-            .map_err(syntax),
+        first => {
+            if first == "ALTER"
+                && let Some(command) = parser
+                    .maybe_parse(parse_check_constraint)
+                    .map_err(SqlError::unsupported)?
+            {
+                return Ok(command);
+            }
+            let statement = parser.parse_statement().map_err(SqlError::unsupported)?;
+            Ok(Command::Sql(Box::new(statement)))
+        }
     }
 }
 
 /// `ALTER TABLE t NOCHECK CONSTRAINT c` and `ALTER TABLE t WITH CHECK CHECK CONSTRAINT c`.
-fn check_constraint(parser: &mut Parser) -> Result<Command, ParserError> {
+fn parse_check_constraint(parser: &mut Parser) -> Result<Command, ParserError> {
     let expect = |parser: &mut Parser, expected: &str| {
-        if take(parser, expected) {
+        if consume_word(parser, expected) {
             Ok(())
         } else {
             parser.expected_ref(expected, parser.peek_token_ref())
@@ -178,7 +170,7 @@ fn check_constraint(parser: &mut Parser) -> Result<Command, ParserError> {
     expect(parser, "ALTER")?;
     expect(parser, "TABLE")?;
     let table = parser.parse_object_name(false)?;
-    let checked = !take(parser, "NOCHECK");
+    let checked = !consume_word(parser, "NOCHECK");
     if checked {
         expect(parser, "WITH")?;
         expect(parser, "CHECK")?;
@@ -193,11 +185,11 @@ fn check_constraint(parser: &mut Parser) -> Result<Command, ParserError> {
     })
 }
 
-/// Skips `BEGIN TRAN [name]` and the like; names of transactions mean nothing here.
-fn transaction(parser: &mut Parser) {
+/// Skips the words of `BEGIN TRAN [name]`, `COMMIT` or `ROLLBACK`. Transaction names are ignored.
+fn skip_transaction(parser: &mut Parser) {
     parser.next_token();
     for optional in ["TRANSACTION", "TRAN", "WORK"] {
-        if take(parser, optional) {
+        if consume_word(parser, optional) {
             break;
         }
     }
@@ -210,40 +202,26 @@ fn transaction(parser: &mut Parser) {
     }
 }
 
-fn set(parser: &mut Parser) -> Result<Command, SqlError> {
-    let option = word(parser);
+fn parse_set(parser: &mut Parser) -> Result<Command, SqlError> {
+    let option = peek_word(parser);
     parser.next_token();
     match option.as_str() {
-        "TRANSACTION" => {
-            if !(take(parser, "ISOLATION") && take(parser, "LEVEL")) {
-                return Err(syntax("TRANSACTION"));
-            }
-            let level = word(parser);
-            parser.next_token();
-            let isolation = match level.as_str() {
-                "READ" if take(parser, "COMMITTED") || take(parser, "UNCOMMITTED") => {
-                    Isolation::ReadCommitted
-                }
-                "REPEATABLE" if take(parser, "READ") => Isolation::RepeatableRead,
-                "SERIALIZABLE" => Isolation::Serializable,
-                "SNAPSHOT" => Isolation::Snapshot,
-                other => return Err(syntax(other)),
-            };
-            Ok(Command::Isolation(isolation))
-        }
+        "TRANSACTION" => parse_isolation(parser).map(Command::Isolation),
         "LOCK_TIMEOUT" => {
             let negative = parser.consume_token(&Token::Minus);
             match parser.next_token().token {
                 Token::Number(digits, _) => {
-                    let value: i64 = digits.parse().map_err(syntax)?;
+                    let value: i64 = digits.parse().map_err(SqlError::unsupported)?;
                     Ok(Command::LockTimeout(if negative { -value } else { value }))
                 }
-                other => Err(syntax(other)),
+                other => Err(SqlError::unsupported(other)),
             }
         }
         "IDENTITY_INSERT" => {
-            parser.parse_object_name(false).map_err(syntax)?;
-            on_or_off(parser).map(Command::IdentityInsert)
+            parser
+                .parse_object_name(false)
+                .map_err(SqlError::unsupported)?;
+            parse_on_off(parser).map(Command::IdentityInsert)
         }
         "TEXTSIZE"
         | "ROWCOUNT"
@@ -256,9 +234,9 @@ fn set(parser: &mut Parser) -> Result<Command, SqlError> {
             if parser.next_token().token == Token::Minus {
                 parser.next_token();
             }
-            Ok(Command::Accepted)
+            Ok(Command::Ignored)
         }
-        "NOCOUNT" => on_or_off(parser).map(Command::NoCount),
+        "NOCOUNT" => parse_on_off(parser).map(Command::NoCount),
         "XACT_ABORT"
         | "ANSI_NULLS"
         | "ANSI_PADDING"
@@ -283,23 +261,41 @@ fn set(parser: &mut Parser) -> Result<Command, SqlError> {
             while parser.consume_token(&Token::Comma) {
                 parser.next_token();
             }
-            on_or_off(parser).map(|_| Command::Accepted)
+            parse_on_off(parser).map(|_| Command::Ignored)
         }
-        other => Err(syntax(format!("SET {other}"))),
+        other => Err(SqlError::unsupported(format!("SET {other}"))),
     }
 }
 
-fn on_or_off(parser: &mut Parser) -> Result<bool, SqlError> {
-    if take(parser, "ON") {
+/// `ISOLATION LEVEL` and the level.
+fn parse_isolation(parser: &mut Parser) -> Result<Isolation, SqlError> {
+    if !(consume_word(parser, "ISOLATION") && consume_word(parser, "LEVEL")) {
+        return Err(SqlError::unsupported("TRANSACTION"));
+    }
+    let level = peek_word(parser);
+    parser.next_token();
+    match level.as_str() {
+        "READ" if consume_word(parser, "COMMITTED") || consume_word(parser, "UNCOMMITTED") => {
+            Ok(Isolation::ReadCommitted)
+        }
+        "REPEATABLE" if consume_word(parser, "READ") => Ok(Isolation::RepeatableRead),
+        "SERIALIZABLE" => Ok(Isolation::Serializable),
+        "SNAPSHOT" => Ok(Isolation::Snapshot),
+        other => Err(SqlError::unsupported(other)),
+    }
+}
+
+fn parse_on_off(parser: &mut Parser) -> Result<bool, SqlError> {
+    if consume_word(parser, "ON") {
         Ok(true)
-    } else if take(parser, "OFF") {
+    } else if consume_word(parser, "OFF") {
         Ok(false)
     } else {
-        Err(syntax(parser.peek_token_ref()))
+        Err(SqlError::unsupported(parser.peek_token_ref()))
     }
 }
 
-fn delay_of(text: &str) -> Result<Duration, SqlError> {
+fn parse_delay(text: &str) -> Result<Duration, SqlError> {
     let invalid = || {
         SqlError::new(
             148,
@@ -322,131 +318,6 @@ fn delay_of(text: &str) -> Result<Duration, SqlError> {
         3 => Duration::try_from_secs_f64(seconds).map_err(|_| invalid()),
         _ => Err(invalid()),
     }
-}
-
-/// Stands before a statement that was written with `TOP (1)`, which the parser does not know there.
-const ONE_ROW: &str = "TOP_1";
-
-/// Takes `TOP (1)` out of `UPDATE TOP (1)` and `DELETE TOP (1)`.
-fn with_one_row(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let visible: Vec<usize> = (0..tokens.len())
-        .filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_)))
-        .collect();
-    let word = |at: usize| match &tokens[at].token {
-        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    let mut marks = Vec::new();
-    let mut dropped = Vec::new();
-    for window in visible.windows(5) {
-        let [verb, top, open, number, close] = *window else {
-            continue;
-        };
-        let is_one = matches!(&tokens[number].token, Token::Number(digits, _) if digits == "1");
-        if matches!(word(verb).as_str(), "UPDATE" | "DELETE")
-            && word(top) == "TOP"
-            && tokens[open].token == Token::LParen
-            && is_one
-            && tokens[close].token == Token::RParen
-        {
-            marks.push(verb);
-            dropped.extend([top, open, number, close]);
-        }
-    }
-    let mut kept = Vec::with_capacity(tokens.len() + marks.len());
-    for (at, token) in tokens.into_iter().enumerate() {
-        if marks.contains(&at) {
-            kept.push(TokenWithSpan {
-                token: Token::make_word(ONE_ROW, None),
-                span: token.span,
-            });
-        }
-        if !dropped.contains(&at) {
-            kept.push(token);
-        }
-    }
-    kept
-}
-
-/// Gives computed columns of CREATE TABLE, `name AS (…) [PERSISTED]`, the form that the parser
-/// understands: a type and a generated value.
-fn with_computed_types(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let visible: Vec<usize> = (0..tokens.len())
-        .filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_)))
-        .collect();
-    let is = |at: usize, text: &str| {
-        visible.get(at).is_some_and(|at| matches!(&tokens[*at].token,
-            Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text)))
-    };
-    let token = |at: usize| visible.get(at).map(|at| &tokens[*at].token);
-    // Where words are put in, and what is left out.
-    let mut before: Vec<(usize, &[&str])> = Vec::new();
-    let mut dropped = Vec::new();
-    let mut at = 0;
-    while at + 1 < visible.len() {
-        if !(is(at, "CREATE") && is(at + 1, "TABLE")) {
-            at += 1;
-            continue;
-        }
-        let mut depth = 0;
-        at += 2;
-        while let Some(current) = token(at) {
-            match current {
-                Token::LParen => depth += 1,
-                Token::RParen => depth -= 1,
-                Token::Word(_)
-                    if depth == 1
-                        && matches!(token(at - 1), Some(Token::LParen | Token::Comma))
-                        && is(at + 1, "AS")
-                        && token(at + 2) == Some(&Token::LParen) =>
-                {
-                    before.push((visible[at + 1], &["sql_variant", "GENERATED", "ALWAYS"]));
-                    let mut inner = 0;
-                    let mut end = at + 2;
-                    while let Some(current) = token(end) {
-                        match current {
-                            Token::LParen => inner += 1,
-                            Token::RParen => inner -= 1,
-                            _ => {}
-                        }
-                        end += 1;
-                        if inner == 0 {
-                            break;
-                        }
-                    }
-                    if is(end, "PERSISTED") {
-                        dropped.push(visible[end]);
-                        end += 1;
-                    }
-                    let stored_at = visible.get(end).copied().unwrap_or(tokens.len());
-                    before.push((stored_at, &["STORED"]));
-                    at = end - 1;
-                }
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 && matches!(current, Token::RParen | Token::SemiColon) {
-                break;
-            }
-        }
-    }
-    if before.is_empty() {
-        return tokens;
-    }
-    let mut out = Vec::with_capacity(tokens.len() + before.len() * 3);
-    for (at, token) in tokens.into_iter().enumerate() {
-        for (_, words) in before.iter().filter(|(place, _)| *place == at) {
-            out.extend(
-                words
-                    .iter()
-                    .map(|word| TokenWithSpan::wrap(Token::make_keyword(word))),
-            );
-        }
-        if !dropped.contains(&at) {
-            out.push(token);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

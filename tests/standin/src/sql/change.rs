@@ -1,90 +1,107 @@
 //! INSERT, UPDATE, DELETE and TRUNCATE.
 
 use sqlparser::ast::{
-    AssignmentTarget, Delete, FromTable, Insert, ObjectName, SelectItem, SetExpr, TableObject,
-    Truncate, Update,
+    AssignmentTarget, Delete, Expr, FromTable, Insert, ObjectName, Query, Select, SelectItem,
+    SetExpr, TableObject, Truncate, Update, Values,
 };
 
 use super::convert;
 use super::query::single_table;
-use super::{Fault, Plan, Scope, Source, Translator, idents, qualified, same_name};
+use super::translator::{Scope, TranslateError, Translation, Translator, last_ident};
 use crate::catalog::{Column, Table};
 use crate::error::SqlError;
-use crate::sqltype::SqlType;
-use crate::text;
+use crate::postgres;
+use crate::types::sql_type::SqlType;
 
 impl Translator {
-    pub(super) fn insert(&self, insert: &Insert) -> Result<Plan, Fault> {
+    pub(super) fn insert(&self, insert: &Insert) -> Result<Translation, TranslateError> {
         let TableObject::TableName(name) = &insert.table else {
             return Err(SqlError::unsupported(insert).into());
         };
         let table = self.table(name)?;
-        let columns: Vec<&Column> = if insert.columns.is_empty() {
-            // Values are given for what can be given.
-            let fills_itself = |column: &Column| {
-                column.computed
-                    || column.sql_type == SqlType::RowVersion
-                    || (column.identity && !self.facts.identity_insert)
-            };
-            table
-                .columns
-                .iter()
-                .filter(|column| !fills_itself(column))
-                .collect()
-        } else {
-            insert
-                .columns
-                .iter()
-                .map(|name| column_named(table, name))
-                .collect::<Result<_, _>>()?
-        };
-        let names: Vec<String> = columns
-            .iter()
-            .map(|column| text::quoted(&column.name))
-            .collect();
-        let overriding =
-            if self.facts.identity_insert && columns.iter().any(|column| column.identity) {
-                " OVERRIDING SYSTEM VALUE"
-            } else {
-                ""
-            };
-        let into = format!(
-            "INSERT INTO {} ({}){overriding}",
-            qualified(&table.schema, &table.name),
-            names.join(", ")
-        );
         let Some(source) = &insert.source else {
-            return Ok(Plan::Change(format!(
+            return Ok(Translation::Change(format!(
                 "INSERT INTO {} DEFAULT VALUES",
-                qualified(&table.schema, &table.name)
+                table.qualified()
             )));
         };
-        // Constants are assigned each to its column, as those of VALUES are.
-        if let SetExpr::Select(select) = source.body.as_ref()
-            && select.from.is_empty()
-            && select.projection.len() == columns.len()
-        {
-            let scope = Scope::default();
-            let mut list = Vec::with_capacity(columns.len());
-            for (item, column) in select.projection.iter().zip(&columns) {
-                let SelectItem::UnnamedExpr(value) = item else {
-                    return Err(SqlError::unsupported(item).into());
-                };
-                list.push(convert::assign(self.expression(value, &scope)?, column)?);
-            }
-            let mut sql = format!("{into} SELECT {}", list.join(", "));
-            if let Some(condition) = &select.selection {
-                sql.push_str(&format!(" WHERE {}", self.condition(condition, &scope)?));
-            }
-            return Ok(Plan::Change(sql));
-        }
-        let SetExpr::Values(values) = source.body.as_ref() else {
-            let rows = self.query(source, None)?;
-            if rows.columns.len() != columns.len() {
-                return Err(wrong_count().into());
-            }
-            return Ok(Plan::Change(format!("{into} {}", rows.sql)));
+        let columns = self.insert_columns(table, &insert.columns)?;
+        let sets_identity = columns.iter().any(|column| column.identity);
+        let overriding = if self.session.identity_insert && sets_identity {
+            " OVERRIDING SYSTEM VALUE"
+        } else {
+            ""
         };
+        let rows = self.insert_rows(source, &columns)?;
+        Ok(Translation::Change(format!(
+            "INSERT INTO {} ({}){overriding} {rows}",
+            table.qualified(),
+            postgres::quoted_list(columns.iter().map(|column| column.name.as_str()))
+        )))
+    }
+
+    /// The listed columns; without a list all columns whose value is not generated.
+    fn insert_columns<'a>(
+        &self,
+        table: &'a Table,
+        names: &[ObjectName],
+    ) -> Result<Vec<&'a Column>, SqlError> {
+        if !names.is_empty() {
+            return names.iter().map(|name| column_named(table, name)).collect();
+        }
+        let is_generated = |column: &Column| {
+            column.computed
+                || column.sql_type == SqlType::RowVersion
+                || (column.identity && !self.session.identity_insert)
+        };
+        let columns = table.columns.iter();
+        Ok(columns.filter(|column| !is_generated(column)).collect())
+    }
+
+    fn insert_rows(&self, source: &Query, columns: &[&Column]) -> Result<String, TranslateError> {
+        match source.body.as_ref() {
+            SetExpr::Select(select)
+                if select.from.is_empty() && select.projection.len() == columns.len() =>
+            {
+                self.insert_select(select, columns)
+            }
+            SetExpr::Values(values) => self.insert_values(values, columns),
+            _ => {
+                let rows = self.query(source, None)?;
+                if rows.columns.len() != columns.len() {
+                    return Err(wrong_count().into());
+                }
+                Ok(rows.sql)
+            }
+        }
+    }
+
+    /// A SELECT without tables. Its expressions are assigned to the columns as those of VALUES.
+    fn insert_select(
+        &self,
+        select: &Select,
+        columns: &[&Column],
+    ) -> Result<String, TranslateError> {
+        let scope = Scope::default();
+        let mut list = Vec::with_capacity(columns.len());
+        for (item, column) in select.projection.iter().zip(columns) {
+            let SelectItem::UnnamedExpr(value) = item else {
+                return Err(SqlError::unsupported(item).into());
+            };
+            list.push(self.assigned(value, column, &scope)?);
+        }
+        let mut sql = format!("SELECT {}", list.join(", "));
+        if let Some(condition) = &select.selection {
+            sql.push_str(&format!(" WHERE {}", self.condition(condition, &scope)?));
+        }
+        Ok(sql)
+    }
+
+    fn insert_values(
+        &self,
+        values: &Values,
+        columns: &[&Column],
+    ) -> Result<String, TranslateError> {
         let scope = Scope::default();
         let mut rows = Vec::with_capacity(values.rows.len());
         for row in &values.rows {
@@ -93,42 +110,53 @@ impl Translator {
                 return Err(wrong_count().into());
             }
             let mut list = Vec::with_capacity(row.len());
-            for (value, column) in row.iter().zip(&columns) {
-                let is_default = matches!(value, sqlparser::ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("DEFAULT"));
+            for (value, column) in row.iter().zip(columns) {
+                let is_default = matches!(value, Expr::Identifier(ident)
+                    if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("DEFAULT"));
                 list.push(if is_default {
                     "DEFAULT".to_owned()
                 } else {
-                    convert::assign(self.expression(value, &scope)?, column)?
+                    self.assigned(value, column, &scope)?
                 });
             }
             rows.push(format!("({})", list.join(", ")));
         }
-        Ok(Plan::Change(format!("{into} VALUES {}", rows.join(", "))))
+        Ok(format!("VALUES {}", rows.join(", ")))
     }
 
-    pub(super) fn update(&self, update: &Update) -> Result<Plan, Fault> {
+    /// A value in the form in which it is assigned to a column.
+    fn assigned(
+        &self,
+        value: &Expr,
+        column: &Column,
+        scope: &Scope<'_>,
+    ) -> Result<String, TranslateError> {
+        Ok(convert::assign(self.expression(value, scope)?, column)?)
+    }
+
+    pub(super) fn update(&self, update: &Update) -> Result<Translation, TranslateError> {
         if update.from.is_some() {
             return Err(SqlError::unsupported(update).into());
         }
         let (name, alias) = single_table(&update.table)?;
         let table = self.table(name)?;
-        let scope = scope_of(table, alias);
+        let scope = Scope::of_table(table, alias);
         let mut assignments = Vec::new();
         for assignment in &update.assignments {
             let AssignmentTarget::ColumnName(name) = &assignment.target else {
                 return Err(SqlError::unsupported(assignment).into());
             };
             let column = column_named(table, name)?;
-            let value = convert::assign(self.expression(&assignment.value, &scope)?, column)?;
-            assignments.push(format!("{} = {value}", text::quoted(&column.name)));
+            let value = self.assigned(&assignment.value, column, &scope)?;
+            assignments.push(format!("{} = {value}", postgres::quoted(&column.name)));
         }
-        // Every change of a row gives it a new version.
+        // Every update sets a new row version.
         for column in table
             .columns
             .iter()
             .filter(|column| column.sql_type == SqlType::RowVersion)
         {
-            assignments.push(format!("{} = DEFAULT", text::quoted(&column.name)));
+            assignments.push(format!("{} = DEFAULT", postgres::quoted(&column.name)));
         }
         let mut sql = format!(
             "UPDATE {} SET {}",
@@ -139,11 +167,16 @@ impl Translator {
             Some(condition) => self.condition(condition, &scope)?,
             None => "true".to_owned(),
         };
-        sql.push_str(&rows_of(table, alias, condition, update.limit.is_some()));
-        Ok(Plan::Change(sql))
+        sql.push_str(&where_clause(
+            table,
+            alias,
+            condition,
+            update.limit.is_some(),
+        ));
+        Ok(Translation::Change(sql))
     }
 
-    pub(super) fn delete(&self, delete: &Delete) -> Result<Plan, Fault> {
+    pub(super) fn delete(&self, delete: &Delete) -> Result<Translation, TranslateError> {
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
         let [table] = from.as_slice() else {
             return Err(SqlError::unsupported(delete).into());
@@ -152,20 +185,28 @@ impl Translator {
         let table = self.table(name)?;
         let mut sql = format!("DELETE FROM {}", target(table, alias));
         let condition = match &delete.selection {
-            Some(condition) => self.condition(condition, &scope_of(table, alias))?,
+            Some(condition) => self.condition(condition, &Scope::of_table(table, alias))?,
             None => "true".to_owned(),
         };
-        sql.push_str(&rows_of(table, alias, condition, delete.limit.is_some()));
-        Ok(Plan::Change(sql))
+        sql.push_str(&where_clause(
+            table,
+            alias,
+            condition,
+            delete.limit.is_some(),
+        ));
+        Ok(Translation::Change(sql))
     }
 
-    pub(super) fn truncate(&self, truncate: &Truncate) -> Result<Plan, Fault> {
+    pub(super) fn truncate(&self, truncate: &Truncate) -> Result<Translation, TranslateError> {
         let mut tables = Vec::new();
         for target in &truncate.table_names {
             let table = self.table(&target.name)?;
-            tables.push(qualified(&table.schema, &table.name));
+            tables.push(table.qualified());
         }
-        Ok(Plan::Define(format!("TRUNCATE {}", tables.join(", "))))
+        Ok(Translation::Define(format!(
+            "TRUNCATE {}",
+            tables.join(", ")
+        )))
     }
 }
 
@@ -176,8 +217,8 @@ fn wrong_count() -> SqlError {
     )
 }
 
-/// The rows that are changed: all that meet the condition, or one of them.
-fn rows_of(table: &Table, alias: Option<&str>, condition: String, one: bool) -> String {
+/// The clause that restricts a change to the rows that meet the condition, or to one of them.
+fn where_clause(table: &Table, alias: Option<&str>, condition: String, one: bool) -> String {
     if one {
         format!(
             " WHERE ctid = (SELECT ctid FROM {} WHERE {condition} LIMIT 1)",
@@ -188,38 +229,15 @@ fn rows_of(table: &Table, alias: Option<&str>, condition: String, one: bool) -> 
     }
 }
 
+/// The table of a change and its alias.
 fn target(table: &Table, alias: Option<&str>) -> String {
     format!(
         "{} AS {}",
-        qualified(&table.schema, &table.name),
-        text::quoted(alias.unwrap_or(&table.name))
+        table.qualified(),
+        postgres::quoted(alias.unwrap_or(&table.name))
     )
 }
 
-fn scope_of(table: &Table, alias: Option<&str>) -> Scope<'static> {
-    let source = Source {
-        alias: alias.unwrap_or(&table.name).to_owned(),
-        columns: table.columns.clone(),
-    };
-    Scope {
-        sources: vec![source],
-        outer: None,
-    }
-}
-
 fn column_named<'a>(table: &'a Table, name: &ObjectName) -> Result<&'a Column, SqlError> {
-    let parts = idents(name)?;
-    let written = parts
-        .last()
-        .map(|ident| ident.value.as_str())
-        .unwrap_or_default();
-    let exact = table.columns.iter().find(|column| column.name == written);
-    exact
-        .or_else(|| {
-            table
-                .columns
-                .iter()
-                .find(|column| same_name(&column.name, written))
-        })
-        .ok_or_else(|| SqlError::no_column(written))
+    table.column(last_ident(name)?)
 }

@@ -1,131 +1,12 @@
 //! Conversions between SQL Server's types, as expressions of PostgreSQL.
 
+use super::typed::{Constant, TypedSql};
 use crate::catalog::Column;
-use crate::collation::Collation;
 use crate::error::SqlError;
-use crate::sqltype::{Family, SqlType, Storage};
-use crate::temporal;
-use crate::text;
-
-/// A value that is known when the statement is translated.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Constant {
-    /// Text as it is stored.
-    Text(String),
-    Bytes(Vec<u8>),
-    Null,
-}
-
-/// An expression of PostgreSQL with the type that SQL Server gives it.
-#[derive(Debug, Clone)]
-pub(crate) struct Typed {
-    pub(crate) sql: String,
-    /// `None` where the type is left to PostgreSQL.
-    pub(crate) sql_type: Option<SqlType>,
-    pub(crate) nullable: bool,
-    pub(crate) collation: Collation,
-    pub(crate) constant: Option<Constant>,
-    /// Whether PostgreSQL gives the expression exactly the type that `sql_type` is stored in.
-    pub(crate) exact: bool,
-    pub(crate) identity: bool,
-    pub(crate) computed: bool,
-}
-
-impl Typed {
-    pub(crate) fn new(sql: impl Into<String>, sql_type: SqlType) -> Self {
-        Self {
-            sql: sql.into(),
-            sql_type: Some(sql_type),
-            nullable: true,
-            collation: Collation::default(),
-            constant: None,
-            exact: false,
-            identity: false,
-            computed: false,
-        }
-    }
-
-    pub(crate) fn exact(mut self) -> Self {
-        self.exact = true;
-        self
-    }
-
-    pub(crate) fn not_null(mut self) -> Self {
-        self.nullable = false;
-        self
-    }
-
-    pub(crate) fn untyped(sql: impl Into<String>) -> Self {
-        Self {
-            sql_type: None,
-            ..Self::new(sql, SqlType::Int)
-        }
-    }
-
-    pub(crate) fn null() -> Self {
-        Self {
-            constant: Some(Constant::Null),
-            ..Self::untyped("NULL")
-        }
-    }
-
-    pub(crate) fn text(stored: String, sql_type: SqlType) -> Self {
-        Self {
-            constant: Some(Constant::Text(stored.clone())),
-            ..Self::new(text::literal(&stored), sql_type)
-        }
-        .not_null()
-    }
-
-    pub(crate) fn bytes(bytes: Vec<u8>) -> Self {
-        let length = u16::try_from(bytes.len()).ok().filter(|n| *n <= 8000);
-        Self {
-            sql: text::bytes_literal(&bytes),
-            constant: Some(Constant::Bytes(bytes)),
-            ..Self::new("", SqlType::VarBinary(length.map(|n| n.max(1))))
-        }
-        .exact()
-        .not_null()
-    }
-
-    pub(crate) fn column(qualifier: &str, column: &Column) -> Self {
-        Self {
-            sql: format!("{}.{}", text::quoted(qualifier), text::quoted(&column.name)),
-            sql_type: Some(column.sql_type),
-            nullable: column.nullable,
-            collation: column.collation.clone(),
-            constant: None,
-            exact: true,
-            identity: column.identity,
-            computed: column.computed,
-        }
-    }
-
-    fn constant_text(&self) -> Option<&str> {
-        match &self.constant {
-            Some(Constant::Text(stored)) => Some(stored),
-            _ => None,
-        }
-    }
-
-    /// The expression as the type that it is stored in, for a select list.
-    pub(crate) fn stored(self) -> Self {
-        match self.sql_type {
-            Some(sql_type) if !self.exact => Self {
-                sql: format!("CAST({} AS {})", self.sql, sql_type.postgres()),
-                exact: true,
-                ..self
-            },
-            None if self.constant == Some(Constant::Null) => Self {
-                sql: "CAST(NULL AS integer)".into(),
-                sql_type: Some(SqlType::Int),
-                exact: true,
-                ..self
-            },
-            _ => self,
-        }
-    }
-}
+use crate::postgres;
+use crate::types::collation::Collation;
+use crate::types::sql_type::{Family, SqlType, Storage};
+use crate::types::{temporal, text};
 
 fn refused(from: SqlType, to: SqlType) -> SqlError {
     SqlError::new(
@@ -137,18 +18,18 @@ fn refused(from: SqlType, to: SqlType) -> SqlError {
 /// `CAST` and `CONVERT`.
 ///
 /// # Errors
-/// 241, 245 and 529 as SQL Server, 102 for what the stand-in does not convert.
-pub(crate) fn cast(value: Typed, to: SqlType, style: Option<i64>) -> Result<Typed, SqlError> {
+/// 241, 242, 529 and 8114 as in SQL Server, 102 for a conversion that the stand-in does not support.
+pub(super) fn cast(value: TypedSql, to: SqlType, style: Option<i64>) -> Result<TypedSql, SqlError> {
     if value.sql_type == Some(to) && value.exact {
         return Ok(value);
     }
-    let sql = expression(&value, to, style)?;
+    let sql = cast_sql(&value, to, style)?;
     let collation = if to.has_collation() {
         value.collation
     } else {
         Collation::default()
     };
-    Ok(Typed {
+    Ok(TypedSql {
         nullable: value.nullable,
         collation,
         constant: value.constant.filter(|constant| {
@@ -157,11 +38,11 @@ pub(crate) fn cast(value: Typed, to: SqlType, style: Option<i64>) -> Result<Type
                 (Constant::Text(_), Family::Character)
             )
         }),
-        ..Typed::new(sql, to).exact()
+        ..TypedSql::new(sql, to).exact()
     })
 }
 
-fn expression(value: &Typed, to: SqlType, style: Option<i64>) -> Result<String, SqlError> {
+fn cast_sql(value: &TypedSql, to: SqlType, style: Option<i64>) -> Result<String, SqlError> {
     let sql = &value.sql;
     let plain = || format!("CAST({sql} AS {})", to.postgres());
     let Some(from) = value.sql_type else {
@@ -204,7 +85,7 @@ fn expression(value: &Typed, to: SqlType, style: Option<i64>) -> Result<String, 
     })
 }
 
-fn text_to_moment(value: &Typed, to: SqlType) -> Result<String, SqlError> {
+fn text_to_moment(value: &TypedSql, to: SqlType) -> Result<String, SqlError> {
     if let Some(stored) = value.constant_text() {
         return temporal::literal_of_text(stored, to);
     }
@@ -222,7 +103,7 @@ fn text_to_moment(value: &Typed, to: SqlType) -> Result<String, SqlError> {
 }
 
 fn text_to_bytes(
-    value: &Typed,
+    value: &TypedSql,
     from: SqlType,
     to: SqlType,
     style: Option<i64>,
@@ -231,31 +112,22 @@ fn text_to_bytes(
     let Some(stored) = value.constant_text() else {
         return match style {
             Some(2) => Ok(format!("decode({}, 'hex')", value.sql)),
-            None if matches!(
-                from,
-                SqlType::NChar(_) | SqlType::NVarChar(_) | SqlType::NText
-            ) =>
-            {
-                Ok(format!("sys.utf16(CAST({} AS text))", value.sql))
-            }
+            None if from.is_unicode() => Ok(format!("sys.utf16(CAST({} AS text))", value.sql)),
             _ => Err(SqlError::unsupported("text of a column as bytes")),
         };
     };
+    let decode = |digits: &str| hex::decode(digits).map_err(|_| failed());
     let bytes = match style {
-        Some(1) => text::unhex(
+        Some(1) => decode(
             stored
                 .strip_prefix("0x")
                 .or_else(|| stored.strip_prefix("0X"))
                 .ok_or_else(failed)?,
-        )
-        .ok_or_else(failed)?,
-        Some(2) => text::unhex(stored).ok_or_else(failed)?,
+        )?,
+        Some(2) => decode(stored)?,
         _ => {
             let mut bytes = Vec::new();
-            if matches!(
-                from,
-                SqlType::NChar(_) | SqlType::NVarChar(_) | SqlType::NText
-            ) {
+            if from.is_unicode() {
                 text::push_utf16le(&mut bytes, stored.as_bytes())?;
             } else {
                 text::push_cp1252(&mut bytes, stored.as_bytes())?;
@@ -263,16 +135,16 @@ fn text_to_bytes(
             bytes
         }
     };
-    Ok(sized_bytes(&Typed::bytes(bytes), to))
+    Ok(sized_bytes(&TypedSql::bytes(bytes), to))
 }
 
-/// Bytes cut to the length of a type, and filled up when its length is fixed.
-fn sized_bytes(value: &Typed, to: SqlType) -> String {
+/// Bytes truncated to the length of a type, and padded with zeros when its length is fixed.
+fn sized_bytes(value: &TypedSql, to: SqlType) -> String {
     match (to, &value.constant) {
         (SqlType::Binary(n), Some(Constant::Bytes(bytes))) => {
             let mut bytes = bytes.clone();
             bytes.resize(usize::from(n), 0);
-            text::bytes_literal(&bytes)
+            postgres::bytes_literal(&bytes)
         }
         (SqlType::Binary(n), _) => format!("sys.padded({}, {n})", value.sql),
         (SqlType::RowVersion, _) => format!("sys.padded({}, 8)", value.sql),
@@ -282,7 +154,7 @@ fn sized_bytes(value: &Typed, to: SqlType) -> String {
 }
 
 fn as_text(
-    value: &Typed,
+    value: &TypedSql,
     from: SqlType,
     to: SqlType,
     style: Option<i64>,
@@ -340,7 +212,7 @@ fn as_text(
     })
 }
 
-/// Ticks since 0001-01-01, local.
+/// Ticks since 0001-01-01 of the local clock.
 fn ticks(sql: &str, from: SqlType) -> String {
     match from.family() {
         Family::Date => format!("sys.ticks(CAST({sql} AS timestamp))"),
@@ -406,17 +278,17 @@ fn moment_to_moment(sql: &str, from: SqlType, to: SqlType) -> Result<String, Sql
     })
 }
 
-/// A value as a column takes it.
+/// A value in the form in which it is assigned to a column.
 ///
 /// # Errors
 /// 2628 for bytes that are too long, else as [`cast`].
-pub(crate) fn assign(value: Typed, column: &Column) -> Result<String, SqlError> {
+pub(super) fn assign(value: TypedSql, column: &Column) -> Result<String, SqlError> {
     let to = column.sql_type;
     let Some(from) = value.sql_type else {
         return Ok(value.sql);
     };
     match (from.family(), to.family()) {
-        // PostgreSQL itself refuses what is too long or out of range when it assigns.
+        // PostgreSQL itself refuses values that are too long or out of range.
         (Family::Character, Family::Character)
         | (Family::Integer, Family::Integer | Family::Exact | Family::Approximate)
         | (Family::Exact, Family::Exact | Family::Approximate)
@@ -437,11 +309,11 @@ pub(crate) fn assign(value: Typed, column: &Column) -> Result<String, SqlError> 
     }
 }
 
-/// Both sides of a comparison, so that PostgreSQL compares them as SQL Server does.
+/// Converts both sides of a comparison so that PostgreSQL compares them as SQL Server does.
 ///
 /// # Errors
 /// As [`cast`].
-pub(crate) fn comparable(left: Typed, right: Typed) -> Result<(String, String), SqlError> {
+pub(super) fn comparable(left: TypedSql, right: TypedSql) -> Result<(String, String), SqlError> {
     let (Some(l), Some(r)) = (left.sql_type, right.sql_type) else {
         return Ok((left.sql, right.sql));
     };
@@ -484,121 +356,10 @@ pub(crate) fn comparable(left: Typed, right: Typed) -> Result<(String, String), 
     }
 }
 
-/// What a value is converted to when it is compared with a value of this type.
+/// The type that a value is converted to when it is compared with a value of type `to`.
 fn counterpart(to: SqlType) -> SqlType {
     match to {
-        // A bit beside a character is a bit; beside a number the number wins.
         SqlType::DateTimeOffset(_) => SqlType::DateTimeOffset(7),
         other => other,
-    }
-}
-
-/// The type of an expression that may be either: the one of higher precedence.
-pub(crate) fn common(left: SqlType, right: SqlType) -> SqlType {
-    let (lf, rf) = (left.family(), right.family());
-    if lf != rf {
-        return if left.precedence() >= right.precedence() {
-            left
-        } else {
-            right
-        };
-    }
-    match (left, right) {
-        (SqlType::Decimal(p1, s1), SqlType::Decimal(p2, s2)) => {
-            let scale = s1.max(s2);
-            SqlType::Decimal(((p1 - s1).max(p2 - s2) + scale).min(38), scale)
-        }
-        _ if lf == Family::Integer => {
-            if integer_rank(left) >= integer_rank(right) {
-                left
-            } else {
-                right
-            }
-        }
-        _ if lf == Family::Character => wider_text(left, right),
-        (SqlType::Real, other) => other,
-        (SqlType::Decimal(..), _) | (SqlType::DateTime2(_), _) => left,
-        (_, SqlType::Decimal(..) | SqlType::DateTime2(_)) => right,
-        _ => left,
-    }
-}
-
-pub(crate) fn integer_rank(sql_type: SqlType) -> u8 {
-    match sql_type {
-        SqlType::TinyInt => 0,
-        SqlType::SmallInt => 1,
-        SqlType::Int => 2,
-        _ => 3,
-    }
-}
-
-fn text_length(sql_type: SqlType) -> Option<u16> {
-    match sql_type {
-        SqlType::Char(n) | SqlType::NChar(n) => Some(n),
-        SqlType::VarChar(n) | SqlType::NVarChar(n) => n,
-        _ => None,
-    }
-}
-
-fn wider_text(left: SqlType, right: SqlType) -> SqlType {
-    let length = match (text_length(left), text_length(right)) {
-        (Some(l), Some(r)) => Some(l.max(r)),
-        _ => None,
-    };
-    let wide = |t| {
-        matches!(
-            t,
-            SqlType::NChar(_) | SqlType::NVarChar(_) | SqlType::NText | SqlType::Xml
-        )
-    };
-    if wide(left) || wide(right) {
-        SqlType::NVarChar(length.filter(|n| *n <= 4000))
-    } else {
-        SqlType::VarChar(length)
-    }
-}
-
-/// The type of `left + right` and the like for numbers.
-pub(crate) fn arithmetic(operator: char, left: SqlType, right: SqlType) -> SqlType {
-    let as_decimal = |t| match t {
-        SqlType::Decimal(p, s) => (i16::from(p), i16::from(s)),
-        SqlType::Money => (19, 4),
-        SqlType::SmallMoney => (10, 4),
-        SqlType::BigInt => (19, 0),
-        SqlType::Int => (10, 0),
-        SqlType::SmallInt => (5, 0),
-        _ => (3, 0),
-    };
-    match (left.family(), right.family()) {
-        (Family::Approximate, _) | (_, Family::Approximate) => SqlType::Float,
-        (Family::Integer, Family::Integer) => common(left, right),
-        _ if !matches!(left, SqlType::Decimal(..)) && !matches!(right, SqlType::Decimal(..)) => {
-            SqlType::Money
-        }
-        _ => {
-            let ((p1, s1), (p2, s2)) = (as_decimal(left), as_decimal(right));
-            let (precision, scale) = match operator {
-                '*' => (p1 + p2 + 1, s1 + s2),
-                '/' => {
-                    let scale = (s1 + p2 + 1).max(6);
-                    (p1 - s1 + s2 + scale, scale)
-                }
-                _ => {
-                    let scale = s1.max(s2);
-                    ((p1 - s1).max(p2 - s2) + scale + 1, scale)
-                }
-            };
-            // Too many digits are taken from the fraction, down to six of them.
-            let excess = (precision - 38).max(0);
-            let scale = if excess > 0 {
-                (scale - excess).max(scale.min(6))
-            } else {
-                scale
-            };
-            SqlType::Decimal(
-                u8::try_from(precision.clamp(1, 38)).unwrap_or(38),
-                u8::try_from(scale.clamp(0, 38)).unwrap_or(0),
-            )
-        }
     }
 }

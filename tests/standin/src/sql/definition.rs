@@ -1,20 +1,22 @@
-//! CREATE, ALTER and DROP.
+//! Data definition: CREATE, ALTER and DROP.
 
 use sqlparser::ast::{
     AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateIndex, CreateTable, CreateView,
-    Expr, ForeignKeyConstraint, Ident, IdentityPropertyFormatKind, IdentityPropertyKind,
-    IndexColumn, ObjectName, ObjectType, SchemaName, TableConstraint,
+    Expr, ForeignKeyConstraint, Ident, IdentityProperty, IdentityPropertyFormatKind,
+    IdentityPropertyKind, IndexColumn, ObjectName, ObjectType, SchemaName, TableConstraint,
 };
 
-use super::{Fault, Plan, Scope, Translator, idents, qualified, same_name};
-use crate::catalog::{Column, Table, declaration};
-use crate::collation::Collation;
+use super::convert;
+use super::expression::number;
+use super::translator::{Scope, TranslateError, Translation, Translator, idents};
+use crate::catalog::{Column, Table, TableRef, declaration};
 use crate::error::SqlError;
-use crate::sqltype::SqlType;
-use crate::text;
+use crate::postgres;
+use crate::types::collation::Collation;
+use crate::types::sql_type::SqlType;
 
-/// A column of CREATE TABLE: how it is made underneath, and what it is called.
-struct Defined {
+/// A new column: its definition for PostgreSQL, and the keys that it is alone.
+struct NewColumn {
     sql: String,
     column: Column,
     primary_key: bool,
@@ -22,92 +24,64 @@ struct Defined {
 }
 
 impl Translator {
-    pub(super) fn create_table(&self, create: &CreateTable) -> Result<Plan, Fault> {
+    pub(super) fn create_table(&self, create: &CreateTable) -> Result<Translation, TranslateError> {
         if create.query.is_some() || create.temporary || create.if_not_exists {
             return Err(SqlError::unsupported(
                 "CREATE TABLE with a query, TEMPORARY or IF NOT EXISTS",
             )
             .into());
         }
-        let name = self.table_ref(&create.name)?;
-        let table = qualified(&name.schema, &name.name);
-        let mut keys: Vec<(bool, Vec<String>)> = Vec::new();
+        let TableRef { schema, name } = self.table_ref(&create.name)?;
+        // Has the columns before the current one, which a computed column may refer to.
+        let mut table = Table {
+            schema,
+            name,
+            columns: Vec::new(),
+        };
+        let mut parts = Vec::new();
+        let mut keys = Vec::new();
+        for definition in &create.columns {
+            let new = self.column(definition, &table)?;
+            let name = || vec![new.column.name.clone()];
+            if new.primary_key {
+                keys.push(("PRIMARY KEY", name()));
+            }
+            if new.unique {
+                keys.push(("UNIQUE", name()));
+            }
+            parts.push(new.sql);
+            table.columns.push(new.column);
+        }
         let mut references = Vec::new();
+        let mut constraints = Vec::new();
         for constraint in &create.constraints {
             match constraint {
-                TableConstraint::PrimaryKey(key) => keys.push((true, index_columns(&key.columns)?)),
-                TableConstraint::Unique(key) => keys.push((false, index_columns(&key.columns)?)),
-                TableConstraint::ForeignKey(key) => references.push(key),
-                other => return Err(SqlError::unsupported(other).into()),
+                TableConstraint::ForeignKey(key) => references.push(self.foreign_key(key)?),
+                other => constraints.push(key_of(other)?),
             }
         }
-        let mut defined: Vec<Defined> = Vec::new();
-        for column in &create.columns {
-            let known = Table {
-                schema: name.schema.clone(),
-                name: name.name.clone(),
-                columns: defined
-                    .iter()
-                    .map(|defined| defined.column.clone())
-                    .collect(),
-            };
-            defined.push(self.column(column, &known)?);
+        for (kind, columns) in constraints.into_iter().chain(keys) {
+            parts.push(format!("{kind} ({})", quoted_columns(&table, &columns)?));
         }
-        for Defined {
-            column,
-            primary_key,
-            unique,
-            ..
-        } in &defined
-        {
-            if *primary_key {
-                keys.push((true, vec![column.name.clone()]));
-            }
-            if *unique {
-                keys.push((false, vec![column.name.clone()]));
-            }
+        parts.append(&mut references);
+        let qualified = table.qualified();
+        let mut sql = format!("CREATE TABLE {qualified} ({})", parts.join(", "));
+        for column in &table.columns {
+            sql.push_str(&comment(&qualified, column));
         }
-        let mut parts: Vec<String> = defined.iter().map(|defined| defined.sql.clone()).collect();
-        for (primary, columns) in &keys {
-            // A key's columns are found by any case, as all names are.
-            let mut list = Vec::new();
-            for written in columns {
-                let found = defined
-                    .iter()
-                    .find(|defined| same_name(&defined.column.name, written))
-                    .ok_or_else(|| SqlError::no_column(written))?;
-                list.push(text::quoted(&found.column.name));
-            }
-            parts.push(format!(
-                "{} ({})",
-                if *primary { "PRIMARY KEY" } else { "UNIQUE" },
-                list.join(", ")
-            ));
-        }
-        for key in references {
-            parts.push(self.foreign_key(key)?);
-        }
-        let mut sql = format!("CREATE TABLE {table} ({})", parts.join(", "));
-        for Defined { column, .. } in &defined {
-            sql.push_str(&comment(&table, column));
-        }
-        Ok(Plan::Define(sql))
+        Ok(Translation::Define(sql))
     }
 
-    /// A foreign key, whose columns are called as they are written.
-    fn foreign_key(&self, key: &ForeignKeyConstraint) -> Result<String, Fault> {
+    /// A foreign key. The case of its columns must match their declarations.
+    fn foreign_key(&self, key: &ForeignKeyConstraint) -> Result<String, TranslateError> {
         let list = |columns: &[Ident]| {
-            let names: Vec<String> = columns
-                .iter()
-                .map(|name| text::quoted(&name.value))
-                .collect();
-            names.join(", ")
+            postgres::quoted_list(columns.iter().map(|name| name.value.as_str()))
         };
         let parent = self.table_ref(&key.foreign_table)?;
         let name = key
             .name
             .as_ref()
-            .map(|name| format!("CONSTRAINT {} ", text::quoted(&name.value)))
+            .map(|name| format!("CONSTRAINT {} ", postgres::quoted(&name.value)))
             .unwrap_or_default();
         let referred = if key.referred_columns.is_empty() {
             String::new()
@@ -122,12 +96,12 @@ impl Translator {
         Ok(format!(
             "{name}FOREIGN KEY ({}) REFERENCES {}{referred}{action}",
             list(&key.columns),
-            qualified(&parent.schema, &parent.name)
+            parent.qualified()
         ))
     }
 
-    /// One column; `known` has those before it, which a computed one may name.
-    fn column(&self, definition: &ColumnDef, known: &Table) -> Result<Defined, Fault> {
+    /// One column. A computed column may refer to the columns of `table`.
+    fn column(&self, definition: &ColumnDef, table: &Table) -> Result<NewColumn, TranslateError> {
         let mut column = Column {
             name: definition.name.value.clone(),
             sql_type: SqlType::parse(&definition.data_type.to_string())?,
@@ -147,53 +121,29 @@ impl Translator {
                 }
                 ColumnOption::Unique(_) => unique = true,
                 ColumnOption::Collation(name) => {
-                    column.collation = Collation::named(&name.to_string())
+                    column.collation = Collation::named(&name.to_string());
                 }
                 ColumnOption::Default(value) => {
-                    let value = super::convert::assign(
-                        self.expression(value, &Scope::default())?,
-                        &column,
-                    )?;
-                    extra.push_str(&format!(" DEFAULT {value}"));
+                    let value = self.expression(value, &Scope::default())?;
+                    extra.push_str(&format!(" DEFAULT {}", convert::assign(value, &column)?));
                 }
                 ColumnOption::Identity(IdentityPropertyKind::Identity(property)) => {
                     column.identity = true;
                     column.nullable = false;
-                    let (seed, step) = match &property.parameters {
-                        Some(IdentityPropertyFormatKind::FunctionCall(parameters)) => (
-                            super::expression::number(&parameters.seed)?,
-                            super::expression::number(&parameters.increment)?,
-                        ),
-                        _ => (1, 1),
-                    };
-                    extra.push_str(&format!(
-                        " GENERATED ALWAYS AS IDENTITY (START WITH {seed} INCREMENT BY {step})"
-                    ));
+                    extra.push_str(&identity(property)?);
                 }
                 ColumnOption::Generated {
                     generation_expr: Some(expression),
                     ..
                 } => {
-                    let source = super::Source {
-                        alias: known.name.clone(),
-                        columns: known.columns.clone(),
-                    };
-                    let value = self
-                        .expression(
-                            expression,
-                            &Scope {
-                                sources: vec![source],
-                                outer: None,
-                            },
-                        )?
-                        .stored();
+                    let scope = Scope::of_table(table, None);
+                    let value = self.expression(expression, &scope)?.stored();
                     column.computed = true;
                     column.sql_type = value.sql_type.unwrap_or(SqlType::Int);
-                    // Inside its own table a column is named without the table.
-                    let plain = value
-                        .sql
-                        .replace(&format!("{}.", text::quoted(&known.name)), "");
-                    extra.push_str(&format!(" GENERATED ALWAYS AS ({plain}) STORED"));
+                    extra.push_str(&format!(
+                        " GENERATED ALWAYS AS ({}) STORED",
+                        unqualified(&value.sql, table)
+                    ));
                 }
                 other => return Err(SqlError::unsupported(other).into()),
             }
@@ -204,10 +154,10 @@ impl Translator {
         let null = if column.nullable { "" } else { " NOT NULL" };
         let sql = format!(
             "{} {}{null}{extra}",
-            text::quoted(&column.name),
+            postgres::quoted(&column.name),
             column.sql_type.postgres()
         );
-        Ok(Defined {
+        Ok(NewColumn {
             sql,
             column,
             primary_key,
@@ -215,175 +165,147 @@ impl Translator {
         })
     }
 
-    pub(super) fn create_index(&self, create: &CreateIndex) -> Result<Plan, Fault> {
+    pub(super) fn create_index(&self, create: &CreateIndex) -> Result<Translation, TranslateError> {
         let table = self.table(&create.table_name)?;
-        let mut list = Vec::new();
-        for written in index_columns(&create.columns)? {
-            let column = table
-                .columns
-                .iter()
-                .find(|column| same_name(&column.name, &written))
-                .ok_or_else(|| SqlError::no_column(&written))?;
-            list.push(text::quoted(&column.name));
-        }
+        let columns = quoted_columns(table, &index_columns(&create.columns)?)?;
         let unique = if create.unique { "UNIQUE " } else { "" };
-        // Names of indexes are a table's own in SQL Server and a schema's in PostgreSQL: it chooses one.
-        let mut sql = format!(
-            "CREATE {unique}INDEX ON {} ({})",
-            qualified(&table.schema, &table.name),
-            list.join(", ")
-        );
+        // The name of an index is unique per table in SQL Server but per schema in PostgreSQL.
+        // Without a name PostgreSQL chooses one.
+        let mut sql = format!("CREATE {unique}INDEX ON {} ({columns})", table.qualified());
         if let Some(condition) = &create.predicate {
-            let source = super::Source {
-                alias: table.name.clone(),
-                columns: table.columns.clone(),
-            };
-            let condition = self.condition(
-                condition,
-                &Scope {
-                    sources: vec![source],
-                    outer: None,
-                },
-            )?;
-            sql.push_str(&format!(
-                " WHERE {}",
-                condition.replace(&format!("{}.", text::quoted(&table.name)), "")
-            ));
+            let condition = self.condition(condition, &Scope::of_table(table, None))?;
+            sql.push_str(&format!(" WHERE {}", unqualified(&condition, table)));
         }
-        Ok(Plan::Define(sql))
+        Ok(Translation::Define(sql))
     }
 
-    pub(super) fn create_view(&self, create: &CreateView) -> Result<Plan, Fault> {
-        let name = self.table_ref(&create.name)?;
-        let view = qualified(&name.schema, &name.name);
+    pub(super) fn create_view(&self, create: &CreateView) -> Result<Translation, TranslateError> {
+        let view = self.table_ref(&create.name)?.qualified();
         let rows = self.query(&create.query, None)?;
-        let names: Vec<String> = rows.names.iter().map(|name| text::quoted(name)).collect();
-        let mut sql = format!("CREATE VIEW {view} ({}) AS {}", names.join(", "), rows.sql);
-        for (typed, name) in rows.columns.iter().zip(&rows.names) {
-            let column = Column {
-                name: name.clone(),
-                sql_type: typed.sql_type.unwrap_or(SqlType::Int),
-                collation: typed.collation.clone(),
-                nullable: typed.nullable,
-                identity: false,
-                computed: false,
-            };
-            sql.push_str(&comment(&view, &column));
+        let names = postgres::quoted_list(rows.names.iter().map(String::as_str));
+        let mut sql = format!("CREATE VIEW {view} ({names}) AS {}", rows.sql);
+        for (column, name) in rows.columns.iter().zip(&rows.names) {
+            sql.push_str(&comment(&view, &column.to_column(name)));
         }
-        Ok(Plan::Define(sql))
+        Ok(Translation::Define(sql))
     }
 
-    pub(super) fn alter_table(&self, alter: &AlterTable) -> Result<Plan, Fault> {
+    pub(super) fn alter_table(&self, alter: &AlterTable) -> Result<Translation, TranslateError> {
         let table = self.table(&alter.name)?;
-        let qualified = qualified(&table.schema, &table.name);
+        let qualified = table.qualified();
         let mut sql = Vec::new();
         for operation in &alter.operations {
             match operation {
                 AlterTableOperation::AddColumn { column_def, .. } => {
-                    let defined = self.column(column_def, table)?;
+                    let new = self.column(column_def, table)?;
                     sql.push(format!(
                         "ALTER TABLE {qualified} ADD COLUMN {}{}",
-                        defined.sql,
-                        comment(&qualified, &defined.column)
+                        new.sql,
+                        comment(&qualified, &new.column)
                     ));
                 }
                 AlterTableOperation::DropColumn { column_names, .. } => {
                     for name in column_names {
-                        let column = table
-                            .columns
-                            .iter()
-                            .find(|column| same_name(&column.name, &name.value))
-                            .ok_or_else(|| SqlError::no_column(&name.value))?;
+                        let column = table.column(&name.value)?;
                         sql.push(format!(
                             "ALTER TABLE {qualified} DROP COLUMN {}",
-                            text::quoted(&column.name)
+                            postgres::quoted(&column.name)
                         ));
                     }
                 }
                 AlterTableOperation::AddConstraint { constraint, .. } => {
-                    let (kind, columns) = match constraint {
-                        TableConstraint::PrimaryKey(key) => {
-                            ("PRIMARY KEY", index_columns(&key.columns)?)
-                        }
-                        TableConstraint::Unique(key) => ("UNIQUE", index_columns(&key.columns)?),
-                        other => return Err(SqlError::unsupported(other).into()),
-                    };
-                    let mut list = Vec::new();
-                    for written in columns {
-                        let column = table
-                            .columns
-                            .iter()
-                            .find(|column| same_name(&column.name, &written))
-                            .ok_or_else(|| SqlError::no_column(&written))?;
-                        list.push(text::quoted(&column.name));
-                    }
+                    let (kind, columns) = key_of(constraint)?;
                     sql.push(format!(
                         "ALTER TABLE {qualified} ADD {kind} ({})",
-                        list.join(", ")
+                        quoted_columns(table, &columns)?
                     ));
                 }
                 other => return Err(SqlError::unsupported(other).into()),
             }
         }
-        Ok(Plan::Define(sql.join("; ")))
+        Ok(Translation::Define(sql.join("; ")))
     }
 
     pub(super) fn drop_objects(
         &self,
-        kind: ObjectType,
+        object_type: ObjectType,
         if_exists: bool,
         names: &[ObjectName],
-    ) -> Result<Plan, Fault> {
-        let word = match kind {
-            ObjectType::Table => "TABLE",
-            ObjectType::View => "VIEW",
-            ObjectType::Schema => {
-                let names: Vec<String> = names
-                    .iter()
-                    .map(|name| Ok(text::quoted(&plain(name)?)))
-                    .collect::<Result<_, SqlError>>()?;
-                return Ok(Plan::Define(format!(
-                    "DROP SCHEMA {}{}",
-                    if if_exists { "IF EXISTS " } else { "" },
-                    names.join(", ")
-                )));
-            }
-            other => return Err(SqlError::unsupported(other).into()),
-        };
+    ) -> Result<Translation, TranslateError> {
         let mut list = Vec::new();
         for name in names {
-            match self.table(name) {
-                Ok(table) => list.push(qualified(&table.schema, &table.name)),
-                // Whether it exists is PostgreSQL's to find out.
-                Err(Fault::Unknown(name)) if if_exists => {
-                    list.push(qualified(&name.schema, &name.name))
-                }
-                Err(fault) => return Err(fault),
-            }
+            list.push(match object_type {
+                ObjectType::Table | ObjectType::View => match self.table(name) {
+                    Ok(table) => table.qualified(),
+                    // PostgreSQL checks whether the object exists.
+                    Err(TranslateError::UnknownTable(name)) if if_exists => name.qualified(),
+                    Err(error) => return Err(error),
+                },
+                ObjectType::Schema => postgres::quoted(single_ident(name)?),
+                other => return Err(SqlError::unsupported(other).into()),
+            });
         }
-        Ok(Plan::Define(format!(
-            "DROP {word} {}{}",
+        Ok(Translation::Define(format!(
+            "DROP {object_type} {}{}",
             if if_exists { "IF EXISTS " } else { "" },
             list.join(", ")
         )))
     }
 }
 
-pub(super) fn create_schema(name: &SchemaName) -> Result<Plan, Fault> {
+pub(super) fn create_schema(name: &SchemaName) -> Result<Translation, TranslateError> {
     match name {
-        SchemaName::Simple(name) | SchemaName::NamedAuthorization(name, _) => Ok(Plan::Define(
-            format!("CREATE SCHEMA {}", text::quoted(&plain(name)?)),
-        )),
+        SchemaName::Simple(name) | SchemaName::NamedAuthorization(name, _) => {
+            Ok(Translation::Define(format!(
+                "CREATE SCHEMA {}",
+                postgres::quoted(single_ident(name)?)
+            )))
+        }
         SchemaName::UnnamedAuthorization(_) => Err(SqlError::unsupported(name).into()),
     }
 }
 
-/// A name of one part.
-fn plain(name: &ObjectName) -> Result<String, SqlError> {
+/// The identifier of a name without qualifiers.
+fn single_ident(name: &ObjectName) -> Result<&str, SqlError> {
     match idents(name)?.as_slice() {
-        [ident] => Ok(ident.value.clone()),
+        [ident] => Ok(ident.value.as_str()),
         _ => Err(SqlError::unsupported(name)),
     }
+}
+
+/// The kind and the columns of a primary key or unique constraint.
+fn key_of(constraint: &TableConstraint) -> Result<(&'static str, Vec<String>), SqlError> {
+    match constraint {
+        TableConstraint::PrimaryKey(key) => Ok(("PRIMARY KEY", index_columns(&key.columns)?)),
+        TableConstraint::Unique(key) => Ok(("UNIQUE", index_columns(&key.columns)?)),
+        other => Err(SqlError::unsupported(other)),
+    }
+}
+
+/// The declared names of columns, which a statement may write in any case.
+fn quoted_columns(table: &Table, names: &[String]) -> Result<String, SqlError> {
+    let columns = names
+        .iter()
+        .map(|name| table.column(name).map(|column| column.name.as_str()))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(postgres::quoted_list(columns))
+}
+
+/// An expression without the table's name before its columns.
+fn unqualified(sql: &str, table: &Table) -> String {
+    sql.replace(&format!("{}.", postgres::quoted(&table.name)), "")
+}
+
+fn identity(property: &IdentityProperty) -> Result<String, SqlError> {
+    let (seed, step) = match &property.parameters {
+        Some(IdentityPropertyFormatKind::FunctionCall(parameters)) => {
+            (number(&parameters.seed)?, number(&parameters.increment)?)
+        }
+        _ => (1, 1),
+    };
+    Ok(format!(
+        " GENERATED ALWAYS AS IDENTITY (START WITH {seed} INCREMENT BY {step})"
+    ))
 }
 
 fn index_columns(columns: &[IndexColumn]) -> Result<Vec<String>, SqlError> {
@@ -396,12 +318,12 @@ fn index_columns(columns: &[IndexColumn]) -> Result<Vec<String>, SqlError> {
         .collect()
 }
 
-/// The statement that keeps a column's declared type.
+/// The statement that stores the declared type of a column.
 fn comment(table: &str, column: &Column) -> String {
     let declared = declaration(column.sql_type, &column.collation);
     format!(
         "; COMMENT ON COLUMN {table}.{} IS {}",
-        text::quoted(&column.name),
-        text::literal(&declared)
+        postgres::quoted(&column.name),
+        postgres::literal(&declared)
     )
 }

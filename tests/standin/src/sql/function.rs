@@ -1,25 +1,33 @@
-//! The functions that tests and tools use.
+//! The functions of Transact-SQL that tests and tools use.
 
-use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+};
 
-use super::convert::{self, Typed};
-use super::expression::{common_type, function_name, is_null};
-use super::{Fault, Scope, Translator};
+use super::convert;
+use super::translator::{Scope, TranslateError, Translator, last_ident};
+use super::type_rules::common_type;
+use super::typed::TypedSql;
 use crate::error::SqlError;
-use crate::sqltype::{Family, SqlType};
-use crate::text;
+use crate::types::collation;
+use crate::types::sql_type::{Family, SqlType};
+use crate::types::text;
 
 impl Translator {
-    pub(super) fn function(&self, function: &Function, scope: &Scope<'_>) -> Result<Typed, Fault> {
+    pub(super) fn function(
+        &self,
+        function: &Function,
+        scope: &Scope<'_>,
+    ) -> Result<TypedSql, TranslateError> {
         if function.over.is_some() || function.filter.is_some() {
             return Err(SqlError::unsupported(function).into());
         }
-        let name = function_name(&function.name)?;
+        let name = last_ident(&function.name)?.to_ascii_uppercase();
         let (arguments, distinct) = match &function.args {
             FunctionArguments::None => (&[][..], ""),
             FunctionArguments::List(list) => {
                 let distinct = match list.duplicate_treatment {
-                    Some(sqlparser::ast::DuplicateTreatment::Distinct) => "DISTINCT ",
+                    Some(DuplicateTreatment::Distinct) => "DISTINCT ",
                     _ => "",
                 };
                 (list.args.as_slice(), distinct)
@@ -39,220 +47,245 @@ impl Translator {
             values.push(self.argument(&name, argument, scope)?);
         }
         Ok(self
-            .call(&name, distinct, values)
-            .map_err(|error| error.unwrap_or_else(|| SqlError::unsupported(function)))?)
+            .call(&name, distinct, &values)?
+            .ok_or_else(|| SqlError::unsupported(function))?)
     }
 
-    /// DATALENGTH and friends may name a type or part, which is no column.
-    fn argument(&self, function: &str, argument: &Expr, scope: &Scope<'_>) -> Result<Typed, Fault> {
+    /// The first argument of DATEADD and DATEDIFF is a part of a date, not a column. They are not
+    /// supported, and the error is 102, not 207.
+    fn argument(
+        &self,
+        function: &str,
+        argument: &Expr,
+        scope: &Scope<'_>,
+    ) -> Result<TypedSql, TranslateError> {
         match (function, argument) {
             ("DATEADD" | "DATEDIFF", Expr::Identifier(part)) => {
-                Ok(Typed::untyped(part.value.to_ascii_lowercase()))
+                Ok(TypedSql::untyped(part.value.to_ascii_lowercase()))
             }
             _ => self.expression(argument, scope),
         }
     }
 
-    /// The error is `None` for a function that is not known.
+    /// `None` for an unknown function or one with other arguments.
     fn call(
         &self,
         name: &str,
         distinct: &str,
-        values: Vec<Typed>,
-    ) -> Result<Typed, Option<SqlError>> {
-        let text_fact = |value: &str| Typed::text(value.to_owned(), SqlType::NVarChar(Some(128)));
-        Ok(match (name, values.as_slice()) {
-            ("COUNT" | "COUNT_BIG", [value]) => {
-                count(format!("count({distinct}{})", value.sql), name)
-            }
-            ("SUM", [value]) => {
-                let sql_type = match value.sql_type {
-                    Some(SqlType::TinyInt | SqlType::SmallInt | SqlType::Int) => SqlType::Int,
-                    Some(SqlType::BigInt) => SqlType::BigInt,
-                    Some(SqlType::Decimal(_, scale)) => SqlType::Decimal(38, scale),
-                    Some(SqlType::Money | SqlType::SmallMoney) => SqlType::Money,
-                    _ => SqlType::Float,
-                };
-                Typed::new(format!("sum({distinct}{})", value.sql), sql_type)
-            }
-            ("AVG", [value]) => {
-                let sql_type = match value.sql_type {
-                    Some(t) if t.family() == Family::Integer => t,
-                    Some(SqlType::Decimal(_, scale)) => SqlType::Decimal(38, scale.max(6)),
-                    Some(SqlType::Money | SqlType::SmallMoney) => SqlType::Money,
-                    _ => SqlType::Float,
-                };
-                let sql = format!("avg({distinct}{})", value.sql);
-                let whole = sql_type.family() == Family::Integer;
-                Typed::new(if whole { format!("trunc({sql})") } else { sql }, sql_type)
-            }
-            ("MIN" | "MAX", [value]) => {
-                let sql = match value.sql_type.map(SqlType::family) {
-                    Some(Family::Uuid | Family::Bit) => return Err(None),
-                    _ => format!("{}({})", name.to_lowercase(), value.sql),
-                };
-                Typed {
-                    sql,
-                    nullable: true,
-                    constant: None,
-                    ..value.clone()
-                }
-            }
-            ("COALESCE", _) if !values.is_empty() => {
-                let list: Vec<_> = values.iter().map(|value| value.sql.as_str()).collect();
-                let nullable = values.iter().all(|value| value.nullable);
-                Typed {
-                    sql: format!("coalesce({})", list.join(", ")),
-                    nullable,
-                    ..common_type(&values)
-                }
-            }
-            ("ISNULL", [value, otherwise]) => Typed {
-                sql: format!("coalesce({}, {})", value.sql, otherwise.sql),
-                nullable: otherwise.nullable,
-                constant: None,
-                exact: false,
-                ..if is_null(value) {
-                    otherwise.clone()
-                } else {
-                    value.clone()
-                }
-            },
-            ("NULLIF", [left, right]) => Typed {
-                sql: format!("nullif({}, {})", left.sql, right.sql),
-                nullable: true,
-                constant: None,
-                ..left.clone()
-            },
-            ("LEN", [value]) => Typed::new(
-                format!("length(rtrim(CAST({} AS text)))", value.sql),
-                SqlType::Int,
-            ),
-            ("DATALENGTH", [value]) => {
-                let wide = matches!(
-                    value.sql_type,
-                    Some(SqlType::NVarChar(_) | SqlType::NChar(_) | SqlType::NText)
-                );
-                let sql = match value.sql_type.map(SqlType::family) {
-                    Some(Family::Binary) => format!("length({})", value.sql),
-                    Some(Family::Character) if wide => {
-                        format!("(2 * length(CAST({} AS text)))", value.sql)
-                    }
-                    Some(Family::Character) => format!("length(CAST({} AS text))", value.sql),
-                    _ => return Err(None),
-                };
-                Typed::new(sql, SqlType::Int)
-            }
-            ("UPPER" | "LOWER" | "LTRIM" | "RTRIM", [value]) => Typed {
-                sql: format!("{}({})", name.to_lowercase(), value.sql),
-                constant: None,
-                exact: false,
-                ..value.clone()
-            },
-            ("ABS" | "FLOOR" | "CEILING", [value]) => Typed {
-                sql: format!("{}({})", name.to_lowercase(), value.sql),
-                constant: None,
-                exact: false,
-                ..value.clone()
-            },
-            ("REPLACE", [value, from, to]) => Typed {
-                sql: format!("replace({}, {}, {})", value.sql, from.sql, to.sql),
-                constant: None,
-                exact: false,
-                ..value.clone()
-            },
-            ("REPLICATE", [value, times]) => {
-                let wide = matches!(
-                    value.sql_type,
-                    Some(SqlType::NVarChar(_) | SqlType::NChar(_))
-                );
-                let sql_type = if wide {
-                    SqlType::NVarChar(None)
-                } else {
-                    SqlType::VarChar(None)
-                };
-                Typed::new(
-                    format!(
-                        "repeat(CAST({} AS text), CAST({} AS integer))",
-                        value.sql, times.sql
-                    ),
-                    sql_type,
-                )
-            }
-            // PostgreSQL has no text for U+0000 and half a surrogate pair: only a
-            // constant can be kept as what stands for it.
-            ("NCHAR", [code]) => {
-                let unit: u16 = code.sql.parse().map_err(|_| None)?;
-                Typed::text(
-                    text::from_utf16le(&unit.to_le_bytes()).map_err(Some)?,
-                    SqlType::NVarChar(Some(1)),
-                )
-            }
-            ("CONCAT", _) => {
-                let mut parts = Vec::new();
-                for value in values {
-                    parts.push(convert::cast(value, SqlType::NVarChar(None), None)?.sql);
-                }
-                Typed::new(
-                    format!("concat({})", parts.join(", ")),
-                    SqlType::NVarChar(None),
-                )
-                .not_null()
-            }
-            ("NEWID", []) => Typed::new("gen_random_uuid()", SqlType::UniqueIdentifier)
-                .exact()
-                .not_null(),
-            ("GETDATE" | "CURRENT_TIMESTAMP", []) => Typed::new(
-                "sys.rounded_to_datetime(clock_timestamp()::timestamp)",
-                SqlType::DateTime,
-            )
-            .not_null(),
-            ("SYSDATETIME" | "SYSUTCDATETIME" | "GETUTCDATE", []) => Typed::new(
-                "sys.ticks(clock_timestamp()::timestamp)",
-                SqlType::DateTime2(7),
-            )
-            .exact()
-            .not_null(),
-            ("DB_NAME", _) => text_fact(&self.facts.database),
+        values: &[TypedSql],
+    ) -> Result<Option<TypedSql>, SqlError> {
+        let simple = aggregate(name, distinct, values)
+            .or_else(|| choice(name, values))
+            .or_else(|| generated(name, values))
+            .or_else(|| self.session_property(name, values))
+            .or_else(|| database_property(name, values));
+        match simple {
+            Some(result) => Ok(Some(result)),
+            None => scalar(name, values),
+        }
+    }
+
+    fn session_property(&self, name: &str, values: &[TypedSql]) -> Option<TypedSql> {
+        Some(match (name, values) {
+            ("DB_NAME", _) => name_constant(&self.session.database),
             ("SUSER_SNAME" | "SUSER_NAME" | "SYSTEM_USER" | "ORIGINAL_LOGIN", _) => {
-                text_fact(&self.facts.login)
+                name_constant(&self.session.login)
             }
-            ("USER_NAME" | "CURRENT_USER", _) => text_fact("dbo"),
-            ("SCHEMA_NAME", []) => text_fact("dbo"),
-            ("HOST_NAME", []) => text_fact(&self.facts.host),
-            ("APP_NAME", []) => text_fact(&self.facts.application),
-            ("DB_ID", _) => Typed::new("5", SqlType::SmallInt).not_null(),
-            ("COLLATIONPROPERTY", [name, property]) if property.sql.contains("'CodePage'") => {
-                Typed::new(format!("sys.code_page({})", name.sql), SqlType::Int)
-            }
-            ("DATABASEPROPERTYEX", [_, property]) if property.sql.contains("'Collation'") => {
-                text_fact("SQL_Latin1_General_CP1_CI_AS")
-            }
-            ("OBJECT_ID", [name, ..]) => {
-                Typed::new(format!("sys.object_id({})", name.sql), SqlType::Int)
-            }
-            // The stand-in's login may look at everything.
-            ("HAS_PERMS_BY_NAME", [_, _, _]) => Typed::new("1", SqlType::Int),
-            ("SERVERPROPERTY", [property]) => match property
-                .sql
-                .trim_matches('\'')
-                .to_ascii_lowercase()
-                .as_str()
-            {
-                "productversion" => text_fact("15.0.2000.5"),
-                "edition" => text_fact("stand-in"),
-                _ => Typed::null(),
-            },
-            _ => return Err(None),
+            ("USER_NAME" | "CURRENT_USER", _) | ("SCHEMA_NAME", []) => name_constant("dbo"),
+            ("HOST_NAME", []) => name_constant(&self.session.host),
+            ("APP_NAME", []) => name_constant(&self.session.application),
+            _ => return None,
         })
     }
 }
 
-fn count(sql: String, name: &str) -> Typed {
+/// A constant of the type that names have in SQL Server.
+fn name_constant(value: &str) -> TypedSql {
+    TypedSql::text(value.to_owned(), SqlType::NVarChar(Some(128)))
+}
+
+fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
+    Some(match (name, values) {
+        ("DB_ID", _) => TypedSql::new("5", SqlType::SmallInt).not_null(),
+        ("COLLATIONPROPERTY", [name, property]) if property.sql.contains("'CodePage'") => {
+            TypedSql::new(format!("sys.code_page({})", name.sql), SqlType::Int)
+        }
+        ("DATABASEPROPERTYEX", [_, property]) if property.sql.contains("'Collation'") => {
+            name_constant(collation::DEFAULT)
+        }
+        ("OBJECT_ID", [name, ..]) => {
+            TypedSql::new(format!("sys.object_id({})", name.sql), SqlType::Int)
+        }
+        // The login of the stand-in has every permission.
+        ("HAS_PERMS_BY_NAME", [_, _, _]) => TypedSql::new("1", SqlType::Int),
+        ("SERVERPROPERTY", [property]) => {
+            let property = property.sql.trim_matches('\'');
+            match property.to_ascii_lowercase().as_str() {
+                "productversion" => name_constant("15.0.2000.5"),
+                "edition" => name_constant("stand-in"),
+                _ => TypedSql::null(),
+            }
+        }
+        _ => return None,
+    })
+}
+
+fn aggregate(name: &str, distinct: &str, values: &[TypedSql]) -> Option<TypedSql> {
+    let [value] = values else {
+        return None;
+    };
+    Some(match name {
+        "COUNT" | "COUNT_BIG" => count(format!("count({distinct}{})", value.sql), name),
+        "SUM" => {
+            let sql_type = match value.sql_type {
+                Some(SqlType::TinyInt | SqlType::SmallInt | SqlType::Int) => SqlType::Int,
+                Some(SqlType::BigInt) => SqlType::BigInt,
+                Some(SqlType::Decimal(_, scale)) => SqlType::Decimal(38, scale),
+                Some(SqlType::Money | SqlType::SmallMoney) => SqlType::Money,
+                _ => SqlType::Float,
+            };
+            TypedSql::new(format!("sum({distinct}{})", value.sql), sql_type)
+        }
+        "AVG" => {
+            let sql_type = match value.sql_type {
+                Some(t) if t.family() == Family::Integer => t,
+                Some(SqlType::Decimal(_, scale)) => SqlType::Decimal(38, scale.max(6)),
+                Some(SqlType::Money | SqlType::SmallMoney) => SqlType::Money,
+                _ => SqlType::Float,
+            };
+            let sql = format!("avg({distinct}{})", value.sql);
+            let whole = sql_type.family() == Family::Integer;
+            TypedSql::new(if whole { format!("trunc({sql})") } else { sql }, sql_type)
+        }
+        "MIN" | "MAX" => match value.sql_type.map(SqlType::family) {
+            Some(Family::Uuid | Family::Bit) => return None,
+            _ => value.with_sql(call_of(name, value)).nullable(),
+        },
+        _ => return None,
+    })
+}
+
+fn count(sql: String, name: &str) -> TypedSql {
     let sql_type = if name == "COUNT" {
         SqlType::Int
     } else {
         SqlType::BigInt
     };
-    Typed::new(sql, sql_type)
+    TypedSql::new(sql, sql_type)
+}
+
+/// The call of a function that has the same name in PostgreSQL.
+fn call_of(name: &str, value: &TypedSql) -> String {
+    format!("{}({})", name.to_lowercase(), value.sql)
+}
+
+/// Functions that choose one of their arguments.
+fn choice(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
+    Some(match (name, values) {
+        ("COALESCE", [_, ..]) => {
+            let list: Vec<_> = values.iter().map(|value| value.sql.as_str()).collect();
+            TypedSql {
+                sql: format!("coalesce({})", list.join(", ")),
+                nullable: values.iter().all(|value| value.nullable),
+                ..common_type(values)
+            }
+        }
+        ("ISNULL", [value, otherwise]) => {
+            let sql = format!("coalesce({}, {})", value.sql, otherwise.sql);
+            let typed = if value.is_null() { otherwise } else { value };
+            TypedSql {
+                nullable: otherwise.nullable,
+                ..typed.with_sql(sql).inexact()
+            }
+        }
+        ("NULLIF", [left, right]) => left
+            .with_sql(format!("nullif({}, {})", left.sql, right.sql))
+            .nullable(),
+        _ => return None,
+    })
+}
+
+/// Functions that generate a value: the current time, or a random one.
+fn generated(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
+    let generated = match (name, values) {
+        ("GETDATE" | "CURRENT_TIMESTAMP", []) => TypedSql::new(
+            "sys.rounded_to_datetime(clock_timestamp()::timestamp)",
+            SqlType::DateTime,
+        ),
+        ("SYSDATETIME" | "SYSUTCDATETIME" | "GETUTCDATE", []) => TypedSql::new(
+            "sys.ticks(clock_timestamp()::timestamp)",
+            SqlType::DateTime2(7),
+        )
+        .exact(),
+        ("NEWID", []) => TypedSql::new("gen_random_uuid()", SqlType::UniqueIdentifier).exact(),
+        _ => return None,
+    };
+    Some(generated.not_null())
+}
+
+/// Functions of text, bytes and numbers.
+fn scalar(name: &str, values: &[TypedSql]) -> Result<Option<TypedSql>, SqlError> {
+    Ok(Some(match (name, values) {
+        ("LEN", [value]) => TypedSql::new(
+            format!("length(rtrim(CAST({} AS text)))", value.sql),
+            SqlType::Int,
+        ),
+        ("DATALENGTH", [value]) => {
+            let Some(sql_type) = value.sql_type else {
+                return Ok(None);
+            };
+            let sql = match sql_type.family() {
+                Family::Binary => format!("length({})", value.sql),
+                Family::Character if sql_type.is_unicode() => {
+                    format!("(2 * length(CAST({} AS text)))", value.sql)
+                }
+                Family::Character => format!("length(CAST({} AS text))", value.sql),
+                _ => return Ok(None),
+            };
+            TypedSql::new(sql, SqlType::Int)
+        }
+        ("UPPER" | "LOWER" | "LTRIM" | "RTRIM" | "ABS" | "FLOOR" | "CEILING", [value]) => {
+            value.with_sql(call_of(name, value)).inexact()
+        }
+        ("REPLACE", [value, from, to]) => value
+            .with_sql(format!("replace({}, {}, {})", value.sql, from.sql, to.sql))
+            .inexact(),
+        ("REPLICATE", [value, times]) => {
+            let sql_type = if value.sql_type.is_some_and(SqlType::is_unicode) {
+                SqlType::NVarChar(None)
+            } else {
+                SqlType::VarChar(None)
+            };
+            let (text, times) = (&value.sql, &times.sql);
+            TypedSql::new(
+                format!("repeat(CAST({text} AS text), CAST({times} AS integer))"),
+                sql_type,
+            )
+        }
+        // PostgreSQL's text has neither U+0000 nor unpaired surrogates. Only for a constant the
+        // substitute is known.
+        ("NCHAR", [code]) => {
+            let Ok(unit) = code.sql.parse::<u16>() else {
+                return Ok(None);
+            };
+            TypedSql::text(
+                text::from_utf16le(&unit.to_le_bytes())?,
+                SqlType::NVarChar(Some(1)),
+            )
+        }
+        ("CONCAT", _) => {
+            let parts = values
+                .iter()
+                .map(|value| {
+                    convert::cast(value.clone(), SqlType::NVarChar(None), None).map(|part| part.sql)
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            TypedSql::new(
+                format!("concat({})", parts.join(", ")),
+                SqlType::NVarChar(None),
+            )
+            .not_null()
+        }
+        _ => return Ok(None),
+    }))
 }

@@ -1,4 +1,4 @@
-//! SELECT.
+//! SELECT: FROM, joins, grouping, sorting and set operations.
 
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName,
@@ -6,36 +6,22 @@ use sqlparser::ast::{
     SetOperator, SetQuantifier, TableFactor, TableWithJoins, Top, TopQuantity, Value,
 };
 
-use super::convert::Typed;
-use super::{Fault, Plan, Scope, Source, Translator, idents, qualified, same_name};
-use crate::catalog::Column;
+use super::expression::number;
+use super::translator::{
+    Scope, ScopedTable, TranslateError, TranslatedQuery, Translator, last_ident,
+};
+use super::typed::TypedSql;
+use crate::catalog::{find_column, same_name};
 use crate::error::SqlError;
-use crate::sqltype::SqlType;
-use crate::text;
-
-/// A query, with what its columns are.
-#[derive(Debug)]
-pub(super) struct Rows {
-    pub(super) sql: String,
-    pub(super) columns: Vec<Typed>,
-    pub(super) names: Vec<String>,
-}
+use crate::postgres;
 
 impl Translator {
-    pub(super) fn rows(&self, query: &Query) -> Result<Plan, Fault> {
-        let Rows {
-            sql,
-            columns,
-            names,
-        } = self.query(query, None)?;
-        Ok(Plan::Rows {
-            sql,
-            columns,
-            names,
-        })
-    }
-
-    pub(super) fn query(&self, query: &Query, outer: Option<&Scope<'_>>) -> Result<Rows, Fault> {
+    /// A query; `outer` is the scope of the statement around a sub-query.
+    pub(super) fn query(
+        &self,
+        query: &Query,
+        outer: Option<&Scope<'_>>,
+    ) -> Result<TranslatedQuery, TranslateError> {
         if query.with.is_some()
             || query.fetch.is_some()
             || query.for_clause.is_some()
@@ -48,7 +34,7 @@ impl Translator {
             Some(OrderByKind::Expressions(list)) => list,
             Some(OrderByKind::All(_)) => return Err(SqlError::unsupported(query).into()),
         };
-        let (mut rows, scope) = self.set(&query.body, outer)?;
+        let (mut rows, scope) = self.body(&query.body, outer)?;
         let mut terms = Vec::new();
         for item in order {
             let at = alias_position(&item.expr, &rows.names);
@@ -57,7 +43,7 @@ impl Translator {
                 (None, Some(scope)) => self.expression(&item.expr, scope)?.sql,
                 (None, None) => return Err(SqlError::unsupported(&item.expr).into()),
             };
-            // SQL Server puts NULL first.
+            // In SQL Server NULL is lower than every value.
             let direction = if item.options.sort == Some(OrderBySort::Desc) {
                 "DESC NULLS LAST"
             } else {
@@ -78,22 +64,20 @@ impl Translator {
             ..
         }) = &query.limit_clause
         {
-            rows.sql.push_str(&format!(
-                " OFFSET {}",
-                super::expression::number(&offset.value)?
-            ));
+            rows.sql
+                .push_str(&format!(" OFFSET {}", number(&offset.value)?));
         } else if query.limit_clause.is_some() {
             return Err(SqlError::unsupported(query).into());
         }
         Ok(rows)
     }
 
-    /// The rows, and the tables that an ORDER BY may still name.
-    fn set<'a>(
+    /// The query of a body, and the scope that ORDER BY may refer to.
+    fn body<'a>(
         &self,
         body: &SetExpr,
         outer: Option<&'a Scope<'a>>,
-    ) -> Result<(Rows, Option<Scope<'a>>), Fault> {
+    ) -> Result<(TranslatedQuery, Option<Scope<'a>>), TranslateError> {
         match body {
             SetExpr::Select(select) => {
                 let (rows, scope) = self.select(select, outer)?;
@@ -106,7 +90,7 @@ impl Translator {
                 set_quantifier,
                 right,
             } => {
-                let (left, right) = (self.set(left, outer)?.0, self.set(right, outer)?.0);
+                let (left, right) = (self.body(left, outer)?.0, self.body(right, outer)?.0);
                 let operator = match (op, set_quantifier) {
                     (SetOperator::Union, SetQuantifier::All) => "UNION ALL",
                     (SetOperator::Union, _) => "UNION",
@@ -118,13 +102,13 @@ impl Translator {
                     .columns
                     .iter()
                     .zip(&right.columns)
-                    .map(|(l, r)| Typed {
+                    .map(|(l, r)| TypedSql {
                         nullable: l.nullable || r.nullable,
                         ..l.clone()
                     })
                     .collect();
                 Ok((
-                    Rows {
+                    TranslatedQuery {
                         sql: format!("({}) {operator} ({})", left.sql, right.sql),
                         columns,
                         names: left.names,
@@ -140,9 +124,9 @@ impl Translator {
         &self,
         select: &Select,
         outer: Option<&'a Scope<'a>>,
-    ) -> Result<(Rows, Scope<'a>), Fault> {
+    ) -> Result<(TranslatedQuery, Scope<'a>), TranslateError> {
         let mut scope = Scope {
-            sources: Vec::new(),
+            tables: Vec::new(),
             outer,
         };
         let mut from = Vec::new();
@@ -160,23 +144,17 @@ impl Translator {
                     columns.push(self.expression(expr, &scope)?.stored());
                     names.push(alias.value.clone());
                 }
-                SelectItem::Wildcard(_) => all_columns(&scope.sources, &mut columns, &mut names),
+                SelectItem::Wildcard(_) => {
+                    push_all_columns(&scope.tables, &mut columns, &mut names)
+                }
                 SelectItem::QualifiedWildcard(
                     SelectItemQualifiedWildcardKind::ObjectName(name),
                     _,
                 ) => {
-                    let parts = idents(name)?;
-                    let wanted = parts
-                        .last()
-                        .map(|ident| ident.value.as_str())
-                        .unwrap_or_default();
-                    let sources: Vec<Source> = scope
-                        .sources
-                        .iter()
-                        .filter(|source| same_name(&source.alias, wanted))
-                        .cloned()
-                        .collect();
-                    all_columns(&sources, &mut columns, &mut names);
+                    let qualifier = last_ident(name)?;
+                    let tables = scope.tables.iter();
+                    let qualified = tables.filter(|table| same_name(&table.alias, qualifier));
+                    push_all_columns(qualified, &mut columns, &mut names);
                 }
                 other => return Err(SqlError::unsupported(other).into()),
             }
@@ -200,14 +178,14 @@ impl Translator {
             let terms = list
                 .iter()
                 .map(|term| Ok(self.expression(term, &scope)?.sql))
-                .collect::<Result<Vec<_>, Fault>>()?;
+                .collect::<Result<Vec<_>, TranslateError>>()?;
             sql.push_str(&format!(" GROUP BY {}", terms.join(", ")));
         }
         if let Some(condition) = &select.having {
             sql.push_str(&format!(" HAVING {}", self.condition(condition, &scope)?));
         }
         Ok((
-            Rows {
+            TranslatedQuery {
                 sql,
                 columns,
                 names,
@@ -216,11 +194,11 @@ impl Translator {
         ))
     }
 
-    pub(super) fn table_with_joins(
+    fn table_with_joins(
         &self,
         table: &TableWithJoins,
         scope: &mut Scope<'_>,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, TranslateError> {
         let mut sql = self.factor(&table.relation, scope)?;
         for Join {
             relation,
@@ -239,8 +217,8 @@ impl Translator {
                 JoinOperator::CrossJoin(constraint) => ("CROSS JOIN", constraint, false),
                 other => return Err(SqlError::unsupported(format!("{other:?}")).into()),
             };
-            if nullable && let Some(source) = scope.sources.last_mut() {
-                source
+            if nullable && let Some(table) = scope.tables.last_mut() {
+                table
                     .columns
                     .iter_mut()
                     .for_each(|column| column.nullable = true);
@@ -257,7 +235,11 @@ impl Translator {
         Ok(sql)
     }
 
-    fn factor(&self, factor: &TableFactor, scope: &mut Scope<'_>) -> Result<String, Fault> {
+    fn factor(
+        &self,
+        factor: &TableFactor,
+        scope: &mut Scope<'_>,
+    ) -> Result<String, TranslateError> {
         match factor {
             TableFactor::Table {
                 name,
@@ -269,14 +251,14 @@ impl Translator {
                 let alias = alias
                     .as_ref()
                     .map_or_else(|| table.name.clone(), |alias| alias.name.value.clone());
-                scope.sources.push(Source {
+                scope.tables.push(ScopedTable {
                     alias: alias.clone(),
                     columns: table.columns.clone(),
                 });
                 Ok(format!(
                     "{} AS {}",
-                    qualified(&table.schema, &table.name),
-                    text::quoted(&alias)
+                    table.qualified(),
+                    postgres::quoted(&alias)
                 ))
             }
             TableFactor::Derived {
@@ -286,22 +268,19 @@ impl Translator {
             } => {
                 let rows = self.query(subquery, scope.outer)?;
                 let alias = alias.name.value.clone();
-                let columns: Vec<Column> = rows
-                    .columns
-                    .iter()
-                    .zip(&rows.names)
-                    .map(|(column, name)| derived_column(column, name))
+                let columns = rows.columns.iter().zip(&rows.names);
+                let columns = columns
+                    .map(|(column, name)| column.to_column(name))
                     .collect();
-                let names: Vec<String> = rows.names.iter().map(|name| text::quoted(name)).collect();
-                scope.sources.push(Source {
+                scope.tables.push(ScopedTable {
                     alias: alias.clone(),
                     columns,
                 });
                 Ok(format!(
                     "({}) AS {} ({})",
                     rows.sql,
-                    text::quoted(&alias),
-                    names.join(", ")
+                    postgres::quoted(&alias),
+                    postgres::quoted_list(rows.names.iter().map(String::as_str))
                 ))
             }
             other => Err(SqlError::unsupported(other).into()),
@@ -309,27 +288,20 @@ impl Translator {
     }
 }
 
-fn derived_column(column: &Typed, name: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        sql_type: column.sql_type.unwrap_or(SqlType::Int),
-        collation: column.collation.clone(),
-        nullable: column.nullable,
-        identity: false,
-        computed: false,
-    }
-}
-
-fn all_columns(sources: &[Source], columns: &mut Vec<Typed>, names: &mut Vec<String>) {
-    for source in sources {
-        for column in &source.columns {
-            columns.push(Typed::column(&source.alias, column));
+fn push_all_columns<'a>(
+    tables: impl IntoIterator<Item = &'a ScopedTable>,
+    columns: &mut Vec<TypedSql>,
+    names: &mut Vec<String>,
+) {
+    for table in tables {
+        for column in &table.columns {
+            columns.push(TypedSql::column(&table.alias, column));
             names.push(column.name.clone());
         }
     }
 }
 
-/// A column keeps its name; other expressions have none.
+/// The name of a result column without an alias: only columns of tables have one.
 fn own_name(expression: &Expr, scope: &Scope<'_>) -> String {
     let written = match expression {
         Expr::Identifier(ident) if !ident.value.starts_with('@') => &ident.value,
@@ -339,19 +311,11 @@ fn own_name(expression: &Expr, scope: &Scope<'_>) -> String {
         },
         _ => return String::new(),
     };
-    let columns = scope.sources.iter().flat_map(|source| &source.columns);
-    let declared = columns
-        .clone()
-        .find(|column| column.name == *written)
-        .or_else(|| {
-            columns
-                .clone()
-                .find(|column| same_name(&column.name, written))
-        });
-    declared.map_or_else(|| written.clone(), |column| column.name.clone())
+    let columns = scope.tables.iter().flat_map(|table| &table.columns);
+    find_column(columns, written).map_or_else(|| written.clone(), |column| column.name.clone())
 }
 
-/// ORDER BY may name a column of the result by its alias or its number.
+/// The number of the result column that a term of ORDER BY refers to by alias or number.
 fn alias_position(expression: &Expr, names: &[String]) -> Option<usize> {
     match expression {
         Expr::Identifier(ident) => names
@@ -370,6 +334,7 @@ fn alias_position(expression: &Expr, names: &[String]) -> Option<usize> {
     }
 }
 
+/// The row limit of TOP.
 fn top(body: &SetExpr) -> Result<Option<i64>, SqlError> {
     let SetExpr::Select(select) = body else {
         return Ok(None);
@@ -382,7 +347,7 @@ fn top(body: &SetExpr) -> Result<Option<i64>, SqlError> {
             quantity: Some(quantity),
         }) => match quantity {
             TopQuantity::Constant(count) => Ok(i64::try_from(*count).ok()),
-            TopQuantity::Expr(expression) => super::expression::number(expression).map(Some),
+            TopQuantity::Expr(expression) => number(expression).map(Some),
         },
         Some(top) => Err(SqlError::unsupported(top)),
     }
