@@ -14,8 +14,8 @@ use super::exit::{self, CommandError};
 use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
 use super::place::directory;
 use crate::report::{Account, Output, RunReport, write_stdout};
-use crate::run_state::RestoredTable;
-use crate::store::{Ended, KeptRun, RunStore, StoreError};
+use crate::run_state::{RestoredTable, RunSummary};
+use crate::store::{KeptRun, RunStore, StoreError};
 
 /// `reconcile history`
 pub(super) fn history(
@@ -75,7 +75,7 @@ pub(super) fn report_of(store: &RunStore, run: &KeptRun) -> Result<RunReport, St
         run: run.id,
         goes_on: run.is_alive,
     };
-    let Some(Ended {
+    let Some(RunSummary {
         interrupted,
         duration,
         max_workers,

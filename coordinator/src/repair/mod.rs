@@ -17,4 +17,4 @@ pub use script::{Direction, Header, preamble};
 pub use set::ScriptSet;
 pub use spool::Spool;
 pub use undo::{Effects, RenewedUndo};
-pub use write::{RepairError, RepairReport, Scripts};
+pub use write::{RepairError, Scripts};

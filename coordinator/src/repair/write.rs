@@ -16,7 +16,7 @@ use super::order::{Numbers, Ordered, Related, inverse, order};
 use super::read::Statement;
 use super::script::{Direction, Header, ScriptFile};
 use super::spool::Spool;
-use crate::report::RunReport;
+use crate::report::{RepairReport, RunReport};
 use crate::run_state::TableStatus;
 
 /// The manifest's name in the directory of the scripts.
@@ -30,19 +30,6 @@ pub struct RepairError {
     pub directory: PathBuf,
     /// Why.
     pub error: io::Error,
-}
-
-/// What became of the repair of a table.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct RepairReport {
-    /// The script; absent where there is nothing to do, or nothing could be done.
-    pub file: Option<String>,
-    /// The script that takes it back.
-    pub undo: Option<String>,
-    /// How many statements, which is how many rows.
-    pub statements: u64,
-    /// What is not mended, and why.
-    pub notes: Vec<String>,
 }
 
 /// What a directory of scripts holds, in the order in which rows are added.

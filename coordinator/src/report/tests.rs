@@ -1,4 +1,6 @@
-//! What stands in a report, in each of its forms.
+//! The content of a report in each of its formats.
+
+use std::time::Duration;
 
 use chrono::{TimeZone as _, Utc};
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use shared::outcome::{
 
 use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
-use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, Time};
+use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, RunState, Time};
 
 /// The report of a run in which these outcomes arrive, one table at a time.
 fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: bool) -> RunReport {

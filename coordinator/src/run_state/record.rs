@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{Attempt, TableId, WorkerId};
 use shared::outcome::{Comparison, Difference, Failure};
 
-/// The final account of one table.
+/// The final record of one table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableRecord {
     /// How it ended.
     pub verdict: Verdict,
     /// The attempt that decided.
     pub attempt: Attempt,
-    /// Who made that attempt; absent when nobody claimed it.
+    /// The worker that made that attempt; absent when none claimed it.
     pub worker: Option<WorkerId>,
-    /// How long that attempt took; absent when nobody claimed it.
+    /// How long that attempt took; absent when no worker claimed it.
     pub duration: Option<Duration>,
-    /// How long after the cancellation nothing ran in the databases any more,
-    /// when the worker has said so.
+    /// The time from the cancellation until no statement ran in the databases
+    /// any more; absent until the worker has reported it.
     pub quiet_after: Option<Duration>,
     /// The attempts that ended without a result, oldest first. The last one of
     /// a failed table is the failure itself.
@@ -27,10 +27,20 @@ pub struct TableRecord {
 }
 
 impl TableRecord {
-    /// The class of the verdict.
+    /// The status of the verdict.
     #[must_use]
     pub fn status(&self) -> TableStatus {
         self.verdict.status()
+    }
+}
+
+/// A failure of an attempt that counts against the budget.
+pub(crate) fn failure(kind: &str, message: String, retryable: bool) -> Failure {
+    Failure {
+        kind: kind.to_owned(),
+        message,
+        retryable,
+        counts_against_budget: true,
     }
 }
 
@@ -39,7 +49,7 @@ impl TableRecord {
 pub struct AttemptFailure {
     /// Which attempt.
     pub attempt: Attempt,
-    /// Who made it, if anybody did.
+    /// The worker that made it; absent when none had claimed it.
     pub worker: Option<WorkerId>,
     /// Why it has no result.
     pub failure: Failure,
@@ -51,7 +61,7 @@ pub struct AttemptFailure {
 pub enum Verdict {
     /// Both sides were compared to the end.
     Compared {
-        /// What was found.
+        /// The result.
         comparison: Box<Comparison>,
         /// The differing rows that are listed.
         differences: Vec<Difference>,
@@ -60,7 +70,7 @@ pub enum Verdict {
     Failed(Failure),
     /// It was not done by its deadline.
     TimedOut {
-        /// The time that it had.
+        /// The table's timeout.
         allowed: Duration,
     },
     /// The run was cancelled before it was done.
@@ -68,7 +78,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The class of the verdict.
+    /// The status of the verdict.
     #[must_use]
     pub fn status(&self) -> TableStatus {
         match self {
@@ -137,7 +147,7 @@ impl fmt::Display for TableStatus {
 pub enum CancelReason {
     /// A table ended in a way that ends the run.
     FailFast,
-    /// Somebody asked for it.
+    /// The user requested it.
     Requested,
 }
 

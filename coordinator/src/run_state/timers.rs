@@ -1,27 +1,26 @@
-//! What happens when nothing happens: deadlines, leases, retries that fall due,
-//! work that nobody claims.
+//! Effects of time: deadlines, leases, due retries, work that no worker claims.
 //!
-//! There is one timer for a run. [`RunState::next_wakeup`] looks through what
-//! is outstanding, which the window bounds.
+//! There is one timer for a run. [`RunState::next_wakeup`] reads the outstanding
+//! tables, whose number the window limits.
 
 use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::Control;
-use shared::outcome::Failure;
 
 use super::table::{Phase, Running};
-use super::{Effect, Notice, Probe, RunState, Time};
+use super::table_end::EndedAttempt;
+use super::{Effect, Notice, Probe, RunState, Time, failure};
 
-/// How long the broker may take to accept a message before it counts as lost.
+/// How long the broker may take to confirm a message before it counts as lost.
 pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(300);
 
-/// When a run without any sign of a worker first says so.
-const FIRST_HINT: Duration = Duration::from_secs(5);
+/// When a run that has no worker first reports so.
+const FIRST_NOTICE: Duration = Duration::from_secs(5);
 
 impl RunState {
-    /// When [`Input::Tick`](super::Input::Tick) is wanted at the latest, unless
-    /// something else happens first. After a tick it is in the future.
+    /// The latest time of the next [`Input::Tick`](super::Input::Tick), unless
+    /// another input comes first. After a tick it is in the future.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Time> {
         if self.completed || !self.begun {
@@ -38,18 +37,14 @@ impl RunState {
                 .map(|cancelling| cancelling.claims_until)
                 .filter(|&at| at > self.now),
             self.queue.next_due(),
-            self.settling.map(|settling| settling.until),
+            self.adopting.map(|adopting| adopting.until),
             self.fleet.next_gone(),
-            self.probe.map(|probe| {
-                probe
-                    .answer_by
-                    .unwrap_or(probe.asked.after(BROKER_PATIENCE))
-            }),
+            self.probe.map(answer_deadline),
             self.deserted_at()
                 .filter(|&at| self.probe.is_none() || at > self.now),
-            (!self.notified_no_worker && self.may_hint()).then(|| self.hint_at()),
-            (!self.notified_nothing_claimed && self.may_hint())
-                .then(|| Time::START.after(self.limits.claim_timeout)),
+            (!self.notified_no_worker && self.may_notify()).then(|| self.no_worker_notice_at()),
+            (!self.notified_nothing_claimed && self.may_notify())
+                .then(|| self.nothing_claimed_notice_at()),
         ];
         let stopping = self.stopping.values().map(|stopping| stopping.until);
         tables
@@ -69,7 +64,7 @@ impl RunState {
                 ..
             } => [self.unclaimed_at(*confirmed), None],
             Phase::Running(running) => {
-                // An overdue lease waits for the answer to the probe.
+                // An overdue lease stays until the probe is answered.
                 let leases = running.claims.iter().map(|claim| claim.lease);
                 [
                     Some(running.deadline),
@@ -89,12 +84,12 @@ impl RunState {
         if let Some(cancelling) = self.cancelling.filter(|cancelling| cancelling.until <= now) {
             self.give_up_waiting(cancelling.reason, effects);
         }
-        self.settle();
-        self.give_hints(effects);
+        self.end_adoption_when_due();
+        self.notify_missing_workers(effects);
         for id in self.outstanding.clone() {
             self.tick_table(id, effects);
         }
-        self.settle_suspicions(effects);
+        self.resolve_suspicions(effects);
         while let Some(id) = self.queue.pop_due(now) {
             self.queue.push(id, &self.tables[id.index()].planned);
         }
@@ -107,47 +102,39 @@ impl RunState {
                 at,
                 confirmed: None,
             } if at.after(BROKER_PATIENCE) <= now => {
-                let failure = Failure {
-                    kind: "BrokerError".to_owned(),
-                    message: format!(
-                        "the broker has not accepted the task for {}",
-                        seconds(BROKER_PATIENCE)
-                    ),
-                    retryable: false,
-                    counts_against_budget: true,
-                };
-                self.attempt_failed(id, failure, None, None, effects);
+                let message = format!(
+                    "the broker has not accepted the task for {}",
+                    humantime::format_duration(BROKER_PATIENCE)
+                );
+                let failure = failure("BrokerError", message, false);
+                self.attempt_failed(EndedAttempt::unclaimed(id), failure, effects);
             }
             Phase::Published {
                 confirmed: Some(confirmed),
                 ..
             } if self.unclaimed_at(*confirmed).is_some_and(|at| at <= now) => {
-                let failure = Failure {
-                    kind: "UnclaimedError".to_owned(),
-                    message: format!(
-                        "no worker took the table for {} though workers are idle; the broker may have dropped or \
-                         dead-lettered its message",
-                        seconds(self.limits.claim_timeout)
-                    ),
-                    retryable: true,
-                    counts_against_budget: true,
-                };
-                self.attempt_failed(id, failure, None, None, effects);
+                let message = format!(
+                    "no worker took the table for {} though workers are idle; the broker may have dropped or \
+                     dead-lettered its message",
+                    humantime::format_duration(self.limits.claim_timeout)
+                );
+                let failure = failure("UnclaimedError", message, true);
+                self.attempt_failed(EndedAttempt::unclaimed(id), failure, effects);
             }
             Phase::Running(running) if running.deadline <= now => self.time_out(id, effects),
             _ => {}
         }
     }
 
-    /// When published work counts as lost by the broker: it has been there, and
-    /// some worker has had room for it, for the whole claim timeout.
+    /// When published work counts as lost by the broker: it was published, and
+    /// some worker had free capacity, for the whole claim timeout.
     fn unclaimed_at(&self, confirmed: Time) -> Option<Time> {
         self.fleet
             .idle_since()
             .map(|idle| idle.max(confirmed).after(self.limits.claim_timeout))
     }
 
-    /// When the run counts as deserted: nothing runs and no worker is alive.
+    /// When the run counts as deserted: no table runs and no worker is alive.
     fn deserted_at(&self) -> Option<Time> {
         if self.cancelling.is_some() || self.counts.total() == self.tables.len() {
             return None;
@@ -160,9 +147,9 @@ impl RunState {
         (!running).then(|| silent.after(self.limits.claim_timeout))
     }
 
-    /// Leases that are overdue, and a run without workers, are suspicions until
-    /// the workers have been asked and were silent.
-    fn settle_suspicions(&mut self, effects: &mut Vec<Effect>) {
+    /// Overdue leases, and a run without workers, are suspicions until the
+    /// workers have been asked and did not answer.
+    fn resolve_suspicions(&mut self, effects: &mut Vec<Effect>) {
         let now = self.now;
         let deserted = self.deserted_at().is_some_and(|at| at <= now);
         let overdue: Vec<TableId> = self
@@ -183,11 +170,7 @@ impl RunState {
         let Some(probe) = self.probe else {
             return self.ask_workers(effects);
         };
-        if probe
-            .answer_by
-            .unwrap_or(probe.asked.after(BROKER_PATIENCE))
-            > now
-        {
+        if answer_deadline(probe) > now {
             return;
         }
         self.probe = None;
@@ -195,15 +178,10 @@ impl RunState {
             self.drop_overdue_claims(id, effects);
         }
         if deserted {
-            let failure = Failure {
-                kind: "NoWorkerError".to_owned(),
-                message: self.no_worker_message(),
-                retryable: false,
-                counts_against_budget: true,
-            };
+            let failure = failure("NoWorkerError", self.no_worker_message(), false);
             self.fail_unfinished(&failure, effects);
         } else if self.deserted_at().is_some_and(|at| at <= now) {
-            // With its last lease the run has lost its last worker.
+            // The last worker of the run was lost with the last lease.
             self.ask_workers(effects);
         }
     }
@@ -233,7 +211,7 @@ impl RunState {
     }
 
     fn no_worker_message(&self) -> String {
-        let timeout = seconds(self.limits.claim_timeout);
+        let timeout = humantime::format_duration(self.limits.claim_timeout);
         if self.claimed_ever {
             format!(
                 "no worker has been alive for {timeout}; start reconcile-worker for {}",
@@ -247,37 +225,40 @@ impl RunState {
         }
     }
 
-    fn hint_at(&self) -> Time {
-        Time::START.after(FIRST_HINT.min(self.limits.claim_timeout))
+    fn no_worker_notice_at(&self) -> Time {
+        Time::START.after(FIRST_NOTICE.min(self.limits.claim_timeout))
     }
 
-    /// Whether the want of workers is still worth a word.
-    fn may_hint(&self) -> bool {
+    fn nothing_claimed_notice_at(&self) -> Time {
+        Time::START.after(self.limits.claim_timeout)
+    }
+
+    /// Whether the operator still needs to know that no worker has claimed a table.
+    fn may_notify(&self) -> bool {
         !self.claimed_ever && self.cancelling.is_none()
     }
 
-    fn give_hints(&mut self, effects: &mut Vec<Effect>) {
-        if !self.may_hint() {
+    fn notify_missing_workers(&mut self, effects: &mut Vec<Effect>) {
+        if !self.may_notify() {
             return;
         }
-        if !self.notified_no_worker && self.hint_at() <= self.now {
+        let workers = self.fleet.len();
+        if !self.notified_no_worker && self.no_worker_notice_at() <= self.now {
             self.notified_no_worker = true;
-            if self.fleet.len() == 0 {
+            if workers == 0 {
                 effects.push(Effect::Notice(Notice::NoWorkerYet));
             }
         }
-        if !self.notified_nothing_claimed
-            && Time::START.after(self.limits.claim_timeout) <= self.now
-        {
+        if !self.notified_nothing_claimed && self.nothing_claimed_notice_at() <= self.now {
             self.notified_nothing_claimed = true;
-            effects.push(Effect::Notice(Notice::NothingClaimed {
-                workers: self.fleet.len(),
-            }));
+            effects.push(Effect::Notice(Notice::NothingClaimed { workers }));
         }
     }
 }
 
-/// `duration` as people write it.
-fn seconds(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+/// When the answers to `probe` must have arrived.
+fn answer_deadline(probe: Probe) -> Time {
+    probe
+        .answer_by
+        .unwrap_or(probe.asked.after(BROKER_PATIENCE))
 }

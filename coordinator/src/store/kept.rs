@@ -1,15 +1,15 @@
 //! What is kept of a run, in the form in which it is kept.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{RunId, TableId, WorkerId};
 
-use crate::report::RunStatus;
-use crate::run_state::{CancelReason, Counts, Limits, PlannedTable, RestoredTable, RootCause};
+use crate::run_state::{
+    CancelReason, Counts, Limits, PlannedTable, RestoredTable, RootCause, RunSummary,
+};
 
 /// What a run needs to go on, beside its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub struct KeptRun {
     /// What ran when the coordinator last looked.
     pub running: Option<Running>,
     /// How it ended; absent until it has.
-    pub ended: Option<Ended>,
+    pub ended: Option<RunSummary>,
     /// Whether its coordinator lives, on this machine.
     pub is_alive: bool,
 }
@@ -131,27 +131,6 @@ pub struct Activity {
     pub source_rows: u64,
     /// Rows read from the target so far.
     pub target_rows: u64,
-}
-
-/// How a whole run ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ended {
-    /// In a word.
-    pub status: RunStatus,
-    /// Whether somebody asked for it.
-    pub interrupted: bool,
-    /// How long it took.
-    pub duration: Duration,
-    /// The most tables that could run at a time.
-    pub max_workers: u32,
-    /// How many tables ended in each way.
-    pub counts: Counts,
-    /// What else should be known.
-    #[serde(default)]
-    pub notes: Vec<String>,
-    /// The number of its trace, when traces were sent.
-    #[serde(default)]
-    pub trace_id: Option<String>,
 }
 
 /// Times sort as texts.

@@ -28,8 +28,7 @@ use crate::run_state::{OpenTable, PlannedTable};
 
 pub use error::StoreError;
 pub use kept::{
-    Activity, Cancelling, Ended, KeptRun, KeptSettings, KeptSide, KeptTables, Place, Running,
-    database_of,
+    Activity, Cancelling, KeptRun, KeptSettings, KeptSide, KeptTables, Place, Running, database_of,
 };
 pub use lock::RunLock;
 pub use recorder::Recorder;

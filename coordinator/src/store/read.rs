@@ -7,9 +7,9 @@ use rusqlite::{OptionalExtension as _, Row};
 use serde::de::DeserializeOwned;
 use shared::ids::RunId;
 
-use super::kept::{Ended, KeptRun, KeptTables};
+use super::kept::{KeptRun, KeptTables};
 use super::{RunLock, RunStore, StoreError};
-use crate::run_state::{Counts, PlannedTable, RestoredTable, TableStatus};
+use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableStatus};
 
 /// What people may call the latest run.
 const LATEST: &str = "latest";
@@ -112,7 +112,7 @@ impl RunStore {
         let started_at = DateTime::parse_from_rfc3339(&raw.started_at)
             .map_err(|error| damaged(id, "started_at", &error))?
             .with_timezone(&Utc);
-        let ended: Option<Ended> = raw
+        let ended: Option<RunSummary> = raw
             .ended
             .map(|text| parse(id, "ended", &text))
             .transpose()?;

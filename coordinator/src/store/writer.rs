@@ -21,11 +21,11 @@ use shared::ids::{RunId, TableId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::kept::{self, Cancelling, Ended, Running};
+use super::kept::{self, Cancelling, Running};
 use super::{StoreError, schema};
 use crate::report::RunReport;
 use crate::run::Receipt;
-use crate::run_state::{OpenTable, TableStatus};
+use crate::run_state::{OpenTable, RunSummary, TableStatus};
 
 /// Batches that wait. The coordinator has at most 256 events that are not
 /// acknowledged, and an event is one batch, so this is never reached; if it
@@ -58,7 +58,7 @@ pub(super) enum Write {
     /// What runs.
     Running(Running),
     /// The run has ended.
-    Ended(Ended),
+    Ended(RunSummary),
 }
 
 struct Batch {
@@ -181,7 +181,7 @@ impl RunWriter {
     /// Writes how the run has ended, and waits until that is safe. When the
     /// store cannot be written, the report says so afterwards.
     pub async fn finish(&self, report: &mut RunReport) {
-        let receipt = self.write(vec![Write::Ended(report.ended())]);
+        let receipt = self.write(vec![Write::Ended(report.summary())]);
         if tokio::time::timeout(LAST_WRITE, receipt.wait())
             .await
             .is_err()
