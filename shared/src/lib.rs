@@ -2,6 +2,7 @@
 //! that carries them, endpoints, configuration and telemetry. There is no SQL and no
 //! comparison in this crate.
 
+pub mod atomic_file;
 pub mod config;
 pub mod endpoint;
 pub mod ids;

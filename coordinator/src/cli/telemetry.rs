@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use shared::atomic_file::{self, Access};
 use shared::config::{MetricsAddr, TelemetryConfig};
 use shared::endpoint::Secret;
+use shared::telemetry::metrics::Metrics;
 use shared::telemetry::metrics::push::{PushError, PushGateway, PushInstance};
 use shared::telemetry::metrics::server::{Bound, Readiness, ServeError, Server};
-use shared::telemetry::metrics::{Metrics, file};
 use shared::transport::Transport;
 use worker::service::WorkerHandle;
 
@@ -190,7 +191,8 @@ impl RunTelemetry {
         let Self(Some(on)) = self else { return };
         on.end.or_incomplete();
         if let Some(path) = &on.file
-            && let Err(error) = file::replace(path, &on.metrics.of_the_work())
+            && let Err(error) =
+                atomic_file::replace(path, on.metrics.of_the_work().as_bytes(), Access::Everyone)
         {
             tracing::warn!(
                 "the metrics could not be written to {}: {error}",

@@ -1,11 +1,10 @@
-//! The metrics of a process: a registry that is handed to whoever measures, and
-//! the ways out of it: HTTP ([`server`]), a file ([`file`]), a Pushgateway ([`push`]).
+//! The metrics of a process: a registry that is passed to the code that measures, and two
+//! ways to export it: HTTP ([`server`]) and a Pushgateway ([`push`]).
 //!
 //! A gauge is never counted up and down, which drifts with the first path that
 //! forgets one of the two: it is read from the state when somebody asks, see
 //! [`Metrics::read_gauge`].
 
-pub mod file;
 pub mod push;
 mod read;
 pub mod server;
