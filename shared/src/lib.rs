@@ -5,6 +5,7 @@
 pub mod atomic_file;
 pub mod config;
 pub mod endpoint;
+pub mod failure;
 pub mod ids;
 pub mod logging;
 pub mod message;

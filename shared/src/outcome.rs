@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::failure::{Failure, FailureKind};
+
 /// How deep two tables are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -261,22 +263,6 @@ pub struct ColumnDifference {
     pub source: serde_json::Value,
     /// The target's value; null also where the row is only in the source.
     pub target: serde_json::Value,
-}
-
-/// Why a table could not be compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    /// The class of the error, as the report names it: `ConnectionError`,
-    /// `AuthenticationError`, `TableNotFound`, `PermissionDenied`,
-    /// `IncomparableColumn`, `QueryError`, `Panic`, ...
-    pub kind: String,
-    /// What happened, where, and what to do about it.
-    pub message: String,
-    /// Whether another attempt may succeed.
-    pub retryable: bool,
-    /// Whether an attempt that ended so counts against `--max-attempts`.
-    pub counts_against_budget: bool,
 }
 
 /// How an attempt ended.
