@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use shared::outcome::{Comparison, Difference, Failure};
+use shared::outcome::{Comparison, Difference, Failure, FailureKind};
 
 /// The result of one comparison: numbers, and the differing rows that the
 /// report should list.
@@ -36,8 +36,8 @@ impl Findings {
     /// These findings, unless they contradict themselves.
     pub(super) fn consistent(self) -> Result<Self, Failure> {
         if self.comparison.is_match() && !self.differences.is_empty() {
-            return Err(failure(
-                "InconsistentFindings",
+            return Err(Failure::new(
+                FailureKind::InconsistentFindings,
                 format!(
                     "the function lists {} differing rows of a table whose numbers say that it is equal",
                     self.differences.len()
@@ -82,16 +82,7 @@ pub(super) fn failure_of(error: Box<dyn Error + Send + Sync>) -> Failure {
         }
         cause = error.source();
     }
-    failure("ReconcileError", message)
-}
-
-fn failure(kind: &str, message: String) -> Failure {
-    Failure {
-        kind: kind.to_owned(),
-        message,
-        retryable: false,
-        counts_against_budget: true,
-    }
+    Failure::new(FailureKind::ReconcileError, message)
 }
 
 #[cfg(test)]

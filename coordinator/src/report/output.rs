@@ -1,8 +1,9 @@
-//! Puts a rendered report where it belongs.
+//! Writes a rendered report to a file or to standard output.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+use shared::atomic_file::{Access, AtomicFile};
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +11,7 @@ pub enum OutputError {
     /// To a file.
     #[error("cannot write the report to {}: {reason}; name a file in a directory that exists and is writable", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Why.
         reason: io::Error,
@@ -20,85 +21,53 @@ pub enum OutputError {
     Stdout(io::Error),
 }
 
-/// A file that will hold the report. It is opened beside its place before the
-/// run, so that a mistake shows at once, and takes its place when it is whole.
-#[derive(Debug)]
-pub struct Output {
-    path: PathBuf,
-    /// The file while it is written; absent once it has taken its place.
-    temporary: Option<(PathBuf, File)>,
+impl OutputError {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |reason| Self::File { path, reason }
+    }
 }
 
+/// The file of the report. It is opened beside its path before the run, so that
+/// an error is reported at once, and gets its path when it is complete.
+#[derive(Debug)]
+pub struct Output(AtomicFile);
+
 impl Output {
-    /// Makes sure that `path` can be written. What stands there stays until
+    /// Checks that `path` can be written. A file there stays until
     /// [`write`](Self::write).
     ///
     /// # Errors
     ///
-    /// When there is a directory at `path` or no file can be made beside it.
+    /// When there is a directory at `path` or no file can be created beside it.
     pub fn prepare(path: &Path) -> Result<Self, OutputError> {
-        let failed = |reason| OutputError::File {
-            path: path.to_owned(),
-            reason,
-        };
-        if path.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        let mut name = path
-            .file_name()
-            .ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?
-            .to_owned();
-        name.push(format!(
-            ".{}-{:06x}.part",
-            std::process::id(),
-            fastrand::u32(0..1 << 24)
-        ));
-        let temporary = path.with_file_name(name);
-        let file = File::create_new(&temporary).map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            temporary: Some((temporary, file)),
-        })
+        AtomicFile::create(path, Access::Umask)
+            .map(Self)
+            .map_err(OutputError::file(path))
     }
 
-    /// Where the report will be.
+    /// The path of the report.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
-    /// Writes `text` and puts it in place of what stood there, at once.
+    /// Writes `text` and replaces the file at the path atomically.
     ///
     /// # Errors
     ///
-    /// When the disk is full, or the directory has gone.
+    /// When the disk is full, or the directory no longer exists.
     pub fn write(mut self, text: &str) -> Result<(), OutputError> {
-        let Some((temporary, file)) = &mut self.temporary else {
-            return Ok(());
-        };
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| std::fs::rename(temporary, &self.path))
-            .map_err(|reason| OutputError::File {
-                path: self.path.clone(),
-                reason,
-            })?;
-        self.temporary = None;
-        Ok(())
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let Some((temporary, _)) = self.temporary.take() {
-            // Already gone is as good.
-            std::fs::remove_file(temporary).ok();
+        let failed = OutputError::file(self.path());
+        match self.0.write_all(text.as_bytes()) {
+            Ok(()) => self.0.commit().map_err(failed),
+            Err(error) => Err(failed(error)),
         }
     }
 }
 
-/// Writes to standard output. A reader that has gone away is no error: it has
-/// seen what it wanted.
+/// Writes to standard output. A closed pipe is no error: the reader needs no
+/// more output.
 ///
 /// # Errors
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::config::FailFast;
 use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, WorkId};
-use shared::outcome::Comparison;
+use shared::outcome::{Comparison, FailureKind};
 
 use super::table::{Phase, Stopping};
 use super::table_end::EndedAttempt;
@@ -31,7 +31,7 @@ impl RunState {
             (FailFast::Mismatch, Verdict::Compared { comparison, .. })
                 if verdict.status() == TableStatus::Mismatched =>
             {
-                ("Mismatch".to_owned(), describe_mismatch(comparison))
+                (FailureKind::Mismatch.into(), describe_mismatch(comparison))
             }
             _ => return None,
         };

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, TableSpec, WorkId};
-use shared::outcome::{Comparison, Depth, Failure, Outcome};
+use shared::outcome::{Comparison, Depth, Failure, FailureKind, Outcome};
 
 use super::table::{Claim, Phase, Running, Table};
 use super::table_end::EndedAttempt;
-use super::{Effect, Notice, Probe, RunState, Time, Verdict, failure};
+use super::{Effect, Notice, Probe, RunState, Time, Verdict};
 
 /// The most claims of one attempt that are tracked; further ones are ignored.
 const MAX_CLAIMS: usize = 8;
@@ -213,7 +213,7 @@ impl RunState {
                 }
                 let message =
                     format!("worker {worker} stopped the table, which this run had not requested");
-                failure("StoppedByWorker", message, true)
+                Failure::new(FailureKind::StoppedByWorker, message)
             }
             Outcome::HandedBack => return self.hand_back(id, worker, effects),
         };
@@ -317,10 +317,8 @@ impl RunState {
             return;
         }
         let message = format!("the task could not be given to the broker: {reason}");
-        let failure = Failure {
-            counts_against_budget: false,
-            ..failure("BrokerError", message, table.free < MAX_PUBLISH_FAILURES)
-        };
+        let mut failure = Failure::new(FailureKind::BrokerError, message).uncounted();
+        failure.retryable = table.free < MAX_PUBLISH_FAILURES;
         self.attempt_failed(EndedAttempt::unclaimed(work.table), failure, effects);
     }
 
@@ -334,7 +332,7 @@ impl RunState {
 
     pub(super) fn on_disconnected(&mut self, reason: &str, effects: &mut Vec<Effect>) {
         let message = format!("the connection to the broker was lost for good: {reason}");
-        self.fail_unfinished(&failure("BrokerError", message, false), effects);
+        self.fail_unfinished(&Failure::new(FailureKind::BrokerError, message), effects);
         self.stopping.clear();
         if let Some(cancelling) = &mut self.cancelling {
             cancelling.claims_until = self.now;
@@ -352,10 +350,7 @@ impl RunState {
         if let Some(cancelling) = self.cancelling {
             return self.end(attempt, Verdict::Cancelled(cancelling.reason), effects);
         }
-        let failure = Failure {
-            counts_against_budget: false,
-            ..failure("HandedBack", message, true)
-        };
+        let failure = Failure::new(FailureKind::HandedBack, message).uncounted();
         self.attempt_lost(attempt, failure, Time::START, effects);
     }
 }
@@ -376,11 +371,10 @@ fn verdict_of(
             claim.worker,
             claim.batches.len()
         );
-        return Err(Failure {
-            // The previous coordinator received the earlier batches, and they are lost.
-            counts_against_budget: !table.adopted,
-            ..failure("IncompleteResult", message, true)
-        });
+        let mut failure = Failure::new(FailureKind::IncompleteResult, message).retryable();
+        // The previous coordinator received the earlier batches, and they are lost.
+        failure.counts_against_budget = !table.adopted;
+        return Err(failure);
     };
     differences.truncate(spec.max_differences as usize);
     Ok(Verdict::Compared {
@@ -399,5 +393,5 @@ fn check_depth(spec: &TableSpec, comparison: &Comparison) -> Result<(), Failure>
     let message = format!(
         "the worker's result lacks the {missing} that were asked for; use workers of this version"
     );
-    Err(failure("IncompleteResult", message, false))
+    Err(Failure::new(FailureKind::IncompleteResult, message))
 }

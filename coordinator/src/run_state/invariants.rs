@@ -1,5 +1,7 @@
 //! What is true of a run between two inputs.
 
+use shared::outcome::FailureKind;
+
 use super::table::Phase;
 use super::{RunState, Window};
 
@@ -102,7 +104,7 @@ impl RunState {
         if let Some(cause) = &self.root_cause {
             holds(
                 self.record(cause.table).is_some_and(|record| {
-                    !record.status().is_verified() || cause.kind == "Mismatch"
+                    !record.status().is_verified() || cause.kind == FailureKind::Mismatch.as_str()
                 }),
                 "the root cause is a table that failed or differs",
             )?;

@@ -33,13 +33,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Scope, TableSpec, Task, WorkId};
+use shared::outcome::{Failure, FailureKind};
 
 pub use checkpoint::{OpenTable, Restored, RestoredTable};
 pub use effect::{Effect, Notice};
 pub use input::Input;
 pub use plan::{Limits, PlannedTable, RunPlan, Time, Window};
 pub(crate) use plan::{millis, table_ids};
-pub(crate) use record::failure;
 pub use record::{
     AttemptFailure, CancelReason, Counts, RootCause, TableRecord, TableStatus, Verdict,
 };
@@ -407,9 +407,10 @@ impl RunState {
         match std::mem::replace(phase, Phase::Waiting) {
             Phase::Done(record) => *record,
             Phase::Waiting | Phase::Published { .. } | Phase::Running(_) => {
-                let message = "the run ended before this table did; this is a defect".to_owned();
+                let message = "the run ended before this table did; this is a defect";
+                let failure = Failure::new(FailureKind::InternalError, message).retryable();
                 TableRecord {
-                    verdict: Verdict::Failed(failure("InternalError", message, true)),
+                    verdict: Verdict::Failed(failure),
                     attempt: *attempt,
                     worker: None,
                     duration: None,

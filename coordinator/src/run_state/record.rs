@@ -34,16 +34,6 @@ impl TableRecord {
     }
 }
 
-/// A failure of an attempt that counts against the budget.
-pub(crate) fn failure(kind: &str, message: String, retryable: bool) -> Failure {
-    Failure {
-        kind: kind.to_owned(),
-        message,
-        retryable,
-        counts_against_budget: true,
-    }
-}
-
 /// An attempt that ended without a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailure {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::Control;
-use shared::outcome::Failure;
+use shared::outcome::{Failure, FailureKind};
 
 use super::table::Phase;
 use super::table_end::EndedAttempt;
-use super::{AttemptFailure, Effect, Notice, RunState, Time, Verdict, failure, millis};
+use super::{AttemptFailure, Effect, Notice, RunState, Time, Verdict, millis};
 
 /// Attempts of one table that may end without a result and without counting
 /// against its budget, before it fails nevertheless.
@@ -122,6 +122,10 @@ impl RunState {
             worker: workers.into_iter().next(),
             ..EndedAttempt::unclaimed(id)
         };
-        self.attempt_failed(attempt, failure("WorkerLost", message, true), effects);
+        self.attempt_failed(
+            attempt,
+            Failure::new(FailureKind::WorkerLost, message),
+            effects,
+        );
     }
 }

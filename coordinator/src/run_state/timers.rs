@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::Control;
+use shared::outcome::{Failure, FailureKind};
 
 use super::table::{Phase, Running};
 use super::table_end::EndedAttempt;
-use super::{Effect, Notice, Probe, RunState, Time, failure};
+use super::{Effect, Notice, Probe, RunState, Time};
 
 /// How long the broker may take to confirm a message before it counts as lost.
 pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(300);
@@ -106,7 +107,7 @@ impl RunState {
                     "the broker has not accepted the task for {}",
                     humantime::format_duration(BROKER_PATIENCE)
                 );
-                let failure = failure("BrokerError", message, false);
+                let failure = Failure::new(FailureKind::BrokerError, message);
                 self.attempt_failed(EndedAttempt::unclaimed(id), failure, effects);
             }
             Phase::Published {
@@ -118,7 +119,7 @@ impl RunState {
                      dead-lettered its message",
                     humantime::format_duration(self.limits.claim_timeout)
                 );
-                let failure = failure("UnclaimedError", message, true);
+                let failure = Failure::new(FailureKind::UnclaimedError, message);
                 self.attempt_failed(EndedAttempt::unclaimed(id), failure, effects);
             }
             Phase::Running(running) if running.deadline <= now => self.time_out(id, effects),
@@ -178,7 +179,7 @@ impl RunState {
             self.drop_overdue_claims(id, effects);
         }
         if deserted {
-            let failure = failure("NoWorkerError", self.no_worker_message(), false);
+            let failure = Failure::new(FailureKind::NoWorkerError, self.no_worker_message());
             self.fail_unfinished(&failure, effects);
         } else if self.deserted_at().is_some_and(|at| at <= now) {
             // The last worker of the run was lost with the last lease.
