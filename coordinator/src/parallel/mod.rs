@@ -52,4 +52,7 @@ pub use options::{MAX_WORKERS, OptionsError, ParallelOptions};
 pub use stats::{ParallelStats, parallel_reconciliation_stats};
 pub use table::{IntoTable, Table, TableJob};
 
-pub use crate::report::{RunReport, RunStatus};
+pub use crate::report::{
+    AttemptReport, RepairReport, RootCauseReport, RunReport, RunStatus, TableError, TableResult,
+};
+pub use crate::run_state::TableStatus;
