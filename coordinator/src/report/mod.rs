@@ -11,7 +11,7 @@ mod tests;
 
 pub(crate) use build::Account;
 pub use model::{AttemptReport, RepairReport, RootCauseReport, RunReport, TableError, TableResult};
-pub use output::{Output, OutputError, write_stdout};
+pub(crate) use output::{Output, OutputError, write_stdout};
 
 pub use crate::run_state::RunStatus;
 

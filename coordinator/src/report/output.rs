@@ -7,7 +7,7 @@ use shared::atomic_file::{Access, AtomicFile};
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum OutputError {
+pub(crate) enum OutputError {
     /// To a file.
     #[error("cannot write the report to {}: {reason}; name a file in a directory that exists and is writable", path.display())]
     File {
@@ -31,7 +31,7 @@ impl OutputError {
 /// The file of the report. It is opened beside its path before the run, so that
 /// an error is reported at once, and gets its path when it is complete.
 #[derive(Debug)]
-pub struct Output(AtomicFile);
+pub(crate) struct Output(AtomicFile);
 
 impl Output {
     /// Checks that `path` can be written. A file there stays until
@@ -40,7 +40,7 @@ impl Output {
     /// # Errors
     ///
     /// When there is a directory at `path` or no file can be created beside it.
-    pub fn prepare(path: &Path) -> Result<Self, OutputError> {
+    pub(crate) fn prepare(path: &Path) -> Result<Self, OutputError> {
         AtomicFile::create(path, Access::Umask)
             .map(Self)
             .map_err(OutputError::file(path))
@@ -48,7 +48,7 @@ impl Output {
 
     /// The path of the report.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -57,7 +57,7 @@ impl Output {
     /// # Errors
     ///
     /// When the disk is full, or the directory no longer exists.
-    pub fn write(mut self, text: &str) -> Result<(), OutputError> {
+    pub(crate) fn write(mut self, text: &str) -> Result<(), OutputError> {
         let failed = OutputError::file(self.path());
         match self.0.write_all(text.as_bytes()) {
             Ok(()) => self.0.commit().map_err(failed),
@@ -72,7 +72,7 @@ impl Output {
 /// # Errors
 ///
 /// When standard output cannot be written for another reason.
-pub fn write_stdout(text: &str) -> Result<(), OutputError> {
+pub(crate) fn write_stdout(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
