@@ -55,13 +55,13 @@ impl View {
     pub(super) fn update_heartbeats(&mut self, state: &RunState) {
         let (now, at) = (Instant::now(), state.now());
         let mut known = std::mem::take(&mut self.heartbeats).into_iter().peekable();
-        for (worker, heard) in state.heartbeats().take(NAMED_WORKERS) {
+        for (worker, heartbeat) in state.heartbeats().take(NAMED_WORKERS) {
             while known.next_if(|(gone, _)| gone < worker).is_some() {}
             let name = known
                 .next_if(|(same, _)| same == worker)
                 .map_or_else(|| worker.clone(), |(name, _)| name);
-            let heard = now.checked_sub(at.since(heard)).unwrap_or(now);
-            self.heartbeats.push((name, heard));
+            let heartbeat = now.checked_sub(at.since(heartbeat)).unwrap_or(now);
+            self.heartbeats.push((name, heartbeat));
         }
     }
 
@@ -98,10 +98,10 @@ impl SharedView {
             "Time since the last heartbeat of a worker that is alive.",
             "worker",
             |view| {
-                let age = |heard: &Instant| heard.elapsed().as_secs_f64();
+                let age = |heartbeat: &Instant| heartbeat.elapsed().as_secs_f64();
                 view.heartbeats
                     .iter()
-                    .map(|(worker, heard)| (worker.as_str().to_owned(), age(heard)))
+                    .map(|(worker, heartbeat)| (worker.as_str().to_owned(), age(heartbeat)))
                     .collect()
             },
         );

@@ -6,40 +6,19 @@ use std::path::{Path, PathBuf};
 /// Why a script cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
-    /// It cannot be read.
     #[error("cannot read {}: {error}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    Unreadable { path: PathBuf, error: io::Error },
     /// It is not a repair script.
     #[error("{} is not a repair script of this version; `reconcile run --generate-repair` writes them", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
+    Foreign { path: PathBuf },
     /// Its content does not have its digest.
     #[error("{} has been changed since it was written; write it again with `reconcile run --generate-repair`, or execute it with psql or sqlcmd if the change is intended", path.display())]
-    Edited {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It cannot be written.
+    Edited { path: PathBuf },
     #[error("cannot write {}: {error}", path.display())]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    Unwritable { path: PathBuf, error: io::Error },
     /// It undoes a repair that was not applied, as far as is known.
     #[error("{} undoes a repair that `reconcile apply` has not applied, so there is nothing to undo; if the repair was applied with psql or sqlcmd, repeat the command with --assume-applied", path.display())]
-    NotApplied {
-        /// The file.
-        path: PathBuf,
-    },
+    NotApplied { path: PathBuf },
     /// An earlier commit was not answered, or its process was killed.
     #[error("it is not known whether an earlier `reconcile apply` was committed. If it was, {} must replace {}. Check the target. If the changes are there, repeat the command with --assume-applied; if not, remove the first file", pending.display(), undo.display())]
     Pending {
@@ -50,26 +29,13 @@ pub enum ScriptError {
     },
     /// The repair script and the undo script beside it are from different runs.
     #[error("{} does not undo {}; move it away to continue without it, or write both again with `reconcile run --generate-repair`", undo.display(), repair.display())]
-    NotItsUndo {
-        /// The undo script.
-        undo: PathBuf,
-        /// The repair script.
-        repair: PathBuf,
-    },
+    NotItsUndo { undo: PathBuf, repair: PathBuf },
     /// The repair was applied to another database.
     #[error("{} undoes what was applied to {database}; undo it there, or use a copy of the directory as the run wrote it", undo.display())]
-    AppliedElsewhere {
-        /// The undo script.
-        undo: PathBuf,
-        /// The database.
-        database: String,
-    },
+    AppliedElsewhere { undo: PathBuf, database: String },
     /// The scripts do not belong together.
     #[error("{reason}")]
-    Mixed {
-        /// What does not fit.
-        reason: String,
-    },
+    Mixed { reason: String },
 }
 
 impl ScriptError {

@@ -23,9 +23,7 @@ use crate::run_state::TableStatus;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write repair scripts to {}: {error}; name another directory with --output-dir", directory.display())]
 pub struct RepairError {
-    /// The directory.
     pub directory: PathBuf,
-    /// Why.
     pub error: io::Error,
 }
 
@@ -53,10 +51,6 @@ impl Scripts {
     /// Prepares to write scripts to `directory`. If it does not exist, it is
     /// created with access for its owner only. `database` is the target, where
     /// it is known.
-    ///
-    /// # Errors
-    ///
-    /// When the directory cannot be created or written to.
     pub(crate) fn prepare(
         directory: &Path,
         database: Option<String>,
@@ -89,7 +83,6 @@ impl Scripts {
     /// Returns the spool if everything was written. The caller removes it when
     /// the end of the run is stored; until then a resumed run writes the scripts
     /// again.
-    #[must_use]
     pub(crate) fn finish(self, report: &mut RunReport, specs: &[TableSpec]) -> Option<Spool> {
         let plans: Vec<Option<RepairPlan>> = report
             .results

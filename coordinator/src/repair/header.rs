@@ -14,18 +14,14 @@ pub(crate) struct Header {
     pub(crate) direction: Direction,
     /// The run that found the differences.
     pub(crate) run: String,
-    /// When that run began.
     pub(crate) timestamp: String,
     /// The first word of the marks of this file.
     pub(crate) token: String,
-    /// The kind of database of the target.
     pub(crate) engine: DatabaseKind,
     /// The database of the target; absent where only the workers knew it.
     #[serde(default)]
     pub(crate) database: Option<String>,
-    /// The schema of the target.
     pub(crate) schema: String,
-    /// The name of the target.
     pub(crate) table: String,
     /// Whether an undo script contains the inverse of what `reconcile apply` has
     /// done; otherwise it contains the inverse of the whole repair.
@@ -38,11 +34,9 @@ pub(crate) struct Header {
     /// The sequences that number the rows of the table.
     #[serde(default)]
     pub(crate) sequences: Vec<Sequence>,
-    /// The foreign keys of the table.
     pub(crate) foreign_keys: Vec<ForeignKey>,
     /// Those that must be checked at the end, when this script is executed alone.
     pub(crate) deferred: Vec<ForeignKey>,
-    /// How the table was compared.
     pub(crate) spec: TableSpec,
 }
 

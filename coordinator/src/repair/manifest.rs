@@ -10,13 +10,11 @@ use shared::endpoint::DatabaseKind;
 use super::error::ScriptError;
 use super::statement::{Direction, Numbers};
 
-/// The name of the manifest.
 pub(super) const MANIFEST: &str = "repair.json";
 
 /// The format that this version writes and reads.
 const FORMAT: u32 = 1;
 
-/// The scripts of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     format: u32,
@@ -29,7 +27,6 @@ pub(super) struct Manifest {
     pub(super) tables: Vec<ManifestTable>,
 }
 
-/// The scripts of one table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ManifestTable {
     pub(super) table: String,
@@ -59,13 +56,11 @@ impl Manifest {
         }
     }
 
-    /// Writes it to `directory`.
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         atomic_file::replace(&directory.join(MANIFEST), text.as_bytes(), Access::Owner)
     }
 
-    /// Reads the manifest at `path`.
     pub(super) fn read(path: &Path) -> Result<Self, ScriptError> {
         let text = std::fs::read(path).map_err(ScriptError::unreadable(path))?;
         serde_json::from_slice(&text)

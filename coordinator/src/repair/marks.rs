@@ -17,7 +17,6 @@ const INACTIVE: &str = "held ";
 /// Begins the mark of the last line.
 const DIGEST: &str = "digest ";
 
-/// A mark line without its end.
 pub(super) fn line(token: &str, mark: &str) -> String {
     format!("-- {token} {mark}")
 }
@@ -93,7 +92,6 @@ pub(super) fn of_digest(digest: &str) -> String {
     format!("{DIGEST}{digest}")
 }
 
-/// The digest of a mark.
 pub(super) fn parse_digest(mark: &str) -> Option<&str> {
     mark.strip_prefix(DIGEST)
 }

@@ -65,10 +65,6 @@ impl Script {
     }
 
     /// Its active statements with one action.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be opened any more.
     pub(crate) fn statements(
         &self,
         action: RepairAction,

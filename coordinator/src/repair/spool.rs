@@ -36,10 +36,6 @@ impl Spool {
     /// Opens the spool of `run` below `output`. If its directory does not exist,
     /// it is created with access for its owner only; if an earlier coordinator
     /// has kept statements there, they stay.
-    ///
-    /// # Errors
-    ///
-    /// When the directory cannot be created.
     pub(super) fn open(output: &Path, run: RunId) -> io::Result<Self> {
         let directory = output.join(format!(".repair-{run}"));
         DirBuilder::new()
@@ -59,20 +55,12 @@ impl Spool {
 
     /// The statements of a table that has ended, in the order in which they
     /// arrived; `None` if there are none.
-    ///
-    /// # Errors
-    ///
-    /// The reason why they could not be kept or cannot be read.
     pub(super) fn statements(&self, table: TableId) -> Result<Option<Statements>, String> {
         let file = self.file(table)?;
         Ok(file.map(|file| Statements(BufReader::new(file))))
     }
 
     /// The same statements, the last one first.
-    ///
-    /// # Errors
-    ///
-    /// As [`statements`](Self::statements).
     pub(super) fn backwards(&self, table: TableId) -> Result<Option<Backwards>, String> {
         let file = self.file(table)?;
         let backwards = file.map(Backwards::new).transpose();

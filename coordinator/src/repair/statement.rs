@@ -58,7 +58,6 @@ pub(crate) struct Statement {
     /// Its position among the statements of the repair with the same action, from
     /// 0. The inverse of a statement has the number of that statement.
     pub(crate) number: u64,
-    /// The SQL.
     pub(crate) sql: String,
 }
 
@@ -72,11 +71,8 @@ impl Statement {
 /// How many statements there are of each action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Numbers {
-    /// Rows that are deleted.
     pub(crate) delete: u64,
-    /// Rows that are updated.
     pub(crate) update: u64,
-    /// Rows that are inserted.
     pub(crate) insert: u64,
 }
 

@@ -32,8 +32,7 @@ impl RunReport {
     ///
     /// A table that has not ended, which the state machine excludes, is
     /// reported as failed: it must not pass for verified.
-    #[must_use]
-    pub fn new(mut state: RunState, started_at: DateTime<Utc>, duration: Duration) -> Self {
+    pub(crate) fn new(mut state: RunState, started_at: DateTime<Utc>, duration: Duration) -> Self {
         let tables = table_ids()
             .take(state.table_count())
             .map(|id| (state.spec(id).clone(), state.take_record(id)))
@@ -52,7 +51,6 @@ impl RunReport {
     }
 
     /// The report of a complete run.
-    #[must_use]
     pub(crate) fn of(account: Account) -> Self {
         let Account {
             run,

@@ -173,7 +173,6 @@ pub struct RepairReport {
 
 impl RunReport {
     /// What the store keeps of it beside the records of its tables.
-    #[must_use]
     pub(crate) fn summary(&self) -> RunSummary {
         RunSummary {
             status: self.status,

@@ -8,15 +8,8 @@ use shared::atomic_file::{Access, AtomicFile};
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
-    /// To a file.
     #[error("cannot write the report to {}: {reason}; name a file in a directory that exists and is writable", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: io::Error,
-    },
-    /// To standard output.
+    File { path: PathBuf, reason: io::Error },
     #[error("cannot write the report to standard output: {0}")]
     Stdout(io::Error),
 }
@@ -47,16 +40,11 @@ impl Output {
     }
 
     /// The path of the report.
-    #[must_use]
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// Writes `text` and replaces the file at the path atomically.
-    ///
-    /// # Errors
-    ///
-    /// When the disk is full, or the directory no longer exists.
     pub(crate) fn write(mut self, text: &str) -> Result<(), OutputError> {
         let failed = OutputError::file(self.path());
         match self.0.write_all(text.as_bytes()) {
@@ -68,10 +56,6 @@ impl Output {
 
 /// Writes to standard output. A closed pipe is no error: the reader needs no
 /// more output.
-///
-/// # Errors
-///
-/// When standard output cannot be written for another reason.
 pub(crate) fn write_stdout(text: &str) -> Result<(), OutputError> {
     let mut stdout = io::stdout().lock();
     match stdout

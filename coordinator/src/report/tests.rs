@@ -287,7 +287,7 @@ fn the_csv_report_has_one_line_per_table() {
 }
 
 #[test]
-fn the_console_says_the_verdict_first_and_what_needs_attention() {
+fn the_console_shows_the_verdict_first_and_what_needs_attention() {
     let text = mixed().to_console(false);
     let expected = "\
 INCOMPLETE  some tables could not be verified
@@ -363,7 +363,7 @@ fn explained() -> RunReport {
 }
 
 #[test]
-fn causes_and_reads_stand_in_every_form() {
+fn causes_and_reads_are_in_every_format() {
     let report = explained();
     let json: Value = serde_json::from_str(&report.to_json()).unwrap();
     let result = &json["results"][0];

@@ -40,7 +40,7 @@ impl RunState {
 
     /// Cancels the run: tables that no worker has claimed end at once, and the
     /// workers are asked to stop the others. Only the first call has an effect.
-    pub(super) fn begin_cancelling(&mut self, reason: CancelReason, effects: &mut Vec<Effect>) {
+    pub(super) fn begin_cancelling(&mut self, reason: CancelReason) {
         if self.cancelling.is_some() || self.completed {
             return;
         }
@@ -61,17 +61,15 @@ impl RunState {
             until,
             claims_until,
         });
-        effects.push(Effect::Notice(Notice::Cancelling(reason)));
-        effects.push(Effect::Control(Control::CancelRun { run: self.run }));
+        self.effects
+            .push(Effect::Notice(Notice::Cancelling(reason)));
+        self.effects
+            .push(Effect::Control(Control::CancelRun { run: self.run }));
         let mut unstarted = unclaimed;
         unstarted.extend(self.queue.drain());
         unstarted.sort_unstable();
         for id in unstarted {
-            self.end(
-                EndedAttempt::unclaimed(id),
-                Verdict::Cancelled(reason),
-                effects,
-            );
+            self.end(EndedAttempt::unclaimed(id), Verdict::Cancelled(reason));
         }
     }
 
@@ -95,13 +93,9 @@ impl RunState {
     }
 
     /// The workers did not answer in time: ends the tables that are left.
-    pub(super) fn give_up_waiting(&mut self, reason: CancelReason, effects: &mut Vec<Effect>) {
+    pub(super) fn give_up_waiting(&mut self, reason: CancelReason) {
         for id in self.outstanding.clone() {
-            self.end(
-                self.current_attempt(id),
-                Verdict::Cancelled(reason),
-                effects,
-            );
+            self.end(self.current_attempt(id), Verdict::Cancelled(reason));
         }
         self.stopping.clear();
     }

@@ -19,9 +19,7 @@ pub struct Restored {
 /// The state of one table.
 #[derive(Debug, Clone)]
 pub enum RestoredTable {
-    /// It has ended.
     Ended(Box<TableRecord>),
-    /// It has not ended.
     Open(OpenTable),
 }
 

@@ -49,39 +49,24 @@ pub enum Notice {
     /// No worker has sent a heartbeat for some seconds.
     NoWorkerYet,
     /// The claim timeout has passed and no worker has claimed a table.
-    NothingClaimed {
-        /// How many workers are alive.
-        workers: usize,
-    },
+    NothingClaimed { workers: usize },
     /// An attempt ended without a result and the table is tried again.
     Retry {
-        /// The table.
         table: TableId,
-        /// The attempt that ended.
         attempt: Attempt,
         /// The worker that made it; absent when none had claimed it.
         worker: Option<WorkerId>,
-        /// Why.
         failure: Failure,
-        /// The wait before the next attempt.
         wait: Duration,
     },
     /// A worker that owned a table missed three heartbeats.
     LeaseExpired {
-        /// The table.
         table: TableId,
-        /// Its attempt.
         attempt: Attempt,
-        /// The worker.
         worker: WorkerId,
     },
     /// A second worker has claimed an attempt that another one owns.
-    DuplicateClaim {
-        /// The table.
-        table: TableId,
-        /// The second worker.
-        worker: WorkerId,
-    },
+    DuplicateClaim { table: TableId, worker: WorkerId },
     /// The run is being cancelled.
     Cancelling(CancelReason),
 }

@@ -35,30 +35,24 @@ struct Finished {
 }
 
 impl RunState {
-    pub(super) fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
+    pub(super) fn on_event(&mut self, event: Event) {
         let Event { work, worker, body } = event;
         self.fleet.note_contact(self.now);
         self.adopt(work);
         match (self.standing(work), body) {
             (Standing::Unknown, _) => {}
-            (Standing::Stale, EventBody::Claimed) => self.refuse_stale_claim(work, worker, effects),
+            (Standing::Stale, EventBody::Claimed) => self.refuse_stale_claim(work, worker),
             (Standing::Stale, EventBody::Differences { .. } | EventBody::Repair { .. }) => {}
             (Standing::Stale, EventBody::Finished { outcome, .. }) => {
-                self.on_stopped(work, &worker, &outcome, effects);
+                self.on_stopped(work, &worker, &outcome);
             }
-            (Standing::Current, body) => self.on_current(work, worker, body, effects),
+            (Standing::Current, body) => self.on_current(work, worker, body),
         }
     }
 
-    fn on_current(
-        &mut self,
-        work: WorkId,
-        worker: WorkerId,
-        body: EventBody,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn on_current(&mut self, work: WorkId, worker: WorkerId, body: EventBody) {
         // An event may overtake the claim of its attempt.
-        self.claim(work.table, &worker, effects);
+        self.claim(work.table, &worker);
         match body {
             EventBody::Claimed => {}
             EventBody::Differences { batch, rows } => {
@@ -71,7 +65,7 @@ impl RunState {
                     && !claim.batches.contains_key(&batch)
                 {
                     claim.batches.insert(batch, Vec::new());
-                    effects.push(Effect::KeepRepair {
+                    self.effects.push(Effect::KeepRepair {
                         work,
                         worker,
                         statements,
@@ -88,7 +82,7 @@ impl RunState {
                     batches,
                     duration: Duration::from_millis(duration_ms),
                 };
-                self.on_finished(work.table, worker, finished, effects);
+                self.on_finished(work.table, worker, finished);
             }
         }
     }
@@ -111,7 +105,7 @@ impl RunState {
     }
 
     /// Registers `worker` as an owner of the current attempt.
-    fn claim(&mut self, id: TableId, worker: &WorkerId, effects: &mut Vec<Effect>) {
+    fn claim(&mut self, id: TableId, worker: &WorkerId) {
         self.claimed_ever = true;
         let lease = self.now.after(self.fleet.lease(worker));
         let table = &mut self.tables[id.index()];
@@ -127,7 +121,7 @@ impl RunState {
                 let known = running.claims.iter().any(|claim| claim.worker == *worker);
                 if !known && running.claims.len() < MAX_CLAIMS {
                     running.claims.push(Claim::new(worker.clone(), lease));
-                    effects.push(Effect::Notice(Notice::DuplicateClaim {
+                    self.effects.push(Effect::Notice(Notice::DuplicateClaim {
                         table: id,
                         worker: worker.clone(),
                     }));
@@ -148,13 +142,14 @@ impl RunState {
     }
 
     /// Cancels an attempt that a worker claimed after it had become stale.
-    fn refuse_stale_claim(&mut self, work: WorkId, worker: WorkerId, effects: &mut Vec<Effect>) {
+    fn refuse_stale_claim(&mut self, work: WorkId, worker: WorkerId) {
         let table = &self.tables[work.table.index()];
         if table.is_decided_by(work, &worker) {
             // Its own claim, delivered again after its own result.
             return;
         }
-        effects.push(Effect::Control(Control::CancelAttempt { work }));
+        self.effects
+            .push(Effect::Control(Control::CancelAttempt { work }));
         // The run was cancelled between publish and claim: the worker starts and
         // stops again, and the run ends when it has stopped.
         let was_cancelled = matches!(
@@ -169,13 +164,7 @@ impl RunState {
         }
     }
 
-    fn on_finished(
-        &mut self,
-        id: TableId,
-        worker: WorkerId,
-        finished: Finished,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn on_finished(&mut self, id: TableId, worker: WorkerId, finished: Finished) {
         let Phase::Running(running) = &mut self.tables[id.index()].phase else {
             return;
         };
@@ -194,43 +183,37 @@ impl RunState {
         let failure = match finished.outcome {
             Outcome::Compared(comparison) => {
                 match verdict_of(table, claim, comparison, finished.batches) {
-                    Ok(verdict) => return self.end(attempt, verdict, effects),
+                    Ok(verdict) => return self.end(attempt, verdict),
                     Err(failure) => failure,
                 }
             }
             Outcome::Failed(failure) => failure,
             Outcome::TimedOut { .. } => {
                 let allowed = table.planned.spec.timeout;
-                return self.end(attempt, Verdict::TimedOut { allowed }, effects);
+                return self.end(attempt, Verdict::TimedOut { allowed });
             }
             // The other owner of an attempt that was delivered twice goes on.
             Outcome::Cancelled { .. } | Outcome::HandedBack if others_run => return,
             Outcome::Cancelled { quiet_after_ms } => {
                 if let Some(cancelling) = self.cancelling {
-                    self.end(attempt, Verdict::Cancelled(cancelling.reason), effects);
-                    self.went_quiet(id, Duration::from_millis(quiet_after_ms), effects);
+                    self.end(attempt, Verdict::Cancelled(cancelling.reason));
+                    self.went_quiet(id, Duration::from_millis(quiet_after_ms));
                     return;
                 }
                 let message =
                     format!("worker {worker} stopped the table, which this run had not requested");
                 Failure::new(FailureKind::StoppedByWorker, message)
             }
-            Outcome::HandedBack => return self.hand_back(id, worker, effects),
+            Outcome::HandedBack => return self.hand_back(id, worker),
         };
         if others_run && failure.retryable {
             return;
         }
-        self.attempt_failed(attempt, failure, effects);
+        self.attempt_failed(attempt, failure);
     }
 
     /// A worker has stopped an attempt that was cancelled or had become stale.
-    fn on_stopped(
-        &mut self,
-        work: WorkId,
-        worker: &WorkerId,
-        outcome: &Outcome,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn on_stopped(&mut self, work: WorkId, worker: &WorkerId, outcome: &Outcome) {
         let Some(stopping) = self.stopping.get_mut(&work.table) else {
             return;
         };
@@ -249,24 +232,24 @@ impl RunState {
         if stopping.workers.is_empty() {
             self.stopping.remove(&work.table);
         }
-        self.went_quiet(work.table, after, effects);
+        self.went_quiet(work.table, after);
     }
 
-    fn went_quiet(&mut self, id: TableId, after: Duration, effects: &mut Vec<Effect>) {
+    fn went_quiet(&mut self, id: TableId, after: Duration) {
         if let Phase::Done(record) = &mut self.tables[id.index()].phase {
             record.quiet_after = Some(record.quiet_after.map_or(after, |known| known.max(after)));
-            effects.push(Effect::WentQuiet { table: id, after });
+            self.effects.push(Effect::WentQuiet { table: id, after });
         }
     }
 
-    pub(super) fn on_heartbeat(&mut self, heartbeat: &Heartbeat, effects: &mut Vec<Effect>) {
+    pub(super) fn on_heartbeat(&mut self, heartbeat: &Heartbeat) {
         self.fleet.heartbeat(heartbeat, self.now);
         let lease = self.now.after(self.fleet.lease(&heartbeat.worker));
         let run = self.run;
         for owned in heartbeat.owned.iter().filter(|owned| owned.work.run == run) {
             let work = owned.work;
             if self.adopt(work) {
-                self.claim(work.table, &heartbeat.worker, effects);
+                self.claim(work.table, &heartbeat.worker);
             }
             match self.standing(work) {
                 Standing::Current => {
@@ -277,7 +260,8 @@ impl RunState {
                     }
                 }
                 Standing::Stale if self.must_stop(work, &heartbeat.worker) => {
-                    effects.push(Effect::Control(Control::CancelAttempt { work }));
+                    self.effects
+                        .push(Effect::Control(Control::CancelAttempt { work }));
                 }
                 Standing::Stale | Standing::Unknown => {}
             }
@@ -302,12 +286,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn on_publish_failed(
-        &mut self,
-        work: WorkId,
-        reason: &str,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn on_publish_failed(&mut self, work: WorkId, reason: &str) {
         if !matches!(self.standing(work), Standing::Current) {
             return;
         }
@@ -319,7 +298,7 @@ impl RunState {
         let message = format!("the task could not be given to the broker: {reason}");
         let mut failure = Failure::new(FailureKind::BrokerError, message).uncounted();
         failure.retryable = table.free < MAX_PUBLISH_FAILURES;
-        self.attempt_failed(EndedAttempt::unclaimed(work.table), failure, effects);
+        self.attempt_failed(EndedAttempt::unclaimed(work.table), failure);
     }
 
     pub(super) fn on_announced(&mut self) {
@@ -330,9 +309,9 @@ impl RunState {
         }
     }
 
-    pub(super) fn on_disconnected(&mut self, reason: &str, effects: &mut Vec<Effect>) {
+    pub(super) fn on_disconnected(&mut self, reason: &str) {
         let message = format!("the connection to the broker was lost for good: {reason}");
-        self.fail_unfinished(&Failure::new(FailureKind::BrokerError, message), effects);
+        self.fail_unfinished(&Failure::new(FailureKind::BrokerError, message));
         self.stopping.clear();
         if let Some(cancelling) = &mut self.cancelling {
             cancelling.claims_until = self.now;
@@ -340,7 +319,7 @@ impl RunState {
     }
 
     /// Requeues a table that a worker handed back, without a wait.
-    fn hand_back(&mut self, id: TableId, worker: WorkerId, effects: &mut Vec<Effect>) {
+    fn hand_back(&mut self, id: TableId, worker: WorkerId) {
         let message = format!("worker {worker} shut down and gave the table back");
         let attempt = EndedAttempt {
             table: id,
@@ -348,10 +327,10 @@ impl RunState {
             duration: None,
         };
         if let Some(cancelling) = self.cancelling {
-            return self.end(attempt, Verdict::Cancelled(cancelling.reason), effects);
+            return self.end(attempt, Verdict::Cancelled(cancelling.reason));
         }
         let failure = Failure::new(FailureKind::HandedBack, message).uncounted();
-        self.attempt_lost(attempt, failure, Time::START, effects);
+        self.attempt_lost(attempt, failure, Time::START);
     }
 }
 

@@ -85,7 +85,6 @@ impl Fleet {
         self.workers.values().map(LiveWorker::gone_at).min()
     }
 
-    /// How many workers are alive.
     pub(super) fn len(&self) -> usize {
         self.workers.len()
     }

@@ -4,20 +4,17 @@ use shared::message::{Event, Heartbeat, WorkId};
 
 /// Something that happened.
 #[derive(Debug, Clone)]
-pub enum Input {
+pub(crate) enum Input {
     /// The run begins. This is the first input; a second one has no effect.
     Begin,
     /// A worker reports about a table.
     Event(Event),
-    /// A worker is alive.
     Heartbeat(Heartbeat),
     /// The broker has confirmed the task of [`Effect::Publish`](super::Effect::Publish).
     Published(WorkId),
     /// The broker refused a task, or its answer was lost with the connection.
     PublishFailed {
-        /// The task's work.
         work: WorkId,
-        /// Why.
         reason: String,
     },
     /// The broker has confirmed the last `Announce`.
@@ -26,7 +23,6 @@ pub enum Input {
     Cancel,
     /// The transport has closed for good; no further message will arrive.
     Disconnected {
-        /// Why.
         reason: String,
     },
     /// Time has passed, see [`RunState::next_wakeup`](super::RunState::next_wakeup).

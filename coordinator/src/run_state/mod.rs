@@ -35,15 +35,15 @@ use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Scope, TableSpec, Task, WorkId};
 use shared::outcome::{Failure, FailureKind};
 
-pub use checkpoint::{OpenTable, Restored, RestoredTable};
-pub use effect::{Effect, Notice};
-pub use input::Input;
-pub use plan::{Limits, PlannedTable, RunPlan, Time, Window};
-pub(crate) use plan::{millis, table_ids};
-pub use record::{
-    AttemptFailure, CancelReason, Counts, RootCause, TableRecord, TableStatus, Verdict,
-};
-pub use summary::{RunStatus, RunSummary};
+pub(crate) use checkpoint::{OpenTable, Restored, RestoredTable};
+pub(crate) use effect::{Effect, Notice};
+pub(crate) use input::Input;
+pub use plan::{Limits, PlannedTable, Window};
+pub(crate) use plan::{RunPlan, Time, millis, table_ids};
+pub use record::TableStatus;
+pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRecord, Verdict};
+pub use summary::RunStatus;
+pub(crate) use summary::RunSummary;
 
 use fleet::Fleet;
 use queue::Queue;
@@ -52,9 +52,7 @@ use table::{Phase, Stopping, Table};
 /// A table that a worker has claimed and not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Activity<'a> {
-    /// The table.
     pub table: TableId,
-    /// The worker.
     pub worker: &'a WorkerId,
     /// When it claimed the table.
     pub since: Time,
@@ -121,6 +119,8 @@ pub struct RunState {
     notified_nothing_claimed: bool,
     /// The largest window that was in force.
     widest_window: u32,
+    /// The effects of the current input.
+    effects: Vec<Effect>,
 }
 
 /// The run is being cancelled.
@@ -155,8 +155,7 @@ impl RunState {
     /// # Panics
     ///
     /// With more than `u32::MAX` tables.
-    #[must_use]
-    pub fn new(plan: RunPlan) -> Self {
+    pub(crate) fn new(plan: RunPlan) -> Self {
         let RunPlan {
             run,
             tables,
@@ -194,6 +193,7 @@ impl RunState {
             notified_no_worker: false,
             notified_nothing_claimed: false,
             widest_window: 0,
+            effects: Vec::new(),
             limits,
         }
     }
@@ -203,39 +203,36 @@ impl RunState {
     ///
     /// Before [`Input::Begin`] and after [`Effect::Complete`] no input has an effect.
     #[must_use = "effects must be carried out"]
-    pub fn apply(&mut self, input: Input, now: Time) -> Vec<Effect> {
+    pub(crate) fn apply(&mut self, input: Input, now: Time) -> Vec<Effect> {
         self.now = self.now.max(now);
-        let mut effects = Vec::new();
         if self.completed || (!self.begun && !matches!(input, Input::Begin)) {
-            return effects;
+            return Vec::new();
         }
         match input {
             Input::Begin => {
                 if !self.begun {
                     self.begun = true;
                     self.fleet.note_contact(self.now);
-                    effects.push(Effect::Control(Control::Announce));
-                    self.resume_cancelling(&mut effects);
+                    self.effects.push(Effect::Control(Control::Announce));
+                    self.resume_cancelling();
                 }
             }
-            Input::Event(event) => self.on_event(event, &mut effects),
-            Input::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat, &mut effects),
+            Input::Event(event) => self.on_event(event),
+            Input::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat),
             Input::Published(work) => self.on_published(work),
-            Input::PublishFailed { work, reason } => {
-                self.on_publish_failed(work, &reason, &mut effects)
-            }
+            Input::PublishFailed { work, reason } => self.on_publish_failed(work, &reason),
             Input::Announced => self.on_announced(),
-            Input::Cancel => self.begin_cancelling(CancelReason::Requested, &mut effects),
-            Input::Disconnected { reason } => self.on_disconnected(&reason, &mut effects),
-            Input::Tick => self.tick(&mut effects),
+            Input::Cancel => self.begin_cancelling(CancelReason::Requested),
+            Input::Disconnected { reason } => self.on_disconnected(&reason),
+            Input::Tick => self.tick(),
         }
-        self.dispatch(&mut effects);
+        self.dispatch();
         if self.has_ended() {
             self.completed = true;
-            effects.push(Effect::Complete);
+            self.effects.push(Effect::Complete);
         }
         debug_assert_eq!(self.check_invariants_if_small(), Ok(()));
-        effects
+        std::mem::take(&mut self.effects)
     }
 
     /// Whether every table has ended and no answer is outstanding.
@@ -248,7 +245,7 @@ impl RunState {
     }
 
     /// Publishes tables until the window is full.
-    fn dispatch(&mut self, effects: &mut Vec<Effect>) {
+    fn dispatch(&mut self) {
         let window = self.window();
         self.widest_window = self.widest_window.max(window);
         if self.cancelling.is_some() || self.adopting.is_some() {
@@ -263,7 +260,7 @@ impl RunState {
                 confirmed: None,
             };
             self.outstanding.insert(id);
-            effects.push(Effect::Publish(Box::new(Task {
+            self.effects.push(Effect::Publish(Box::new(Task {
                 run: self.run,
                 table: id,
                 attempt: table.attempt,
@@ -294,21 +291,16 @@ impl RunState {
         }
     }
 
-    /// The run.
-    #[must_use]
-    pub fn run(&self) -> RunId {
+    pub(crate) fn run(&self) -> RunId {
         self.run
     }
 
     /// The latest time that was passed to [`apply`](Self::apply).
-    #[must_use]
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         self.now
     }
 
-    /// How many tables the run has.
-    #[must_use]
-    pub fn table_count(&self) -> usize {
+    pub(crate) fn table_count(&self) -> usize {
         self.tables.len()
     }
 
@@ -317,73 +309,61 @@ impl RunState {
     /// # Panics
     ///
     /// When the run has no such table.
-    #[must_use]
-    pub fn spec(&self, table: TableId) -> &TableSpec {
+    pub(crate) fn spec(&self, table: TableId) -> &TableSpec {
         &self.tables[table.index()].planned.spec
     }
 
     /// The final record of `table`, once it has ended.
-    #[must_use]
-    pub fn record(&self, table: TableId) -> Option<&TableRecord> {
+    pub(crate) fn record(&self, table: TableId) -> Option<&TableRecord> {
         self.tables.get(table.index()).and_then(Table::record)
     }
 
     /// How many tables have ended in each way.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
     /// The table that ended the run, when fail-fast did.
-    #[must_use]
-    pub fn root_cause(&self) -> Option<&RootCause> {
+    pub(crate) fn root_cause(&self) -> Option<&RootCause> {
         self.root_cause.as_ref()
     }
 
     /// Why the run is being, or was, cancelled.
-    #[must_use]
-    pub fn cancel_reason(&self) -> Option<CancelReason> {
+    pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
         self.cancelling.map(|cancelling| cancelling.reason)
     }
 
-    /// Whether everything has ended.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.completed
     }
 
     /// The largest number of tables that could be outstanding at any time so far.
-    #[must_use]
-    pub fn widest_window(&self) -> u32 {
+    pub(crate) fn widest_window(&self) -> u32 {
         self.widest_window
     }
 
     /// How many tables are published or running.
-    #[must_use]
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.len()
     }
 
     /// How many tables are in the coordinator's own queue.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// How many workers are alive.
-    #[must_use]
-    pub fn workers(&self) -> usize {
+    pub(crate) fn workers(&self) -> usize {
         self.fleet.len()
     }
 
     /// The workers that are alive and the time of each one's last heartbeat, in
     /// the order of their names.
-    pub fn heartbeats(&self) -> impl Iterator<Item = (&WorkerId, Time)> {
+    pub(crate) fn heartbeats(&self) -> impl Iterator<Item = (&WorkerId, Time)> {
         self.fleet.heartbeats()
     }
 
     /// The tables that workers have claimed and not finished.
-    pub fn activities(&self) -> impl Iterator<Item = Activity<'_>> {
+    pub(crate) fn activities(&self) -> impl Iterator<Item = Activity<'_>> {
         self.outstanding
             .iter()
             .filter_map(|&table| match &self.tables[table.index()].phase {

@@ -49,17 +49,15 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 
 /// Everything that determines a run, apart from its inputs.
 #[derive(Debug, Clone)]
-pub struct RunPlan {
-    /// The run.
-    pub run: RunId,
+pub(crate) struct RunPlan {
+    pub(crate) run: RunId,
     /// Its tables, in the order in which they are reported.
-    pub tables: Vec<PlannedTable>,
-    /// Its limits.
-    pub limits: Limits,
+    pub(crate) tables: Vec<PlannedTable>,
+    pub(crate) limits: Limits,
     /// The name of the work queue in messages to users.
-    pub task_queue: String,
+    pub(crate) task_queue: String,
     /// The seed of the jitter of retries.
-    pub seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// A table of a run.

@@ -10,9 +10,7 @@ use shared::outcome::{Comparison, Difference, Failure};
 /// The final record of one table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableRecord {
-    /// How it ended.
     pub verdict: Verdict,
-    /// The attempt that decided.
     pub attempt: Attempt,
     /// The worker that made that attempt; absent when none claimed it.
     pub worker: Option<WorkerId>,
@@ -37,7 +35,6 @@ impl TableRecord {
 /// An attempt that ended without a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailure {
-    /// Which attempt.
     pub attempt: Attempt,
     /// The worker that made it; absent when none had claimed it.
     pub worker: Option<WorkerId>,
@@ -51,7 +48,6 @@ pub struct AttemptFailure {
 pub enum Verdict {
     /// Both sides were compared to the end.
     Compared {
-        /// The result.
         comparison: Box<Comparison>,
         /// The differing rows that are listed.
         differences: Vec<Difference>,
@@ -144,11 +140,9 @@ pub enum CancelReason {
 /// The table that ended the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootCause {
-    /// Which table.
     pub table: TableId,
     /// The class of the error.
     pub kind: String,
-    /// What happened.
     pub error: String,
 }
 

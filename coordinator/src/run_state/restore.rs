@@ -15,8 +15,7 @@ use shared::message::WorkId;
 use super::table::{Phase, Table};
 use super::timers::BROKER_PATIENCE;
 use super::{
-    Adopting, Effect, OpenTable, Restored, RestoredTable, RunPlan, RunState, Time, Window,
-    table_ids,
+    Adopting, OpenTable, Restored, RestoredTable, RunPlan, RunState, Time, Window, table_ids,
 };
 
 /// How long the coordinator waits for the workers' answers once the broker has
@@ -29,8 +28,7 @@ impl RunState {
     /// # Panics
     ///
     /// With more than `u32::MAX` tables.
-    #[must_use]
-    pub fn restore(plan: RunPlan, restored: Restored) -> Self {
+    pub(crate) fn restore(plan: RunPlan, restored: Restored) -> Self {
         let mut state = Self::new(plan);
         let Restored {
             tables,
@@ -68,8 +66,7 @@ impl RunState {
     }
 
     /// What the store must keep of `table`, unless it has ended.
-    #[must_use]
-    pub fn open_table(&self, table: TableId) -> Option<OpenTable> {
+    pub(crate) fn open_table(&self, table: TableId) -> Option<OpenTable> {
         self.tables.get(table.index()).and_then(Table::open)
     }
 
@@ -118,9 +115,9 @@ impl RunState {
     }
 
     /// Continues the cancellation that the previous coordinator had begun.
-    pub(super) fn resume_cancelling(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn resume_cancelling(&mut self) {
         if let Some(reason) = self.cancel_at_begin.take() {
-            self.begin_cancelling(reason, effects);
+            self.begin_cancelling(reason);
         }
     }
 }

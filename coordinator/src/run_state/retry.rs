@@ -16,27 +16,16 @@ const MAX_FREE_ATTEMPTS: u32 = 100;
 
 impl RunState {
     /// An attempt ended without a result: the table is tried again or fails.
-    pub(super) fn attempt_failed(
-        &mut self,
-        attempt: EndedAttempt,
-        failure: Failure,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn attempt_failed(&mut self, attempt: EndedAttempt, failure: Failure) {
         let table = &self.tables[attempt.table.index()];
         let failures = table.spent + table.free + 1;
         let due = self.now.after(self.backoff(attempt.table, failures));
-        self.attempt_lost(attempt, failure, due, effects);
+        self.attempt_lost(attempt, failure, due);
     }
 
     /// Like [`attempt_failed`](Self::attempt_failed), with the next attempt due
     /// at `due`; it starts at once when that time has passed.
-    pub(super) fn attempt_lost(
-        &mut self,
-        attempt: EndedAttempt,
-        failure: Failure,
-        due: Time,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn attempt_lost(&mut self, attempt: EndedAttempt, failure: Failure, due: Time) {
         let id = attempt.table;
         let table = &mut self.tables[id.index()];
         if failure.counts_against_budget {
@@ -54,10 +43,10 @@ impl RunState {
             table.spent >= self.limits.max_attempts.get() || table.free > MAX_FREE_ATTEMPTS;
         match self.cancelling {
             Some(cancelling) if failure.retryable => {
-                return self.end(attempt, Verdict::Cancelled(cancelling.reason), effects);
+                return self.end(attempt, Verdict::Cancelled(cancelling.reason));
             }
             _ if exhausted || !failure.retryable => {
-                return self.end(attempt, Verdict::Failed(failure), effects);
+                return self.end(attempt, Verdict::Failed(failure));
             }
             _ => {}
         }
@@ -71,7 +60,7 @@ impl RunState {
         } else {
             self.queue.delay(id, due);
         }
-        effects.push(Effect::Notice(Notice::Retry {
+        self.effects.push(Effect::Notice(Notice::Retry {
             table: id,
             attempt: number,
             worker: attempt.worker,
@@ -94,23 +83,19 @@ impl RunState {
     }
 
     /// The last lease of the current attempt has expired.
-    pub(super) fn lease_expired(
-        &mut self,
-        id: TableId,
-        workers: Vec<WorkerId>,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn lease_expired(&mut self, id: TableId, workers: Vec<WorkerId>) {
         let work = self.work(id, self.tables[id.index()].attempt);
         for worker in &workers {
             let worker = worker.clone();
-            effects.push(Effect::Notice(Notice::LeaseExpired {
+            self.effects.push(Effect::Notice(Notice::LeaseExpired {
                 table: id,
                 attempt: work.attempt,
                 worker,
             }));
         }
         // The worker may still be alive; then it must stop.
-        effects.push(Effect::Control(Control::CancelAttempt { work }));
+        self.effects
+            .push(Effect::Control(Control::CancelAttempt { work }));
         let names = workers
             .iter()
             .map(WorkerId::as_str)
@@ -122,10 +107,6 @@ impl RunState {
             worker: workers.into_iter().next(),
             ..EndedAttempt::unclaimed(id)
         };
-        self.attempt_failed(
-            attempt,
-            Failure::new(FailureKind::WorkerLost, message),
-            effects,
-        );
+        self.attempt_failed(attempt, Failure::new(FailureKind::WorkerLost, message));
     }
 }

@@ -75,9 +75,7 @@ pub(super) enum Phase {
         /// When the broker confirmed it.
         confirmed: Option<Time>,
     },
-    /// Claimed.
     Running(Running),
-    /// Ended for good.
     Done(Box<TableRecord>),
 }
 

@@ -32,12 +32,7 @@ impl EndedAttempt {
 
 impl RunState {
     /// Ends a table for good. Has no effect on a table that has ended.
-    pub(super) fn end(
-        &mut self,
-        attempt: EndedAttempt,
-        verdict: Verdict,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn end(&mut self, attempt: EndedAttempt, verdict: Verdict) {
         let EndedAttempt {
             table: id,
             worker,
@@ -68,12 +63,13 @@ impl RunState {
         let work = self.work(id, attempt);
         self.outstanding.remove(&id);
         self.counts.add(status);
-        effects.push(Effect::TableEnded(id));
+        self.effects.push(Effect::TableEnded(id));
         if !other_workers.is_empty() {
             let until = match self.cancelling {
                 Some(cancelling) => cancelling.until,
                 None => {
-                    effects.push(Effect::Control(Control::CancelAttempt { work }));
+                    self.effects
+                        .push(Effect::Control(Control::CancelAttempt { work }));
                     now.after(self.limits.cancel_grace)
                 }
             };
@@ -81,18 +77,14 @@ impl RunState {
         }
         if let Some(cause) = cause {
             self.root_cause = Some(cause);
-            self.begin_cancelling(CancelReason::FailFast, effects);
+            self.begin_cancelling(CancelReason::FailFast);
         }
     }
 
     /// Ends a table whose deadline has passed.
-    pub(super) fn time_out(&mut self, id: TableId, effects: &mut Vec<Effect>) {
+    pub(super) fn time_out(&mut self, id: TableId) {
         let allowed = self.tables[id.index()].planned.spec.timeout;
-        self.end(
-            self.current_attempt(id),
-            Verdict::TimedOut { allowed },
-            effects,
-        );
+        self.end(self.current_attempt(id), Verdict::TimedOut { allowed });
     }
 
     /// The current attempt of a table and the worker that claimed it first.
@@ -105,7 +97,7 @@ impl RunState {
     }
 
     /// Fails every table that has not ended, with the same failure.
-    pub(super) fn fail_unfinished(&mut self, failure: &Failure, effects: &mut Vec<Effect>) {
+    pub(super) fn fail_unfinished(&mut self, failure: &Failure) {
         self.queue.drain();
         for id in table_ids().take(self.tables.len()) {
             let attempt = self.current_attempt(id);
@@ -118,7 +110,7 @@ impl RunState {
                 worker: attempt.worker.clone(),
                 failure: failure.clone(),
             });
-            self.end(attempt, Verdict::Failed(failure.clone()), effects);
+            self.end(attempt, Verdict::Failed(failure.clone()));
         }
     }
 }

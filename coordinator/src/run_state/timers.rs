@@ -22,8 +22,7 @@ const FIRST_NOTICE: Duration = Duration::from_secs(5);
 impl RunState {
     /// The latest time of the next [`Input::Tick`](super::Input::Tick), unless
     /// another input comes first. After a tick it is in the future.
-    #[must_use]
-    pub fn next_wakeup(&self) -> Option<Time> {
+    pub(crate) fn next_wakeup(&self) -> Option<Time> {
         if self.completed || !self.begun {
             return None;
         }
@@ -78,25 +77,25 @@ impl RunState {
         }
     }
 
-    pub(super) fn tick(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn tick(&mut self) {
         let now = self.now;
         self.fleet.forget_gone(now);
         self.stopping.retain(|_, stopping| stopping.until > now);
         if let Some(cancelling) = self.cancelling.filter(|cancelling| cancelling.until <= now) {
-            self.give_up_waiting(cancelling.reason, effects);
+            self.give_up_waiting(cancelling.reason);
         }
         self.end_adoption_when_due();
-        self.notify_missing_workers(effects);
+        self.notify_missing_workers();
         for id in self.outstanding.clone() {
-            self.tick_table(id, effects);
+            self.tick_table(id);
         }
-        self.resolve_suspicions(effects);
+        self.resolve_suspicions();
         while let Some(id) = self.queue.pop_due(now) {
             self.queue.push(id, &self.tables[id.index()].planned);
         }
     }
 
-    fn tick_table(&mut self, id: TableId, effects: &mut Vec<Effect>) {
+    fn tick_table(&mut self, id: TableId) {
         let now = self.now;
         match &self.tables[id.index()].phase {
             Phase::Published {
@@ -108,7 +107,7 @@ impl RunState {
                     humantime::format_duration(BROKER_PATIENCE)
                 );
                 let failure = Failure::new(FailureKind::BrokerError, message);
-                self.attempt_failed(EndedAttempt::unclaimed(id), failure, effects);
+                self.attempt_failed(EndedAttempt::unclaimed(id), failure);
             }
             Phase::Published {
                 confirmed: Some(confirmed),
@@ -120,9 +119,9 @@ impl RunState {
                     humantime::format_duration(self.limits.claim_timeout)
                 );
                 let failure = Failure::new(FailureKind::UnclaimedError, message);
-                self.attempt_failed(EndedAttempt::unclaimed(id), failure, effects);
+                self.attempt_failed(EndedAttempt::unclaimed(id), failure);
             }
-            Phase::Running(running) if running.deadline <= now => self.time_out(id, effects),
+            Phase::Running(running) if running.deadline <= now => self.time_out(id),
             _ => {}
         }
     }
@@ -150,7 +149,7 @@ impl RunState {
 
     /// Overdue leases, and a run without workers, are suspicions until the
     /// workers have been asked and did not answer.
-    fn resolve_suspicions(&mut self, effects: &mut Vec<Effect>) {
+    fn resolve_suspicions(&mut self) {
         let now = self.now;
         let deserted = self.deserted_at().is_some_and(|at| at <= now);
         let overdue: Vec<TableId> = self
@@ -169,33 +168,33 @@ impl RunState {
             return;
         }
         let Some(probe) = self.probe else {
-            return self.ask_workers(effects);
+            return self.ask_workers();
         };
         if answer_deadline(probe) > now {
             return;
         }
         self.probe = None;
         for id in overdue {
-            self.drop_overdue_claims(id, effects);
+            self.drop_overdue_claims(id);
         }
         if deserted {
             let failure = Failure::new(FailureKind::NoWorkerError, self.no_worker_message());
-            self.fail_unfinished(&failure, effects);
+            self.fail_unfinished(&failure);
         } else if self.deserted_at().is_some_and(|at| at <= now) {
             // The last worker of the run was lost with the last lease.
-            self.ask_workers(effects);
+            self.ask_workers();
         }
     }
 
-    fn ask_workers(&mut self, effects: &mut Vec<Effect>) {
+    fn ask_workers(&mut self) {
         self.probe = Some(Probe {
             asked: self.now,
             answer_by: None,
         });
-        effects.push(Effect::Control(Control::Announce));
+        self.effects.push(Effect::Control(Control::Announce));
     }
 
-    fn drop_overdue_claims(&mut self, id: TableId, effects: &mut Vec<Effect>) {
+    fn drop_overdue_claims(&mut self, id: TableId) {
         let now = self.now;
         let Phase::Running(Running { claims, .. }) = &mut self.tables[id.index()].phase else {
             return;
@@ -207,7 +206,7 @@ impl RunState {
             .collect();
         claims.retain(|claim| claim.lease > now);
         if claims.is_empty() {
-            self.lease_expired(id, overdue, effects);
+            self.lease_expired(id, overdue);
         }
     }
 
@@ -239,7 +238,7 @@ impl RunState {
         !self.claimed_ever && self.cancelling.is_none()
     }
 
-    fn notify_missing_workers(&mut self, effects: &mut Vec<Effect>) {
+    fn notify_missing_workers(&mut self) {
         if !self.may_notify() {
             return;
         }
@@ -247,12 +246,13 @@ impl RunState {
         if !self.notified_no_worker && self.no_worker_notice_at() <= self.now {
             self.notified_no_worker = true;
             if workers == 0 {
-                effects.push(Effect::Notice(Notice::NoWorkerYet));
+                self.effects.push(Effect::Notice(Notice::NoWorkerYet));
             }
         }
         if !self.notified_nothing_claimed && self.nothing_claimed_notice_at() <= self.now {
             self.notified_nothing_claimed = true;
-            effects.push(Effect::Notice(Notice::NothingClaimed { workers }));
+            self.effects
+                .push(Effect::Notice(Notice::NothingClaimed { workers }));
         }
     }
 }

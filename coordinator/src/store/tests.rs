@@ -8,7 +8,7 @@ use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Event, EventBody, WorkId};
 use shared::outcome::Outcome;
 
-use super::kept::{KeptSettings, KeptSide, Place};
+use super::stored_run::{KeptSettings, KeptSide, Place};
 use super::*;
 use crate::report::RunStatus;
 use crate::run::RunObserver as _;
