@@ -15,7 +15,7 @@ use super::manifest::{Manifest, ManifestTable};
 use super::order::{Ordered, RepairedTable, order};
 use super::script_writer::ScriptWriter;
 use super::spool::Spool;
-use super::statement::{ACTIONS, Direction, Numbers, Statement};
+use super::statement::{ACTIONS, Direction, Statement, StatementCounts};
 use crate::report::{RepairReport, RunReport};
 use crate::run_state::TableStatus;
 
@@ -42,7 +42,7 @@ struct Repaired<'a> {
     at: usize,
     plan: &'a RepairPlan,
     spec: &'a TableSpec,
-    numbers: Numbers,
+    counts: StatementCounts,
     /// The name of its files without suffix.
     stem: String,
 }
@@ -106,12 +106,12 @@ impl Scripts {
             repair.notes.clone_from(&plan.notes);
             match self.count(at, plan) {
                 Err(why) => repair.notes.push(why),
-                Ok(numbers) if numbers.total() == 0 => {}
-                Ok(numbers) => repaired.push(Repaired {
+                Ok(counts) if counts.total() == 0 => {}
+                Ok(counts) => repaired.push(Repaired {
                     at,
                     plan,
                     spec,
-                    numbers,
+                    counts,
                     stem: stem(&plan.schema, &plan.table, &mut stems),
                 }),
             }
@@ -138,18 +138,18 @@ impl Scripts {
     }
 
     /// Counts the statements that were kept. It is an error if some are missing.
-    fn count(&self, at: usize, plan: &RepairPlan) -> Result<Numbers, String> {
-        let mut numbers = Numbers::default();
+    fn count(&self, at: usize, plan: &RepairPlan) -> Result<StatementCounts, String> {
+        let mut counts = StatementCounts::default();
         for statement in self.spool.statements(table_id(at))?.into_iter().flatten() {
-            numbers.add(statement.map_err(|error| error.to_string())?.action, 1);
+            counts.add(statement.map_err(|error| error.to_string())?.action, 1);
         }
-        if numbers.total() == plan.statements {
-            return Ok(numbers);
+        if counts.total() == plan.statements {
+            return Ok(counts);
         }
         Err(format!(
             "of {} statements only {} were kept, so there is no script; run it again",
             plan.statements,
-            numbers.total()
+            counts.total()
         ))
     }
 
@@ -165,7 +165,7 @@ impl Scripts {
                 schema: &table.plan.schema,
                 table: &table.plan.table,
                 foreign_keys: &table.plan.foreign_keys,
-                numbers: table.numbers,
+                counts: table.counts,
             })
             .collect();
         let Ordered {
@@ -211,7 +211,7 @@ impl Scripts {
                 applied: false,
                 schema: plan.schema.clone(),
                 table: plan.table.clone(),
-                statements: direction.orient_counts(table.numbers),
+                statements: direction.orient_counts(table.counts),
                 identity_insert: match direction {
                     Direction::Repair => plan.identity_insert,
                     Direction::Undo => plan.undo_identity_insert.unwrap_or(plan.identity_insert),
@@ -229,7 +229,7 @@ impl Scripts {
             source: table.spec.source.table.to_string(),
             repair: name(Direction::Repair),
             undo: name(Direction::Undo),
-            statements: table.numbers,
+            statements: table.counts,
         })
     }
 
@@ -244,7 +244,7 @@ impl Scripts {
         let mut script = ScriptWriter::create(path, header).map_err(text)?;
         for action in ACTIONS {
             let repaired = direction.orient(action);
-            let count = table.numbers.of(repaired);
+            let count = table.counts.of(repaired);
             let id = table_id(table.at);
             // In reverse order the undo passes through the same states as the repair.
             let statements: Box<dyn Iterator<Item = io::Result<RepairStatement>>> = match direction

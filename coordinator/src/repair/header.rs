@@ -6,7 +6,7 @@ use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, Sequence};
 
 use super::dialect::{ScriptDialect, dialect};
-use super::statement::{Direction, Numbers};
+use super::statement::{Direction, StatementCounts};
 
 /// What a script is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub(crate) struct Header {
     #[serde(default)]
     pub(crate) applied: bool,
     /// How many statements the script has.
-    pub(crate) statements: Numbers,
+    pub(crate) statements: StatementCounts,
     /// Whether inserts set an identity column.
     pub(crate) identity_insert: bool,
     /// The sequences that number the rows of the table.
@@ -60,7 +60,7 @@ impl Header {
     }
 
     /// Statements that defer the check of `keys`.
-    pub(crate) fn put_off(&self, keys: &[ForeignKey]) -> Vec<String> {
+    pub(crate) fn defer_constraints(&self, keys: &[ForeignKey]) -> Vec<String> {
         let table = self.qualified();
         immediate(keys)
             .map(|key| self.dialect().defer_constraint(&table, key))
@@ -68,7 +68,7 @@ impl Header {
     }
 
     /// Statements that check `keys` and end their deferral.
-    pub(crate) fn check(&self, keys: &[ForeignKey]) -> Vec<String> {
+    pub(crate) fn restore_constraints(&self, keys: &[ForeignKey]) -> Vec<String> {
         let table = self.qualified();
         immediate(keys)
             .map(|key| self.dialect().restore_constraint(&table, key))
@@ -80,7 +80,7 @@ impl Header {
     ///
     /// They never move a sequence back. A rollback does not undo them, so they
     /// must be the last statements before the commit.
-    pub(crate) fn advance(&self) -> Vec<String> {
+    pub(crate) fn advance_sequences(&self) -> Vec<String> {
         if self.statements.insert == 0 {
             return Vec::new();
         }
@@ -93,7 +93,7 @@ impl Header {
 
     /// A statement that allows or forbids inserts into the identity column, if
     /// the script has such inserts.
-    pub(crate) fn identity(&self, allowed: bool) -> Option<String> {
+    pub(crate) fn set_identity_insert(&self, allowed: bool) -> Option<String> {
         let table = self.qualified();
         self.identity_insert
             .then(|| self.dialect().identity_insert(&table, allowed))
@@ -122,7 +122,7 @@ pub(super) mod testing {
             applied: false,
             schema: "dbo".to_owned(),
             table: "t".to_owned(),
-            statements: Numbers::default(),
+            statements: StatementCounts::default(),
             identity_insert: true,
             sequences: Vec::new(),
             foreign_keys: Vec::new(),

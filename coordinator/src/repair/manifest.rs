@@ -8,7 +8,7 @@ use shared::atomic_file::{self, Access};
 use shared::endpoint::DatabaseKind;
 
 use super::error::ScriptError;
-use super::statement::{Direction, Numbers};
+use super::statement::{Direction, StatementCounts};
 
 pub(super) const MANIFEST: &str = "repair.json";
 
@@ -33,7 +33,7 @@ pub(super) struct ManifestTable {
     pub(super) source: String,
     pub(super) repair: String,
     pub(super) undo: String,
-    pub(super) statements: Numbers,
+    pub(super) statements: StatementCounts,
 }
 
 impl Manifest {

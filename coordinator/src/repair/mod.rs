@@ -27,5 +27,5 @@ pub(crate) use order::steps;
 pub(crate) use script_reader::Script;
 pub(crate) use script_set::ScriptSet;
 pub use statement::Direction;
-pub(crate) use statement::{Numbers, Statement};
+pub(crate) use statement::{Statement, StatementCounts};
 pub(crate) use undo::{Effects, RenewedUndo};

@@ -6,7 +6,7 @@
 
 use shared::outcome::{ForeignKey, RepairAction};
 
-use super::statement::{Direction, Numbers};
+use super::statement::{Direction, StatementCounts};
 
 /// The actions on `tables` tables in order, each with the position of its table
 /// in [`Ordered::parents_first`].
@@ -30,7 +30,7 @@ pub(super) struct RepairedTable<'a> {
     pub(super) table: &'a str,
     pub(super) foreign_keys: &'a [ForeignKey],
     /// The statements of its repair.
-    pub(super) numbers: Numbers,
+    pub(super) counts: StatementCounts,
 }
 
 /// The order of a list of tables.
@@ -78,7 +78,7 @@ pub(super) fn order(tables: &[RepairedTable<'_>]) -> Ordered {
                 parent(tables, key).is_some_and(|parent| {
                     placed[parent] >= placed[at]
                         // A row that changes its parent is updated after the old parent is deleted.
-                        || (tables[parent].numbers.delete > 0 && table.numbers.update > 0)
+                        || (tables[parent].counts.delete > 0 && table.counts.update > 0)
                 })
             };
             table.foreign_keys.iter().filter(late).cloned().collect()
@@ -110,14 +110,14 @@ mod tests {
         }
     }
 
-    fn ordered(tables: &[(&str, Vec<ForeignKey>, Numbers)]) -> (Vec<String>, Vec<String>) {
+    fn ordered(tables: &[(&str, Vec<ForeignKey>, StatementCounts)]) -> (Vec<String>, Vec<String>) {
         let related: Vec<RepairedTable<'_>> = tables
             .iter()
-            .map(|(table, foreign_keys, numbers)| RepairedTable {
+            .map(|(table, foreign_keys, counts)| RepairedTable {
                 schema: "s",
                 table,
                 foreign_keys,
-                numbers: *numbers,
+                counts: *counts,
             })
             .collect();
         let Ordered {
@@ -133,7 +133,7 @@ mod tests {
         )
     }
 
-    const INSERTS: Numbers = Numbers {
+    const INSERTS: StatementCounts = StatementCounts {
         delete: 0,
         update: 0,
         insert: 3,
@@ -171,17 +171,17 @@ mod tests {
             (
                 "child",
                 vec![key("k", "parent")],
-                Numbers {
+                StatementCounts {
                     update: 1,
-                    ..Numbers::default()
+                    ..StatementCounts::default()
                 },
             ),
             (
                 "parent",
                 vec![],
-                Numbers {
+                StatementCounts {
                     delete: 1,
-                    ..Numbers::default()
+                    ..StatementCounts::default()
                 },
             ),
         ]);

@@ -10,7 +10,7 @@ use shared::outcome::RepairAction;
 use super::error::ScriptError;
 use super::header::Header;
 use super::marks::{self, FIRST_LINE, mark_of};
-use super::statement::{Numbers, Statement};
+use super::statement::{Statement, StatementCounts};
 
 /// A script that has its digest.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Script {
             file: BufReader::new(file),
             token: self.header.token.clone(),
             path: self.path.clone(),
-            seen: Numbers::default(),
+            seen: StatementCounts::default(),
             current: None,
             inactive: None,
         };
@@ -107,7 +107,7 @@ struct EntryReader {
     token: String,
     path: PathBuf,
     /// Statements so far, to number those of former versions.
-    seen: Numbers,
+    seen: StatementCounts,
     /// The active statement whose end has not been read yet, and its SQL so far.
     current: Option<(Statement, Vec<u8>)>,
     /// The inactive statement that comes next.

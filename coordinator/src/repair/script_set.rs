@@ -71,7 +71,7 @@ impl ScriptSet {
                 table: &script.header.table,
                 foreign_keys: &script.header.foreign_keys,
                 // An undo goes through the order of the repair in reverse.
-                numbers: script
+                counts: script
                     .header
                     .direction
                     .orient_counts(script.header.statements),

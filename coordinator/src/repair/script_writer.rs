@@ -10,7 +10,7 @@ use shared::outcome::RepairAction;
 
 use super::header::Header;
 use super::marks::{self, FIRST_LINE};
-use super::statement::{Direction, Numbers, Statement};
+use super::statement::{Direction, Statement, StatementCounts};
 
 /// Statements of one batch.
 const BATCH: u64 = 200;
@@ -64,7 +64,7 @@ impl ScriptWriter {
         script.line("--")?;
         script.mark("begin")?;
         script.lines(&header.dialect().begin())?;
-        script.lines(&header.put_off(&header.deferred))?;
+        script.lines(&header.defer_constraints(&header.deferred))?;
         Ok(script)
     }
 
@@ -92,7 +92,7 @@ impl ScriptWriter {
             self.end_section()?;
             self.section = Some(statement.action);
             if statement.action == RepairAction::Insert {
-                self.identity(true)?;
+                self.set_identity_insert(true)?;
             }
         }
         self.mark(&marks::of_statement(statement))?;
@@ -123,8 +123,8 @@ impl ScriptWriter {
         Ok(())
     }
 
-    fn identity(&mut self, allowed: bool) -> io::Result<()> {
-        if let Some(line) = self.header.identity(allowed) {
+    fn set_identity_insert(&mut self, allowed: bool) -> io::Result<()> {
+        if let Some(line) = self.header.set_identity_insert(allowed) {
             self.mark("identity")?;
             self.line(&line)?;
         }
@@ -133,7 +133,7 @@ impl ScriptWriter {
 
     fn end_section(&mut self) -> io::Result<()> {
         if self.section == Some(RepairAction::Insert) {
-            self.identity(false)?;
+            self.set_identity_insert(false)?;
         }
         Ok(())
     }
@@ -154,8 +154,8 @@ impl ScriptWriter {
         let header = self.header.clone();
         let dialect = header.dialect();
         self.lines(dialect.check_deferred().as_slice())?;
-        self.lines(&header.check(&header.deferred))?;
-        self.lines(&header.advance())?;
+        self.lines(&header.restore_constraints(&header.deferred))?;
+        self.lines(&header.advance_sequences())?;
         self.lines(dialect.commit())?;
         let digest = hex::encode(self.digest.clone().finish());
         self.mark(&marks::of_digest(&digest))?;
@@ -172,7 +172,7 @@ fn description(header: &Header) -> Vec<String> {
         ..
     } = header;
     let table = comment(&format!("{}.{}", header.schema, header.table));
-    let Numbers {
+    let StatementCounts {
         delete,
         update,
         insert,

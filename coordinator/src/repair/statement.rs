@@ -39,8 +39,8 @@ impl Direction {
     }
 
     /// The counts of a script of this direction for those of the repair, and vice versa.
-    pub(super) fn orient_counts(self, repair: Numbers) -> Numbers {
-        let mut counts = Numbers::default();
+    pub(super) fn orient_counts(self, repair: StatementCounts) -> StatementCounts {
+        let mut counts = StatementCounts::default();
         for action in ACTIONS {
             counts.add(self.orient(action), repair.of(action));
         }
@@ -70,13 +70,13 @@ impl Statement {
 
 /// How many statements there are of each action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Numbers {
+pub(crate) struct StatementCounts {
     pub(crate) delete: u64,
     pub(crate) update: u64,
     pub(crate) insert: u64,
 }
 
-impl Numbers {
+impl StatementCounts {
     pub(crate) fn total(&self) -> u64 {
         self.delete + self.update + self.insert
     }

@@ -17,7 +17,7 @@ use super::error::ScriptError;
 use super::header::Header;
 use super::script_reader::{Entry, Script};
 use super::script_writer::ScriptWriter;
-use super::statement::{Direction, Numbers, Statement};
+use super::statement::{Direction, Statement, StatementCounts};
 
 /// How often each statement of a script took effect, by action and number.
 #[derive(Debug, Default)]
@@ -40,12 +40,12 @@ impl Effects {
         count.copied().unwrap_or_default().into()
     }
 
-    fn numbers(&self) -> Numbers {
+    fn counts(&self) -> StatementCounts {
         let total = |action| {
             let list: &[u32] = &self.0[action as usize];
             list.iter().map(|count| u64::from(*count)).sum()
         };
-        Numbers {
+        StatementCounts {
             delete: total(RepairAction::Delete),
             update: total(RepairAction::Update),
             insert: total(RepairAction::Insert),
@@ -160,7 +160,7 @@ impl Script {
             undo: &undo,
             effects,
         };
-        let statements = renewal.numbers().ok_or_else(|| self.not_its_undo(&undo))?;
+        let statements = renewal.counts().ok_or_else(|| self.not_its_undo(&undo))?;
         let header = Header {
             token: Header::token(),
             applied: true,
@@ -202,8 +202,8 @@ struct Renewal<'a> {
 
 impl Renewal<'_> {
     /// How many statements it has; `None` if more was undone than was applied.
-    fn numbers(&self) -> Option<Numbers> {
-        let (before, done) = (self.undo.header.statements, self.effects.numbers());
+    fn counts(&self) -> Option<StatementCounts> {
+        let (before, done) = (self.undo.header.statements, self.effects.counts());
         let inverse = Direction::Undo.orient_counts(done);
         match self.script.header.direction {
             Direction::Repair if self.undo.header.applied => Some(before.plus(&inverse)),
@@ -227,10 +227,10 @@ impl Renewal<'_> {
     }
 
     /// Writes its statements and returns how many of them are active.
-    fn write(&self, file: &mut ScriptWriter) -> Result<Numbers, ScriptError> {
+    fn write(&self, file: &mut ScriptWriter) -> Result<StatementCounts, ScriptError> {
         let misfit = || self.script.not_its_undo(self.undo);
         let unwritable = ScriptError::unwritable(&pending_path(&self.undo.path));
-        let (mut known, mut active) = (Numbers::default(), Numbers::default());
+        let (mut known, mut active) = (StatementCounts::default(), StatementCounts::default());
         let mut entries = self.undo.entries()?.peekable();
         while let Some(entry) = entries.next() {
             let Entry {

@@ -15,7 +15,7 @@ use crate::run_state::{
 
 /// Everything that a report is built from.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct ReportData {
     pub(crate) run: RunId,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) duration: Duration,
@@ -37,7 +37,7 @@ impl RunReport {
             .take(state.table_count())
             .map(|id| (state.spec(id).clone(), state.take_record(id)))
             .collect();
-        Self::of(Account {
+        Self::of(ReportData {
             run: state.run(),
             started_at,
             duration,
@@ -51,8 +51,8 @@ impl RunReport {
     }
 
     /// The report of a complete run.
-    pub(crate) fn of(account: Account) -> Self {
-        let Account {
+    pub(crate) fn of(account: ReportData) -> Self {
+        let ReportData {
             run,
             started_at,
             duration,

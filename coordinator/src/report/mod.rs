@@ -9,7 +9,7 @@ mod output;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use build::Account;
+pub(crate) use build::ReportData;
 pub use model::{AttemptReport, RepairReport, RootCauseReport, RunReport, TableError, TableResult};
 pub(crate) use output::{Output, OutputError, write_stdout};
 

@@ -29,8 +29,8 @@ use crate::run_state::{OpenTable, PlannedTable};
 pub(crate) use error::StoreError;
 pub(crate) use lock::RunLock;
 pub use recorder::Recorder;
-pub(crate) use stored_run::{KeptRun, database_of};
-pub use stored_run::{KeptSettings, KeptSide, Place};
+pub(crate) use stored_run::{StoredRun, database_identity};
+pub use stored_run::{StoredSettings, StoredSide, WorkerLocation};
 pub use writer::RunWriter;
 
 /// Runs that began more days ago are removed.
@@ -138,7 +138,7 @@ impl RunStore {
         &mut self,
         run: RunId,
         started_at: DateTime<Utc>,
-        settings: &KeptSettings,
+        settings: &StoredSettings,
         tables: &[PlannedTable],
     ) -> Result<(), StoreError> {
         let failed = self.failed();

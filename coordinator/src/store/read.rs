@@ -7,7 +7,7 @@ use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use shared::ids::RunId;
 
-use super::stored_run::{KeptRun, KeptTables};
+use super::stored_run::{StoredRun, StoredTables};
 use super::{RunLock, RunStore, StoreError};
 use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableStatus};
 
@@ -45,7 +45,7 @@ impl RunRow {
 
 impl RunStore {
     /// All runs, the latest first.
-    pub(crate) fn runs(&self) -> Result<Vec<KeptRun>, StoreError> {
+    pub(crate) fn runs(&self) -> Result<Vec<StoredRun>, StoreError> {
         let select = format!("SELECT {COLUMNS} FROM runs ORDER BY started_at DESC, key DESC");
         let rows = self.query(&select, [], RunRow::of)?;
         rows.into_iter().map(|row| self.parse_run(row)).collect()
@@ -57,7 +57,7 @@ impl RunStore {
     /// # Errors
     ///
     /// When there is none, or more than one.
-    pub fn run(&self, name: &str) -> Result<KeptRun, StoreError> {
+    pub fn run(&self, name: &str) -> Result<StoredRun, StoreError> {
         let name = name.trim().to_ascii_lowercase();
         let unknown = || StoreError::UnknownRun {
             name: name.clone(),
@@ -86,7 +86,7 @@ impl RunStore {
         self.parse_run(row)
     }
 
-    fn parse_run(&self, row: RunRow) -> Result<KeptRun, StoreError> {
+    fn parse_run(&self, row: RunRow) -> Result<StoredRun, StoreError> {
         let id: RunId = row.id.parse().map_err(|_| StoreError::Damaged {
             run: row.id.clone(),
             reason: "its identifier is not valid".to_owned(),
@@ -94,15 +94,15 @@ impl RunStore {
         let started_at = DateTime::parse_from_rfc3339(&row.started_at)
             .map_err(|error| damaged(id, "started_at", &error))?
             .with_timezone(&Utc);
-        let ended: Option<RunSummary> = row
+        let summary: Option<RunSummary> = row
             .ended
             .map(|text| parse(id, "ended", &text))
             .transpose()?;
-        let counts = match &ended {
-            Some(ended) => ended.counts,
+        let counts = match &summary {
+            Some(summary) => summary.counts,
             None => self.counts(row.key)?,
         };
-        Ok(KeptRun {
+        Ok(StoredRun {
             id,
             started_at,
             settings: parse(id, "settings", &row.settings)?,
@@ -116,8 +116,8 @@ impl RunStore {
                 .running
                 .map(|text| parse(id, "running", &text))
                 .transpose()?,
-            is_alive: ended.is_none() && RunLock::is_held(self.directory(), id),
-            ended,
+            is_alive: summary.is_none() && RunLock::is_held(self.directory(), id),
+            summary,
         })
     }
 
@@ -150,7 +150,7 @@ impl RunStore {
     }
 
     /// The tables of a run, each with its state.
-    pub(crate) fn tables(&self, run: &KeptRun) -> Result<KeptTables, StoreError> {
+    pub(crate) fn tables(&self, run: &StoredRun) -> Result<StoredTables, StoreError> {
         type Columns = (usize, String, Option<String>, Option<String>);
         let rows: Vec<Columns> = self.query(
             "SELECT position, planned, open, record FROM tables \

@@ -13,12 +13,12 @@ use crate::run_state::{
 
 /// What is needed to resume a run, beside its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeptSettings {
+pub struct StoredSettings {
     pub limits: Limits,
     /// Where its tables are compared.
-    pub place: Place,
-    pub source: KeptSide,
-    pub target: KeptSide,
+    pub location: WorkerLocation,
+    pub source: StoredSide,
+    pub target: StoredSide,
     /// The directory of its repair scripts, if it writes any.
     #[serde(default)]
     pub output_dir: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub struct KeptSettings {
 /// Where the workers of a run are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum WorkerLocation {
     /// In the coordinator's process.
     Local {
         /// How many tables run at a time.
@@ -42,7 +42,7 @@ pub enum Place {
 
 /// One side of all comparisons of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptSide {
+pub struct StoredSide {
     pub name: String,
     /// Whether it was given as a URL and not by the configuration.
     pub from_url: bool,
@@ -51,7 +51,7 @@ pub struct KeptSide {
 }
 
 /// Identifies a database, without any secret.
-pub(crate) fn database_of(endpoint: &Endpoint) -> String {
+pub(crate) fn database_identity(endpoint: &Endpoint) -> String {
     let Endpoint {
         engine,
         host,
@@ -68,11 +68,11 @@ pub(crate) fn database_of(endpoint: &Endpoint) -> String {
 }
 
 #[derive(Debug, Clone)]
-pub struct KeptRun {
+pub struct StoredRun {
     pub id: RunId,
     pub started_at: DateTime<Utc>,
     /// What is needed to resume it.
-    pub settings: KeptSettings,
+    pub settings: StoredSettings,
     pub tables: usize,
     /// How many of them have ended in each way.
     pub counts: Counts,
@@ -81,13 +81,13 @@ pub struct KeptRun {
     /// The last snapshot of its running tables.
     pub running: Option<Snapshot>,
     /// How it ended; absent while it has not.
-    pub ended: Option<RunSummary>,
+    pub summary: Option<RunSummary>,
     /// Whether its coordinator is alive on this machine.
     pub is_alive: bool,
 }
 
 /// The tables of a run, each with its state.
-pub(super) type KeptTables = Vec<(PlannedTable, RestoredTable)>;
+pub(super) type StoredTables = Vec<(PlannedTable, RestoredTable)>;
 
 /// Why a run is being cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Event, EventBody, WorkId};
 use shared::outcome::Outcome;
 
-use super::stored_run::{KeptSettings, KeptSide, Place};
+use super::stored_run::{StoredSettings, StoredSide, WorkerLocation};
 use super::*;
 use crate::report::RunStatus;
 use crate::run::RunObserver as _;
@@ -18,15 +18,15 @@ use crate::run_state::{
     RunSummary, Time,
 };
 
-fn settings() -> KeptSettings {
-    let side = |name: &str| KeptSide {
+fn settings() -> StoredSettings {
+    let side = |name: &str| StoredSide {
         name: name.to_owned(),
         from_url: false,
         database: None,
     };
-    KeptSettings {
+    StoredSettings {
         limits: limits(2),
-        place: Place::Local { concurrency: 2 },
+        location: WorkerLocation::Local { concurrency: 2 },
         source: side("source"),
         target: side("target"),
         output_dir: None,

@@ -77,7 +77,7 @@ pub struct RunWriter {
     stop_asked: CancellationToken,
 }
 
-/// Numbers batches in the order in which they are sent.
+/// StatementCounts batches in the order in which they are sent.
 #[derive(Debug)]
 struct Outgoing {
     last: u64,
