@@ -1,14 +1,14 @@
-//! The coordinator: splits a list of tables into tasks, follows them until
-//! every table has ended, reports, and decides the exit code.
+//! The coordinator: splits a list of tables into tasks, tracks them until every
+//! table has ended, reports, and decides the exit code.
 //!
-//! [`run::start`] runs a list of tables over any transport; the command line in
-//! [`cli`] is built on it, and so is [`parallel`], for programs that embed a run.
+//! [`run::start`] runs a list of tables over any transport. The command line in
+//! [`cli`] uses it, and so does [`parallel`], for programs that embed a run.
 
 pub mod cli;
-pub mod metrics;
+mod metrics;
 pub mod parallel;
 pub mod repair;
-pub mod report;
+mod report;
 pub mod run;
 pub mod run_state;
 pub mod store;

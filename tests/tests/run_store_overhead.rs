@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use coordinator::run::{self, RunObserver, RunRequest, Unobserved};
 use coordinator::run_state::{Limits, PlannedTable, Window};
-use coordinator::store::{KeptSettings, KeptSide, Place, Recorder, RunStore, RunWriter};
+use coordinator::store::{
+    Recorder, RunStore, RunWriter, StoredSettings, StoredSide, WorkerLocation,
+};
 use shared::ids::{TableName, WorkerId};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::outcome::Depth;
@@ -66,7 +68,7 @@ async fn run_all(directory: Option<&Path>) -> Duration {
         ..Limits::default()
     };
     let request = RunRequest::new(tables(), limits.clone());
-    let side = |name: &str| KeptSide {
+    let side = |name: &str| StoredSide {
         name: name.to_owned(),
         from_url: false,
         database: None,
@@ -74,10 +76,10 @@ async fn run_all(directory: Option<&Path>) -> Duration {
     let begin = Instant::now();
     let writer = directory.map(|directory| {
         let mut store = RunStore::open(directory).unwrap();
-        let settings = KeptSettings {
+        let settings = StoredSettings {
             output_dir: None,
             limits,
-            place: Place::Local { concurrency: 8 },
+            location: WorkerLocation::Local { concurrency: 8 },
             source: side("source"),
             target: side("target"),
         };
@@ -118,7 +120,7 @@ fn keeping_a_run_costs_little_a_table() {
     let store = RunStore::find(directory.path()).unwrap().unwrap();
     let kept = store.run("latest").unwrap();
     assert_eq!(kept.counts.matched, TABLES as usize);
-    assert!(kept.ended.is_some());
+    assert!(kept.summary.is_some());
     let cost = with.saturating_sub(without) / TABLES;
     println!(
         "{TABLES} tables: {:?} a table without the store, {:?} with it, {cost:?} more",

@@ -23,11 +23,11 @@ use super::flags::{ApplyFlags, ListFormat};
 use super::settings;
 use super::usage::UsageError;
 use crate::repair::{
-    Direction, Effects, Header, Numbers, RenewedUndo, Script, ScriptError, ScriptSet, Statement,
-    preamble, steps,
+    Direction, Effects, Header, RenewedUndo, Script, ScriptError, ScriptSet, Statement,
+    StatementCounts, preamble, steps,
 };
 use crate::report::write_stdout;
-use crate::store::database_of;
+use crate::store::database_identity;
 
 /// Statements that go to the database together.
 const BATCH: usize = 200;
@@ -50,9 +50,9 @@ struct Applied {
 struct AppliedTable {
     table: String,
     file: String,
-    applied: Numbers,
+    applied: StatementCounts,
     /// Statements whose rows were not as they had been seen.
-    skipped: Numbers,
+    skipped: StatementCounts,
     verified: Option<Verified>,
     #[serde(skip)]
     keys: Vec<String>,
@@ -149,7 +149,7 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
 /// Statements go to the database that they were made for, unless another is named.
 fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Result<(), UsageError> {
     let named = flags.target.is_some() || flags.target_url.is_some();
-    let now = database_of(target);
+    let now = database_identity(target);
     for Script { path, header } in &set.scripts {
         if header.engine != target.engine {
             return Err(UsageError::OtherDialect {
@@ -173,7 +173,7 @@ fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Resul
 
 /// What takes back fits, or is not there at all, which is rarely meant.
 fn check_undo(set: &ScriptSet, target: &Endpoint) -> Result<(), ScriptError> {
-    let database = database_of(target);
+    let database = database_identity(target);
     for script in &set.scripts {
         let is_repair = script.header.direction == Direction::Repair;
         if script.undo(&database)?.is_none() && is_repair {
@@ -224,8 +224,8 @@ async fn carry_out(
         .map(|script| AppliedTable {
             table: format!("{}.{}", script.header.schema, script.header.table),
             file: script.path.display().to_string(),
-            applied: Numbers::default(),
-            skipped: Numbers::default(),
+            applied: StatementCounts::default(),
+            skipped: StatementCounts::default(),
             verified: None,
             keys: Vec::new(),
             effects: Effects::default(),
@@ -244,7 +244,7 @@ async fn carry_out(
         target.roll_back().await.map_err(CommandError::NotApplied)?;
         return Ok((tables, Ok(())));
     }
-    let database = database_of(endpoint);
+    let database = database_identity(endpoint);
     let mut renewed = Vec::new();
     for (script, table) in set.scripts.iter().zip(&tables) {
         let undo = script.renew_undo(&table.effects, &database);
@@ -282,7 +282,7 @@ async fn change(
         execute(target, line).await?;
     }
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
-        for line in script.header.put_off(deferred) {
+        for line in script.header.defer_constraints(deferred) {
             execute(target, &line).await?;
         }
     }
@@ -293,7 +293,7 @@ async fn change(
         execute(target, "SET CONSTRAINTS ALL IMMEDIATE;").await?;
     }
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
-        for line in script.header.check(deferred) {
+        for line in script.header.restore_constraints(deferred) {
             execute(target, &line).await?;
         }
     }
@@ -301,7 +301,7 @@ async fn change(
         for line in set
             .scripts
             .iter()
-            .flat_map(|script| script.header.advance())
+            .flat_map(|script| script.header.advance_sequences())
         {
             execute(target, &line).await?;
         }
@@ -326,7 +326,7 @@ async fn section(
     let identity = |on| {
         script
             .header
-            .identity(on)
+            .set_identity_insert(on)
             .filter(|_| action == RepairAction::Insert)
     };
     if let Some(line) = identity(true) {
@@ -452,7 +452,7 @@ async fn verify_all(
 fn render(applied: &Applied) -> String {
     let mut text = String::new();
     for table in &applied.tables {
-        let Numbers {
+        let StatementCounts {
             delete,
             update,
             insert,

@@ -13,9 +13,9 @@ use super::execute::deliver;
 use super::exit::{self, CommandError};
 use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
 use super::place::directory;
-use crate::report::{Account, Output, RunReport, write_stdout};
-use crate::run_state::RestoredTable;
-use crate::store::{Ended, KeptRun, RunStore, StoreError};
+use crate::report::{Output, ReportData, RunReport, write_stdout};
+use crate::run_state::{RestoredTable, RunSummary};
+use crate::store::{RunStore, StoreError, StoredRun};
 
 /// `reconcile history`
 pub(super) fn history(
@@ -70,19 +70,19 @@ pub(super) fn report(
 }
 
 /// The report of a run that has ended.
-pub(super) fn report_of(store: &RunStore, run: &KeptRun) -> Result<RunReport, StoreError> {
+pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, StoreError> {
     let unfinished = || StoreError::Unfinished {
         run: run.id,
         goes_on: run.is_alive,
     };
-    let Some(Ended {
+    let Some(RunSummary {
         interrupted,
         duration,
         max_workers,
         notes,
         trace_id,
         ..
-    }) = run.ended.clone()
+    }) = run.summary.clone()
     else {
         return Err(unfinished());
     };
@@ -93,7 +93,7 @@ pub(super) fn report_of(store: &RunStore, run: &KeptRun) -> Result<RunReport, St
         };
         tables.push((planned.spec, *record));
     }
-    Ok(RunReport::of(Account {
+    Ok(RunReport::of(ReportData {
         run: run.id,
         started_at: run.started_at,
         duration,
@@ -145,7 +145,7 @@ pub(super) fn status(
     Ok(exit::EQUAL)
 }
 
-fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
+fn status_text(run: &StoredRun, running: &[RunningTable]) -> String {
     let mut text = format!(
         "run {}  {}, started {} UTC\n{} of {} tables have ended: {} matched, {} mismatched, {} failed, {} timed out, {} cancelled\n",
         run.id,
@@ -183,7 +183,7 @@ fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
             text.push_str(&columns::render(headings, &rows));
         }
     }
-    if run.ended.is_none() && !run.is_alive {
+    if run.summary.is_none() && !run.is_alive {
         writeln!(
             text,
             "its coordinator is gone; go on with `reconcile resume {}`",
@@ -225,7 +225,7 @@ impl RunningTable {
     }
 }
 
-fn running(store: &RunStore, run: &KeptRun) -> Result<Vec<RunningTable>, StoreError> {
+fn running(store: &RunStore, run: &StoredRun) -> Result<Vec<RunningTable>, StoreError> {
     let Some(running) = run.running.as_ref().filter(|_| run.is_alive) else {
         return Ok(Vec::new());
     };
@@ -244,9 +244,9 @@ fn running(store: &RunStore, run: &KeptRun) -> Result<Vec<RunningTable>, StoreEr
 }
 
 /// How a run stands, in a word.
-fn word(run: &KeptRun) -> &'static str {
-    match &run.ended {
-        Some(ended) => ended.status.as_str(),
+fn word(run: &StoredRun) -> &'static str {
+    match &run.summary {
+        Some(summary) => summary.status.as_str(),
         None if run.is_alive && run.cancelling.is_some() => "cancelling",
         None if run.is_alive => "running",
         None => "stopped",
@@ -254,15 +254,15 @@ fn word(run: &KeptRun) -> &'static str {
 }
 
 /// How long a run took, or has taken so far; unknown for one whose coordinator is gone.
-fn duration(run: &KeptRun) -> Option<Duration> {
-    match &run.ended {
-        Some(ended) => Some(ended.duration),
+fn duration(run: &StoredRun) -> Option<Duration> {
+    match &run.summary {
+        Some(summary) => Some(summary.duration),
         None if run.is_alive => (Utc::now() - run.started_at).to_std().ok(),
         None => None,
     }
 }
 
-fn row(run: &KeptRun) -> [String; 10] {
+fn row(run: &StoredRun) -> [String; 10] {
     [
         run.id.to_string(),
         clock(run.started_at),
@@ -277,13 +277,13 @@ fn row(run: &KeptRun) -> [String; 10] {
     ]
 }
 
-fn summary(run: &KeptRun) -> Json {
+fn summary(run: &StoredRun) -> Json {
     json!({
         "run_id": run.id.to_string(),
         "started": iso(run.started_at),
         "duration_seconds": duration(run).map(|duration| duration.as_secs_f64()),
         "status": word(run),
-        "interrupted": run.ended.as_ref().is_some_and(|ended| ended.interrupted),
+        "interrupted": run.summary.as_ref().is_some_and(|summary| summary.interrupted),
         "total_tables": run.tables,
         "matched": run.counts.matched,
         "mismatched": run.counts.mismatched,

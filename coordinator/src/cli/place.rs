@@ -10,7 +10,9 @@ use shared::ids::RunId;
 use super::flags::{BrokerFlags, ResumeFlags};
 use super::settings::{self, Mode};
 use super::usage::UsageError;
-use crate::store::{KeptRun, KeptSettings, KeptSide, Place, StoreError, database_of};
+use crate::store::{
+    StoreError, StoredRun, StoredSettings, StoredSide, WorkerLocation, database_identity,
+};
 
 /// Where runs are kept: flag, configuration, or where programs of this user keep theirs.
 pub(super) fn directory(flag: Option<PathBuf>, config: &Config) -> Result<PathBuf, StoreError> {
@@ -30,19 +32,19 @@ pub(super) fn directory(flag: Option<PathBuf>, config: &Config) -> Result<PathBu
 
 /// How a run that is kept goes on.
 pub(super) fn mode_of(
-    run: &KeptRun,
+    run: &StoredRun,
     flags: &ResumeFlags,
     config: &Config,
 ) -> Result<Mode, UsageError> {
-    let KeptSettings {
+    let StoredSettings {
         limits,
-        place,
+        location,
         source,
         target,
         output_dir: _,
     } = &run.settings;
-    match place {
-        Place::Broker { prefix } => {
+    match location {
+        WorkerLocation::Broker { prefix } => {
             let flags = BrokerFlags {
                 prefix: Some(prefix.clone()),
                 ..flags.broker.clone()
@@ -51,7 +53,7 @@ pub(super) fn mode_of(
                 .map(|options| Mode::Broker(Box::new(options)))
                 .ok_or(UsageError::NoBroker)
         }
-        Place::Local { concurrency } => {
+        WorkerLocation::Local { concurrency } => {
             let sides = [
                 ("source", source, &flags.source_url),
                 ("target", target, &flags.target_url),
@@ -74,7 +76,7 @@ pub(super) fn mode_of(
 fn endpoint_of(
     run: RunId,
     side: &'static str,
-    kept: &KeptSide,
+    kept: &StoredSide,
     url: &Option<String>,
     config: &Config,
 ) -> Result<Endpoint, UsageError> {
@@ -91,7 +93,7 @@ fn endpoint_of(
     let Some(endpoint) = found else {
         return Err(UsageError::UrlNeeded { run, side });
     };
-    let now = database_of(&endpoint);
+    let now = database_identity(&endpoint);
     match &kept.database {
         Some(before) if *before != now => Err(UsageError::OtherDatabase {
             run,

@@ -22,7 +22,7 @@ use super::{kept, say};
 use crate::report::{Output, RunReport};
 use crate::run::RunRequest;
 use crate::run_state::{CancelReason, Restored};
-use crate::store::{KeptRun, Place, RunLock, RunStore, StoreError};
+use crate::store::{RunLock, RunStore, StoreError, StoredRun, WorkerLocation};
 
 /// How long the coordinator of a run may take to notice that it shall end it.
 const NOTICE: Duration = Duration::from_secs(15);
@@ -46,7 +46,7 @@ pub(super) async fn resume(
         deliver(&report, format.unwrap_or_default(), output)?;
         Ok(exit::of_report(&report))
     };
-    if run.ended.is_some() {
+    if run.summary.is_some() {
         say(format!("run {} has ended; this is its report", run.id));
         return deliver(report_of(&store, &run)?);
     }
@@ -62,7 +62,7 @@ pub(super) async fn resume(
 }
 
 /// The run, and the lock that says that this process is its coordinator.
-fn take(store: &RunStore, name: &str) -> Result<(KeptRun, RunLock), StoreError> {
+fn take(store: &RunStore, name: &str) -> Result<(StoredRun, RunLock), StoreError> {
     let found = store.run(name)?;
     let lock = RunLock::take(store.directory(), found.id)?;
     // Read again: until now its coordinator may have written.
@@ -72,7 +72,7 @@ fn take(store: &RunStore, name: &str) -> Result<(KeptRun, RunLock), StoreError> 
 /// Carries out what is left of a run; with a reason, ends it as cancelled.
 async fn go_on(
     store: &RunStore,
-    run: &KeptRun,
+    run: &StoredRun,
     lock: RunLock,
     mode: Mode,
     cancel: Option<CancelReason>,
@@ -136,7 +136,7 @@ pub(super) async fn cancel(
             return Ok(exit::EQUAL);
         }
     };
-    if run.ended.is_some() {
+    if run.summary.is_some() {
         say(format!("run {} has ended already", run.id));
         return Ok(exit::EQUAL);
     }
@@ -144,8 +144,8 @@ pub(super) async fn cancel(
         return ask_coordinator(&store, &run, &flags, &config).await;
     }
     // Nobody coordinates it any more, so this process does, to its end.
-    let mode = match &run.settings.place {
-        Place::Broker { prefix } => {
+    let mode = match &run.settings.location {
+        WorkerLocation::Broker { prefix } => {
             let flags = BrokerFlags {
                 prefix: Some(prefix.clone()),
                 ..flags.broker
@@ -154,7 +154,7 @@ pub(super) async fn cancel(
                 broker(&flags, &config)?.ok_or(UsageError::NoBroker)?,
             ))
         }
-        Place::Local { .. } => Mode::nowhere(),
+        WorkerLocation::Local { .. } => Mode::nowhere(),
     };
     let (run, lock) = take(&store, &run.id.to_string())?;
     let cancel = Some(CancelReason::Requested);
@@ -180,27 +180,27 @@ async fn ask_over_broker(broker: RabbitOptions, run: RunId) -> Result<(), Comman
 /// Asks until it has been noticed.
 async fn ask_coordinator(
     store: &RunStore,
-    run: &KeptRun,
+    run: &StoredRun,
     flags: &CancelFlags,
     config: &Config,
 ) -> Result<u8, CommandError> {
     let id = run.id;
-    let over_broker = match &run.settings.place {
-        Place::Broker { prefix } => {
+    let over_broker = match &run.settings.location {
+        WorkerLocation::Broker { prefix } => {
             let flags = BrokerFlags {
                 prefix: Some(prefix.clone()),
                 ..flags.broker.clone()
             };
             broker(&flags, config)?
         }
-        Place::Local { .. } => None,
+        WorkerLocation::Local { .. } => None,
     };
     store.ask_to_stop(id)?;
     let begin = Instant::now();
     let mut asked: Option<Instant> = None;
     while begin.elapsed() < NOTICE {
         let now = store.run(&id.to_string())?;
-        if now.ended.is_some() {
+        if now.summary.is_some() {
             say(format!("run {id} has ended"));
             return Ok(exit::EQUAL);
         }

@@ -19,7 +19,7 @@ use super::telemetry::TelemetrySettings;
 use super::usage::UsageError;
 use crate::report::Output;
 use crate::run_state::{Limits, Window};
-use crate::store::{KeptSettings, KeptSide, Place, database_of};
+use crate::store::{StoredSettings, StoredSide, WorkerLocation, database_identity};
 
 /// Tables at a time with `--parallel` alone.
 const DEFAULT_WORKERS: NonZeroU32 = NonZeroU32::new(4).expect("not zero");
@@ -86,11 +86,11 @@ pub(super) struct SideSettings {
 }
 
 impl SideSettings {
-    fn kept(&self) -> KeptSide {
-        KeptSide {
+    fn kept(&self) -> StoredSide {
+        StoredSide {
             name: self.name.clone(),
             from_url: self.from_url,
-            database: self.endpoint.as_ref().map(database_of),
+            database: self.endpoint.as_ref().map(database_identity),
         }
     }
 }
@@ -243,14 +243,14 @@ impl RunSettings {
     }
 
     /// What a new coordinator needs to go on.
-    pub(super) fn kept(&self) -> KeptSettings {
-        KeptSettings {
+    pub(super) fn kept(&self) -> StoredSettings {
+        StoredSettings {
             limits: self.limits.clone(),
-            place: match &self.mode {
-                Mode::Local { concurrency, .. } => Place::Local {
+            location: match &self.mode {
+                Mode::Local { concurrency, .. } => WorkerLocation::Local {
                     concurrency: *concurrency,
                 },
-                Mode::Broker(options) => Place::Broker {
+                Mode::Broker(options) => WorkerLocation::Broker {
                     prefix: options.prefix.clone(),
                 },
             },

@@ -1,8 +1,8 @@
-//! What is shown of a run while it goes on and after its end.
+//! The metrics of a run, during it and after its end.
 
 use std::collections::BTreeMap;
 
-use shared::ids::{Attempt, RunId};
+use shared::ids::{Attempt, RunId, WorkerId};
 use shared::message::{Event, EventBody, Heartbeat, WorkId};
 use shared::outcome::Outcome;
 

@@ -1,15 +1,15 @@
-//! How many workers a list of tables needs to be done in time.
+//! Estimates how many workers a list of tables needs.
 
 /// Why there is no estimate.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum EstimateError {
-    /// There is no time.
+    /// The budget is not a number above 0.
     #[error("the budget is {0} s; it must be a number of seconds above 0")]
     Budget(f64),
-    /// A table cannot take that long.
+    /// The average is not a number of at least 0.
     #[error("a table takes {0} s on average; it must be a number of seconds, 0 or more")]
     TableSeconds(f64),
-    /// Nobody may work.
+    /// No worker is allowed.
     #[error("at most 0 workers are allowed; allow at least 1")]
     MaxWorkers,
 }
@@ -18,9 +18,9 @@ pub enum EstimateError {
 /// `avg_table_seconds` each within `budget_seconds`: the work over the budget,
 /// rounded up, but at least 1 and at most `max_workers` and `table_count`.
 ///
-/// When even that many are too few the result is that limit, and the budget
-/// will not be kept. For no tables the result is 1, which is always a valid
-/// number of workers. The rounding is exact: 3 tables of 0.1 s in 0.1 s are 3.
+/// If that limit is below the need, the result is the limit, and the work takes
+/// longer than the budget. For no tables the result is 1. The rounding is exact:
+/// 3 tables of 0.1 s in 0.1 s need 3 workers.
 ///
 /// # Errors
 ///
@@ -51,39 +51,27 @@ pub fn estimate_optimal_workers(
     }
     // A run has at most so many tables.
     let table_count = u32::try_from(table_count).unwrap_or(u32::MAX);
-    let work = Product::of(table_count, avg_table_seconds);
-    // The smallest number whose time is enough lies in low..=high, or high is the limit.
-    let (mut low, mut high) = (1, max_workers.min(table_count).max(1));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if Product::of(middle, budget_seconds) >= work {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    Ok(high)
+    let limit = f64::from(max_workers.min(table_count).max(1));
+    let tables = f64::from(table_count);
+    let nearest = (tables * avg_table_seconds / budget_seconds)
+        .round()
+        .min(limit);
+    // The quotient is rounded; only the exact products show whether it is enough.
+    let is_enough = product(nearest, budget_seconds) >= product(tables, avg_table_seconds);
+    let workers = if is_enough { nearest } else { nearest + 1.0 };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number from 1 to a u32"
+    )]
+    Ok(workers.clamp(1.0, limit) as u32)
 }
 
-/// A product without rounding: the nearest number, then what is missing to it.
-/// Ordered as the exact products are, because rounding keeps the order.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-struct Product {
-    nearest: f64,
-    rest: f64,
-}
-
-impl Product {
-    fn of(count: u32, seconds: f64) -> Self {
-        let count = f64::from(count);
-        let nearest = count * seconds;
-        let rest = if nearest.is_finite() {
-            count.mul_add(seconds, -nearest)
-        } else {
-            0.0
-        };
-        Self { nearest, rest }
-    }
+/// An exact product as its nearest number and the rest. Such pairs are ordered
+/// as the products are, because rounding keeps the order.
+fn product(count: f64, seconds: f64) -> (f64, f64) {
+    let nearest = count * seconds;
+    (nearest, count.mul_add(seconds, -nearest))
 }
 
 #[cfg(test)]
@@ -115,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_an_error() {
+    fn arguments_out_of_range_are_errors() {
         for budget in [0.0, -0.0, -1.0, f64::NAN, f64::INFINITY] {
             let error = estimate_optimal_workers(1, 1.0, budget, 1).unwrap_err();
             assert!(
@@ -153,7 +141,23 @@ mod tests {
             prop_assert_eq!(estimate.map(u64::from), Ok(ceiling.clamp(1, limit)));
         }
 
-        /// Any numbers at all: an answer within the limits or an error.
+        /// Products near a multiple of the budget, against integer arithmetic.
+        #[test]
+        fn it_is_exact_where_the_quotient_is_rounded(
+            tables in 1_u32..1_000,
+            budget in 2_u64..1 << 40,
+            multiple in 0_u64..1 << 12,
+            above in 0_u64..3,
+        ) {
+            let seconds = (budget * multiple + above).saturating_sub(1);
+            let ceiling = (u64::from(tables) * seconds).div_ceil(budget);
+            let estimate = estimate_optimal_workers(
+                tables as usize, seconds as f64, budget as f64, u32::MAX,
+            );
+            prop_assert_eq!(estimate.map(u64::from), Ok(ceiling.clamp(1, tables.into())));
+        }
+
+        /// Any numbers: a result within the limits or an error.
         #[test]
         fn it_never_panics(
             tables: usize,

@@ -1,5 +1,5 @@
-//! What an embedding program's function found out about a table, and what its
-//! errors mean for the run.
+//! The result of an embedding program's function, and the failure that its error
+//! becomes.
 
 use std::error::Error;
 
@@ -17,7 +17,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Only the numbers of rows were compared.
+    /// The result of a comparison of row counts only.
     #[must_use]
     pub fn of_counts(source_count: u64, target_count: u64) -> Self {
         Self::from(Comparison {
@@ -33,13 +33,13 @@ impl Findings {
         })
     }
 
-    /// These findings, unless they contradict themselves.
+    /// These findings, if their numbers and their rows are consistent.
     pub(super) fn consistent(self) -> Result<Self, Failure> {
         if self.comparison.is_match() && !self.differences.is_empty() {
             return Err(Failure::new(
                 FailureKind::InconsistentFindings,
                 format!(
-                    "the function lists {} differing rows of a table whose numbers say that it is equal",
+                    "the function returned {} differing rows together with numbers that are equal",
                     self.differences.len()
                 ),
             ));
@@ -57,9 +57,9 @@ impl From<Comparison> for Findings {
     }
 }
 
-/// What the function's error is in the report. A [`Failure`], also one that
-/// caused the error, says itself what class it is and whether another attempt
-/// may help; everything else does not get one.
+/// The failure that the function's error becomes. A [`Failure`] among the error
+/// and its sources keeps its kind and its `retryable`; any other error is not
+/// retried.
 pub(super) fn failure_of(error: Box<dyn Error + Send + Sync>) -> Failure {
     let error = match error.downcast::<Failure>() {
         Ok(failure) => return *failure,
@@ -69,7 +69,7 @@ pub(super) fn failure_of(error: Box<dyn Error + Send + Sync>) -> Failure {
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        // Some errors repeat what caused them.
+        // Some errors repeat their source.
         if !message.ends_with(&text) {
             message.push_str(": ");
             message.push_str(&text);

@@ -1,4 +1,4 @@
-//! The engine that is a function of the embedding program.
+//! An engine that calls a function of the embedding program.
 
 use std::error::Error;
 use std::fmt;
@@ -25,7 +25,7 @@ type Function = dyn Fn(TableJob, CancellationToken) -> BoxFuture<'static, Result
     + Send
     + Sync;
 
-/// A function that compares one table, without its types.
+/// A function that compares one table, with its types erased.
 #[derive(Clone)]
 pub(super) struct ReconcileFunction(Arc<Function>);
 
@@ -39,8 +39,8 @@ impl ReconcileFunction {
     {
         Self(Arc::new(move |job, cancel| {
             function(job, cancel)
-                .map(|found| match found {
-                    Ok(found) => found.into().consistent(),
+                .map(|result| match result {
+                    Ok(findings) => findings.into().consistent(),
                     Err(error) => Err(failure_of(error.into())),
                 })
                 .boxed()
@@ -54,14 +54,14 @@ impl fmt::Debug for ReconcileFunction {
     }
 }
 
-/// Runs a function on the runtime of the program that it belongs to.
+/// Calls the function on the runtime of the embedding program.
 #[derive(Debug)]
 pub(super) struct FunctionEngine {
     function: ReconcileFunction,
     runtime: Handle,
     cancel_grace: Duration,
-    /// One for every function that may be under way. The worker lets go of one
-    /// that does not stop; its permit stays with it.
+    /// One permit for each function that may run. The worker abandons a function
+    /// that does not stop; that function keeps its permit.
     slots: Arc<Semaphore>,
 }
 
@@ -98,7 +98,7 @@ impl Engine for FunctionEngine {
         );
         let work = async move {
             let _counted = (slot, Counted::worker());
-            // Called here, so that it may panic before it has a future.
+            // The call is inside the task, because it may panic before it returns a future.
             function(job, token).await
         };
         // When this future is dropped, so is the function's.
@@ -120,8 +120,8 @@ impl Engine for FunctionEngine {
             }
         };
         let findings = match ended {
-            Ok(found) => found?,
-            // The worker reports it as every other panic.
+            Ok(findings) => findings?,
+            // The worker reports it like every other panic.
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 Err(_) => return Err(Stop::Cancelled),

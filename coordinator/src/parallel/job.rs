@@ -1,5 +1,5 @@
-//! Runs over an embedding program's function: from options, tables and the
-//! function to the report.
+//! Runs of an embedding program: from options, tables and the function to the
+//! report.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -33,51 +33,51 @@ pub enum ParallelError {
     /// The options are not valid.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// There is nothing to verify, and nothing verified must not look like success.
+    /// The list is empty. A run that verifies nothing must not look like success.
     #[error("the list of tables is empty")]
     NoTables,
-    /// A text does not name a table.
+    /// A text is not a table name.
     #[error(transparent)]
     TableName(#[from] TableNameError),
     /// The same pair of tables is listed twice.
     #[error("{0} is listed twice")]
     Twice(TableName),
-    /// A table has no time of its own.
+    /// The timeout of a table is zero.
     #[error("the timeout of {0} is zero; it must be at least 1 ms")]
     Timeout(TableName),
     /// The future was not polled inside a tokio runtime.
     #[error("a run needs a tokio runtime; await it inside one")]
     NoRuntime,
-    /// The operating system gives no thread for the run.
-    #[error("no thread for the run: {0}")]
+    /// The operating system cannot start a thread for the run.
+    #[error("cannot start a thread for the run: {0}")]
     Thread(io::Error),
-    /// The in-process transport refused to work.
+    /// The in-process transport failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The run broke, which is a defect.
+    /// The run ended without a report, which is a defect.
     #[error(transparent)]
     Lost(#[from] RunLost),
 }
 
-/// Runs an async function over lists of tables, some at a time.
+/// Runs an async function over a list of tables, several at a time.
 ///
 /// A run returns a report in which every table has ended in exactly one of
 /// matched, mismatched, failed, timeout and cancelled. A table that could not
-/// be verified never counts as good.
+/// be verified never counts as equal.
 ///
 /// **Timeouts and cancellation.** The function gets a token. It is triggered at
 /// the table's timeout, when fail-fast ends the run, and when the run's future
 /// is dropped. A function that has not returned within
-/// [`ParallelOptions::cancel_grace`] is dropped at its next await. One that
-/// blocks its thread cannot be dropped; the run ends without it, and it keeps
-/// its place among `max_workers` until it is through.
+/// [`ParallelOptions::cancel_grace`] is dropped at its next await. A function
+/// that blocks its thread cannot be dropped; the run ends without it, and it
+/// counts among `max_workers` until it returns.
 ///
-/// **Panics** of the function are failures of its table, of class `Panic`.
+/// **Panics** of the function are failures of its table, of kind `Panic`.
 ///
 /// **Where things run.** The function runs on the runtime that polls the run,
-/// of either flavour; on a current-thread runtime functions take turns. A
-/// thread of its own keeps the time, so timeouts are noticed also while the
-/// runtime is busy.
+/// of either flavour; on a current-thread runtime functions take turns. The
+/// run's own thread has the timers, so timeouts work also while the runtime is
+/// busy.
 ///
 /// ```
 /// use std::time::Duration;
@@ -126,19 +126,20 @@ impl ParallelReconciler {
         Ok(Self { options })
     }
 
-    /// Compares `tables` by `function` and reports. Nothing happens until the
-    /// future is polled. Dropping it cancels the run: no further table begins,
-    /// and what runs is told to stop.
+    /// Compares `tables` with `function` and reports. Nothing happens until the
+    /// future is polled. Dropping it cancels the run: no further table starts,
+    /// and running functions are asked to stop.
     ///
     /// A function's error is anything that is or becomes a
     /// `Box<dyn Error + Send + Sync>`. A [`Failure`](super::Failure) in it
-    /// keeps its class and whether another attempt may help.
+    /// keeps its kind and its `retryable`.
     ///
     /// # Errors
     ///
     /// When the list is empty, names a table twice, or holds a text that is not
     /// a table name or a zero timeout; outside of a tokio runtime; when there
-    /// is no thread. Never because of what happens to a table: that is in the report.
+    /// is no thread. An error of a table is never an error of the run; it is in the
+    /// report.
     pub async fn run<I, F, Fut, T, E>(
         &self,
         tables: I,
@@ -166,10 +167,10 @@ impl Default for ParallelReconciler {
     }
 }
 
-/// A list of tables and a function, ready to be run again and again.
+/// A list of tables and a function that can be run repeatedly.
 ///
-/// Cheap to clone. Runs of one job may overlap; each keeps its own limits, so
-/// two runs have up to twice `max_workers` functions under way.
+/// Cheap to clone. Runs of one job may overlap; each has its own limits, so two
+/// runs have up to twice `max_workers` running functions.
 #[derive(Debug, Clone)]
 pub struct ParallelReconcileJob {
     settings: Settings,
@@ -177,7 +178,7 @@ pub struct ParallelReconcileJob {
     function: ReconcileFunction,
 }
 
-/// Makes a job that can be run many times, also at the same time.
+/// Creates a job that can be run repeatedly, also concurrently.
 ///
 /// # Errors
 ///
@@ -246,8 +247,8 @@ impl ParallelReconcileJob {
         self.run_until(&CancellationToken::new()).await
     }
 
-    /// Like [`run`](Self::run), but `cancel` ends the run early and the report
-    /// still comes: what was not done is cancelled, and `interrupted` says so.
+    /// Like [`run`](Self::run), but `cancel` ends the run early with a report: the
+    /// remaining tables are cancelled, and `interrupted` is set.
     ///
     /// # Errors
     ///
@@ -269,18 +270,18 @@ impl ParallelReconcileJob {
         );
         let (run, concurrency) = (request.run, self.settings.max_workers);
         let cancel = cancel.child_token();
-        // Nobody waits any more: nobody wants it.
+        // When the caller drops this future, the run is cancelled.
         let _abandoned = cancel.clone().drop_guard();
         let (done, report) = oneshot::channel();
-        // Ends with the run, which `cancel` makes short.
+        // The thread ends with the run, which `cancel` ends early.
         thread::Builder::new()
             .name("reconcile-run".to_owned())
             .spawn(move || {
                 let counted = Counted::run();
-                let conduct = conduct(request, engine, concurrency, cancel);
-                let report = actix_rt::System::new().block_on(conduct);
+                let run = run_to_end(request, engine, concurrency, cancel);
+                let report = actix_rt::System::new().block_on(run);
                 drop(counted);
-                // Nobody waits for the report: nobody misses it.
+                // If the receiver was dropped, the report is not needed.
                 done.send(report).ok();
             })
             .map_err(ParallelError::Thread)?;
@@ -289,7 +290,7 @@ impl ParallelReconcileJob {
 }
 
 /// The whole run. Must be called inside an actix system.
-async fn conduct(
+async fn run_to_end(
     request: RunRequest,
     engine: FunctionEngine,
     concurrency: u16,

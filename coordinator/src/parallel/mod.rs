@@ -1,14 +1,14 @@
-//! Runs in the embedding program: any async function that compares one table,
+//! Runs an async function of the embedding program, which compares one table,
 //! over a list of tables, with the guarantees of a run.
 //!
-//! It is the same run as everywhere: the state machine, the actor, the
-//! in-process transport and the worker; the engine is the caller's function.
-//! So the counts add up, every table ends in exactly one state, timeouts cancel,
-//! and a panic is one table's failure.
+//! Such a run uses the same state machine, actor, in-process transport and worker
+//! as every other run; the engine is the caller's function. So the counts add up,
+//! every table ends in exactly one state, timeouts cancel, and a panic fails only
+//! its table.
 //!
-//! The caller needs tokio and nothing else. The actors live on a thread that
-//! exists as long as the run; the function runs on the caller's own runtime,
-//! so that pools and connections of the caller work in it.
+//! The caller needs only tokio. The actors run on a thread of the run; the
+//! function runs on the caller's runtime, so that it can use pools and
+//! connections of the caller.
 //!
 //! ```
 //! use coordinator::parallel::{CancellationToken, Failure, Findings, ParallelReconciler, TableJob};
@@ -53,4 +53,7 @@ pub use options::{MAX_WORKERS, OptionsError, ParallelOptions};
 pub use stats::{ParallelStats, parallel_reconciliation_stats};
 pub use table::{IntoTable, Table, TableJob};
 
-pub use crate::report::{RunReport, RunStatus};
+pub use crate::report::{
+    AttemptReport, RepairReport, RootCauseReport, RunReport, RunStatus, TableError, TableResult,
+};
+pub use crate::run_state::TableStatus;

@@ -1,4 +1,4 @@
-//! What an embedding program sets for its runs, and what of it is valid.
+//! The options of an embedding program's runs, and their validation.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use shared::config::FailFast;
 
 use crate::run_state::{Limits, Window};
 
-/// The most tables that one process may have under way.
+/// The most tables that one process may run at a time.
 pub const MAX_WORKERS: u32 = 1024;
 
 /// The shortest timeout: time is counted in milliseconds.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 
-/// How much longer than a function the coordinator waits for the answer to a cancellation.
+/// How much longer than the function the coordinator waits for the answer to a cancellation.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// How a run over an embedding program's function goes.
+/// The options of a run.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,17 +37,17 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub struct ParallelOptions {
     /// How many tables run at a time, 1 to [`MAX_WORKERS`]. Default: 4.
     pub max_workers: u32,
-    /// How long one attempt at a table may take, at least 1 ms. A table may
-    /// have its own, see [`Table::timeout`](super::Table::timeout). Default: 3600 s.
+    /// How long one attempt at a table may take, at least 1 ms. A table can have
+    /// its own timeout, see [`Table::timeout`](super::Table::timeout). Default: 3600 s.
     pub timeout_per_table: Duration,
     /// Whether the first table that fails ends the run. A table that differs or
     /// is too slow does not. Default: no.
     pub fail_fast: bool,
-    /// How often a table is tried when its function returns a
+    /// How many attempts a table has when its function returns a
     /// [`Failure`](super::Failure) that is `retryable`, from 1. Default: 3.
     pub max_attempts: u32,
-    /// How long a function may go on after its token was triggered, before its
-    /// future is dropped; 60 s at the most. Zero drops it at once. Default: 1 s.
+    /// How long a function may continue after its token was triggered, before its
+    /// future is dropped; at most 60 s. Zero drops it at once. Default: 1 s.
     pub cancel_grace: Duration,
 }
 
@@ -66,18 +66,18 @@ impl Default for ParallelOptions {
 /// Why options are not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// No worker, or too many.
+    /// There is no worker, or too many.
     #[error("max_workers is {0}; it must be from 1 to {MAX_WORKERS}")]
     MaxWorkers(u32),
-    /// No time.
+    /// The timeout is too short.
     #[error("timeout_per_table is {0:?}; it must be at least 1 ms")]
     Timeout(Duration),
-    /// No attempt.
+    /// There is no attempt.
     #[error("max_attempts is 0; it must be at least 1")]
     MaxAttempts,
 }
 
-/// Options that were found valid.
+/// Valid options.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     pub(super) max_workers: u16,

@@ -1,26 +1,25 @@
-//! What this process's runs over embedded functions are doing, as measured
-//! where it happens.
+//! Statistics of this process's runs of embedded functions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::run::RunObserver;
 use crate::run_state::{Effect, RunState, TableStatus};
 
-/// Counts of the whole process, over all runs that begin with
+/// Counts of the whole process, over all runs that are started with
 /// [`ParallelReconciler`](super::ParallelReconciler) or
 /// [`ParallelReconcileJob`](super::ParallelReconcileJob).
 ///
-/// The fields are read one after the other while runs go on, so they may be a
-/// moment apart. Gauges fall back to 0 when nothing runs, however it ended.
+/// The fields are read one after the other during the runs, so they may be
+/// from slightly different moments. Gauges are 0 when no run is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParallelStats {
-    /// Gauge: runs that are under way.
+    /// Gauge: active runs.
     pub active_runs: u64,
-    /// Gauge: functions that are under way, also those of abandoned runs that
-    /// have not stopped yet.
+    /// Gauge: running functions, including those of abandoned runs that have not
+    /// stopped yet.
     pub active_workers: u64,
-    /// Gauge: tables of runs under way that have neither begun nor ended.
+    /// Gauge: tables of active runs that have neither started nor ended.
     pub queue_size: u64,
     /// Tables that ended verified and equal, since the process began.
     pub matched: u64,
@@ -42,8 +41,8 @@ impl ParallelStats {
     }
 }
 
-/// What this process's runs over embedded functions are doing now, and how
-/// many tables have ended in which way since it began.
+/// What this process's runs of embedded functions do now, and how many tables
+/// have ended in each way since the process began.
 ///
 /// ```
 /// use coordinator::parallel::{Failure, Findings, ParallelReconciler, parallel_reconciliation_stats};
@@ -65,7 +64,7 @@ impl ParallelStats {
 /// ```
 #[must_use]
 pub fn parallel_reconciliation_stats() -> ParallelStats {
-    let ended = |status| ENDED[place(status)].load(Ordering::Relaxed);
+    let ended = |status| ENDED[index(status)].load(Ordering::Relaxed);
     ParallelStats {
         active_runs: RUNS.load(Ordering::Relaxed),
         active_workers: WORKERS.load(Ordering::Relaxed),
@@ -84,8 +83,8 @@ static QUEUED: AtomicU64 = AtomicU64::new(0);
 static ENDED: [AtomicU64; TableStatus::ALL.len()] =
     [const { AtomicU64::new(0) }; TableStatus::ALL.len()];
 
-/// Where a status is counted.
-fn place(status: TableStatus) -> usize {
+/// The position of a status in [`ENDED`].
+fn index(status: TableStatus) -> usize {
     match status {
         TableStatus::Matched => 0,
         TableStatus::Mismatched => 1,
@@ -95,7 +94,7 @@ fn place(status: TableStatus) -> usize {
     }
 }
 
-/// Counts itself in a gauge as long as it lives.
+/// Increments a gauge, and decrements it when dropped.
 #[derive(Debug)]
 pub(super) struct Counted(&'static AtomicU64);
 
@@ -122,10 +121,10 @@ impl Drop for Counted {
     }
 }
 
-/// Counts what happens to the tables of one run.
+/// Counts the tables of one run.
 #[derive(Debug)]
 pub(super) struct TableCounter {
-    /// This run's share of the queue; goes back to 0 with it.
+    /// This run's share of the queue; 0 when it has ended.
     queued: u64,
 }
 
@@ -150,7 +149,7 @@ impl RunObserver for TableCounter {
             if let Effect::TableEnded(id) = effect
                 && let Some(record) = state.record(*id)
             {
-                ENDED[place(record.status())].fetch_add(1, Ordering::Relaxed);
+                ENDED[index(record.status())].fetch_add(1, Ordering::Relaxed);
             }
         }
         let unclaimed = state.outstanding() - state.activities().count();

@@ -1,5 +1,5 @@
-//! The tables of a run over an embedding program's function: what the program
-//! asks for, and what the function is given.
+//! The tables of an embedding program's run: what the program requests, and what
+//! the function receives.
 
 use std::time::Duration;
 
@@ -61,13 +61,13 @@ impl Table {
         }
     }
 
-    /// Higher goes first. Default: 0.
+    /// A higher priority starts first. Default: 0.
     #[must_use]
     pub fn priority(self, priority: i32) -> Self {
         Self { priority, ..self }
     }
 
-    /// Among equal priorities the largest table goes first, so that it does not
+    /// Among equal priorities the largest table starts first, so that it does not
     /// run alone at the end. Default: unknown, after all others.
     #[must_use]
     pub fn estimated_rows(self, rows: u64) -> Self {
@@ -83,7 +83,7 @@ impl Table {
         &self.source
     }
 
-    /// Whether there is time to do anything.
+    /// Whether the timeout is long enough.
     pub(super) fn has_time(&self) -> bool {
         self.timeout.is_none_or(|timeout| timeout >= SHORTEST)
     }
@@ -102,7 +102,7 @@ impl Table {
             spec: TableSpec {
                 source: side("source", &self.source),
                 target: side("target", &self.target),
-                // The function decides how deep it looks; nothing more is asked of its answer.
+                // The function decides what it compares; its answer need not have more.
                 depth: Depth::Counts,
                 key: None,
                 columns: ColumnSelection::default(),
@@ -117,7 +117,7 @@ impl Table {
     }
 }
 
-/// What names a table: a text such as `orders`, `dbo.orders` or
+/// The name of a table: a text such as `orders`, `dbo.orders` or
 /// `dbo."order.lines"`, a [`TableName`], or a [`Table`] with options.
 pub trait IntoTable {
     /// The table.
@@ -166,7 +166,7 @@ pub struct TableJob {
     pub source: TableName,
     /// The table in the target.
     pub target: TableName,
-    /// Which attempt it is.
+    /// The attempt.
     pub attempt: Attempt,
     /// How long it may take, from about now.
     pub timeout: Duration,

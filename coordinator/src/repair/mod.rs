@@ -1,20 +1,31 @@
-//! Repair scripts: statements are kept while a run goes on ([`spool`]), written
-//! as scripts ([`script`]) at its end ([`write`]), and read again to be applied
-//! ([`read`], [`set`]). What was applied decides what can be taken back ([`undo`]).
-//! Which table comes before which is decided in [`order`].
+//! Repair scripts.
+//!
+//! The [`spool`] keeps the statements on disk during a run; [`generate`] writes
+//! them as scripts at its end. [`script_reader`] and [`script_set`] read the
+//! scripts that `reconcile apply` executes, and [`undo`] rewrites the script that
+//! undoes them. [`order`] orders tables by their foreign keys.
 
+mod dialect;
+mod error;
+mod generate;
+mod header;
+mod manifest;
+mod marks;
 mod order;
-mod read;
-mod script;
-mod set;
+mod script_reader;
+mod script_set;
+mod script_writer;
 mod spool;
+mod statement;
 mod undo;
-mod write;
 
-pub use order::{Numbers, Ordered, Related, inverse, order, steps};
-pub use read::{Script, ScriptError, Statement};
-pub use script::{Direction, Header, preamble};
-pub use set::ScriptSet;
-pub use spool::Spool;
-pub use undo::{Effects, RenewedUndo};
-pub use write::{RepairError, RepairReport, Scripts};
+pub use dialect::preamble;
+pub use error::ScriptError;
+pub use generate::{RepairError, Scripts};
+pub(crate) use header::Header;
+pub(crate) use order::steps;
+pub(crate) use script_reader::Script;
+pub(crate) use script_set::ScriptSet;
+pub use statement::Direction;
+pub(crate) use statement::{Statement, StatementCounts};
+pub(crate) use undo::{Effects, RenewedUndo};

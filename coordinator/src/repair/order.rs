@@ -1,103 +1,23 @@
-//! In which order tables are repaired, by their foreign keys.
+//! The order in which tables are repaired, by their foreign keys.
 //!
-//! Rows are deleted from children before their parents, and added to parents
-//! before their children. Keys that no such order satisfies, those of a cycle
-//! or of a table that refers to itself, are checked at the end instead.
+//! Rows are deleted from children before their parents, and inserted into
+//! parents before their children. No such order satisfies the foreign keys of a
+//! cycle or of a table that references itself; they are checked at the end.
 
-use serde::{Deserialize, Serialize};
 use shared::outcome::{ForeignKey, RepairAction};
 
-use super::script::Direction;
+use super::statement::{Direction, StatementCounts};
 
-/// How many statements of each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Numbers {
-    /// Rows that are deleted.
-    pub delete: u64,
-    /// Rows that are changed.
-    pub update: u64,
-    /// Rows that are added.
-    pub insert: u64,
-}
-
-impl Numbers {
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.delete + self.update + self.insert
-    }
-
-    /// Those of one kind.
-    #[must_use]
-    pub fn of(&self, action: RepairAction) -> u64 {
-        match action {
-            RepairAction::Delete => self.delete,
-            RepairAction::Update => self.update,
-            RepairAction::Insert => self.insert,
-        }
-    }
-
-    /// Counts one more.
-    pub fn add(&mut self, action: RepairAction, count: u64) {
-        match action {
-            RepairAction::Delete => self.delete += count,
-            RepairAction::Update => self.update += count,
-            RepairAction::Insert => self.insert += count,
-        }
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            delete: self.delete + other.delete,
-            update: self.update + other.update,
-            insert: self.insert + other.insert,
-        }
-    }
-
-    /// What is left without the others; nothing where there are fewer.
-    #[must_use]
-    pub fn minus(&self, other: &Self) -> Option<Self> {
-        Some(Self {
-            delete: self.delete.checked_sub(other.delete)?,
-            update: self.update.checked_sub(other.update)?,
-            insert: self.insert.checked_sub(other.insert)?,
-        })
-    }
-
-    /// Those of the inverse.
-    #[must_use]
-    pub fn inverse(&self) -> Self {
-        Self {
-            delete: self.insert,
-            update: self.update,
-            insert: self.delete,
-        }
-    }
-}
-
-/// What takes an action back.
-#[must_use]
-pub fn inverse(action: RepairAction) -> RepairAction {
-    match action {
-        RepairAction::Delete => RepairAction::Insert,
-        RepairAction::Update => RepairAction::Update,
-        RepairAction::Insert => RepairAction::Delete,
-    }
-}
-
-/// What is done to a number of tables, in order, as positions in
-/// [`Ordered::parents_first`].
-#[must_use]
-pub fn steps(tables: usize, direction: Direction) -> Vec<(usize, RepairAction)> {
+/// The actions on `tables` tables in order, each with the position of its table
+/// in [`Ordered::parents_first`].
+pub(crate) fn steps(tables: usize, direction: Direction) -> Vec<(usize, RepairAction)> {
     let deletions = (0..tables).rev().map(|at| (at, RepairAction::Delete));
     let rest = (0..tables).flat_map(|at| [(at, RepairAction::Update), (at, RepairAction::Insert)]);
     let mut steps: Vec<_> = deletions.chain(rest).collect();
     if direction == Direction::Undo {
         steps.reverse();
         for (_, action) in &mut steps {
-            *action = inverse(*action);
+            *action = direction.orient(*action);
         }
     }
     steps
@@ -105,29 +25,25 @@ pub fn steps(tables: usize, direction: Direction) -> Vec<(usize, RepairAction)> 
 
 /// A table that is repaired.
 #[derive(Debug, Clone)]
-pub struct Related<'a> {
-    /// Its schema.
-    pub schema: &'a str,
-    /// Its name.
-    pub table: &'a str,
-    /// Its foreign keys.
-    pub foreign_keys: &'a [ForeignKey],
-    /// What is done to it.
-    pub numbers: Numbers,
+pub(super) struct RepairedTable<'a> {
+    pub(super) schema: &'a str,
+    pub(super) table: &'a str,
+    pub(super) foreign_keys: &'a [ForeignKey],
+    /// The statements of its repair.
+    pub(super) counts: StatementCounts,
 }
 
-/// The order, by positions in the list that was given.
+/// The order of a list of tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ordered {
-    /// Parents first. Deletions go the other way.
-    pub parents_first: Vec<usize>,
+pub(super) struct Ordered {
+    /// Positions in the list, parents first. Deletions go in reverse order.
+    pub(super) parents_first: Vec<usize>,
     /// Of each table of the list, the foreign keys that are checked at the end.
-    pub deferred: Vec<Vec<ForeignKey>>,
+    pub(super) deferred: Vec<Vec<ForeignKey>>,
 }
 
-/// Puts `tables` in order.
-#[must_use]
-pub fn order(tables: &[Related<'_>]) -> Ordered {
+/// Orders `tables` by their foreign keys.
+pub(super) fn order(tables: &[RepairedTable<'_>]) -> Ordered {
     let parents: Vec<Vec<usize>> = tables
         .iter()
         .map(|table| {
@@ -147,7 +63,7 @@ pub fn order(tables: &[Related<'_>]) -> Ordered {
                 .iter()
                 .all(|parent| parent == at || placed[*parent].is_some())
         });
-        // In a cycle the first of the list goes first.
+        // In a cycle the order of the list decides.
         let Some(next) = ready.or_else(|| waiting().next()) else {
             break;
         };
@@ -161,8 +77,8 @@ pub fn order(tables: &[Related<'_>]) -> Ordered {
             let late = |key: &&ForeignKey| {
                 parent(tables, key).is_some_and(|parent| {
                     placed[parent] >= placed[at]
-                        // A row that is moved away from a parent is moved after that is deleted.
-                        || (tables[parent].numbers.delete > 0 && table.numbers.update > 0)
+                        // A row that changes its parent is updated after the old parent is deleted.
+                        || (tables[parent].counts.delete > 0 && table.counts.update > 0)
                 })
             };
             table.foreign_keys.iter().filter(late).cloned().collect()
@@ -174,7 +90,7 @@ pub fn order(tables: &[Related<'_>]) -> Ordered {
     }
 }
 
-fn parent(tables: &[Related<'_>], key: &ForeignKey) -> Option<usize> {
+fn parent(tables: &[RepairedTable<'_>], key: &ForeignKey) -> Option<usize> {
     tables
         .iter()
         .position(|table| table.schema == key.schema && table.table == key.table)
@@ -194,14 +110,14 @@ mod tests {
         }
     }
 
-    fn ordered(tables: &[(&str, Vec<ForeignKey>, Numbers)]) -> (Vec<String>, Vec<String>) {
-        let related: Vec<Related<'_>> = tables
+    fn ordered(tables: &[(&str, Vec<ForeignKey>, StatementCounts)]) -> (Vec<String>, Vec<String>) {
+        let related: Vec<RepairedTable<'_>> = tables
             .iter()
-            .map(|(table, foreign_keys, numbers)| Related {
+            .map(|(table, foreign_keys, counts)| RepairedTable {
                 schema: "s",
                 table,
                 foreign_keys,
-                numbers: *numbers,
+                counts: *counts,
             })
             .collect();
         let Ordered {
@@ -217,7 +133,7 @@ mod tests {
         )
     }
 
-    const INSERTS: Numbers = Numbers {
+    const INSERTS: StatementCounts = StatementCounts {
         delete: 0,
         update: 0,
         insert: 3,
@@ -255,17 +171,17 @@ mod tests {
             (
                 "child",
                 vec![key("k", "parent")],
-                Numbers {
+                StatementCounts {
                     update: 1,
-                    ..Numbers::default()
+                    ..StatementCounts::default()
                 },
             ),
             (
                 "parent",
                 vec![],
-                Numbers {
+                StatementCounts {
                     delete: 1,
-                    ..Numbers::default()
+                    ..StatementCounts::default()
                 },
             ),
         ]);

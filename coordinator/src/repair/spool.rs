@@ -1,18 +1,18 @@
-//! Keeps repair statements on disk while a run goes on.
+//! Keeps repair statements on disk during a run.
 //!
-//! Each holder of an attempt has a file of its own. When its table ends, the
-//! file of the attempt that decided is renamed, and the others go: what is
-//! there under the final name is whole.
+//! Each worker that runs an attempt has its own file. When the table ends, the
+//! file of the deciding attempt gets its final name and the others are removed,
+//! so that a file with a final name is complete.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{
-    self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _,
-};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::collections::hash_map::Entry;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use shared::atomic_file::{Access, AtomicFile};
 use shared::ids::{RunId, TableId, WorkerId};
 use shared::message::WorkId;
 use shared::outcome::RepairStatement;
@@ -20,34 +20,23 @@ use shared::outcome::RepairStatement;
 use crate::run::RunObserver;
 use crate::run_state::{Effect, RunState, TableStatus};
 
-/// The statements of one run. Cheap to clone; all clones are one.
+/// The statements of one run. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Spool(Arc<Mutex<Files>>);
+pub(crate) struct Spool(Arc<Mutex<Files>>);
 
 #[derive(Debug)]
 struct Files {
     directory: PathBuf,
-    open: HashMap<(WorkId, WorkerId), OpenFile>,
-    /// How many files have been opened, so that no two have one name.
-    opened: u64,
+    open: HashMap<(WorkId, WorkerId), AtomicFile>,
     /// Tables whose statements could not be kept, and why.
     broken: HashMap<TableId, String>,
 }
 
-#[derive(Debug)]
-struct OpenFile {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
 impl Spool {
-    /// A spool below `output`, which is made if it is not there, for its owner
-    /// only. What a former coordinator of the run has kept is kept.
-    ///
-    /// # Errors
-    ///
-    /// When the directory cannot be made.
-    pub fn open(output: &Path, run: RunId) -> io::Result<Self> {
+    /// Opens the spool of `run` below `output`. If its directory does not exist,
+    /// it is created with access for its owner only; if an earlier coordinator
+    /// has kept statements there, they stay.
+    pub(super) fn open(output: &Path, run: RunId) -> io::Result<Self> {
         let directory = output.join(format!(".repair-{run}"));
         DirBuilder::new()
             .recursive(true)
@@ -56,31 +45,22 @@ impl Spool {
         Ok(Self(Arc::new(Mutex::new(Files {
             directory,
             open: HashMap::new(),
-            opened: 0,
             broken: HashMap::new(),
         }))))
     }
 
-    fn files(&self) -> std::sync::MutexGuard<'_, Files> {
+    fn files(&self) -> MutexGuard<'_, Files> {
         self.0.lock().expect("no panic while the lock is held")
     }
 
     /// The statements of a table that has ended, in the order in which they
-    /// came; `None` if there are none.
-    ///
-    /// # Errors
-    ///
-    /// Says why they could not be kept, or cannot be read.
+    /// arrived; `None` if there are none.
     pub(super) fn statements(&self, table: TableId) -> Result<Option<Statements>, String> {
         let file = self.file(table)?;
         Ok(file.map(|file| Statements(BufReader::new(file))))
     }
 
-    /// The same, the last one first.
-    ///
-    /// # Errors
-    ///
-    /// As [`statements`](Self::statements).
+    /// The same statements, the last one first.
     pub(super) fn backwards(&self, table: TableId) -> Result<Option<Backwards>, String> {
         let file = self.file(table)?;
         let backwards = file.map(Backwards::new).transpose();
@@ -99,13 +79,13 @@ impl Spool {
         }
     }
 
-    /// Removes everything that is kept.
-    pub fn remove(&self) {
+    /// Removes all statements of the run.
+    pub(crate) fn remove(&self) {
         let mut files = self.files();
         files.open.clear();
         if let Err(error) = fs::remove_dir_all(&files.directory) {
             tracing::warn!(
-                "statements of the repair stay in {}: {error}",
+                "the directory {} of repair statements could not be removed: {error}",
                 files.directory.display()
             );
         }
@@ -123,62 +103,30 @@ impl Files {
         worker: &WorkerId,
         statements: &[RepairStatement],
     ) -> io::Result<()> {
-        let entry = self.open.entry((work, worker.clone()));
-        let open = match entry {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                let name = format!("{}-{}-{}.part", work.table.0, work.attempt.0, self.opened);
-                let path = self.directory.join(name);
-                self.opened += 1;
-                // What a former coordinator left of this attempt is delivered again or of no use.
-                let file = OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(&path)?;
-                new.insert(OpenFile {
-                    path,
-                    file: BufWriter::new(file),
-                })
-            }
+        let path = self.final_path(work.table);
+        let file = match self.open.entry((work, worker.clone())) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => new.insert(AtomicFile::create(&path, Access::Owner)?),
         };
         for statement in statements {
-            serde_json::to_writer(&mut open.file, statement)?;
-            open.file.write_all(b"\n")?;
+            serde_json::to_writer(&mut *file, statement)?;
+            file.write_all(b"\n")?;
         }
-        open.file.flush()
+        file.flush()
     }
 
     fn end(&mut self, table: TableId, decided: Option<(WorkId, WorkerId)>) -> io::Result<()> {
-        let of_table: Vec<_> = self
-            .open
-            .keys()
-            .filter(|(work, _)| work.table == table)
-            .cloned()
-            .collect();
-        let last = self.final_path(table);
-        // What a former coordinator took for decided was not, if the table ends only now.
-        match fs::remove_file(&last) {
+        // If the table ends only now, an earlier coordinator has put a wrong file there.
+        match fs::remove_file(self.final_path(table)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        for key in of_table {
-            let Some(OpenFile { path, mut file }) = self.open.remove(&key) else {
-                continue;
-            };
-            if Some(&key) == decided.as_ref() {
-                file.flush()?;
-                file.get_ref().sync_all()?;
-                fs::rename(path, &last)?;
-            } else {
-                fs::remove_file(path)?;
-            }
-        }
-        Ok(())
+        let file = decided.and_then(|key| self.open.remove(&key));
+        self.open.retain(|(work, _), _| work.table != table);
+        file.map_or(Ok(()), AtomicFile::commit)
     }
 
-    fn broke(&mut self, table: TableId, error: &io::Error) {
+    fn set_broken(&mut self, table: TableId, error: &io::Error) {
         let why = format!(
             "its statements could not be kept in {}: {error}",
             self.directory.display()
@@ -199,25 +147,23 @@ impl RunObserver for Spool {
                     statements,
                 } => {
                     if let Err(error) = files.keep(*work, worker, statements) {
-                        files.broke(work.table, &error);
+                        files.set_broken(work.table, &error);
                     }
                 }
                 Effect::TableEnded(table) => {
-                    let decided = state.record(*table).and_then(|record| {
-                        let work = WorkId {
-                            run: state.run(),
-                            table: *table,
-                            attempt: record.attempt,
-                        };
-                        let wanted = record.status() == TableStatus::Mismatched;
-                        record
-                            .worker
-                            .clone()
-                            .filter(|_| wanted)
-                            .map(|worker| (work, worker))
-                    });
+                    let decided = state
+                        .record(*table)
+                        .filter(|record| record.status() == TableStatus::Mismatched)
+                        .and_then(|record| {
+                            let work = WorkId {
+                                run: state.run(),
+                                table: *table,
+                                attempt: record.attempt,
+                            };
+                            Some((work, record.worker.clone()?))
+                        });
                     if let Err(error) = files.end(*table, decided) {
-                        files.broke(*table, &error);
+                        files.set_broken(*table, &error);
                     }
                 }
                 _ => {}
@@ -226,7 +172,7 @@ impl RunObserver for Spool {
     }
 }
 
-/// Statements, one after the other.
+/// Statements from the first to the last.
 #[derive(Debug)]
 pub(super) struct Statements(BufReader<File>);
 
@@ -243,16 +189,16 @@ impl Iterator for Statements {
     }
 }
 
-/// Bytes that are read at once from the end.
+/// Bytes of one read from the end.
 const BLOCK: usize = 1 << 16;
 
 /// Statements from the last to the first.
 #[derive(Debug)]
 pub(super) struct Backwards {
     file: File,
-    /// What is before has not been read.
+    /// Everything before this offset has not been read.
     at: u64,
-    /// Whole lines at the end, but perhaps the first.
+    /// Complete lines, except perhaps the first one.
     read: Vec<u8>,
 }
 
@@ -278,7 +224,7 @@ impl Backwards {
                 let line = std::mem::take(&mut self.read);
                 return Ok(Some(line).filter(|line| !line.is_empty()));
             }
-            // As much again as a long line has already, so that it is not copied often.
+            // The block grows with a long line, so that the line is not copied often.
             let wanted = u64::try_from(self.read.len().max(BLOCK)).unwrap_or(u64::MAX);
             let count = wanted.min(self.at);
             self.at -= count;

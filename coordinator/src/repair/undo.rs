@@ -1,50 +1,32 @@
-//! Keeps the scripts that take back in step with what `reconcile apply` does.
+//! Keeps undo scripts consistent with what `reconcile apply` does.
 //!
-//! A script that takes back is written anew before the commit, beside its place
-//! and whole, and takes its place after it. It holds the inverse of what took
-//! effect; the rest stays in comments, for when the repair is applied again.
-//! A process that is killed between the two, or a commit that is not answered,
-//! leaves the new file beside the old one: nobody goes on before it is decided
-//! which of them is true.
+//! `reconcile apply` writes a new undo script before the commit, in a pending
+//! file beside the old one, and replaces the old one after the commit. The new
+//! script contains the inverse of what took effect; the other statements stay in
+//! comments, for a repair that is applied again. If the process is killed between
+//! the two, or the commit is not answered, the pending file stays, and no script
+//! is applied until the user has decided whether the commit took effect.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use shared::atomic_file::{self, FinishedFile};
 use shared::outcome::RepairAction;
 
-use super::order::{Numbers, inverse};
-use super::read::{Entry, Script, ScriptError, Statement};
-use super::script::{Direction, Header, ScriptFile};
+use super::error::ScriptError;
+use super::header::Header;
+use super::script_reader::{Entry, Script};
+use super::script_writer::ScriptWriter;
+use super::statement::{Direction, Statement, StatementCounts};
 
-/// How the names of scripts end that repair, and of those that take back.
-const REPAIR: &str = ".repair.sql";
-const UNDO: &str = ".undo.sql";
-
-/// How often each statement of a script took effect, by its number.
+/// How often each statement of a script took effect, by action and number.
 #[derive(Debug, Default)]
-pub struct Effects {
-    delete: Vec<u32>,
-    update: Vec<u32>,
-    insert: Vec<u32>,
-}
+pub(crate) struct Effects([Vec<u32>; 3]);
 
 impl Effects {
-    fn of(&self, action: RepairAction) -> &[u32] {
-        match action {
-            RepairAction::Delete => &self.delete,
-            RepairAction::Update => &self.update,
-            RepairAction::Insert => &self.insert,
-        }
-    }
-
-    /// Counts one more.
-    pub fn add(&mut self, action: RepairAction, number: u64) {
-        let list = match action {
-            RepairAction::Delete => &mut self.delete,
-            RepairAction::Update => &mut self.update,
-            RepairAction::Insert => &mut self.insert,
-        };
+    /// Counts one more effect of a statement.
+    pub(crate) fn add(&mut self, action: RepairAction, number: u64) {
+        let list = &mut self.0[action as usize];
         let at = usize::try_from(number).expect("a script has at most usize::MAX statements");
         if list.len() <= at {
             list.resize(at + 1, 0);
@@ -52,98 +34,96 @@ impl Effects {
         list[at] += 1;
     }
 
-    /// How often one statement took effect.
     fn count(&self, action: RepairAction, number: u64) -> u64 {
         let at = usize::try_from(number).ok();
-        let count = at.and_then(|at| self.of(action).get(at));
+        let count = at.and_then(|at| self.0[action as usize].get(at));
         count.copied().unwrap_or_default().into()
     }
 
-    fn numbers(&self) -> Numbers {
-        let total = |list: &[u32]| list.iter().map(|count| u64::from(*count)).sum();
-        Numbers {
-            delete: total(&self.delete),
-            update: total(&self.update),
-            insert: total(&self.insert),
+    fn counts(&self) -> StatementCounts {
+        let total = |action| {
+            let list: &[u32] = &self.0[action as usize];
+            list.iter().map(|count| u64::from(*count)).sum()
+        };
+        StatementCounts {
+            delete: total(RepairAction::Delete),
+            update: total(RepairAction::Update),
+            insert: total(RepairAction::Insert),
         }
     }
 }
 
-/// Where the script is that takes back what the one at `path` repairs, or what
-/// it is itself; nothing for a file that is named otherwise.
-fn place(path: &Path) -> Option<PathBuf> {
+/// The path of the undo script of the script at `path`, which may be an undo
+/// script itself; `None` for another kind of file.
+fn undo_path(path: &Path) -> Option<PathBuf> {
+    let (repair, undo) = (Direction::Repair.suffix(), Direction::Undo.suffix());
     let name = path.file_name()?.to_str()?;
-    match name.strip_suffix(REPAIR) {
-        Some(stem) => Some(path.with_file_name(format!("{stem}{UNDO}"))),
-        None => name.ends_with(UNDO).then(|| path.to_owned()),
+    match name.strip_suffix(repair) {
+        Some(stem) => Some(path.with_file_name(format!("{stem}{undo}"))),
+        None => name.ends_with(undo).then(|| path.to_owned()),
     }
 }
 
-fn pending(undo: &Path) -> PathBuf {
+fn pending_path(undo: &Path) -> PathBuf {
     let mut name = undo.file_name().unwrap_or_default().to_owned();
     name.push(".pending");
     undo.with_file_name(name)
 }
 
-/// Makes sure that no commit of an earlier time is undecided. With
-/// `assume_applied` it is taken for done.
-///
-/// # Errors
-///
-/// When there is one, or its file cannot be put in place.
+/// Checks that the outcome of the last commit of the script at `path` is known.
+/// With `assume_applied` an unanswered commit counts as done.
 pub(super) fn settle(path: &Path, assume_applied: bool) -> Result<(), ScriptError> {
-    let Some(undo) = place(path) else {
+    let Some(undo) = undo_path(path) else {
         return Ok(());
     };
-    let pending = pending(&undo);
+    let pending = pending_path(&undo);
     if !pending.exists() {
         return Ok(());
     }
     if !assume_applied {
         return Err(ScriptError::Pending { pending, undo });
     }
-    // Only what is whole was ever to be committed.
+    // The process may have been killed while it wrote the file, before the commit.
     Script::open(&pending)?;
-    fs::rename(&pending, &undo).map_err(|error| ScriptError::Unwritable { path: undo, error })
+    atomic_file::rename(&pending, &undo).map_err(ScriptError::unwritable(&undo))
 }
 
 impl Script {
-    /// The script that has to be kept in step with this one when it is applied
-    /// to `database`, if there is one.
+    /// The undo script that must be updated when this script is applied to
+    /// `database`, if there is one.
     ///
     /// # Errors
     ///
-    /// When it was changed, belongs to another repair, or has to take back what
-    /// was done to another database.
-    pub fn undo(&self, database: &str) -> Result<Option<Self>, ScriptError> {
+    /// When it was changed, belongs to another repair, or undoes what was done
+    /// to another database.
+    pub(crate) fn undo(&self, database: &str) -> Result<Option<Self>, ScriptError> {
         match self.header.direction {
-            // Whoever applies repairs with other programs does so at any time.
+            // The repair was applied with another program, which updates no script.
             Direction::Undo if !self.header.applied => return Ok(None),
             Direction::Undo => return Self::open(&self.path).map(Some),
             Direction::Repair => {}
         }
-        let Some(path) = place(&self.path).filter(|path| path.exists()) else {
+        let Some(path) = undo_path(&self.path).filter(|path| path.exists()) else {
             return Ok(None);
         };
         let undo = Self::open(&path)?;
-        let Header {
-            run, schema, table, ..
-        } = &self.header;
-        let its = (&undo.header.run, &undo.header.schema, &undo.header.table);
-        if undo.header.direction != Direction::Undo || its != (run, schema, table) {
-            return Err(ScriptError::NotItsUndo {
-                undo: path,
-                repair: self.path.clone(),
-            });
+        let identity = |header: &Header| {
+            let Header {
+                run, schema, table, ..
+            } = header;
+            [run, schema, table].map(String::clone)
+        };
+        if undo.header.direction != Direction::Undo
+            || identity(&undo.header) != identity(&self.header)
+        {
+            return Err(self.not_its_undo(&undo));
         }
-        let Header {
-            applied,
-            statements,
-            database: before,
-            ..
-        } = &undo.header;
-        match before {
-            Some(before) if *applied && statements.total() > 0 && before != database => {
+        match &undo.header.database {
+            Some(before)
+                if undo.header.applied
+                    && undo.header.statements.total() > 0
+                    && before != database =>
+            {
                 Err(ScriptError::AppliedElsewhere {
                     undo: path,
                     database: before.clone(),
@@ -153,36 +133,34 @@ impl Script {
         }
     }
 
-    /// Writes what takes back after this script has had these effects in `database`.
-    /// Nothing where nothing is kept in step with it.
+    fn not_its_undo(&self, undo: &Self) -> ScriptError {
+        ScriptError::NotItsUndo {
+            undo: undo.path.clone(),
+            repair: self.path.clone(),
+        }
+    }
+
+    /// Writes the new undo script after this script has had `effects` in
+    /// `database`. Returns `None` if this script has no undo script.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or written, or does not fit.
-    pub fn renew_undo(
+    /// When the undo script cannot be read or written, or belongs to another repair.
+    pub(crate) fn renew_undo(
         &self,
         effects: &Effects,
         database: &str,
     ) -> Result<Option<RenewedUndo>, ScriptError> {
-        // Read again: somebody else may have applied something meanwhile.
+        // Another process may have changed it in the meantime, so it is read again.
         let Some(undo) = self.undo(database)? else {
             return Ok(None);
         };
-        let (pending, place) = (pending(&undo.path), undo.path.clone());
-        let unwritable = |error| ScriptError::Unwritable {
-            path: pending.clone(),
-            error,
+        let renewal = Renewal {
+            script: self,
+            undo: &undo,
+            effects,
         };
-        let misfit = || ScriptError::NotItsUndo {
-            undo: undo.path.clone(),
-            repair: self.path.clone(),
-        };
-        let (before, done) = (undo.header.statements, effects.numbers());
-        let statements = match self.header.direction {
-            Direction::Repair if undo.header.applied => before.plus(&done.inverse()),
-            Direction::Repair => done.inverse(),
-            Direction::Undo => before.minus(&done).ok_or_else(misfit)?,
-        };
+        let statements = renewal.counts().ok_or_else(|| self.not_its_undo(&undo))?;
         let header = Header {
             token: Header::token(),
             applied: true,
@@ -193,125 +171,118 @@ impl Script {
             statements,
             ..undo.header.clone()
         };
-        let created = ScriptFile::create_in(pending.clone(), &place, header);
+        let pending = pending_path(&undo.path);
+        let created = ScriptWriter::create_at(&pending, &undo.path, header);
         let mut file = created.map_err(|error| match error.kind() {
-            // Of an earlier time, or of somebody who applies the same right now.
+            // Another process has left it behind, or applies the same script now.
             io::ErrorKind::AlreadyExists => ScriptError::Pending {
                 pending: pending.clone(),
-                undo: place.clone(),
+                undo: undo.path.clone(),
             },
-            _ => unwritable(error),
+            _ => ScriptError::unwritable(&pending)(error),
         })?;
-        let (mut known, mut written) = (Numbers::default(), Numbers::default());
-        let mut write = |statement: &Statement, copies: u64| -> Result<(), ScriptError> {
-            let Statement { action, number, .. } = *statement;
-            let left = match self.header.direction {
-                Direction::Repair => {
-                    let live = if undo.header.applied { copies } else { 0 };
-                    live + effects.count(inverse(action), number)
-                }
-                Direction::Undo => copies
-                    .checked_sub(effects.count(action, number))
-                    .ok_or_else(misfit)?,
-            };
-            known.add(inverse(action), 1);
-            written.add(action, left);
-            for _ in 0..left {
-                file.statement(statement).map_err(unwritable)?;
+        if renewal.write(&mut file)? != statements {
+            return Err(self.not_its_undo(&undo));
+        }
+        let finished = file.finish();
+        finished
+            .map(|file| Some(RenewedUndo(file)))
+            .map_err(ScriptError::unwritable(&pending))
+    }
+}
+
+/// The next version of an undo script.
+struct Renewal<'a> {
+    /// The script that has been executed, but not committed.
+    script: &'a Script,
+    /// The undo script before that.
+    undo: &'a Script,
+    effects: &'a Effects,
+}
+
+impl Renewal<'_> {
+    /// How many statements it has; `None` if more was undone than was applied.
+    fn counts(&self) -> Option<StatementCounts> {
+        let (before, done) = (self.undo.header.statements, self.effects.counts());
+        let inverse = Direction::Undo.orient_counts(done);
+        match self.script.header.direction {
+            Direction::Repair if self.undo.header.applied => Some(before.plus(&inverse)),
+            Direction::Repair => Some(inverse),
+            Direction::Undo => before.minus(&done),
+        }
+    }
+
+    /// How many copies of a statement it has, if the old version had `copies`;
+    /// `None` if the statement was undone more often than it was applied.
+    fn copies(&self, statement: &Statement, copies: u64) -> Option<u64> {
+        let Statement { action, number, .. } = *statement;
+        match self.script.header.direction {
+            Direction::Repair => {
+                let before = if self.undo.header.applied { copies } else { 0 };
+                let repaired = Direction::Undo.orient(action);
+                Some(before + self.effects.count(repaired, number))
             }
-            if left == 0 {
-                file.hold(statement).map_err(unwritable)?;
-            }
-            Ok(())
-        };
-        // A statement that took effect several times is there so often, one after the other.
-        let mut last: Option<(Statement, u64)> = None;
-        for entry in undo.entries()? {
-            let (statement, copies) = match entry? {
-                Entry::Live(statement) => (statement, 1),
-                Entry::Held(statement) => (statement, 0),
+            Direction::Undo => copies.checked_sub(self.effects.count(action, number)),
+        }
+    }
+
+    /// Writes its statements and returns how many of them are active.
+    fn write(&self, file: &mut ScriptWriter) -> Result<StatementCounts, ScriptError> {
+        let misfit = || self.script.not_its_undo(self.undo);
+        let unwritable = ScriptError::unwritable(&pending_path(&self.undo.path));
+        let (mut known, mut active) = (StatementCounts::default(), StatementCounts::default());
+        let mut entries = self.undo.entries()?.peekable();
+        while let Some(entry) = entries.next() {
+            let Entry {
+                statement,
+                active: is_active,
+            } = entry?;
+            let mut copies = u64::from(is_active);
+            // Copies of a statement that took effect several times follow each other.
+            let is_copy = |next: &Result<Entry, _>| {
+                next.as_ref()
+                    .is_ok_and(|next| next.statement.is_copy_of(&statement))
             };
-            match &mut last {
-                Some((same, more)) if same.is(&statement) => *more += copies,
-                _ => {
-                    if let Some((statement, copies)) = last.replace((statement, copies)) {
-                        write(&statement, copies)?;
-                    }
-                }
+            while let Some(copy) = entries.next_if(is_copy) {
+                copies += u64::from(copy?.active);
+            }
+            let copies = self.copies(&statement, copies).ok_or_else(misfit)?;
+            known.add(Direction::Undo.orient(statement.action), 1);
+            active.add(statement.action, copies);
+            for _ in 0..copies {
+                file.add(&statement).map_err(&unwritable)?;
+            }
+            if copies == 0 {
+                file.add_inactive(&statement).map_err(&unwritable)?;
             }
         }
-        if let Some((statement, copies)) = last {
-            write(&statement, copies)?;
-        }
-        let whole = self.header.direction == Direction::Undo || known == self.header.statements;
-        if !whole || written != statements {
+        let is_repair = self.script.header.direction == Direction::Repair;
+        if is_repair && known != self.script.header.statements {
             return Err(misfit());
         }
-        file.leave().map_err(unwritable)?;
-        let renewed = RenewedUndo {
-            pending,
-            place,
-            undecided: false,
-        };
-        renewed.make_durable()?;
-        Ok(Some(renewed))
+        Ok(active)
     }
 }
 
-impl Statement {
-    /// Whether they are one and the same of a script.
-    fn is(&self, other: &Self) -> bool {
-        (self.action, self.number) == (other.action, other.number)
-    }
-}
-
-/// A script that takes back, before it is in its place.
+/// A new undo script beside the old one. Dropping it removes it.
 #[derive(Debug)]
-pub struct RenewedUndo {
-    pending: PathBuf,
-    place: PathBuf,
-    /// Nobody knows whether it is true.
-    undecided: bool,
-}
+pub(crate) struct RenewedUndo(FinishedFile);
 
 impl RenewedUndo {
-    /// Puts it in its place: what it says has been done.
+    /// Replaces the old undo script, because the commit took effect.
     ///
     /// # Errors
     ///
-    /// When it cannot be; it stays beside its place then.
-    pub fn confirm(mut self) -> Result<(), ScriptError> {
-        self.undecided = true;
-        fs::rename(&self.pending, &self.place).map_err(|error| ScriptError::Unwritable {
-            path: self.place.clone(),
-            error,
-        })
+    /// When it cannot; then the new one stays beside it.
+    pub(crate) fn confirm(self) -> Result<(), ScriptError> {
+        let unwritable = ScriptError::unwritable(self.0.path());
+        self.0.commit().map_err(unwritable)
     }
 
-    /// Leaves it beside its place, for somebody to decide.
-    pub fn leave_undecided(mut self) {
-        self.undecided = true;
-    }
-
-    /// Makes sure that it is still there after the machine has failed.
-    fn make_durable(&self) -> Result<(), ScriptError> {
-        let directory = match self.pending.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let synced: io::Result<()> = fs::File::open(directory).and_then(|file| file.sync_all());
-        synced.map_err(|error| ScriptError::Unwritable {
-            path: directory.to_owned(),
-            error,
-        })
-    }
-}
-
-impl Drop for RenewedUndo {
-    fn drop(&mut self) {
-        if !self.undecided {
-            // What it says was not done. Already gone is as good.
-            fs::remove_file(&self.pending).ok();
-        }
+    /// Leaves it beside the old undo script, because the outcome of the commit is
+    /// unknown.
+    pub(crate) fn leave_undecided(self) {
+        // This never fails on Unix.
+        self.0.keep().ok();
     }
 }

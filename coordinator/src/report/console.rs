@@ -1,16 +1,19 @@
-//! The report for people: the verdict first, then what needs attention.
+//! The report for the console: the verdict first, then what needs attention.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use serde_json::Value;
-use shared::outcome::{Difference, DifferenceKind, FailureKind, SideRead};
+use shared::failure::FailureKind;
+use shared::outcome::{Difference, DifferenceKind, SideRead};
 
-use super::{CONSOLE_ROWS, RunReport, RunStatus, TableError, TableResult, cause_line};
-use crate::repair::RepairReport;
-use crate::run_state::TableStatus;
+use super::model::{RepairReport, RootCauseReport, RunReport, TableError, TableResult, cause_line};
+use crate::run_state::{RunStatus, TableStatus};
 
-/// The longest value that is shown whole.
+/// The differing rows of one table that are listed.
+const MOST_ROWS: usize = 5;
+
+/// Characters of the longest value that is shown in full.
 const LONGEST_VALUE: usize = 40;
 
 /// Causes of one table that are shown.
@@ -53,7 +56,6 @@ pub(super) fn render(report: &RunReport, colour: bool) -> String {
         text: String::new(),
         colour,
     };
-    // Writing to memory cannot fail.
     console
         .report(report)
         .expect("writing into memory cannot fail");
@@ -70,16 +72,22 @@ impl Console {
         Painted(text, self.colour.then_some(colour))
     }
 
+    fn heading(&mut self, text: &str) -> fmt::Result {
+        let heading = self.paint(text, Colour::Bold);
+        writeln!(self.text, "\n{heading}")
+    }
+
+    fn dim(&mut self, indent: &str, line: &str) -> fmt::Result {
+        let line = self.paint(line, Colour::Dim);
+        writeln!(self.text, "{indent}{line}")
+    }
+
     fn report(&mut self, report: &RunReport) -> fmt::Result {
         self.verdict(report)?;
         self.counts(report)?;
-        if let Some(cause) = &report.root_cause {
-            let label = self.paint("ended by", Colour::Bold).to_string();
-            writeln!(
-                self.text,
-                "\n{label} {}: {}: {}",
-                cause.table, cause.kind, cause.error
-            )?;
+        if let Some(RootCauseReport { table, kind, error }) = &report.root_cause {
+            let label = self.paint("ended by", Colour::Bold);
+            writeln!(self.text, "\n{label} {table}: {kind}: {error}")?;
         }
         self.unverified(report)?;
         self.mismatched(report)?;
@@ -95,7 +103,7 @@ impl Console {
             }
             RunStatus::Incomplete => (Colour::Yellow, "some tables could not be verified"),
         };
-        let word = self.paint(report.status.as_str(), colour).to_string();
+        let word = self.paint(report.status.as_str(), colour);
         writeln!(self.text, "{word}  {words}")
     }
 
@@ -124,97 +132,83 @@ impl Console {
             line.push_str(", trace ");
             line.push_str(trace);
         }
-        let line = self.paint(&line, Colour::Dim).to_string();
-        writeln!(self.text, "{line}")
+        self.dim("", &line)
     }
 
-    /// Cancelled tables are many and say nothing of their own; the rest is told one by one.
+    /// Cancelled tables are only counted: there may be many, and they failed of nothing.
     fn unverified(&mut self, report: &RunReport) -> fmt::Result {
-        let is_cancelled = |error: &&TableError| error.kind == FailureKind::CancelledError;
-        let told: Vec<&TableError> = report
+        let (cancelled, failed): (Vec<&TableError>, Vec<_>) = report
             .errors
             .iter()
-            .filter(|error| !is_cancelled(error))
-            .collect();
-        if !told.is_empty() {
-            let heading = self.paint("Not verified", Colour::Bold).to_string();
-            writeln!(self.text, "\n{heading}")?;
-            let width = told
-                .iter()
-                .map(|error| error.table.chars().count())
-                .max()
-                .unwrap_or(0);
-            for error in told {
-                let worker = error
-                    .worker
-                    .as_deref()
-                    .map(|worker| format!(" on {worker}"))
-                    .unwrap_or_default();
-                writeln!(
-                    self.text,
-                    "  {:width$}  {}: {}",
-                    error.table, error.kind, error.error
-                )?;
+            .partition(|error| error.kind == FailureKind::CancelledError);
+        if !failed.is_empty() {
+            self.heading("Not verified")?;
+            let width = widest(failed.iter().map(|error| error.table.as_str()));
+            for error in failed {
+                let TableError {
+                    table,
+                    kind,
+                    error: what,
+                    ..
+                } = error;
+                writeln!(self.text, "  {table:width$}  {kind}: {what}")?;
                 if error.attempt > 1 {
-                    let told = format!("attempt {}{worker}", error.attempt);
-                    writeln!(
-                        self.text,
-                        "  {:width$}  {}",
-                        "",
-                        self.paint(&told, Colour::Dim)
-                    )?;
+                    let worker = error.worker.as_deref();
+                    let worker = worker
+                        .map(|worker| format!(" on {worker}"))
+                        .unwrap_or_default();
+                    let attempt = format!("attempt {}{worker}", error.attempt);
+                    let attempt = self.paint(&attempt, Colour::Dim);
+                    writeln!(self.text, "  {:width$}  {attempt}", "")?;
                 }
             }
         }
-        let cancelled = report.errors.iter().filter(is_cancelled).count();
-        if cancelled > 0 {
+        if !cancelled.is_empty() {
+            let tables = plural(cancelled.len(), "table");
             writeln!(
                 self.text,
-                "\n{} cancelled before it could be verified",
-                plural(cancelled, "table")
+                "\n{tables} cancelled before it could be verified"
             )?;
         }
         Ok(())
     }
 
     fn mismatched(&mut self, report: &RunReport) -> fmt::Result {
-        let mismatched: Vec<&TableResult> = report
+        let mismatched: Vec<(String, &TableResult)> = report
             .results
             .iter()
             .filter(|result| result.status == TableStatus::Mismatched)
+            .map(|result| (title(result), result))
             .collect();
         if mismatched.is_empty() {
             return Ok(());
         }
-        let heading = self.paint("Different", Colour::Bold).to_string();
-        writeln!(self.text, "\n{heading}")?;
-        let width = mismatched
-            .iter()
-            .map(|result| title(result).chars().count())
-            .max()
-            .unwrap_or(0);
-        for result in mismatched {
-            writeln!(self.text, "  {:width$}  {}", title(result), summary(result))?;
-            for difference in result.differences.iter().take(CONSOLE_ROWS) {
-                writeln!(self.text, "    {}", row(difference))?;
-            }
-            let listed = result.differences.len().min(CONSOLE_ROWS) as u64;
-            let all = [result.missing, result.extra, result.modified]
-                .into_iter()
-                .flatten()
-                .sum::<u64>();
-            if listed > 0 && all > listed {
-                let rest = format!("… and {} more", all - listed);
-                writeln!(self.text, "    {}", self.paint(&rest, Colour::Dim))?;
-            }
+        self.heading("Different")?;
+        let width = widest(mismatched.iter().map(|(title, _)| title.as_str()));
+        for (title, result) in mismatched {
+            writeln!(self.text, "  {title:width$}  {}", summary(result))?;
+            self.rows(result)?;
             if let Some(repair) = &result.repair {
                 self.repair(repair)?;
             }
             self.causes(result)?;
             if let (Some(source), Some(target)) = (&result.source_read, &result.target_read) {
-                let told = format!("read: source {}, target {}", when(source), when(target));
-                writeln!(self.text, "    {}", self.paint(&told, Colour::Dim))?;
+                let read = format!("read: source {}, target {}", when(source), when(target));
+                self.dim("    ", &read)?;
             }
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, result: &TableResult) -> fmt::Result {
+        for difference in result.differences.iter().take(MOST_ROWS) {
+            writeln!(self.text, "    {}", row(difference))?;
+        }
+        let listed = result.differences.len().min(MOST_ROWS) as u64;
+        let counts = [result.missing, result.extra, result.modified];
+        let all: u64 = counts.into_iter().flatten().sum();
+        if listed > 0 && all > listed {
+            self.dim("    ", &format!("… and {} more", all - listed))?;
         }
         Ok(())
     }
@@ -246,13 +240,12 @@ impl Console {
         for cause in result.causes.iter().take(MOST_CAUSES) {
             writeln!(self.text, "      {}", cause_line(cause))?;
             if let Some(option) = &cause.option {
-                let told = format!("{option} absorbs it");
-                writeln!(self.text, "        {}", self.paint(&told, Colour::Dim))?;
+                self.dim("        ", &format!("{option} absorbs it"))?;
             }
         }
         if result.causes.len() > MOST_CAUSES {
-            let rest = format!("… and {} more", result.causes.len() - MOST_CAUSES);
-            writeln!(self.text, "      {}", self.paint(&rest, Colour::Dim))?;
+            let more = result.causes.len() - MOST_CAUSES;
+            self.dim("      ", &format!("… and {more} more"))?;
         }
         Ok(())
     }
@@ -267,8 +260,7 @@ impl Console {
         if noted.peek().is_none() && report.notes.is_empty() && reads.is_empty() {
             return Ok(());
         }
-        let heading = self.paint("Notes", Colour::Bold).to_string();
-        writeln!(self.text, "\n{heading}")?;
+        self.heading("Notes")?;
         for note in reads.iter().chain(&report.notes) {
             writeln!(self.text, "  {note}")?;
         }
@@ -320,7 +312,7 @@ fn when(read: &SideRead) -> String {
     format!("{} to {}", read.started_at, read.finished_at)
 }
 
-/// Under which isolation levels tables were read, one line for each pair of levels.
+/// The isolation levels under which tables were read, one line for each pair of levels.
 fn reads(results: &[TableResult]) -> Vec<String> {
     let mut tables: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for result in results {
@@ -371,8 +363,8 @@ fn row(difference: &Difference) -> String {
     text
 }
 
-/// A value on one line, of bounded length, that cannot be mistaken for another
-/// kind and cannot disturb a terminal.
+/// A value on one line, of bounded length and without control characters. Only
+/// strings are quoted.
 fn show(value: &Value) -> String {
     let text = match value {
         Value::String(text) => format!("'{}'", text.escape_debug()),
@@ -382,6 +374,10 @@ fn show(value: &Value) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or(0)
 }
 
 fn plural(count: usize, noun: &str) -> String {

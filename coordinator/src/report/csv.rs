@@ -1,8 +1,8 @@
-//! The report for a spreadsheet.
+//! The report as CSV.
 
 use shared::outcome::SideRead;
 
-use super::{RunReport, TableResult, cause_line};
+use super::model::{RunReport, TableResult, cause_line};
 
 /// The columns, in order.
 const HEADER: [&str; 21] = [
@@ -41,7 +41,7 @@ pub(super) fn render(report: &RunReport) -> String {
     write(&HEADER.map(str::to_owned));
     let mut errors = report.errors.iter().peekable();
     for result in &report.results {
-        // Results and errors are in the same order, so each error is met by its own table.
+        // Errors are in the order of the results.
         let error = (!result.status.is_verified())
             .then(|| errors.next())
             .flatten();
@@ -100,7 +100,7 @@ fn read(read: Option<&SideRead>) -> String {
     .unwrap_or_default()
 }
 
-/// A text that no spreadsheet takes for a formula.
+/// A text that no spreadsheet interprets as a formula.
 fn text(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")

@@ -1,4 +1,6 @@
-//! What stands in a report, in each of its forms.
+//! The content of a report in each of its formats.
+
+use std::time::Duration;
 
 use chrono::{TimeZone as _, Utc};
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use shared::outcome::{
 
 use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
-use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, Time};
+use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, RunState, Time};
 
 /// The report of a run in which these outcomes arrive, one table at a time.
 fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: bool) -> RunReport {
@@ -285,7 +287,7 @@ fn the_csv_report_has_one_line_per_table() {
 }
 
 #[test]
-fn the_console_says_the_verdict_first_and_what_needs_attention() {
+fn the_console_shows_the_verdict_first_and_what_needs_attention() {
     let text = mixed().to_console(false);
     let expected = "\
 INCOMPLETE  some tables could not be verified
@@ -361,7 +363,7 @@ fn explained() -> RunReport {
 }
 
 #[test]
-fn causes_and_reads_stand_in_every_form() {
+fn causes_and_reads_are_in_every_format() {
     let report = explained();
     let json: Value = serde_json::from_str(&report.to_json()).unwrap();
     let result = &json["results"][0];

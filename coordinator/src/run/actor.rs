@@ -1,5 +1,5 @@
-//! The actor of a run: feeds the state machine from the transport and carries
-//! out its effects. It decides nothing.
+//! The actor of a run: passes messages of the transport to the state machine and
+//! carries out its effects. It makes no decision.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,40 +24,47 @@ use super::{Receipt, RunObserver};
 use crate::report::RunReport;
 use crate::run_state::{Effect, Input, RunState, Time, millis};
 
-/// How long the end of a run waits for what is still on its way to the broker.
+/// How long the end of a run waits for messages in transit to the broker.
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// The wait after the broker refused a control message.
 const CONTROL_RETRY: Duration = Duration::from_millis(500);
 
-/// Something that happened, for the state machine.
+/// An input for the state machine.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Feed(pub(super) Input);
+pub(super) struct Apply(pub(super) Input);
 
 /// The actor of one run.
 pub(super) struct RunActor {
-    /// Absent once the report has been made of it.
+    /// Absent once the report has been built from it.
     state: Option<RunState>,
     started: Instant,
     started_at: DateTime<Utc>,
-    /// From the beginning of the run to that of this actor.
+    /// From the start of the run to the start of this actor.
     before: Duration,
     transport: Arc<dyn Transport>,
     observer: Box<dyn RunObserver>,
-    /// Absent once the report has been made.
+    /// Absent once the report has been built.
     trace: Option<RunTrace>,
     timer: Option<(Time, SpawnHandle)>,
     /// Deliveries whose events were applied; absent at the end.
     applied: Option<mpsc::UnboundedSender<(Delivery<()>, Option<Receipt>)>>,
     /// Control messages in order; absent at the end.
     controls: Option<mpsc::UnboundedSender<(Control, Option<Receipt>)>>,
-    /// Every task that this actor has spawned. All of them end by themselves
-    /// when the senders above are gone and the publishes are through, or else
-    /// when `abandoned` is triggered.
+    /// Every task that this actor has spawned. They end when the senders above
+    /// are dropped and all publishes are confirmed, or when `abandoned` is
+    /// triggered.
     tasks: TaskTracker,
     abandoned: CancellationToken,
-    done: Option<oneshot::Sender<RunReport>>,
+    report: Option<oneshot::Sender<RunReport>>,
+}
+
+/// The receivers of what happens in a run.
+pub(super) struct Outputs {
+    pub(super) observer: Box<dyn RunObserver>,
+    pub(super) trace: RunTrace,
+    pub(super) report: oneshot::Sender<RunReport>,
 }
 
 impl RunActor {
@@ -65,10 +72,13 @@ impl RunActor {
         state: RunState,
         started_at: DateTime<Utc>,
         transport: Arc<dyn Transport>,
-        observer: Box<dyn RunObserver>,
-        trace: RunTrace,
-        done: oneshot::Sender<RunReport>,
+        outputs: Outputs,
     ) -> Self {
+        let Outputs {
+            observer,
+            trace,
+            report,
+        } = outputs;
         Self {
             state: Some(state),
             started: Instant::now(),
@@ -82,7 +92,7 @@ impl RunActor {
             controls: None,
             tasks: TaskTracker::new(),
             abandoned: CancellationToken::new(),
-            done: Some(done),
+            report: Some(report),
         }
     }
 
@@ -99,7 +109,7 @@ impl RunActor {
         context.add_stream(controls);
     }
 
-    /// What log lines about the run stand in.
+    /// The span of log lines about the run.
     fn span(&self) -> Span {
         self.trace
             .as_ref()
@@ -110,8 +120,8 @@ impl RunActor {
         Time(millis(self.started.elapsed()))
     }
 
-    /// Returns what must be safe before the input counts as taken in.
-    fn feed(&mut self, input: Input, context: &mut Context<Self>) -> Option<Receipt> {
+    /// Applies an input. Returns the receipt that its acknowledgement waits for.
+    fn apply(&mut self, input: Input, context: &mut Context<Self>) -> Option<Receipt> {
         let now = self.now();
         let state = self.state.as_mut()?;
         let effects = state.apply(input, now);
@@ -120,7 +130,7 @@ impl RunActor {
         for effect in effects {
             self.carry_out(effect, receipt.as_ref(), context);
         }
-        self.arm(context);
+        self.set_timer(context);
         receipt
     }
 
@@ -132,13 +142,13 @@ impl RunActor {
     ) {
         match effect {
             Effect::Publish(task) => {
-                // That there may be a first attempt is known from the start.
+                // The store assumes a first attempt from the start.
                 let receipt = receipt.filter(|_| task.attempt > Attempt::FIRST);
                 self.publish(*task, receipt.cloned(), context.address());
             }
             Effect::Control(control) => {
                 if let Some(controls) = &self.controls {
-                    // Closed only when the transport is, and then nobody listens.
+                    // It is closed only with the transport, and then no worker listens.
                     controls.send((control, receipt.cloned())).ok();
                 }
             }
@@ -150,8 +160,8 @@ impl RunActor {
         }
     }
 
-    /// Publishes without waiting for other publishes, so that the confirms of a
-    /// whole window are under way together.
+    /// Publishes without waiting for other publishes, so that the broker can
+    /// confirm a whole window together.
     fn publish(&self, task: Task, receipt: Option<Receipt>, address: Addr<Self>) {
         let transport = self.transport.clone();
         let abandoned = self.abandoned.clone();
@@ -166,7 +176,7 @@ impl RunActor {
                 published = transport.publish_task(&task, &trace) => published,
                 () = abandoned.cancelled() => return,
             };
-            address.do_send(Feed(match published {
+            address.do_send(Apply(match published {
                 Ok(()) => Input::Published(work),
                 Err(error) => Input::PublishFailed {
                     work,
@@ -176,27 +186,28 @@ impl RunActor {
         });
     }
 
-    /// Makes sure that the timer fires no later than the state machine wants.
-    fn arm(&mut self, context: &mut Context<Self>) {
+    /// Sets the timer to the next wakeup of the state machine.
+    fn set_timer(&mut self, context: &mut Context<Self>) {
         let Some(at) = self.state.as_ref().and_then(RunState::next_wakeup) else {
             return;
         };
-        if let Some((armed, handle)) = self.timer {
-            if armed <= at {
+        if let Some((set, handle)) = self.timer {
+            if set <= at {
                 return;
             }
             context.cancel_future(handle);
         }
         let handle = context.run_later(at.since(self.now()), |actor, context| {
             actor.timer = None;
-            actor.feed(Input::Tick, context);
+            actor.apply(Input::Tick, context);
         });
         self.timer = Some((at, handle));
     }
 
-    /// Makes the report, and hands it out when nothing of the run is left at the transport.
+    /// Builds the report, and sends it when the transport has no message of the
+    /// run left.
     fn complete(&mut self, context: &mut Context<Self>) {
-        let (Some(state), Some(done)) = (self.state.take(), self.done.take()) else {
+        let (Some(state), Some(sender)) = (self.state.take(), self.report.take()) else {
             return;
         };
         let run = state.run();
@@ -215,11 +226,11 @@ impl RunActor {
             self.abandoned.clone(),
             self.transport.clone(),
         );
-        // Ends by itself: both waits are bounded, and the report is its last act.
-        let farewell = async move {
+        // The task ends: both waits have limits.
+        let send_report = async move {
             if tokio::time::timeout(FLUSH, tasks.wait()).await.is_err() {
                 tracing::warn!(
-                    "the broker did not take everything that was said at the end of the run"
+                    "the broker did not confirm all messages at the end of the run in time"
                 );
             }
             abandoned.cancel();
@@ -232,10 +243,10 @@ impl RunActor {
                     tracing::warn!("the run's event queue could not be removed in time")
                 }
             }
-            // Nobody waits for the report: nobody misses it.
-            done.send(report).ok();
+            // If the receiver was dropped, the report is not needed.
+            sender.send(report).ok();
         };
-        tokio::spawn(farewell.instrument(span));
+        tokio::spawn(send_report.instrument(span));
         context.stop();
     }
 }
@@ -257,15 +268,15 @@ impl Actor for RunActor {
             self.abandoned.clone(),
         );
         self.tasks.spawn(controls.instrument(self.span()));
-        self.feed(Input::Begin, context);
+        self.apply(Input::Begin, context);
     }
 }
 
-impl Handler<Feed> for RunActor {
+impl Handler<Apply> for RunActor {
     type Result = ();
 
-    fn handle(&mut self, Feed(input): Feed, context: &mut Self::Context) {
-        self.feed(input, context);
+    fn handle(&mut self, Apply(input): Apply, context: &mut Self::Context) {
+        self.apply(input, context);
     }
 }
 
@@ -273,17 +284,17 @@ impl StreamHandler<Delivery<Event>> for RunActor {
     fn handle(&mut self, delivery: Delivery<Event>, context: &mut Self::Context) {
         let (event, delivery) = delivery.into_parts();
         if let Some(trace) = &mut self.trace {
-            trace.heard(&event, &delivery.trace);
+            trace.record_span(&event, &delivery.trace);
         }
-        let receipt = self.feed(Input::Event(event), context);
+        let receipt = self.apply(Input::Event(event), context);
         if let Some(applied) = &self.applied {
-            // Closed only with the transport.
+            // It is closed only with the transport.
             applied.send((delivery, receipt)).ok();
         }
     }
 
     fn finished(&mut self, context: &mut Self::Context) {
-        self.feed(
+        self.apply(
             Input::Disconnected {
                 reason: "its event stream ended".to_owned(),
             },
@@ -294,10 +305,10 @@ impl StreamHandler<Delivery<Event>> for RunActor {
 
 impl StreamHandler<Heartbeat> for RunActor {
     fn handle(&mut self, heartbeat: Heartbeat, context: &mut Self::Context) {
-        self.feed(Input::Heartbeat(heartbeat), context);
+        self.apply(Input::Heartbeat(heartbeat), context);
     }
 
-    /// The end of the event stream says it all; the default would stop the actor.
+    /// The end of the event stream is handled; the default would stop the actor.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
@@ -306,7 +317,7 @@ impl StreamHandler<Control> for RunActor {
         let run = self.state.as_ref().map(RunState::run);
         match control {
             Control::StopRun { run: stopped } if Some(stopped) == run => {
-                self.feed(Input::Cancel, context);
+                self.apply(Input::Cancel, context);
             }
             Control::StopRun { .. }
             | Control::CancelRun { .. }
@@ -316,25 +327,25 @@ impl StreamHandler<Control> for RunActor {
         }
     }
 
-    /// The end of the event stream says it all; the default would stop the actor.
+    /// The end of the event stream is handled; the default would stop the actor.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 
-/// Acknowledges events in the order in which they were applied, each when what
-/// it says is safe. Ends with its channel.
+/// Acknowledges events in the order in which they were applied, each when it is
+/// durable. Ends with its channel.
 async fn acknowledge(mut deliveries: mpsc::UnboundedReceiver<(Delivery<()>, Option<Receipt>)>) {
     while let Some((delivery, receipt)) = deliveries.recv().await {
         if let Some(receipt) = receipt {
             receipt.wait().await;
         }
         if delivery.ack().await == Ownership::Lost {
-            tracing::debug!("an event will be delivered again; it counts once");
+            tracing::debug!("an event will be delivered again, and ignored then");
         }
     }
 }
 
-/// Sends control messages in order, each until the broker has it. Ends with
-/// its channel, with the transport, or when the run is abandoned.
+/// Sends control messages in order, and repeats each until the broker confirms
+/// it. Ends with its channel, with the transport, or when the run is abandoned.
 async fn send_controls(
     mut messages: mpsc::UnboundedReceiver<(Control, Option<Receipt>)>,
     transport: Arc<dyn Transport>,
@@ -353,7 +364,9 @@ async fn send_controls(
             match sent {
                 Ok(()) => break,
                 Err(TransportError::Closed) => return,
-                Err(error) => tracing::warn!(%error, "a message to the workers is sent again"),
+                Err(error) => {
+                    tracing::warn!(%error, "a message to the workers failed and is sent again")
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(CONTROL_RETRY) => {}
@@ -361,7 +374,7 @@ async fn send_controls(
             }
         }
         if control == Control::Announce {
-            coordinator.do_send(Feed(Input::Announced));
+            coordinator.do_send(Apply(Input::Announced));
         }
     }
 }

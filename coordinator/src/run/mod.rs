@@ -1,4 +1,4 @@
-//! One run, from its list of tables to its report.
+//! One run: from its list of tables to its report.
 
 mod actor;
 mod receipt;
@@ -17,23 +17,20 @@ use tokio::sync::oneshot;
 use crate::report::RunReport;
 use crate::run_state::{Effect, Input, Limits, PlannedTable, Restored, RunPlan, RunState};
 
-use actor::{Feed, RunActor};
+use actor::{Apply, Outputs, RunActor};
 use trace::RunTrace;
 
 pub use receipt::Receipt;
 
-/// What is run.
+/// The request for a run.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
-    /// The run; unique for all times.
     pub run: RunId,
     /// Its tables, in the order in which they are reported.
     pub tables: Vec<PlannedTable>,
-    /// Its limits.
     pub limits: Limits,
-    /// When it began.
     pub started_at: DateTime<Utc>,
-    /// What is known of it, when it began under another coordinator.
+    /// Its state, if it began under another coordinator.
     pub restored: Option<Restored>,
 }
 
@@ -51,22 +48,22 @@ impl RunRequest {
     }
 }
 
-/// Sees everything that happens in a run: for progress, metrics and the store
-/// of outcomes.
+/// Observes a run: progress, metrics and the store of runs do.
 pub trait RunObserver: Send + Unpin + 'static {
-    /// After every input, before the effects are carried out and before the
-    /// event that caused them is acknowledged: what is stored here is safe
-    /// before anybody acts on it. Runs on the actor's thread, so keep it short.
+    /// Called after every input, before the effects are carried out and before
+    /// the event that caused them is acknowledged. So what is stored here is
+    /// durable before it has an effect. Runs on the actor's thread and must be
+    /// short.
     fn applied(&mut self, state: &RunState, effects: &[Effect]);
 
-    /// Called after [`applied`](Self::applied): what the acknowledgement of the
-    /// event, cancellations and the dispatch of further attempts wait for.
+    /// Called after [`applied`](Self::applied). The acknowledgement of the event,
+    /// cancellations and the dispatch of further attempts wait for the receipt.
     fn receipt(&mut self) -> Option<Receipt> {
         None
     }
 }
 
-/// Two observers, one after the other. The second one gives the receipts.
+/// Two observers, one after the other. Receipts come from the second one.
 impl<A: RunObserver, B: RunObserver> RunObserver for (A, B) {
     fn applied(&mut self, state: &RunState, effects: &[Effect]) {
         self.0.applied(state, effects);
@@ -91,7 +88,7 @@ impl<O: RunObserver> RunObserver for Option<O> {
     }
 }
 
-/// Sees nothing.
+/// Observes nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unobserved;
 
@@ -103,7 +100,7 @@ impl RunObserver for Unobserved {
 ///
 /// # Errors
 ///
-/// When the transport cannot be listened to.
+/// When the coordinator cannot subscribe to the transport.
 pub async fn start(
     request: RunRequest,
     transport: Arc<dyn Transport>,
@@ -116,7 +113,7 @@ pub async fn start(
         started_at,
         restored,
     } = request;
-    // Listening first: no answer to what is published later can be missed.
+    // The subscriptions come first, so that no answer to a later message is missed.
     let events = transport.consume_events(run).await?;
     let heartbeats = transport.consume_heartbeats().await?;
     let name = WorkerId::named(format!("coordinator-{run}"));
@@ -135,7 +132,12 @@ pub async fn start(
         None => RunState::new(plan),
         Some(restored) => RunState::restore(plan, restored),
     };
-    let actor = RunActor::new(state, started_at, transport, observer, trace, done);
+    let outputs = Outputs {
+        observer,
+        trace,
+        report: done,
+    };
+    let actor = RunActor::new(state, started_at, transport, outputs);
     let address = RunActor::create(|context| {
         actor.listen(events, heartbeats, controls, context);
         actor
@@ -148,7 +150,7 @@ pub async fn start(
     })
 }
 
-/// A run that goes on.
+/// A run that has been started.
 #[derive(Debug)]
 pub struct RunHandle {
     run: RunId,
@@ -159,33 +161,28 @@ pub struct RunHandle {
 
 /// Why a run has no report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the coordinator of run {0} stopped without a report; this is a defect, the log says more")]
+#[error(
+    "the coordinator of run {0} stopped without a report; this is a defect, and the log has the details"
+)]
 pub struct RunLost(pub RunId);
 
 impl RunHandle {
-    /// Which run it is.
-    #[must_use]
-    pub fn run(&self) -> RunId {
-        self.run
-    }
-
-    /// The number of its trace, when traces are sent.
-    #[must_use]
-    pub fn trace_id(&self) -> Option<&str> {
+    /// The identifier of its trace, when traces are sent.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()
     }
 
-    /// Something that cancels the run, from anywhere.
-    #[must_use]
-    pub fn canceller(&self) -> Canceller {
+    /// A handle that cancels the run.
+    pub(crate) fn canceller(&self) -> Canceller {
         Canceller(self.address.clone())
     }
 
-    /// Waits until every table has ended and nothing of the run is left at the transport.
+    /// Waits until every table has ended and the transport has no message of the
+    /// run left.
     ///
     /// # Errors
     ///
-    /// When the coordinator itself broke.
+    /// When the coordinator stopped without a report, which is a defect.
     pub async fn report(self) -> Result<RunReport, RunLost> {
         self.report.await.map_err(|_| RunLost(self.run))
     }
@@ -196,9 +193,9 @@ impl RunHandle {
 pub struct Canceller(Addr<RunActor>);
 
 impl Canceller {
-    /// Ends the run: what runs is stopped, and the report says so. Again, or
-    /// after the end, it has no effect.
-    pub fn cancel(&self) {
-        self.0.do_send(Feed(Input::Cancel));
+    /// Cancels the run: running tables are stopped, and the report has
+    /// `interrupted`. A second call, or one after the end, has no effect.
+    pub(crate) fn cancel(&self) {
+        self.0.do_send(Apply(Input::Cancel));
     }
 }

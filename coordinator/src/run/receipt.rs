@@ -1,25 +1,24 @@
-//! A promise that something will be safe.
+//! Receipts for what will be durable.
 
 use tokio::sync::watch;
 
-/// Says when something is safe. Cheap to clone.
+/// Resolves when a batch of writes is durable. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Receipt {
     number: u64,
-    safe: watch::Receiver<u64>,
+    durable: watch::Receiver<u64>,
 }
 
 impl Receipt {
-    /// For what is safe once `safe` shows `number` or more, or nobody writes any more.
-    #[must_use]
-    pub fn new(number: u64, safe: watch::Receiver<u64>) -> Self {
-        Self { number, safe }
+    /// A receipt for batch `number`. `durable` has the number of the last durable batch.
+    pub(crate) fn new(number: u64, durable: watch::Receiver<u64>) -> Self {
+        Self { number, durable }
     }
 
-    /// Returns when it is safe, or when it is known that it will not be.
-    pub async fn wait(mut self) {
+    /// Waits until the batch is durable, or the writer has ended.
+    pub(crate) async fn wait(mut self) {
         let number = self.number;
-        // An error says that nobody writes any more.
-        self.safe.wait_for(|&safe| safe >= number).await.ok();
+        // An error means that the writer has ended.
+        self.durable.wait_for(|&last| last >= number).await.ok();
     }
 }

@@ -358,7 +358,7 @@ fn a_run_leaves_nothing_at_the_transport() {
     on_a_system(async {
         let worker = stage.worker("w", 1).await;
         let handle = stage.start(limits(1)).await;
-        let run = handle.run();
+        let run = handle.run;
         soon(handle.report()).await.unwrap();
         soon(worker.drain()).await;
         let event = Event {

@@ -1,10 +1,10 @@
-//! The trace of a run: its span, from which the spans of all attempts descend.
+//! The trace of a run: its span is the parent of the spans of all attempts.
 
 use std::collections::HashMap;
 
+use shared::failure::FailureKind;
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{Event, EventBody, Task};
-use shared::outcome::FailureKind;
 use shared::telemetry::trace::context;
 use shared::transport::TraceContext;
 use tracing::Span;
@@ -12,17 +12,17 @@ use tracing::field::Empty;
 
 use crate::report::{RunReport, RunStatus};
 
-/// The trace of one run; without a destination for traces an empty one.
+/// The trace of one run; empty when no traces are sent.
 #[derive(Debug)]
 pub(super) struct RunTrace {
     span: Span,
-    place: TraceContext,
-    /// The span of each table's latest attempt, as its worker told it.
+    context: TraceContext,
+    /// The span of each table's latest attempt, from the events of its worker.
     attempts: HashMap<TableId, (Attempt, String)>,
 }
 
 impl RunTrace {
-    /// A new trace, whatever was under way before: a run that goes on has another one.
+    /// A new trace. A resumed run has a new trace, too.
     pub(super) fn begin(run: RunId, tables: usize) -> Self {
         let span = tracing::info_span!(
             parent: None,
@@ -40,37 +40,37 @@ impl RunTrace {
             duration_seconds = Empty,
             trace_id = Empty,
         );
-        let place = context::of(&span);
-        if let Some(id) = place.trace_id() {
+        let context = context::of(&span);
+        if let Some(id) = context.trace_id() {
             span.record("trace_id", id);
         }
         Self {
             span,
-            place,
+            context,
             attempts: HashMap::new(),
         }
     }
 
-    /// What log lines about the run stand in.
+    /// The span of log lines about the run.
     pub(super) fn span(&self) -> &Span {
         &self.span
     }
 
-    /// The trace's number.
+    /// The identifier of the trace.
     pub(super) fn id(&self) -> Option<&str> {
-        self.place.trace_id()
+        self.context.trace_id()
     }
 
-    /// Remembers whose span an event came from.
-    pub(super) fn heard(&mut self, event: &Event, trace: &TraceContext) {
+    /// Records the span of the attempt that an event came from.
+    pub(super) fn record_span(&mut self, event: &Event, trace: &TraceContext) {
         if !matches!(event.body, EventBody::Claimed | EventBody::Finished { .. }) {
             return;
         }
-        // A worker that sends no traces says nothing of its own.
+        // A worker that sends no traces returns the context of the run.
         let Some(span) = trace
             .traceparent
             .as_ref()
-            .filter(|_| trace.trace_id() == self.id() && *trace != self.place)
+            .filter(|_| trace.trace_id() == self.id() && *trace != self.context)
         else {
             return;
         };
@@ -82,7 +82,7 @@ impl RunTrace {
         }
     }
 
-    /// What travels with a task: the run's span, and that of the attempt before.
+    /// The context of a task: the run's span and the span of the previous attempt.
     pub(super) fn of_task(&self, task: &Task) -> TraceContext {
         let previous = self
             .attempts
@@ -91,11 +91,11 @@ impl RunTrace {
             .map(|(_, span)| span.clone());
         TraceContext {
             previous,
-            ..self.place.clone()
+            ..self.context.clone()
         }
     }
 
-    /// Ends the span with what became of the run.
+    /// Ends the span with the result of the run.
     pub(super) fn end(self, report: &RunReport) {
         let span = &self.span;
         span.record("max_workers", report.max_workers);
@@ -111,7 +111,7 @@ impl RunTrace {
                 (Some(cause), _) => (&cause.kind, format!("{}: {}", cause.table, cause.error)),
                 (None, true) => (
                     &FailureKind::Interrupted,
-                    "somebody asked for the run to end".to_owned(),
+                    "the run was cancelled on request".to_owned(),
                 ),
                 (None, false) => {
                     let unverified = report.total_tables - report.successful;
@@ -123,7 +123,7 @@ impl RunTrace {
             };
             context::fail(span, kind, &message);
         }
-        // The actor may hold the span a little longer than the process waits.
+        // The actor may keep the span for longer than the process waits.
         context::end(span);
     }
 }

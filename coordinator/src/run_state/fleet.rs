@@ -1,4 +1,4 @@
-//! The workers, as far as their heartbeats tell.
+//! The workers that are alive, according to their heartbeats.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,36 +8,36 @@ use shared::message::Heartbeat;
 
 use super::plan::Time;
 
-/// Heartbeats that may stay out before a worker counts as gone.
+/// A worker counts as gone after so many missed heartbeats.
 const MISSED_HEARTBEATS: u32 = 3;
 
-/// Bounds on the period that a worker may announce, so that a wrong number
-/// neither expires it at once nor keeps it forever.
+/// Bounds on the period that a worker may announce, so that a wrong value
+/// neither expires the worker at once nor keeps it forever.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 const LONGEST_PERIOD: Duration = Duration::from_secs(300);
 
 /// The workers that are alive.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    workers: BTreeMap<WorkerId, Seen>,
+    workers: BTreeMap<WorkerId, LiveWorker>,
     default_period: Duration,
-    /// When anything was last heard of any worker.
-    last_heard: Time,
+    /// When a message of any worker last arrived.
+    last_contact: Time,
 }
 
 #[derive(Debug)]
-struct Seen {
-    heard: Time,
+struct LiveWorker {
+    last_heartbeat: Time,
     period: Duration,
     capacity: u32,
     draining: bool,
-    /// Since when every heartbeat showed room for more work.
+    /// Since when every heartbeat showed free capacity.
     idle_since: Option<Time>,
 }
 
-impl Seen {
+impl LiveWorker {
     fn gone_at(&self) -> Time {
-        self.heard.after(self.period * MISSED_HEARTBEATS)
+        self.last_heartbeat.after(self.period * MISSED_HEARTBEATS)
     }
 }
 
@@ -46,21 +46,21 @@ impl Fleet {
         Self {
             workers: BTreeMap::new(),
             default_period,
-            last_heard: now,
+            last_contact: now,
         }
     }
 
     pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Time) {
-        self.last_heard = now;
+        self.last_contact = now;
         let idle = !heartbeat.draining && heartbeat.owned.len() < heartbeat.capacity as usize;
         let before = self
             .workers
             .get(&heartbeat.worker)
-            .and_then(|seen| seen.idle_since);
+            .and_then(|worker| worker.idle_since);
         self.workers.insert(
             heartbeat.worker.clone(),
-            Seen {
-                heard: now,
+            LiveWorker {
+                last_heartbeat: now,
                 period: Duration::from_millis(heartbeat.period_ms)
                     .clamp(SHORTEST_PERIOD, LONGEST_PERIOD),
                 capacity: heartbeat.capacity,
@@ -70,51 +70,50 @@ impl Fleet {
         );
     }
 
-    /// An event is a sign of life too, though it says nothing of capacity.
-    pub(super) fn heard(&mut self, now: Time) {
-        self.last_heard = now;
+    /// Records that an event arrived. It shows that some worker is alive, not its capacity.
+    pub(super) fn note_contact(&mut self, now: Time) {
+        self.last_contact = now;
     }
 
-    /// Forgets the workers whose heartbeats stayed out.
+    /// Removes the workers that have missed too many heartbeats.
     pub(super) fn forget_gone(&mut self, now: Time) {
-        self.workers.retain(|_, seen| seen.gone_at() > now);
+        self.workers.retain(|_, worker| worker.gone_at() > now);
     }
 
-    /// The next time at which a worker counts as gone unless it is heard of.
+    /// The next time at which a worker counts as gone unless it sends a heartbeat.
     pub(super) fn next_gone(&self) -> Option<Time> {
-        self.workers.values().map(Seen::gone_at).min()
+        self.workers.values().map(LiveWorker::gone_at).min()
     }
 
-    /// How many workers are alive.
     pub(super) fn len(&self) -> usize {
         self.workers.len()
     }
 
-    /// Who is alive, and when each was last heard of.
+    /// The workers that are alive and the time of each one's last heartbeat.
     pub(super) fn heartbeats(&self) -> impl Iterator<Item = (&WorkerId, Time)> {
         self.workers
             .iter()
-            .map(|(worker, seen)| (worker, seen.heard))
+            .map(|(name, worker)| (name, worker.last_heartbeat))
     }
 
-    /// How many tables the workers that take work run at once.
+    /// How many tables the workers that are not draining run at once.
     pub(super) fn capacity(&self) -> u32 {
         self.workers
             .values()
-            .filter(|seen| !seen.draining)
-            .fold(0, |sum, seen| sum.saturating_add(seen.capacity))
+            .filter(|worker| !worker.draining)
+            .fold(0, |sum, worker| sum.saturating_add(worker.capacity))
     }
 
-    /// When nothing has been heard of anybody since; nobody is alive then.
+    /// The time of the last message of any worker, if no worker is alive.
     pub(super) fn silent_since(&self) -> Option<Time> {
-        self.workers.is_empty().then_some(self.last_heard)
+        self.workers.is_empty().then_some(self.last_contact)
     }
 
-    /// Since when some worker has had room for more work without a break.
+    /// Since when some worker has had free capacity without interruption.
     pub(super) fn idle_since(&self) -> Option<Time> {
         self.workers
             .values()
-            .filter_map(|seen| seen.idle_since)
+            .filter_map(|worker| worker.idle_since)
             .min()
     }
 
@@ -122,10 +121,10 @@ impl Fleet {
     pub(super) fn period(&self, worker: &WorkerId) -> Duration {
         self.workers
             .get(worker)
-            .map_or(self.default_period, |seen| seen.period)
+            .map_or(self.default_period, |worker| worker.period)
     }
 
-    /// How long a claim of `worker` holds without a heartbeat.
+    /// How long a claim of `worker` is valid without a heartbeat.
     pub(super) fn lease(&self, worker: &WorkerId) -> Duration {
         self.period(worker) * MISSED_HEARTBEATS
     }

@@ -1,13 +1,17 @@
-//! What is true of a run at all times, written once.
+//! What is true of a run between two inputs.
 
-use shared::outcome::FailureKind;
+use shared::failure::FailureKind;
 
 use super::table::Phase;
 use super::{RunState, Window};
 
-/// Runs up to this many tables are checked after every input in debug builds;
-/// the check looks at every table.
+/// Debug builds check runs of up to this many tables after every input; the
+/// check reads every table.
 const SMALL: usize = 64;
+
+fn holds(condition: bool, what: &str) -> Result<(), String> {
+    condition.then_some(()).ok_or_else(|| what.to_owned())
+}
 
 impl RunState {
     pub(super) fn check_invariants_if_small(&self) -> Result<(), String> {
@@ -18,25 +22,23 @@ impl RunState {
         }
     }
 
-    /// Checks what must hold between two inputs.
-    ///
-    /// # Errors
-    ///
-    /// Says which invariant is broken.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        let holds = |condition: bool, what: &str| {
-            if condition {
-                Ok(())
-            } else {
-                Err(what.to_owned())
-            }
-        };
+    /// Checks what must hold between two inputs, and returns the invariant that
+    /// is violated.
+    pub(super) fn check_invariants(&self) -> Result<(), String> {
+        self.check_counts()?;
+        self.check_outstanding()?;
+        self.check_tables()?;
+        self.check_cancelling()?;
+        self.check_dispatch()
+    }
 
-        let ended = self
-            .tables
-            .iter()
-            .filter(|table| table.record().is_some())
-            .count();
+    fn ended(&self) -> usize {
+        let ended = |table: &&super::Table| table.record().is_some();
+        self.tables.iter().filter(ended).count()
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        let ended = self.ended();
         let waiting = self
             .tables
             .iter()
@@ -53,78 +55,85 @@ impl RunState {
         holds(
             waiting + self.outstanding.len() + ended == self.tables.len(),
             "every table waits, is outstanding or has ended",
-        )?;
+        )
+    }
+
+    fn check_outstanding(&self) -> Result<(), String> {
         for id in &self.outstanding {
-            let table = &self.tables[id.index()];
-            match &table.phase {
+            match &self.tables[id.index()].phase {
                 Phase::Published { .. } => {}
                 Phase::Running(running) => {
-                    holds(!running.claims.is_empty(), "a running table has a claim")?
+                    holds(!running.claims.is_empty(), "a running table has a claim")?;
                 }
                 Phase::Waiting | Phase::Done(_) => {
-                    holds(false, "an outstanding table is published or running")?
+                    holds(false, "an outstanding table is published or running")?;
                 }
             }
         }
+        match self.limits.window {
+            Window::Fixed(window) => holds(
+                self.outstanding.len() <= window.get() as usize,
+                "no more is outstanding than the window allows",
+            ),
+            Window::Fleet => Ok(()),
+        }
+    }
+
+    fn check_tables(&self) -> Result<(), String> {
         for table in &self.tables {
             holds(
                 table.spent <= self.limits.max_attempts.get(),
                 "no table has more attempts than allowed",
             )?;
-            if let Some(record) = table.record() {
-                holds(
-                    record.attempt == table.attempt,
-                    "the deciding attempt is the current one",
-                )?;
-            }
-        }
-        if let Window::Fixed(window) = self.limits.window {
             holds(
-                self.outstanding.len() <= window.get() as usize,
-                "no more is outstanding than the window allows",
+                table
+                    .record()
+                    .is_none_or(|record| record.attempt == table.attempt),
+                "the deciding attempt is the current one",
             )?;
         }
-        for id in self.stopping.keys() {
-            holds(
-                self.tables[id.index()].record().is_some(),
-                "only tables that have ended are waited for to stop",
-            )?;
-        }
+        holds(
+            self.stopping
+                .keys()
+                .all(|id| self.tables[id.index()].record().is_some()),
+            "the run waits only for tables that have ended to stop",
+        )
+    }
+
+    fn check_cancelling(&self) -> Result<(), String> {
         if let Some(cause) = &self.root_cause {
-            let record = self
-                .tables
-                .get(cause.table.index())
-                .and_then(|table| table.record());
             holds(
-                record.is_some_and(|record| {
+                self.record(cause.table).is_some_and(|record| {
                     !record.status().is_verified() || cause.kind == FailureKind::Mismatch
                 }),
-                "the root cause has ended badly",
+                "the root cause is a table that failed or differs",
             )?;
             holds(self.cancelling.is_some(), "a root cause cancels the run")?;
         }
-        if self.cancelling.is_some() {
-            holds(
-                self.queue.len() == 0,
-                "nothing waits for dispatch in a cancelled run",
-            )?;
-        }
+        holds(
+            self.cancelling.is_none() || self.queue.len() == 0,
+            "no table waits for dispatch in a cancelled run",
+        )
+    }
+
+    fn check_dispatch(&self) -> Result<(), String> {
         if self.completed {
             holds(
-                ended == self.tables.len(),
+                self.ended() == self.tables.len(),
                 "all tables of a complete run have ended",
             )?;
-            holds(self.stopping.is_empty(), "a complete run waits for nobody")?;
-        } else if self.begun
-            && self.cancelling.is_none()
-            && self.settling.is_none()
-            && self.slots_in_use() < self.window() as usize
-        {
-            holds(
-                !self.queue.has_ready(),
-                "nothing that may be dispatched is held back",
-            )?;
+            return holds(
+                self.stopping.is_empty(),
+                "a complete run waits for no worker",
+            );
         }
-        Ok(())
+        let may_dispatch = self.begun
+            && self.cancelling.is_none()
+            && self.adopting.is_none()
+            && self.slots_in_use() < self.window() as usize;
+        holds(
+            !may_dispatch || !self.queue.has_ready(),
+            "every table that may be dispatched is dispatched",
+        )
     }
 }

@@ -1,19 +1,25 @@
-//! The state of a run: a pure function from what happens to what must be done.
+//! The state machine of a run: a pure function from inputs to effects.
 //!
 //! [`RunState::apply`] takes an [`Input`] and the time and returns [`Effect`]s.
-//! It reads no clock, draws no random number and does no I/O, so everything
-//! that is hard about the distribution can be tried by the thousand. The actor
-//! in [`crate::run`] feeds it and carries out the effects.
+//! It reads no clock, draws no random number and does no I/O, so that property
+//! tests can run thousands of interleavings. The actor in [`crate::run`] feeds
+//! it and carries out the effects.
 
-mod ending;
+mod cancellation;
+mod checkpoint;
+mod effect;
 mod events;
 mod fleet;
+mod input;
 mod invariants;
 mod plan;
 mod queue;
 mod record;
 mod restore;
+mod retry;
+mod summary;
 mod table;
+mod table_end;
 mod timers;
 
 #[cfg(test)]
@@ -24,142 +30,31 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
-use shared::message::{Control, Event, Heartbeat, Scope, TableSpec, Task, WorkId};
-use shared::outcome::{Failure, FailureKind, RepairStatement};
+use shared::message::{Control, Scope, TableSpec, Task, WorkId};
+use shared::outcome::{Failure, FailureKind};
 
-pub(crate) use plan::millis;
-pub use plan::{Limits, PlannedTable, RunPlan, Time, Window};
-pub use record::{
-    AttemptFailure, CancelReason, Counts, RootCause, TableRecord, TableStatus, Verdict,
-};
-
-pub use restore::{OpenTable, Restored, RestoredTable};
+pub(crate) use checkpoint::{OpenTable, Restored, RestoredTable};
+pub(crate) use effect::{Effect, Notice};
+pub(crate) use input::Input;
+pub use plan::{Limits, PlannedTable, Window};
+pub(crate) use plan::{RunPlan, Time, millis, table_ids};
+pub use record::TableStatus;
+pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRecord, Verdict};
+pub use summary::RunStatus;
+pub(crate) use summary::RunSummary;
 
 use fleet::Fleet;
 use queue::Queue;
-use restore::Settling;
 use table::{Phase, Stopping, Table};
-
-/// Something that happened.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// The run begins. The first input; a second one has no effect.
-    Begin,
-    /// A worker said something about a table.
-    Event(Event),
-    /// A worker is alive.
-    Heartbeat(Heartbeat),
-    /// The broker has the task of [`Effect::Publish`] safely.
-    Published(WorkId),
-    /// The broker refused a task, or its answer was lost with the connection.
-    PublishFailed {
-        /// Whose task.
-        work: WorkId,
-        /// Why.
-        reason: String,
-    },
-    /// The broker has the last [`Control::Announce`].
-    Announced,
-    /// Somebody wants the run to end.
-    Cancel,
-    /// The transport has closed for good; nothing will be heard any more.
-    Disconnected {
-        /// Why.
-        reason: String,
-    },
-    /// Time has passed, see [`RunState::next_wakeup`].
-    Tick,
-}
-
-/// Something that must be done, in the order of the list.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Give a task to the broker, then say [`Input::Published`] or [`Input::PublishFailed`].
-    Publish(Box<Task>),
-    /// Tell all workers something. After [`Control::Announce`] say
-    /// [`Input::Announced`], once the broker has it; the others are said again
-    /// when heartbeats show that they were missed.
-    Control(Control),
-    /// A table has ended: [`RunState::record`] has its final account. A store
-    /// writes it before the effects that follow.
-    TableEnded(TableId),
-    /// Statements that repair a table have come. A keeper has them on disk
-    /// before the event that brought them is acknowledged.
-    KeepRepair {
-        /// Whose they are.
-        work: WorkId,
-        /// Who made them.
-        worker: WorkerId,
-        /// A batch that was not seen before.
-        statements: Vec<RepairStatement>,
-    },
-    /// Nothing of a cancelled or timed-out attempt runs in a database any more.
-    WentQuiet {
-        /// The table, which has ended before.
-        table: TableId,
-        /// How long the worker took from the request.
-        after: Duration,
-    },
-    /// Something that an operator may want to know.
-    Notice(Notice),
-    /// All tables have ended and nothing is waited for. The last effect of a run.
-    Complete,
-}
-
-/// Something that an operator may want to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// No worker has shown itself for some seconds.
-    NoWorkerYet,
-    /// Workers are alive, but after the claim timeout none has claimed a table.
-    NothingClaimed {
-        /// How many are alive.
-        workers: usize,
-    },
-    /// An attempt ended without a result and the table is tried again.
-    Retry {
-        /// The table.
-        table: TableId,
-        /// The attempt that ended.
-        attempt: Attempt,
-        /// Who made it, if anybody did.
-        worker: Option<WorkerId>,
-        /// Why.
-        failure: Failure,
-        /// The wait before the next attempt.
-        wait: Duration,
-    },
-    /// A worker was not heard of for three heartbeats while it held a table.
-    LeaseExpired {
-        /// The table.
-        table: TableId,
-        /// Its attempt.
-        attempt: Attempt,
-        /// The worker.
-        worker: WorkerId,
-    },
-    /// A second worker has claimed an attempt that another one holds.
-    DuplicateClaim {
-        /// The table.
-        table: TableId,
-        /// The second worker.
-        worker: WorkerId,
-    },
-    /// The run is being cancelled.
-    Cancelling(CancelReason),
-}
 
 /// A table that a worker has claimed and not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Activity<'a> {
-    /// The table.
     pub table: TableId,
-    /// Who has it.
     pub worker: &'a WorkerId,
-    /// Since when.
+    /// When it claimed the table.
     pub since: Time,
     /// Rows read from the source, as of the last heartbeat.
     pub source_rows: u64,
@@ -172,33 +67,34 @@ pub struct Activity<'a> {
 /// # Fencing
 ///
 /// `(run, table, attempt)` identifies the work. Every dispatch of a table has
-/// an attempt number of its own, and the first event that ends the current
-/// attempt counts. Whoever shows, by an event or a heartbeat, that it works on
-/// another attempt or on a table that has ended is told to stop; heartbeats
-/// repeat that until it does, since control messages may be missed.
+/// its own attempt number, and the first event that ends the current attempt
+/// counts. A worker that reports another attempt, or a table that has ended,
+/// in an event or a heartbeat is sent `CancelAttempt`. Heartbeats cause that
+/// message again until the worker stops, because control messages may be lost.
 ///
 /// # Duplicates of one attempt
 ///
 /// Two workers can claim the *same* attempt: the coordinator repeated a publish
 /// whose confirm was lost, or the first worker's acknowledgement was lost and
 /// the broker delivered the task again. In the second case the first worker
-/// does not start and the second one must go on, in the first both run; the
-/// coordinator cannot tell which. `CancelAttempt` would hit both. So both are
-/// let run, each with its own lease and its own batches of differences: the
-/// first result ends the table and only then the attempt is cancelled, which by
-/// then can only hit the loser. An attempt is lost when its last claim is.
+/// does not start and the second one must go on; in the first case both run.
+/// The coordinator cannot distinguish the two cases, and `CancelAttempt` would
+/// stop both workers. So both run, each with its own lease and its own batches
+/// of differences. The first result ends the table; only then is the attempt
+/// cancelled, which can only stop the other worker. An attempt is lost when its
+/// last claim is.
 ///
 /// # Silence
 ///
-/// Three missed heartbeats could also mean that *this* process or the broker
-/// was away. So before a lease expires, or the run gives up for want of
-/// workers, the workers are asked to announce themselves; only the silence
-/// after a question that the broker has taken counts.
+/// Three missed heartbeats can also mean that *this* process or the broker
+/// was unavailable. So before a lease expires, or the run fails for lack of
+/// workers, the coordinator asks the workers to announce themselves; only
+/// silence after the broker has confirmed that question counts.
 #[derive(Debug)]
 pub struct RunState {
     run: RunId,
     limits: Limits,
-    /// What users know the work queue by.
+    /// The name of the work queue in messages to users.
     task_queue: String,
     seed: u64,
     now: Time,
@@ -213,25 +109,27 @@ pub struct RunState {
     counts: Counts,
     root_cause: Option<RootCause>,
     cancelling: Option<Cancelling>,
-    /// Why the run was being cancelled when its last coordinator was gone.
+    /// Why the previous coordinator was cancelling the run.
     cancel_at_begin: Option<CancelReason>,
-    /// Nothing is dispatched while this lasts.
-    settling: Option<Settling>,
+    /// Nothing is dispatched while running attempts are being adopted.
+    adopting: Option<Adopting>,
     probe: Option<Probe>,
     claimed_ever: bool,
     notified_no_worker: bool,
     notified_nothing_claimed: bool,
     /// The largest window that was in force.
     widest_window: u32,
+    /// The effects of the current input.
+    effects: Vec<Effect>,
 }
 
 /// The run is being cancelled.
 #[derive(Debug, Clone, Copy)]
 struct Cancelling {
     reason: CancelReason,
-    /// When answers are no longer waited for.
+    /// When the coordinator stops waiting for answers.
     until: Time,
-    /// Until when a claim may still arrive of what was published and is cancelled.
+    /// Until when a claim of a cancelled task may still arrive.
     claims_until: Time,
 }
 
@@ -239,8 +137,16 @@ struct Cancelling {
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     asked: Time,
-    /// Absent until the broker has taken the question.
+    /// Absent until the broker has confirmed the question.
     answer_by: Option<Time>,
+}
+
+/// After a restart, dispatch waits until running attempts have been adopted.
+#[derive(Debug, Clone, Copy)]
+struct Adopting {
+    until: Time,
+    /// Whether the broker has confirmed the question to the workers.
+    asked: bool,
 }
 
 impl RunState {
@@ -249,8 +155,7 @@ impl RunState {
     /// # Panics
     ///
     /// With more than `u32::MAX` tables.
-    #[must_use]
-    pub fn new(plan: RunPlan) -> Self {
+    pub(crate) fn new(plan: RunPlan) -> Self {
         let RunPlan {
             run,
             tables,
@@ -282,58 +187,56 @@ impl RunState {
             root_cause: None,
             cancelling: None,
             cancel_at_begin: None,
-            settling: None,
+            adopting: None,
             probe: None,
             claimed_ever: false,
             notified_no_worker: false,
             notified_nothing_claimed: false,
             widest_window: 0,
+            effects: Vec::new(),
             limits,
         }
     }
 
-    /// Takes in what happened and says what must be done. Time never goes
-    /// back: an earlier `now` counts as the latest one.
+    /// Applies an input and returns what must be done. Time never goes back: an
+    /// earlier `now` counts as the latest one.
     ///
-    /// Before [`Input::Begin`] and after [`Effect::Complete`] nothing has an effect.
+    /// Before [`Input::Begin`] and after [`Effect::Complete`] no input has an effect.
     #[must_use = "effects must be carried out"]
-    pub fn apply(&mut self, input: Input, now: Time) -> Vec<Effect> {
+    pub(crate) fn apply(&mut self, input: Input, now: Time) -> Vec<Effect> {
         self.now = self.now.max(now);
-        let mut effects = Vec::new();
         if self.completed || (!self.begun && !matches!(input, Input::Begin)) {
-            return effects;
+            return Vec::new();
         }
         match input {
             Input::Begin => {
                 if !self.begun {
                     self.begun = true;
-                    self.fleet.heard(self.now);
-                    effects.push(Effect::Control(Control::Announce));
-                    self.resume_cancelling(&mut effects);
+                    self.fleet.note_contact(self.now);
+                    self.effects.push(Effect::Control(Control::Announce));
+                    self.resume_cancelling();
                 }
             }
-            Input::Event(event) => self.on_event(event, &mut effects),
-            Input::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat, &mut effects),
+            Input::Event(event) => self.on_event(event),
+            Input::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat),
             Input::Published(work) => self.on_published(work),
-            Input::PublishFailed { work, reason } => {
-                self.on_publish_failed(work, &reason, &mut effects)
-            }
+            Input::PublishFailed { work, reason } => self.on_publish_failed(work, &reason),
             Input::Announced => self.on_announced(),
-            Input::Cancel => self.begin_cancelling(CancelReason::Requested, &mut effects),
-            Input::Disconnected { reason } => self.on_disconnected(&reason, &mut effects),
-            Input::Tick => self.tick(&mut effects),
+            Input::Cancel => self.begin_cancelling(CancelReason::Requested),
+            Input::Disconnected { reason } => self.on_disconnected(&reason),
+            Input::Tick => self.tick(),
         }
-        self.dispatch(&mut effects);
-        if self.is_settled() {
+        self.dispatch();
+        if self.has_ended() {
             self.completed = true;
-            effects.push(Effect::Complete);
+            self.effects.push(Effect::Complete);
         }
         debug_assert_eq!(self.check_invariants_if_small(), Ok(()));
-        effects
+        std::mem::take(&mut self.effects)
     }
 
-    /// Whether every table has ended and nobody is waited for.
-    fn is_settled(&self) -> bool {
+    /// Whether every table has ended and no answer is outstanding.
+    fn has_ended(&self) -> bool {
         self.counts.total() == self.tables.len()
             && self.stopping.is_empty()
             && self
@@ -341,11 +244,11 @@ impl RunState {
                 .is_none_or(|cancelling| cancelling.claims_until <= self.now)
     }
 
-    /// Publishes tables while the window has room.
-    fn dispatch(&mut self, effects: &mut Vec<Effect>) {
+    /// Publishes tables until the window is full.
+    fn dispatch(&mut self) {
         let window = self.window();
         self.widest_window = self.widest_window.max(window);
-        if self.cancelling.is_some() || self.settling.is_some() {
+        if self.cancelling.is_some() || self.adopting.is_some() {
             return;
         }
         while self.slots_in_use() < window as usize {
@@ -357,7 +260,7 @@ impl RunState {
                 confirmed: None,
             };
             self.outstanding.insert(id);
-            effects.push(Effect::Publish(Box::new(Task {
+            self.effects.push(Effect::Publish(Box::new(Task {
                 run: self.run,
                 table: id,
                 attempt: table.attempt,
@@ -367,7 +270,7 @@ impl RunState {
         }
     }
 
-    /// How many tables may be dispatched and unfinished at present.
+    /// How many tables may be dispatched and unfinished now.
     fn window(&self) -> u32 {
         match self.limits.window {
             Window::Fixed(count) => count.get(),
@@ -388,95 +291,79 @@ impl RunState {
         }
     }
 
-    /// The run.
-    #[must_use]
-    pub fn run(&self) -> RunId {
+    pub(crate) fn run(&self) -> RunId {
         self.run
     }
 
-    /// The latest time that was said.
-    #[must_use]
-    pub fn now(&self) -> Time {
+    /// The latest time that was passed to [`apply`](Self::apply).
+    pub(crate) fn now(&self) -> Time {
         self.now
     }
 
-    /// How many tables the run has.
-    #[must_use]
-    pub fn table_count(&self) -> usize {
+    pub(crate) fn table_count(&self) -> usize {
         self.tables.len()
     }
 
-    /// What is compared as `table`.
+    /// What is compared for `table`.
     ///
     /// # Panics
     ///
     /// When the run has no such table.
-    #[must_use]
-    pub fn spec(&self, table: TableId) -> &TableSpec {
+    pub(crate) fn spec(&self, table: TableId) -> &TableSpec {
         &self.tables[table.index()].planned.spec
     }
 
-    /// The final account of `table`, once it has ended.
-    #[must_use]
-    pub fn record(&self, table: TableId) -> Option<&TableRecord> {
+    /// The final record of `table`, once it has ended.
+    pub(crate) fn record(&self, table: TableId) -> Option<&TableRecord> {
         self.tables.get(table.index()).and_then(Table::record)
     }
 
-    /// How many tables have ended, and how.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
+    /// How many tables have ended in each way.
+    pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
     /// The table that ended the run, when fail-fast did.
-    #[must_use]
-    pub fn root_cause(&self) -> Option<&RootCause> {
+    pub(crate) fn root_cause(&self) -> Option<&RootCause> {
         self.root_cause.as_ref()
     }
 
     /// Why the run is being, or was, cancelled.
-    #[must_use]
-    pub fn cancel_reason(&self) -> Option<CancelReason> {
+    pub(crate) fn cancel_reason(&self) -> Option<CancelReason> {
         self.cancelling.map(|cancelling| cancelling.reason)
     }
 
-    /// Whether everything has ended.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.completed
     }
 
     /// The largest number of tables that could be outstanding at any time so far.
-    #[must_use]
-    pub fn widest_window(&self) -> u32 {
+    pub(crate) fn widest_window(&self) -> u32 {
         self.widest_window
     }
 
     /// How many tables are published or running.
-    #[must_use]
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.outstanding.len()
     }
 
-    /// How many tables wait in the coordinator's own queue.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
+    /// How many tables are in the coordinator's own queue.
+    pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// How many workers are alive.
-    #[must_use]
-    pub fn workers(&self) -> usize {
+    pub(crate) fn workers(&self) -> usize {
         self.fleet.len()
     }
 
-    /// The workers that are alive and when each last showed itself, in the order of their names.
-    pub fn heartbeats(&self) -> impl Iterator<Item = (&WorkerId, Time)> {
+    /// The workers that are alive and the time of each one's last heartbeat, in
+    /// the order of their names.
+    pub(crate) fn heartbeats(&self) -> impl Iterator<Item = (&WorkerId, Time)> {
         self.fleet.heartbeats()
     }
 
-    /// What runs at present.
-    pub fn activities(&self) -> impl Iterator<Item = Activity<'_>> {
+    /// The tables that workers have claimed and not finished.
+    pub(crate) fn activities(&self) -> impl Iterator<Item = Activity<'_>> {
         self.outstanding
             .iter()
             .filter_map(|&table| match &self.tables[table.index()].phase {
@@ -491,33 +378,26 @@ impl RunState {
             })
     }
 
-    /// Moves the final account of `table` out, for the report of a complete run.
+    /// Moves the final record of `table` out, for the report of a complete run.
     ///
-    /// A table that has not ended, or whose account was taken before, yields a
-    /// failure: nothing passes for verified without its account.
+    /// A table that has not ended, or whose record was taken before, yields a
+    /// failure: it must not pass for verified without a record.
     pub(crate) fn take_record(&mut self, table: TableId) -> TableRecord {
         let Table { phase, attempt, .. } = &mut self.tables[table.index()];
         match std::mem::replace(phase, Phase::Waiting) {
             Phase::Done(record) => *record,
-            Phase::Waiting | Phase::Published { .. } | Phase::Running(_) => TableRecord {
-                verdict: Verdict::Failed(
-                    Failure::new(
-                        FailureKind::InternalError,
-                        "the run ended before this table did; this is a defect",
-                    )
-                    .retryable(),
-                ),
-                attempt: *attempt,
-                worker: None,
-                duration: None,
-                quiet_after: None,
-                history: Vec::new(),
-            },
+            Phase::Waiting | Phase::Published { .. } | Phase::Running(_) => {
+                let message = "the run ended before this table did; this is a defect";
+                let failure = Failure::new(FailureKind::InternalError, message).retryable();
+                TableRecord {
+                    verdict: Verdict::Failed(failure),
+                    attempt: *attempt,
+                    worker: None,
+                    duration: None,
+                    quiet_after: None,
+                    history: Vec::new(),
+                }
+            }
         }
     }
-}
-
-/// The identifiers of a run's tables, in list order.
-pub(crate) fn table_ids() -> impl Iterator<Item = TableId> {
-    (0..=u32::MAX).map(TableId)
 }

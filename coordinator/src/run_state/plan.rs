@@ -1,4 +1,4 @@
-//! What a run is asked to do: its tables, its limits, and its notion of time.
+//! The plan of a run: its tables, its limits, and its measure of time.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::config::FailFast;
-use shared::ids::RunId;
+use shared::ids::{RunId, TableId};
 use shared::message::TableSpec;
 
-/// Milliseconds since the run began. The state machine reads no clock; whoever
-/// drives it says what time it is.
+/// Milliseconds since the run began. The state machine reads no clock; its
+/// caller passes the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(pub u64);
 
@@ -18,13 +18,13 @@ impl Time {
     /// The beginning of the run.
     pub const START: Self = Self(0);
 
-    /// This time and `duration` more; the end of time when that is too far.
+    /// This time plus `duration`, saturating.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// How long ago `earlier` was; zero when it is in the future.
+    /// The time from `earlier` to this; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -37,24 +37,27 @@ impl fmt::Display for Time {
     }
 }
 
+/// The identifiers of a run's tables, in list order.
+pub(crate) fn table_ids() -> impl Iterator<Item = TableId> {
+    (0..=u32::MAX).map(TableId)
+}
+
 /// Whole milliseconds of `duration`.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Everything that decides how a run goes, apart from what happens to it.
+/// Everything that determines a run, apart from its inputs.
 #[derive(Debug, Clone)]
-pub struct RunPlan {
-    /// The run.
-    pub run: RunId,
+pub(crate) struct RunPlan {
+    pub(crate) run: RunId,
     /// Its tables, in the order in which they are reported.
-    pub tables: Vec<PlannedTable>,
-    /// Its limits.
-    pub limits: Limits,
-    /// What users know the work queue by.
-    pub task_queue: String,
-    /// Where the jitter of retries comes from.
-    pub seed: u64,
+    pub(crate) tables: Vec<PlannedTable>,
+    pub(crate) limits: Limits,
+    /// The name of the work queue in messages to users.
+    pub(crate) task_queue: String,
+    /// The seed of the jitter of retries.
+    pub(crate) seed: u64,
 }
 
 /// A table of a run.
@@ -62,9 +65,10 @@ pub struct RunPlan {
 pub struct PlannedTable {
     /// What is compared.
     pub spec: TableSpec,
-    /// Higher goes first.
+    /// A higher priority is dispatched first.
     pub priority: i32,
-    /// Among equals the largest goes first, so that it does not run alone at the end.
+    /// Among equal priorities the largest table is dispatched first, so that it
+    /// does not run alone at the end.
     pub estimated_rows: Option<u64>,
 }
 
@@ -85,9 +89,9 @@ impl PlannedTable {
 pub struct Limits {
     /// How many tables are dispatched and unfinished at a time.
     pub window: Window,
-    /// How often a table is tried when its attempts fail in a way that may pass.
+    /// How many attempts a table has, when their failures are retryable.
     pub max_attempts: NonZeroU32,
-    /// How long published work may wait where nobody or an idle worker could take it.
+    /// How long published work may wait without a worker, or while a worker is idle.
     pub claim_timeout: Duration,
     /// What ends the whole run.
     pub fail_fast: FailFast,

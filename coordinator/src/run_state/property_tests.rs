@@ -15,7 +15,7 @@ use super::*;
 /// Workers that there are.
 const WORKERS: usize = 3;
 
-/// One thing that happens. Numbers choose among what there is.
+/// One thing that happens. StatementCounts choose among what there is.
 #[derive(Debug, Clone)]
 enum Happening {
     /// The broker confirms, refuses or forgets a publish.

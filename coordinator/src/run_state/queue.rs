@@ -1,5 +1,5 @@
-//! Tables that wait for their dispatch: those that may go now, in order of
-//! preference, and those whose retry is not due yet.
+//! Tables that wait for dispatch: those that are ready, in order of preference,
+//! and those whose retry is not due yet.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -32,14 +32,14 @@ impl Queue {
         self.delayed.insert((until, table));
     }
 
-    /// The table that goes next.
+    /// Takes the next table to dispatch out.
     pub(super) fn pop(&mut self) -> Option<TableId> {
         self.ready
             .pop()
             .map(|Preference(_, _, Reverse(table))| table)
     }
 
-    /// Takes one table out whose wait is over; it still has to be pushed.
+    /// Takes one table whose retry is due out; the caller pushes it.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<TableId> {
         let &(until, table) = self.delayed.first()?;
         (until <= now).then(|| {
@@ -48,13 +48,13 @@ impl Queue {
         })
     }
 
-    /// Takes one table out that is dispatched already.
+    /// Takes a table out that is dispatched already.
     pub(super) fn remove(&mut self, table: TableId) {
         self.ready.retain(|entry| entry.2.0 != table);
         self.delayed.retain(|&(_, delayed)| delayed != table);
     }
 
-    /// When the next wait is over.
+    /// When the next retry is due.
     pub(super) fn next_due(&self) -> Option<Time> {
         self.delayed.first().map(|&(until, _)| until)
     }

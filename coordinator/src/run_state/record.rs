@@ -4,22 +4,21 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shared::failure::FailureKind;
 use shared::ids::{Attempt, TableId, WorkerId};
-use shared::outcome::{Comparison, Difference, Failure, FailureKind};
+use shared::outcome::{Comparison, Difference, Failure};
 
-/// The final account of one table.
+/// The final record of one table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableRecord {
-    /// How it ended.
     pub verdict: Verdict,
-    /// The attempt that decided.
     pub attempt: Attempt,
-    /// Who made that attempt; absent when nobody claimed it.
+    /// The worker that made that attempt; absent when none claimed it.
     pub worker: Option<WorkerId>,
-    /// How long that attempt took; absent when nobody claimed it.
+    /// How long that attempt took; absent when no worker claimed it.
     pub duration: Option<Duration>,
-    /// How long after the cancellation nothing ran in the databases any more,
-    /// when the worker has said so.
+    /// The time from the cancellation until no statement ran in the databases
+    /// any more; absent until the worker has reported it.
     pub quiet_after: Option<Duration>,
     /// The attempts that ended without a result, oldest first. The last one of
     /// a failed table is the failure itself.
@@ -27,7 +26,7 @@ pub struct TableRecord {
 }
 
 impl TableRecord {
-    /// The class of the verdict.
+    /// The status of the verdict.
     #[must_use]
     pub fn status(&self) -> TableStatus {
         self.verdict.status()
@@ -37,9 +36,8 @@ impl TableRecord {
 /// An attempt that ended without a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailure {
-    /// Which attempt.
     pub attempt: Attempt,
-    /// Who made it, if anybody did.
+    /// The worker that made it; absent when none had claimed it.
     pub worker: Option<WorkerId>,
     /// Why it has no result.
     pub failure: Failure,
@@ -51,7 +49,6 @@ pub struct AttemptFailure {
 pub enum Verdict {
     /// Both sides were compared to the end.
     Compared {
-        /// What was found.
         comparison: Box<Comparison>,
         /// The differing rows that are listed.
         differences: Vec<Difference>,
@@ -60,7 +57,7 @@ pub enum Verdict {
     Failed(Failure),
     /// It was not done by its deadline.
     TimedOut {
-        /// The time that it had.
+        /// The table's timeout.
         allowed: Duration,
     },
     /// The run was cancelled before it was done.
@@ -68,7 +65,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The class of the verdict.
+    /// The status of the verdict.
     #[must_use]
     pub fn status(&self) -> TableStatus {
         match self {
@@ -137,18 +134,16 @@ impl fmt::Display for TableStatus {
 pub enum CancelReason {
     /// A table ended in a way that ends the run.
     FailFast,
-    /// Somebody asked for it.
+    /// The user requested it.
     Requested,
 }
 
 /// The table that ended the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootCause {
-    /// Which table.
     pub table: TableId,
     /// The class of the error.
     pub kind: FailureKind,
-    /// What happened.
     pub error: String,
 }
 

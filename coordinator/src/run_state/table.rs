@@ -1,8 +1,9 @@
-//! Where one table of a run stands.
+//! The state of one table of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{Attempt, WorkerId};
+use shared::message::WorkId;
 use shared::outcome::Difference;
 
 use super::plan::{PlannedTable, Time};
@@ -12,7 +13,7 @@ use super::record::{AttemptFailure, TableRecord};
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) planned: PlannedTable,
-    /// The attempt that is, or will be, dispatched. Events of others are stale.
+    /// The attempt that is, or will be, dispatched. Events of lower ones are stale.
     pub(super) attempt: Attempt,
     /// Attempts that failed and count against the budget.
     pub(super) spent: u32,
@@ -48,6 +49,13 @@ impl Table {
         }
     }
 
+    /// Whether this worker's own result of this attempt ended the table.
+    pub(super) fn is_decided_by(&self, work: WorkId, worker: &WorkerId) -> bool {
+        self.record().is_some_and(|record| {
+            record.attempt == work.attempt && record.worker.as_ref() == Some(worker)
+        })
+    }
+
     pub(super) fn claims(&self) -> &[Claim] {
         match &self.phase {
             Phase::Running(running) => &running.claims,
@@ -56,20 +64,18 @@ impl Table {
     }
 }
 
-/// Where a table stands.
+/// The phase of a table.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// In the coordinator's own queue; the current attempt is not dispatched yet.
     Waiting,
-    /// Given to the broker, not known to be claimed.
+    /// Published to the broker; no worker has claimed it yet.
     Published {
         at: Time,
-        /// When the broker had it safely.
+        /// When the broker confirmed it.
         confirmed: Option<Time>,
     },
-    /// Claimed.
     Running(Running),
-    /// Ended for good.
     Done(Box<TableRecord>),
 }
 
@@ -83,11 +89,11 @@ pub(super) struct Running {
     pub(super) claims: Vec<Claim>,
 }
 
-/// A worker's hold on an attempt.
+/// A worker's claim of an attempt.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) worker: WorkerId,
-    /// When the hold ends unless a heartbeat renews it.
+    /// When the claim expires unless a heartbeat renews it.
     pub(super) lease: Time,
     /// Batches of differing rows by number. A batch that is delivered twice counts once.
     pub(super) batches: BTreeMap<u32, Vec<Difference>>,
@@ -122,14 +128,14 @@ impl Claim {
     }
 }
 
-/// Workers that were told to stop an attempt of a table that has ended, and
-/// have not answered. Their work still loads the databases, so it holds a slot
+/// Workers that were asked to stop an attempt of a table that has ended, and
+/// have not answered. Their work still loads the databases, so it takes a slot
 /// of the window.
 #[derive(Debug)]
 pub(super) struct Stopping {
     pub(super) attempt: Attempt,
     pub(super) workers: BTreeSet<WorkerId>,
     pub(super) since: Time,
-    /// When they are no longer waited for.
+    /// When the coordinator stops waiting for them.
     pub(super) until: Time,
 }

@@ -1,8 +1,7 @@
-//! What happens when nothing happens: deadlines, leases, retries that fall due,
-//! work that nobody claims.
+//! Effects of time: deadlines, leases, due retries, work that no worker claims.
 //!
-//! There is one timer for a run. [`RunState::next_wakeup`] looks through what
-//! is outstanding, which the window bounds.
+//! There is one timer for a run. [`RunState::next_wakeup`] reads the outstanding
+//! tables, whose number the window limits.
 
 use std::time::Duration;
 
@@ -11,19 +10,19 @@ use shared::message::Control;
 use shared::outcome::{Failure, FailureKind};
 
 use super::table::{Phase, Running};
+use super::table_end::EndedAttempt;
 use super::{Effect, Notice, Probe, RunState, Time};
 
-/// How long the broker may take to accept a message before it counts as lost.
+/// How long the broker may take to confirm a message before it counts as lost.
 pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(300);
 
-/// When a run without any sign of a worker first says so.
-const FIRST_HINT: Duration = Duration::from_secs(5);
+/// When a run that has no worker first reports so.
+const FIRST_NOTICE: Duration = Duration::from_secs(5);
 
 impl RunState {
-    /// When [`Input::Tick`](super::Input::Tick) is wanted at the latest, unless
-    /// something else happens first. After a tick it is in the future.
-    #[must_use]
-    pub fn next_wakeup(&self) -> Option<Time> {
+    /// The latest time of the next [`Input::Tick`](super::Input::Tick), unless
+    /// another input comes first. After a tick it is in the future.
+    pub(crate) fn next_wakeup(&self) -> Option<Time> {
         if self.completed || !self.begun {
             return None;
         }
@@ -38,18 +37,14 @@ impl RunState {
                 .map(|cancelling| cancelling.claims_until)
                 .filter(|&at| at > self.now),
             self.queue.next_due(),
-            self.settling.map(|settling| settling.until),
+            self.adopting.map(|adopting| adopting.until),
             self.fleet.next_gone(),
-            self.probe.map(|probe| {
-                probe
-                    .answer_by
-                    .unwrap_or(probe.asked.after(BROKER_PATIENCE))
-            }),
+            self.probe.map(answer_deadline),
             self.deserted_at()
                 .filter(|&at| self.probe.is_none() || at > self.now),
-            (!self.notified_no_worker && self.may_hint()).then(|| self.hint_at()),
-            (!self.notified_nothing_claimed && self.may_hint())
-                .then(|| Time::START.after(self.limits.claim_timeout)),
+            (!self.notified_no_worker && self.may_notify()).then(|| self.no_worker_notice_at()),
+            (!self.notified_nothing_claimed && self.may_notify())
+                .then(|| self.nothing_claimed_notice_at()),
         ];
         let stopping = self.stopping.values().map(|stopping| stopping.until);
         tables
@@ -69,7 +64,7 @@ impl RunState {
                 ..
             } => [self.unclaimed_at(*confirmed), None],
             Phase::Running(running) => {
-                // An overdue lease waits for the answer to the probe.
+                // An overdue lease stays until the probe is answered.
                 let leases = running.claims.iter().map(|claim| claim.lease);
                 [
                     Some(running.deadline),
@@ -82,68 +77,64 @@ impl RunState {
         }
     }
 
-    pub(super) fn tick(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn tick(&mut self) {
         let now = self.now;
         self.fleet.forget_gone(now);
         self.stopping.retain(|_, stopping| stopping.until > now);
         if let Some(cancelling) = self.cancelling.filter(|cancelling| cancelling.until <= now) {
-            self.give_up_waiting(cancelling.reason, effects);
+            self.give_up_waiting(cancelling.reason);
         }
-        self.settle();
-        self.give_hints(effects);
+        self.end_adoption_when_due();
+        self.notify_missing_workers();
         for id in self.outstanding.clone() {
-            self.tick_table(id, effects);
+            self.tick_table(id);
         }
-        self.settle_suspicions(effects);
+        self.resolve_suspicions();
         while let Some(id) = self.queue.pop_due(now) {
             self.queue.push(id, &self.tables[id.index()].planned);
         }
     }
 
-    fn tick_table(&mut self, id: TableId, effects: &mut Vec<Effect>) {
+    fn tick_table(&mut self, id: TableId) {
         let now = self.now;
         match &self.tables[id.index()].phase {
             Phase::Published {
                 at,
                 confirmed: None,
             } if at.after(BROKER_PATIENCE) <= now => {
-                let failure = Failure::new(
-                    FailureKind::BrokerError,
-                    format!(
-                        "the broker has not accepted the task for {}",
-                        seconds(BROKER_PATIENCE)
-                    ),
+                let message = format!(
+                    "the broker has not accepted the task for {}",
+                    humantime::format_duration(BROKER_PATIENCE)
                 );
-                self.attempt_failed(id, failure, None, None, effects);
+                let failure = Failure::new(FailureKind::BrokerError, message);
+                self.attempt_failed(EndedAttempt::unclaimed(id), failure);
             }
             Phase::Published {
                 confirmed: Some(confirmed),
                 ..
             } if self.unclaimed_at(*confirmed).is_some_and(|at| at <= now) => {
-                let failure = Failure::new(
-                    FailureKind::UnclaimedError,
-                    format!(
-                        "no worker took the table for {} though workers are idle; the broker may have dropped or \
-                         dead-lettered its message",
-                        seconds(self.limits.claim_timeout)
-                    ),
+                let message = format!(
+                    "no worker took the table for {} though workers are idle; the broker may have dropped or \
+                     dead-lettered its message",
+                    humantime::format_duration(self.limits.claim_timeout)
                 );
-                self.attempt_failed(id, failure, None, None, effects);
+                let failure = Failure::new(FailureKind::UnclaimedError, message);
+                self.attempt_failed(EndedAttempt::unclaimed(id), failure);
             }
-            Phase::Running(running) if running.deadline <= now => self.time_out(id, effects),
+            Phase::Running(running) if running.deadline <= now => self.time_out(id),
             _ => {}
         }
     }
 
-    /// When published work counts as lost by the broker: it has been there, and
-    /// some worker has had room for it, for the whole claim timeout.
+    /// When published work counts as lost by the broker: it was published, and
+    /// some worker had free capacity, for the whole claim timeout.
     fn unclaimed_at(&self, confirmed: Time) -> Option<Time> {
         self.fleet
             .idle_since()
             .map(|idle| idle.max(confirmed).after(self.limits.claim_timeout))
     }
 
-    /// When the run counts as deserted: nothing runs and no worker is alive.
+    /// When the run counts as deserted: no table runs and no worker is alive.
     fn deserted_at(&self) -> Option<Time> {
         if self.cancelling.is_some() || self.counts.total() == self.tables.len() {
             return None;
@@ -156,9 +147,9 @@ impl RunState {
         (!running).then(|| silent.after(self.limits.claim_timeout))
     }
 
-    /// Leases that are overdue, and a run without workers, are suspicions until
-    /// the workers have been asked and were silent.
-    fn settle_suspicions(&mut self, effects: &mut Vec<Effect>) {
+    /// Overdue leases, and a run without workers, are suspicions until the
+    /// workers have been asked and did not answer.
+    fn resolve_suspicions(&mut self) {
         let now = self.now;
         let deserted = self.deserted_at().is_some_and(|at| at <= now);
         let overdue: Vec<TableId> = self
@@ -177,37 +168,33 @@ impl RunState {
             return;
         }
         let Some(probe) = self.probe else {
-            return self.ask_workers(effects);
+            return self.ask_workers();
         };
-        if probe
-            .answer_by
-            .unwrap_or(probe.asked.after(BROKER_PATIENCE))
-            > now
-        {
+        if answer_deadline(probe) > now {
             return;
         }
         self.probe = None;
         for id in overdue {
-            self.drop_overdue_claims(id, effects);
+            self.drop_overdue_claims(id);
         }
         if deserted {
             let failure = Failure::new(FailureKind::NoWorkerError, self.no_worker_message());
-            self.fail_unfinished(&failure, effects);
+            self.fail_unfinished(&failure);
         } else if self.deserted_at().is_some_and(|at| at <= now) {
-            // With its last lease the run has lost its last worker.
-            self.ask_workers(effects);
+            // The last worker of the run was lost with the last lease.
+            self.ask_workers();
         }
     }
 
-    fn ask_workers(&mut self, effects: &mut Vec<Effect>) {
+    fn ask_workers(&mut self) {
         self.probe = Some(Probe {
             asked: self.now,
             answer_by: None,
         });
-        effects.push(Effect::Control(Control::Announce));
+        self.effects.push(Effect::Control(Control::Announce));
     }
 
-    fn drop_overdue_claims(&mut self, id: TableId, effects: &mut Vec<Effect>) {
+    fn drop_overdue_claims(&mut self, id: TableId) {
         let now = self.now;
         let Phase::Running(Running { claims, .. }) = &mut self.tables[id.index()].phase else {
             return;
@@ -219,12 +206,12 @@ impl RunState {
             .collect();
         claims.retain(|claim| claim.lease > now);
         if claims.is_empty() {
-            self.lease_expired(id, overdue, effects);
+            self.lease_expired(id, overdue);
         }
     }
 
     fn no_worker_message(&self) -> String {
-        let timeout = seconds(self.limits.claim_timeout);
+        let timeout = humantime::format_duration(self.limits.claim_timeout);
         if self.claimed_ever {
             format!(
                 "no worker has been alive for {timeout}; start reconcile-worker for {}",
@@ -238,37 +225,41 @@ impl RunState {
         }
     }
 
-    fn hint_at(&self) -> Time {
-        Time::START.after(FIRST_HINT.min(self.limits.claim_timeout))
+    fn no_worker_notice_at(&self) -> Time {
+        Time::START.after(FIRST_NOTICE.min(self.limits.claim_timeout))
     }
 
-    /// Whether the want of workers is still worth a word.
-    fn may_hint(&self) -> bool {
+    fn nothing_claimed_notice_at(&self) -> Time {
+        Time::START.after(self.limits.claim_timeout)
+    }
+
+    /// Whether the operator still needs to know that no worker has claimed a table.
+    fn may_notify(&self) -> bool {
         !self.claimed_ever && self.cancelling.is_none()
     }
 
-    fn give_hints(&mut self, effects: &mut Vec<Effect>) {
-        if !self.may_hint() {
+    fn notify_missing_workers(&mut self) {
+        if !self.may_notify() {
             return;
         }
-        if !self.notified_no_worker && self.hint_at() <= self.now {
+        let workers = self.fleet.len();
+        if !self.notified_no_worker && self.no_worker_notice_at() <= self.now {
             self.notified_no_worker = true;
-            if self.fleet.len() == 0 {
-                effects.push(Effect::Notice(Notice::NoWorkerYet));
+            if workers == 0 {
+                self.effects.push(Effect::Notice(Notice::NoWorkerYet));
             }
         }
-        if !self.notified_nothing_claimed
-            && Time::START.after(self.limits.claim_timeout) <= self.now
-        {
+        if !self.notified_nothing_claimed && self.nothing_claimed_notice_at() <= self.now {
             self.notified_nothing_claimed = true;
-            effects.push(Effect::Notice(Notice::NothingClaimed {
-                workers: self.fleet.len(),
-            }));
+            self.effects
+                .push(Effect::Notice(Notice::NothingClaimed { workers }));
         }
     }
 }
 
-/// `duration` as people write it.
-fn seconds(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+/// When the answers to `probe` must have arrived.
+fn answer_deadline(probe: Probe) -> Time {
+    probe
+        .answer_by
+        .unwrap_or(probe.asked.after(BROKER_PATIENCE))
 }

@@ -4,90 +4,64 @@ use std::path::PathBuf;
 
 use shared::ids::RunId;
 
-/// Why the store of runs cannot be used. Every message says what to do.
+/// Why the store of runs cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The state directory cannot be made or written.
-    #[error("cannot make the run store {}: {reason}; name a directory that can be written with --state-dir, or run with --no-store and without resume", path.display())]
+    /// The state directory cannot be created or written.
+    #[error("cannot create the run store {}: {reason}; name a writable directory with --state-dir, or run with --no-store and without resume", path.display())]
     Directory {
-        /// The database.
         path: PathBuf,
-        /// Why.
         reason: std::io::Error,
     },
     /// The database cannot be read or written.
     #[error("cannot use the run store {}: {reason}; name another directory with --state-dir, or run with --no-store and without resume", path.display())]
     Database {
-        /// The database.
         path: PathBuf,
-        /// Why.
         reason: rusqlite::Error,
     },
     /// A newer version of this program has changed the database.
-    #[error("the run store {} has version {found}, this program knows {known}; use a newer reconcile, or another --state-dir", path.display())]
+    #[error("the run store {} has version {found}, and this program supports up to {known}; use a newer reconcile, or another --state-dir", path.display())]
     Newer {
-        /// The database.
         path: PathBuf,
-        /// Its version.
         found: i64,
-        /// The version of this program.
         known: i64,
     },
-    /// What stands in the database is not what this program wrote.
+    /// The content of the database is not valid.
     #[error("run {run} cannot be read from the run store: {reason}")]
-    Damaged {
-        /// Whose.
-        run: String,
-        /// What is wrong.
-        reason: String,
-    },
+    Damaged { run: String, reason: String },
     /// There is no state directory by default.
     #[error(
-        "there is no directory to keep runs in: neither XDG_STATE_HOME nor HOME is set; name one with --state-dir, or run with --no-store and without resume"
+        "there is no directory for the run store: neither XDG_STATE_HOME nor HOME is set; name one with --state-dir, or run with --no-store and without resume"
     )]
     NoDirectory,
-    /// No run of that name.
-    #[error("there is no run `{name}` in {}; `reconcile history` lists what there is", path.display())]
-    UnknownRun {
-        /// As it was asked for.
-        name: String,
-        /// The database or the directory.
-        path: PathBuf,
-    },
-    /// Several runs of that name.
-    #[error("`{name}` begins the names of several runs: {}", some(candidates))]
+    /// No run has that name.
+    #[error("there is no run `{name}` in {}; `reconcile history` lists the runs", path.display())]
+    UnknownRun { name: String, path: PathBuf },
+    /// The name is a prefix of several runs.
+    #[error("`{name}` is the beginning of several runs: {}", some(candidates))]
     AmbiguousRun {
-        /// As it was asked for.
         name: String,
-        /// Their names.
         candidates: Vec<String>,
     },
-    /// It has no report yet.
-    #[error("run {run} has not ended, so it has no report; {}", how_to_end(*run, *goes_on))]
-    Unfinished {
-        /// Which.
-        run: RunId,
-        /// Whether its coordinator lives.
-        goes_on: bool,
-    },
-    /// Its coordinator lives.
-    #[error("run {0} is going on; `reconcile status {0}` shows it")]
+    /// The run has no report yet.
+    #[error("run {run} has not ended, so it has no report; {}", next_step(*run, *goes_on))]
+    Unfinished { run: RunId, goes_on: bool },
+    /// The coordinator of the run is alive.
+    #[error("run {0} is going on; `reconcile status {0}` shows its progress")]
     GoesOn(RunId),
-    /// The lock of a run cannot be made.
-    #[error("cannot make the lock {}: {reason}", path.display())]
+    /// The lock of a run cannot be created.
+    #[error("cannot create the lock {}: {reason}", path.display())]
     Lock {
-        /// The lock's file.
         path: PathBuf,
-        /// Why.
         reason: std::io::Error,
     },
 }
 
-fn how_to_end(run: RunId, goes_on: bool) -> String {
+fn next_step(run: RunId, goes_on: bool) -> String {
     if goes_on {
-        format!("`reconcile status {run}` shows how far it is")
+        format!("`reconcile status {run}` shows its progress")
     } else {
-        format!("its coordinator is gone; go on with `reconcile resume {run}`")
+        format!("its coordinator is gone; resume it with `reconcile resume {run}`")
     }
 }
 

@@ -1,5 +1,5 @@
-//! Says whether the coordinator of a run lives: it holds a lock on a file,
-//! which the system takes back with the process, however that ends.
+//! Shows whether the coordinator of a run is alive: it holds a file lock, which
+//! the system releases when the process ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use shared::ids::RunId;
 
 use super::StoreError;
 
-/// Held as long as the coordinator of a run lives.
+/// The lock that the coordinator of a run holds while it is alive.
 #[derive(Debug)]
-pub struct RunLock {
+pub(crate) struct RunLock {
     path: PathBuf,
-    /// Open, and thereby locked.
+    /// The lock is held while the file is open.
     _file: File,
 }
 
@@ -21,8 +21,8 @@ impl RunLock {
     ///
     /// # Errors
     ///
-    /// [`StoreError::GoesOn`] when somebody holds it.
-    pub fn take(directory: &Path, run: RunId) -> Result<Self, StoreError> {
+    /// [`StoreError::GoesOn`] when another process holds it.
+    pub(crate) fn take(directory: &Path, run: RunId) -> Result<Self, StoreError> {
         let path = path(directory, run);
         let failed = |reason| StoreError::Lock {
             path: path.clone(),
@@ -40,15 +40,14 @@ impl RunLock {
         }
     }
 
-    /// Removes what a coordinator that was killed has left behind.
+    /// Removes the lock file of a coordinator that was killed.
     pub(super) fn clean_up(directory: &Path, run: RunId) {
-        // Most leave nothing.
+        // Usually there is none.
         std::fs::remove_file(path(directory, run)).ok();
     }
 
-    /// Whether the coordinator of `run` lives.
-    #[must_use]
-    pub fn is_held(directory: &Path, run: RunId) -> bool {
+    /// Whether the coordinator of `run` is alive.
+    pub(crate) fn is_held(directory: &Path, run: RunId) -> bool {
         File::open(path(directory, run))
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
@@ -56,7 +55,7 @@ impl RunLock {
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // Before the lock is let go: nobody takes a file that is about to vanish.
+        // It is removed before it is unlocked, so that no other process locks a removed file.
         std::fs::remove_file(&self.path).ok();
     }
 }

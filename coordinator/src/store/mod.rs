@@ -1,19 +1,19 @@
-//! The store of runs: what a run is, how each of its tables ended, and what a
-//! new coordinator must know to go on when the old one is gone.
+//! The store of runs: the settings of a run, how each of its tables ended, and
+//! what a new coordinator needs to resume it.
 //!
-//! One SQLite database in the state directory. It holds names of endpoints and
-//! tables, differing rows as the report lists them, and no secret.
+//! It is one SQLite database in the state directory. It contains names of
+//! endpoints and tables, differing rows as the report lists them, and no secret.
 //!
-//! Transactions survive the death of the process, not always a power failure
-//! (WAL, `synchronous = NORMAL`): what is lost then is done again, never taken
-//! for done.
+//! Transactions survive the end of the process, but not always a power failure
+//! (WAL, `synchronous = NORMAL`). A resumed run repeats what is lost then; it
+//! never treats it as done.
 
 mod error;
-mod kept;
 mod lock;
 mod read;
 mod recorder;
 mod schema;
+mod stored_run;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -21,30 +21,28 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, Row, params};
 use shared::ids::RunId;
 
 use crate::run_state::{OpenTable, PlannedTable};
 
-pub use error::StoreError;
-pub use kept::{
-    Activity, Cancelling, Ended, KeptRun, KeptSettings, KeptSide, KeptTables, Place, Running,
-    database_of,
-};
-pub use lock::RunLock;
+pub(crate) use error::StoreError;
+pub(crate) use lock::RunLock;
 pub use recorder::Recorder;
+pub(crate) use stored_run::{StoredRun, database_identity};
+pub use stored_run::{StoredSettings, StoredSide, WorkerLocation};
 pub use writer::RunWriter;
 
-/// Runs that began longer ago are removed.
-pub const KEPT_DAYS: i64 = 90;
+/// Runs that began more days ago are removed.
+const KEPT_DAYS: i64 = 90;
 
-/// No more runs than this are kept, the latest.
-pub const KEPT_RUNS: u32 = 1_000;
+/// Only so many runs are kept, the latest ones.
+const KEPT_RUNS: u32 = 1_000;
 
-/// The database in the state directory.
-pub const FILE: &str = "runs.db";
+/// The name of the database in the state directory.
+const FILE: &str = "runs.db";
 
-/// Where runs are kept.
+/// The store of runs.
 #[derive(Debug)]
 pub struct RunStore {
     directory: PathBuf,
@@ -52,15 +50,15 @@ pub struct RunStore {
 }
 
 impl RunStore {
-    /// Opens the store in `directory` and makes it if there is none.
+    /// Opens the store in `directory` and creates it if there is none.
     ///
     /// # Errors
     ///
-    /// When the directory or the database cannot be made or written, or was
-    /// made by a newer version.
+    /// When the directory or the database cannot be created or written, or was
+    /// written by a newer version.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
-        schema::make_private(directory, &path)
+        schema::create_private(directory, &path)
             .map_err(|reason| StoreError::Directory { path, reason })?;
         let store = Self::open_existing(directory)?;
         store.check_writable()?;
@@ -89,15 +87,14 @@ impl RunStore {
         })
     }
 
-    /// The database.
+    /// The path of the database.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.directory.join(FILE)
     }
 
     /// The state directory.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
@@ -109,27 +106,39 @@ impl RunStore {
         }
     }
 
-    /// Fails now rather than in the middle of a run.
+    /// All rows of a query.
+    fn query<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = || {
+            let mut statement = self.connection.prepare(sql)?;
+            statement
+                .query_map(parameters, read)?
+                .collect::<Result<_, _>>()
+        };
+        rows().map_err(self.failed())
+    }
+
+    /// Reports an error before the run rather than during it.
     fn check_writable(&self) -> Result<(), StoreError> {
         self.connection
             .execute_batch("BEGIN IMMEDIATE; UPDATE runs SET id = id WHERE key = 0; COMMIT")
             .map_err(self.failed())
     }
 
-    /// Puts a new run into the store.
+    /// Stores a new run.
     ///
     /// # Errors
     ///
     /// When the store cannot be written.
-    ///
-    /// # Panics
-    ///
-    /// Never: settings and tables serialise.
     pub fn create(
         &mut self,
         run: RunId,
         started_at: DateTime<Utc>,
-        settings: &KeptSettings,
+        settings: &StoredSettings,
         tables: &[PlannedTable],
     ) -> Result<(), StoreError> {
         let failed = self.failed();
@@ -139,8 +148,8 @@ impl RunStore {
                 "INSERT INTO runs (id, started_at, settings, tables) VALUES (?1, ?2, ?3, ?4)",
                 params![
                     run.to_string(),
-                    kept::time_text(started_at),
-                    kept::json(settings),
+                    stored_run::time_text(started_at),
+                    stored_run::json(settings),
                     tables.len()
                 ],
             )?;
@@ -148,9 +157,9 @@ impl RunStore {
             let mut insert = transaction.prepare(
                 "INSERT INTO tables (run, position, planned, open) VALUES (?1, ?2, ?3, ?4)",
             )?;
-            let open = kept::json(&OpenTable::default());
+            let open = stored_run::json(&OpenTable::default());
             for (position, table) in tables.iter().enumerate() {
-                insert.execute(params![key, position, kept::json(table), open])?;
+                insert.execute(params![key, position, stored_run::json(table), open])?;
             }
             drop(insert);
             transaction.commit()
@@ -158,33 +167,22 @@ impl RunStore {
         write(&mut self.connection).map_err(failed)
     }
 
-    /// Removes runs that are too old or too many. Runs that have not finished
-    /// stay until they are too old.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be written.
-    pub fn prune(&mut self, now: DateTime<Utc>) -> Result<usize, StoreError> {
-        let oldest = kept::time_text(now - TimeDelta::days(KEPT_DAYS));
-        let candidates: Vec<String> = {
-            let select = "SELECT id FROM runs WHERE started_at < ?1 OR (finished_at IS NOT NULL AND key NOT IN \
-                          (SELECT key FROM runs ORDER BY started_at DESC, key DESC LIMIT ?2))";
-            let read = || {
-                let mut statement = self.connection.prepare(select)?;
-                let rows = statement.query_map(params![oldest, KEPT_RUNS], |row| row.get(0))?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
-            };
-            read().map_err(self.failed())?
-        };
+    /// Removes runs that are too old or too many, and returns how many it removed.
+    /// Runs that have not ended stay until they are too old.
+    pub(crate) fn prune(&mut self, now: DateTime<Utc>) -> Result<usize, StoreError> {
+        let oldest = stored_run::time_text(now - TimeDelta::days(KEPT_DAYS));
+        let candidates: Vec<String> = self.query(
+            "SELECT id FROM runs WHERE started_at < ?1 OR (finished_at IS NOT NULL AND key NOT IN \
+             (SELECT key FROM runs ORDER BY started_at DESC, key DESC LIMIT ?2))",
+            params![oldest, KEPT_RUNS],
+            |row| row.get(0),
+        )?;
         let mut removed = 0;
         for id in candidates {
-            if id
-                .parse()
-                .is_ok_and(|run| RunLock::is_held(&self.directory, run))
-            {
-                continue;
-            }
             if let Ok(run) = id.parse() {
+                if RunLock::is_held(&self.directory, run) {
+                    continue;
+                }
                 RunLock::clean_up(&self.directory, run);
             }
             removed += self
@@ -195,12 +193,8 @@ impl RunStore {
         Ok(removed)
     }
 
-    /// Asks the coordinator of a run, wherever it has this store, to end the run.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be written.
-    pub fn ask_to_stop(&self, run: RunId) -> Result<(), StoreError> {
+    /// Asks the coordinator of a run to cancel it. The coordinator must use this store.
+    pub(crate) fn ask_to_stop(&self, run: RunId) -> Result<(), StoreError> {
         self.connection
             .execute(
                 "UPDATE runs SET stop_asked = 1 WHERE id = ?1 AND finished_at IS NULL",

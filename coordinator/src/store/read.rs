@@ -1,23 +1,23 @@
-//! Reads runs back.
+//! Reads stored runs.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension as _, Row};
+use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use shared::ids::RunId;
 
-use super::kept::{Ended, KeptRun, KeptTables};
+use super::stored_run::{StoredRun, StoredTables};
 use super::{RunLock, RunStore, StoreError};
-use crate::run_state::{Counts, PlannedTable, RestoredTable, TableStatus};
+use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableStatus};
 
-/// What people may call the latest run.
+/// The name of the latest run.
 const LATEST: &str = "latest";
 
 const COLUMNS: &str = "key, id, started_at, settings, tables, cancelling, running, ended";
 
-/// A row of `runs` before it is understood.
-struct Raw {
+/// A row of `runs` before it is parsed.
+struct RunRow {
     key: i64,
     id: String,
     started_at: String,
@@ -28,7 +28,7 @@ struct Raw {
     ended: Option<String>,
 }
 
-impl Raw {
+impl RunRow {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             key: row.get(0)?,
@@ -45,28 +45,19 @@ impl Raw {
 
 impl RunStore {
     /// All runs, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn runs(&self) -> Result<Vec<KeptRun>, StoreError> {
+    pub(crate) fn runs(&self) -> Result<Vec<StoredRun>, StoreError> {
         let select = format!("SELECT {COLUMNS} FROM runs ORDER BY started_at DESC, key DESC");
-        let read = || {
-            let mut statement = self.connection.prepare(&select)?;
-            let rows = statement.query_map([], Raw::of)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let rows = read().map_err(self.failed())?;
-        rows.into_iter().map(|raw| self.understand(raw)).collect()
+        let rows = self.query(&select, [], RunRow::of)?;
+        rows.into_iter().map(|row| self.parse_run(row)).collect()
     }
 
-    /// The run that `name` stands for: its identifier, the beginning of it if
-    /// no other run begins so, or `latest`.
+    /// The run with the name `name`: its identifier, a prefix of it that no other
+    /// run has, or `latest`.
     ///
     /// # Errors
     ///
     /// When there is none, or more than one.
-    pub fn run(&self, name: &str) -> Result<KeptRun, StoreError> {
+    pub fn run(&self, name: &str) -> Result<StoredRun, StoreError> {
         let name = name.trim().to_ascii_lowercase();
         let unknown = || StoreError::UnknownRun {
             name: name.clone(),
@@ -75,79 +66,68 @@ impl RunStore {
         if name.is_empty() {
             return Err(unknown());
         }
-        let raw = if name == LATEST {
+        let mut rows = if name == LATEST {
             let select =
                 format!("SELECT {COLUMNS} FROM runs ORDER BY started_at DESC, key DESC LIMIT 1");
-            self.connection
-                .query_row(&select, [], Raw::of)
-                .optional()
-                .map_err(self.failed())?
-                .ok_or_else(unknown)?
+            self.query(&select, [], RunRow::of)?
         } else {
             let select = format!(
                 "SELECT {COLUMNS} FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id"
             );
-            let read = || {
-                let mut statement = self.connection.prepare(&select)?;
-                let rows = statement.query_map([&name], Raw::of)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
-            };
-            let mut found = read().map_err(self.failed())?;
-            if found.len() > 1 {
-                return Err(StoreError::AmbiguousRun {
-                    name,
-                    candidates: found.into_iter().map(|raw| raw.id).collect(),
-                });
-            }
-            found.pop().ok_or_else(unknown)?
+            self.query(&select, [&name], RunRow::of)?
         };
-        self.understand(raw)
+        if rows.len() > 1 {
+            return Err(StoreError::AmbiguousRun {
+                name,
+                candidates: rows.into_iter().map(|row| row.id).collect(),
+            });
+        }
+        let row = rows.pop().ok_or_else(unknown)?;
+        self.parse_run(row)
     }
 
-    fn understand(&self, raw: Raw) -> Result<KeptRun, StoreError> {
-        let id: RunId = raw.id.parse().map_err(|_| StoreError::Damaged {
-            run: raw.id.clone(),
-            reason: "it is no identifier".to_owned(),
+    fn parse_run(&self, row: RunRow) -> Result<StoredRun, StoreError> {
+        let id: RunId = row.id.parse().map_err(|_| StoreError::Damaged {
+            run: row.id.clone(),
+            reason: "its identifier is not valid".to_owned(),
         })?;
-        let started_at = DateTime::parse_from_rfc3339(&raw.started_at)
+        let started_at = DateTime::parse_from_rfc3339(&row.started_at)
             .map_err(|error| damaged(id, "started_at", &error))?
             .with_timezone(&Utc);
-        let ended: Option<Ended> = raw
+        let summary: Option<RunSummary> = row
             .ended
             .map(|text| parse(id, "ended", &text))
             .transpose()?;
-        let counts = match &ended {
-            Some(ended) => ended.counts,
-            None => self.counts(raw.key)?,
+        let counts = match &summary {
+            Some(summary) => summary.counts,
+            None => self.counts(row.key)?,
         };
-        Ok(KeptRun {
+        Ok(StoredRun {
             id,
             started_at,
-            settings: parse(id, "settings", &raw.settings)?,
-            tables: raw.tables,
+            settings: parse(id, "settings", &row.settings)?,
+            tables: row.tables,
             counts,
-            cancelling: raw
+            cancelling: row
                 .cancelling
                 .map(|text| parse(id, "cancelling", &text))
                 .transpose()?,
-            running: raw
+            running: row
                 .running
                 .map(|text| parse(id, "running", &text))
                 .transpose()?,
-            is_alive: ended.is_none() && RunLock::is_held(self.directory(), id),
-            ended,
+            is_alive: summary.is_none() && RunLock::is_held(self.directory(), id),
+            summary,
         })
     }
 
     fn counts(&self, key: i64) -> Result<Counts, StoreError> {
-        let read = || {
-            let mut statement = self.connection.prepare(
-                "SELECT status, count(*) FROM tables WHERE run = ?1 AND status IS NOT NULL GROUP BY status",
-            )?;
-            let rows = statement.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<BTreeMap<String, usize>>>()
-        };
-        let by_word = read().map_err(self.failed())?;
+        let rows: Vec<(String, usize)> = self.query(
+            "SELECT status, count(*) FROM tables WHERE run = ?1 AND status IS NOT NULL GROUP BY status",
+            [key],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let by_word: BTreeMap<String, usize> = rows.into_iter().collect();
         let of = |status: TableStatus| by_word.get(status.as_str()).copied().unwrap_or(0);
         Ok(Counts {
             matched: of(TableStatus::Matched),
@@ -160,38 +140,24 @@ impl RunStore {
 
     /// The names of a run's tables in the source, in list order; none for an
     /// unknown run.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn table_names(&self, run: RunId) -> Result<Vec<String>, StoreError> {
-        let select = "SELECT planned ->> '$.spec.source.table' FROM tables \
-                      WHERE run = (SELECT key FROM runs WHERE id = ?1) ORDER BY position";
-        let read = || {
-            let mut statement = self.connection.prepare(select)?;
-            let rows = statement.query_map([run.to_string()], |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(self.failed())
+    pub(crate) fn table_names(&self, run: RunId) -> Result<Vec<String>, StoreError> {
+        self.query(
+            "SELECT planned ->> '$.spec.source.table' FROM tables \
+             WHERE run = (SELECT key FROM runs WHERE id = ?1) ORDER BY position",
+            [run.to_string()],
+            |row| row.get(0),
+        )
     }
 
-    /// The tables of a run, each with where it stands.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read, or a table is missing.
-    pub fn tables(&self, run: &KeptRun) -> Result<KeptTables, StoreError> {
-        let select = "SELECT position, planned, open, record FROM tables \
-                      WHERE run = (SELECT key FROM runs WHERE id = ?1) ORDER BY position";
+    /// The tables of a run, each with its state.
+    pub(crate) fn tables(&self, run: &StoredRun) -> Result<StoredTables, StoreError> {
         type Columns = (usize, String, Option<String>, Option<String>);
-        let read = || {
-            let mut statement = self.connection.prepare(select)?;
-            let rows = statement.query_map([run.id.to_string()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<Columns>>>()
-        };
-        let rows = read().map_err(self.failed())?;
+        let rows: Vec<Columns> = self.query(
+            "SELECT position, planned, open, record FROM tables \
+             WHERE run = (SELECT key FROM runs WHERE id = ?1) ORDER BY position",
+            [run.id.to_string()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )?;
         let whole = rows.len() == run.tables
             && rows
                 .iter()
@@ -200,13 +166,17 @@ impl RunStore {
         if !whole {
             return Err(StoreError::Damaged {
                 run: run.id.to_string(),
-                reason: format!("it has {} tables and {} are there", run.tables, rows.len()),
+                reason: format!(
+                    "it has {} tables, and {} are stored",
+                    run.tables,
+                    rows.len()
+                ),
             });
         }
         rows.into_iter()
             .map(|(_, planned, open, record)| {
                 let planned: PlannedTable = parse(run.id, "planned", &planned)?;
-                let stands = match (record, open) {
+                let state = match (record, open) {
                     (Some(record), _) => {
                         RestoredTable::Ended(Box::new(parse(run.id, "record", &record)?))
                     }
@@ -214,11 +184,14 @@ impl RunStore {
                     (None, None) => {
                         return Err(StoreError::Damaged {
                             run: run.id.to_string(),
-                            reason: format!("nothing is known of {}", planned.spec.source.table),
+                            reason: format!(
+                                "{} has neither a state nor a record",
+                                planned.spec.source.table
+                            ),
                         });
                     }
                 };
-                Ok((planned, stands))
+                Ok((planned, state))
             })
             .collect()
     }

@@ -1,5 +1,4 @@
-//! Watches a run and has the store remember what a new coordinator, or a later
-//! report, must know.
+//! Observes a run and stores what a new coordinator, or a later report, needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,47 +7,45 @@ use chrono::{TimeDelta, Utc};
 use shared::ids::{Attempt, TableId};
 use shared::message::Control;
 
-use super::kept::{self, Activity, Cancelling, Running};
+use super::stored_run::{self, Cancellation, RunningTable, Snapshot};
 use super::writer::{RunWriter, Write};
 use crate::run::{Receipt, RunObserver};
 use crate::run_state::{Effect, Notice, RunState, Time, table_ids};
 
-/// How often the store learns what runs.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the running tables are stored.
+const SNAPSHOT_PERIOD: Duration = Duration::from_secs(1);
 
-/// Has the store remember a run.
 #[derive(Debug)]
 pub struct Recorder {
     writer: Arc<RunWriter>,
     receipt: Option<Receipt>,
-    looked: Option<Time>,
+    last_snapshot: Option<Time>,
 }
 
 impl Recorder {
-    /// Records through `writer`.
     #[must_use]
     pub fn new(writer: Arc<RunWriter>) -> Self {
         Self {
             writer,
             receipt: None,
-            looked: None,
+            last_snapshot: None,
         }
     }
 
-    /// What runs, if the store has not been told for a while.
-    fn look(&mut self, state: &RunState) -> Option<Write> {
+    /// The running tables, if the last snapshot is old enough.
+    fn snapshot(&mut self, state: &RunState) -> Option<Write> {
         let now = state.now();
         if self
-            .looked
-            .is_some_and(|looked| now.since(looked) < LOOK && !state.is_complete())
+            .last_snapshot
+            .is_some_and(|last| now.since(last) < SNAPSHOT_PERIOD && !state.is_complete())
         {
             return None;
         }
-        self.looked = Some(now);
+        self.last_snapshot = Some(now);
         let at = Utc::now();
         let activities = state
             .activities()
-            .map(|activity| Activity {
+            .map(|activity| RunningTable {
                 table: activity.table,
                 worker: activity.worker.clone(),
                 since: TimeDelta::from_std(now.since(activity.since))
@@ -57,7 +54,7 @@ impl Recorder {
                 target_rows: activity.target_rows,
             })
             .collect();
-        Some(Write::Running(Running {
+        Some(Write::Snapshot(Snapshot {
             at,
             workers: state.workers(),
             activities,
@@ -68,21 +65,21 @@ impl Recorder {
 impl RunObserver for Recorder {
     fn applied(&mut self, state: &RunState, effects: &[Effect]) {
         let mut writes = Vec::new();
-        // Whether what follows must wait, for these writes or for earlier ones.
-        let mut matters = false;
+        // Whether effects must wait for these writes. They need not wait for a snapshot.
+        let mut must_wait = false;
         for effect in effects {
             match effect {
                 Effect::TableEnded(table) => writes.extend(ended(state, *table)),
                 Effect::Notice(Notice::Retry { table, .. }) => {
                     writes.extend(open(state, *table));
                 }
-                // The first attempt is taken for published from the start.
+                // The store assumes from the start that the first attempt is published.
                 Effect::Publish(task) if task.attempt > Attempt::FIRST => {
                     writes.extend(open(state, task.table));
                 }
                 Effect::Control(Control::CancelRun { .. }) => {
                     if let Some(reason) = state.cancel_reason() {
-                        writes.push(Write::Cancelling(Cancelling {
+                        writes.push(Write::Cancelling(Cancellation {
                             reason,
                             root_cause: state.root_cause().cloned(),
                         }));
@@ -90,8 +87,8 @@ impl RunObserver for Recorder {
                 }
                 Effect::WentQuiet { table, .. } => writes.extend(ended(state, *table)),
                 Effect::Complete if self.writer.broken().is_some() => {
-                    // Perhaps there is room by now: then the whole run is kept after all,
-                    // and otherwise nothing will say that it has ended.
+                    // The disk may have free space by now. Then the whole run is stored after
+                    // all; otherwise the store will not show that it has ended.
                     let all = table_ids().take(state.table_count());
                     self.writer
                         .write_again(all.filter_map(|table| ended(state, table)).collect());
@@ -102,12 +99,12 @@ impl RunObserver for Recorder {
                 | Effect::Notice(_)
                 | Effect::Complete => {}
             }
-            matters |= !writes.is_empty();
+            must_wait |= !writes.is_empty();
         }
-        writes.extend(self.look(state));
+        writes.extend(self.snapshot(state));
         self.receipt = (!writes.is_empty())
             .then(|| self.writer.write(writes))
-            .filter(|_| matters);
+            .filter(|_| must_wait);
     }
 
     fn receipt(&mut self) -> Option<Receipt> {
@@ -120,7 +117,7 @@ fn ended(state: &RunState, table: TableId) -> Option<Write> {
     Some(Write::Table {
         table,
         status: record.status(),
-        record: kept::json(record),
+        record: stored_run::json(record),
     })
 }
 

@@ -10,13 +10,13 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::StoreError;
 
-/// How long another process may hold the database.
+/// How long to wait for another process that has locked the database.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The version that this program writes (`user_version`).
 pub(super) const VERSION: i64 = 1;
 
-/// What takes a database from the version before to this one, from version 0 on.
+/// The statements that update a database by one version each, from version 0.
 const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE runs (
         key         INTEGER PRIMARY KEY,
@@ -25,10 +25,10 @@ const MIGRATIONS: [&str; 1] = ["
         settings    TEXT NOT NULL,              -- JSON
         tables      INTEGER NOT NULL,
         cancelling  TEXT,                       -- JSON: why the run is being cancelled
-        running     TEXT,                       -- JSON: what ran when it was last looked at
-        stop_asked  INTEGER NOT NULL DEFAULT 0, -- somebody wants the run to end
+        running     TEXT,                       -- JSON: the last snapshot of its running tables
+        stop_asked  INTEGER NOT NULL DEFAULT 0, -- 1 when the user has asked to cancel it
         finished_at TEXT,                       -- RFC 3339, UTC
-        ended       TEXT                        -- JSON: what the report says of the whole run
+        ended       TEXT                        -- JSON: the summary of the report
     );
     CREATE INDEX runs_by_start ON runs (started_at);
     CREATE TABLE tables (
@@ -42,9 +42,9 @@ const MIGRATIONS: [&str; 1] = ["
     );
 "];
 
-/// Makes the directory and an empty database that only this user can read:
-/// differing rows are in it.
-pub(super) fn make_private(directory: &Path, file: &Path) -> io::Result<()> {
+/// Creates the directory and an empty database that only this user can read,
+/// because it will contain differing rows.
+pub(super) fn create_private(directory: &Path, file: &Path) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -57,7 +57,7 @@ pub(super) fn make_private(directory: &Path, file: &Path) -> io::Result<()> {
         .map(drop)
 }
 
-/// Opens the database at `path`, which exists, and brings it to this version.
+/// Opens the existing database at `path` and updates it to this version.
 pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let failed = |reason| StoreError::Database {
         path: path.to_owned(),
@@ -92,7 +92,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
         return Ok(found);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have done it while this one waited.
+    // Another process may have updated it while this one waited.
     let found: i64 = version(&transaction)?;
     for step in MIGRATIONS
         .iter()

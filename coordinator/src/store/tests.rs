@@ -8,24 +8,25 @@ use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Event, EventBody, WorkId};
 use shared::outcome::Outcome;
 
-use super::kept::{Ended, KeptSettings, KeptSide, Place};
+use super::stored_run::{StoredSettings, StoredSide, WorkerLocation};
 use super::*;
 use crate::report::RunStatus;
 use crate::run::RunObserver as _;
 use crate::run_state::testing::{compared, failed, limits, spec};
 use crate::run_state::{
-    CancelReason, Counts, Effect, Input, PlannedTable, RestoredTable, RunPlan, RunState, Time,
+    CancelReason, Counts, Effect, Input, PlannedTable, RestoredTable, RunPlan, RunState,
+    RunSummary, Time,
 };
 
-fn settings() -> KeptSettings {
-    let side = |name: &str| KeptSide {
+fn settings() -> StoredSettings {
+    let side = |name: &str| StoredSide {
         name: name.to_owned(),
         from_url: false,
         database: None,
     };
-    KeptSettings {
+    StoredSettings {
         limits: limits(2),
-        place: Place::Local { concurrency: 2 },
+        location: WorkerLocation::Local { concurrency: 2 },
         source: side("source"),
         target: side("target"),
         output_dir: None,
@@ -184,7 +185,7 @@ fn a_cancelled_run_is_known_as_one_before_anybody_is_told() {
 
 fn end(store: &RunStore, run: RunId) {
     let writer = RunWriter::start(&store.path(), run).unwrap();
-    let receipt = writer.write(vec![writer::Write::Ended(Ended {
+    let receipt = writer.write(vec![writer::Write::Ended(RunSummary {
         status: RunStatus::Pass,
         interrupted: false,
         duration: std::time::Duration::from_secs(1),

@@ -1,13 +1,12 @@
-//! Writes what happens in a run, on a thread of its own.
+//! Stores the progress of a run, on its own thread.
 //!
-//! Whatever waits is written in one transaction, so that a burst of outcomes
-//! costs little more than one. Who must not go on before something is safe
-//! holds a [`Receipt`] for it.
+//! All queued batches are written in one transaction, so that a burst of outcomes
+//! costs little more than one. The caller of a write waits for its [`Receipt`].
 //!
-//! When the store cannot be written any more, say because the disk is full,
-//! the run goes on: comparing is worth more than being able to resume. It says
-//! so once, all receipts are released, and what a resume would then miss it
-//! would do again.
+//! When the store can no longer be written, for example because the disk is full,
+//! the run goes on: the comparison is worth more than the ability to resume it.
+//! The writer logs that once and releases all receipts. A resumed run would
+//! repeat what was not stored.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -21,69 +20,68 @@ use shared::ids::{RunId, TableId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::kept::{self, Cancelling, Ended, Running};
+use super::stored_run::{self, Cancellation, Snapshot};
 use super::{StoreError, schema};
 use crate::report::RunReport;
 use crate::run::Receipt;
-use crate::run_state::{OpenTable, TableStatus};
+use crate::run_state::{OpenTable, RunSummary, TableStatus};
 
-/// Batches that wait. The coordinator has at most 256 events that are not
-/// acknowledged, and an event is one batch, so this is never reached; if it
-/// were, the coordinator would wait.
+/// The length of the queue of batches. The coordinator has at most 256
+/// unacknowledged events, and an event is one batch, so the queue is never full.
+/// If it were, the coordinator would wait.
 const QUEUE: usize = 1_024;
 
-/// Batches that share a transaction.
+/// The most batches of one transaction.
 const GROUP: usize = 512;
 
 /// How long the end of a run waits for the store.
 const LAST_WRITE: Duration = Duration::from_secs(10);
 
-/// How often the store is asked whether somebody wants the run to end.
+/// How often the writer checks whether the user has asked to cancel the run.
 const STOP_CHECK: Duration = Duration::from_millis(500);
 
-/// One thing to remember.
 #[derive(Debug)]
 pub(super) enum Write {
-    /// A table has ended.
     Table {
         table: TableId,
         status: TableStatus,
-        /// The record as JSON.
         record: String,
     },
-    /// A table has not ended, but an attempt has or will begin.
-    Open { table: TableId, open: OpenTable },
+    /// A table has not ended, and the state of its attempts has changed.
+    Open {
+        table: TableId,
+        open: OpenTable,
+    },
     /// The run is being cancelled.
-    Cancelling(Cancelling),
-    /// What runs.
-    Running(Running),
-    /// The run has ended.
-    Ended(Ended),
+    Cancelling(Cancellation),
+    /// A snapshot of the running tables.
+    Snapshot(Snapshot),
+    Ended(RunSummary),
 }
 
 struct Batch {
     number: u64,
     writes: Vec<Write>,
-    /// Written even after the store could not be written.
+    /// Whether it is written even after an earlier write has failed.
     again: bool,
 }
 
-/// Writes what happens in one run.
+/// Stores the progress of one run.
 #[derive(Debug)]
 pub struct RunWriter {
     outgoing: Mutex<Outgoing>,
     thread: Option<JoinHandle<()>>,
-    /// The number of the last batch that is safe.
-    safe: watch::Receiver<u64>,
+    /// The number of the last durable batch.
+    durable: watch::Receiver<u64>,
     broken: Broken,
     stop_asked: CancellationToken,
 }
 
-/// Numbers batches in the order in which they are sent.
+/// StatementCounts batches in the order in which they are sent.
 #[derive(Debug)]
 struct Outgoing {
     last: u64,
-    /// Absent at the end.
+    /// Absent when the writer ends.
     batches: Option<SyncSender<Batch>>,
 }
 
@@ -101,27 +99,27 @@ impl Broken {
     }
 }
 
-/// What is guarded here is whole at any time.
+/// Ignores poisoning: a panic cannot leave these values inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl RunWriter {
-    /// Starts the thread that writes about `run` into the database at `path`.
+    /// Starts the thread that stores `run` in the database at `path`.
     ///
     /// # Errors
     ///
-    /// When the database cannot be opened, or the system has no thread.
+    /// When the database cannot be opened, or the system cannot start a thread.
     pub fn start(path: &Path, run: RunId) -> Result<Self, StoreError> {
         let connection = schema::connect(path)?;
         let (batches, received) = sync_channel(QUEUE);
-        let (safe_in, safe) = watch::channel(0);
+        let (durable_sender, durable) = watch::channel(0);
         let (broken, stop_asked) = (Broken::default(), CancellationToken::new());
         let thread = Thread {
             path: path.display().to_string(),
             connection,
             run: run.to_string(),
-            safe: safe_in,
+            durable: durable_sender,
             broken: broken.clone(),
             stop_asked: stop_asked.clone(),
         };
@@ -138,14 +136,14 @@ impl RunWriter {
                 batches: Some(batches),
             }),
             thread: Some(thread),
-            safe,
+            durable,
             broken,
             stop_asked,
         })
     }
 
-    /// Writes, in the order of the calls. The receipt says when it, and all
-    /// before it, is safe.
+    /// Writes in the order of the calls. The receipt resolves when this write and
+    /// all earlier ones are durable.
     pub(super) fn write(&self, writes: Vec<Write>) -> Receipt {
         self.send(writes, false)
     }
@@ -160,7 +158,7 @@ impl RunWriter {
         outgoing.last += 1;
         let number = outgoing.last;
         if let Some(batches) = &outgoing.batches {
-            // Closed only when the thread panicked, and then the receipt is released.
+            // It is closed only after a panic of the thread, which releases the receipt.
             batches
                 .send(Batch {
                     number,
@@ -169,19 +167,18 @@ impl RunWriter {
                 })
                 .ok();
         }
-        Receipt::new(number, self.safe.clone())
+        Receipt::new(number, self.durable.clone())
     }
 
     /// Why the store cannot be written; absent while it can.
-    #[must_use]
-    pub fn broken(&self) -> Option<String> {
+    pub(crate) fn broken(&self) -> Option<String> {
         self.broken.get()
     }
 
-    /// Writes how the run has ended, and waits until that is safe. When the
-    /// store cannot be written, the report says so afterwards.
+    /// Stores the end of the run and waits until that is durable. When the store
+    /// cannot be written, a note is added to the report.
     pub async fn finish(&self, report: &mut RunReport) {
-        let receipt = self.write(vec![Write::Ended(report.ended())]);
+        let receipt = self.write(vec![Write::Ended(report.summary())]);
         if tokio::time::timeout(LAST_WRITE, receipt.wait())
             .await
             .is_err()
@@ -196,9 +193,8 @@ impl RunWriter {
         }
     }
 
-    /// Triggered when somebody has asked, through the store, for the run to end.
-    #[must_use]
-    pub fn stop_asked(&self) -> CancellationToken {
+    /// Triggered when the user has asked, through the store, to cancel the run.
+    pub(crate) fn stop_asked(&self) -> CancellationToken {
         self.stop_asked.clone()
     }
 }
@@ -207,18 +203,18 @@ impl Drop for RunWriter {
     fn drop(&mut self) {
         lock(&self.outgoing).batches = None;
         if let Some(thread) = self.thread.take() {
-            // It has said why in the log.
+            // A panic of the thread is in the log already.
             thread.join().ok();
         }
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Thread {
     path: String,
     connection: Connection,
     run: String,
-    safe: watch::Sender<u64>,
+    durable: watch::Sender<u64>,
     broken: Broken,
     stop_asked: CancellationToken,
 }
@@ -238,11 +234,11 @@ impl Thread {
                 .collect();
             if let Some(last) = batches.last().map(|batch| batch.number) {
                 self.write_all(&batches);
-                self.safe.send_replace(last);
+                self.durable.send_replace(last);
             }
             if checked.elapsed() >= STOP_CHECK {
                 checked = Instant::now();
-                self.look_for_stop();
+                self.check_for_stop();
             }
         }
     }
@@ -307,17 +303,17 @@ impl Thread {
                             .prepare_cached(
                                 "UPDATE tables SET open = ?3 WHERE run = ?1 AND position = ?2 AND record IS NULL",
                             )?
-                            .execute(params![key, table.0, kept::json(open)])?;
+                            .execute(params![key, table.0, stored_run::json(open)])?;
                     }
                     Write::Cancelling(cancelling) => {
-                        set("cancelling", kept::json(cancelling))?;
+                        set("cancelling", stored_run::json(cancelling))?;
                     }
-                    Write::Running(running) => {
-                        set("running", kept::json(running))?;
+                    Write::Snapshot(running) => {
+                        set("running", stored_run::json(running))?;
                     }
                     Write::Ended(ended) => {
-                        set("ended", kept::json(ended))?;
-                        set("finished_at", kept::time_text(Utc::now()))?;
+                        set("ended", stored_run::json(ended))?;
+                        set("finished_at", stored_run::time_text(Utc::now()))?;
                     }
                 }
             }
@@ -325,7 +321,7 @@ impl Thread {
         transaction.commit()
     }
 
-    fn look_for_stop(&self) {
+    fn check_for_stop(&self) {
         if self.stop_asked.is_cancelled() {
             return;
         }
@@ -336,7 +332,7 @@ impl Thread {
         match asked {
             Ok(true) => self.stop_asked.cancel(),
             Ok(false) => {}
-            Err(error) => tracing::debug!("looking into the run store: {error}"),
+            Err(error) => tracing::debug!("the run store could not be read: {error}"),
         }
     }
 }

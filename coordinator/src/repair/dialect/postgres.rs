@@ -1,0 +1,82 @@
+//! Repair scripts for PostgreSQL, which psql executes.
+
+use shared::outcome::{ForeignKey, Sequence};
+
+use super::ScriptDialect;
+
+const PREAMBLE: [&str; 6] = [
+    "SET LOCAL standard_conforming_strings = on;",
+    "SET LOCAL client_encoding = 'UTF8';",
+    "SET LOCAL datestyle = 'ISO, YMD';",
+    "SET LOCAL intervalstyle = 'postgres';",
+    "SET LOCAL xmloption = 'content';",
+    "SET CONSTRAINTS ALL DEFERRED;",
+];
+
+pub(super) struct Postgres;
+
+impl ScriptDialect for Postgres {
+    fn quote(&self, name: &str) -> String {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+
+    fn client_command(&self, file: &str) -> String {
+        format!("psql -v ON_ERROR_STOP=1 -f {file}")
+    }
+
+    fn preamble(&self) -> &'static [&'static str] {
+        &PREAMBLE
+    }
+
+    fn begin(&self) -> Vec<&'static str> {
+        [&["BEGIN;"][..], self.preamble()].concat()
+    }
+
+    fn commit(&self) -> &'static [&'static str] {
+        &["COMMIT;"]
+    }
+
+    fn defer_constraint(&self, table: &str, key: &ForeignKey) -> String {
+        let name = self.quote(&key.name);
+        format!("ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED;")
+    }
+
+    fn check_deferred(&self) -> Option<&'static str> {
+        Some("SET CONSTRAINTS ALL IMMEDIATE;")
+    }
+
+    fn restore_constraint(&self, table: &str, key: &ForeignKey) -> String {
+        let name = self.quote(&key.name);
+        format!("ALTER TABLE {table} ALTER CONSTRAINT {name} NOT DEFERRABLE;")
+    }
+
+    fn advance_sequence(&self, table: &str, sequence: &Sequence) -> Option<String> {
+        let (last, beyond) = if sequence.ascending {
+            ("max", ">")
+        } else {
+            ("min", "<")
+        };
+        let column = self.quote(&sequence.column);
+        let (schema, name) = (self.quote(&sequence.schema), self.quote(&sequence.name));
+        let both = literal(&format!("{schema}.{name}"));
+        // Without the privilege the block must not even prepare the statement.
+        let body = format!(
+            "BEGIN IF pg_catalog.has_sequence_privilege({both}, 'UPDATE') AND pg_catalog.has_sequence_privilege({both}, 'SELECT') THEN \
+             PERFORM pg_catalog.setval({both}, made.number) \
+             FROM (SELECT {last}({column}) AS number FROM {table}) AS made, {schema}.{name} AS now, pg_catalog.pg_sequence AS known \
+             WHERE known.seqrelid = {both}::regclass AND made.number BETWEEN known.seqmin AND known.seqmax \
+             AND (made.number {beyond} now.last_value OR (made.number = now.last_value AND NOT now.is_called)); \
+             END IF; END"
+        );
+        Some(format!("DO {};", literal(&body)))
+    }
+
+    fn identity_insert(&self, _: &str, _: bool) -> Option<String> {
+        None
+    }
+}
+
+/// A string literal under `standard_conforming_strings`.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

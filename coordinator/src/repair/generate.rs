@@ -1,0 +1,318 @@
+//! Writes the repair scripts of a run when it has ended, and their manifest.
+
+use std::collections::HashSet;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use shared::ids::{RunId, TableId};
+use shared::message::TableSpec;
+use shared::outcome::{ForeignKey, RepairPlan, RepairStatement};
+
+use super::header::Header;
+use super::manifest::{Manifest, ManifestTable};
+use super::order::{Ordered, RepairedTable, order};
+use super::script_writer::ScriptWriter;
+use super::spool::Spool;
+use super::statement::{ACTIONS, Direction, Statement, StatementCounts};
+use crate::report::{RepairReport, RunReport};
+use crate::run_state::TableStatus;
+
+/// Why no scripts can be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write repair scripts to {}: {error}; name another directory with --output-dir", directory.display())]
+pub struct RepairError {
+    pub directory: PathBuf,
+    pub error: io::Error,
+}
+
+/// The scripts of one run, from their first statement to the files.
+#[derive(Debug)]
+pub struct Scripts {
+    directory: PathBuf,
+    /// The database of the target, where it is known.
+    database: Option<String>,
+    spool: Spool,
+}
+
+/// A table that has statements.
+struct Repaired<'a> {
+    /// Its position in the report.
+    at: usize,
+    plan: &'a RepairPlan,
+    spec: &'a TableSpec,
+    counts: StatementCounts,
+    /// The name of its files without suffix.
+    stem: String,
+}
+
+impl Scripts {
+    /// Prepares to write scripts to `directory`. If it does not exist, it is
+    /// created with access for its owner only. `database` is the target, where
+    /// it is known.
+    pub(crate) fn prepare(
+        directory: &Path,
+        database: Option<String>,
+        run: RunId,
+    ) -> Result<Self, RepairError> {
+        let failed = |error| RepairError {
+            directory: directory.to_owned(),
+            error,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            database,
+            spool: Spool::open(directory, run).map_err(failed)?,
+        })
+    }
+
+    /// The spool that keeps the statements during the run.
+    pub(crate) fn spool(&self) -> Spool {
+        self.spool.clone()
+    }
+
+    /// Writes the scripts of the tables that differ and adds them to `report`.
+    /// `specs` are the tables in the order of the report.
+    ///
+    /// Returns the spool if everything was written. The caller removes it when
+    /// the end of the run is stored; until then a resumed run writes the scripts
+    /// again.
+    pub(crate) fn finish(self, report: &mut RunReport, specs: &[TableSpec]) -> Option<Spool> {
+        let plans: Vec<Option<RepairPlan>> = report
+            .results
+            .iter_mut()
+            .map(|result| result.repair_plan.take().map(|plan| *plan))
+            .collect();
+        let mut repairs: Vec<Option<RepairReport>> = vec![None; plans.len()];
+        let mut repaired = Vec::new();
+        let mut stems = HashSet::new();
+        for (at, ((result, plan), spec)) in report.results.iter().zip(&plans).zip(specs).enumerate()
+        {
+            if result.status != TableStatus::Mismatched || !spec.options.repair {
+                continue;
+            }
+            let repair = repairs[at].insert(RepairReport::default());
+            let Some(plan) = plan else {
+                let note = "its worker generated no repair; use workers of this version";
+                repair.notes.push(note.to_owned());
+                continue;
+            };
+            repair.notes.clone_from(&plan.notes);
+            match self.count(at, plan) {
+                Err(why) => repair.notes.push(why),
+                Ok(counts) if counts.total() == 0 => {}
+                Ok(counts) => repaired.push(Repaired {
+                    at,
+                    plan,
+                    spec,
+                    counts,
+                    stem: stem(&plan.schema, &plan.table, &mut stems),
+                }),
+            }
+        }
+        let tables = self.write_tables(report, &repaired, &mut repairs);
+        for (result, repair) in report.results.iter_mut().zip(repairs) {
+            result.repair = repair;
+        }
+        let manifest = Manifest::new(
+            report.run_id.clone(),
+            report.timestamp.clone(),
+            repaired.first().map(|table| table.plan.engine),
+            &self.directory,
+            tables,
+        );
+        if let Err(error) = manifest.write(&self.directory) {
+            report.notes.push(format!(
+                "the manifest of the repair scripts could not be written to {}: {error}",
+                self.directory.display()
+            ));
+            return None;
+        }
+        Some(self.spool)
+    }
+
+    /// Counts the statements that were kept. It is an error if some are missing.
+    fn count(&self, at: usize, plan: &RepairPlan) -> Result<StatementCounts, String> {
+        let mut counts = StatementCounts::default();
+        for statement in self.spool.statements(table_id(at))?.into_iter().flatten() {
+            counts.add(statement.map_err(|error| error.to_string())?.action, 1);
+        }
+        if counts.total() == plan.statements {
+            return Ok(counts);
+        }
+        Err(format!(
+            "of {} statements only {} were kept, so there is no script; run it again",
+            plan.statements,
+            counts.total()
+        ))
+    }
+
+    fn write_tables(
+        &self,
+        report: &RunReport,
+        repaired: &[Repaired<'_>],
+        repairs: &mut [Option<RepairReport>],
+    ) -> Vec<ManifestTable> {
+        let tables: Vec<RepairedTable<'_>> = repaired
+            .iter()
+            .map(|table| RepairedTable {
+                schema: &table.plan.schema,
+                table: &table.plan.table,
+                foreign_keys: &table.plan.foreign_keys,
+                counts: table.counts,
+            })
+            .collect();
+        let Ordered {
+            parents_first,
+            deferred,
+        } = order(&tables);
+        let mut written = Vec::with_capacity(repaired.len());
+        for at in parents_first {
+            let table = &repaired[at];
+            let repair = repairs[table.at].get_or_insert_default();
+            match self.write_table(report, table, &deferred[at]) {
+                Ok(table) => {
+                    let path = |name: &str| Some(self.directory.join(name).display().to_string());
+                    repair.file = path(&table.repair);
+                    repair.undo = path(&table.undo);
+                    repair.statements = table.statements.total();
+                    written.push(table);
+                }
+                Err(why) => repair.notes.push(why),
+            }
+        }
+        written
+    }
+
+    /// Writes both scripts of a table.
+    fn write_table(
+        &self,
+        report: &RunReport,
+        table: &Repaired<'_>,
+        deferred: &[ForeignKey],
+    ) -> Result<ManifestTable, String> {
+        let plan = table.plan;
+        let name = |direction: Direction| format!("{}{}", table.stem, direction.suffix());
+        for direction in [Direction::Repair, Direction::Undo] {
+            let path = self.directory.join(name(direction));
+            let header = Header {
+                direction,
+                run: report.run_id.clone(),
+                timestamp: report.timestamp.clone(),
+                token: Header::token(),
+                engine: plan.engine,
+                database: self.database.clone(),
+                applied: false,
+                schema: plan.schema.clone(),
+                table: plan.table.clone(),
+                statements: direction.orient_counts(table.counts),
+                identity_insert: match direction {
+                    Direction::Repair => plan.identity_insert,
+                    Direction::Undo => plan.undo_identity_insert.unwrap_or(plan.identity_insert),
+                },
+                sequences: plan.sequences.clone(),
+                foreign_keys: plan.foreign_keys.clone(),
+                deferred: deferred.to_vec(),
+                spec: table.spec.clone(),
+            };
+            self.write_script(table, header, &path)
+                .map_err(|why| format!("{} could not be written: {why}", path.display()))?;
+        }
+        Ok(ManifestTable {
+            table: format!("{}.{}", plan.schema, plan.table),
+            source: table.spec.source.table.to_string(),
+            repair: name(Direction::Repair),
+            undo: name(Direction::Undo),
+            statements: table.counts,
+        })
+    }
+
+    fn write_script(
+        &self,
+        table: &Repaired<'_>,
+        header: Header,
+        path: &Path,
+    ) -> Result<(), String> {
+        let text = |error: io::Error| error.to_string();
+        let direction = header.direction;
+        let mut script = ScriptWriter::create(path, header).map_err(text)?;
+        for action in ACTIONS {
+            let repaired = direction.orient(action);
+            let count = table.counts.of(repaired);
+            let id = table_id(table.at);
+            // In reverse order the undo passes through the same states as the repair.
+            let statements: Box<dyn Iterator<Item = io::Result<RepairStatement>>> = match direction
+            {
+                Direction::Repair => Box::new(self.spool.statements(id)?.into_iter().flatten()),
+                Direction::Undo => Box::new(self.spool.backwards(id)?.into_iter().flatten()),
+            };
+            let wanted = statements.filter(|statement| {
+                statement
+                    .as_ref()
+                    .map_or(true, |statement| statement.action == repaired)
+            });
+            for (position, statement) in (0..count).zip(wanted) {
+                let RepairStatement { key, sql, undo, .. } = statement.map_err(text)?;
+                let (number, sql) = match direction {
+                    Direction::Repair => (position, sql),
+                    Direction::Undo => (count - 1 - position, undo),
+                };
+                let statement = Statement {
+                    action,
+                    key,
+                    number,
+                    sql,
+                };
+                script.add(&statement).map_err(text)?;
+            }
+        }
+        script.commit().map_err(text)
+    }
+}
+
+fn table_id(at: usize) -> TableId {
+    TableId(u32::try_from(at).expect("a run has at most u32::MAX tables"))
+}
+
+/// A file name that is not in `taken`, even on a file system that ignores case.
+fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
+    let plain = |name: &str| -> String {
+        name.chars()
+            .map(|character| {
+                if character.is_alphanumeric() || matches!(character, '_' | '-' | '$') {
+                    character
+                } else {
+                    '_'
+                }
+            })
+            .take(100)
+            .collect()
+    };
+    let stem = format!("{}.{}", plain(schema), plain(table));
+    let mut candidate = stem.clone();
+    let mut number = 2;
+    while !taken.insert(candidate.to_lowercase()) {
+        candidate = format!("{stem}-{number}");
+        number += 1;
+    }
+    candidate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_plain_and_never_the_same() {
+        let mut taken = HashSet::new();
+        assert_eq!(stem("public", "a/b", &mut taken), "public.a_b");
+        assert_eq!(stem("public", "A b", &mut taken), "public.A_b-2");
+        assert_eq!(stem("..", "..", &mut taken), "__.__");
+    }
+}

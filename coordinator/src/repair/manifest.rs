@@ -1,0 +1,81 @@
+//! The manifest in the directory of the scripts: which scripts a run has written.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use shared::atomic_file::{self, Access};
+use shared::endpoint::DatabaseKind;
+
+use super::error::ScriptError;
+use super::statement::{Direction, StatementCounts};
+
+pub(super) const MANIFEST: &str = "repair.json";
+
+/// The format that this version writes and reads.
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    format: u32,
+    pub(super) run: String,
+    timestamp: String,
+    engine: Option<DatabaseKind>,
+    /// The command that applies all of them.
+    apply: String,
+    /// Parents before children.
+    pub(super) tables: Vec<ManifestTable>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ManifestTable {
+    pub(super) table: String,
+    pub(super) source: String,
+    pub(super) repair: String,
+    pub(super) undo: String,
+    pub(super) statements: StatementCounts,
+}
+
+impl Manifest {
+    /// The manifest of a run that began at `timestamp` and has written scripts
+    /// for `engine` to `directory`.
+    pub(super) fn new(
+        run: String,
+        timestamp: String,
+        engine: Option<DatabaseKind>,
+        directory: &Path,
+        tables: Vec<ManifestTable>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            run,
+            timestamp,
+            engine,
+            apply: format!("reconcile apply {}", directory.display()),
+            tables,
+        }
+    }
+
+    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        atomic_file::replace(&directory.join(MANIFEST), text.as_bytes(), Access::Owner)
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Self, ScriptError> {
+        let text = std::fs::read(path).map_err(ScriptError::unreadable(path))?;
+        serde_json::from_slice(&text)
+            .ok()
+            .filter(|manifest: &Self| manifest.format == FORMAT)
+            .ok_or_else(|| ScriptError::foreign(path))
+    }
+}
+
+impl ManifestTable {
+    /// The name of the table's script.
+    pub(super) fn script(&self, direction: Direction) -> &str {
+        match direction {
+            Direction::Repair => &self.repair,
+            Direction::Undo => &self.undo,
+        }
+    }
+}

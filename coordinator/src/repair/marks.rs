@@ -1,0 +1,97 @@
+//! The marks of a repair script: comment lines by which `reconcile apply` finds
+//! the statements.
+//!
+//! They begin with a token that is drawn for each file, so that no value in a
+//! statement can imitate them.
+
+use shared::outcome::RepairAction;
+
+use super::statement::Statement;
+
+/// The first line of every script.
+pub(super) const FIRST_LINE: &str = "-- reconcile repair script, format 1";
+
+/// Begins the mark of an inactive statement.
+const INACTIVE: &str = "held ";
+
+/// Begins the mark of the last line.
+const DIGEST: &str = "digest ";
+
+pub(super) fn line(token: &str, mark: &str) -> String {
+    format!("-- {token} {mark}")
+}
+
+/// The mark on `line`, if it has one.
+pub(super) fn mark_of<'a>(line: &'a [u8], token: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix(b"-- ")?.strip_prefix(token.as_bytes())?;
+    let mark = std::str::from_utf8(rest.strip_prefix(b" ")?).ok()?;
+    Some(mark.trim_end())
+}
+
+/// The mark before a statement: its action, its key and its number.
+pub(super) fn of_statement(statement: &Statement) -> String {
+    let Statement {
+        action,
+        key,
+        number,
+        sql: _,
+    } = statement;
+    let action = match action {
+        RepairAction::Delete => "delete",
+        RepairAction::Update => "update",
+        RepairAction::Insert => "insert",
+    };
+    let blank = if key.is_empty() { "" } else { " " };
+    format!("{action}{blank}{key} #{number}")
+}
+
+/// The statement of a mark, without its SQL, and whether the mark has its
+/// number: former versions did not write numbers.
+pub(super) fn parse_statement(mark: &str) -> Option<(Statement, bool)> {
+    let mut words = mark.split(' ');
+    let action = match words.next()? {
+        "delete" => RepairAction::Delete,
+        "update" => RepairAction::Update,
+        "insert" => RepairAction::Insert,
+        _ => return None,
+    };
+    let (mut key, mut number) = (String::new(), None);
+    for word in words {
+        match word.strip_prefix('#') {
+            Some(digits) => number = Some(digits.parse().ok()?),
+            None => key = word.to_owned(),
+        }
+    }
+    let statement = Statement {
+        action,
+        key,
+        number: number.unwrap_or_default(),
+        sql: String::new(),
+    };
+    Some((statement, number.is_some()))
+}
+
+/// The mark that contains a statement, which therefore is not executed.
+pub(super) fn of_inactive(statement: &Statement, sql: &str) -> String {
+    format!("{INACTIVE}{} {sql}", of_statement(statement))
+}
+
+/// The statement that a mark contains.
+pub(super) fn parse_inactive(mark: &str) -> Option<Statement> {
+    let mark = mark.strip_prefix(INACTIVE)?;
+    let (mark, sql) = mark.split_at(mark.find('"')?);
+    let (statement, _) = parse_statement(mark.trim_end())?;
+    Some(Statement {
+        sql: serde_json::from_str(sql).ok()?,
+        ..statement
+    })
+}
+
+/// The mark with the digest of all lines before it.
+pub(super) fn of_digest(digest: &str) -> String {
+    format!("{DIGEST}{digest}")
+}
+
+pub(super) fn parse_digest(mark: &str) -> Option<&str> {
+    mark.strip_prefix(DIGEST)
+}

@@ -1,0 +1,247 @@
+//! Writes a repair script: SQL that psql or sqlcmd executes unchanged, with marks
+//! that `reconcile apply` reads. The last line is a digest of all lines before it.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use aws_lc_rs::digest::{self, Context};
+use shared::atomic_file::{Access, AtomicFile, FinishedFile};
+use shared::outcome::RepairAction;
+
+use super::header::Header;
+use super::marks::{self, FIRST_LINE};
+use super::statement::{Direction, Statement, StatementCounts};
+
+/// Statements of one batch.
+const BATCH: u64 = 200;
+
+/// Bytes of the statements of one batch, unless it has only one statement.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A script that is being written.
+pub(super) struct ScriptWriter {
+    header: Header,
+    file: AtomicFile,
+    digest: Context,
+    section: Option<RepairAction>,
+    in_batch: u64,
+    bytes_in_batch: usize,
+}
+
+impl ScriptWriter {
+    /// Begins the script that will be at `path`.
+    pub(super) fn create(path: &Path, header: Header) -> io::Result<Self> {
+        Self::begin(AtomicFile::create(path, Access::Owner)?, header)
+    }
+
+    /// Begins the script that will be at `path`, in the new file `temporary`.
+    pub(super) fn create_at(temporary: &Path, path: &Path, header: Header) -> io::Result<Self> {
+        Self::begin(
+            AtomicFile::create_at(temporary, path, Access::Owner)?,
+            header,
+        )
+    }
+
+    fn begin(file: AtomicFile, header: Header) -> io::Result<Self> {
+        let name = file.path().file_name().unwrap_or_default();
+        let name = comment(&name.to_string_lossy());
+        let mut script = Self {
+            header: header.clone(),
+            file,
+            digest: Context::new(&digest::SHA256),
+            section: None,
+            in_batch: 0,
+            bytes_in_batch: 0,
+        };
+        script.line(FIRST_LINE)?;
+        script.line(&format!("-- {}", serde_json::to_string(&header)?))?;
+        script.line("--")?;
+        script.lines(&description(&header))?;
+        script.line("--")?;
+        script.line(&format!("--   reconcile apply {name}"))?;
+        let client = header.dialect().client_command(&name);
+        script.line(&format!("--   {client}"))?;
+        script.line("--")?;
+        script.mark("begin")?;
+        script.lines(&header.dialect().begin())?;
+        script.lines(&header.defer_constraints(&header.deferred))?;
+        Ok(script)
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        for part in [line.as_bytes(), b"\n"] {
+            self.digest.update(part);
+            self.file.write_all(part)?;
+        }
+        Ok(())
+    }
+
+    fn lines(&mut self, lines: &[impl AsRef<str>]) -> io::Result<()> {
+        lines.iter().try_for_each(|line| self.line(line.as_ref()))
+    }
+
+    fn mark(&mut self, mark: &str) -> io::Result<()> {
+        let line = marks::line(&self.header.token, mark);
+        self.line(&line)
+    }
+
+    /// Adds a statement. Statements with the same action must come together.
+    pub(super) fn add(&mut self, statement: &Statement) -> io::Result<()> {
+        self.reserve(statement.sql.len())?;
+        if self.section != Some(statement.action) {
+            self.end_section()?;
+            self.section = Some(statement.action);
+            if statement.action == RepairAction::Insert {
+                self.set_identity_insert(true)?;
+            }
+        }
+        self.mark(&marks::of_statement(statement))?;
+        self.line(&statement.sql)
+    }
+
+    /// Adds a statement as a comment, so that it is not executed.
+    pub(super) fn add_inactive(&mut self, statement: &Statement) -> io::Result<()> {
+        let sql = serde_json::to_string(&statement.sql)?;
+        self.reserve(sql.len())?;
+        self.mark(&marks::of_inactive(statement, &sql))
+    }
+
+    /// Begins another batch if this one is full and the client program needs batches.
+    fn reserve(&mut self, bytes: usize) -> io::Result<()> {
+        let full =
+            self.in_batch >= BATCH || self.bytes_in_batch.saturating_add(bytes) > BATCH_BYTES;
+        if self.in_batch > 0
+            && full
+            && let Some(separator) = self.header.dialect().batch_separator()
+        {
+            self.mark("batch")?;
+            self.lines(separator)?;
+            (self.in_batch, self.bytes_in_batch) = (0, 0);
+        }
+        self.in_batch += 1;
+        self.bytes_in_batch = self.bytes_in_batch.saturating_add(bytes);
+        Ok(())
+    }
+
+    fn set_identity_insert(&mut self, allowed: bool) -> io::Result<()> {
+        if let Some(line) = self.header.set_identity_insert(allowed) {
+            self.mark("identity")?;
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    fn end_section(&mut self) -> io::Result<()> {
+        if self.section == Some(RepairAction::Insert) {
+            self.set_identity_insert(false)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the script and puts it at its path.
+    pub(super) fn commit(self) -> io::Result<()> {
+        self.end()?.commit()
+    }
+
+    /// Ends the script and leaves it in its temporary file.
+    pub(super) fn finish(self) -> io::Result<FinishedFile> {
+        self.end()?.finish()
+    }
+
+    fn end(mut self) -> io::Result<AtomicFile> {
+        self.end_section()?;
+        self.mark("end")?;
+        let header = self.header.clone();
+        let dialect = header.dialect();
+        self.lines(dialect.check_deferred().as_slice())?;
+        self.lines(&header.restore_constraints(&header.deferred))?;
+        self.lines(&header.advance_sequences())?;
+        self.lines(dialect.commit())?;
+        let digest = hex::encode(self.digest.clone().finish());
+        self.mark(&marks::of_digest(&digest))?;
+        Ok(self.file)
+    }
+}
+
+/// The comment at the beginning of a script.
+fn description(header: &Header) -> Vec<String> {
+    let Header {
+        run,
+        timestamp,
+        spec,
+        ..
+    } = header;
+    let table = comment(&format!("{}.{}", header.schema, header.table));
+    let StatementCounts {
+        delete,
+        update,
+        insert,
+    } = header.statements;
+    let mut lines = vec![match header.direction {
+        Direction::Repair => format!(
+            "-- Makes {table} equal to {} of {}, as run {run} of {timestamp} compared them.",
+            comment(&spec.source.table.to_string()),
+            comment(&spec.source.endpoint)
+        ),
+        Direction::Undo => format!("-- Undoes the repair of {table} by run {run} of {timestamp}."),
+    }];
+    lines.push(format!(
+        "-- Deletes {delete}, updates {update} and inserts {insert} rows in one transaction. A row that has changed since the comparison is skipped."
+    ));
+    match header.direction {
+        Direction::Repair => {}
+        Direction::Undo if header.applied => lines.push(
+            "-- It undoes what `reconcile apply` has done; statements in comments had no effect.".to_owned(),
+        ),
+        Direction::Undo => lines.push(
+            "-- `reconcile apply` has not applied the repair: this script undoes all of it, if another program has applied it.".to_owned(),
+        ),
+    }
+    lines
+}
+
+/// `text` without control characters, because a comment ends with its line.
+fn comment(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::header::testing::header;
+    use super::*;
+
+    #[test]
+    fn batches_of_sqlcmd_are_small_whatever_is_in_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.repair.sql");
+        let mut script = ScriptWriter::create(&path, header()).unwrap();
+        let long = "x".repeat(400_000);
+        // The first action fills a batch exactly; then the actions change.
+        for (action, count, sql) in [
+            (RepairAction::Delete, BATCH, "DELETE;"),
+            (RepairAction::Update, 2 * BATCH + 1, "UPDATE;"),
+            (RepairAction::Insert, 7, &long),
+        ] {
+            for number in 0..count {
+                let statement = Statement {
+                    action,
+                    key: String::new(),
+                    number,
+                    sql: sql.to_owned(),
+                };
+                script.add(&statement).unwrap();
+            }
+        }
+        script.commit().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let batches: Vec<&str> = text.split("\nGO\n").collect();
+        // The last updates and the first inserts share one.
+        assert_eq!(batches.len(), 1 + 3 + 3 + 1, "and what follows the commit");
+        for batch in batches {
+            assert!(batch.len() <= BATCH_BYTES + 20_000, "{}", batch.len());
+            assert!(batch.matches("UPDATE;").count() <= 200);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The statements of repair scripts.
+
+use serde::{Deserialize, Serialize};
+use shared::outcome::RepairAction;
+
+/// The order of the statements in a script.
+pub(super) const ACTIONS: [RepairAction; 3] = [
+    RepairAction::Delete,
+    RepairAction::Update,
+    RepairAction::Insert,
+];
+
+/// Whether a script repairs a table or undoes a repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Makes the target equal to the source.
+    Repair,
+    /// Makes the target equal to its state before the repair.
+    Undo,
+}
+
+impl Direction {
+    /// The end of the names of such scripts.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Repair => ".repair.sql",
+            Self::Undo => ".undo.sql",
+        }
+    }
+
+    /// The action of a script of this direction for an action of the repair, and vice versa.
+    pub(super) fn orient(self, action: RepairAction) -> RepairAction {
+        match (self, action) {
+            (Self::Undo, RepairAction::Delete) => RepairAction::Insert,
+            (Self::Undo, RepairAction::Insert) => RepairAction::Delete,
+            (_, action) => action,
+        }
+    }
+
+    /// The counts of a script of this direction for those of the repair, and vice versa.
+    pub(super) fn orient_counts(self, repair: StatementCounts) -> StatementCounts {
+        let mut counts = StatementCounts::default();
+        for action in ACTIONS {
+            counts.add(self.orient(action), repair.of(action));
+        }
+        counts
+    }
+}
+
+/// A statement of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Statement {
+    /// What it does to its row.
+    pub(crate) action: RepairAction,
+    /// The encoded key of its row in hexadecimal; empty where there is no key.
+    pub(crate) key: String,
+    /// Its position among the statements of the repair with the same action, from
+    /// 0. The inverse of a statement has the number of that statement.
+    pub(crate) number: u64,
+    pub(crate) sql: String,
+}
+
+impl Statement {
+    /// Whether both are copies of one statement of a script.
+    pub(super) fn is_copy_of(&self, other: &Self) -> bool {
+        (self.action, self.number) == (other.action, other.number)
+    }
+}
+
+/// How many statements there are of each action.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StatementCounts {
+    pub(crate) delete: u64,
+    pub(crate) update: u64,
+    pub(crate) insert: u64,
+}
+
+impl StatementCounts {
+    pub(crate) fn total(&self) -> u64 {
+        self.delete + self.update + self.insert
+    }
+
+    pub(crate) fn of(&self, action: RepairAction) -> u64 {
+        match action {
+            RepairAction::Delete => self.delete,
+            RepairAction::Update => self.update,
+            RepairAction::Insert => self.insert,
+        }
+    }
+
+    pub(crate) fn add(&mut self, action: RepairAction, count: u64) {
+        match action {
+            RepairAction::Delete => self.delete += count,
+            RepairAction::Update => self.update += count,
+            RepairAction::Insert => self.insert += count,
+        }
+    }
+
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            delete: self.delete + other.delete,
+            update: self.update + other.update,
+            insert: self.insert + other.insert,
+        }
+    }
+
+    /// The difference; `None` if `other` has more of some action.
+    pub(super) fn minus(&self, other: &Self) -> Option<Self> {
+        Some(Self {
+            delete: self.delete.checked_sub(other.delete)?,
+            update: self.update.checked_sub(other.update)?,
+            insert: self.insert.checked_sub(other.insert)?,
+        })
+    }
+}

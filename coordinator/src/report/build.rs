@@ -1,0 +1,238 @@
+//! Builds the report of a complete run.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use shared::failure::FailureKind;
+use shared::ids::RunId;
+use shared::message::TableSpec;
+use shared::outcome::Comparison;
+
+use super::model::{AttemptReport, RootCauseReport, RunReport, TableError, TableResult};
+use crate::run_state::{
+    CancelReason, Counts, RootCause, RunState, RunStatus, TableRecord, TableStatus, Verdict,
+    millis, table_ids,
+};
+
+/// Everything that a report is built from.
+#[derive(Debug)]
+pub(crate) struct ReportData {
+    pub(crate) run: RunId,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) duration: Duration,
+    pub(crate) max_workers: u32,
+    pub(crate) interrupted: bool,
+    pub(crate) root_cause: Option<RootCause>,
+    pub(crate) tables: Vec<(TableSpec, TableRecord)>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) trace_id: Option<String>,
+}
+
+impl RunReport {
+    /// The report of a complete run that began at `started_at` and took `duration`.
+    ///
+    /// A table that has not ended, which the state machine excludes, is
+    /// reported as failed: it must not pass for verified.
+    pub(crate) fn new(mut state: RunState, started_at: DateTime<Utc>, duration: Duration) -> Self {
+        let tables = table_ids()
+            .take(state.table_count())
+            .map(|id| (state.spec(id).clone(), state.take_record(id)))
+            .collect();
+        Self::of(ReportData {
+            run: state.run(),
+            started_at,
+            duration,
+            max_workers: state.widest_window(),
+            interrupted: state.cancel_reason() == Some(CancelReason::Requested),
+            root_cause: state.root_cause().cloned(),
+            tables,
+            notes: Vec::new(),
+            trace_id: None,
+        })
+    }
+
+    /// The report of a complete run.
+    pub(crate) fn of(account: ReportData) -> Self {
+        let ReportData {
+            run,
+            started_at,
+            duration,
+            max_workers,
+            interrupted,
+            root_cause,
+            tables,
+            notes,
+            trace_id,
+        } = account;
+        let root_cause = root_cause.and_then(|RootCause { table, kind, error }| {
+            let (spec, _) = tables.get(table.index())?;
+            Some(RootCauseReport {
+                table: spec.source.table.to_string(),
+                kind,
+                error,
+            })
+        });
+        let mut counts = Counts::default();
+        let mut results = Vec::with_capacity(tables.len());
+        let mut errors = Vec::new();
+        for (spec, record) in tables {
+            counts.add(record.status());
+            errors.extend(error_of(&spec, &record, root_cause.as_ref()));
+            results.push(result_of(&spec, record));
+        }
+        Self {
+            run_id: run.to_string(),
+            status: RunStatus::of(&counts),
+            timestamp: started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            duration_seconds: seconds(duration),
+            max_workers,
+            total_tables: results.len(),
+            successful: counts.matched + counts.mismatched,
+            matched: counts.matched,
+            mismatched: counts.mismatched,
+            failed: counts.failed,
+            timeout: counts.timeout,
+            cancelled: counts.cancelled,
+            interrupted,
+            results,
+            errors,
+            root_cause,
+            notes,
+            trace_id,
+        }
+    }
+}
+
+fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
+    let status = record.status();
+    let mut result = TableResult {
+        table: spec.source.table.to_string(),
+        target: spec.target.table.to_string(),
+        is_match: status == TableStatus::Matched,
+        status,
+        source_count: None,
+        target_count: None,
+        difference: None,
+        source_checksum: None,
+        target_checksum: None,
+        checksum_match: None,
+        missing: None,
+        extra: None,
+        modified: None,
+        settled: None,
+        differences: Vec::new(),
+        truncated: None,
+        causes: Vec::new(),
+        source_read: None,
+        target_read: None,
+        worker: record.worker.map(|worker| worker.to_string()),
+        attempt: record.attempt.0,
+        duration_seconds: record.duration.map(seconds),
+        key: Vec::new(),
+        notes: Vec::new(),
+        quiet_after_ms: record.quiet_after.map(millis),
+        repair: None,
+        repair_plan: None,
+    };
+    if let Verdict::Compared {
+        comparison,
+        differences,
+    } = record.verdict
+    {
+        result.differences = differences;
+        add_comparison(&mut result, *comparison);
+    }
+    result
+}
+
+fn add_comparison(result: &mut TableResult, comparison: Comparison) {
+    let (source, target) = (comparison.source_count, comparison.target_count);
+    result.source_count = Some(source);
+    result.target_count = Some(target);
+    result.difference = Some(i128::from(target) - i128::from(source));
+    if let Some(checksums) = comparison.checksums {
+        result.checksum_match = Some(checksums.source == checksums.target);
+        result.source_checksum = Some(checksums.source);
+        result.target_checksum = Some(checksums.target);
+    }
+    if let Some(rows) = comparison.rows {
+        result.missing = Some(rows.missing);
+        result.extra = Some(rows.extra);
+        result.modified = Some(rows.modified);
+        result.settled = Some(rows.settled);
+        result.truncated = Some(rows.truncated);
+    }
+    if let Some(reads) = comparison.reads {
+        result.source_read = Some(reads.source);
+        result.target_read = Some(reads.target);
+    }
+    result.causes = comparison.causes;
+    result.key = comparison.key;
+    result.notes = comparison.notes;
+    result.repair_plan = comparison.repair;
+}
+
+fn error_of(
+    spec: &TableSpec,
+    record: &TableRecord,
+    root: Option<&RootCauseReport>,
+) -> Option<TableError> {
+    let mut earlier = record.history.as_slice();
+    let (kind, error, retryable) = match &record.verdict {
+        Verdict::Compared { .. } => return None,
+        Verdict::Failed(failure) => {
+            // The last entry of the history is the failure itself.
+            earlier = earlier.split_last().map_or(earlier, |(_, earlier)| earlier);
+            (
+                failure.kind.clone(),
+                failure.message.clone(),
+                failure.retryable,
+            )
+        }
+        Verdict::TimedOut { allowed } => {
+            let allowed = humantime::format_duration(*allowed);
+            let error = format!("not done within {allowed}; allow more with --parallel-timeout");
+            (FailureKind::TimeoutError, error, true)
+        }
+        Verdict::Cancelled(reason) => {
+            let error = cancellation_of(*reason, record.worker.is_some(), root);
+            (FailureKind::CancelledError, error, true)
+        }
+    };
+    let history = earlier
+        .iter()
+        .map(|attempt| AttemptReport {
+            attempt: attempt.attempt.0,
+            worker: attempt.worker.as_ref().map(ToString::to_string),
+            kind: attempt.failure.kind.clone(),
+            error: attempt.failure.message.clone(),
+        })
+        .collect();
+    Some(TableError {
+        table: spec.source.table.to_string(),
+        kind,
+        error,
+        retryable,
+        attempt: record.attempt.0,
+        worker: record.worker.as_ref().map(ToString::to_string),
+        history,
+    })
+}
+
+fn cancellation_of(reason: CancelReason, started: bool, root: Option<&RootCauseReport>) -> String {
+    let started = if started { "stopped" } else { "not started" };
+    match (reason, root) {
+        (CancelReason::FailFast, Some(root)) => {
+            format!("{started}, because {} ended the run", root.table)
+        }
+        (CancelReason::FailFast, None) => {
+            format!("{started}, because another table ended the run")
+        }
+        (CancelReason::Requested, _) => format!("{started}, because the run was interrupted"),
+    }
+}
+
+/// Seconds, rounded to milliseconds.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,72 @@
+//! What must be done for a run.
+
+use std::time::Duration;
+
+use shared::ids::{Attempt, TableId, WorkerId};
+use shared::message::{Control, Task, WorkId};
+use shared::outcome::{Failure, RepairStatement};
+
+use super::record::CancelReason;
+
+/// Something that must be done, in the order of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Publish a task, then report `Input::Published` or `Input::PublishFailed`.
+    Publish(Box<Task>),
+    /// Send a message to all workers. After [`Control::Announce`] report
+    /// `Input::Announced` once the broker has confirmed it. The other messages
+    /// are repeated when heartbeats show that a worker missed them.
+    Control(Control),
+    /// A table has ended; `RunState::record` returns its record. A store
+    /// writes the record before the effects that follow.
+    TableEnded(TableId),
+    /// Repair statements of a table have arrived. They must be on disk before
+    /// the event that brought them is acknowledged.
+    KeepRepair {
+        /// The attempt that made them.
+        work: WorkId,
+        /// The worker that made them.
+        worker: WorkerId,
+        /// A batch that was not received before.
+        statements: Vec<RepairStatement>,
+    },
+    /// No statement of a cancelled or timed-out attempt runs in a database any more.
+    WentQuiet {
+        /// The table, which has ended before.
+        table: TableId,
+        /// The time from the request to the confirmation.
+        after: Duration,
+    },
+    /// An operator may want to know this.
+    Notice(Notice),
+    /// All tables have ended and no answer is outstanding. The last effect of a run.
+    Complete,
+}
+
+/// What an operator may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// No worker has sent a heartbeat for some seconds.
+    NoWorkerYet,
+    /// The claim timeout has passed and no worker has claimed a table.
+    NothingClaimed { workers: usize },
+    /// An attempt ended without a result and the table is tried again.
+    Retry {
+        table: TableId,
+        attempt: Attempt,
+        /// The worker that made it; absent when none had claimed it.
+        worker: Option<WorkerId>,
+        failure: Failure,
+        wait: Duration,
+    },
+    /// A worker that owned a table missed three heartbeats.
+    LeaseExpired {
+        table: TableId,
+        attempt: Attempt,
+        worker: WorkerId,
+    },
+    /// A second worker has claimed an attempt that another one owns.
+    DuplicateClaim { table: TableId, worker: WorkerId },
+    /// The run is being cancelled.
+    Cancelling(CancelReason),
+}
