@@ -490,7 +490,7 @@ impl Maker {
                     endpoint.database
                 );
                 Ok(Self::Postgres(
-                    crate::services::database::connect(&url).await?,
+                    harness::services::database::connect(&url).await?,
                 ))
             }
             DatabaseKind::SqlServer => {

@@ -22,7 +22,8 @@ use prost::Message as _;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::server::{Server, TcpIncoming};
 
-use crate::services::{ServiceError, poll};
+use harness::poll::poll;
+use harness::services::ServiceError;
 
 /// A span as it arrived.
 #[derive(Debug, Clone)]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::process::{Finished, Process, binary, run_to_end};
+use harness::executable::binary;
+use harness::process::{Finished, Process, run_to_end};
 
 /// How long a run of a test may take.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use crate::services::ServiceError;
+use harness::services::ServiceError;
 
 /// What happens to the bytes now.
 #[derive(Debug, Clone, Copy, Default)]

@@ -12,7 +12,7 @@ use shared::endpoint::Endpoint;
 
 use crate::cases::Maker;
 use crate::product::{Run, Workplace};
-use crate::services::{Database, Standin, StandinTls, shared_postgres};
+use harness::services::{Database, Standin, StandinTls, shared_postgres};
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

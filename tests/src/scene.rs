@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
-use crate::process::{Process, ProcessError};
 use crate::product::Workplace;
-use crate::services::{Database, ServiceError, poll, shared_postgres};
+use harness::poll::poll;
+use harness::process::{Process, ProcessError};
+use harness::services::{Database, ServiceError, shared_postgres};
 
 /// Time between two heartbeats where leases are meant to expire soon.
 const SHORT_HEARTBEAT: &str = "500ms";

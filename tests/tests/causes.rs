@@ -8,9 +8,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use harness::services::{Database, shared_postgres, shared_rabbitmq};
 use serde_json::Value as Json;
 use tests::product::{Run, Workplace, finish, result};
-use tests::services::{Database, shared_postgres, shared_rabbitmq};
 
 /// Two databases and a configuration that names them and ends in `more`.
 fn scene(source_sql: &str, target_sql: &str, more: &str) -> (Workplace, [Database; 2]) {

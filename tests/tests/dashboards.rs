@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use harness::poll::poll;
+use harness::services::prometheus::installed;
+use harness::services::{Prometheus, shared_rabbitmq};
 use serde_json::Value as Json;
 use tests::scene::{Gates, Scene, metrics_address};
-use tests::services::prometheus::installed;
-use tests::services::{Prometheus, poll, shared_rabbitmq};
 
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);

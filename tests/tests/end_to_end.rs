@@ -8,10 +8,11 @@
 
 use std::time::{Duration, Instant};
 
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::{Broker, Database, shared_postgres, shared_rabbitmq};
 use serde_json::{Value as Json, json};
-use tests::process::Process;
 use tests::product::{Run, Workplace, result};
-use tests::services::{Broker, Database, poll, shared_postgres, shared_rabbitmq};
 
 /// Two databases and a configuration that names them.
 struct Scene {

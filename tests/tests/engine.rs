@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use harness::services::{Database, shared_postgres};
 use shared::endpoint::Endpoint;
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::outcome::{Comparison, Depth, Failure};
-use tests::services::{Database, shared_postgres};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use worker::engine::{Engine, Progress, ReconcileEngine, Stop, TaskContext};

@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::{Broker, shared_rabbitmq};
 use serde_json::{Value as Json, json};
-use tests::process::Process;
 use tests::product::{check_counts, result};
 use tests::proxy::Proxy;
 use tests::scene::{Gates, Running, Scene, Watch};
-use tests::services::{Broker, poll, shared_rabbitmq};
 
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);

@@ -4,11 +4,12 @@
 use std::process::Command;
 use std::time::Duration;
 
+use harness::executable::binary;
+use harness::process::{Process, run_to_end};
+use harness::services::RabbitMq;
 use serde_json::json;
-use tests::process::{Process, binary, run_to_end};
 use tests::product::{check_counts, result};
 use tests::scene::Scene;
-use tests::services::RabbitMq;
 
 /// Every kind of fault, several times over, at moments that a fixed seed chooses.
 #[test]

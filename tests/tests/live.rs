@@ -13,12 +13,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use harness::services::shared_postgres;
 use shared::endpoint::Endpoint;
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::{Recheck, TableOptions};
 use shared::outcome::{Depth, Difference, DifferenceKind};
 use tests::cases::{compare, engine};
-use tests::services::shared_postgres;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use worker::engine::ReconcileEngine;

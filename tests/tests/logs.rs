@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use harness::process::Process;
+use harness::services::{Standin, StandinTls, shared_postgres, shared_rabbitmq};
 use serde_json::{Map, Value as Json};
 use tests::collector::Collector;
-use tests::process::Process;
 use tests::product::{Workplace, finish};
 use tests::scene::Scene;
-use tests::services::{Standin, StandinTls, shared_postgres, shared_rabbitmq};
 
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);

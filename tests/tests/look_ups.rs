@@ -6,9 +6,9 @@
     reason = "what a test needs and does not get is its failure"
 )]
 
+use harness::services::{Database, shared_postgres};
 use shared::options::Recheck;
 use tests::engine::Bench;
-use tests::services::{Database, shared_postgres};
 use worker::engine::Stop;
 use worker::engine::canonical::RowEncoder;
 

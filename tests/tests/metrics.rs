@@ -17,12 +17,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use tests::http;
-use tests::process::Process;
+use harness::http;
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::shared_rabbitmq;
 use tests::product::{Run, finish};
 use tests::proxy::Proxy;
 use tests::scene::{Gates, Scene, metrics_address};
-use tests::services::{poll, shared_rabbitmq};
 
 use gateway::Gateway;
 
@@ -364,7 +365,7 @@ struct Underway {
     run: Process,
     file: std::path::PathBuf,
     // At last: workers and runs end before their broker.
-    _broker: tests::services::Broker,
+    _broker: harness::services::Broker,
 }
 
 impl Underway {

@@ -10,9 +10,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use harness::services::Postgres;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use shared::endpoint::Endpoint;
-use tests::services::Postgres;
 use worker::engine::catalog::list_tables;
 
 /// A server certificate for 127.0.0.1, its key, and the authority that signed it.

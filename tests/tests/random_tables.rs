@@ -13,6 +13,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt};
+use harness::services::{Standin, StandinTls, shared_postgres};
 use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::TableOptions;
@@ -20,7 +21,6 @@ use shared::outcome::Depth;
 use tests::cases::{Answer, Maker, compare, engine};
 use tests::random_tables::{Pair, in_words};
 use tests::repairs;
-use tests::services::{Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
 
 /// How many pairs are made at a time.

@@ -9,10 +9,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use harness::services::{Database, shared_postgres};
 use shared::options::{ColumnRule, Recheck, Tolerance};
 use shared::outcome::Depth;
 use tests::engine::{Bench, Finding};
-use tests::services::{Database, shared_postgres};
 use tokio_util::sync::CancellationToken;
 use worker::engine::Stop;
 

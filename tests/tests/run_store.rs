@@ -8,10 +8,11 @@
 
 use std::time::Duration;
 
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::{Broker, Database, shared_postgres, shared_rabbitmq};
 use serde_json::{Value as Json, json};
-use tests::process::Process;
 use tests::product::{Run, Workplace, check_counts, finish, result};
-use tests::services::{Broker, Database, poll, shared_postgres, shared_rabbitmq};
 
 /// How long a command may take to have its effect.
 const PATIENCE: Duration = Duration::from_secs(30);

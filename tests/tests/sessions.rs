@@ -8,12 +8,12 @@
 
 use std::time::{Duration, Instant};
 
+use harness::services::standin::{Standin, StandinTls};
+use harness::services::{Database, shared_postgres};
 use shared::endpoint::Endpoint;
 use shared::options::{ColumnRule, Recheck};
 use shared::outcome::{Depth, Failure};
 use tests::engine::{Bench, Finding};
-use tests::services::standin::{Standin, StandinTls};
-use tests::services::{Database, shared_postgres};
 use worker::engine::Stop;
 
 /// A database, the stand-in over it, and the URLs of both.

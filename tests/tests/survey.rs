@@ -8,11 +8,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use harness::services::{Database, shared_postgres};
 use shared::message::TableSpec;
 use shared::options::EngineLimits;
 use shared::outcome::{Depth, Difference, DifferenceKind};
 use tests::engine::Bench;
-use tests::services::{Database, shared_postgres};
 use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

@@ -6,11 +6,11 @@
     reason = "what a test needs and does not get is its failure"
 )]
 
+use harness::services::{Database, shared_postgres};
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Tolerance};
 use shared::outcome::Depth;
 use tests::engine::Bench;
-use tests::services::{Database, shared_postgres};
 use worker::engine::Stop;
 
 fn database(statements: &str) -> Database {

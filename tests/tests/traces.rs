@@ -13,14 +13,14 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
+use harness::process::Process;
+use harness::services::{Broker, shared_rabbitmq};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::Value as Json;
 use tests::collector::{CollectedSpan, Collector};
-use tests::process::Process;
 use tests::product::{Run, finish, result};
 use tests::scene::{Gates, Running, Scene};
-use tests::services::{Broker, shared_rabbitmq};
 
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use harness::poll::poll;
+use harness::services::RabbitMq;
 use shared::ids::{RunId, WorkerId};
 use shared::message::{Control, Event, EventBody};
 use shared::outcome::{Comparison, Difference, DifferenceKind, Failure, Outcome};
 use shared::transport::{Deliveries, Ownership, TraceContext};
-use tests::services::{RabbitMq, poll};
 use worker::engine::{Found, Stop};
 use worker::service::{WorkerHandle, WorkerOptions, start};
 

@@ -4,9 +4,9 @@
 use anyhow::Context;
 use clap::Parser;
 use futures::{StreamExt, TryStreamExt};
-use tests::services::database::connect;
-use tests::tpch::Table;
-use tests::tpch::side::connect_sql_server;
+use harness::services::database::connect;
+use harness::tpch::Table;
+use harness::tpch::side::connect_sql_server;
 
 /// Reads one TPC-H table from SQL Server and from PostgreSQL at the same time and drops the rows.
 #[derive(Debug, Parser)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use harness::services::{Database, Standin, StandinTls, shared_postgres};
 use shared::endpoint::Endpoint;
 use tests::cases::{Case, Maker, SideSql, engine};
-use tests::services::{Database, Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
 
 /// Empties a database of whatever the case before made in it.

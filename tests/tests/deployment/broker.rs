@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use harness::services::{RabbitMq, free_port, shared_postgres};
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
@@ -12,7 +13,6 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tests::product::{Workplace, result};
-use tests::services::{RabbitMq, free_port, shared_postgres};
 
 use crate::{path, read};
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use harness::poll::poll;
+use harness::services::shared_rabbitmq;
 use tests::product::{check_counts, result};
 use tests::scene::{Gates, Scene};
-use tests::services::{poll, shared_rabbitmq};
 
 const BOUND: Duration = Duration::from_secs(60);
 

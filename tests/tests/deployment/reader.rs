@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use harness::services::{Database, Postgres};
 use serde_json::json;
 use tests::product::{Workplace, result};
-use tests::services::{Database, Postgres};
 
 use crate::{path, read};
 

@@ -2,8 +2,8 @@
 
 use std::process::{Command, Output};
 
+use harness::executable::binary;
 use tempfile::TempDir;
-use tests::process::binary;
 
 use crate::{files, read};
 

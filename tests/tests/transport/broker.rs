@@ -1,13 +1,14 @@
 //! What only a broker can do: cut the connection, refuse a login, hold bytes
 //! that are no message.
 
+use harness::poll::poll;
+use harness::services::{Broker, shared_rabbitmq};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use shared::signing::SigningKey;
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
-use tests::services::{Broker, poll, shared_rabbitmq};
 
 use super::parties::{QUIET, connect};
 use super::*;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use harness::services::shared_rabbitmq;
 use shared::ids::{Attempt, RunId, TableId, TableName};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::outcome::Depth;
 use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use shared::transport::{Deliveries, Delivery, Transport};
-use tests::services::shared_rabbitmq;
 
 /// How long anything may take that should happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);

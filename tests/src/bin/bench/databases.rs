@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use tests::process::binary;
-use tests::services::{Postgres, Standin, StandinTls};
-use tests::tpch::check::{Report, check};
-use tests::tpch::plan::Plan;
+use harness::executable::binary;
+use harness::services::{Postgres, Standin, StandinTls};
+use harness::tpch::check::{Report, check};
+use harness::tpch::plan::Plan;
 
 use crate::measure::{Usage, measure, median};
 use crate::{say, say_number};

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use harness::executable::binary;
+use harness::services::{Database, Postgres};
 use serde_json::Value as Json;
-use tests::process::binary;
-use tests::services::{Database, Postgres};
 
 use crate::measure::{Usage, measure, median};
 use crate::{say, say_number};

@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
-use tests::process::{Process, binary};
-use tests::services::{Database, Postgres, RabbitMq};
+use harness::executable::binary;
+use harness::process::Process;
+use harness::services::{Database, Postgres, RabbitMq};
 
 use crate::measure::{measure, median};
 use crate::{say, say_number};

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
+use harness::http;
+use harness::services::Postgres;
 use tests::collector::Collector;
-use tests::http;
-use tests::services::Postgres;
 
 use crate::databases::{DIFFERENCES, compare, load};
 use crate::measure::{Usage, median};

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use harness::poll::poll;
 use tests::scene::LEASE;
-use tests::services::poll;
 
 use crate::rig::Rig;
 

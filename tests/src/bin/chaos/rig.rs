@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::RabbitMq;
 use serde_json::Value as Json;
-use tests::process::Process;
 use tests::proxy::Proxy;
 use tests::scene::{Gates, Scene, Watch};
-use tests::services::{RabbitMq, poll};
 
 use crate::tables;
 

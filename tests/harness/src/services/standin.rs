@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use super::error::ServiceError;
 use super::guardian::Guardian;
-use super::{
-    ServiceError, free_port, private_directory, random_word, start_with_retry, wait_until_ready,
-    write_private,
+use super::start::{
+    free_port, private_directory, random_word, start_with_retry, wait_until_ready, write_private,
 };
-use crate::process::binary;
+use crate::executable::binary;
 
 /// How long a start may take.
 const START: Duration = Duration::from_secs(30);

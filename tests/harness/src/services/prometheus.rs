@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::error::ServiceError;
 use super::guardian::Guardian;
-use super::{
-    ServiceError, free_port, private_directory, start_with_retry, wait_until_ready, write_private,
+use super::start::{
+    free_port, private_directory, start_with_retry, wait_until_ready, write_private,
 };
 use crate::http;
 

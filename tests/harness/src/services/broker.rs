@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use super::error::ServiceError;
 use super::rabbitmq::Node;
-use super::{RabbitMq, ServiceError, random_word};
+use super::rabbitmq::RabbitMq;
+use super::start::random_word;
 
 /// A broker that may be this process's own or one named in the environment.
 #[derive(Debug, Clone)]

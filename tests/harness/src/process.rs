@@ -4,33 +4,12 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::services::{ServiceError, poll};
-
-/// An executable of this workspace, built in the same profile as the caller.
-///
-/// # Errors
-///
-/// [`ServiceError::NotBuilt`].
-pub fn binary(name: &str) -> Result<PathBuf, ServiceError> {
-    let own = std::env::current_exe().map_err(ServiceError::system("find this executable"))?;
-    let mut directory = own.parent().map(PathBuf::from).unwrap_or_default();
-    // Test executables are one directory deeper than programs.
-    if directory.ends_with("deps") || directory.ends_with("examples") {
-        directory.pop();
-    }
-    let path = directory.join(name);
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(ServiceError::NotBuilt { path })
-    }
-}
+use crate::poll::poll;
 
 /// Why a process did not do what was waited for.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +207,9 @@ impl Process {
             Some(status) => format!("had ended with {status}"),
             None => "still ran".to_owned(),
         };
-        let lines = crate::services::last_lines(&self.stderr(), 25);
+        let stderr = self.stderr();
+        let lines: Vec<&str> = stderr.lines().collect();
+        let lines = lines[lines.len().saturating_sub(25)..].join("\n");
         ProcessError::Late {
             name: self.name.clone(),
             what,

@@ -4,7 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_postgres::NoTls;
 
-use super::{Postgres, ServiceError, random_word};
+use super::error::ServiceError;
+use super::postgres::Postgres;
+use super::start::random_word;
 
 /// A server that may be this process's own or one named in the environment.
 #[derive(Debug)]

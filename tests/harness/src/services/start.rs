@@ -1,107 +1,21 @@
-//! Real services for tests: PostgreSQL, RabbitMQ and the SQL Server stand-in,
-//! each in a private directory, on ports of its own, on loopback only.
-//!
-//! A service ends with the process that started it, whatever way that ends;
-//! see [`guardian`]. With `RECONCILE_TEST_POSTGRES` and `RECONCILE_TEST_AMQP`
-//! in the environment, the shared services are the ones named there, so that
-//! many test executables need one start only.
-
-pub mod broker;
-pub mod database;
-pub mod guardian;
-pub mod postgres;
-pub mod prometheus;
-pub mod rabbitmq;
-pub mod standin;
+//! The parts of a start that all services share: a free port, a private
+//! directory, and the wait until a service is ready.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use guardian::Guardian;
+use super::error::ServiceError;
+use super::guardian::Guardian;
+use crate::poll::poll;
 
-pub use broker::{Broker, shared_rabbitmq};
-pub use database::{Database, shared_postgres};
-pub use postgres::Postgres;
-pub use prometheus::Prometheus;
-pub use rabbitmq::RabbitMq;
-pub use standin::{Standin, StandinTls};
-
-/// Why a service is not there.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// A program is missing on this machine.
-    #[error("{program} is not installed; install the Debian package {package}")]
-    NotInstalled {
-        /// The program.
-        program: String,
-        /// The package that has it.
-        package: &'static str,
-    },
-    /// An executable of this workspace has not been built.
-    #[error(
-        "{path} is missing; build it with `cargo build --workspace --bins`, in the same profile"
-    )]
-    NotBuilt {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The operating system refused something.
-    #[error("cannot {action}")]
-    System {
-        /// What was tried.
-        action: String,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-    /// A program ended with an error.
-    #[error("`{command}` ended with {status}: {output}")]
-    Failed {
-        /// The program and its arguments.
-        command: String,
-        /// Its exit status.
-        status: std::process::ExitStatus,
-        /// What it printed.
-        output: String,
-    },
-    /// A service did not become ready in time, or ended while starting.
-    #[error("{service} {state} after {waited:?}; the end of its log:\n{log}")]
-    NotReady {
-        /// The service.
-        service: &'static str,
-        /// "was not ready" or "had ended".
-        state: &'static str,
-        /// How long it was waited for.
-        waited: Duration,
-        /// The last lines of its log.
-        log: String,
-    },
-    /// A statement that the harness itself ran failed.
-    #[error("cannot {action}")]
-    Database {
-        /// What was tried.
-        action: String,
-        /// Why it failed.
-        source: tokio_postgres::Error,
-    },
-}
-
-impl ServiceError {
-    /// A failed system call, with what was tried.
-    pub(crate) fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        let action = action.into();
-        move |source| Self::System { action, source }
-    }
-}
-
-/// A port on loopback that nobody listens on, from below the range that the
-/// kernel gives to outgoing connections, so that none of those takes it before
-/// the service does.
+/// A free port on loopback. It lies below the range that the kernel assigns to
+/// outgoing connections, so that none of those takes it before the service does.
 pub fn free_port() -> u16 {
     for _ in 0..1000 {
         let port = fastrand::u16(20_000..32_000);
@@ -132,23 +46,6 @@ pub(crate) fn run(command: &mut Command) -> Result<String, ServiceError> {
         status: output.status,
         output: last_lines(&printed, 20),
     })
-}
-
-/// Asks `condition` again and again until it gives a value or `bound` is over.
-/// The pauses grow from 5 to 100 milliseconds.
-pub fn poll<T>(bound: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + bound;
-    let mut pause = Duration::from_millis(5);
-    loop {
-        if let Some(value) = condition() {
-            return Some(value);
-        }
-        if Instant::now() >= end {
-            return None;
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(100));
-    }
 }
 
 /// The last `count` lines of `text`.
@@ -231,7 +128,7 @@ pub(crate) fn wait_until_ready(
 }
 
 /// Starts a service up to three times, as long as it ends while starting:
-/// between finding a port free and listening on it somebody else may take it.
+/// another process may take a free port before the service listens on it.
 pub(crate) fn start_with_retry<T>(
     mut start: impl FnMut() -> Result<T, ServiceError>,
 ) -> Result<T, ServiceError> {
@@ -250,8 +147,5 @@ pub(crate) fn start_with_retry<T>(
 /// Whether this process may become any user.
 pub(crate) fn is_root() -> bool {
     static ROOT: OnceLock<bool> = OnceLock::new();
-    *ROOT.get_or_init(|| {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
-    })
+    *ROOT.get_or_init(|| std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0))
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::ServiceError;
 use super::guardian::Guardian;
-use super::{
-    ServiceError, free_port, private_directory, random_word, run, start_with_retry,
-    wait_until_ready, write_private,
+use super::start::{
+    free_port, private_directory, random_word, run, start_with_retry, wait_until_ready,
+    write_private,
 };
 
 /// How long a start may take: Erlang is slow on a busy machine.

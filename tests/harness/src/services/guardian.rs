@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use super::ServiceError;
+use super::error::ServiceError;
 
 const SCRIPT: &str = include_str!("guardian.sh");
 

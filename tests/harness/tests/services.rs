@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tests::process::{Process, run_to_end};
-use tests::services::{Postgres, RabbitMq, poll, shared_postgres};
+use harness::poll::poll;
+use harness::process::{Process, run_to_end};
+use harness::services::{Postgres, RabbitMq, shared_postgres};
 
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -28,7 +29,7 @@ async fn a_postgres_is_private_and_leaves_nothing() {
             .get(0);
         assert_eq!(name, "mine");
     }
-    let client = tests::services::database::connect(&server.url())
+    let client = harness::services::database::connect(&server.url())
         .await
         .unwrap();
     let left = client

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use clap::Parser;
-use tests::services::{Postgres, RabbitMq, Standin, StandinTls};
+use harness::services::{Postgres, RabbitMq, Standin, StandinTls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::error::ServiceError;
 use super::guardian::Guardian;
-use super::{
-    ServiceError, free_port, is_root, private_directory, random_word, run, start_with_retry,
-    wait_until_ready, write_private,
+use super::start::{
+    free_port, is_root, private_directory, random_word, run, start_with_retry, wait_until_ready,
+    write_private,
 };
 
 /// How long a start may take.

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
+use harness::executable::binary;
+use harness::services::{Standin, StandinTls, shared_postgres};
+use harness::tpch::load::Load;
+use harness::tpch::side::Side;
+use harness::tpch::{TABLES, Table};
 use shared::outcome::DifferenceKind;
-use tests::process::binary;
-use tests::services::{Standin, StandinTls, shared_postgres};
-use tests::tpch::load::Load;
-use tests::tpch::side::Side;
-use tests::tpch::{TABLES, Table};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plan_is_what_was_planted() {

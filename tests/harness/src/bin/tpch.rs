@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use harness::tpch::check::{Report, check};
+use harness::tpch::load::Load;
+use harness::tpch::plan::Plan;
+use harness::tpch::side::Side;
+use harness::tpch::{TABLES, Table};
 use shared::outcome::DifferenceKind;
-use tests::tpch::check::{Report, check};
-use tests::tpch::load::Load;
-use tests::tpch::plan::Plan;
-use tests::tpch::side::Side;
-use tests::tpch::{TABLES, Table};
 use url::Url;
 
 #[derive(Debug, Parser)]
