@@ -91,7 +91,7 @@ need_packages() {
 }
 
 # What every script here needs, for need_packages: two servers and a C compiler.
-# shellcheck disable=SC2034  # used by whoever sources this
+# shellcheck disable=SC2034  # used by the scripts that source this file
 service_packages=(
     '/usr/lib/postgresql/*/bin/initdb' postgresql
     '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server

@@ -6,7 +6,7 @@ use clap::Parser;
 use futures::{StreamExt, TryStreamExt};
 use harness::services::database::connect;
 use harness::tpch::Table;
-use harness::tpch::side::connect_sql_server;
+use harness::tpch::sql_server;
 
 /// Reads one TPC-H table from SQL Server and from PostgreSQL at the same time and drops the rows.
 #[derive(Debug, Parser)]
@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     let columns = names.join(", ");
 
     let source = async {
-        let mut client = Box::pin(connect_sql_server(&options.source_url)).await?;
+        let mut client = Box::pin(sql_server::connect(&options.source_url)).await?;
         let statement = format!("SELECT {columns} FROM dbo.{}", table.name);
         let mut rows = client.simple_query(&*statement).await?.into_row_stream();
         let mut count = 0_u64;

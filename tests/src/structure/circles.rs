@@ -134,8 +134,8 @@ mod tests {
         assert_eq!(
             circles,
             ["2 files import each other in a circle:
-  src/a.rs imports B from src/a/b.rs
   src/a/b.rs imports A from src/a.rs
+  src/a.rs imports B from src/a/b.rs
 "]
         );
     }

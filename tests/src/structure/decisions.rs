@@ -31,23 +31,25 @@ fn is_module(token: &Token) -> bool {
 /// Whether what follows the value ends a pattern: `=>`, or the `=` of a `let`.
 fn is_pattern(tokens: &[Token], end: usize) -> bool {
     let mut after_comma = false;
+    let mut depth = 0_usize;
     let mut rest = tokens[end.min(tokens.len())..].iter().peekable();
     while let Some(token) = rest.next() {
         match token.text.as_str() {
-            "=>" | "=" => return !after_comma,
-            // The rest of a guard is no pattern, but only an arm has one.
-            "if" => return !after_comma,
+            // Only an arm has a guard.
+            "=>" | "=" | "if" if depth == 0 => return !after_comma,
             // Behind a comma comes the next field, or the next arm.
-            "," => after_comma = true,
+            "," => after_comma |= depth == 0,
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" if depth > 0 => depth -= 1,
             ")" | "]" => after_comma = false,
             "}" => {
                 after_comma = false;
                 let next = rest.peek().map(|token| token.text.as_str());
-                if !matches!(next, Some("=>" | "|" | ")" | "if" | ",")) {
+                if !matches!(next, Some("=>" | "|" | ")" | "]" | "if" | ",")) {
                     return false;
                 }
             }
-            "|" | "::" | "(" | "[" | "{" | "&" | "." | ":" | "@" | "\"" => {}
+            "|" | "::" | "&" | "." | ":" | "@" | "\"" => {}
             _ if token.is_word() => {}
             _ => return false,
         }
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn values_are_no_decisions() {
         let source = "
-            match x { 1 => Kind::A, 2 => { Kind::B } 3 => f(Kind::C), y => z }
+            match x { 1 => Kind::A, 2 => { Kind::B } 3 => f(Kind::C), y => Kind::A, Some(z) => 1 }
             let a = [Kind::A, Kind::B]; let b = X { kind: Kind::A, c };
             f(Kind::A, Kind::B); X { kind: Kind::A }
             let c: Kind = Kind::A;

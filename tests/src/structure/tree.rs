@@ -277,6 +277,8 @@ fn split_at_commas(tokens: &[Token]) -> Vec<&[Token]> {
         }
     }
     parts.push(&tokens[start..]);
+    // Behind a last comma is nothing.
+    parts.retain(|part| !part.is_empty());
     parts
 }
 

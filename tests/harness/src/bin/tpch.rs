@@ -25,12 +25,12 @@ struct Options {
 enum Command {
     /// Load both sides and plant differences in the target.
     Load(LoadOptions),
-    /// Compare a JSON report with what was planted; exit code 1 when it is not exact.
+    /// Compare a JSON report with what was planted; exit code 1 if it is not exact.
     Check {
-        /// What `load` wrote.
+        /// The file that `load` wrote.
         #[arg(long)]
         plan: PathBuf,
-        /// What `reconcile run --format json` wrote.
+        /// The file that `reconcile run --format json` wrote.
         #[arg(long)]
         report: PathBuf,
     },
@@ -43,7 +43,7 @@ struct LoadOptions {
     /// TPC-H's scale factor: 1 is 6 million line items.
     #[arg(long, default_value_t = 0.1)]
     scale: f64,
-    /// The source: a SQL Server, as mssql://…; its password may stand in --source-password-file.
+    /// The source: a SQL Server, as mssql://…; --source-password-file may hold its password.
     #[arg(long, value_name = "URL", conflicts_with_all = ["source_postgres", "source_tds"])]
     source_sql_server: Option<String>,
     /// The source: a SQL Server stand-in, as mssql://…
@@ -54,7 +54,7 @@ struct LoadOptions {
         conflicts_with = "source_postgres"
     )]
     source_tds: Option<String>,
-    /// The PostgreSQL database under the stand-in.
+    /// The PostgreSQL database behind the stand-in.
     #[arg(long, value_name = "URL")]
     source_backing: Option<String>,
     /// The source: a PostgreSQL database.
@@ -63,10 +63,10 @@ struct LoadOptions {
     /// The target: a PostgreSQL database.
     #[arg(long, value_name = "URL")]
     target: String,
-    /// Holds the password of the source, where its URL has none.
+    /// A file with the password of the source, if its URL has none.
     #[arg(long, value_name = "FILE")]
     source_password_file: Option<PathBuf>,
-    /// Holds the password of the target, where its URL has none.
+    /// A file with the password of the target, if its URL has none.
     #[arg(long, value_name = "FILE")]
     target_password_file: Option<PathBuf>,
     /// Where to write what was planted.
@@ -81,7 +81,7 @@ struct LoadOptions {
     /// Only these tables.
     #[arg(long, value_delimiter = ',')]
     tables: Vec<String>,
-    /// Leave both sides, and the plan, as they are when the same has been loaded already.
+    /// Do nothing if the same data has been loaded already.
     #[arg(long)]
     unless_loaded: bool,
 }
@@ -96,18 +96,18 @@ async fn main() -> anyhow::Result<ExitCode> {
                 .with_context(|| format!("cannot read {}", report.display()))?;
             let report: Report = serde_json::from_slice(&text)
                 .with_context(|| format!("{} is no report", report.display()))?;
-            Ok(say_verdict(&plan, &check(&plan, &report)))
+            Ok(print_verdict(&plan, &report, &check(&plan, &report)))
         }
         Command::Tables => {
             let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
-            say(&names.join(","));
+            print_line(&names.join(","));
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
 async fn load(options: &LoadOptions) -> anyhow::Result<ExitCode> {
-    // The provider of TLS is chosen once a process; that another has been chosen is no error.
+    // A process has one TLS provider; an earlier choice is no error.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let source_password = options.source_password_file.as_deref();
     let source = |url: &str| with_password(url, source_password);
@@ -149,15 +149,15 @@ async fn load(options: &LoadOptions) -> anyhow::Result<ExitCode> {
         tables,
     };
     if options.unless_loaded && load.is_done(&mut source, &target).await? {
-        say("everything has been loaded already");
+        print_line("the data has been loaded already");
         return Ok(ExitCode::SUCCESS);
     }
     let mut begin = Instant::now();
     let plan = load
         .run(&mut source, &mut target, |table| {
             let count = |kind| table.count(kind);
-            say(&format!(
-                "{:<13} {:>9} rows in {:>5.1} s; planted {} modified, {} missing, {} extra",
+            print_line(&format!(
+                "{:<14} {:>8} rows in {:>5.1} s; planted {} modified, {} missing, {} extra",
                 table.name,
                 table.source_count,
                 begin.elapsed().as_secs_f64(),
@@ -172,7 +172,7 @@ async fn load(options: &LoadOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `url` with the password that stands in `file`, if there is one.
+/// `url` with the password that `file` holds, if a file is given.
 fn with_password(url: &str, file: Option<&Path>) -> anyhow::Result<String> {
     let Some(file) = file else {
         return Ok(url.to_owned());
@@ -181,36 +181,53 @@ fn with_password(url: &str, file: Option<&Path>) -> anyhow::Result<String> {
         .with_context(|| format!("cannot read the password in {}", file.display()))?;
     let mut url = Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
     if url.set_password(Some(password.trim_end())).is_err() {
-        bail!("{url} has no place for a password");
+        bail!("{url} cannot have a password");
     }
     Ok(url.into())
 }
 
-fn say_verdict(plan: &Plan, problems: &[String]) -> ExitCode {
-    let planted: usize = plan
-        .tables
-        .iter()
-        .map(|table| table.differences.len())
-        .sum();
+/// Prints what was planted and reported in each table, and whether both agree.
+fn print_verdict(plan: &Plan, report: &Report, problems: &[String]) -> ExitCode {
+    print_line("               planted                     reported");
+    print_line("table          modified missing   extra    modified missing   extra");
+    let mut planted = 0;
+    for table in &plan.tables {
+        planted += table.differences.len();
+        let count = |kind| table.count(kind);
+        let found = report.counts(&table.name);
+        let found = found.map_or(
+            "not in the report".to_owned(),
+            |[modified, missing, extra]| format!("{modified:>8} {missing:>7} {extra:>7}"),
+        );
+        print_line(&format!(
+            "{:<14} {:>8} {:>7} {:>7}    {found}",
+            table.name,
+            count(DifferenceKind::Modified),
+            count(DifferenceKind::Missing),
+            count(DifferenceKind::Extra)
+        ));
+    }
+    for problem in problems.iter().take(50) {
+        print_line(problem);
+    }
+    let tables = plan.tables.len();
     if problems.is_empty() {
-        say(&format!(
-            "exact: {} tables, all {planted} planted differences reported and nothing else",
-            plan.tables.len()
+        print_line(&format!(
+            "exact: {tables} tables, all {planted} planted differences reported and nothing else"
         ));
         return ExitCode::SUCCESS;
     }
-    for problem in problems.iter().take(50) {
-        say(problem);
-    }
-    say(&format!(
-        "not exact: {} deviations from the plan of {planted} differences in {} tables",
-        problems.len(),
-        plan.tables.len()
+    print_line(&format!(
+        "not exact: {} deviations from the plan of {planted} differences in {tables} tables",
+        problems.len()
     ));
     ExitCode::FAILURE
 }
 
-#[expect(clippy::print_stdout, reason = "what this program says is its result")]
-fn say(line: &str) {
+#[expect(
+    clippy::print_stdout,
+    reason = "the result of this program is its output"
+)]
+fn print_line(line: &str) {
     println!("{line}");
 }

@@ -1,4 +1,4 @@
-//! Compares a report with the plan: exactly the planted differences, no more and no fewer.
+//! Compares a report with the plan: it must name exactly the planted differences.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use shared::outcome::{Difference, DifferenceKind};
 
 use super::plan::{Plan, PlannedTable};
 
-/// The part of a report that the plan speaks of.
+/// The part of a report that is compared with the plan.
 #[derive(Debug, Deserialize)]
 pub struct Report {
     status: String,
@@ -32,7 +32,19 @@ struct TableResult {
     truncated: bool,
 }
 
-/// What is wrong with the report, one line each; nothing when it is exact.
+impl Report {
+    /// How many modified, missing and extra rows the report counts in a table.
+    #[must_use]
+    pub fn counts(&self, table: &str) -> Option<[usize; 3]> {
+        let result = self
+            .results
+            .iter()
+            .find(|result| bare_name(&result.table) == table)?;
+        Some([result.modified, result.missing, result.extra])
+    }
+}
+
+/// What is wrong with the report, one line each; empty if it is exact.
 #[must_use]
 pub fn check(plan: &Plan, report: &Report) -> Vec<String> {
     let mut problems: Vec<String> = report
@@ -52,7 +64,7 @@ pub fn check(plan: &Plan, report: &Report) -> Vec<String> {
             None => problems.push(format!("{}: not in the report", table.name)),
             Some([result]) => check_table(table, result, &mut problems),
             Some(more) => problems.push(format!(
-                "{}: {} results in place of one",
+                "{}: {} results instead of one",
                 table.name,
                 more.len()
             )),
@@ -65,7 +77,7 @@ pub fn check(plan: &Plan, report: &Report) -> Vec<String> {
     );
     if report.total_tables != plan.tables.len() as u64 {
         problems.push(format!(
-            "total_tables is {} in place of {}",
+            "total_tables is {} instead of {}",
             report.total_tables,
             plan.tables.len()
         ));
@@ -77,7 +89,7 @@ pub fn check(plan: &Plan, report: &Report) -> Vec<String> {
     };
     if report.status != status {
         problems.push(format!(
-            "the status is {} in place of {status}",
+            "the status is {} instead of {status}",
             report.status
         ));
     }
@@ -89,7 +101,7 @@ fn check_table(planned: &PlannedTable, result: &TableResult, problems: &mut Vec<
     let equal = planned.differences.is_empty();
     let mut expect = |what: &str, found: String, wanted: String| {
         if found != wanted {
-            problems.push(format!("{name}: {what} is {found} in place of {wanted}"));
+            problems.push(format!("{name}: {what} is {found} instead of {wanted}"));
         }
     };
     expect(
@@ -234,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_report_has_no_problems_in_whatever_notation() {
+    fn an_exact_report_has_no_problems_in_any_notation() {
         assert_eq!(
             check(&plan(), &report("1.51", "modified")),
             Vec::<String>::new()

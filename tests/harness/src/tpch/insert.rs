@@ -1,10 +1,10 @@
-//! Rows into a SQL Server as INSERT statements.
+//! Inserts rows into a SQL Server by INSERT statements.
 
 use std::fmt::Write as _;
 
 use anyhow::Context;
 
-use super::side::{SqlServer, column_list};
+use super::sql_server::SqlServer;
 use super::{Column, Kind};
 
 /// The most rows that SQL Server takes in one statement.
@@ -95,6 +95,11 @@ fn add_row(statement: &mut String, columns: &[Column], line: &str) {
         }
     }
     statement.push(')');
+}
+
+pub(super) fn column_list(columns: &[Column]) -> String {
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    names.join(", ")
 }
 
 #[cfg(test)]

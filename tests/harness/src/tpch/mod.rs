@@ -1,5 +1,5 @@
-//! The tables of the TPC-H benchmark, loaded into both sides with differences
-//! that are known, and a check of a report against what is known.
+//! The tables of the TPC-H benchmark: loads them into both sides with planted
+//! differences, and checks a report against these.
 
 pub mod check;
 pub mod generate;
@@ -8,6 +8,7 @@ pub mod load;
 pub mod plan;
 pub mod plant;
 pub mod side;
+pub mod sql_server;
 
 /// A column, with its natural type on each side.
 #[derive(Debug, Clone, Copy)]

@@ -5,38 +5,32 @@ use std::pin::Pin;
 use anyhow::Context;
 use bytes::Bytes;
 use futures::SinkExt;
-use shared::endpoint::{Endpoint, TlsMode};
-use tiberius::{AuthMethod, EncryptionLevel};
-use tokio::net::TcpStream;
 use tokio_postgres::{Client, CopyInSink};
-use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use super::insert::Inserter;
+use super::insert::{Inserter, column_list};
+use super::sql_server::{self, SqlServer};
 use super::{Column, Table};
 use crate::services::database::connect;
 
-/// A session of a SQL Server, or of what stands in for one.
-pub type SqlServer = tiberius::Client<Compat<TcpStream>>;
-
-/// A place for tables.
+/// One of the two databases that are loaded.
 pub struct Side {
-    database: Place,
+    sessions: Sessions,
     /// Schema of the tables there.
     schema: &'static str,
 }
 
-/// What kind of place it is.
-enum Place {
+/// The sessions through which it is loaded.
+enum Sessions {
     Postgres(Client),
     SqlServer(SqlServer),
-    /// Tables are made through TDS; rows go into the PostgreSQL underneath.
+    /// Tables are created over TDS; rows are copied into the PostgreSQL below.
     Standin {
         tables: SqlServer,
         rows: Client,
     },
 }
 
-impl Place {
+impl Sessions {
     /// The session of a PostgreSQL that takes rows by COPY.
     fn copying(&self) -> Option<&Client> {
         match self {
@@ -62,7 +56,7 @@ impl Side {
     /// When it cannot be reached.
     pub async fn postgres(url: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            database: Place::Postgres(connect(url).await?),
+            sessions: Sessions::Postgres(connect(url).await?),
             schema: "public",
         })
     }
@@ -75,23 +69,23 @@ impl Side {
     /// When it cannot be reached.
     pub async fn sql_server(url: &str) -> anyhow::Result<Self> {
         Ok(Self {
-            database: Place::SqlServer(Box::pin(connect_sql_server(url)).await?),
+            sessions: Sessions::SqlServer(Box::pin(sql_server::connect(url)).await?),
             schema: "dbo",
         })
     }
 
-    /// A SQL Server stand-in. Tables are made through TDS, so that its catalog
-    /// is as a client of SQL Server would have made it; rows go straight into
-    /// the PostgreSQL database underneath, where TDS would take hours.
+    /// A SQL Server stand-in. Tables are created over TDS, so that its catalog
+    /// describes them as SQL Server would; rows are copied into the PostgreSQL
+    /// database below, because TDS would take hours.
     ///
     /// # Errors
     ///
     /// When one of the two cannot be reached.
     pub async fn standin(mssql_url: &str, postgres_url: &str) -> anyhow::Result<Self> {
         let rows = connect(postgres_url).await?;
-        let tables = Box::pin(connect_sql_server(mssql_url)).await?;
+        let tables = Box::pin(sql_server::connect(mssql_url)).await?;
         Ok(Self {
-            database: Place::Standin { tables, rows },
+            sessions: Sessions::Standin { tables, rows },
             schema: "dbo",
         })
     }
@@ -128,12 +122,12 @@ impl Side {
             columns.join(", ")
         };
         let name = self.name_of(table);
-        let sql_server = match &mut self.database {
-            Place::SqlServer(session)
-            | Place::Standin {
+        let sql_server = match &mut self.sessions {
+            Sessions::SqlServer(session)
+            | Sessions::Standin {
                 tables: session, ..
             } => session,
-            Place::Postgres(session) => {
+            Sessions::Postgres(session) => {
                 let columns = definition(&|column| column.kind.postgres());
                 let statements =
                     format!("DROP TABLE IF EXISTS {name}; CREATE TABLE {name} ({columns})");
@@ -161,14 +155,14 @@ impl Side {
         Ok(())
     }
 
-    /// Begins to take rows of an empty table.
+    /// Starts to store rows of an empty table.
     pub(super) async fn begin_rows(&mut self, table: &Table) -> anyhow::Result<RowSink<'_>> {
         let name = self.name_of(table);
-        let rows = match &mut self.database {
-            Place::SqlServer(session) => {
+        let rows = match &mut self.sessions {
+            Sessions::SqlServer(session) => {
                 return Ok(RowSink::Insert(Inserter::new(session, name, table.columns)));
             }
-            Place::Postgres(rows) | Place::Standin { rows, .. } => rows,
+            Sessions::Postgres(rows) | Sessions::Standin { rows, .. } => rows,
         };
         // Emptied in the same transaction: the server need not log the rows.
         rows.batch_execute(&format!("BEGIN; TRUNCATE {name}"))
@@ -187,10 +181,10 @@ impl Side {
     /// After the last row: commits, makes the key, and lets the planner know.
     pub(super) async fn finish_rows(&mut self, table: &Table) -> anyhow::Result<()> {
         let name = self.name_of(table);
-        let Some(rows) = self.database.copying() else {
+        let Some(rows) = self.sessions.copying() else {
             return Ok(());
         };
-        let has_key = table.key.is_empty() || matches!(self.database, Place::Standin { .. });
+        let has_key = table.key.is_empty() || matches!(self.sessions, Sessions::Standin { .. });
         let key = if has_key {
             String::new()
         } else {
@@ -208,12 +202,12 @@ impl Side {
     /// Whether there is such a table.
     pub(super) async fn has(&mut self, table: &Table) -> anyhow::Result<bool> {
         let name = self.name_of(table);
-        let sql_server = match &mut self.database {
-            Place::SqlServer(session)
-            | Place::Standin {
+        let sql_server = match &mut self.sessions {
+            Sessions::SqlServer(session)
+            | Sessions::Standin {
                 tables: session, ..
             } => session,
-            Place::Postgres(session) => {
+            Sessions::Postgres(session) => {
                 let find = "SELECT to_regclass($1::text) IS NOT NULL";
                 return Ok(session.query_one(find, &[&name]).await?.get(0));
             }
@@ -223,13 +217,13 @@ impl Side {
         Ok(!found.await?.is_empty())
     }
 
-    /// Leaves a word with a table of PostgreSQL, which goes with the table.
+    /// Stores `word` as the comment of a table of PostgreSQL.
     pub(super) async fn mark(&self, table: &Table, word: &str) -> anyhow::Result<()> {
         let statement = format!("COMMENT ON TABLE {} IS '{word}'", self.name_of(table));
         self.execute(&statement).await.map(drop)
     }
 
-    /// The word that was left with a table of PostgreSQL.
+    /// The comment that [`Self::mark`] stored, if there is one.
     pub(super) async fn mark_of(&self, table: &Table) -> anyhow::Result<Option<String>> {
         let row = self
             .planted_in()?
@@ -241,14 +235,14 @@ impl Side {
         Ok(row.get(0))
     }
 
-    /// The session that differences are planted over.
+    /// The session that plants differences.
     fn planted_in(&self) -> anyhow::Result<&Client> {
-        self.database
+        self.sessions
             .copying()
             .context("differences are planted in PostgreSQL only")
     }
 
-    /// Runs a statement on PostgreSQL and returns how many rows it touched.
+    /// Runs a statement on PostgreSQL and returns the number of affected rows.
     pub(super) async fn execute(&self, statement: &str) -> anyhow::Result<u64> {
         self.planted_in()?
             .execute(statement, &[])
@@ -257,7 +251,7 @@ impl Side {
     }
 }
 
-/// Takes lines of COPY's text format.
+/// Stores lines of COPY's text format.
 pub(super) enum RowSink<'a> {
     /// As they are.
     Copy(Pin<Box<CopyInSink<Bytes>>>),
@@ -289,44 +283,4 @@ fn key(table: &Table) -> String {
         .map(|position| table.columns[*position].name)
         .collect();
     names.join(", ")
-}
-
-pub(super) fn column_list(columns: &[Column]) -> String {
-    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-    names.join(", ")
-}
-
-/// A session of a SQL Server at an endpoint URL.
-///
-/// # Errors
-///
-/// When the URL is wrong or the server refuses.
-pub async fn connect_sql_server(url: &str) -> anyhow::Result<SqlServer> {
-    let endpoint = Endpoint::from_url("harness", url)?;
-    let mut config = tiberius::Config::new();
-    config.host(&endpoint.host);
-    config.port(endpoint.port);
-    config.database(&endpoint.database);
-    config.authentication(AuthMethod::sql_server(
-        &endpoint.user,
-        endpoint.password.reveal(),
-    ));
-    config.encryption(if endpoint.tls.mode == TlsMode::Off {
-        EncryptionLevel::NotSupported
-    } else {
-        EncryptionLevel::Required
-    });
-    match &endpoint.tls.ca_file {
-        Some(file) => config.trust_cert_ca(file.to_string_lossy()),
-        None if endpoint.tls.trust_server_certificate => config.trust_cert(),
-        None => {}
-    }
-    let stream = TcpStream::connect(config.get_addr())
-        .await
-        .with_context(|| format!("cannot reach {}", endpoint.location()))?;
-    stream.set_nodelay(true)?;
-    // A login's future is 17 kB large: not a thing for the callers' stacks.
-    Box::pin(tiberius::Client::connect(config, stream.compat_write()))
-        .await
-        .with_context(|| format!("cannot log in to {}", endpoint.location()))
 }
