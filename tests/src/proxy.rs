@@ -16,7 +16,7 @@ use harness::services::ServiceError;
 struct Flow {
     /// How often connections were cut. One that was accepted under another number is over.
     cuts: u64,
-    /// Nothing moves, in either direction, and nobody is told.
+    /// No byte is forwarded in either direction, and no connection is closed.
     stalled: bool,
 }
 

@@ -1,9 +1,6 @@
 //! Two databases whose difference is repaired, as a user does it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::path::PathBuf;
 

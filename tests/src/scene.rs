@@ -25,8 +25,8 @@ pub const LEASE: Duration = Duration::from_secs(2);
 /// How long a worker may take to be ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// Returns once nobody holds the gate. It polls, so that neither a lock timeout
-/// nor a session whose client has died can hold it up.
+/// Returns once no session locks the gate. It polls, so that neither a lock timeout
+/// nor a session of a killed client can delay it.
 const GATE: &str = "CREATE FUNCTION gate(number int) RETURNS int LANGUAGE plpgsql AS $$
     BEGIN
         WHILE NOT pg_try_advisory_xact_lock_shared(number) LOOP PERFORM pg_sleep(0.01); END LOOP;

@@ -1,10 +1,7 @@
 //! Every case under `tests/cases`, through the real engine and real databases:
 //! as it is written, and mirrored; compared, and repaired.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 #[path = "cases/databases.rs"]
 mod databases;
@@ -42,7 +39,7 @@ fn all(check: impl AsyncFn(&mut Databases, &Case, &Meeting) -> anyhow::Result<()
                     for meeting in meetings {
                         if let Err(error) = check(&mut databases, case, &meeting).await {
                             failed(error.context(databases.words(&meeting)));
-                            // What it may have left behind is nobody else's failure.
+                            // The databases may keep its tables; those must not fail the next case.
                             break;
                         }
                     }

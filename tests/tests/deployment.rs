@@ -1,10 +1,7 @@
 //! What deploy/ ships is what the tools that read it understand, and what our
 //! own programs understand.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 #[path = "deployment/broker.rs"]
 mod broker;

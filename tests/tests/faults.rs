@@ -2,10 +2,7 @@
 //! failure, a lost worker and a changing fleet do to a run over RabbitMQ.
 //! `chaos` injects many at random moments.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -363,7 +360,7 @@ fn a_task_that_kills_its_worker_is_not_tried_for_ever() {
 /// up it finishes, *before* the other one, and says "ten".
 #[test]
 fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
-    // Whoever sees ten rows waits at gate 0, whoever sees eleven at gate 1.
+    // A worker that sees ten rows waits at gate 0, one that sees eleven at gate 1.
     let rows = "CREATE TABLE data AS SELECT id FROM generate_series(1, 10) id;";
     let fenced = "CREATE VIEW fenced AS SELECT data.id FROM \
         (SELECT gate((SELECT count(*) - 10 FROM data)::int)) AS wait, data;";

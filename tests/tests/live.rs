@@ -4,10 +4,7 @@
 //!
 //! `LIVE_SECONDS=n` goes on for so long.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -103,8 +100,8 @@ impl Kind {
         (difference.kind, id)
     }
 
-    /// What is broken: the first rows are missing, the next are different, and
-    /// the target has some that nobody wrote.
+    /// The planted differences: the first rows are missing, the next are modified, and
+    /// the target has rows that the source never had.
     fn broken(self) -> Vec<(DifferenceKind, i64)> {
         let different: &[DifferenceKind] = match self {
             Self::Journal => &[DifferenceKind::Missing, DifferenceKind::Extra],

@@ -1,5 +1,5 @@
-//! Log lines: for programs every line an object that says which table it is
-//! about, and for nobody a secret.
+//! Log lines: in JSON each line is an object that names its table, and no line
+//! holds a secret.
 
 use std::time::Duration;
 
@@ -117,15 +117,15 @@ fn no_secret_is_in_any_line() {
     let (name, port) = (host.host_str().unwrap(), host.port().unwrap());
     let vhost = shared_rabbitmq().create_vhost().unwrap();
     let broker = url::Url::parse(vhost.amqp_url()).unwrap();
-    let postgres = format!("postgres://nobody:hunter2@{name}:{port}/secrets");
+    let postgres = format!("postgres://reader:hunter2@{name}:{port}/secrets");
     let mssql = format!(
         "mssql://sa:hunter2@127.0.0.1:{}/secrets?encrypt=false",
         standin.port()
     );
     let here = Workplace::new(&format!(
         "[endpoints.a]\nurl = '{postgres}'\n[endpoints.b]\nurl = '{mssql}'\n\
-         [broker]\nurl = 'amqp://nobody:hunter2@127.0.0.1:{}/none'\n\
-         [telemetry]\notlp_endpoint = 'http://nobody:hunter2@127.0.0.1:1/?token=hunter2'\n",
+         [broker]\nurl = 'amqp://reader:hunter2@127.0.0.1:{}/none'\n\
+         [telemetry]\notlp_endpoint = 'http://reader:hunter2@127.0.0.1:1/?token=hunter2'\n",
         broker.port().unwrap()
     ));
     let local = ["run", "--local", "--tables", "t"];

@@ -1,10 +1,7 @@
 //! Rows that are looked up by their keys: whatever the key is, and however many
 //! rows share it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use harness::services::{Database, shared_postgres};
 use shared::options::Recheck;

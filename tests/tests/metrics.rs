@@ -1,10 +1,7 @@
 //! The metrics and the health of the product's processes: what is served,
 //! what ended runs leave behind, and that none of it changes an answer.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 #[path = "metrics/documented.rs"]
 mod documented;
@@ -112,7 +109,7 @@ fn local(scene: &Scene, arguments: &[&str]) -> Run {
     scene.here.reconcile(&arguments)
 }
 
-/// A port that somebody listens on.
+/// A port that is in use.
 fn taken() -> (TcpListener, String) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();

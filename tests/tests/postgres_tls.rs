@@ -1,10 +1,7 @@
 //! TLS towards PostgreSQL: used when asked for, and the certificate is checked
 //! unless the endpoint says otherwise.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;

@@ -7,7 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "what a test needs and does not get is its failure, and the seed repeats it"
+    reason = "in a test a missing value is a failure, and the seed repeats it"
 )]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

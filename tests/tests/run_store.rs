@@ -1,10 +1,7 @@
 //! Runs that survive their coordinator, and the commands around runs, with the
 //! product's processes, RabbitMQ and PostgreSQL.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::time::Duration;
 
@@ -446,7 +443,7 @@ fn workers_are_listed_and_drained_by_name() {
         .unwrap()
         .iter()
         .position(|worker| worker["owned"][0]["table"] == "slow");
-    let busy = busy.unwrap_or_else(|| panic!("nobody has the table: {listed:#}"));
+    let busy = busy.unwrap_or_else(|| panic!("no worker owns the table: {listed:#}"));
     for worker in listed.as_array().unwrap() {
         assert_eq!(
             (&worker["capacity"], &worker["draining"]),
@@ -485,7 +482,7 @@ fn workers_are_listed_and_drained_by_name() {
         "it was finished first: {report:#}"
     );
     assert_eq!(workers().as_array().unwrap().len(), 1);
-    let unknown = scene.command(&["drain", "nobody", "--broker", &broker]);
+    let unknown = scene.command(&["drain", "unknown", "--broker", &broker]);
     assert!(
         unknown.code == 2 && unknown.stderr.contains("hand-"),
         "{unknown:?}"

@@ -1,10 +1,7 @@
 //! How long statements wait and run, and how SQL Server is read, on sessions
 //! with PostgreSQL and with the SQL Server stand-in.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::time::{Duration, Instant};
 

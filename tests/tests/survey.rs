@@ -1,10 +1,7 @@
 //! Tables that differ much, within small limits: the numbers are right, what is
 //! listed is right, and neither memory nor disk is used beyond what was allowed.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,7 @@
 //! Columns with a tolerance: rows that are near enough are equal, however many
 //! there are, and however they are found.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use harness::services::{Database, shared_postgres};
 use shared::message::TableSpec;

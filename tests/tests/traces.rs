@@ -2,10 +2,7 @@
 //! processes, every span in its place, and nothing lost or late when the
 //! collector is not there.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -219,6 +216,16 @@ fn a_distributed_run_is_one_trace() {
     }
     let trace = whole_trace(&collector, 4, &report);
 
+    check_root(&trace, &report);
+    check_attempts(&trace, &report);
+    check_matched(&trace, &report);
+    check_mismatched(&trace);
+    check_failed(&trace, &report);
+    check_timed_out(&trace);
+}
+
+/// The span of the run.
+fn check_root(trace: &Trace, report: &Json) {
     let root = trace.root();
     assert_eq!(root.service, "reconcile-coordinator");
     assert_eq!(root.attribute("table_count"), "4");
@@ -229,7 +236,10 @@ fn a_distributed_run_is_one_trace() {
     assert_eq!(root.attribute("status"), "INCOMPLETE");
     assert_eq!(root.attribute("timeout"), "1");
     assert_eq!(root.status, StatusCode::Error, "{root:#?}");
+}
 
+/// What holds for the attempt at every table.
+fn check_attempts(trace: &Trace, report: &Json) {
     for table in ["equal", "differs", "nowhere", "stuck"] {
         let attempt = trace.attempt(table, "1");
         assert_eq!(attempt.service, "reconcile-worker");
@@ -244,12 +254,12 @@ fn a_distributed_run_is_one_trace() {
         assert_eq!(attempt.resource["service.instance.id"], worker);
         assert!(attempt.links.is_empty(), "{attempt:#?}");
     }
+}
 
+/// The attempt at the table that is equal.
+fn check_matched(trace: &Trace, report: &Json) {
     let equal = trace.attempt("equal", "1");
-    assert_eq!(
-        equal.attribute("worker"),
-        result(&report, "equal")["worker"]
-    );
+    assert_eq!(equal.attribute("worker"), result(report, "equal")["worker"]);
     assert_eq!(equal.attribute("status"), "success");
     assert_eq!(equal.attribute("result"), "matched");
     assert_eq!(equal.attribute("source_count"), "1000");
@@ -268,7 +278,10 @@ fn a_distributed_run_is_one_trace() {
         assert!(statement.starts_with("SELECT \"id\""), "{scan:#?}");
         assert!(statement.ends_with("\"equal\""), "{scan:#?}");
     }
+}
 
+/// The attempt at the table that differs.
+fn check_mismatched(trace: &Trace) {
     let differs = trace.attempt("differs", "1");
     assert_eq!(differs.attribute("status"), "success");
     assert_eq!(differs.attribute("result"), "mismatched");
@@ -287,7 +300,10 @@ fn a_distributed_run_is_one_trace() {
     assert!(statement.contains(" WHERE "), "{statement}");
     assert!(statement.contains('?'), "{statement}");
     assert!(!statement.contains("77"), "{statement}");
+}
 
+/// The attempt at the table that does not exist.
+fn check_failed(trace: &Trace, report: &Json) {
     let nowhere = trace.attempt("nowhere", "1");
     assert_eq!(nowhere.attribute("status"), "failed");
     assert_eq!(nowhere.attribute("result"), "failed");
@@ -301,7 +317,10 @@ fn a_distributed_run_is_one_trace() {
         assert_eq!(exception["exception.type"], error["type"], "{span:#?}");
         assert_eq!(exception["exception.message"], error["error"], "{span:#?}");
     }
+}
 
+/// The attempt at the table that takes too long.
+fn check_timed_out(trace: &Trace) {
     let stuck = trace.attempt("stuck", "1");
     assert_eq!(stuck.attribute("status"), "timeout");
     assert_eq!(stuck.attribute("result"), "timeout");
@@ -438,7 +457,7 @@ fn an_interrupted_run_leaves_its_whole_trace() {
     let stuck = trace.attempt("stuck", "1");
     assert_eq!(stuck.attribute("status"), "failed");
     assert_eq!(stuck.attribute("result"), "cancelled");
-    // Nobody shall take the consequence of a wish for an error.
+    // A requested cancellation is not an error.
     assert_eq!(stuck.status, StatusCode::Unset, "{stuck:#?}");
     assert_eq!(
         trace.names(stuck),
@@ -540,7 +559,7 @@ fn a_collector_that_is_not_there_costs_one_warning() {
     let scene = scene();
     let without = local_run(&scene, &[], &[]);
     assert_eq!(without.report()["trace_id"], Json::Null);
-    // A port that nobody listens on, and one where nobody answers.
+    // A port without a listener, and a listener that never answers.
     let (closed, silent) = (
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),

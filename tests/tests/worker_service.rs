@@ -47,7 +47,7 @@ over_both!(
     work_that_runs_already_is_not_started_again,
     a_task_of_a_run_that_is_over_is_dropped,
     differences_arrive_in_order_and_complete,
-    a_worker_stops_a_table_that_nobody_else_stops,
+    a_worker_stops_a_table_at_its_own_time_limit,
     a_drain_lets_tables_finish_and_takes_no_more,
     a_drain_hands_back_what_does_not_finish,
     heartbeats_list_what_is_owned_and_come_when_asked,
@@ -366,7 +366,7 @@ async fn differences_arrive_in_order_and_complete(parties: Parties) {
     );
 }
 
-async fn a_worker_stops_a_table_that_nobody_else_stops(parties: Parties) {
+async fn a_worker_stops_a_table_at_its_own_time_limit(parties: Parties) {
     let options = WorkerOptions {
         backstop: Duration::from_millis(50),
         ..WorkerOptions::new(WorkerId::named("worker"), 1)
@@ -402,7 +402,7 @@ async fn a_drain_lets_tables_finish_and_takes_no_more(parties: Parties) {
         let worker = stage.worker.clone();
         async move { worker.drain().await }
     });
-    // Once it drains, the second table is free for somebody else.
+    // Once it drains, another worker gets the second table.
     let mut elsewhere = stage.parties.one.consume_tasks(1).await.unwrap();
     let second = next(&mut elsewhere).await;
     assert_eq!(second.message.table.0, 1);

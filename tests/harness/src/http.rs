@@ -1,16 +1,16 @@
-//! Asks HTTP servers on this machine, for tests that are not asynchronous.
+//! HTTP requests to servers on this machine, for tests that are not asynchronous.
 
 use std::time::Duration;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a server said.
+/// The response of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The kind of the body.
+    /// The media type of the body.
     pub content_type: String,
     /// The body.
     pub body: String,
@@ -20,10 +20,10 @@ pub struct Answer {
 ///
 /// # Errors
 ///
-/// When nobody answers within ten seconds.
+/// When the server does not answer within ten seconds.
 pub fn get(url: &str) -> Result<Answer, String> {
     let work = || {
-        // Another one is as good.
+        // A provider that is already installed serves as well.
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .ok();

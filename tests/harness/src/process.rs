@@ -1,5 +1,5 @@
-//! Processes under observation: workers, coordinators and other executables of
-//! this workspace, with what they print and how they end.
+//! Runs workers, coordinators and other executables of this workspace, and
+//! captures their output and exit status.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::poll::poll;
 
-/// Why a process did not do what was waited for.
+/// Why waiting for a process failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It could not be started.
@@ -22,14 +22,14 @@ pub enum ProcessError {
         /// Why.
         source: std::io::Error,
     },
-    /// It did not say or do it in time.
+    /// It did not print a line, or did not end, in time.
     #[error("{name} did not {what} within {bound:?}; it {state}; its last lines:\n{lines}")]
     Late {
         /// The process.
         name: String,
-        /// What was waited for.
+        /// The expected event.
         what: String,
-        /// For how long.
+        /// The time limit.
         bound: Duration,
         /// Whether it still runs.
         state: String,
@@ -39,7 +39,7 @@ pub enum ProcessError {
 }
 
 /// A process that is killed when this value is dropped, or when the process
-/// that started it is gone.
+/// that started it ends.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -51,7 +51,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with nothing on standard input. What it prints is kept.
+    /// Starts `command` with empty standard input, and captures its output.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Process {
             name: name.to_owned(),
             source,
         })?;
-        reaper().tell('+', child.id());
+        reaper().write('+', child.id());
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let stdout = Arc::new(Mutex::new(Vec::new()));
         let mut readers = Vec::new();
@@ -107,7 +107,7 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has printed on standard error so far.
+    /// Its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr
@@ -116,14 +116,15 @@ impl Process {
             .join("\n")
     }
 
-    /// What it has printed on standard output so far.
+    /// Its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         let bytes = self.stdout.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The first line of standard error that contains `part`, also one printed before this call.
+    /// Waits for a line of standard error that contains `part`, and returns the first,
+    /// also one printed before this call.
     ///
     /// # Errors
     ///
@@ -138,7 +139,7 @@ impl Process {
                 return Some(Some(line));
             }
             let ended = self.poll_status().is_some();
-            // What it said last may not have been read when it was looked for.
+            // Its last lines may not have been read at the first search.
             if ended {
                 self.join_readers();
             }
@@ -149,11 +150,11 @@ impl Process {
             .ok_or_else(|| self.late(format!("print {part:?}"), bound))
     }
 
-    /// Waits until it ends by itself; all that it printed has been read then.
+    /// Waits until it ends by itself and all its output has been read.
     ///
     /// # Errors
     ///
-    /// When it still runs after `bound`. It is not killed then.
+    /// When it still runs after `bound`; it is not killed.
     pub fn wait(&mut self, bound: Duration) -> Result<ExitStatus, ProcessError> {
         match poll(bound, || self.poll_status()) {
             Some(status) => {
@@ -164,7 +165,7 @@ impl Process {
         }
     }
 
-    /// Sends a signal by its name ("TERM", "INT", "STOP", "CONT", "KILL"). Nothing happens when it has ended.
+    /// Sends a signal by its name ("TERM", "INT", "STOP", "CONT", "KILL"). Does nothing when it has ended.
     pub fn signal(&mut self, signal: &str) {
         if self.poll_status().is_none() {
             // Not ended and not reaped: the id is still its own.
@@ -176,12 +177,12 @@ impl Process {
         }
     }
 
-    /// Kills it as a crash would, and returns when it has ended.
+    /// Kills it with SIGKILL, and returns when it has ended.
     pub fn kill(&mut self) {
         if self.status.is_none() {
             drop(self.child.kill());
             self.status = self.child.wait().ok();
-            reaper().tell('-', self.child.id());
+            reaper().write('-', self.child.id());
         }
         self.join_readers();
     }
@@ -190,7 +191,7 @@ impl Process {
         if self.status.is_none() {
             self.status = self.child.try_wait().ok().flatten();
             if self.status.is_some() {
-                reaper().tell('-', self.child.id());
+                reaper().write('-', self.child.id());
             }
         }
         self.status
@@ -229,11 +230,11 @@ impl Drop for Process {
 /// A command of this workspace that ran to its end.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it printed on standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it printed on standard error.
+    /// Its standard error.
     pub stderr: String,
     /// From its start to its end.
     pub elapsed: Duration,
@@ -243,7 +244,7 @@ pub struct Finished {
 ///
 /// # Errors
 ///
-/// When it cannot be started or takes longer; it is killed then.
+/// When it cannot be started, or is killed because it takes longer.
 pub fn run_to_end(
     name: &str,
     command: &mut Command,
@@ -261,14 +262,14 @@ pub fn run_to_end(
     })
 }
 
-/// Kills what is left when this process is gone without having dropped its processes.
+/// A shell that kills the remaining processes when this process ends without dropping them.
 #[derive(Debug)]
 struct Reaper {
     pipe: Mutex<Option<ChildStdin>>,
 }
 
 impl Reaper {
-    fn tell(&self, sign: char, pid: u32) {
+    fn write(&self, sign: char, pid: u32) {
         let mut line = String::new();
         writeln!(line, "{sign} {pid}").expect("writing to a String cannot fail");
         if let Some(pipe) = self
@@ -277,7 +278,7 @@ impl Reaper {
             .unwrap_or_else(PoisonError::into_inner)
             .as_mut()
         {
-            // Without its reaper a process is still killed on drop.
+            // If the reaper has ended, a process is still killed on drop.
             drop(pipe.write_all(line.as_bytes()));
         }
     }

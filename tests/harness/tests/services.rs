@@ -1,5 +1,5 @@
-//! The harness keeps its promises: services start, are one's own, and leave
-//! nothing behind, whatever way the process that started them ends.
+//! Services start, are private, and leave nothing behind, also when the process
+//! that started them is killed.
 
 use std::path::Path;
 use std::process::Command;

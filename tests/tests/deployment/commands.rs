@@ -184,7 +184,7 @@ fn with_files(text: &str, directory: &Path) -> String {
                 let file = directory.join(&name[1..]);
                 std::fs::create_dir_all(file.parent().unwrap()).unwrap();
                 let content = if key.trim() == "url_file" {
-                    "amqps://someone:hidden-word@rabbitmq.example:5671/reconcile\n".to_owned()
+                    "amqps://reconcile:hidden-word@rabbitmq.example:5671/reconcile\n".to_owned()
                 } else {
                     "hidden-word-".repeat(6)
                 };

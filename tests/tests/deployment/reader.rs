@@ -12,7 +12,7 @@ use crate::{path, read};
 
 const PASSWORD: &str = "it's a \"long\" password";
 
-/// The URL of a database for somebody else.
+/// The URL of a database for another user.
 fn url_of(database: &Database, user: &str, password: &str) -> String {
     let mut url = url::Url::parse(&database.url()).unwrap();
     url.set_username(user).unwrap();

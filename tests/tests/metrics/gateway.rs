@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-/// What somebody has sent.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Pushed {
     /// "PUT /metrics/…"

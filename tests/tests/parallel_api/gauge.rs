@@ -39,7 +39,7 @@ impl Gauge {
         self.now.load(Ordering::SeqCst)
     }
 
-    /// Waits until nobody is inside.
+    /// Waits until the gauge is back at zero.
     pub(crate) async fn empty(&self) {
         loop {
             let ended = self.ended.notified();

@@ -1,4 +1,4 @@
-//! Starts private services for a shell script and says how to reach them.
+//! Starts private services for a shell script and prints how to reach them.
 //!
 //! Prints `NAME=value` lines, the last being `SERVICES_READY=1`, and then keeps
 //! the services until SIGTERM, SIGINT or, with `--exit-with-stdin`, the end of
@@ -12,7 +12,7 @@ use harness::services::{Postgres, RabbitMq, Standin, StandinTls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// Private PostgreSQL, RabbitMQ and SQL Server stand-in, until told to stop.
+/// Starts a private PostgreSQL, RabbitMQ and SQL Server stand-in.
 #[derive(Debug, Parser)]
 struct Options {
     /// Do not start RabbitMQ.
@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let end_of_input = end_of_input(options.exit_with_stdin);
     let services = tokio::task::spawn_blocking(move || start(&options));
-    // A signal while they are starting ends this process; the guardians do the rest.
+    // A signal during the start ends this process; the guardians then stop the services.
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -54,15 +54,15 @@ async fn main() -> anyhow::Result<()> {
     };
     stop.await;
     tokio::task::spawn_blocking(move || drop(services)).await?;
-    // A thread that still reads standard input would hold up the runtime's end.
+    // A thread that reads standard input would block the shutdown of the runtime.
     std::process::exit(0);
 }
 
-/// Answered when standard input ends, if that is to mean anything.
+/// Resolves when standard input ends, or never if it is not watched.
 fn end_of_input(watched: bool) -> impl Future<Output = ()> {
     let (sender, receiver) = oneshot::channel::<()>();
     let sender = if watched {
-        // Detached: it waits in a read that only the end of the process interrupts.
+        // Detached: only the end of the process interrupts its read.
         std::thread::spawn(move || {
             drop(std::io::copy(
                 &mut std::io::stdin().lock(),
@@ -80,7 +80,7 @@ fn end_of_input(watched: bool) -> impl Future<Output = ()> {
     }
 }
 
-/// In the order in which they end: what stands on PostgreSQL before it.
+/// Fields are dropped in this order: the stand-in depends on PostgreSQL.
 struct Services {
     _standin: Option<Standin>,
     _rabbitmq: Option<RabbitMq>,

@@ -8,7 +8,7 @@ use super::rabbitmq::Node;
 use super::rabbitmq::RabbitMq;
 use super::start::random_word;
 
-/// A broker that may be this process's own or one named in the environment.
+/// A broker that this process started, or one named in the environment.
 #[derive(Debug, Clone)]
 pub struct SharedRabbitMq {
     amqp_url: String,
@@ -16,7 +16,7 @@ pub struct SharedRabbitMq {
 }
 
 /// The broker that all tests of this process share: the one named in
-/// `RECONCILE_TEST_AMQP` (whose `RECONCILE_TEST_RABBITMQ_DIR`, when there,
+/// `RECONCILE_TEST_AMQP` (whose `RECONCILE_TEST_RABBITMQ_DIR`, if set,
 /// allows administration), else one started now, at the first call.
 ///
 /// # Panics
@@ -52,14 +52,14 @@ impl SharedRabbitMq {
         self.node.as_ref()
     }
 
-    /// A prefix for the names of queues and exchanges that nobody else uses.
+    /// A prefix for the names of queues and exchanges that no other test uses.
     #[must_use]
     pub fn unique_prefix(&self) -> String {
         format!("reconcile-test-{}", random_word(10))
     }
 
-    /// A virtual host of one's own, removed with the returned value. It takes
-    /// about a second; [`Self::unique_prefix`] takes nothing.
+    /// A new virtual host, removed when the returned value is dropped. It takes
+    /// about a second; [`Self::unique_prefix`] is free.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl SharedRabbitMq {
     }
 }
 
-/// A virtual host of one's own.
+/// A virtual host that is removed when this value is dropped.
 #[derive(Debug)]
 pub struct Broker {
     node: Node,
@@ -111,7 +111,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // A broker that is gone has no virtual host left to remove.
+        // A broker that has ended has no virtual host to remove.
         drop(self.node.delete_vhost(&self.vhost));
     }
 }

@@ -1,4 +1,4 @@
-//! Databases of one's own on a shared PostgreSQL server.
+//! Private databases on a shared PostgreSQL server.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use super::error::ServiceError;
 use super::postgres::Postgres;
 use super::start::random_word;
 
-/// A server that may be this process's own or one named in the environment.
+/// A server that this process started, or one named in the environment.
 #[derive(Debug)]
 pub struct SharedPostgres {
     admin_url: String,
@@ -40,7 +40,7 @@ impl SharedPostgres {
         &self.admin_url
     }
 
-    /// A new, empty database, dropped with the returned value. `purpose` is part of its name.
+    /// A new, empty database, dropped when the returned value is. `purpose` is part of its name.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl SharedPostgres {
 }
 
 impl Postgres {
-    /// A new, empty database of exactly this name, dropped with the returned value.
+    /// A new, empty database of exactly this name, dropped when the returned value is.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl Postgres {
     }
 }
 
-/// A database that is dropped when this value is.
+/// A database that is dropped together with this value.
 #[derive(Debug)]
 pub struct Database {
     admin_url: String,
@@ -110,7 +110,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         if !self.kept {
-            // A server that is gone has no database left to drop.
+            // A server that has ended has no database to drop.
             drop(execute(
                 &self.admin_url,
                 &format!("DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)", self.name),
@@ -143,12 +143,12 @@ pub async fn connect(url: &str) -> Result<tokio_postgres::Client, ServiceError> 
             action: "connect to PostgreSQL".to_owned(),
             source,
         })?;
-    // It ends with the client; an error is seen by the client's next call.
+    // The task ends with the client; the next call of the client returns its error.
     tokio::spawn(async move { drop(connection.await) });
     Ok(client)
 }
 
-/// Runs statements on a thread of their own, so that it works in and outside of a Tokio runtime.
+/// Runs statements on a separate thread, because the caller may or may not be in a Tokio runtime.
 fn execute(url: &str, statements: &str) -> Result<(), ServiceError> {
     let work = || {
         let runtime = tokio::runtime::Builder::new_current_thread()

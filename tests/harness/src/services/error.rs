@@ -19,13 +19,13 @@ pub enum ServiceError {
         "{path} is missing; build it with `cargo build --workspace --bins`, in the same profile"
     )]
     NotBuilt {
-        /// Where it was looked for.
+        /// The expected path.
         path: PathBuf,
     },
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("cannot {action}")]
     System {
-        /// What was tried.
+        /// The attempted action.
         action: String,
         /// Why it failed.
         source: std::io::Error,
@@ -37,7 +37,7 @@ pub enum ServiceError {
         command: String,
         /// Its exit status.
         status: std::process::ExitStatus,
-        /// What it printed.
+        /// Its output.
         output: String,
     },
     /// A service did not become ready in time, or ended while starting.
@@ -47,7 +47,7 @@ pub enum ServiceError {
         service: &'static str,
         /// "was not ready" or "had ended".
         state: &'static str,
-        /// How long it was waited for.
+        /// The time spent waiting.
         waited: Duration,
         /// The last lines of its log.
         log: String,
@@ -55,7 +55,7 @@ pub enum ServiceError {
     /// A statement that the harness itself ran failed.
     #[error("cannot {action}")]
     Database {
-        /// What was tried.
+        /// The attempted action.
         action: String,
         /// Why it failed.
         source: tokio_postgres::Error,
@@ -63,7 +63,7 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// A failed system call, with what was tried.
+    /// A failed system call in this action.
     pub fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let action = action.into();
         move |source| Self::System { action, source }

@@ -1,4 +1,4 @@
-//! Keeps a service's life inside the life of the process that started it.
+//! Ends a service when the process that started it ends.
 //!
 //! A guardian is a small shell process that holds the reading end of a pipe.
 //! When the writing end closes, which the kernel does for a process that ends
@@ -31,7 +31,7 @@ struct Pipe {
 }
 
 impl Guardian {
-    /// Makes `directory`, when there is one, and stands ready to start
+    /// Creates `directory`, if one is given, and prepares to start
     /// `command`, whose output goes to `log`. At the end the service gets
     /// `signal` ("QUIT", "TERM", …) and the directory is removed.
     ///
@@ -58,7 +58,7 @@ impl Guardian {
                 None => guardian.env_remove(name),
             };
         }
-        // Its own process group: Ctrl-C in a terminal must not end it before its work is done.
+        // A process group of its own: Ctrl-C in a terminal must not end it before it has cleaned up.
         let mut child = guardian
             .process_group(0)
             .stdin(Stdio::piped())
@@ -68,7 +68,7 @@ impl Guardian {
             .spawn()
             .map_err(ServiceError::system("start /bin/sh"))?;
         let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            unreachable!("both were asked to be pipes");
+            unreachable!("both are piped");
         };
         let mut pipe = Pipe {
             orders,
@@ -93,7 +93,7 @@ impl Guardian {
             .map_or(0, |pipe| pipe.pid)
     }
 
-    /// Where the service's output goes.
+    /// The file that receives the service's output.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
@@ -103,16 +103,16 @@ impl Guardian {
     ///
     /// # Errors
     ///
-    /// When the guardian itself is gone.
+    /// When the guardian itself has ended.
     pub fn kill(&self) -> Result<(), ServiceError> {
         self.order("kill")
     }
 
-    /// Stops the service in good order.
+    /// Stops the service by its signal.
     ///
     /// # Errors
     ///
-    /// When the guardian itself is gone.
+    /// When the guardian itself has ended.
     pub fn stop(&self) -> Result<(), ServiceError> {
         self.order("stop")
     }
@@ -121,7 +121,7 @@ impl Guardian {
     ///
     /// # Errors
     ///
-    /// When the guardian itself is gone.
+    /// When the guardian itself has ended.
     pub fn start(&self) -> Result<(), ServiceError> {
         self.order("start")
     }
@@ -132,7 +132,7 @@ impl Guardian {
             return Ok(());
         };
         writeln!(pipe.orders, "{order}").map_err(ServiceError::system(format!(
-            "tell the guardian to {order}"
+            "order the guardian to {order}"
         )))?;
         pipe.read_answer()
     }
@@ -143,7 +143,7 @@ impl Pipe {
         let mut line = String::new();
         self.answers
             .read_line(&mut line)
-            .map_err(ServiceError::system("hear from the guardian"))?;
+            .map_err(ServiceError::system("read the answer of the guardian"))?;
         match line
             .trim()
             .strip_prefix("pid ")
@@ -154,8 +154,8 @@ impl Pipe {
                 Ok(())
             }
             None => Err(ServiceError::System {
-                action: "hear from the guardian".to_owned(),
-                source: std::io::Error::other(format!("it said {line:?}")),
+                action: "read the answer of the guardian".to_owned(),
+                source: std::io::Error::other(format!("the answer is {line:?}")),
             }),
         }
     }
@@ -163,8 +163,8 @@ impl Pipe {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        // Closing the pipe is the order to finish; the wait makes sure that
-        // ports and directory are free when this returns.
+        // Closing the pipe orders the guardian to finish. After the wait the
+        // ports are free and the directory is removed.
         drop(
             self.pipe
                 .get_mut()

@@ -19,8 +19,8 @@ const START: Duration = Duration::from_secs(60);
 const USER: &str = "reconcile";
 
 /// Settings for speed, not for durability: the data does not outlive the test.
-/// No autovacuum, so that nothing runs beside a measurement; who loads much
-/// data analyzes it. WAL at its minimum, so that COPY into a new table skips it.
+/// Autovacuum is off, so that it does not disturb a measurement; a test that
+/// loads much data runs ANALYZE. WAL at its minimum, so that COPY into a new table skips it.
 const SETTINGS: &str = "
 fsync = off
 synchronous_commit = off
@@ -48,7 +48,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a new cluster and starts it.
+    /// Creates a new cluster and starts it.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// When its guardian is gone.
+    /// When its guardian has ended.
     pub fn kill(&self) -> Result<(), ServiceError> {
         self.guardian.kill()
     }
@@ -185,7 +185,7 @@ fn programs() -> Result<PathBuf, ServiceError> {
         })
 }
 
-/// Makes the cluster, the first time, and becomes the server.
+/// Creates the cluster at the first start, then executes the server.
 const SCRIPT: &str = r#"
     programs=$1 directory=$2
     if [ ! -e "$directory/data/PG_VERSION" ]; then
@@ -214,7 +214,7 @@ fn command(programs: &Path, directory: &Path) -> Command {
         .args(["-c", SCRIPT, "postgres"])
         .arg(programs)
         .arg(directory);
-    // Nothing of the caller's environment may lead to another server.
+    // A variable of the caller could name another server.
     for name in [
         "PGDATA",
         "PGHOST",

@@ -24,7 +24,6 @@ const PACKAGE: &str = "prometheus";
 #[derive(Debug)]
 pub struct Prometheus {
     port: u16,
-    // Ends it, at last.
     _guardian: Guardian,
 }
 
@@ -84,28 +83,28 @@ impl Prometheus {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// What the API answers at `path` with these parameters.
+    /// The answer of the API at `path` to these parameters.
     ///
     /// # Errors
     ///
-    /// What it says when it refuses, or why it did not answer.
+    /// The error of the API, or why it did not answer.
     pub fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Json, String> {
         let url = url::Url::parse_with_params(&self.url(&format!("/api/v1/{path}")), parameters)
             .map_err(|error| error.to_string())?;
         let answer = http::get(url.as_str())?;
-        let said: Json = serde_json::from_str(&answer.body)
+        let document: Json = serde_json::from_str(&answer.body)
             .map_err(|error| format!("{error}: {}", answer.body))?;
-        match said["status"].as_str() {
-            Some("success") => Ok(said["data"].clone()),
-            _ => Err(said["error"].to_string()),
+        match document["status"].as_str() {
+            Some("success") => Ok(document["data"].clone()),
+            _ => Err(document["error"].to_string()),
         }
     }
 
-    /// The series that `expression` gives now.
+    /// The series that `expression` evaluates to now.
     ///
     /// # Errors
     ///
-    /// As [`Self::api`], also when the expression is none.
+    /// As [`Self::api`], also when the expression is invalid.
     pub fn query(&self, expression: &str) -> Result<Vec<Json>, String> {
         let data = self.api("query", &[("query", expression)])?;
         let series = data["result"].as_array().cloned();

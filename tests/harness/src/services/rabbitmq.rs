@@ -18,8 +18,8 @@ use super::start::{
 /// How long a start may take: Erlang is slow on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// Where Debian has the server's own scripts. Those in the search path change
-/// to the user `rabbitmq` or refuse to run; these run as whoever calls them.
+/// Debian's directory of the server's own scripts. The wrappers in the search path
+/// change to the user `rabbitmq` or refuse to run; these run as the calling user.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 /// A running broker without plugins.
@@ -90,7 +90,7 @@ impl RabbitMq {
             )?;
             node.write_files(configuration)?;
 
-            // The server would start one itself, as a daemon that nobody ends.
+            // The server would start one itself, as a daemon that outlives it.
             let mut port_mapper = Command::new("epmd");
             port_mapper.args([
                 "-port",
@@ -175,7 +175,7 @@ impl RabbitMq {
     ///
     /// # Errors
     ///
-    /// When its guardian is gone.
+    /// When its guardian has ended.
     pub fn kill(&self) -> Result<(), ServiceError> {
         self.guardian.kill()
     }
@@ -235,13 +235,13 @@ impl Node {
             .args(arguments))
     }
 
-    /// Makes a virtual host in which the administrator may do everything, and returns its URL.
+    /// Creates a virtual host with all permissions for the administrator, and returns its URL.
     ///
     /// # Errors
     ///
     /// When the broker refuses.
     pub fn create_vhost(&self, name: &str) -> Result<String, ServiceError> {
-        // One call in place of two: each starts an Erlang node of its own, which takes a second.
+        // One call and not two: each starts an Erlang node, which takes a second.
         self.ctl(&[
             "eval",
             &format!(

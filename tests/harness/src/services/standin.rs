@@ -17,14 +17,14 @@ const START: Duration = Duration::from_secs(30);
 /// The login of a stand-in.
 const USER: &str = "sa";
 
-/// What the stand-in does about TLS.
+/// The TLS mode of a stand-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StandinTls {
-    /// It cannot.
+    /// It refuses TLS.
     Off,
-    /// When the client wants it.
+    /// TLS if the client requests it.
     On,
-    /// Always.
+    /// It refuses connections without TLS.
     Required,
 }
 
@@ -41,7 +41,7 @@ pub struct Standin {
 
 impl Standin {
     /// Starts a stand-in that keeps its tables in the database at `postgres_url`
-    /// and calls itself the database `database`.
+    /// and presents it as `database`.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl Standin {
     ///
     /// # Errors
     ///
-    /// When its guardian is gone.
+    /// When its guardian has ended.
     pub fn kill(&self) -> Result<(), ServiceError> {
         self.guardian.kill()
     }
@@ -155,7 +155,7 @@ impl Standin {
         std::fs::write(self.guardian.log(), "")
             .map_err(ServiceError::system("empty the stand-in's log"))?;
         self.guardian.start()?;
-        // A connection would be a client that hangs up; the line says the same.
+        // A connection would count as a failed client; the log line is enough.
         let listens = || {
             std::fs::read_to_string(self.guardian.log())
                 .is_ok_and(|log| log.contains("listening on"))

@@ -62,17 +62,17 @@ pub(crate) fn log_tail(path: &Path) -> String {
     }
 }
 
-/// Random letters for names and passwords: no character that a URL, a shell or
-/// a configuration file would want quoted.
+/// Random letters for names and passwords; a URL, a shell or a configuration
+/// file needs no quotes around them.
 pub(crate) fn random_word(length: usize) -> String {
     std::iter::repeat_with(fastrand::lowercase)
         .take(length)
         .collect()
 }
 
-/// A name for a directory that a guardian makes and removes.
+/// A name for a directory that a guardian creates and removes.
 pub(crate) fn private_directory(service: &str) -> PathBuf {
-    // A socket's path has 107 bytes at most: a long TMPDIR leaves too few.
+    // The path of a Unix socket has at most 107 bytes; a long TMPDIR leaves too few.
     let base = Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() <= 48);
     base.unwrap_or_else(|| PathBuf::from("/tmp"))
         .join(format!("reconcile-{service}-{}", random_word(10)))
@@ -91,7 +91,7 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), ServiceEr
     write().map_err(ServiceError::system(format!("write {}", path.display())))
 }
 
-/// Waits until a service is ready, as `ready` finds out.
+/// Waits until `ready` returns true.
 ///
 /// # Errors
 ///
@@ -127,7 +127,7 @@ pub(crate) fn wait_until_ready(
     })
 }
 
-/// Starts a service up to three times, as long as it ends while starting:
+/// Starts a service up to three times, if it ends while starting:
 /// another process may take a free port before the service listens on it.
 pub(crate) fn start_with_retry<T>(
     mut start: impl FnMut() -> Result<T, ServiceError>,

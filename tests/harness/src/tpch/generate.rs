@@ -1,4 +1,4 @@
-//! A table's rows as the text of COPY, and a random sample of them.
+//! Generates the rows of a table in COPY's text format, and a random sample of them.
 
 use std::fmt::{Display, Write};
 
@@ -28,7 +28,7 @@ pub struct Sample {
 }
 
 /// Sends all rows of `table` in chunks of whole lines, values separated by `|`.
-/// Ends early when nobody receives.
+/// Ends early when the receiver is dropped.
 pub(super) fn generate(
     table: Table,
     scale: f64,
@@ -76,7 +76,7 @@ fn no_more<R>(_: &R, _: &mut String) {}
 
 /// A time on the order's day, different for every order, that uses all six decimals.
 fn last_update(order: i64, day: &impl Display) -> String {
-    // Multiplying by a number without a common factor scatters the orders over the day.
+    // A multiplier coprime to the length of a day distributes the orders over it.
     let micros = order.unsigned_abs().wrapping_mul(7_919_000_003) % 86_400_000_000;
     let seconds = micros / 1_000_000;
     format!(

@@ -9,7 +9,7 @@ use super::plan::{Plan, PlannedTable};
 use super::plant::plant;
 use super::side::Side;
 
-/// What is loaded.
+/// A set of tables to load, and how many of their rows differ.
 #[derive(Debug, Clone)]
 pub struct Load {
     /// TPC-H's scale factor: 1 is 6 million line items.
@@ -23,7 +23,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Loads and plants. `progress` hears of every table when it is done.
+    /// Loads the tables and plants differences. `progress` is called with each loaded table.
     ///
     /// # Errors
     ///
@@ -51,8 +51,8 @@ impl Load {
         Ok(plan)
     }
 
-    /// Whether an earlier load of the same kind has come to its end, and its
-    /// tables are there.
+    /// Whether an earlier load with the same parameters is complete and its tables
+    /// exist.
     ///
     /// # Errors
     ///
@@ -67,8 +67,7 @@ impl Load {
         Ok(true)
     }
 
-    /// What a table of the target says of itself when this load is done with
-    /// it, on both sides.
+    /// The comment of a target table after both sides of it have been loaded.
     fn mark(&self) -> String {
         format!(
             "scale {}, {} differences, seed {}",

@@ -1,4 +1,4 @@
-//! What was planted, as a file.
+//! The planted differences, as a file.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use shared::outcome::{Difference, DifferenceKind};
 
-/// Everything that a right report must say, no more and no fewer.
+/// Everything that a correct report contains.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// One entry per loaded table, also for those that are equal.
     pub tables: Vec<PlannedTable>,
 }
 
-/// What was planted in one table.
+/// The differences planted in one table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlannedTable {
     /// The table's name without a schema.
@@ -43,11 +43,11 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// When the file is not there or is no plan.
+    /// When the file cannot be read or is not a plan.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is no plan", path.display()))
+        serde_json::from_slice(&text).with_context(|| format!("{} is not a plan", path.display()))
     }
 
     /// Writes the plan.

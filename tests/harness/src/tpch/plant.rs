@@ -1,4 +1,4 @@
-//! Changes rows of the target and writes down what was changed.
+//! Changes rows of the target and records the changes.
 
 use anyhow::ensure;
 use fastrand::Rng;
@@ -10,10 +10,10 @@ use super::plan::PlannedTable;
 use super::side::Side;
 use super::{Differences, Kind, Table};
 
-/// Added to the last key column of an extra row: more than any key has by itself.
+/// Added to the last key column of an extra row; exceeds every generated key.
 const BEYOND: i64 = 1_000_000_000;
 
-/// Plants in the target what `table` and `wanted` ask for, in rows of the sample.
+/// Plants the differences that `table` defines for `wanted`, in rows of the sample.
 pub(super) async fn plant(
     table: &Table,
     sample: &Sample,
@@ -140,8 +140,8 @@ impl Planter<'_> {
         Ok(())
     }
 
-    /// In a table without a key a changed row is one missing and one extra, and
-    /// a row that is there twice in place of once is one extra.
+    /// In a table without a key a changed row counts as one missing and one extra
+    /// row, and a duplicated row as one extra row.
     async fn multiset(
         &mut self,
         to_change: &[Row],
@@ -149,7 +149,7 @@ impl Planter<'_> {
         to_double: &[Row],
     ) -> anyhow::Result<()> {
         for row in to_change {
-            // The balance of an account, a cent up.
+            // Adds a cent to the balance of an account.
             let mut after = row.clone();
             after[5] = changed(Kind::Decimal, &row[5], &mut self.random).unwrap_or_default();
             self.touch_one(&format!(
@@ -214,7 +214,7 @@ impl Planter<'_> {
 
     async fn touch_one(&self, statement: &str) -> anyhow::Result<()> {
         let touched = self.target.execute(statement).await?;
-        ensure!(touched == 1, "{touched} rows in place of one: {statement}");
+        ensure!(touched == 1, "{touched} rows instead of one: {statement}");
         Ok(())
     }
 
@@ -258,7 +258,7 @@ fn literal(value: Option<&str>) -> String {
 }
 
 /// The smallest change that a comparison could overlook: one unit in the last
-/// place, one letter's case, the next day, or NULL in place of a text.
+/// place, the case of one letter, the next day, or NULL instead of a text.
 fn changed(kind: Kind, value: &str, random: &mut Rng) -> Option<String> {
     match kind {
         Kind::BigInt | Kind::Int => Some(
@@ -299,7 +299,7 @@ fn add_a_cent(value: &str) -> String {
     format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }
 
-/// With the first letter's case changed, or a letter more when there is none.
+/// Changes the case of the first letter, or appends a letter if there is none.
 fn flip_case(value: &str) -> String {
     let Some((position, letter)) = value
         .char_indices()
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_as_small_as_can_be() {
+    fn a_change_is_the_smallest_possible() {
         let mut random = Rng::with_seed(1);
         assert_eq!(add_a_cent("-0.01"), "0.00");
         assert_eq!(add_a_cent("-12.34"), "-12.33");

@@ -94,7 +94,7 @@ impl Side {
         format!("{}.{}", self.schema, table.name)
     }
 
-    /// A new, empty table, in place of one of the same name.
+    /// Creates an empty table, and drops an existing one of the same name.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl Side {
         } else {
             format!("ALTER TABLE {name} ADD PRIMARY KEY ({});", key(table))
         };
-        // Vacuum sets the visibility bits that the first reader would else have to set.
+        // VACUUM sets hint bits; without it the first reader would have to write them.
         rows.batch_execute(&format!("{key} COMMIT"))
             .await
             .with_context(|| format!("cannot make the key of {name}"))?;
