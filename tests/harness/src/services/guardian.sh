@@ -1,13 +1,14 @@
-# Runs one service and outlives the process that asked for it just long enough
+# shellcheck shell=sh
+# Runs one service. Outlives the process that started it just long enough
 # to stop the service and to remove its directory.
 #
 #   sh -c SCRIPT guardian DIRECTORY LOG SIGNAL COMMAND...
 #
-# Standard input is a pipe whose other end only the asking process holds, so
-# its end of file means that this process is gone, however it ended. Lines on
+# Standard input is a pipe whose other end only the starting process has, so
+# its end of file means that this process has ended. Lines on
 # it are orders: "kill" (at once, as a crash would), "stop" and "start". Each
 # is answered on standard output with "pid N", N being 0 when nothing runs; the
-# first answer, before any order, says that the directory is there.
+# first answer, before any order, means that the directory exists.
 directory=$1 log=$2 signal=$3
 shift 3
 pid=0
@@ -18,7 +19,7 @@ start() {
     pid=$!
 }
 
-# Until it is waited for, a process that has ended stays as a zombie.
+# A process that has ended remains as a zombie until it is waited for.
 runs() {
     read -r state 2>/dev/null <"/proc/$pid/stat" || return 1
     case $state in *") Z "*) return 1 ;; esac
@@ -46,7 +47,7 @@ finish() {
 }
 
 trap finish HUP INT TERM
-# Answering a process that is gone must not end this one before its work is done.
+# An answer to a process that has ended must not end this one before it has cleaned up.
 trap : PIPE
 if [ -n "$directory" ]; then
     mkdir -m 711 -- "$directory" || exit 1
