@@ -32,7 +32,7 @@ pub struct Case {
     pub target_table: Option<String>,
     /// Key columns; absent: what the catalog says.
     pub key: Option<Vec<String>>,
-    /// Which columns take part.
+    /// Which columns are compared.
     #[serde(default)]
     pub columns: ColumnSelection,
     /// How deep to look.

@@ -20,7 +20,7 @@ struct Flow {
     stalled: bool,
 }
 
-/// Forwards connections to one port on loopback, until it is told otherwise.
+/// Forwards connections to one port on loopback; it can cut or stall them.
 /// Ends with this value.
 #[derive(Debug)]
 pub struct Proxy {
@@ -123,7 +123,7 @@ async fn forward(client: TcpStream, upstream: SocketAddr, flow: watch::Receiver<
     let whole = async {
         moving(&flow).await?;
         let server = TcpStream::connect(upstream).await.ok()?;
-        // Delaying small packets would add to what is measured.
+        // Nagle's algorithm would add to the measured times.
         client.set_nodelay(true).ok()?;
         server.set_nodelay(true).ok()?;
         let ((from_client, to_client), (from_server, to_server)) =
@@ -158,7 +158,7 @@ async fn carry(
     }
 }
 
-/// Waits while everything stands still; nothing when the proxy is gone.
+/// Waits while the proxy is stalled; `None` when the proxy has been dropped.
 async fn moving(flow: &watch::Receiver<Flow>) -> Option<()> {
     flow.clone()
         .wait_for(|flow| !flow.stalled)

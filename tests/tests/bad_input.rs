@@ -1,5 +1,5 @@
-//! Bad input gives one clear message that says what to do, and the documented
-//! exit code; nothing goes to standard output.
+//! Invalid input gives one message with the necessary action and the documented
+//! exit code; standard output stays empty.
 
 use tests::product::{Run, Workplace};
 

@@ -1,4 +1,4 @@
-//! Why rows differ, as reports say it; and values that must not be in any output.
+//! The causes of differences in reports, and values that must not be in any output.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
@@ -211,7 +211,7 @@ fn a_redacted_run_tells_no_value_anywhere() {
         );
         let key = trimmed["example"]["key"]["email"].as_str().unwrap();
         assert!(key.starts_with("redacted:hash="), "{key}");
-        // The same value is the same hash wherever it stands.
+        // The same value has the same hash at every place.
         let born: Vec<&Json> = people["differences"]
             .as_array()
             .unwrap()

@@ -45,7 +45,7 @@ impl Scene {
     }
 }
 
-/// A broker of its own with workers.
+/// A private broker with workers.
 struct Fleet {
     broker: Broker,
     workers: Vec<Process>,
@@ -330,7 +330,7 @@ fn an_equal_run_over_the_broker() {
             here.as_object_mut().unwrap().remove(changing);
             there.as_object_mut().unwrap().remove(changing);
         }
-        assert_eq!(here, there, "the same answer whatever the transport");
+        assert_eq!(here, there, "both transports give the same answer");
     }
 }
 

@@ -1,6 +1,6 @@
-//! One fault at a time, at a moment of the test's choosing: what a deadline, a
-//! failure, a lost worker and a changing fleet do to a run over RabbitMQ.
-//! `chaos` injects many at random moments.
+//! One fault at a time, at a defined moment: the effect of a deadline, a failure, a
+//! lost worker and a changing fleet on a run over RabbitMQ. `chaos` injects many
+//! faults at random moments.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
@@ -19,7 +19,7 @@ use tests::scene::{Gates, Running, Scene, Watch};
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// A virtual host of its own with workers.
+/// A private virtual host with workers.
 struct Fleet {
     // The workers end before the broker's virtual host does.
     workers: Vec<Process>,
@@ -254,7 +254,7 @@ impl Drop for EndOnDrop<'_> {
 }
 
 /// The most tables that were seen in the databases at once. Both databases
-/// cannot be looked at in the same moment, so this may be too many.
+/// cannot be queried in the same instant, so the number may be too large.
 fn sample(watch: &Watch, over: &AtomicBool) -> usize {
     let mut most = 0;
     while !over.load(Ordering::Acquire) {
@@ -396,7 +396,7 @@ fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
             == 2
     });
 
-    // It will not hear that its attempt is cancelled before it has its result.
+    // The worker receives the cancellation only after it has its result.
     proxy.cut();
     gates.open(0).unwrap();
     watch.wait_until("finished in the first session", BOUND, |running| {

@@ -1,5 +1,5 @@
-//! Faults that take minutes: many in one run, and a table that outlasts the
-//! broker's patience with unacknowledged deliveries.
+//! Faults that take minutes: many in one run, and a table that takes longer than
+//! the broker's limit for unacknowledged deliveries.
 
 use std::process::Command;
 use std::time::Duration;

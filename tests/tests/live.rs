@@ -1,8 +1,8 @@
 //! Tables that change while they are compared: a writer keeps changing the
 //! source, a replicator copies each change to the target 300 ms later. What is
-//! under way is no difference; what was broken on purpose is one.
+//! in flight is no difference; a planted difference is one.
 //!
-//! `LIVE_SECONDS=n` goes on for so long.
+//! `LIVE_SECONDS=n` sets the duration.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
@@ -20,7 +20,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use worker::engine::ReconcileEngine;
 
-/// How far the target is behind.
+/// The replication lag of the target.
 const LAG: Duration = Duration::from_millis(300);
 
 /// Time between two changes of the source.
@@ -32,7 +32,7 @@ const ROWS: i64 = 5000;
 /// Rows that the writer leaves alone: so many of either kind are broken.
 const BROKEN: i64 = 3;
 
-/// Rows that change again and again, behind those that are broken.
+/// Rows that change continuously; their keys follow those of the planted differences.
 const HOT: i64 = 10;
 
 /// A table, by how its rows are identified.

@@ -1,5 +1,5 @@
-//! The metrics and the health of the product's processes: what is served,
-//! what ended runs leave behind, and that none of it changes an answer.
+//! The metrics and the health of the product's processes: what is served, what
+//! remains after a run, and that metrics do not change the result.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
@@ -71,7 +71,7 @@ fn until_shown(address: &str, expected: &[(&str, f64)]) {
     assert!(shown.is_some(), "not {expected:?}: {last}");
 }
 
-/// Waits until `address` answers `/readyz` with this status; what it says then.
+/// Waits until `address` answers `/readyz` with this status, and returns the body.
 #[track_caller]
 fn until_ready_is(address: &str, status: u16) -> String {
     let mut last = String::new();
@@ -141,7 +141,7 @@ fn a_worker_shows_what_it_does_and_whether_it_takes_work() {
             ("reconcile_cancel_latency_seconds_count", 0.0),
         ],
     );
-    // What stands in `v` of the table is not in the view, and not compared.
+    // The view leaves out the column `v`, so it is not compared.
     let mut run = scene
         .start_run(
             broker.amqp_url(),

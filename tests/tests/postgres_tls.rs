@@ -84,7 +84,7 @@ async fn certificates_are_checked() {
 
     let refused = [
         ("sslmode=require".to_owned(), "certificate"),
-        // Nothing falls back to plain text behind the user's back.
+        // No connection falls back to plain text silently.
         ("sslmode=prefer".to_owned(), "certificate"),
         (
             format!("sslmode=require&ca_file={}", other_file.display()),

@@ -1,8 +1,8 @@
-//! Random tables with random differences: the report is what was planted, and
-//! a repair makes the tables equal and can be taken back.
+//! Random tables with random differences: the report names the planted ones, and
+//! a repair makes the tables equal and can be undone.
 //!
-//! `TABLES=n` makes so many pairs of tables, `SEED=n` begins with that one: a
-//! failure names the seed of its own pair.
+//! `TABLES=n` sets the number of pairs, `SEED=n` the seed of the first one. A
+//! failure names the seed of its pair.
 
 #![expect(
     clippy::unwrap_used,

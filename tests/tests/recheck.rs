@@ -1,5 +1,5 @@
-//! Tables that change while they are compared: what is on its way settles, and
-//! what is broken is found.
+//! Tables that change while they are compared: replicated changes settle, and
+//! planted differences are reported.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 

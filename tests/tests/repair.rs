@@ -1,6 +1,5 @@
-//! Repairs as a user makes and applies them: after a repair the tables are
-//! equal, after its undo they differ as before, and rows that have changed in
-//! between are left alone.
+//! Repairs from generation to undo: after a repair the tables are equal, after the
+//! undo they differ as before, and rows that changed in between are skipped.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

@@ -341,7 +341,7 @@ fn what_was_applied_is_said_when_it_cannot_be_compared_or_shown() {
     assert!(equal(&scene));
     assert_eq!(scene.apply(&["out", "--undo"]).code, 0);
 
-    // A reader that has gone has seen what it wanted.
+    // A reader may close the pipe before the end of the output.
     let mut child = scene
         .here
         .command("reconcile", &["apply", "out"])

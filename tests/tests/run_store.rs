@@ -89,7 +89,7 @@ fn mixed(tables: u32, seconds: f64) -> Scene {
     Scene::new(&source, &target)
 }
 
-/// A broker of its own with workers.
+/// A private broker with workers.
 struct Fleet {
     broker: Broker,
     workers: Vec<Process>,

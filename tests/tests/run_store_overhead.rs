@@ -1,4 +1,4 @@
-//! What it costs to keep a run: tables that are compared in no time, over the
+//! The cost of storing a run: tables with an engine that does nothing, over the
 //! in-process transport, with and without the store.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]

@@ -1,5 +1,5 @@
-//! How long statements wait and run, and how SQL Server is read, on sessions
-//! with PostgreSQL and with the SQL Server stand-in.
+//! Time limits of statements and locks, and isolation levels of SQL Server, on
+//! sessions with PostgreSQL and with the SQL Server stand-in.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 

@@ -164,7 +164,7 @@ async fn a_table_whose_every_row_is_there_twice() {
         .unwrap();
     assert_eq!(keyed.counts(), (0, 20_000, 0));
 
-    // On disk there is room for what all rows take, once.
+    // The disk limit is enough to hold all rows once.
     let copies = bench(&database)
         .tables("same", "more")
         .with(small)
@@ -286,7 +286,7 @@ impl Subscriber for CancelsExact {
     fn exit(&self, _: &Id) {}
 }
 
-/// On one thread, so that what is seen of spans is this test's.
+/// On one thread, so that all recorded spans belong to this test.
 #[tokio::test]
 async fn an_exact_comparison_that_is_cancelled_ends_and_leaves_nothing_open() {
     let database = database(

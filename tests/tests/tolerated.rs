@@ -1,5 +1,5 @@
-//! Columns with a tolerance: rows that are near enough are equal, however many
-//! there are, and however they are found.
+//! Columns with a tolerance: rows within it are equal, in any number and on every
+//! path that finds them.
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 

@@ -1,4 +1,4 @@
-//! The engine finds exactly what was planted in TPC-H, down to the values.
+//! The engine reports exactly the differences planted in TPC-H, with their values.
 
 use std::time::Duration;
 

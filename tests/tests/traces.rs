@@ -73,7 +73,7 @@ fn report_of(run: &mut Process) -> (i32, Json) {
     (status.code().unwrap(), report)
 }
 
-/// What a trace is, whatever it is of.
+/// Checks what holds for every trace.
 struct Trace {
     spans: Vec<CollectedSpan>,
 }
@@ -356,7 +356,7 @@ fn a_second_attempt_links_to_the_first() {
             .iter()
             .any(|one| one.reads("held") && one.pid != before)
     });
-    // What has ended is on its way before the worker is gone.
+    // The worker sends its spans before it ends.
     let told = collector.wait_until("a failed attempt", BOUND, |spans| {
         spans.iter().any(|span| span.name == ATTEMPT)
     });
@@ -384,7 +384,7 @@ fn a_second_attempt_links_to_the_first() {
     assert!(one.links.is_empty(), "{one:#?}");
     assert_eq!(three.attribute("result"), "matched");
     assert_eq!(three.attribute("worker"), "second");
-    // To the attempt that was lost: its worker told its span with the claim.
+    // The link names the lost attempt, whose worker sent its span with the claim.
     let root = spans.iter().find(|span| span.name == ROOT).unwrap();
     let [(linked_trace, linked)] = three.links.as_slice() else {
         panic!("not one link: {three:#?}");
@@ -538,7 +538,7 @@ fn variables_of_open_telemetry_name_sample_and_switch_off() {
     );
 }
 
-/// A report without what is different in every run.
+/// A report without the fields that differ in every run.
 fn comparable(run: &Run) -> Json {
     let mut report = run.report();
     for field in ["run_id", "timestamp", "duration_seconds", "trace_id"] {

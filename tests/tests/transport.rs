@@ -298,7 +298,7 @@ async fn events_wait_for_their_coordinator_and_survive_it(parties: Parties) {
         assert_eq!(delivery.ack().await, Ownership::Held);
         seen.push(batch);
     }
-    // The broker may put what a lost consumer held behind what it has handed out meanwhile.
+    // The broker may requeue deliveries of a lost consumer after later ones.
     seen.sort_unstable();
     assert_eq!(seen, [2, 3, 4]);
 }

@@ -1,5 +1,4 @@
-//! The worker service with an engine that does what a test tells it, over both
-//! transports.
+//! The worker service with an engine that each test scripts, over both transports.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -117,7 +116,7 @@ impl Stage {
         self.parties.one.publish_control(&control).await.unwrap();
     }
 
-    /// The next event: its table and what it says.
+    /// The table and the body of the next event.
     async fn event(&mut self) -> (u32, EventBody) {
         let delivery = next(&mut self.events).await;
         assert_eq!(delivery.ack().await, Ownership::Held);

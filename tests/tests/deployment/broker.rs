@@ -257,7 +257,7 @@ fn a_coordinator_without_a_queue_of_tasks_says_who_makes_it() {
             .lines()
             .find(|line| line.starts_with("reconcile.tasks"));
         let line = line.unwrap_or_else(|| panic!("no queue of tasks in {queues}"));
-        // In whatever order the broker keeps them.
+        // The broker lists them in any order.
         let mut arguments: Vec<String> = line
             .split(['{', '}'])
             .filter(|part| part.starts_with('"'))

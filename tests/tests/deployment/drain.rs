@@ -1,4 +1,4 @@
-//! What an orchestrator does to a worker that was drained: it stops it.
+//! An orchestrator stops a worker that has been drained.
 
 use std::time::Duration;
 

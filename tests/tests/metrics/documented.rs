@@ -86,7 +86,7 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
         &address,
         &[("reconcile_tables_total{status=\"matched\"}", 1.0)],
     );
-    // A worker is shown when it has been heard of.
+    // The metric of a worker appears with its first heartbeat.
     let text = harness::poll::poll(BOUND, || {
         let text = scrape(&address);
         text.contains("heartbeat_age").then_some(text)

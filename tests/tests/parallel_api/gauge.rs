@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::SLACK;
 
-/// Counts how many live at once.
+/// Counts how many exist at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
     now: AtomicUsize,

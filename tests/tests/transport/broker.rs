@@ -1,4 +1,4 @@
-//! What only a broker can do: cut the connection, refuse a login, hold bytes
+//! Situations that only a broker has: cut connections, refused logins, and bodies
 //! that are no message.
 
 use harness::poll::poll;
@@ -60,7 +60,7 @@ async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
     assert_eq!(again.ack().await, Ownership::Held);
     drop(again);
 
-    // Control messages are heard again once the queue is; until then they are missed.
+    // Control messages arrive again once the queue exists; earlier ones are lost.
     let heard = async {
         loop {
             coordinator
@@ -77,7 +77,7 @@ async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
     };
     tokio::time::timeout(BOUND, heard)
         .await
-        .expect("control messages are not heard after the cut");
+        .expect("no control message arrives after the cut");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
