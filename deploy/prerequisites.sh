@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Installs Debian packages that are missing, without starting a service and
-# without leaving one enabled. To be sourced; defines `need_packages`,
-# `service_packages` and `need_rust`.
+# Installs missing Debian packages, without starting or enabling a service. To
+# be sourced; defines `need_packages`, `compiler_packages`, `service_packages`
+# and `need_rust`.
 
 # Runs a command as root.
 as_root() {
@@ -17,8 +17,8 @@ as_root() {
     fi
 }
 
-# Installs packages in a subshell of its own, so that its traps undo what it
-# had to change, whatever way it ends.
+# Installs packages in a subshell, whose traps revert the temporary changes also
+# when it fails.
 install_packages() (
     set -euo pipefail
     policy=/usr/sbin/policy-rc.d
@@ -39,7 +39,7 @@ install_packages() (
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
 
-    # Quiet, unless it fails.
+    # Prints apt's output only if it fails.
     apt() {
         as_root env DEBIAN_FRONTEND=noninteractive \
             apt-get -q -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$output" 2>&1 && return
@@ -57,7 +57,7 @@ install_packages() (
     apt update
     case " $* " in
         *" postgresql "*)
-            # The server's package would make a cluster and have it started at boot.
+            # The package of the server would create a cluster and enable it.
             apt install -y --no-install-recommends postgresql-common
             kept_clusters=$(mktemp)
             cp "$clusters" "$kept_clusters"
@@ -71,7 +71,7 @@ install_packages() (
     new_mapper=no
     [ -e /usr/bin/epmd ] || new_mapper=$new_broker
     apt install -y --no-install-recommends "$@"
-    # Not at the next boot either.
+    # Nor may they start at the next boot.
     if command -v systemctl >/dev/null; then
         [ "$new_broker" = no ] || as_root systemctl disable --quiet rabbitmq-server.service || true
         [ "$new_prometheus" = no ] || as_root systemctl disable --quiet prometheus.service || true
@@ -79,8 +79,8 @@ install_packages() (
     fi
 )
 
-# need_packages PATH PACKAGE [PATH PACKAGE]...: installs the packages whose
-# path (a pattern) is not there, all at once.
+# need_packages PATH PACKAGE [PATH PACKAGE]...: installs, all at once, the
+# packages whose path (a pattern) does not exist.
 need_packages() {
     local missing=()
     while [ "$#" -gt 1 ]; do
@@ -90,17 +90,20 @@ need_packages() {
     [ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
 }
 
-# What every script here needs, for need_packages: two servers and a C compiler.
-# shellcheck disable=SC2034  # used by whoever sources this
-service_packages=(
-    '/usr/lib/postgresql/*/bin/initdb' postgresql
-    '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
+# For need_packages: what a build needs, and what the services need with it.
+compiler_packages=(
     '/usr/bin/cc' gcc
     '/usr/include/stdlib.h' libc6-dev
 )
+# shellcheck disable=SC2034  # used by the scripts that source this file
+service_packages=(
+    '/usr/lib/postgresql/*/bin/initdb' postgresql
+    '/usr/lib/rabbitmq/bin/rabbitmq-server' rabbitmq-server
+    "${compiler_packages[@]}"
+)
 
 need_rust() {
-    # A login shell would have it in the search path; a service's shell may not.
+    # The search path of a login shell has it; that of a service may not.
     if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
         PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     fi

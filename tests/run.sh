@@ -41,6 +41,6 @@ fi
 status=0
 cargo test --workspace --no-fail-fast "$@" </dev/null || status=$?
 
-# What nobody has unless it is asked for: it builds, and does what it says.
+# The optional feature is not part of the workspace's default build.
 cargo test -p shared --lib --features jaeger-thrift jaeger </dev/null || status=$?
 exit "$status"

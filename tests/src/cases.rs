@@ -13,7 +13,7 @@ use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::options::TableOptions;
 use shared::outcome::{
-    Comparison, Depth, Difference, DifferenceKind, FailureKind, RepairStatement,
+    Comparison, Depth, Difference, DifferenceKind, Failure, FailureKind, RepairStatement,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ pub struct Case {
     pub target_table: Option<String>,
     /// Key columns; absent: what the catalog says.
     pub key: Option<Vec<String>>,
-    /// Which columns take part.
+    /// Which columns are compared.
     #[serde(default)]
     pub columns: ColumnSelection,
     /// How deep to look.
@@ -92,7 +92,7 @@ pub struct Expectation {
     /// Causes that must be among those that explain the differences.
     #[serde(default)]
     pub causes: Vec<String>,
-    /// How many differences had settled when they were looked at again.
+    /// How many differences a recheck found settled.
     pub settled: Option<u64>,
     /// Words of the reasons for which rows are not repaired, in whatever
     /// direction; without any, a repair makes the tables equal.
@@ -302,33 +302,28 @@ impl Case {
         mapped.cloned().unwrap_or_else(|| source_name.to_owned())
     }
 
-    /// Whether `answer` is what is expected.
+    /// Whether `answer` is the expected one.
     ///
     /// # Errors
     ///
-    /// When it is not; says how.
+    /// The first deviation.
     pub fn check(&self, answer: &Answer, mirrored: bool) -> anyhow::Result<()> {
-        let expect = &self.expect;
-        let (comparison, differences) = match (answer, &expect.error) {
-            (Err(Stop::Failed(failure)), Some(error)) => {
-                ensure!(
-                    failure.kind == error.kind,
-                    "failed with {failure:?}, not with {}",
-                    error.kind
-                );
-                for word in &error.mentions {
-                    ensure!(
-                        failure.message.contains(word),
-                        "the message does not mention {word}: {}",
-                        failure.message
-                    );
-                }
-                return Ok(());
-            }
+        match (answer, &self.expect.error) {
+            (Err(Stop::Failed(failure)), Some(error)) => check_failure(failure, error),
             (Err(stop), _) => bail!("did not compare: {stop:?}"),
             (Ok(answer), Some(error)) => bail!("expected {error:?}, got {answer:?}"),
-            (Ok(answer), None) => answer,
-        };
+            (Ok((comparison, differences)), None) => {
+                self.check_counts(comparison, mirrored)?;
+                if !mirrored {
+                    self.check_notes_and_causes(comparison)?;
+                }
+                self.check_rows(comparison, differences, mirrored)
+            }
+        }
+    }
+
+    fn check_counts(&self, comparison: &Comparison, mirrored: bool) -> anyhow::Result<()> {
+        let expect = &self.expect;
         let (source_count, target_count) = if mirrored {
             (expect.target_count, expect.source_count)
         } else {
@@ -343,39 +338,37 @@ impl Case {
                 "{found} rows on the {side}, not {wanted:?}"
             );
         }
-        for word in expect.notes.iter().filter(|_| !mirrored) {
+        Ok(())
+    }
+
+    fn check_notes_and_causes(&self, comparison: &Comparison) -> anyhow::Result<()> {
+        for word in &self.expect.notes {
             ensure!(
                 comparison.notes.iter().any(|note| note.contains(word)),
                 "no note mentions {word}: {:?}",
                 comparison.notes
             );
         }
-        for cause in expect.causes.iter().filter(|_| !mirrored) {
+        for cause in &self.expect.causes {
             ensure!(
                 comparison.causes.iter().any(|group| group.cause == *cause),
                 "{cause} is not among the causes: {:?}",
                 comparison.causes
             );
         }
-        let of_kind = |kind| {
-            expect
-                .differences
-                .iter()
-                .filter(|difference| difference.kind == kind)
-                .count() as u64
-        };
-        let listed = [
-            of_kind(DifferenceKind::Missing),
-            of_kind(DifferenceKind::Extra),
-            of_kind(DifferenceKind::Modified),
-        ];
-        let [mut missing, mut extra, modified] = expect.counts.unwrap_or(listed);
-        if mirrored {
-            std::mem::swap(&mut missing, &mut extra);
-        }
-        let equal = missing + extra + modified == 0;
+        Ok(())
+    }
+
+    fn check_rows(
+        &self,
+        comparison: &Comparison,
+        differences: &[Difference],
+        mirrored: bool,
+    ) -> anyhow::Result<()> {
+        let expect = &self.expect;
+        let [missing, extra, modified] = self.expected_rows(mirrored);
         ensure!(
-            comparison.is_match() == equal,
+            comparison.is_match() == (missing + extra + modified == 0),
             "match is {}: {comparison:?}",
             comparison.is_match()
         );
@@ -414,6 +407,26 @@ impl Case {
         Ok(())
     }
 
+    /// How many rows are expected to be missing, extra and modified.
+    fn expected_rows(&self, mirrored: bool) -> [u64; 3] {
+        let expect = &self.expect;
+        let of_kind = |kind| {
+            let listed = expect.differences.iter();
+            listed.filter(|difference| difference.kind == kind).count() as u64
+        };
+        let listed = [
+            of_kind(DifferenceKind::Missing),
+            of_kind(DifferenceKind::Extra),
+            of_kind(DifferenceKind::Modified),
+        ];
+        let [missing, extra, modified] = expect.counts.unwrap_or(listed);
+        if mirrored {
+            [extra, missing, modified]
+        } else {
+            [missing, extra, modified]
+        }
+    }
+
     /// A found difference in words, as the unmirrored case would say it.
     fn found(&self, difference: &Difference, mirrored: bool) -> String {
         let back = |name: &str| {
@@ -443,6 +456,22 @@ impl Case {
         columns.sort();
         format!("{kind:?} {key:?} {columns:?}")
     }
+}
+
+fn check_failure(failure: &Failure, expected: &ExpectedError) -> anyhow::Result<()> {
+    ensure!(
+        failure.kind == expected.kind,
+        "failed with {failure:?}, not with {}",
+        expected.kind
+    );
+    for word in &expected.mentions {
+        ensure!(
+            failure.message.contains(word),
+            "the message does not mention {word}: {}",
+            failure.message
+        );
+    }
+    Ok(())
 }
 
 fn wanted(difference: &ExpectedDifference) -> String {
@@ -492,7 +521,7 @@ impl Maker {
                     endpoint.database
                 );
                 Ok(Self::Postgres(
-                    crate::services::database::connect(&url).await?,
+                    harness::services::database::connect(&url).await?,
                 ))
             }
             DatabaseKind::SqlServer => {

@@ -1,5 +1,5 @@
-//! An OpenTelemetry collector of our own: takes spans over OTLP by gRPC and by
-//! HTTP on free ports, and keeps them.
+//! A minimal OpenTelemetry collector: receives spans over OTLP by gRPC and HTTP on
+//! free ports, and stores them.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -22,20 +22,21 @@ use prost::Message as _;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::server::{Server, TcpIncoming};
 
-use crate::services::{ServiceError, poll};
+use harness::poll::poll;
+use harness::services::ServiceError;
 
 /// A span as it arrived.
 #[derive(Debug, Clone)]
 pub struct CollectedSpan {
     /// Its service's name.
     pub service: String,
-    /// What else is known of its process.
+    /// The other attributes of its resource.
     pub resource: BTreeMap<String, String>,
-    /// Its trace, in hexadecimal.
+    /// Its trace id, in hexadecimal.
     pub trace: String,
-    /// Its number, in hexadecimal.
+    /// Its span id, in hexadecimal.
     pub id: String,
-    /// The span above it; empty for the first of a trace.
+    /// The id of its parent; empty for a root.
     pub parent: String,
     /// Its name.
     pub name: String,
@@ -43,13 +44,13 @@ pub struct CollectedSpan {
     pub kind: SpanKind,
     /// Its attributes, as text.
     pub attributes: BTreeMap<String, String>,
-    /// How it ended.
+    /// Its status.
     pub status: SpanStatus,
-    /// Why it failed.
+    /// The message of its status.
     pub message: String,
-    /// What happened in it: name and attributes.
+    /// Its events: name and attributes.
     pub events: Vec<(String, BTreeMap<String, String>)>,
-    /// Other spans that it names: trace and number.
+    /// Its links: trace id and span id.
     pub links: Vec<(String, String)>,
     /// Nanoseconds since 1970.
     pub start: u64,
@@ -142,29 +143,29 @@ impl Collector {
         })
     }
 
-    /// Where it takes spans by gRPC.
+    /// The endpoint for OTLP over gRPC.
     #[must_use]
     pub fn grpc_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.grpc)
     }
 
-    /// Where it takes spans by HTTP.
+    /// The endpoint for OTLP over HTTP.
     #[must_use]
     pub fn http_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http)
     }
 
-    /// What has arrived so far.
+    /// The spans received so far.
     #[must_use]
     pub fn spans(&self) -> Vec<CollectedSpan> {
         self.spans.lock().clone()
     }
 
-    /// Waits until what has arrived satisfies `condition`.
+    /// Waits until the received spans satisfy `condition`.
     ///
     /// # Panics
     ///
-    /// When it does not within `bound`; with what has arrived.
+    /// When they do not within `bound`; the message lists them.
     pub fn wait_until(
         &self,
         what: &str,

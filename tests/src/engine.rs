@@ -1,4 +1,4 @@
-//! The engine on its own: one comparison between databases, and what it finds.
+//! Runs the engine without a worker: one comparison between two databases.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use shared::message::Task;
 use shared::outcome::{Checksums, Comparison, Depth, RowCounts};
 use worker::engine::{Engine, Stop, TaskContext};
 
-/// Finds every table empty and equal, at once.
+/// Reports every table as empty and equal, without reading it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct IdleEngine;
 

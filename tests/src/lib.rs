@@ -5,14 +5,11 @@
 pub mod cases;
 pub mod collector;
 pub mod engine;
-pub mod http;
 pub mod idle;
-pub mod process;
 pub mod product;
 pub mod proxy;
 pub mod random_tables;
 pub mod repair;
 pub mod repairs;
 pub mod scene;
-pub mod services;
-pub mod tpch;
+pub mod structure;

@@ -1,5 +1,5 @@
 //! The product as a user runs it: `reconcile` and `reconcile-worker`, with a
-//! configuration in a directory of its own.
+//! configuration in a private directory.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::process::{Finished, Process, binary, run_to_end};
+use harness::executable::binary;
+use harness::process::{Finished, Process, run_to_end};
 
 /// How long a run of a test may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Variables that the product reads; a test has none of them from its surroundings.
+/// Variables that the product reads; a test must not inherit them.
 const VARIABLES: [&str; 19] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -36,13 +37,13 @@ const VARIABLES: [&str; 19] = [
     "TMPDIR",
 ];
 
-/// A place to run the product in.
+/// A directory in which the product runs.
 #[derive(Debug)]
 pub struct Workplace {
     directory: TempDir,
 }
 
-/// What a run said.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Run {
     /// The exit code.
@@ -85,12 +86,12 @@ impl Workplace {
         let mut command =
             Command::new(binary(program).expect("the workspace's binaries are built"));
         command.args(arguments).current_dir(self.path());
-        // Runs are kept here and not where the user of this machine keeps them.
+        // Keeps the runs out of the state directory of the user.
         command.env("XDG_STATE_HOME", self.path());
         for variable in VARIABLES {
             command.env_remove(variable);
         }
-        // Many workers on one host: who wants to see metrics names an address.
+        // Many workers share this host; a test that needs metrics sets an address.
         command.env("RECONCILE_METRICS_ADDR", "off");
         command
     }

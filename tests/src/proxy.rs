@@ -9,18 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use crate::services::ServiceError;
+use harness::services::ServiceError;
 
 /// What happens to the bytes now.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flow {
     /// How often connections were cut. One that was accepted under another number is over.
     cuts: u64,
-    /// Nothing moves, in either direction, and nobody is told.
+    /// No byte is forwarded in either direction, and no connection is closed.
     stalled: bool,
 }
 
-/// Forwards connections to one port on loopback, until it is told otherwise.
+/// Forwards connections to one port on loopback; it can cut or stall them.
 /// Ends with this value.
 #[derive(Debug)]
 pub struct Proxy {
@@ -123,7 +123,7 @@ async fn forward(client: TcpStream, upstream: SocketAddr, flow: watch::Receiver<
     let whole = async {
         moving(&flow).await?;
         let server = TcpStream::connect(upstream).await.ok()?;
-        // Delaying small packets would add to what is measured.
+        // Nagle's algorithm would add to the measured times.
         client.set_nodelay(true).ok()?;
         server.set_nodelay(true).ok()?;
         let ((from_client, to_client), (from_server, to_server)) =
@@ -158,7 +158,7 @@ async fn carry(
     }
 }
 
-/// Waits while everything stands still; nothing when the proxy is gone.
+/// Waits while the proxy is stalled; `None` when the proxy has been dropped.
 async fn moving(flow: &watch::Receiver<Flow>) -> Option<()> {
     flow.clone()
         .wait_for(|flow| !flow.stalled)

@@ -1,9 +1,6 @@
-//! Two databases whose difference is repaired, as a user does it.
+//! Two databases, and the commands by which a user repairs their differences.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::path::PathBuf;
 
@@ -12,31 +9,31 @@ use shared::endpoint::Endpoint;
 
 use crate::cases::Maker;
 use crate::product::{Run, Workplace};
-use crate::services::{Database, Standin, StandinTls, shared_postgres};
+use harness::services::{Database, Standin, StandinTls, shared_postgres};
 
-/// Which database.
+/// The kind of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// PostgreSQL.
     Postgres,
-    /// SQL Server, which the stand-in plays.
+    /// The stand-in for SQL Server.
     SqlServer,
 }
 
 /// A database of either kind.
 #[derive(Debug)]
 pub struct Side {
-    /// What holds it.
+    /// The server of the database.
     pub database: Database,
     standin: Option<Standin>,
 }
 
 impl Side {
-    /// A new one, in which `sql` was executed.
+    /// Creates a database and executes `sql` in it.
     ///
     /// # Panics
     ///
-    /// When it cannot be made.
+    /// When it cannot be created.
     #[must_use]
     pub fn new(name: &str, kind: Kind, sql: &str) -> Self {
         let database = shared_postgres().create_database(name).unwrap();
@@ -47,7 +44,7 @@ impl Side {
         side
     }
 
-    /// How to reach it.
+    /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
         match &self.standin {
@@ -74,25 +71,25 @@ impl Side {
     }
 }
 
-/// Two databases, and a place to work in that knows them.
+/// Two databases, and a directory whose configuration names them.
 #[derive(Debug)]
 pub struct Scene {
-    /// Where the truth is.
+    /// The source.
     pub source: Side,
-    /// Where the copy is.
+    /// The target.
     pub target: Side,
-    /// Where the product runs.
+    /// The directory in which the product runs.
     pub here: Workplace,
 }
 
 impl Scene {
-    /// New databases, each made by its statements.
+    /// Creates both databases, each by its statements.
     #[must_use]
     pub fn new(source: (Kind, &str), target: (Kind, &str)) -> Self {
         Self::with(source, target, "")
     }
 
-    /// The same with more in the configuration, under `[run]`.
+    /// As [`Self::new`], with more lines under `[run]` in the configuration.
     #[must_use]
     pub fn with(source: (Kind, &str), target: (Kind, &str), configuration: &str) -> Self {
         let source = Side::new("source", source.0, source.1);
@@ -176,21 +173,21 @@ impl Scene {
     }
 }
 
-/// What `reconcile apply` says.
+/// The JSON output of `reconcile apply`.
 ///
 /// # Panics
 ///
-/// When it is no JSON.
+/// When it is not JSON.
 #[must_use]
 pub fn said(applied: &Run) -> Json {
     serde_json::from_str(&applied.stdout).unwrap()
 }
 
-/// What a report says about rows.
+/// The counts of rows in a report.
 ///
 /// # Panics
 ///
-/// When it is no report.
+/// When it is not a report.
 #[must_use]
 pub fn findings(report: &Json) -> Vec<Json> {
     report["results"]

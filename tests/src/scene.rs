@@ -1,5 +1,5 @@
-//! What a fault is injected into: two databases, tables that wait for
-//! permission to go on, and a view of what the product runs in them.
+//! The surroundings of a fault test: two databases, views that block until a gate
+//! opens, and the statements that the product runs.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Client;
 
-use crate::process::{Process, ProcessError};
 use crate::product::Workplace;
-use crate::services::{Database, ServiceError, poll, shared_postgres};
+use harness::poll::poll;
+use harness::process::{Process, ProcessError};
+use harness::services::{Database, ServiceError, shared_postgres};
 
-/// Time between two heartbeats where leases are meant to expire soon.
+/// The heartbeat interval of tests whose leases must expire soon.
 const SHORT_HEARTBEAT: &str = "500ms";
 
-/// Time between two heartbeats where a busy machine must not cost a lease.
+/// The heartbeat interval of tests in which a busy machine must not lose a lease.
 const LONG_HEARTBEAT: &str = "10s";
 
 /// With short heartbeats, how long a worker without a heartbeat keeps what it holds at the most: three
@@ -24,8 +25,8 @@ pub const LEASE: Duration = Duration::from_secs(2);
 /// How long a worker may take to be ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// Returns once nobody holds the gate. It polls, so that neither a lock timeout
-/// nor a session whose client has died can hold it up.
+/// Returns once no session locks the gate. It polls, so that neither a lock timeout
+/// nor a session of a killed client can delay it.
 const GATE: &str = "CREATE FUNCTION gate(number int) RETURNS int LANGUAGE plpgsql AS $$
     BEGIN
         WHILE NOT pg_try_advisory_xact_lock_shared(number) LOOP PERFORM pg_sleep(0.01); END LOOP;
@@ -36,18 +37,17 @@ const GATE: &str = "CREATE FUNCTION gate(number int) RETURNS int LANGUAGE plpgsq
 /// `source` and `target`.
 #[derive(Debug)]
 pub struct Scene {
-    /// Where the truth is.
+    /// The source.
     pub source: Database,
-    /// Where the copy is.
+    /// The target.
     pub target: Database,
-    /// Where the product is run.
+    /// The directory in which the product runs.
     pub here: Workplace,
     heartbeat: &'static str,
 }
 
 impl Scene {
-    /// Makes both databases, each with a function `gate(int)` before anything
-    /// else, see [`Gates`].
+    /// Creates both databases, each with a function `gate(int)` first; see [`Gates`].
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Scene {
         Process::start("reconcile", &mut self.run(broker, arguments))
     }
 
-    /// Starts a coordinator that goes on with the latest run of this place.
+    /// Starts a coordinator that resumes the latest run of this directory.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Scene {
         Ok((worker, address))
     }
 
-    /// Looks at what the product runs in both databases.
+    /// A view of the statements that the product runs in both databases.
     ///
     /// # Errors
     ///
@@ -171,11 +171,11 @@ impl Scene {
     }
 }
 
-/// Where a process says that it shows its metrics: "127.0.0.1:12345".
+/// The address at which a process serves its metrics, from its log: "127.0.0.1:12345".
 ///
 /// # Errors
 ///
-/// When it does not say so.
+/// When it logs no address.
 pub fn metrics_address(process: &mut Process) -> Result<String, ProcessError> {
     const SAID: &str = "metrics at http://";
     let line = process.wait_for_line(SAID, READY)?;
@@ -204,7 +204,7 @@ impl Gates {
         Ok(Self { session })
     }
 
-    /// Opens one gate, for good.
+    /// Opens one gate; it cannot be closed again.
     ///
     /// # Errors
     ///
@@ -215,7 +215,7 @@ impl Gates {
     }
 }
 
-/// What the product runs in some databases.
+/// The statements that the product runs in some databases.
 #[derive(Debug)]
 pub struct Watch {
     sessions: Vec<Session>,
@@ -226,9 +226,9 @@ pub struct Watch {
 pub struct Running {
     /// The name under which its session is listed: it names run and table.
     pub application: String,
-    /// The database's number for the session.
+    /// The process id of the session.
     pub pid: i32,
-    /// What it runs.
+    /// The statement.
     pub statement: String,
     /// Which of the watched databases it is in, from 0.
     pub database: usize,
@@ -285,9 +285,9 @@ impl Watch {
     ) -> Vec<Running> {
         let mut last = Vec::new();
         let found = poll(bound, || {
-            last = self
-                .running()
-                .unwrap_or_else(|error| panic!("cannot look at the databases: {error}"));
+            last = self.running().unwrap_or_else(|error| {
+                panic!("cannot list the statements of the databases: {error}")
+            });
             condition(&last).then_some(())
         });
         assert!(found.is_some(), "not {what} within {bound:?}: {last:#?}");

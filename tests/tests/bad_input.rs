@@ -1,5 +1,5 @@
-//! Bad input gives one clear message that says what to do, and the documented
-//! exit code; nothing goes to standard output.
+//! Invalid input gives one message with the necessary action and the documented
+//! exit code; standard output stays empty.
 
 use tests::product::{Run, Workplace};
 
@@ -36,137 +36,148 @@ fn assert_refused(what: &str, run: &Run, mentions: &[&str]) {
     );
 }
 
+/// What is wrong, the arguments, and what the message must contain.
+type BadArguments = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// Arguments of a run whose endpoints are right.
+const BAD_FLAGS: &[BadArguments] = &[
+    ("no tables", &[], &["tables"]),
+    ("an empty list", &["--tables", ""], &["table"]),
+    ("blanks for a list", &["--tables", " , "], &["table"]),
+    ("a table twice", &["--tables", "a,b,a"], &["a", "twice"]),
+    (
+        "a table twice, spelled otherwise",
+        &["--tables", "a, \"a\""],
+        &["twice"],
+    ),
+    ("three parts", &["--tables", "a.b.c"], &["a.b.c"]),
+    ("an open quote", &["--tables", "\"a"], &["quote"]),
+    (
+        "no workers",
+        &["--tables", "a", "--parallel", "--parallel-workers", "0"],
+        &["parallel-workers", "0"],
+    ),
+    (
+        "workers in words",
+        &["--tables", "a", "--parallel-workers", "many"],
+        &["parallel-workers", "many"],
+    ),
+    (
+        "an unknown format",
+        &["--tables", "a", "--format", "xml"],
+        &["format", "xml", "json"],
+    ),
+    (
+        "an unknown flag",
+        &["--tables", "a", "--row-levle"],
+        &["row-levle", "row-level"],
+    ),
+    (
+        "an unknown kind of fail-fast",
+        &["--tables", "a", "--fail-fast", "never"],
+        &["never"],
+    ),
+    (
+        "both ways to go on",
+        &["--tables", "a", "--fail-fast", "--continue-on-error"],
+        &["continue-on-error"],
+    ),
+    (
+        "a file that is not there",
+        &["--tables-file", "nowhere.txt"],
+        &["nowhere.txt"],
+    ),
+    (
+        "no time at all",
+        &["--tables", "a", "--parallel-timeout", "0"],
+        &["parallel-timeout"],
+    ),
+    (
+        "both an endpoint and a url",
+        &["--tables", "a", "--source-url", "postgres://u:hunter2@h/d"],
+        &["source-url"],
+    ),
+];
+
+/// Whole command lines.
+const BAD_COMMANDS: &[BadArguments] = &[
+    (
+        "an unknown endpoint",
+        &[
+            "run",
+            "--source",
+            "erpp",
+            "--target",
+            "warehouse",
+            "--tables",
+            "a",
+        ],
+        &["erpp", "erp"],
+    ),
+    (
+        "no source",
+        &["run", "--target", "warehouse", "--tables", "a"],
+        &["source"],
+    ),
+    (
+        "a url of no database",
+        &[
+            "run",
+            "--source-url",
+            "mysql://u:hunter2@h/d",
+            "--target",
+            "warehouse",
+            "--tables",
+            "a",
+        ],
+        &["mssql://", "postgres://"],
+    ),
+    (
+        "a url for workers elsewhere",
+        &[
+            "run",
+            "--broker",
+            "amqp://x:hunter2@127.0.0.1:1/",
+            "--source-url",
+            "postgres://u:hunter2@h/d",
+            "--target",
+            "warehouse",
+            "--tables",
+            "a",
+        ],
+        &["source-url", "broker"],
+    ),
+    (
+        "a broker that is down",
+        &[
+            "run",
+            "--broker",
+            "amqp://x:hunter2@127.0.0.1:1/",
+            "--source",
+            "erp",
+            "--target",
+            "warehouse",
+            "--tables",
+            "a",
+        ],
+        &["127.0.0.1:1"],
+    ),
+    ("an unknown command", &["runn"], &["runn", "run"]),
+];
+
 #[test]
 fn a_command_line_that_cannot_be_right_is_refused() {
     let here = Workplace::new(ENDPOINTS);
     let usual = ["run", "--source", "erp", "--target", "warehouse"];
-    let cases: &[(&str, &[&str], &[&str])] = &[
-        ("no tables", &[], &["tables"]),
-        ("an empty list", &["--tables", ""], &["table"]),
-        ("blanks for a list", &["--tables", " , "], &["table"]),
-        ("a table twice", &["--tables", "a,b,a"], &["a", "twice"]),
-        (
-            "a table twice, spelled otherwise",
-            &["--tables", "a, \"a\""],
-            &["twice"],
-        ),
-        ("three parts", &["--tables", "a.b.c"], &["a.b.c"]),
-        ("an open quote", &["--tables", "\"a"], &["quote"]),
-        (
-            "no workers",
-            &["--tables", "a", "--parallel", "--parallel-workers", "0"],
-            &["parallel-workers", "0"],
-        ),
-        (
-            "workers in words",
-            &["--tables", "a", "--parallel-workers", "many"],
-            &["parallel-workers", "many"],
-        ),
-        (
-            "an unknown format",
-            &["--tables", "a", "--format", "xml"],
-            &["format", "xml", "json"],
-        ),
-        (
-            "an unknown flag",
-            &["--tables", "a", "--row-levle"],
-            &["row-levle", "row-level"],
-        ),
-        (
-            "an unknown kind of fail-fast",
-            &["--tables", "a", "--fail-fast", "never"],
-            &["never"],
-        ),
-        (
-            "both ways to go on",
-            &["--tables", "a", "--fail-fast", "--continue-on-error"],
-            &["continue-on-error"],
-        ),
-        (
-            "a file that is not there",
-            &["--tables-file", "nowhere.txt"],
-            &["nowhere.txt"],
-        ),
-        (
-            "no time at all",
-            &["--tables", "a", "--parallel-timeout", "0"],
-            &["parallel-timeout"],
-        ),
-        (
-            "both an endpoint and a url",
-            &["--tables", "a", "--source-url", "postgres://u:hunter2@h/d"],
-            &["source-url"],
-        ),
-    ];
-    for (what, arguments, mentions) in cases {
+    for (what, arguments, mentions) in BAD_FLAGS {
         let run = here.reconcile(&[&usual[..], arguments].concat());
         assert_refused(what, &run, mentions);
     }
-    let others: &[(&str, &[&str], &[&str])] = &[
-        (
-            "an unknown endpoint",
-            &[
-                "run",
-                "--source",
-                "erpp",
-                "--target",
-                "warehouse",
-                "--tables",
-                "a",
-            ],
-            &["erpp", "erp"],
-        ),
-        (
-            "no source",
-            &["run", "--target", "warehouse", "--tables", "a"],
-            &["source"],
-        ),
-        (
-            "a url of no database",
-            &[
-                "run",
-                "--source-url",
-                "mysql://u:hunter2@h/d",
-                "--target",
-                "warehouse",
-                "--tables",
-                "a",
-            ],
-            &["mssql://", "postgres://"],
-        ),
-        (
-            "a url for workers elsewhere",
-            &[
-                "run",
-                "--broker",
-                "amqp://x:hunter2@127.0.0.1:1/",
-                "--source-url",
-                "postgres://u:hunter2@h/d",
-                "--target",
-                "warehouse",
-                "--tables",
-                "a",
-            ],
-            &["source-url", "broker"],
-        ),
-        (
-            "a broker that is down",
-            &[
-                "run",
-                "--broker",
-                "amqp://x:hunter2@127.0.0.1:1/",
-                "--source",
-                "erp",
-                "--target",
-                "warehouse",
-                "--tables",
-                "a",
-            ],
-            &["127.0.0.1:1"],
-        ),
-        ("an unknown command", &["runn"], &["runn", "run"]),
-    ];
-    for (what, arguments, mentions) in others {
+    for (what, arguments, mentions) in BAD_COMMANDS {
         assert_refused(what, &here.reconcile(arguments), mentions);
     }
 }

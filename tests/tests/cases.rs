@@ -1,10 +1,7 @@
-//! Every case under `tests/cases`, through the real engine and real databases:
-//! as it is written, and mirrored; compared, and repaired.
+//! Compares and repairs every case under `tests/cases` with the real engine and
+//! real databases, as written and with the sides exchanged.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 #[path = "cases/databases.rs"]
 mod databases;
@@ -18,7 +15,7 @@ use tests::cases::{Case, compare, load};
 
 use databases::{Databases, Meeting};
 
-/// Runs `check` on whatever meets in every case.
+/// Runs `check` for every pair of databases of every case.
 fn all(check: impl AsyncFn(&mut Databases, &Case, &Meeting) -> anyhow::Result<()>) {
     let cases = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap();
     assert!(cases.len() >= 250, "only {} cases were found", cases.len());
@@ -42,7 +39,7 @@ fn all(check: impl AsyncFn(&mut Databases, &Case, &Meeting) -> anyhow::Result<()
                     for meeting in meetings {
                         if let Err(error) = check(&mut databases, case, &meeting).await {
                             failed(error.context(databases.words(&meeting)));
-                            // What it may have left behind is nobody else's failure.
+                            // The databases may keep its tables; those must not fail the next case.
                             break;
                         }
                     }

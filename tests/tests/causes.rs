@@ -1,16 +1,13 @@
-//! Why rows differ, as reports say it; and values that must not be in any output.
+//! The causes of differences in reports, and values that must not be in any output.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::path::Path;
 use std::time::Duration;
 
+use harness::services::{Database, shared_postgres, shared_rabbitmq};
 use serde_json::Value as Json;
 use tests::product::{Run, Workplace, finish, result};
-use tests::services::{Database, shared_postgres, shared_rabbitmq};
 
 /// Two databases and a configuration that names them and ends in `more`.
 fn scene(source_sql: &str, target_sql: &str, more: &str) -> (Workplace, [Database; 2]) {
@@ -57,7 +54,7 @@ const DAMAGE: &str = "UPDATE orders SET at = date_trunc('milliseconds', at) WHER
      UPDATE orders SET seen = seen + interval '2 h' WHERE id <= 5; \
      UPDATE orders SET name = convert_from(convert_to(name, 'UTF8'), 'WIN1252') WHERE id BETWEEN 51 AND 54; \
      UPDATE orders SET updated_at = '2024-01-02 00:00:07', note = 'something else' WHERE id = 60; \
-     UPDATE orders SET name = 'somebody' WHERE id = 70";
+     UPDATE orders SET name = 'another' WHERE id = 70";
 
 #[test]
 fn what_known_damages_explain_is_grouped_and_the_rest_is_left() {
@@ -214,7 +211,7 @@ fn a_redacted_run_tells_no_value_anywhere() {
         );
         let key = trimmed["example"]["key"]["email"].as_str().unwrap();
         assert!(key.starts_with("redacted:hash="), "{key}");
-        // The same value is the same hash wherever it stands.
+        // The same value has the same hash at every place.
         let born: Vec<&Json> = people["differences"]
             .as_array()
             .unwrap()

@@ -1,29 +1,28 @@
-//! The dashboard and the rules that are shipped, judged by a real Prometheus
-//! that watches a real run: everything parses, every metric exists, and the
-//! panels have something to show.
+//! The dashboard and the alerting rules of deploy/, checked with a real Prometheus
+//! that scrapes a real run: everything parses, every metric exists, and every
+//! panel shows data.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::prometheus::installed;
+use harness::services::{Broker, Prometheus, shared_rabbitmq};
 use serde_json::Value as Json;
 use tests::scene::{Gates, Scene, metrics_address};
-use tests::services::prometheus::installed;
-use tests::services::{Prometheus, poll, shared_rabbitmq};
 
-/// How long anything may take that should happen soon.
+/// How long to wait for a condition.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// How often the processes are asked.
+/// The scrape interval.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// What Grafana puts in place of its variables.
+/// The values that replace the variables of Grafana.
 const VARIABLES: [(&str, &str); 2] = [("$__rate_interval", "15s"), ("$instance", ".*")];
 
 fn deployed(path: &str) -> PathBuf {
@@ -44,7 +43,7 @@ fn dashboard() -> Json {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Every expression of every panel, as Prometheus is asked it.
+/// Every expression of every panel, with the variables replaced.
 fn shown() -> Vec<Shown> {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().unwrap();
@@ -55,7 +54,7 @@ fn shown() -> Vec<Shown> {
         let is_row = panel["type"] == "row";
         assert!(
             is_row || targets.is_some_and(|targets| !targets.is_empty()),
-            "{title} asks for nothing"
+            "{title} has no query"
         );
         for target in targets.into_iter().flatten() {
             let mut expression = target["expr"].as_str().unwrap().to_owned();
@@ -143,13 +142,13 @@ fn promtool(arguments: &[&str]) -> String {
         .current_dir(deployed("prometheus"))
         .output()
         .unwrap();
-    let said = format!(
+    let printed = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "promtool {arguments:?}: {said}");
-    said
+    assert!(output.status.success(), "promtool {arguments:?}: {printed}");
+    printed
 }
 
 #[test]
@@ -176,7 +175,7 @@ fn the_rules_pass_prometheus_own_checks_and_their_tests() {
     }
 }
 
-/// What every rule must tell an operator.
+/// Checks what every rule must contain for an operator.
 fn check_alert(rule: &Json) {
     let name = rule["name"].as_str().unwrap();
     let text = |place: &Json, key: &str| {
@@ -197,10 +196,71 @@ fn check_alert(rule: &Json) {
     );
 }
 
-#[test]
-fn every_panel_and_every_alert_works_during_a_run() {
-    const QUICK: u32 = 6;
-    // The quick ones wait at gate 0 for Prometheus, the held one at gate 1 for the end of the test.
+/// How many tables are compared before the dashboard is checked.
+const QUICK: u32 = 6;
+
+/// A run that Prometheus scrapes, together with its workers. The quick tables
+/// wait at gate 0 for Prometheus, the table `held` at gate 1 for the end of the test.
+struct WatchedRun {
+    gates: Gates,
+    prometheus: Prometheus,
+    run: Process,
+    _workers: Vec<Process>,
+    _broker: Broker,
+    _scene: Scene,
+}
+
+impl WatchedRun {
+    fn start() -> Self {
+        let scene = watched_scene();
+        let gates = Gates::closed(&scene.source, 2).unwrap();
+        let broker = shared_rabbitmq().create_vhost().unwrap();
+        let mut workers = Vec::new();
+        let mut targets = Vec::new();
+        for number in 1..=2 {
+            let name = format!("worker-{number}");
+            let (worker, address) = scene
+                .start_watched_worker(broker.amqp_url(), &name, 2)
+                .unwrap();
+            workers.push(worker);
+            targets.push(("reconcile-worker", address));
+        }
+        let quick = (0..QUICK).map(|number| format!("quick{number}"));
+        let tables: Vec<String> = quick.chain(["held".to_owned()]).collect();
+        let arguments = [
+            "--tables",
+            &tables.join(","),
+            "--metrics-addr",
+            "127.0.0.1:0",
+        ];
+        let mut run = scene.start_run(broker.amqp_url(), &arguments).unwrap();
+        targets.push(("reconcile-coordinator", metrics_address(&mut run).unwrap()));
+        let targets: Vec<(&str, &str)> = targets
+            .iter()
+            .map(|(job, address)| (*job, address.as_str()))
+            .collect();
+        let rules = deployed("prometheus/rules.yml");
+        let prometheus = Prometheus::start(&targets, INTERVAL, &rules).unwrap();
+        Self {
+            gates,
+            prometheus,
+            run,
+            _workers: workers,
+            _broker: broker,
+            _scene: scene,
+        }
+    }
+
+    /// The rules, as the server has read them.
+    fn rules(&self) -> Vec<Json> {
+        let read = self.prometheus.api("rules", &[]).unwrap();
+        let groups = read["groups"].as_array().unwrap();
+        let of = |group: &Json| group["rules"].as_array().unwrap().clone();
+        groups.iter().flat_map(of).collect()
+    }
+}
+
+fn watched_scene() -> Scene {
     let view = |name: &str, gate: &str, rows: u32| {
         format!(
             "CREATE VIEW {name} AS SELECT row AS id FROM (SELECT {gate} OFFSET 0) wait, generate_series(1, {rows}) row;"
@@ -211,95 +271,70 @@ fn every_panel_and_every_alert_works_during_a_run() {
             .map(|number| view(&format!("quick{number}"), gate, rows))
             .collect()
     };
-    let scene = Scene::new(
+    Scene::new(
         &(quick("gate(0)", 9000) + &view("held", "gate(1)", 1)),
         &(quick("0", 9003) + &view("held", "1", 1)),
     )
     .unwrap()
-    .with_short_leases();
-    let gates = Gates::closed(&scene.source, 2).unwrap();
-    let broker = shared_rabbitmq().create_vhost().unwrap();
-    let mut workers = Vec::new();
-    let mut targets = Vec::new();
-    for number in 1..=2 {
-        let name = format!("worker-{number}");
-        let (worker, address) = scene
-            .start_watched_worker(broker.amqp_url(), &name, 2)
-            .unwrap();
-        workers.push(worker);
-        targets.push(("reconcile-worker", address));
-    }
-    let tables = (0..QUICK)
-        .map(|number| format!("quick{number}"))
-        .chain(["held".to_owned()])
-        .collect::<Vec<_>>()
-        .join(",");
-    let mut run = scene
-        .start_run(
-            broker.amqp_url(),
-            &["--tables", &tables, "--metrics-addr", "127.0.0.1:0"],
-        )
-        .unwrap();
-    targets.push(("reconcile-coordinator", metrics_address(&mut run).unwrap()));
-    let targets: Vec<(&str, &str)> = targets
-        .iter()
-        .map(|(job, address)| (*job, address.as_str()))
-        .collect();
-    let prometheus =
-        Prometheus::start(&targets, INTERVAL, &deployed("prometheus/rules.yml")).unwrap();
-    let until = |what: &str, condition: &dyn Fn() -> Result<(), String>| {
-        let mut last = String::new();
-        let done = poll(BOUND, || condition().map_err(|state| last = state).ok());
-        assert!(done.is_some(), "not {what} within {BOUND:?}: {last}");
-    };
-    until("watching all three", &|| {
+    .with_short_leases()
+}
+
+/// Polls until `condition` is met; the last state is in the message of the failure.
+fn wait_until(what: &str, condition: &dyn Fn() -> Result<(), String>) {
+    let mut last = String::new();
+    let done = poll(BOUND, || condition().map_err(|state| last = state).ok());
+    assert!(done.is_some(), "not {what} within {BOUND:?}: {last}");
+}
+
+/// Runs the quick tables while Prometheus watches.
+fn compare_quick_tables(watched: &WatchedRun) {
+    let WatchedRun { prometheus, .. } = watched;
+    wait_until("watching all three", &|| {
         let up = prometheus.query("up == 1")?;
         (up.len() == 3).then_some(()).ok_or(format!("{up:?}"))
     });
-    gates.open(0).unwrap();
-    until("seeing rows being read", &|| {
+    watched.gates.open(0).unwrap();
+    wait_until("seeing rows being read", &|| {
         let rows = prometheus.query("sum(rate(reconcile_rows_scanned_total[15s])) > 0")?;
         (!rows.is_empty()).then_some(()).ok_or(format!("{rows:?}"))
     });
     let mismatched = format!("sum(reconcile_tables_total{{status=\"mismatched\"}}) == {QUICK}");
-    until("at the held table", &|| {
+    wait_until("at the held table", &|| {
         let found = prometheus.query(&mismatched)?;
-        (!found.is_empty()).then_some(()).ok_or(run.stderr())
+        let log = || watched.run.stderr();
+        (!found.is_empty()).then_some(()).ok_or_else(log)
     });
+}
 
-    // The dashboard.
-    let shown = shown();
+fn check_panels(prometheus: &Prometheus, shown: &[Shown]) {
     assert!(shown.len() > 30, "{}", shown.len());
-    for Shown { place, expression } in &shown {
-        until(&format!("{place} with data from {expression}"), &|| {
+    for Shown { place, expression } in shown {
+        wait_until(&format!("{place} with data from {expression}"), &|| {
             let series = prometheus
                 .query(expression)
                 .unwrap_or_else(|error| panic!("{place}: {expression}: {error}"));
             (!series.is_empty()).then_some(()).ok_or_else(String::new)
         });
     }
+}
 
-    // The rules, as the server has read them.
-    let rules = || -> Vec<Json> {
-        let read = prometheus.api("rules", &[]).unwrap();
-        let groups = read["groups"].as_array().unwrap();
-        let of = |group: &Json| group["rules"].as_array().unwrap().clone();
-        groups.iter().flat_map(of).collect()
-    };
-    let alerts = rules();
+/// Checks the rules and returns their expressions by their names.
+fn check_rules(watched: &WatchedRun) -> BTreeMap<String, String> {
+    let alerts = watched.rules();
     assert_eq!(alerts.len(), 9, "{alerts:#?}");
-    let mut expressions: BTreeMap<String, String> = BTreeMap::new();
+    let mut expressions = BTreeMap::new();
     for rule in &alerts {
         check_alert(rule);
         let (name, expression) = (rule["name"].as_str(), rule["query"].as_str());
         let (name, expression) = (name.unwrap(), expression.unwrap());
-        prometheus
+        watched
+            .prometheus
             .query(expression)
             .unwrap_or_else(|error| panic!("{name}: {expression}: {error}"));
         expressions.insert(format!("alert {name}"), expression.to_owned());
     }
-    until("evaluated without an error, and one alert on", &|| {
-        let rules = rules();
+    wait_until("evaluated without an error, and one alert on", &|| {
+        let rules = watched.rules();
         let healthy = rules.iter().all(|rule| rule["health"] == "ok");
         let firing: Vec<_> = rules
             .iter()
@@ -310,9 +345,13 @@ fn every_panel_and_every_alert_works_during_a_run() {
             .then_some(())
             .ok_or(format!("{rules:#?}"))
     });
+    expressions
+}
 
-    // Every metric that is asked for exists.
+/// The metrics whose labels the variables of the dashboard list.
+fn variables() -> BTreeMap<String, String> {
     let variables = dashboard()["templating"]["list"].clone();
+    let mut expressions = BTreeMap::new();
     for variable in variables.as_array().unwrap() {
         if let Some(query) = variable["definition"].as_str() {
             let inside = query.trim_start_matches("label_values(");
@@ -320,22 +359,34 @@ fn every_panel_and_every_alert_works_during_a_run() {
             expressions.insert(format!("variable {}", variable["name"]), metric.to_owned());
         }
     }
-    expressions.extend(shown.into_iter().map(|shown| {
-        (
-            format!("{}: {}", shown.place, shown.expression),
-            shown.expression,
-        )
-    }));
+    expressions
+}
+
+fn check_that_metrics_exist(prometheus: &Prometheus, expressions: &BTreeMap<String, String>) {
     let known: BTreeSet<String> = prometheus.metric_names().unwrap().into_iter().collect();
-    for (place, expression) in &expressions {
+    for (place, expression) in expressions {
         let metrics = metrics_of(expression);
-        assert!(!metrics.is_empty(), "{place} asks for no metric");
+        assert!(!metrics.is_empty(), "{place} uses no metric");
         for metric in metrics {
             assert!(known.contains(&metric), "{place}: {metric} does not exist");
         }
     }
+}
 
-    gates.open(1).unwrap();
-    let status = run.wait(BOUND).unwrap();
-    assert_eq!(status.code(), Some(1), "{}", run.stderr());
+#[test]
+fn every_panel_and_every_alert_works_during_a_run() {
+    let mut watched = WatchedRun::start();
+    compare_quick_tables(&watched);
+    let shown = shown();
+    check_panels(&watched.prometheus, &shown);
+    let mut expressions = check_rules(&watched);
+    expressions.extend(variables());
+    for Shown { place, expression } in shown {
+        expressions.insert(format!("{place}: {expression}"), expression);
+    }
+    check_that_metrics_exist(&watched.prometheus, &expressions);
+
+    watched.gates.open(1).unwrap();
+    let status = watched.run.wait(BOUND).unwrap();
+    assert_eq!(status.code(), Some(1), "{}", watched.run.stderr());
 }

@@ -1,10 +1,7 @@
-//! What deploy/ ships is what the tools that read it understand, and what our
-//! own programs understand.
+//! The files of deploy/ and the workflows are valid for the tools that read them
+//! and for our own programs.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 #[path = "deployment/broker.rs"]
 mod broker;
@@ -24,6 +21,8 @@ mod kubernetes;
 mod reader;
 #[path = "deployment/units.rs"]
 mod units;
+#[path = "deployment/workflows.rs"]
+mod workflows;
 
 use std::path::{Path, PathBuf};
 

@@ -1,17 +1,15 @@
 //! Whole runs of the product as a user starts it: in one process and over
 //! RabbitMQ with worker processes; what the report says and the exit code.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::time::{Duration, Instant};
 
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::{Broker, Database, shared_postgres, shared_rabbitmq};
 use serde_json::{Value as Json, json};
-use tests::process::Process;
 use tests::product::{Run, Workplace, result};
-use tests::services::{Broker, Database, poll, shared_postgres, shared_rabbitmq};
 
 /// Two databases and a configuration that names them.
 struct Scene {
@@ -47,7 +45,7 @@ impl Scene {
     }
 }
 
-/// A broker of its own with workers.
+/// A private broker with workers.
 struct Fleet {
     broker: Broker,
     workers: Vec<Process>,
@@ -116,6 +114,48 @@ fn depth_and_exit_code() {
     }
 }
 
+/// The fields of a report.
+const REPORT_FIELDS: [&str; 15] = [
+    "run_id",
+    "status",
+    "timestamp",
+    "duration_seconds",
+    "max_workers",
+    "total_tables",
+    "successful",
+    "matched",
+    "mismatched",
+    "failed",
+    "timeout",
+    "cancelled",
+    "results",
+    "errors",
+    "root_cause",
+];
+
+/// The fields of a table in it.
+const TABLE_FIELDS: [&str; 19] = [
+    "table",
+    "target",
+    "match",
+    "status",
+    "source_count",
+    "target_count",
+    "difference",
+    "source_checksum",
+    "target_checksum",
+    "checksum_match",
+    "missing",
+    "extra",
+    "modified",
+    "settled",
+    "differences",
+    "truncated",
+    "worker",
+    "attempt",
+    "duration_seconds",
+];
+
 #[test]
 fn the_report_has_the_documented_fields_and_values() {
     let scene = scene();
@@ -128,23 +168,7 @@ fn the_report_has_the_documented_fields_and_values() {
         "2",
     ]);
     let report = run.report();
-    for field in [
-        "run_id",
-        "status",
-        "timestamp",
-        "duration_seconds",
-        "max_workers",
-        "total_tables",
-        "successful",
-        "matched",
-        "mismatched",
-        "failed",
-        "timeout",
-        "cancelled",
-        "results",
-        "errors",
-        "root_cause",
-    ] {
+    for field in REPORT_FIELDS {
         assert!(report.get(field).is_some(), "no {field} in {report:#}");
     }
     assert_eq!(
@@ -156,27 +180,7 @@ fn the_report_has_the_documented_fields_and_values() {
         (&json!("FAIL"), &json!(2), &Json::Null)
     );
     let differs = result(&report, "differs");
-    for field in [
-        "table",
-        "target",
-        "match",
-        "status",
-        "source_count",
-        "target_count",
-        "difference",
-        "source_checksum",
-        "target_checksum",
-        "checksum_match",
-        "missing",
-        "extra",
-        "modified",
-        "settled",
-        "differences",
-        "truncated",
-        "worker",
-        "attempt",
-        "duration_seconds",
-    ] {
+    for field in TABLE_FIELDS {
         assert!(differs.get(field).is_some(), "no {field} in {differs:#}");
     }
     assert_eq!(
@@ -326,7 +330,7 @@ fn an_equal_run_over_the_broker() {
             here.as_object_mut().unwrap().remove(changing);
             there.as_object_mut().unwrap().remove(changing);
         }
-        assert_eq!(here, there, "the same answer whatever the transport");
+        assert_eq!(here, there, "both transports give the same answer");
     }
 }
 

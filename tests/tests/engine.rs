@@ -1,20 +1,17 @@
 //! The engine against a real PostgreSQL: cancellation, failures by kind, and
 //! what happens to its sessions.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use harness::services::{Database, shared_postgres};
 use shared::endpoint::Endpoint;
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::outcome::{Comparison, Depth, Failure, FailureKind};
-use tests::services::{Database, shared_postgres};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use worker::engine::{Engine, Progress, ReconcileEngine, Stop, TaskContext};
@@ -265,7 +262,11 @@ async fn failures_say_their_kind_and_whether_to_try_again() {
     database
         .execute(&format!("DROP OWNED BY \"{user}\"; DROP ROLE \"{user}\""))
         .unwrap();
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_without_configuration_is_a_failure_that_names_it() {
+    let database = database("CREATE TABLE t (id int PRIMARY KEY)");
     let unknown = ReconcileEngine::new(BTreeMap::from([endpoint("source", &database.url())]), 1);
     let failure = failure(reconcile(&unknown, "t", "t").await);
     assert_eq!(failure.kind, FailureKind::ConfigurationError);
@@ -307,7 +308,7 @@ async fn sessions_are_reused_and_replaced_when_lost() {
         .unwrap();
     assert!(
         reconcile(&engine, "t", "t").await.unwrap().is_match(),
-        "lost idle sessions are nobody's failure"
+        "a lost idle session fails no comparison"
     );
 }
 

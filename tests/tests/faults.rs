@@ -1,27 +1,25 @@
-//! One fault at a time, at a moment of the test's choosing: what a deadline, a
-//! failure, a lost worker and a changing fleet do to a run over RabbitMQ.
-//! `chaos` injects many at random moments.
+//! One fault at a time, at a defined moment: the effect of a deadline, a failure, a
+//! lost worker and a changing fleet on a run over RabbitMQ. `chaos` injects many
+//! faults at random moments.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::{Broker, shared_rabbitmq};
 use serde_json::{Value as Json, json};
-use tests::process::Process;
 use tests::product::{check_counts, result};
 use tests::proxy::Proxy;
 use tests::scene::{Gates, Running, Scene, Watch};
-use tests::services::{Broker, poll, shared_rabbitmq};
 
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// A virtual host of its own with workers.
+/// A private virtual host with workers.
 struct Fleet {
     // The workers end before the broker's virtual host does.
     workers: Vec<Process>,
@@ -256,7 +254,7 @@ impl Drop for EndOnDrop<'_> {
 }
 
 /// The most tables that were seen in the databases at once. Both databases
-/// cannot be looked at in the same moment, so this may be too many.
+/// cannot be queried in the same instant, so the number may be too large.
 fn sample(watch: &Watch, over: &AtomicBool) -> usize {
     let mut most = 0;
     while !over.load(Ordering::Acquire) {
@@ -362,7 +360,7 @@ fn a_task_that_kills_its_worker_is_not_tried_for_ever() {
 /// up it finishes, *before* the other one, and says "ten".
 #[test]
 fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
-    // Whoever sees ten rows waits at gate 0, whoever sees eleven at gate 1.
+    // A worker that sees ten rows waits at gate 0, one that sees eleven at gate 1.
     let rows = "CREATE TABLE data AS SELECT id FROM generate_series(1, 10) id;";
     let fenced = "CREATE VIEW fenced AS SELECT data.id FROM \
         (SELECT gate((SELECT count(*) - 10 FROM data)::int)) AS wait, data;";
@@ -398,7 +396,7 @@ fn the_result_of_a_worker_that_lost_its_lease_does_not_count() {
             == 2
     });
 
-    // It will not hear that its attempt is cancelled before it has its result.
+    // The worker receives the cancellation only after it has its result.
     proxy.cut();
     gates.open(0).unwrap();
     watch.wait_until("finished in the first session", BOUND, |running| {

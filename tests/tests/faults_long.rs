@@ -1,14 +1,15 @@
-//! Faults that take minutes: many in one run, and a table that outlasts the
-//! broker's patience with unacknowledged deliveries.
+//! Faults that take minutes: many in one run, and a table that takes longer than
+//! the broker's limit for unacknowledged deliveries.
 
 use std::process::Command;
 use std::time::Duration;
 
+use harness::executable::binary;
+use harness::process::{Process, run_to_end};
+use harness::services::RabbitMq;
 use serde_json::json;
-use tests::process::{Process, binary, run_to_end};
 use tests::product::{check_counts, result};
 use tests::scene::Scene;
-use tests::services::RabbitMq;
 
 /// Every kind of fault, several times over, at moments that a fixed seed chooses.
 #[test]

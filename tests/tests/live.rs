@@ -1,29 +1,26 @@
 //! Tables that change while they are compared: a writer keeps changing the
 //! source, a replicator copies each change to the target 300 ms later. What is
-//! under way is no difference; what was broken on purpose is one.
+//! in flight is no difference; a planted difference is one.
 //!
-//! `LIVE_SECONDS=n` goes on for so long.
+//! `LIVE_SECONDS=n` sets the duration.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use harness::services::shared_postgres;
 use shared::endpoint::Endpoint;
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::{Recheck, TableOptions};
 use shared::outcome::{Depth, Difference, DifferenceKind};
 use tests::cases::{compare, engine};
-use tests::services::shared_postgres;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use worker::engine::ReconcileEngine;
 
-/// How far the target is behind.
+/// The replication lag of the target.
 const LAG: Duration = Duration::from_millis(300);
 
 /// Time between two changes of the source.
@@ -35,7 +32,7 @@ const ROWS: i64 = 5000;
 /// Rows that the writer leaves alone: so many of either kind are broken.
 const BROKEN: i64 = 3;
 
-/// Rows that change again and again, behind those that are broken.
+/// Rows that change continuously; their keys follow those of the planted differences.
 const HOT: i64 = 10;
 
 /// A table, by how its rows are identified.
@@ -103,8 +100,8 @@ impl Kind {
         (difference.kind, id)
     }
 
-    /// What is broken: the first rows are missing, the next are different, and
-    /// the target has some that nobody wrote.
+    /// The planted differences: the first rows are missing, the next are modified, and
+    /// the target has rows that the source never had.
     fn broken(self) -> Vec<(DifferenceKind, i64)> {
         let different: &[DifferenceKind] = match self {
             Self::Journal => &[DifferenceKind::Missing, DifferenceKind::Extra],

@@ -1,14 +1,14 @@
-//! Log lines: for programs every line an object that says which table it is
-//! about, and for nobody a secret.
+//! Log lines: in JSON each line is an object that names its table, and no line
+//! holds a secret.
 
 use std::time::Duration;
 
+use harness::process::Process;
+use harness::services::{Standin, StandinTls, shared_postgres, shared_rabbitmq};
 use serde_json::{Map, Value as Json};
 use tests::collector::Collector;
-use tests::process::Process;
 use tests::product::{Workplace, finish};
 use tests::scene::Scene;
-use tests::services::{Standin, StandinTls, shared_postgres, shared_rabbitmq};
 
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);
@@ -117,15 +117,15 @@ fn no_secret_is_in_any_line() {
     let (name, port) = (host.host_str().unwrap(), host.port().unwrap());
     let vhost = shared_rabbitmq().create_vhost().unwrap();
     let broker = url::Url::parse(vhost.amqp_url()).unwrap();
-    let postgres = format!("postgres://nobody:hunter2@{name}:{port}/secrets");
+    let postgres = format!("postgres://reader:hunter2@{name}:{port}/secrets");
     let mssql = format!(
         "mssql://sa:hunter2@127.0.0.1:{}/secrets?encrypt=false",
         standin.port()
     );
     let here = Workplace::new(&format!(
         "[endpoints.a]\nurl = '{postgres}'\n[endpoints.b]\nurl = '{mssql}'\n\
-         [broker]\nurl = 'amqp://nobody:hunter2@127.0.0.1:{}/none'\n\
-         [telemetry]\notlp_endpoint = 'http://nobody:hunter2@127.0.0.1:1/?token=hunter2'\n",
+         [broker]\nurl = 'amqp://reader:hunter2@127.0.0.1:{}/none'\n\
+         [telemetry]\notlp_endpoint = 'http://reader:hunter2@127.0.0.1:1/?token=hunter2'\n",
         broker.port().unwrap()
     ));
     let local = ["run", "--local", "--tables", "t"];

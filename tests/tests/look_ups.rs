@@ -1,14 +1,11 @@
-//! Rows that are looked up by their keys: whatever the key is, and however many
-//! rows share it.
+//! Rows that are looked up by their keys, for keys of every type, also if many rows
+//! share a key.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
+use harness::services::{Database, shared_postgres};
 use shared::options::Recheck;
 use tests::engine::Bench;
-use tests::services::{Database, shared_postgres};
 use worker::engine::RowEncoder;
 use worker::engine::Stop;
 
@@ -77,7 +74,7 @@ async fn of_many_rows_that_share_a_key_those_are_read_that_differ() {
         "CREATE TABLE a (tenant int NOT NULL, id int, v int); INSERT INTO a SELECT 1, i, i FROM generate_series(1, 5000) AS i; \
          CREATE TABLE b (LIKE a); INSERT INTO b TABLE a",
     );
-    // Few are looked up, more are found in a pass over the table.
+    // Few rows are looked up; more are found in a pass over the table.
     for changed in [1, 20] {
         database
             .execute(&format!(
@@ -103,7 +100,7 @@ async fn of_many_rows_that_share_a_key_those_are_read_that_differ() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_null_in_a_key_that_is_declared_without_is_a_failure_that_names_it() {
-    // A foreign table is declared as one likes; so is this one, behind the server's back.
+    // The declared type of a foreign table is not checked; this catalog change imitates one.
     let database = database(
         "CREATE TABLE a (ident uuid, v int); INSERT INTO a VALUES (gen_random_uuid(), 1), (NULL, 2); \
          CREATE TABLE b (LIKE a); \

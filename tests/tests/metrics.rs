@@ -1,10 +1,7 @@
-//! The metrics and the health of the product's processes: what is served,
-//! what ended runs leave behind, and that none of it changes an answer.
+//! The metrics and the health of the product's processes: what is served, what
+//! remains after a run, and that metrics do not change the result.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 #[path = "metrics/documented.rs"]
 mod documented;
@@ -17,12 +14,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use tests::http;
-use tests::process::Process;
+use harness::http;
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::shared_rabbitmq;
 use tests::product::{Run, finish};
 use tests::proxy::Proxy;
 use tests::scene::{Gates, Scene, metrics_address};
-use tests::services::{poll, shared_rabbitmq};
 
 use gateway::Gateway;
 
@@ -73,7 +71,7 @@ fn until_shown(address: &str, expected: &[(&str, f64)]) {
     assert!(shown.is_some(), "not {expected:?}: {last}");
 }
 
-/// Waits until `address` answers `/readyz` with this status; what it says then.
+/// Waits until `address` answers `/readyz` with this status, and returns the body.
 #[track_caller]
 fn until_ready_is(address: &str, status: u16) -> String {
     let mut last = String::new();
@@ -111,7 +109,7 @@ fn local(scene: &Scene, arguments: &[&str]) -> Run {
     scene.here.reconcile(&arguments)
 }
 
-/// A port that somebody listens on.
+/// A port that is in use.
 fn taken() -> (TcpListener, String) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -143,7 +141,7 @@ fn a_worker_shows_what_it_does_and_whether_it_takes_work() {
             ("reconcile_cancel_latency_seconds_count", 0.0),
         ],
     );
-    // What stands in `v` of the table is not in the view, and not compared.
+    // The view leaves out the column `v`, so it is not compared.
     let mut run = scene
         .start_run(
             broker.amqp_url(),
@@ -364,7 +362,7 @@ struct Underway {
     run: Process,
     file: std::path::PathBuf,
     // At last: workers and runs end before their broker.
-    _broker: tests::services::Broker,
+    _broker: harness::services::Broker,
 }
 
 impl Underway {

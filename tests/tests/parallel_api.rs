@@ -470,7 +470,7 @@ fn a_token_ends_a_run_with_its_report() {
         assert!(report.interrupted);
         let stats = parallel_reconciliation_stats();
         assert!(is_idle(&stats), "{stats:?}");
-        // The job is as good as new, and the next run is told at once.
+        // The job can run again, and the next run is notified at once.
         let report = job.run_until(&cancel).await.unwrap();
         assert_adds_up(&report);
         assert!(report.interrupted, "{report:?}");

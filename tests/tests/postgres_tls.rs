@@ -1,18 +1,15 @@
 //! TLS towards PostgreSQL: used when asked for, and the certificate is checked
 //! unless the endpoint says otherwise.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use harness::services::Postgres;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use shared::endpoint::Endpoint;
-use tests::services::Postgres;
 use worker::engine::list_tables;
 
 /// A server certificate for 127.0.0.1, its key, and the authority that signed it.
@@ -87,7 +84,7 @@ async fn certificates_are_checked() {
 
     let refused = [
         ("sslmode=require".to_owned(), "certificate"),
-        // Nothing falls back to plain text behind the user's back.
+        // No connection falls back to plain text silently.
         ("sslmode=prefer".to_owned(), "certificate"),
         (
             format!("sslmode=require&ca_file={}", other_file.display()),

@@ -1,18 +1,19 @@
-//! Random tables with random differences: the report is what was planted, and
-//! a repair makes the tables equal and can be taken back.
+//! Random tables with random differences: the report names the planted ones, and
+//! a repair makes the tables equal and can be undone.
 //!
-//! `TABLES=n` makes so many pairs of tables, `SEED=n` begins with that one: a
-//! failure names the seed of its own pair.
+//! `TABLES=n` sets the number of pairs, `SEED=n` the seed of the first one. A
+//! failure names the seed of its pair.
 
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "what a test needs and does not get is its failure, and the seed repeats it"
+    reason = "in a test a missing value is a failure, and the seed repeats it"
 )]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt};
+use harness::services::{Standin, StandinTls, shared_postgres};
 use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::TableOptions;
@@ -20,7 +21,6 @@ use shared::outcome::Depth;
 use tests::cases::{Answer, Maker, compare, engine};
 use tests::random_tables::{Pair, in_words};
 use tests::repairs;
-use tests::services::{Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
 
 /// How many pairs are made at a time.

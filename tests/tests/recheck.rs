@@ -1,18 +1,15 @@
-//! Tables that change while they are compared: what is on its way settles, and
-//! what is broken is found.
+//! Tables that change while they are compared: replicated changes settle, and
+//! planted differences are reported.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use harness::services::{Database, shared_postgres};
 use shared::options::{ColumnRule, Recheck, Tolerance};
 use shared::outcome::Depth;
 use tests::engine::{Bench, Finding};
-use tests::services::{Database, shared_postgres};
 use tokio_util::sync::CancellationToken;
 use worker::engine::Stop;
 
@@ -119,7 +116,7 @@ async fn changes_under_way_settle_and_broken_rows_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_without_a_key_and_one_with_long_keys_are_looked_at_again() {
+async fn a_table_without_a_key_and_one_with_long_keys_are_rechecked() {
     let database = shared_postgres().create_database("recheck").unwrap();
     database
         .execute(
@@ -223,7 +220,7 @@ async fn rows_that_share_a_key_are_counted_once_however_many_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_look_reads_a_table_without_a_key_once_and_what_is_at_rest_is_not_chased() {
+async fn a_recheck_reads_a_table_without_a_key_once_and_does_not_poll_rows_at_rest() {
     let database = shared_postgres().create_database("recheck").unwrap();
     database
         .execute(

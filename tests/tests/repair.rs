@@ -1,6 +1,5 @@
-//! Repairs as a user makes and applies them: after a repair the tables are
-//! equal, after its undo they differ as before, and rows that have changed in
-//! between are left alone.
+//! Repairs from generation to undo: after a repair the tables are equal, after the
+//! undo they differ as before, and rows that changed in between are skipped.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -203,7 +202,7 @@ fn a_row_that_has_changed_since_is_left_alone_and_said() {
                 &serde_json::json!({ "delete": 0, "update": 2, "insert": 0 }),
                 &serde_json::json!({ "delete": 1, "update": 1, "insert": 1 })
             ),
-            "another column of row 3 is nobody's business; {kind:?}: {report}"
+            "another column of row 3 does not matter; {kind:?}: {report}"
         );
     }
 }
@@ -247,7 +246,7 @@ fn parents_and_children_are_repaired_in_order_and_cycles_at_the_end() {
 }
 
 #[test]
-fn rows_without_a_key_are_mended_one_by_one() {
+fn rows_without_a_key_are_repaired_one_by_one() {
     for kind in [Postgres, SqlServer] {
         let schema = schema(kind);
         let scene = Scene::new(
@@ -389,7 +388,7 @@ fn a_sequence_that_may_not_be_moved_does_not_stand_in_the_way() {
 }
 
 #[test]
-fn a_row_that_others_hang_on_is_not_taken_away_with_them() {
+fn a_row_that_others_reference_with_cascade_is_not_deleted() {
     for kind in [Postgres, SqlServer] {
         let schema = schema(kind);
         for action in ["CASCADE", "SET NULL"] {
@@ -498,7 +497,7 @@ fn a_view_is_left_to_its_tables() {
 }
 
 #[test]
-fn psql_runs_a_script_and_nobody_else_may_read_it() {
+fn psql_runs_a_script_that_only_its_owner_may_read() {
     let scene = Scene::new(
         (Postgres, &kinds_table(Postgres, SOURCE_ROWS)),
         (Postgres, &kinds_table(Postgres, TARGET_ROWS)),

@@ -1,11 +1,7 @@
-//! What `reconcile apply` says and keeps when not everything goes as planned:
-//! only what took effect is taken back, and nothing is said to have been done,
-//! or not done, that nobody knows.
+//! `reconcile apply` when a statement or the connection fails: only statements
+//! that took effect are undone, and an unknown outcome is reported as unknown.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -43,7 +39,7 @@ fn equal(scene: &Scene) -> bool {
 }
 
 #[test]
-fn what_somebody_else_has_mended_is_not_taken_back() {
+fn what_another_session_has_repaired_is_not_undone() {
     for kind in [Postgres, SqlServer] {
         let scene = three_differences(kind);
         let schema = schema(kind);
@@ -140,7 +136,7 @@ fn a_repair_that_was_not_applied_is_not_taken_back() {
 }
 
 #[test]
-fn rows_without_a_key_are_taken_back_as_often_as_they_were_mended() {
+fn rows_without_a_key_are_undone_as_often_as_they_were_repaired() {
     for kind in [Postgres, SqlServer] {
         let schema = schema(kind);
         let scene = Scene::new(
@@ -212,7 +208,7 @@ fn a_script_goes_to_the_database_that_it_was_made_for() {
     let script = std::fs::read_to_string(scene.file("public.t.repair.sql")).unwrap();
     let password = Endpoint::from_url("target", &target).unwrap().password;
     assert!(password.is_empty() || !script.contains(&format!(":{}@", password.reveal())));
-    // Whoever names it means it.
+    // A target named on the command line is used as it is.
     let applied = scene.apply(&["out", "--target-url", &target]);
     assert_eq!(applied.code, 0, "{applied:?}");
     let second = scene.apply(&["out", "--target", "source"]);
@@ -284,7 +280,7 @@ fn a_commit_that_is_not_answered_is_neither_done_nor_not_done() {
             "{lost:?}"
         );
         assert_eq!(equal(&scene), committed);
-        // Nobody goes on before somebody has looked.
+        // Neither direction continues before the user has checked the target.
         for arguments in [&["out"][..], &["out", "--undo"]] {
             let refused = scene.apply(arguments);
             assert_eq!(refused.code, 2, "{refused:?}");
@@ -310,7 +306,7 @@ fn a_commit_that_is_not_answered_is_neither_done_nor_not_done() {
 fn what_was_applied_is_said_when_it_cannot_be_compared_or_shown() {
     let scene = three_differences(Postgres);
     scene.generate("t");
-    let gone = "postgres://nobody:x@127.0.0.1:1/none";
+    let gone = "postgres://reader:x@127.0.0.1:1/none";
     let applied = scene.apply(&["out", "--source-url", gone]);
     assert_eq!(applied.code, 4, "{applied:?}");
     assert!(applied.stderr.contains("it was applied"), "{applied:?}");
@@ -345,7 +341,7 @@ fn what_was_applied_is_said_when_it_cannot_be_compared_or_shown() {
     assert!(equal(&scene));
     assert_eq!(scene.apply(&["out", "--undo"]).code, 0);
 
-    // A reader that has gone has seen what it wanted.
+    // A reader may close the pipe before the end of the output.
     let mut child = scene
         .here
         .command("reconcile", &["apply", "out"])

@@ -1,17 +1,15 @@
 //! Runs that survive their coordinator, and the commands around runs, with the
 //! product's processes, RabbitMQ and PostgreSQL.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::time::Duration;
 
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::{Broker, Database, shared_postgres, shared_rabbitmq};
 use serde_json::{Value as Json, json};
-use tests::process::Process;
 use tests::product::{Run, Workplace, check_counts, finish, result};
-use tests::services::{Broker, Database, poll, shared_postgres, shared_rabbitmq};
 
 /// How long a command may take to have its effect.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,7 +89,7 @@ fn mixed(tables: u32, seconds: f64) -> Scene {
     Scene::new(&source, &target)
 }
 
-/// A broker of its own with workers.
+/// A private broker with workers.
 struct Fleet {
     broker: Broker,
     workers: Vec<Process>,
@@ -445,7 +443,7 @@ fn workers_are_listed_and_drained_by_name() {
         .unwrap()
         .iter()
         .position(|worker| worker["owned"][0]["table"] == "slow");
-    let busy = busy.unwrap_or_else(|| panic!("nobody has the table: {listed:#}"));
+    let busy = busy.unwrap_or_else(|| panic!("no worker owns the table: {listed:#}"));
     for worker in listed.as_array().unwrap() {
         assert_eq!(
             (&worker["capacity"], &worker["draining"]),
@@ -484,7 +482,7 @@ fn workers_are_listed_and_drained_by_name() {
         "it was finished first: {report:#}"
     );
     assert_eq!(workers().as_array().unwrap().len(), 1);
-    let unknown = scene.command(&["drain", "nobody", "--broker", &broker]);
+    let unknown = scene.command(&["drain", "unknown", "--broker", &broker]);
     assert!(
         unknown.code == 2 && unknown.stderr.contains("hand-"),
         "{unknown:?}"

@@ -1,10 +1,7 @@
-//! What it costs to keep a run: tables that are compared in no time, over the
+//! The cost of storing a run: tables with an engine that does nothing, over the
 //! in-process transport, with and without the store.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::num::NonZeroU32;
 use std::path::Path;

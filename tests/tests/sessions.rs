@@ -1,19 +1,16 @@
-//! How long statements wait and run, and how SQL Server is read, on sessions
-//! with PostgreSQL and with the SQL Server stand-in.
+//! Time limits of statements and locks, and isolation levels of SQL Server, on
+//! sessions with PostgreSQL and with the SQL Server stand-in.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::time::{Duration, Instant};
 
+use harness::services::standin::{Standin, StandinTls};
+use harness::services::{Database, shared_postgres};
 use shared::endpoint::Endpoint;
 use shared::options::{ColumnRule, Recheck};
 use shared::outcome::{Depth, Failure};
 use tests::engine::{Bench, Finding};
-use tests::services::standin::{Standin, StandinTls};
-use tests::services::{Database, shared_postgres};
 use worker::engine::Stop;
 
 /// A database, the stand-in over it, and the URLs of both.

@@ -1,18 +1,15 @@
 //! Tables that differ much, within small limits: the numbers are right, what is
 //! listed is right, and neither memory nor disk is used beyond what was allowed.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use harness::services::{Database, shared_postgres};
 use shared::message::TableSpec;
 use shared::options::EngineLimits;
 use shared::outcome::{Depth, Difference, DifferenceKind};
 use tests::engine::Bench;
-use tests::services::{Database, shared_postgres};
 use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -167,7 +164,7 @@ async fn a_table_whose_every_row_is_there_twice() {
         .unwrap();
     assert_eq!(keyed.counts(), (0, 20_000, 0));
 
-    // On disk there is room for what all rows take, once.
+    // The disk limit is enough to hold all rows once.
     let copies = bench(&database)
         .tables("same", "more")
         .with(small)
@@ -289,7 +286,7 @@ impl Subscriber for CancelsExact {
     fn exit(&self, _: &Id) {}
 }
 
-/// On one thread, so that what is seen of spans is this test's.
+/// On one thread, so that all recorded spans belong to this test.
 #[tokio::test]
 async fn an_exact_comparison_that_is_cancelled_ends_and_leaves_nothing_open() {
     let database = database(

@@ -1,16 +1,13 @@
-//! Columns with a tolerance: rows that are near enough are equal, however many
-//! there are, and however they are found.
+//! Columns with a tolerance: rows within it are equal, in any number and on every
+//! path that finds them.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
+use harness::services::{Database, shared_postgres};
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Tolerance};
 use shared::outcome::{Depth, FailureKind};
 use tests::engine::Bench;
-use tests::services::{Database, shared_postgres};
 use worker::engine::Stop;
 
 fn database(statements: &str) -> Database {

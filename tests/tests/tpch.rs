@@ -1,17 +1,17 @@
-//! The engine finds exactly what was planted in TPC-H, down to the values.
+//! The engine reports exactly the differences planted in TPC-H, with their values.
 
 use std::time::Duration;
 
+use harness::services::shared_postgres;
+use harness::tpch::TABLES;
+use harness::tpch::check::check;
+use harness::tpch::load::Load;
+use harness::tpch::side;
 use serde_json::{Value, json};
 use shared::endpoint::Endpoint;
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::outcome::{Comparison, Depth, Difference};
 use tests::cases::{compare, engine};
-use tests::services::shared_postgres;
-use tests::tpch::TABLES;
-use tests::tpch::check::check;
-use tests::tpch::load::Load;
-use tests::tpch::side;
 
 fn spec(table: &str) -> TableSpec {
     let side = |endpoint: &str| Side {

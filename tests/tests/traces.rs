@@ -2,10 +2,7 @@
 //! processes, every span in its place, and nothing lost or late when the
 //! collector is not there.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test needs and does not get is its failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -13,14 +10,14 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
+use harness::process::Process;
+use harness::services::{Broker, shared_rabbitmq};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::Value as Json;
 use tests::collector::{CollectedSpan, Collector};
-use tests::process::Process;
 use tests::product::{Run, finish, result};
 use tests::scene::{Gates, Running, Scene};
-use tests::services::{Broker, shared_rabbitmq};
 
 /// How long anything may take that should happen soon.
 const BOUND: Duration = Duration::from_secs(60);
@@ -76,7 +73,7 @@ fn report_of(run: &mut Process) -> (i32, Json) {
     (status.code().unwrap(), report)
 }
 
-/// What a trace is, whatever it is of.
+/// Checks what holds for every trace.
 struct Trace {
     spans: Vec<CollectedSpan>,
 }
@@ -219,6 +216,16 @@ fn a_distributed_run_is_one_trace() {
     }
     let trace = whole_trace(&collector, 4, &report);
 
+    check_root(&trace, &report);
+    check_attempts(&trace, &report);
+    check_matched(&trace, &report);
+    check_mismatched(&trace);
+    check_failed(&trace, &report);
+    check_timed_out(&trace);
+}
+
+/// The span of the run.
+fn check_root(trace: &Trace, report: &Json) {
     let root = trace.root();
     assert_eq!(root.service, "reconcile-coordinator");
     assert_eq!(root.attribute("table_count"), "4");
@@ -229,7 +236,10 @@ fn a_distributed_run_is_one_trace() {
     assert_eq!(root.attribute("status"), "INCOMPLETE");
     assert_eq!(root.attribute("timeout"), "1");
     assert_eq!(root.status, StatusCode::Error, "{root:#?}");
+}
 
+/// What holds for the attempt at every table.
+fn check_attempts(trace: &Trace, report: &Json) {
     for table in ["equal", "differs", "nowhere", "stuck"] {
         let attempt = trace.attempt(table, "1");
         assert_eq!(attempt.service, "reconcile-worker");
@@ -244,12 +254,12 @@ fn a_distributed_run_is_one_trace() {
         assert_eq!(attempt.resource["service.instance.id"], worker);
         assert!(attempt.links.is_empty(), "{attempt:#?}");
     }
+}
 
+/// The attempt at the table that is equal.
+fn check_matched(trace: &Trace, report: &Json) {
     let equal = trace.attempt("equal", "1");
-    assert_eq!(
-        equal.attribute("worker"),
-        result(&report, "equal")["worker"]
-    );
+    assert_eq!(equal.attribute("worker"), result(report, "equal")["worker"]);
     assert_eq!(equal.attribute("status"), "success");
     assert_eq!(equal.attribute("result"), "matched");
     assert_eq!(equal.attribute("source_count"), "1000");
@@ -268,7 +278,10 @@ fn a_distributed_run_is_one_trace() {
         assert!(statement.starts_with("SELECT \"id\""), "{scan:#?}");
         assert!(statement.ends_with("\"equal\""), "{scan:#?}");
     }
+}
 
+/// The attempt at the table that differs.
+fn check_mismatched(trace: &Trace) {
     let differs = trace.attempt("differs", "1");
     assert_eq!(differs.attribute("status"), "success");
     assert_eq!(differs.attribute("result"), "mismatched");
@@ -287,7 +300,10 @@ fn a_distributed_run_is_one_trace() {
     assert!(statement.contains(" WHERE "), "{statement}");
     assert!(statement.contains('?'), "{statement}");
     assert!(!statement.contains("77"), "{statement}");
+}
 
+/// The attempt at the table that does not exist.
+fn check_failed(trace: &Trace, report: &Json) {
     let nowhere = trace.attempt("nowhere", "1");
     assert_eq!(nowhere.attribute("status"), "failed");
     assert_eq!(nowhere.attribute("result"), "failed");
@@ -301,7 +317,10 @@ fn a_distributed_run_is_one_trace() {
         assert_eq!(exception["exception.type"], error["type"], "{span:#?}");
         assert_eq!(exception["exception.message"], error["error"], "{span:#?}");
     }
+}
 
+/// The attempt at the table that takes too long.
+fn check_timed_out(trace: &Trace) {
     let stuck = trace.attempt("stuck", "1");
     assert_eq!(stuck.attribute("status"), "timeout");
     assert_eq!(stuck.attribute("result"), "timeout");
@@ -337,7 +356,7 @@ fn a_second_attempt_links_to_the_first() {
             .iter()
             .any(|one| one.reads("held") && one.pid != before)
     });
-    // What has ended is on its way before the worker is gone.
+    // The worker sends its spans before it ends.
     let told = collector.wait_until("a failed attempt", BOUND, |spans| {
         spans.iter().any(|span| span.name == ATTEMPT)
     });
@@ -365,7 +384,7 @@ fn a_second_attempt_links_to_the_first() {
     assert!(one.links.is_empty(), "{one:#?}");
     assert_eq!(three.attribute("result"), "matched");
     assert_eq!(three.attribute("worker"), "second");
-    // To the attempt that was lost: its worker told its span with the claim.
+    // The link names the lost attempt, whose worker sent its span with the claim.
     let root = spans.iter().find(|span| span.name == ROOT).unwrap();
     let [(linked_trace, linked)] = three.links.as_slice() else {
         panic!("not one link: {three:#?}");
@@ -438,7 +457,7 @@ fn an_interrupted_run_leaves_its_whole_trace() {
     let stuck = trace.attempt("stuck", "1");
     assert_eq!(stuck.attribute("status"), "failed");
     assert_eq!(stuck.attribute("result"), "cancelled");
-    // Nobody shall take the consequence of a wish for an error.
+    // A requested cancellation is not an error.
     assert_eq!(stuck.status, StatusCode::Unset, "{stuck:#?}");
     assert_eq!(
         trace.names(stuck),
@@ -519,7 +538,7 @@ fn variables_of_open_telemetry_name_sample_and_switch_off() {
     );
 }
 
-/// A report without what is different in every run.
+/// A report without the fields that differ in every run.
 fn comparable(run: &Run) -> Json {
     let mut report = run.report();
     for field in ["run_id", "timestamp", "duration_seconds", "trace_id"] {
@@ -540,7 +559,7 @@ fn a_collector_that_is_not_there_costs_one_warning() {
     let scene = scene();
     let without = local_run(&scene, &[], &[]);
     assert_eq!(without.report()["trace_id"], Json::Null);
-    // A port that nobody listens on, and one where nobody answers.
+    // A port without a listener, and a listener that never answers.
     let (closed, silent) = (
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),

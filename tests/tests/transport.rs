@@ -40,7 +40,7 @@ over_both!(
     an_unanswered_task_comes_back,
     a_dropped_consumer_gives_back_what_it_held,
     an_answer_counts_once,
-    a_free_slot_gets_the_task_whoever_is_busy,
+    a_free_slot_gets_the_task_when_other_workers_are_busy,
     events_wait_for_their_coordinator_and_survive_it,
     events_of_a_run_without_a_queue_are_unroutable,
     only_the_unroutable_event_of_many_is_refused,
@@ -222,7 +222,7 @@ async fn an_answer_counts_once(parties: Parties) {
     nothing(&mut deliveries).await;
 }
 
-async fn a_free_slot_gets_the_task_whoever_is_busy(parties: Parties) {
+async fn a_free_slot_gets_the_task_when_other_workers_are_busy(parties: Parties) {
     let run = RunId::generate();
     let mut one = parties.one.consume_tasks(1).await.unwrap();
     parties
@@ -298,7 +298,7 @@ async fn events_wait_for_their_coordinator_and_survive_it(parties: Parties) {
         assert_eq!(delivery.ack().await, Ownership::Held);
         seen.push(batch);
     }
-    // The broker may put what a lost consumer held behind what it has handed out meanwhile.
+    // The broker may requeue deliveries of a lost consumer after later ones.
     seen.sort_unstable();
     assert_eq!(seen, [2, 3, 4]);
 }
@@ -417,7 +417,7 @@ async fn heartbeats_reach_every_coordinator(parties: Parties) {
         period_ms: 5000,
         owned: Vec::new(),
     };
-    // Nobody there is no error.
+    // A heartbeat without a receiver is no error.
     parties.one.publish_heartbeat(&heartbeat(0)).await.unwrap();
     let mut one = parties.one.consume_heartbeats().await.unwrap();
     let mut other = parties.other.consume_heartbeats().await.unwrap();

@@ -1,5 +1,4 @@
-//! The worker service with an engine that does what a test tells it, over both
-//! transports.
+//! The worker service with an engine that each test scripts, over both transports.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -12,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use harness::poll::poll;
+use harness::services::RabbitMq;
 use shared::ids::{RunId, WorkerId};
 use shared::message::{Control, Event, EventBody};
 use shared::outcome::{Comparison, Difference, DifferenceKind, Failure, FailureKind, Outcome};
 use shared::transport::{Deliveries, Ownership, TraceContext};
-use tests::services::{RabbitMq, poll};
 use worker::engine::{Found, Stop};
 use worker::service::{WorkerHandle, WorkerOptions, start};
 
@@ -46,7 +46,7 @@ over_both!(
     work_that_runs_already_is_not_started_again,
     a_task_of_a_run_that_is_over_is_dropped,
     differences_arrive_in_order_and_complete,
-    a_worker_stops_a_table_that_nobody_else_stops,
+    a_worker_stops_a_table_at_its_own_time_limit,
     a_drain_lets_tables_finish_and_takes_no_more,
     a_drain_hands_back_what_does_not_finish,
     heartbeats_list_what_is_owned_and_come_when_asked,
@@ -116,7 +116,7 @@ impl Stage {
         self.parties.one.publish_control(&control).await.unwrap();
     }
 
-    /// The next event: its table and what it says.
+    /// The table and the body of the next event.
     async fn event(&mut self) -> (u32, EventBody) {
         let delivery = next(&mut self.events).await;
         assert_eq!(delivery.ack().await, Ownership::Held);
@@ -362,7 +362,7 @@ async fn differences_arrive_in_order_and_complete(parties: Parties) {
     );
 }
 
-async fn a_worker_stops_a_table_that_nobody_else_stops(parties: Parties) {
+async fn a_worker_stops_a_table_at_its_own_time_limit(parties: Parties) {
     let options = WorkerOptions {
         backstop: Duration::from_millis(50),
         ..WorkerOptions::new(WorkerId::named("worker"), 1)
@@ -398,7 +398,7 @@ async fn a_drain_lets_tables_finish_and_takes_no_more(parties: Parties) {
         let worker = stage.worker.clone();
         async move { worker.drain().await }
     });
-    // Once it drains, the second table is free for somebody else.
+    // Once it drains, another worker gets the second table.
     let mut elsewhere = stage.parties.one.consume_tasks(1).await.unwrap();
     let second = next(&mut elsewhere).await;
     assert_eq!(second.message.table.0, 1);

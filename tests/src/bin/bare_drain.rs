@@ -1,12 +1,12 @@
-//! Reads a table of both sides as fast as the two drivers can and looks at
-//! nothing: what a comparison cannot be cheaper than.
+//! Reads a table of both sides as fast as the two drivers can and discards the
+//! rows: the lower bound for the cost of a comparison.
 
 use anyhow::Context;
 use clap::Parser;
 use futures::{StreamExt, TryStreamExt};
-use tests::services::database::connect;
-use tests::tpch::Table;
-use tests::tpch::side::connect_sql_server;
+use harness::services::database::connect;
+use harness::tpch::Table;
+use harness::tpch::sql_server;
 
 /// Reads one TPC-H table from SQL Server and from PostgreSQL at the same time and drops the rows.
 #[derive(Debug, Parser)]
@@ -25,14 +25,14 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    // The provider of TLS is chosen once a process; that another has been chosen is no error.
+    // A process has one TLS provider; an earlier choice is no error.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let table = Table::named(&options.table).context("no such table")?;
     let names: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
     let columns = names.join(", ");
 
     let source = async {
-        let mut client = Box::pin(connect_sql_server(&options.source_url)).await?;
+        let mut client = Box::pin(sql_server::connect(&options.source_url)).await?;
         let statement = format!("SELECT {columns} FROM dbo.{}", table.name);
         let mut rows = client.simple_query(&*statement).await?.into_row_stream();
         let mut count = 0_u64;
@@ -58,7 +58,10 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "what this program says is its result")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the result of this program is its output"
+)]
 fn say(source: u64, target: u64) {
     println!("{source} rows from the source, {target} from the target");
 }

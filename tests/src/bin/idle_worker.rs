@@ -1,5 +1,5 @@
-//! `idle-worker`: a real worker on a real broker whose engine does nothing.
-//! Whatever a table takes with it is overhead.
+//! `idle-worker`: a real worker on a real broker whose engine does nothing, so that
+//! the time of a table is overhead.
 
 use std::io::Write as _;
 use std::sync::Arc;

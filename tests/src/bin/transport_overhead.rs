@@ -1,7 +1,7 @@
-//! `transport-overhead`: what a table costs apart from its comparison, from
-//! publishing its task to receiving its result.
+//! `transport-overhead`: the cost of a table apart from its comparison, from the
+//! publication of its task to the receipt of its result.
 //!
-//! Keeps so many tables outstanding as the workers together run at once. With
+//! Keeps as many tables outstanding as all workers together run. With
 //! `--broker`, the workers are `idle-worker` processes started by hand; without
 //! it, two workers of this process, over the in-process transport.
 
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
             .expect("the operating system gives threads and a reactor")
     };
     actix_rt::System::with_tokio_rt(runtime).block_on(async {
-        // Off the system's own thread, which the actors need.
+        // Not on the thread of the actor system, which the actors need.
         tokio::spawn(measure(
             transport(&flags).await?,
             flags.tables,

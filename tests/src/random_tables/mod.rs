@@ -67,7 +67,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The pair that `seed` stands for, of tables called `name`.
+    /// Generates the pair of tables called `name` from `seed`.
     #[must_use]
     pub fn random(name: &str, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
@@ -180,7 +180,7 @@ impl Pair {
         (self.source.len() as u64, self.target.len() as u64)
     }
 
-    /// The key columns that the comparison has to be told.
+    /// The key columns that the comparison cannot find by itself.
     #[must_use]
     pub fn named_key(&self) -> Option<Vec<String>> {
         (self.key == Key::Named).then(|| self.key_names())

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use serde_json::Value as Json;
 use shared::endpoint::DatabaseKind;
 
-/// What the values of a pair of columns are, whatever the columns are declared as.
+/// The kind of values of a pair of columns, for any declared types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Domain {
     /// Truth values.
@@ -17,7 +17,7 @@ pub enum Domain {
     Int,
     /// Integers of 64 bits.
     Long,
-    /// Decimals with four digits behind the point.
+    /// Decimals with four digits after the point.
     Decimal,
     /// Floats of 32 bits.
     Real,

@@ -1,13 +1,13 @@
-//! The databases in which cases are made.
+//! The databases of the cases.
 
 use std::collections::BTreeMap;
 
+use harness::services::{Database, Standin, StandinTls, shared_postgres};
 use shared::endpoint::Endpoint;
 use tests::cases::{Case, Maker, SideSql, engine};
-use tests::services::{Database, Standin, StandinTls, shared_postgres};
 use worker::engine::ReconcileEngine;
 
-/// Empties a database of whatever the case before made in it.
+/// Drops everything that the previous case created in a database.
 const RESET: &str = "\
 DO $$ DECLARE s text; BEGIN \
   FOR s IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP \
@@ -32,7 +32,7 @@ pub(crate) struct Databases {
     makers: Vec<Maker>,
     /// Between each two of them, so that not every comparison connects anew.
     engines: BTreeMap<(usize, usize), ReconcileEngine>,
-    /// What ends with the test, the stand-ins before their databases.
+    /// Dropped with the test, the stand-ins before their databases.
     _services: (Vec<Standin>, Vec<Database>),
 }
 

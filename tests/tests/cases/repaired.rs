@@ -1,5 +1,5 @@
-//! Repairs of the cases: the target is what the source is afterwards, and what
-//! it was when the repair has been taken back.
+//! Repairs of the cases: after the repair the target equals the source, after the
+//! undo it is as before.
 
 use anyhow::{Context, anyhow, ensure};
 use shared::outcome::Depth;

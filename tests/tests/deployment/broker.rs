@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use harness::services::{RabbitMq, free_port, shared_postgres};
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
 };
@@ -12,7 +13,6 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tests::product::{Workplace, result};
-use tests::services::{RabbitMq, free_port, shared_postgres};
 
 use crate::{path, read};
 
@@ -116,7 +116,7 @@ fn write_certificates(directory: &Path) {
     }
 }
 
-/// Whether an operation was refused for want of permission.
+/// Whether an operation was refused because of missing permissions.
 fn is_refused<T>(result: Result<T, lapin::Error>) -> bool {
     result.is_err_and(|error| error.to_string().contains("ACCESS"))
 }
@@ -158,7 +158,7 @@ fn each_user_can_do_its_part_of_a_run_and_no_more() {
         databases[0].url(),
         databases[1].url()
     ));
-    // It knows the names of the endpoints and nothing else of them.
+    // The coordinator knows only the names of the endpoints.
     let coordinator = Workplace::new(&format!(
         "{}[run]\nsource = 'source'\ntarget = 'target'\nrow_level = true\nformat = 'json'\n",
         described.broker_section("coordinator")
@@ -173,7 +173,7 @@ fn each_user_can_do_its_part_of_a_run_and_no_more() {
     );
     assert_eq!(result(&report, "public.two")["modified"], 1, "{run:?}");
     assert_eq!(run.code, 1);
-    // An administrator's commands are the coordinator's too.
+    // The coordinator's user may also send an administrator's commands.
     let drained = coordinator.reconcile(&["drain", "w"]);
     assert_eq!(drained.code, 0, "{drained:?}");
     assert!(worker.wait(BOUND).unwrap().success());
@@ -191,56 +191,60 @@ fn each_user_can_do_its_part_of_a_run_and_no_more() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
-        // A refusal closes its channel: a new one for each.
-        let session = async |user: &str| described.session(user).await;
-        assert!(is_refused(
-            consume(session("coordinator").await, "reconcile.tasks").await
-        ));
-        assert!(is_refused(
-            publish(session("coordinator").await, "reconcile.events").await
-        ));
-        assert!(is_refused(
-            publish(session("coordinator").await, "reconcile.presence").await
-        ));
-        assert!(is_refused(
-            publish(session("worker").await, "reconcile.control").await
-        ));
-        assert!(is_refused(
-            consume(session("worker").await, "reconcile.dead").await
-        ));
-        assert!(is_refused(
-            consume(session("monitor").await, "reconcile.tasks").await
-        ));
-        assert!(is_refused(publish(session("monitor").await, "").await));
-        for user in ["worker", "monitor"] {
-            let session = session(user).await;
-            let declared = session.channel.queue_declare(
-                "reconcile.run.x".into(),
-                QueueDeclareOptions::durable(),
-                FieldTable::default(),
-            );
-            assert!(is_refused(declared.await), "{user}");
-        }
-        // What an autoscaler asks.
-        let monitor = session("monitor").await;
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let tasks =
-            monitor
-                .channel
-                .queue_declare("reconcile.tasks".into(), passive, FieldTable::default());
-        assert_eq!(tasks.await.unwrap().message_count(), 0);
-        // And what is allowed is.
-        publish(session("worker").await, "reconcile.presence")
-            .await
-            .unwrap();
-        publish(session("coordinator").await, "reconcile.control")
-            .await
-            .unwrap();
-    });
+    runtime.block_on(check_permissions(&described));
+}
+
+/// Tries what each user must not do, and what it must be able to do.
+async fn check_permissions(described: &Described) {
+    // A refusal closes its channel: a new one for each.
+    let session = async |user: &str| described.session(user).await;
+    assert!(is_refused(
+        consume(session("coordinator").await, "reconcile.tasks").await
+    ));
+    assert!(is_refused(
+        publish(session("coordinator").await, "reconcile.events").await
+    ));
+    assert!(is_refused(
+        publish(session("coordinator").await, "reconcile.presence").await
+    ));
+    assert!(is_refused(
+        publish(session("worker").await, "reconcile.control").await
+    ));
+    assert!(is_refused(
+        consume(session("worker").await, "reconcile.dead").await
+    ));
+    assert!(is_refused(
+        consume(session("monitor").await, "reconcile.tasks").await
+    ));
+    assert!(is_refused(publish(session("monitor").await, "").await));
+    for user in ["worker", "monitor"] {
+        let session = session(user).await;
+        let declared = session.channel.queue_declare(
+            "reconcile.run.x".into(),
+            QueueDeclareOptions::durable(),
+            FieldTable::default(),
+        );
+        assert!(is_refused(declared.await), "{user}");
+    }
+
+    // An autoscaler reads the length of the queue.
+    let monitor = session("monitor").await;
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let tasks =
+        monitor
+            .channel
+            .queue_declare("reconcile.tasks".into(), passive, FieldTable::default());
+    assert_eq!(tasks.await.unwrap().message_count(), 0);
+    // The part of each user in a run.
+    publish(session("worker").await, "reconcile.presence")
+        .await
+        .unwrap();
+    publish(session("coordinator").await, "reconcile.control")
+        .await
+        .unwrap();
 }
 
 #[test]
@@ -253,7 +257,7 @@ fn a_coordinator_without_a_queue_of_tasks_says_who_makes_it() {
             .lines()
             .find(|line| line.starts_with("reconcile.tasks"));
         let line = line.unwrap_or_else(|| panic!("no queue of tasks in {queues}"));
-        // In whatever order the broker keeps them.
+        // The broker lists them in any order.
         let mut arguments: Vec<String> = line
             .split(['{', '}'])
             .filter(|part| part.starts_with('"'))
@@ -285,7 +289,7 @@ fn a_coordinator_without_a_queue_of_tasks_says_who_makes_it() {
     let found = coordinator.reconcile(&["workers"]);
     assert_eq!(found.code, 0, "{found:?}");
 
-    // A tag would show every virtual host to whoever has this password.
+    // A tag would show every virtual host to a user with this password.
     let users = described.broker.ctl(&["list_users"]).unwrap();
     let monitor = users
         .lines()

@@ -1,5 +1,5 @@
-//! Our own programs accept what manifests pass to them, and read every
-//! configuration that is shipped.
+//! Our programs accept the arguments in the manifests and read every shipped
+//! configuration.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,10 +11,10 @@ use crate::{compose, files, flag_value, image, kubernetes, path, read, texts};
 /// What people read and type from.
 const DOCUMENTS: [&str; 3] = ["docs/operations.md", "docs/security.md", "README.md"];
 
-/// Where it stands, which program, and with which arguments.
+/// The place, the program and the arguments of a call.
 type Call = (String, &'static str, Vec<String>);
 
-/// Every call of a program of ours in what is shipped.
+/// Every call of our programs in the shipped files.
 fn calls() -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let compose = compose::file();
@@ -57,7 +57,7 @@ fn calls() -> Vec<Call> {
         "reconcile-worker",
         check[1..].to_vec(),
     ));
-    // What documents tell people to type.
+    // Commands in documents.
     for file in DOCUMENTS {
         for line in commands_of(&read(file)) {
             let mut words = shell_words(&line).into_iter();
@@ -184,7 +184,7 @@ fn with_files(text: &str, directory: &Path) -> String {
                 let file = directory.join(&name[1..]);
                 std::fs::create_dir_all(file.parent().unwrap()).unwrap();
                 let content = if key.trim() == "url_file" {
-                    "amqps://someone:hidden-word@rabbitmq.example:5671/reconcile\n".to_owned()
+                    "amqps://reconcile:hidden-word@rabbitmq.example:5671/reconcile\n".to_owned()
                 } else {
                     "hidden-word-".repeat(6)
                 };

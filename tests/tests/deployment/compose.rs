@@ -90,7 +90,7 @@ fn whatever_a_service_names_is_there() {
     }
 }
 
-/// A copy of the script that makes the secrets, with what it needs.
+/// A copy of the script that makes the secrets, with the files that it needs.
 fn secrets_script() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     for part in [

@@ -1,10 +1,11 @@
-//! What an orchestrator does to a worker that was drained: it stops it.
+//! An orchestrator stops a worker that has been drained.
 
 use std::time::Duration;
 
+use harness::poll::poll;
+use harness::services::shared_rabbitmq;
 use tests::product::{check_counts, result};
 use tests::scene::{Gates, Scene};
-use tests::services::{poll, shared_rabbitmq};
 
 const BOUND: Duration = Duration::from_secs(60);
 

@@ -6,7 +6,7 @@ use crate::read;
 
 const FILE: &str = "deploy/docker/Dockerfile";
 
-/// Names of instructions that the parser does not tell apart, and their arguments.
+/// Instructions that the parser does not distinguish, and their arguments.
 fn others(instructions: &[&Instruction]) -> Vec<(String, String)> {
     let others = instructions.iter().filter_map(|other| other.as_misc());
     others

@@ -1,5 +1,5 @@
-//! What of KEDA's and kustomize's objects the manifests use. A field that is
-//! not here is an error: look it up before it is added.
+//! The fields of KEDA's and kustomize's objects that the manifests use. A field
+//! that is missing here is an error; check that it exists before adding it.
 
 use std::collections::BTreeMap;
 

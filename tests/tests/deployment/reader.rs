@@ -1,18 +1,18 @@
-//! The readers of deploy/sql: the one of PostgreSQL can do what a run needs, and
-//! no more; the script for SQL Server gets what it asks for.
+//! The users of deploy/sql: the one of PostgreSQL has exactly the permissions that a
+//! run needs; the script for SQL Server defines every variable that it uses.
 
 use std::path::Path;
 use std::process::Command;
 
+use harness::services::{Database, Postgres};
 use serde_json::json;
 use tests::product::{Workplace, result};
-use tests::services::{Database, Postgres};
 
 use crate::{path, read};
 
 const PASSWORD: &str = "it's a \"long\" password";
 
-/// The URL of a database for somebody else.
+/// The URL of a database for another user.
 fn url_of(database: &Database, user: &str, password: &str) -> String {
     let mut url = url::Url::parse(&database.url()).unwrap();
     url.set_username(user).unwrap();
@@ -49,7 +49,7 @@ fn the_reader_runs_and_nothing_else() {
             .execute("CREATE SCHEMA sales AUTHORIZATION etl; SET ROLE etl; CREATE TABLE sales.before (id int PRIMARY KEY, t text); INSERT INTO sales.before VALUES (1, 'a'), (2, 'b')")
             .unwrap();
         make_reader(&database.url(), &password_file);
-        // Again is no error, and what is made later is readable too.
+        // A second run of the script is no error, and later tables are readable too.
         make_reader(&database.url(), &password_file);
         database
             .execute("SET ROLE etl; CREATE TABLE sales.later (id int PRIMARY KEY); INSERT INTO sales.later VALUES (1); CREATE TABLE sales.guarded (id int PRIMARY KEY); INSERT INTO sales.guarded VALUES (1), (2); ALTER TABLE sales.guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY half ON sales.guarded USING (id = 1)")
@@ -145,7 +145,7 @@ fn who_may_create_roles_and_owns_the_schema_makes_the_reader() {
 #[test]
 fn sqlcmd_finds_every_variable_in_the_environment() {
     let script = read("deploy/sql/sqlserver.sql");
-    // Whatever looks like a variable is one for sqlcmd, in a comment too.
+    // sqlcmd replaces variables in comments too.
     let mut variables: Vec<&str> = script
         .split("$(")
         .skip(1)

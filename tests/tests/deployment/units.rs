@@ -2,15 +2,15 @@
 
 use std::process::{Command, Output};
 
+use harness::executable::binary;
 use tempfile::TempDir;
-use tests::process::binary;
 
 use crate::{files, read};
 
 const DIRECTORY: &str = "deploy/systemd";
 
-/// The units in a directory of their own, with the programs of this build in
-/// place of installed ones: systemd looks whether they are there.
+/// The units in a private directory, with the programs of this build instead of
+/// installed ones, because systemd checks that they exist.
 fn installed() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     for file in files(DIRECTORY, "") {

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use harness::services::prometheus::installed;
 use tests::scene::{Gates, Scene, metrics_address};
-use tests::services::prometheus::installed;
 
 use super::{BOUND, gated, scrape, table, until_shown};
 
@@ -86,8 +86,8 @@ fn every_metric_is_documented_and_every_documented_one_exists() {
         &address,
         &[("reconcile_tables_total{status=\"matched\"}", 1.0)],
     );
-    // A worker is shown when it has been heard of.
-    let text = tests::services::poll(BOUND, || {
+    // The metric of a worker appears with its first heartbeat.
+    let text = harness::poll::poll(BOUND, || {
         let text = scrape(&address);
         text.contains("heartbeat_age").then_some(text)
     })

@@ -1,4 +1,4 @@
-//! As much of a Pushgateway as a test needs: it keeps what it is given.
+//! A minimal Pushgateway, which stores the requests that it receives.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-/// What somebody has sent.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Pushed {
     /// "PUT /metrics/…"

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::SLACK;
 
-/// Counts how many live at once.
+/// Counts how many exist at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge {
     now: AtomicUsize,
@@ -39,7 +39,7 @@ impl Gauge {
         self.now.load(Ordering::SeqCst)
     }
 
-    /// Waits until nobody is inside.
+    /// Waits until the gauge is back at zero.
     pub(crate) async fn empty(&self) {
         loop {
             let ended = self.ended.notified();

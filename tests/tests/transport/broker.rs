@@ -1,13 +1,14 @@
-//! What only a broker can do: cut the connection, refuse a login, hold bytes
+//! Situations that only a broker has: cut connections, refused logins, and bodies
 //! that are no message.
 
+use harness::poll::poll;
+use harness::services::{Broker, shared_rabbitmq};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use shared::signing::SigningKey;
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
-use tests::services::{Broker, poll, shared_rabbitmq};
 
 use super::parties::{QUIET, connect};
 use super::*;
@@ -59,7 +60,7 @@ async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
     assert_eq!(again.ack().await, Ownership::Held);
     drop(again);
 
-    // Control messages are heard again once the queue is; until then they are missed.
+    // Control messages arrive again once the queue exists; earlier ones are lost.
     let heard = async {
         loop {
             coordinator
@@ -76,7 +77,7 @@ async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
     };
     tokio::time::timeout(BOUND, heard)
         .await
-        .expect("control messages are not heard after the cut");
+        .expect("no control message arrives after the cut");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,6 +117,30 @@ async fn tasks_published_through_three_cuts_all_arrive() {
     );
 }
 
+/// Takes this many messages from the dead-letter queue: content and reason.
+async fn dead_letters(channel: &Channel, prefix: &str, count: usize) -> Vec<(Vec<u8>, String)> {
+    let queue = format!("{prefix}.dead");
+    let take = async {
+        let mut letters = Vec::new();
+        while letters.len() < count {
+            let options = BasicGetOptions { no_ack: true };
+            let taken = channel.basic_get(queue.as_str().into(), options);
+            let Some(letter) = taken.await.unwrap() else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let headers = letter.delivery.properties.headers().clone().unwrap();
+            let Some(AMQPValue::LongString(reason)) = headers.inner().get("x-reason") else {
+                panic!("{headers:?}")
+            };
+            letters.push((letter.delivery.data, reason.to_string()));
+        }
+        letters
+    };
+    let letters = tokio::time::timeout(BOUND, take).await;
+    letters.expect("a dead letter is missing")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_message_is_dead_lettered_with_the_reason() {
     let shared = shared_rabbitmq();
@@ -152,7 +177,7 @@ async fn what_is_no_message_is_dead_lettered_with_the_reason() {
         );
         publish.await.unwrap().await.unwrap();
     }
-    // What comes behind is not held up.
+    // Later messages are still delivered.
     transport
         .publish_task(&task(run, 1), &TraceContext::default())
         .await
@@ -164,32 +189,10 @@ async fn what_is_no_message_is_dead_lettered_with_the_reason() {
         .unwrap();
     assert_eq!(next(&mut events).await.message.work.table.0, 1);
 
-    let mut reasons = BTreeMap::new();
-    for _ in 0..3 {
-        let letter = async {
-            loop {
-                let got = channel
-                    .basic_get(
-                        format!("{prefix}.dead").as_str().into(),
-                        BasicGetOptions { no_ack: true },
-                    )
-                    .await
-                    .unwrap();
-                if let Some(letter) = got {
-                    return letter.delivery;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        let letter = tokio::time::timeout(BOUND, letter)
-            .await
-            .expect("a dead letter is missing");
-        let headers = letter.properties.headers().clone().unwrap();
-        let Some(AMQPValue::LongString(reason)) = headers.inner().get("x-reason") else {
-            panic!("{headers:?}")
-        };
-        reasons.insert(letter.data, reason.to_string());
-    }
+    let reasons: BTreeMap<_, _> = dead_letters(&channel, &prefix, 3)
+        .await
+        .into_iter()
+        .collect();
     assert!(
         reasons[b"not json".as_slice()].contains("undecodable"),
         "{reasons:?}"
@@ -339,7 +342,7 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
     let mut tasks = worker.consume_tasks(1).await.unwrap();
     let mut control = worker.consume_control(&WorkerId::named("w")).await.unwrap();
 
-    // Nothing of a process without the key, or with another one, comes through.
+    // Messages of a process without the key, or with another one, are rejected.
     let forged = Control::CancelRun { run };
     for (table, secret) in [(0, None), (1, Some("b")), (2, Some("a"))] {
         let coordinator = process(secret).await;
@@ -356,9 +359,9 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
     let delivery = next(&mut tasks).await;
     assert_eq!(delivery.message, task(run, 2));
     assert_eq!(delivery.ack().await, Ownership::Held);
-    let heard = tokio::time::timeout(BOUND, control.next()).await;
+    let received = tokio::time::timeout(BOUND, control.next()).await;
     assert_eq!(
-        heard.expect("the signed message was not heard"),
+        received.expect("the signed message did not arrive"),
         Some(Control::Announce)
     );
 
@@ -366,39 +369,16 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
         .await
         .unwrap();
     let channel = raw.create_channel().await.unwrap();
-    let dead = format!("{prefix}.dead");
-    let letters = async {
-        let mut reasons = Vec::new();
-        while reasons.len() < 4 {
-            let options = BasicGetOptions { no_ack: true };
-            let Some(letter) = channel
-                .basic_get(dead.as_str().into(), options)
-                .await
-                .unwrap()
-            else {
-                tokio::task::yield_now().await;
-                continue;
-            };
-            let headers = letter.delivery.properties.headers().clone().unwrap();
-            let Some(AMQPValue::LongString(reason)) = headers.inner().get("x-reason") else {
-                panic!("{headers:?}")
-            };
-            reasons.push(reason.to_string());
-        }
-        reasons
-    };
-    let reasons = tokio::time::timeout(BOUND, letters)
-        .await
-        .expect("a dead letter is missing");
+    let letters = dead_letters(&channel, &prefix, 4).await;
     let counted = |word: &str| {
-        reasons
+        letters
             .iter()
-            .filter(|reason| reason.contains(word))
+            .filter(|(_, reason)| reason.contains(word))
             .count()
     };
     assert_eq!(
         (counted("not signed"), counted("signature is wrong")),
         (2, 2),
-        "{reasons:?}"
+        "{letters:?}"
     );
 }

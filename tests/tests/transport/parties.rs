@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use harness::services::shared_rabbitmq;
 use shared::ids::{Attempt, RunId, TableId, TableName};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::outcome::Depth;
 use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use shared::transport::{Deliveries, Delivery, Transport};
-use tests::services::shared_rabbitmq;
 
 /// How long anything may take that should happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
-/// How long to look for something that must not happen.
+/// How long to wait for an event that must not happen.
 pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// Two processes on one broker, or one process twice.
@@ -43,7 +43,7 @@ impl Parties {
     }
 }
 
-/// A process of its own on the broker.
+/// A separate process on the broker.
 pub(crate) async fn connect(url: &str, prefix: &str) -> Arc<RabbitTransport> {
     let options = RabbitOptions {
         prefix: prefix.to_owned(),

@@ -1,4 +1,4 @@
-//! An engine whose every step a test decides.
+//! An engine whose steps a test scripts.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -87,7 +87,7 @@ impl ScriptedEngine {
         );
     }
 
-    /// The most that ever ran at once.
+    /// The largest number of tables that ran at the same time.
     pub(crate) fn most(&self) -> usize {
         *self.most.lock().unwrap()
     }

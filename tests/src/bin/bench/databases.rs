@@ -5,20 +5,20 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use tests::process::binary;
-use tests::services::{Postgres, Standin, StandinTls};
-use tests::tpch::check::{Report, check};
-use tests::tpch::plan::Plan;
+use harness::executable::binary;
+use harness::services::{Postgres, Standin, StandinTls};
+use harness::tpch::check::{Report, check};
+use harness::tpch::plan::Plan;
 
 use crate::measure::{Usage, measure, median};
-use crate::{say, say_number};
+use crate::output::{print_line, print_number};
 
-/// How many line items differ, where some do.
+/// How many line items differ in the comparisons with differences.
 pub(crate) const DIFFERENCES: u32 = 1100;
 
-/// Two PostgreSQL databases on one server, against COPY of both tables to nowhere.
+/// Two PostgreSQL databases on one server, against COPY of both tables to /dev/null.
 pub(crate) fn postgres_to_postgres(scale: f64, runs: usize) -> anyhow::Result<()> {
-    say(&format!(
+    print_line(&format!(
         "pg-pg: lineitem at scale {scale}, row level, both sides in one PostgreSQL"
     ));
     let server = Postgres::start()?;
@@ -35,7 +35,7 @@ pub(crate) fn postgres_to_postgres(scale: f64, runs: usize) -> anyhow::Result<()
         )?;
         let rows = plan.tables[0].source_count;
         let urls = (source.url(), target.url());
-        // Once without measuring: the server's memory and the kernel's are warm then.
+        // The first run is not measured: it fills the caches of the server and the kernel.
         floor(&urls.0, &urls.1)?;
         let (mut floors, mut compared) = (Vec::new(), Vec::new());
         for _ in 0..runs {
@@ -49,21 +49,21 @@ pub(crate) fn postgres_to_postgres(scale: f64, runs: usize) -> anyhow::Result<()
             .map(|usage| usage.peak_kib)
             .max()
             .unwrap_or_default();
-        say(&format!(
-            " {rows} rows a side, {differences} differences, all of them found and no other; median of {runs}"
+        print_line(&format!(
+            " {rows} rows a side, {differences} differences, exactly these reported; median of {runs}"
         ));
-        say_number(
-            "COPY of both tables to nowhere, the floor",
+        print_number(
+            "COPY of both tables to /dev/null, the lower bound",
             &format!("{floor:.2} s"),
             "-",
         );
-        say_number("reconcile run --row-level", &format!("{time:.2} s"), "-");
-        say_number(
-            "time against the floor",
+        print_number("reconcile run --row-level", &format!("{time:.2} s"), "-");
+        print_number(
+            "time against the lower bound",
             &format!("{:.2}", time / floor),
             "1.35",
         );
-        say_number(
+        print_number(
             "peak memory of reconcile",
             &format!("{} MiB", peak / 1024),
             "64 MiB",
@@ -74,7 +74,7 @@ pub(crate) fn postgres_to_postgres(scale: f64, runs: usize) -> anyhow::Result<()
 
 /// The stand-in and PostgreSQL, against the two drivers alone.
 pub(crate) fn sql_server_to_postgres(runs: usize) -> anyhow::Result<()> {
-    say("mssql-pg: a million line items, row level, SQL Server stand-in against PostgreSQL");
+    print_line("mssql-pg: a million line items, row level, SQL Server stand-in against PostgreSQL");
     let server = Postgres::start()?;
     let (source, target) = (
         server.create_database("source")?,
@@ -116,31 +116,31 @@ pub(crate) fn sql_server_to_postgres(runs: usize) -> anyhow::Result<()> {
     }
     let floor = median(drained.iter().map(|usage| usage.user));
     let time = median(compared.iter().map(|usage| usage.user));
-    say(&format!(
-        " {} rows a side, {DIFFERENCES} differences, all of them found and no other; median of {runs}",
+    print_line(&format!(
+        " {} rows a side, {DIFFERENCES} differences, exactly these reported; median of {runs}",
         plan.tables[0].source_count
     ));
-    say_number(
+    print_number(
         "user CPU of the drivers alone",
         &format!("{floor:.2} s"),
         "-",
     );
-    say_number(
+    print_number(
         "user CPU of reconcile run --row-level",
         &format!("{time:.2} s"),
         "-",
     );
-    say_number(
+    print_number(
         "user CPU against the drivers alone",
         &format!("{:.2}", time / floor),
         "1.35",
     );
-    say_number(
+    print_number(
         "elapsed, drivers alone",
         &format!("{:.2} s", median(drained.iter().map(|usage| usage.wall))),
         "-",
     );
-    say_number(
+    print_number(
         "elapsed, reconcile",
         &format!("{:.2} s", median(compared.iter().map(|usage| usage.wall))),
         "-",
@@ -148,8 +148,9 @@ pub(crate) fn sql_server_to_postgres(runs: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In a process of its own: the generator's texts take 300 MiB, and the peak
-/// that the kernel tells of a child begins with what its parent had.
+/// Loads both sides in a separate process: the generator's texts take 300 MiB,
+/// and the peak that the kernel reports for a child starts with the memory that
+/// its parent had.
 pub(crate) fn load(
     scale: f64,
     differences: u32,
@@ -178,14 +179,14 @@ pub(crate) fn load(
         .status()
         .context("cannot start tpch")?;
     ensure!(status.success(), "tpch ended with {status}");
-    say(&format!(
+    print_line(&format!(
         " loaded both sides in {:.1} s",
         begin.elapsed().as_secs_f64()
     ));
     Plan::read(&plan)
 }
 
-/// How long two clients take to read both tables at the same time and to do nothing with them.
+/// How long two clients take to read both tables at the same time and discard them.
 fn floor(source: &str, target: &str) -> anyhow::Result<Duration> {
     let begin = Instant::now();
     let read = |url: &str| {

@@ -1,17 +1,17 @@
-//! What it costs that many rows differ.
+//! The cost of many differing rows.
 
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use harness::executable::binary;
+use harness::services::{Database, Postgres};
 use serde_json::Value as Json;
-use tests::process::binary;
-use tests::services::{Database, Postgres};
 
 use crate::measure::{Usage, measure, median};
-use crate::{say, say_number};
+use crate::output::{print_line, print_number};
 
-/// The engine's memory for a table, unless it is told otherwise, in MiB.
+/// The default of `--memory-limit`, in MiB.
 const MEMORY_LIMIT: u64 = 64;
 
 /// How many rows of a hundred differ, the table that they are in, and how many
@@ -24,7 +24,7 @@ const SHARES: [(u64, &str, Option<f64>); 3] = [
 
 /// One table of PostgreSQL against three copies, row level.
 pub(crate) fn much_differing(rows: u64, runs: usize) -> anyhow::Result<()> {
-    say(&format!(
+    print_line(&format!(
         "differing: {rows} rows a side, row level, both sides in one PostgreSQL"
     ));
     let server = Postgres::start()?;
@@ -37,11 +37,11 @@ pub(crate) fn much_differing(rows: u64, runs: usize) -> anyhow::Result<()> {
     for (share, table, _) in SHARES {
         load(&target, table, rows, share)?;
     }
-    say(&format!(
+    print_line(&format!(
         " loaded all in {:.1} s",
         begin.elapsed().as_secs_f64()
     ));
-    // Once without measuring: the server's memory and the kernel's are warm then.
+    // The first run is not measured: it fills the caches of the server and the kernel.
     compare(&source, &target, "none_differ", 0)?;
     let mut used: [Vec<Usage>; SHARES.len()] = Default::default();
     for _ in 0..runs {
@@ -54,16 +54,16 @@ pub(crate) fn much_differing(rows: u64, runs: usize) -> anyhow::Result<()> {
         let time = median(used.iter().map(|usage| usage.wall));
         let peak = used.iter().map(|usage| usage.peak_kib).max();
         let what = format!("{share} % of the rows differ");
-        say_number(&what, &format!("{time:.2} s"), "-");
+        print_number(&what, &format!("{time:.2} s"), "-");
         match limit {
             None => reference = time,
-            Some(limit) => say_number(
+            Some(limit) => print_number(
                 &format!("{what}: against none"),
                 &format!("{:.2}", time / reference),
                 &limit.to_string(),
             ),
         }
-        say_number(
+        print_number(
             &format!("{what}: peak memory of reconcile"),
             &format!("{} MiB", peak.unwrap_or_default() / 1024),
             &format!("{MEMORY_LIMIT} MiB"),
@@ -122,7 +122,7 @@ fn compare(
     let found = ["missing", "extra", "modified"].map(|name| result[name].as_u64());
     ensure!(
         found == [Some(0), Some(0), Some(differing)],
-        "{differing} rows of {table} differ, and found were {found:?}: {report}"
+        "{differing} rows of {table} differ, but the report counts {found:?}: {report}"
     );
     Ok(usage)
 }

@@ -1,15 +1,16 @@
-//! What dispatching tables costs, and what doing several at once gains.
+//! The cost of dispatching a table, and the gain of comparing several at once.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
-use tests::process::{Process, binary};
-use tests::services::{Database, Postgres, RabbitMq};
+use harness::executable::binary;
+use harness::process::Process;
+use harness::services::{Database, Postgres, RabbitMq};
 
 use crate::measure::{measure, median};
-use crate::{say, say_number};
+use crate::output::{print_line, print_number};
 
 /// How long a worker may take to be ready.
 const START: Duration = Duration::from_secs(30);
@@ -17,21 +18,21 @@ const START: Duration = Duration::from_secs(30);
 /// Tables that a worker finds equal at once, over the broker.
 pub(crate) fn overhead(runs: usize) -> anyhow::Result<()> {
     const TABLES: u32 = 5000;
-    say(&format!(
+    print_line(&format!(
         "overhead: {TABLES} tables that cost nothing, two workers with 4 at once, over RabbitMQ"
     ));
     let broker = RabbitMq::start()?;
     let directory = tempfile::tempdir()?;
     let _workers = workers("idle-worker", &broker, directory.path(), 2, 4)?;
-    // Nobody connects to them: the workers look at no table.
+    // No connection is made: these workers read no table.
     write_configuration(directory.path(), "postgres://u:p@127.0.0.1:1/d")?;
     let mut times = Vec::new();
     for _ in 0..runs {
         times.push(run(directory.path(), &names(TABLES), Some(&broker), 8)?);
     }
     let time = median(times);
-    say_number("a run, median", &format!("{time:.2} s"), "-");
-    say_number(
+    print_number("a run, median", &format!("{time:.2} s"), "-");
+    print_number(
         "a table",
         &format!("{:.3} ms", time * 1000.0 / f64::from(TABLES)),
         "2 ms",
@@ -42,7 +43,7 @@ pub(crate) fn overhead(runs: usize) -> anyhow::Result<()> {
 /// Empty tables of PostgreSQL, in one process.
 pub(crate) fn empty_tables(runs: usize) -> anyhow::Result<()> {
     const TABLES: u32 = 2000;
-    say(&format!(
+    print_line(&format!(
         "empty: {TABLES} empty tables, row level, in one process, 4 at once"
     ));
     let server = Postgres::start()?;
@@ -60,8 +61,8 @@ pub(crate) fn empty_tables(runs: usize) -> anyhow::Result<()> {
         times.push(run(directory.path(), &names(TABLES), None, 4)?);
     }
     let time = median(times);
-    say_number("a run, median", &format!("{time:.2} s"), "-");
-    say_number(
+    print_number("a run, median", &format!("{time:.2} s"), "-");
+    print_number(
         "a table",
         &format!("{:.3} ms", time * 1000.0 / f64::from(TABLES)),
         "8 ms",
@@ -69,10 +70,10 @@ pub(crate) fn empty_tables(runs: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tables that take a fifth of a second each, however fast the machine is.
+/// Tables that take a fifth of a second each on any machine.
 pub(crate) fn speedup() -> anyhow::Result<()> {
     const TABLES: u32 = 100;
-    say(&format!(
+    print_line(&format!(
         "speedup: {TABLES} views that take 0.2 s to read, one after another and several at once"
     ));
     let server = Postgres::start()?;
@@ -82,7 +83,7 @@ pub(crate) fn speedup() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     write_configuration(directory.path(), &database.url())?;
     let _workers = workers("reconcile-worker", &broker, directory.path(), 2, 4)?;
-    for (where_, broker) in [
+    for (transport, broker) in [
         ("in one process", None),
         ("over RabbitMQ, two workers", Some(&broker)),
     ] {
@@ -92,18 +93,18 @@ pub(crate) fn speedup() -> anyhow::Result<()> {
             time(4)?.as_secs_f64(),
             time(8)?.as_secs_f64(),
         );
-        say_number(
-            &format!("one after another, {where_}"),
+        print_number(
+            &format!("one after another, {transport}"),
             &format!("{one:.2} s"),
             "-",
         );
-        say_number(
-            &format!("4 at once, {where_}"),
+        print_number(
+            &format!("4 at once, {transport}"),
             &format!("{four:.2} s, {:.2}x", one / four),
             "3.8x",
         );
-        say_number(
-            &format!("8 at once, {where_}"),
+        print_number(
+            &format!("8 at once, {transport}"),
             &format!("{eight:.2} s, {:.2}x", one / eight),
             "7.2x",
         );
@@ -153,7 +154,7 @@ fn workers(
     Ok(workers)
 }
 
-/// One run over all tables, which must find every one of them equal.
+/// One run over all tables, which must report all of them equal.
 fn run(
     directory: &Path,
     tables: &[String],

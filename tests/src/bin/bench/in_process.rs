@@ -1,4 +1,4 @@
-//! What a table costs in one process apart from its comparison: a run over the
+//! The cost of a table in one process apart from its comparison: a run over the
 //! in-process transport with an engine that does nothing.
 
 use std::num::NonZeroU32;
@@ -16,14 +16,14 @@ use tests::idle::IdleEngine;
 use worker::service::{self, WorkerOptions};
 
 use crate::measure::median;
-use crate::{say, say_number};
+use crate::output::{print_line, print_number};
 
 const TABLES: u32 = 5000;
 
 const AT_ONCE: u16 = 8;
 
 pub(crate) fn overhead(runs: usize) -> anyhow::Result<()> {
-    say(&format!(
+    print_line(&format!(
         "overhead: {TABLES} tables that cost nothing, {AT_ONCE} at once, in one process"
     ));
     let runtime = || {
@@ -38,8 +38,8 @@ pub(crate) fn overhead(runs: usize) -> anyhow::Result<()> {
         times.push(system.block_on(one_run())?);
     }
     let time = median(times);
-    say_number("a run, median", &format!("{time:.2} s"), "-");
-    say_number(
+    print_number("a run, median", &format!("{time:.2} s"), "-");
+    print_number(
         "a table",
         &format!("{:.3} ms", time * 1000.0 / f64::from(TABLES)),
         "0.1 ms",

@@ -1,14 +1,15 @@
-//! Measures what comparing costs beside what it cannot cost less than.
+//! Measures the cost of a comparison against a lower bound of that cost.
 //!
-//! Every number is the median of alternating runs of one invocation, on
-//! services of its own, and is printed beside its limit. Nothing is asserted
-//! about speed; a wrong answer is an error.
+//! Every number is the median of alternating runs of one invocation, on private
+//! services, and is printed beside its limit. A number beyond its limit is no
+//! error; a wrong report is one.
 
 mod databases;
 mod differing;
 mod fleet;
 mod in_process;
 mod measure;
+mod output;
 mod telemetry;
 
 use clap::{Parser, ValueEnum};
@@ -38,13 +39,13 @@ enum Subject {
     MssqlPg,
     /// A table of which no, some or all rows differ: time, memory.
     Differing,
-    /// A table's cost when comparing it costs nothing.
+    /// The cost of a table apart from its comparison.
     Overhead,
     /// Tables without rows.
     Empty,
     /// Tables that take a while, several at once.
     Speedup,
-    /// Row level between two PostgreSQL databases, watched and not.
+    /// Row level between two PostgreSQL databases, with telemetry and without.
     Telemetry,
     /// All of these.
     All,
@@ -76,17 +77,4 @@ fn main() -> anyhow::Result<()> {
         telemetry::overhead(options.scale, options.runs)?;
     }
     Ok(())
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "the one place that prints what was measured"
-)]
-fn say(line: &str) {
-    println!("{line}");
-}
-
-/// One number beside its limit.
-fn say_number(what: &str, value: &str, limit: &str) {
-    say(&format!("  {what:<58} {value:>16}   limit {limit}"));
 }

@@ -1,4 +1,4 @@
-//! Runs a process and tells what it used.
+//! Runs a process and measures its time and memory.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +11,7 @@ use anyhow::Context;
 /// What a process used from its start to its end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
-    /// By the clock on the wall.
+    /// Elapsed time.
     pub(crate) wall: Duration,
     /// Processor time in its own code, all threads together.
     pub(crate) user: Duration,
@@ -21,7 +21,7 @@ pub(crate) struct Usage {
     pub(crate) status: ExitStatus,
 }
 
-/// Runs `command` to its end. Its standard error goes to `log`, its output nowhere.
+/// Runs `command` to its end. Its standard error goes to `log`; its output is discarded.
 pub(crate) fn measure(command: &mut Command, log: &Path) -> anyhow::Result<Usage> {
     let errors = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let begin = Instant::now();
@@ -44,10 +44,10 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> anyhow::Result<Usage
     })
 }
 
-/// Waits for a child of this process and tells what it used, itself and no other child.
+/// Waits for a child of this process and returns what this child alone has used.
 #[expect(
     unsafe_code,
-    reason = "the standard library has no wait that tells the usage of one child"
+    reason = "the standard library has no wait that returns the usage of one child"
 )]
 fn wait_with_usage(pid: u32) -> anyhow::Result<(ExitStatus, libc::rusage)> {
     let pid = libc::pid_t::try_from(pid)?;

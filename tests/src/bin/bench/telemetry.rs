@@ -1,28 +1,27 @@
-//! What it costs to be watched: the row benchmark with telemetry against the
-//! same without.
+//! The cost of telemetry: the row benchmark with it and without.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
+use harness::http;
+use harness::services::Postgres;
 use tests::collector::Collector;
-use tests::http;
-use tests::services::Postgres;
 
 use crate::databases::{DIFFERENCES, compare, load};
 use crate::measure::{Usage, median};
-use crate::{say, say_number};
+use crate::output::{print_line, print_number};
 
-/// How often somebody asks for the metrics. Prometheus asks every 15 s.
+/// The interval between two scrapes. That of Prometheus is 15 s.
 const SCRAPE: Duration = Duration::from_secs(1);
 
-/// How often the scraper looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which the scraper checks whether the work is done.
+const CHECK: Duration = Duration::from_millis(50);
 
 pub(crate) fn overhead(scale: f64, runs: usize) -> anyhow::Result<()> {
-    say(&format!(
-        "telemetry: lineitem at scale {scale}, row level, both sides in one PostgreSQL, watched and not"
+    print_line(&format!(
+        "telemetry: lineitem at scale {scale}, row level, both sides in one PostgreSQL, with telemetry and without"
     ));
     let server = Postgres::start()?;
     let (source, target) = (
@@ -39,7 +38,7 @@ pub(crate) fn overhead(scale: f64, runs: usize) -> anyhow::Result<()> {
     let file_name = file.to_string_lossy();
     let collector = Collector::start()?;
     let endpoint = collector.grpc_url();
-    let watched = [
+    let telemetry = [
         "--otlp-endpoint",
         &endpoint,
         "--metrics-addr",
@@ -48,12 +47,12 @@ pub(crate) fn overhead(scale: f64, runs: usize) -> anyhow::Result<()> {
         file_name.as_ref(),
     ];
     let run = |arguments: &[&str]| compare(&source.url(), &target.url(), &plan, arguments);
-    // Once without measuring: the server's memory and the kernel's are warm then.
+    // The first run is not measured: it fills the caches of the server and the kernel.
     run(&[])?;
     let (mut off, mut on) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         off.push(run(&[])?);
-        on.push(while_scraped(&address, || run(&watched))?);
+        on.push(while_scraped(&address, || run(&telemetry))?);
         ensure!(file.is_file(), "the run left no metrics");
         ensure!(!collector.spans().is_empty(), "the run sent no spans");
     }
@@ -63,15 +62,23 @@ pub(crate) fn overhead(scale: f64, runs: usize) -> anyhow::Result<()> {
         ("elapsed", wall(&off), wall(&on)),
         ("user CPU", user(&off), user(&on)),
     ] {
-        say_number(&format!("{what}, not watched"), &format!("{off:.2} s"), "-");
-        say_number(&format!("{what}, watched"), &format!("{on:.2} s"), "-");
+        print_number(
+            &format!("{what}, without telemetry"),
+            &format!("{off:.2} s"),
+            "-",
+        );
+        print_number(
+            &format!("{what}, with telemetry"),
+            &format!("{on:.2} s"),
+            "-",
+        );
         let more = (on / off - 1.0) * 100.0;
-        say_number(&format!("{what}, more"), &format!("{more:+.1}%"), "3%");
+        print_number(&format!("{what}, more"), &format!("{more:+.1}%"), "3%");
     }
     Ok(())
 }
 
-/// Asks for metrics at `address` while `work` goes on, which must have answered.
+/// Scrapes the metrics at `address` during `work`; at least one scrape must succeed.
 fn while_scraped<T>(address: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let (done, answers) = (AtomicBool::new(false), AtomicU32::new(0));
     let url = format!("http://{address}/metrics");
@@ -81,9 +88,9 @@ fn while_scraped<T>(address: &str, work: impl FnOnce() -> anyhow::Result<T>) -> 
                 if http::get(&url).is_ok_and(|answer| answer.status == 200) {
                     answers.fetch_add(1, Ordering::Relaxed);
                 }
-                for _ in 0..SCRAPE.as_millis() / LOOK.as_millis() {
+                for _ in 0..SCRAPE.as_millis() / CHECK.as_millis() {
                     if !done.load(Ordering::Relaxed) {
-                        std::thread::sleep(LOOK);
+                        std::thread::sleep(CHECK);
                     }
                 }
             }
@@ -94,7 +101,7 @@ fn while_scraped<T>(address: &str, work: impl FnOnce() -> anyhow::Result<T>) -> 
     });
     ensure!(
         answers.load(Ordering::Relaxed) > 0,
-        "nobody answered at {url}"
+        "no scrape of {url} succeeded"
     );
     result
 }

@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use harness::poll::poll;
 use tests::scene::LEASE;
-use tests::services::poll;
 
 use crate::rig::Rig;
 
-/// Faults that last go on for so long: longer than a lease.
+/// How long a lasting fault lasts: longer than a lease.
 const LASTING: Duration = LEASE.saturating_add(Duration::from_millis(1500));
 
-/// Everything that is done to a run.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     /// kill -9 of a worker; a new one takes its place.
@@ -22,13 +22,13 @@ pub(crate) enum Fault {
     PauseWorker,
     /// The connections of a worker to the broker are cut.
     CutWorker,
-    /// No byte gets through between a worker and the broker for longer than a lease.
+    /// The connection between a worker and the broker is stalled for longer than a lease.
     StallWorker,
     /// kill -9 of the coordinator; `reconcile resume` goes on with its run.
     KillCoordinator,
     /// The connections of the coordinator are cut.
     CutCoordinator,
-    /// No byte gets through between the coordinator and the broker for longer than a lease.
+    /// The connection between the coordinator and the broker is stalled for longer than a lease.
     StallCoordinator,
     /// All connections of all processes are cut at once.
     CutEverybody,
@@ -101,7 +101,7 @@ enum Held {
 }
 
 impl Injector {
-    /// Injects one fault; tells what it did.
+    /// Injects one fault and describes it.
     pub(crate) fn inject(
         &mut self,
         fault: Fault,
@@ -152,7 +152,7 @@ impl Injector {
                     worker.proxy.cut();
                 }
                 rig.coordinator()?.proxy.cut();
-                "cut everybody off".to_owned()
+                "cut every process off".to_owned()
             }
             Fault::EndSession => end_session(rig, rng)?,
             Fault::StopBroker => {
@@ -177,7 +177,7 @@ impl Injector {
         });
     }
 
-    /// A worker that no other fault holds; when all are held, the first to be let go.
+    /// A worker without a lasting fault; if all have one, the first whose fault ends.
     fn free_worker(&mut self, rig: &mut Rig, rng: &mut fastrand::Rng) -> anyhow::Result<usize> {
         loop {
             let free: Vec<usize> = (0..rig.workers.len())

@@ -1,14 +1,15 @@
-//! What is disturbed: a run over a broker of its own, a fleet of workers, and
+//! The target of the faults: a run over a private broker, a fleet of workers, and
 //! a proxy in front of the broker for each of these processes.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use harness::poll::poll;
+use harness::process::Process;
+use harness::services::RabbitMq;
 use serde_json::Value as Json;
-use tests::process::Process;
 use tests::proxy::Proxy;
 use tests::scene::{Gates, Scene, Watch};
-use tests::services::{RabbitMq, poll};
 
 use crate::tables;
 
@@ -16,14 +17,14 @@ use crate::tables;
 const WORKERS: usize = 4;
 const CONCURRENCY: u32 = 2;
 
-/// How long tables are waited for before the next fault all the same: after a
-/// fault it may take a lease until one can finish.
+/// How long to wait for finished tables before the next fault: after a fault the
+/// next table may have to wait for the end of a lease.
 const PORTION: Duration = Duration::from_secs(3);
 
 /// How long a run may take from the last fault to its end.
 const END: Duration = Duration::from_secs(180);
 
-/// How long what is left of a run may take to disappear.
+/// How long statements and queues may remain after a run.
 const CLEAN_UP: Duration = Duration::from_secs(30);
 
 /// A process and its way to the broker.
@@ -40,7 +41,7 @@ pub(crate) struct Answer {
     pub(crate) report: Json,
 }
 
-/// Everything that a fault can hit. Processes come first: they end before what they use.
+/// Everything that a fault can hit. Fields are dropped in this order: processes end before the services that they use.
 #[derive(Debug)]
 pub(crate) struct Rig {
     pub(crate) workers: Vec<Party>,
@@ -94,7 +95,7 @@ impl Rig {
     }
 
     fn start_run(&self, broker: &str) -> anyhow::Result<Process> {
-        // Many attempts: how often faults meet the same table is chance.
+        // Many attempts: by chance, several faults may hit the same table.
         let arguments = [
             "--tables",
             &self.table_list,
@@ -121,7 +122,7 @@ impl Rig {
         let proxy = Proxy::to(self.broker.port())?;
         let process = self.start_run(&proxy.through(&self.broker.amqp_url()))?;
         self.coordinator = Some(Party { process, proxy });
-        // From here on its queue has a leader, and faults of the broker are survived by it.
+        // From here on the queue has a leader and survives faults of the broker.
         let claimed = poll(PORTION * 10, || match self.watch.running() {
             Ok(running) if running.is_empty() => None,
             found => Some(found),
@@ -182,7 +183,7 @@ impl Rig {
         answer(status.code(), &coordinator.process)
     }
 
-    /// What is still there although the run is over: statements, messages, queues.
+    /// Statements, messages and queues that remain after the run.
     pub(crate) fn left_over(&mut self) -> anyhow::Result<Vec<String>> {
         self.gates = None;
         let mut last = Vec::new();

@@ -1,4 +1,4 @@
-//! What a disturbed run has lost, said twice or got wrong.
+//! The tables that a disturbed run lost, reported twice or reported differently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -110,7 +110,7 @@ impl Verdict {
         self.details.push(detail);
     }
 
-    /// Whether the disturbed run is as good as the reference, and left nothing behind.
+    /// Whether the disturbed run equals the reference and left no statement or queue.
     pub(crate) fn is_clean(&self) -> bool {
         self.lost + self.duplicated + self.differing + self.left_over == 0
     }

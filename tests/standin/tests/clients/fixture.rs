@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use harness::services::{Database, shared_postgres};
 use standin::{Options, Server, TlsMode};
-use tests::services::{Database, shared_postgres};
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::join_all;
+use harness::services::{Standin, StandinTls, shared_postgres};
 use standin::TlsMode;
-use tests::services::{Standin, StandinTls, shared_postgres};
 
 use crate::fixture::{self, DATABASE, Fixture, connect, number, rows, run};
 
