@@ -124,7 +124,7 @@ fn telemetry_can_be_configured_by_file_and_variable() {
     let config = parse(Path::new("reconcile.toml"), text, &variables).unwrap();
     assert_eq!(config.telemetry.metrics_addr, Some(MetricsAddr::Off));
     let message = error("[telemetry]\npush_instance = \"a/b\"\n");
-    assert!(message.contains("`a/b` is no name"), "{message}");
+    assert!(message.contains("`a/b` is not a name"), "{message}");
     let message = error("[telemetry]\nmetrics_adr = \":1\"\n");
     assert!(
         message.contains("did you mean `metrics_addr`?"),
