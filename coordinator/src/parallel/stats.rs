@@ -64,7 +64,7 @@ impl ParallelStats {
 /// ```
 #[must_use]
 pub fn parallel_reconciliation_stats() -> ParallelStats {
-    let ended = |status| ENDED[index(status)].load(Ordering::Relaxed);
+    let ended = |status: TableStatus| ENDED[status as usize].load(Ordering::Relaxed);
     ParallelStats {
         active_runs: RUNS.load(Ordering::Relaxed),
         active_workers: WORKERS.load(Ordering::Relaxed),
@@ -80,19 +80,9 @@ pub fn parallel_reconciliation_stats() -> ParallelStats {
 static RUNS: AtomicU64 = AtomicU64::new(0);
 static WORKERS: AtomicU64 = AtomicU64::new(0);
 static QUEUED: AtomicU64 = AtomicU64::new(0);
+/// Tables that have ended, by status.
 static ENDED: [AtomicU64; TableStatus::ALL.len()] =
     [const { AtomicU64::new(0) }; TableStatus::ALL.len()];
-
-/// The position of a status in [`ENDED`].
-fn index(status: TableStatus) -> usize {
-    match status {
-        TableStatus::Matched => 0,
-        TableStatus::Mismatched => 1,
-        TableStatus::Failed => 2,
-        TableStatus::Timeout => 3,
-        TableStatus::Cancelled => 4,
-    }
-}
 
 /// Increments a gauge, and decrements it when dropped.
 #[derive(Debug)]
@@ -149,7 +139,7 @@ impl RunObserver for TableCounter {
             if let Effect::TableEnded(id) = effect
                 && let Some(record) = state.record(*id)
             {
-                ENDED[index(record.status())].fetch_add(1, Ordering::Relaxed);
+                ENDED[record.status() as usize].fetch_add(1, Ordering::Relaxed);
             }
         }
         let unclaimed = state.outstanding() - state.activities().count();

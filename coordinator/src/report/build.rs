@@ -76,7 +76,7 @@ impl RunReport {
         let mut results = Vec::with_capacity(tables.len());
         let mut errors = Vec::new();
         for (spec, record) in tables {
-            counts.add(record.status());
+            counts.add(record.status(), 1);
             errors.extend(error_of(&spec, &record, root_cause.as_ref()));
             results.push(result_of(&spec, record));
         }

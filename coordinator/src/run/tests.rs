@@ -1,4 +1,4 @@
-//! Whole runs in one process, with an engine that does what its script says.
+//! Whole runs in one process, with a scripted engine.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -33,7 +33,7 @@ enum Act {
     Panic,
     /// Fails so many times with what may pass, then matches.
     Flaky(u32),
-    /// Runs until it is told to stop.
+    /// Runs until it is cancelled.
     Hang,
     /// Does so at the first time, then matches.
     HangOnce,
@@ -103,7 +103,7 @@ impl Engine for Scripted {
                 let mut failures = self
                     .failures
                     .lock()
-                    .expect("nobody panics while holding it");
+                    .expect("no panic while the lock is held");
                 let seen = failures.entry(name.clone()).or_default();
                 *seen += 1;
                 if *seen > times {
@@ -416,13 +416,13 @@ impl RunObserver for Recorder {
             if let Effect::TableEnded(table) = effect {
                 assert!(
                     state.record(*table).is_some(),
-                    "the account is there when the end is told"
+                    "the record exists when the end is observed"
                 );
             }
         }
         self.0
             .lock()
-            .expect("nobody panics while holding it")
+            .expect("no panic while the lock is held")
             .extend_from_slice(effects);
     }
 }

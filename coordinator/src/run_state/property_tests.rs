@@ -1,4 +1,4 @@
-//! Arbitrary things happen in arbitrary order, and what must hold holds.
+//! The invariants of a run, under arbitrary inputs in arbitrary order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use shared::outcome::Outcome;
 use super::testing::{compared, failed, limits, spec};
 use super::*;
 
-/// Workers that there are.
+/// The number of workers.
 const WORKERS: usize = 3;
 
 /// One thing that happens. StatementCounts choose among what there is.
@@ -24,7 +24,7 @@ enum Happening {
     Lose(u8),
     /// The broker delivers a task a second time.
     Duplicate(u8),
-    /// A worker takes a task from the queue and says so.
+    /// A worker takes a task from the queue and claims it.
     Take {
         task: u8,
         worker: u8,
@@ -39,19 +39,19 @@ enum Happening {
         work: u8,
         how: u8,
     },
-    /// An event arrives again, or that was thought lost.
+    /// An event arrives again, or arrives late.
     Replay(u8),
-    /// A worker dies, and its work with it.
+    /// A worker is killed, and its work is lost.
     Die(u8),
     Beat {
         worker: u8,
         draining: bool,
     },
-    /// The broker takes the question whether the workers live.
+    /// The broker confirms the question whether the workers are alive.
     Announced,
     Cancel,
     Disconnect,
-    /// The coordinator dies and another one goes on.
+    /// The coordinator is killed and another one resumes the run.
     Restart,
     /// Time passes, up to the next timer or by a jump.
     NextTimer,
@@ -83,7 +83,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// A broker and workers that do whatever they are told.
+/// A simulated broker and its workers.
 struct World {
     state: RunState,
     plan: RunPlan,

@@ -184,14 +184,13 @@ impl Counts {
         }
     }
 
-    pub(crate) fn add(&mut self, status: TableStatus) {
-        let count = match status {
-            TableStatus::Matched => &mut self.matched,
-            TableStatus::Mismatched => &mut self.mismatched,
-            TableStatus::Failed => &mut self.failed,
-            TableStatus::Timeout => &mut self.timeout,
-            TableStatus::Cancelled => &mut self.cancelled,
-        };
-        *count += 1;
+    pub(crate) fn add(&mut self, status: TableStatus, count: usize) {
+        match status {
+            TableStatus::Matched => self.matched += count,
+            TableStatus::Mismatched => self.mismatched += count,
+            TableStatus::Failed => self.failed += count,
+            TableStatus::Timeout => self.timeout += count,
+            TableStatus::Cancelled => self.cancelled += count,
+        }
     }
 }

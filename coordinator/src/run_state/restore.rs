@@ -41,7 +41,7 @@ impl RunState {
             let table = &mut state.tables[id.index()];
             match restored {
                 RestoredTable::Ended(record) => {
-                    state.counts.add(record.status());
+                    state.counts.add(record.status(), 1);
                     table.attempt = record.attempt;
                     table.phase = Phase::Done(record);
                 }

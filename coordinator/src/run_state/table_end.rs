@@ -62,7 +62,7 @@ impl RunState {
         let attempt = table.attempt;
         let work = self.work(id, attempt);
         self.outstanding.remove(&id);
-        self.counts.add(status);
+        self.counts.add(status, 1);
         self.effects.push(Effect::TableEnded(id));
         if !other_workers.is_empty() {
             let until = match self.cancelling {

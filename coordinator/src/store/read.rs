@@ -1,7 +1,5 @@
 //! Reads stored runs.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
@@ -127,15 +125,16 @@ impl RunStore {
             [key],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let by_word: BTreeMap<String, usize> = rows.into_iter().collect();
-        let of = |status: TableStatus| by_word.get(status.as_str()).copied().unwrap_or(0);
-        Ok(Counts {
-            matched: of(TableStatus::Matched),
-            mismatched: of(TableStatus::Mismatched),
-            failed: of(TableStatus::Failed),
-            timeout: of(TableStatus::Timeout),
-            cancelled: of(TableStatus::Cancelled),
-        })
+        let mut counts = Counts::default();
+        for (word, count) in rows {
+            let status = TableStatus::ALL
+                .into_iter()
+                .find(|status| status.as_str() == word);
+            if let Some(status) = status {
+                counts.add(status, count);
+            }
+        }
+        Ok(counts)
     }
 
     /// The names of a run's tables in the source, in list order; none for an

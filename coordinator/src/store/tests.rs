@@ -1,4 +1,4 @@
-//! Keeping runs and reading them back.
+//! Storing runs and reading them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ fn open(directory: &tempfile::TempDir) -> RunStore {
     RunStore::open(&directory.path().join("deep/state")).unwrap()
 }
 
-/// A run that goes on, with everything that watches it.
+/// A running run with its observers.
 struct Recorded {
     state: RunState,
     recorder: Recorder,
@@ -245,7 +245,7 @@ fn old_runs_go_and_those_that_go_on_stay() {
     assert_eq!(
         store.prune(Utc::now()).unwrap(),
         1,
-        "nobody goes on with it"
+        "no coordinator is alive"
     );
     let tables: i64 = store
         .connection

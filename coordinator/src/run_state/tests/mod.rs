@@ -1,4 +1,4 @@
-//! Single decisions of the state machine, one story each.
+//! Single decisions of the state machine, one scenario each.
 
 mod story;
 
@@ -243,7 +243,7 @@ fn two_claims_of_one_attempt_are_two_leases_and_one_result() {
         [],
         "cancelling the attempt would hit both"
     );
-    // The first one had lost its delivery and does not run: the second goes on.
+    // The first worker lost its delivery and does not run; the second one continues.
     for _ in 0..4 {
         story.wait(7 * SECOND);
         story.beat("b", 1, &[(0, 1)]);
@@ -262,7 +262,7 @@ fn the_loser_of_two_claims_is_stopped_and_waited_for() {
     assert_eq!(
         published(&story.finish(0, 1, "a", failed(true, true), 0)),
         [],
-        "b goes on"
+        "b continues"
     );
     story.claim(0, 1, "c");
     let effects = story.finish(0, 1, "b", compared(0), 0);

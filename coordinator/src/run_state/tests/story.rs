@@ -1,10 +1,10 @@
-//! A run that is told what happens, for tests of single decisions.
+//! A run with scripted inputs, for tests of single decisions.
 
 use std::time::Duration;
 
 use super::*;
 
-/// A run whose effects are gathered, with the words to tell it what happened.
+/// A run, its collected effects, and functions for its inputs.
 pub(super) struct Story {
     pub(super) state: RunState,
     pub(super) now: Time,
