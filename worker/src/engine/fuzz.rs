@@ -5,12 +5,6 @@
 //! `FUZZ_MINUTES=n` sets the total time in minutes; without it each test takes
 //! two seconds.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "an unwrap that fails fails the test, and the number of tries is printed"
-)]
-
 use std::time::{Duration, Instant};
 
 use crate::engine::database::postgres::scan::CopyReader;

@@ -142,14 +142,10 @@ async fn read_one_side(
     let mut sinks = Pair::of(|side| OneSidedSink::new(form, side, Differing::first(0)));
     sinks[full] = OneSidedSink::new(form, full, found.differing);
     let parts = scan(step.sides, step.planned, sinks).await?;
-    let Pair { source, target } = parts.map(OneSidedSink::into_parts);
-    let sums = Pair {
-        source: source.1,
-        target: target.1,
-    };
+    let (Pair { source, target }, sums) = parts.map(OneSidedSink::into_parts).unzip();
     let (differing, other) = match full {
-        SideOf::Source => (source.0, target.0),
-        SideOf::Target => (target.0, source.0),
+        SideOf::Source => (source, target),
+        SideOf::Target => (target, source),
     };
     if other.is_empty() {
         return Ok(Survey { sums, differing });
@@ -172,15 +168,7 @@ async fn compare_exactly(step: &mut StepContext<'_>, found: Survey) -> Result<Su
     let form = step.planned.plan.key_form;
     let sinks = Pair::of(|_| SpillSink::new(form, partitions, step.budget));
     let parts = scan(step.sides, step.planned, sinks).await?;
-    let Pair { source, target } = parts.map(SpillSink::into_parts);
-    let spills = Pair {
-        source: source.0,
-        target: target.0,
-    };
-    let sums = Pair {
-        source: source.1,
-        target: target.1,
-    };
+    let (spills, sums) = parts.map(SpillSink::into_parts).unzip();
     let mut differing = found.differing;
     let (budget, stop) = (step.budget.clone(), step.sides.stop_token().clone());
     let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);

@@ -43,6 +43,22 @@ impl<T> Pair<T> {
     }
 }
 
+impl<T, U> Pair<(T, U)> {
+    /// The first values of both sides, and the second ones.
+    pub(crate) fn unzip(self) -> (Pair<T>, Pair<U>) {
+        let (source, target) = (self.source, self.target);
+        let first = Pair {
+            source: source.0,
+            target: target.0,
+        };
+        let second = Pair {
+            source: source.1,
+            target: target.1,
+        };
+        (first, second)
+    }
+}
+
 impl<T, E> Pair<Result<T, E>> {
     /// Both values, or the first error.
     pub(crate) fn transpose(self) -> Result<Pair<T>, E> {
