@@ -2,7 +2,6 @@
 //! everything that takes time is a task of its own, which sends a message at its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -29,10 +28,19 @@ pub(super) struct WorkerActor {
     /// Triggered when a control message asks this worker to drain. The owner of
     /// the handle then drains it.
     drain_requested: CancellationToken,
-    /// Whether a heartbeat is being published.
-    heartbeat_in_flight: Arc<AtomicBool>,
+    heartbeats: Heartbeats,
     /// Triggers the handle's `stopped` when the actor is dropped, also by a panic.
     _stopped: DropGuard,
+}
+
+/// Whether a heartbeat is being published. One at a time: a slow broker must
+/// not collect them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heartbeats {
+    Idle,
+    Publishing,
+    /// Another one was requested meanwhile, which must show the state as of then.
+    Requested,
 }
 
 impl WorkerActor {
@@ -47,7 +55,7 @@ impl WorkerActor {
             resources,
             stop_consuming: CancellationToken::new(),
             drain_requested,
-            heartbeat_in_flight: Arc::default(),
+            heartbeats: Heartbeats::Idle,
             _stopped: stopped.drop_guard(),
         }
     }
@@ -101,18 +109,19 @@ impl WorkerActor {
         }
     }
 
-    /// Publishes a heartbeat, unless the previous one is still being published.
-    fn send_heartbeat(&self) {
-        if self.heartbeat_in_flight.swap(true, Ordering::AcqRel) {
+    /// Publishes a heartbeat, after the one that is being published.
+    fn send_heartbeat(&mut self, address: Addr<Self>) {
+        if self.heartbeats != Heartbeats::Idle {
+            self.heartbeats = Heartbeats::Requested;
             return;
         }
+        self.heartbeats = Heartbeats::Publishing;
         let (heartbeat, resources) = (self.heartbeat(), Arc::clone(&self.resources));
-        let in_flight = Arc::clone(&self.heartbeat_in_flight);
         tokio::spawn(async move {
             if let Err(error) = resources.transport.publish_heartbeat(&heartbeat).await {
                 tracing::debug!("a heartbeat could not be published: {error}");
             }
-            in_flight.store(false, Ordering::Release);
+            address.do_send(HeartbeatPublished);
         });
     }
 
@@ -137,9 +146,9 @@ impl Actor for WorkerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.send_heartbeat();
-        context.run_interval(self.resources.options.heartbeat_period, |actor, _| {
-            actor.send_heartbeat()
+        self.send_heartbeat(context.address());
+        context.run_interval(self.resources.options.heartbeat_period, |actor, context| {
+            actor.send_heartbeat(context.address())
         });
     }
 }
@@ -188,10 +197,10 @@ struct ControlReceived(Control);
 impl Handler<ControlReceived> for WorkerActor {
     type Result = ();
 
-    fn handle(&mut self, ControlReceived(control): ControlReceived, _: &mut Self::Context) {
+    fn handle(&mut self, ControlReceived(control): ControlReceived, context: &mut Self::Context) {
         self.ledger.cancel(&control);
         match control {
-            Control::Announce => self.send_heartbeat(),
+            Control::Announce => self.send_heartbeat(context.address()),
             Control::Drain { worker } if worker == self.resources.options.id => {
                 self.drain_requested.cancel()
             }
@@ -199,6 +208,23 @@ impl Handler<ControlReceived> for WorkerActor {
             | Control::CancelRun { .. }
             | Control::CancelAttempt { .. }
             | Control::StopRun { .. } => {}
+        }
+    }
+}
+
+/// A heartbeat was published, or could not be.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct HeartbeatPublished;
+
+impl Handler<HeartbeatPublished> for WorkerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: HeartbeatPublished, context: &mut Self::Context) {
+        let is_requested = self.heartbeats == Heartbeats::Requested;
+        self.heartbeats = Heartbeats::Idle;
+        if is_requested {
+            self.send_heartbeat(context.address());
         }
     }
 }
@@ -234,7 +260,7 @@ impl Handler<Drain> for WorkerActor {
         }
         self.ledger.drain();
         self.stop_consuming.cancel();
-        self.send_heartbeat();
+        self.send_heartbeat(context.address());
         context.run_later(self.resources.options.drain_grace, |actor, _| {
             actor.ledger.hand_back()
         });
