@@ -1,6 +1,5 @@
-//! What the end-to-end tests, the benchmarks and the demo are made of: real
-//! services that belong to one process, processes under observation, and data
-//! whose differences are known.
+//! What the end-to-end tests and the benchmarks share: the product as a user runs
+//! it, cases and random tables, fault injection, and checks of the source tree.
 
 pub mod cases;
 pub mod collector;
