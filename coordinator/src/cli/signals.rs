@@ -1,10 +1,10 @@
-//! SIGINT and SIGTERM, which mean the same.
+//! SIGINT and SIGTERM, which have the same effect.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for both.
+/// Receives both signals.
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -18,7 +18,7 @@ impl Signals {
         })
     }
 
-    /// Returns at the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -12,9 +12,10 @@ use shared::outcome::{Depth, Failure};
 use shared::transport::TransportError;
 use worker::engine::catalog::CatalogTable;
 
+use super::connections::Mode;
 use super::exit::{self, CommandError};
 use super::flags::{Command, Flags};
-use super::settings::{Mode, RunSettings};
+use super::settings::RunSettings;
 use super::table_list::TableListError;
 use super::usage::UsageError;
 use crate::report::{OutputError, RunReport, RunStatus};
@@ -40,7 +41,7 @@ fn resolve_with(config: Config, arguments: &[&str]) -> Result<RunSettings, Usage
     let Command::Run(flags) = flags.command else {
         panic!("it is a run")
     };
-    RunSettings::resolve(*flags, None, config)
+    RunSettings::resolve(*flags, config)
 }
 
 fn resolve(arguments: &[&str]) -> Result<RunSettings, UsageError> {
@@ -344,7 +345,7 @@ fn a_pattern_leaves_out_what_is_listed_by_name() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("`z*` fits none of the 3 tables of erp"),
+        error.contains("`z*` matches none of the 3 tables of erp"),
         "{error}"
     );
 }

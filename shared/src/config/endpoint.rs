@@ -1,4 +1,4 @@
-//! Reads one `[endpoints.NAME]`, or the variables that stand for one.
+//! Reads one `[endpoints.NAME]`, or the variables that describe one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,9 @@ use crate::endpoint::{DatabaseKind, Endpoint, Secret, TlsMode};
 use super::error::ConfigError;
 use super::section::{Section, Sources, variable_name};
 
-/// Keys of an endpoint that variables alone can set as well.
-pub(super) const KEYS: [&str; 16] = [
+/// The keys of an endpoint. A variable that ends in one of them may describe an endpoint
+/// that the file does not have.
+const KEYS: [&str; 16] = [
     "url",
     "engine",
     "host",
@@ -30,7 +31,7 @@ pub(super) const KEYS: [&str; 16] = [
     "connect_timeout",
 ];
 
-/// Where an endpoint is, when it is not given as a URL.
+/// An endpoint that is given in parts instead of as a URL.
 #[derive(Debug, Default)]
 struct Parts {
     engine: Option<DatabaseKind>,
@@ -52,7 +53,7 @@ impl Parts {
         engine.is_none() && host.is_none() && port.is_none() && database.is_none() && user.is_none()
     }
 
-    /// The same as a URL, so that every default is decided in one place.
+    /// The parts as a URL: defaults are applied where URLs are parsed.
     fn url(&self) -> Result<String, String> {
         let missing: Vec<&str> = [
             ("engine", self.engine.is_none()),
@@ -72,7 +73,7 @@ impl Parts {
     }
 }
 
-/// Characters that end or change a part of a URL.
+/// Characters that must be escaped in the path of a URL.
 const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'/')
@@ -170,7 +171,7 @@ pub(super) fn read(
     Ok(endpoint)
 }
 
-/// The password from the one place that is given.
+/// The password, from one of three keys.
 fn read_password(
     section: &mut Section,
     sources: &mut Sources<'_>,
@@ -198,19 +199,19 @@ fn read_password(
     }
 }
 
-/// What stands in a file, without the newline at its end.
+/// The content of a file, without the newline at its end.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// The endpoint that variables such as `SQLSERVER_HOST` describe: none when
-/// `PREFIX_HOST` is not set.
+/// The endpoint that variables such as `SQLSERVER_HOST` describe; none if the host is
+/// not set.
 ///
 /// # Errors
 ///
-/// Says which variables are missing or wrong.
+/// The message names the variables that are missing or wrong.
 pub(super) fn from_variables(
     engine: DatabaseKind,
     environment: &BTreeMap<String, String>,
@@ -274,7 +275,7 @@ pub(super) fn from_variables(
     Ok(Some(endpoint))
 }
 
-/// The names of endpoints that only variables describe.
+/// The names of endpoints that variables describe and the file does not.
 pub(super) fn names_in_variables(
     environment: &BTreeMap<String, String>,
     in_file: impl Iterator<Item = String>,

@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use thrift_api::trace as old;
 use thrift_sdk::export::trace::{SpanData as OldSpan, SpanExporter as _};
 
-use super::TraceError;
+use super::settings::TraceError;
 
 /// The largest datagram that an agent takes, in bytes, unless it is told otherwise.
 const LARGEST_DATAGRAM: usize = 65_000;

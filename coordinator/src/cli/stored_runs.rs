@@ -1,40 +1,35 @@
-//! `reconcile history`, `report` and `status`: what the store says of runs.
+//! `reconcile history`, `report` and `status`: print stored runs.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value as Json, json};
+use serde_json::{Value as Json, json as object};
 use shared::config::Config;
 
-use super::columns;
 use super::execute::deliver;
 use super::exit::{self, CommandError};
 use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
-use super::place::directory;
+use super::lists::{columns, json, seconds};
+use super::state_dir::{open_store, state_dir};
 use crate::report::{Account, Output, RunReport, write_stdout};
 use crate::run_state::RestoredTable;
 use crate::store::{Ended, KeptRun, RunStore, StoreError};
 
 /// `reconcile history`
-pub(super) fn history(
-    flags: &HistoryFlags,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<u8, CommandError> {
-    let directory = directory(state_dir, config)?;
+pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, CommandError> {
+    let directory = state_dir(config)?;
     let runs = match RunStore::find(&directory)? {
         None => Vec::new(),
         Some(store) => store.runs()?,
     };
     let text = match flags.format {
-        ListFormat::Json => pretty(&runs.iter().map(summary).collect()),
+        ListFormat::Json => json(&runs.iter().map(summary).collect()),
         ListFormat::Console if runs.is_empty() => {
             format!("no runs in {}\n", directory.display())
         }
         ListFormat::Console => {
-            let rows: Vec<_> = runs.iter().map(row).collect();
+            let rows: Vec<_> = runs.iter().map(row_of).collect();
             let headings = [
                 "run",
                 "started (UTC)",
@@ -47,25 +42,21 @@ pub(super) fn history(
                 " timeout",
                 " cancelled",
             ];
-            columns::render(headings, &rows)
+            columns(headings, &rows)
         }
     };
     write_stdout(&text)?;
-    Ok(exit::EQUAL)
+    Ok(exit::SUCCESS)
 }
 
 /// `reconcile report RUN`
-pub(super) fn report(
-    flags: ReportFlags,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<u8, CommandError> {
-    let store = store(&flags.run, state_dir, config)?;
+pub(super) fn report(flags: ReportFlags, config: &Config) -> Result<u8, CommandError> {
+    let store = open_store(&flags.run, config)?;
     let run = store.run(&flags.run)?;
     let report = report_of(&store, &run)?;
     let output = flags.report.output.as_deref().map(Output::prepare);
-    let format = flags.report.format.or(config.run.format);
-    deliver(&report, format.unwrap_or_default(), output.transpose()?)?;
+    let options = flags.report.or(config.report.clone());
+    deliver(&report, options.format(), output.transpose()?)?;
     Ok(exit::of_report(&report))
 }
 
@@ -109,47 +100,30 @@ pub(super) fn report_of(store: &RunStore, run: &KeptRun) -> Result<RunReport, St
     }))
 }
 
-/// The store, which a run is looked up in.
-pub(super) fn store(
-    run: &str,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<RunStore, StoreError> {
-    let path = directory(state_dir, config)?;
-    RunStore::find(&path)?.ok_or_else(|| StoreError::UnknownRun {
-        name: run.to_owned(),
-        path,
-    })
-}
-
 /// `reconcile status RUN`
-pub(super) fn status(
-    flags: &StatusFlags,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<u8, CommandError> {
-    let store = store(&flags.run, state_dir, config)?;
+pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, CommandError> {
+    let store = open_store(&flags.run, config)?;
     let run = store.run(&flags.run)?;
     let running = running(&store, &run)?;
     let text = match flags.format {
         ListFormat::Json => {
             let mut status = summary(&run);
-            status["running"] = running.iter().map(RunningTable::json).collect();
-            status["seen"] = json!(run.running.as_ref().map(|running| iso(running.at)));
-            status["workers"] = json!(run.running.as_ref().map(|running| running.workers));
-            pretty(&status)
+            status["running"] = running.iter().map(RunningTable::to_json).collect();
+            status["seen"] = object!(run.running.as_ref().map(|running| iso(running.at)));
+            status["workers"] = object!(run.running.as_ref().map(|running| running.workers));
+            json(&status)
         }
         ListFormat::Console => status_text(&run, &running),
     };
     write_stdout(&text)?;
-    Ok(exit::EQUAL)
+    Ok(exit::SUCCESS)
 }
 
 fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
     let mut text = format!(
         "run {}  {}, started {} UTC\n{} of {} tables have ended: {} matched, {} mismatched, {} failed, {} timed out, {} cancelled\n",
         run.id,
-        word(run),
+        status_of(run),
         clock(run.started_at),
         run.counts.total(),
         run.tables,
@@ -167,11 +141,11 @@ fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
             "{} workers alive, {} tables running, as of {} ago",
             seen.workers,
             running.len(),
-            whole_seconds(ago)
+            seconds(ago)
         )
         .ok();
         if !running.is_empty() {
-            let rows: Vec<_> = running.iter().map(RunningTable::row).collect();
+            let rows: Vec<_> = running.iter().map(RunningTable::to_row).collect();
             let headings = [
                 "table",
                 "worker",
@@ -180,13 +154,13 @@ fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
                 " target rows",
             ];
             text.push('\n');
-            text.push_str(&columns::render(headings, &rows));
+            text.push_str(&columns(headings, &rows));
         }
     }
     if run.ended.is_none() && !run.is_alive {
         writeln!(
             text,
-            "its coordinator is gone; go on with `reconcile resume {}`",
+            "its coordinator has ended; continue the run with `reconcile resume {}`",
             run.id
         )
         .ok();
@@ -194,7 +168,7 @@ fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
     text
 }
 
-/// A table that a worker is at.
+/// A table that a worker compares.
 struct RunningTable {
     table: String,
     worker: String,
@@ -204,7 +178,7 @@ struct RunningTable {
 }
 
 impl RunningTable {
-    fn row(&self) -> [String; 5] {
+    fn to_row(&self) -> [String; 5] {
         [
             self.table.clone(),
             self.worker.clone(),
@@ -214,8 +188,8 @@ impl RunningTable {
         ]
     }
 
-    fn json(&self) -> Json {
-        json!({
+    fn to_json(&self) -> Json {
+        object!({
             "table": self.table,
             "worker": self.worker,
             "since": iso(self.since),
@@ -243,8 +217,8 @@ fn running(store: &RunStore, run: &KeptRun) -> Result<Vec<RunningTable>, StoreEr
     Ok(activities.collect())
 }
 
-/// How a run stands, in a word.
-fn word(run: &KeptRun) -> &'static str {
+/// The status of a run in one word.
+fn status_of(run: &KeptRun) -> &'static str {
     match &run.ended {
         Some(ended) => ended.status.as_str(),
         None if run.is_alive && run.cancelling.is_some() => "cancelling",
@@ -253,7 +227,7 @@ fn word(run: &KeptRun) -> &'static str {
     }
 }
 
-/// How long a run took, or has taken so far; unknown for one whose coordinator is gone.
+/// The duration of a run up to its end or until now; unknown if its coordinator was killed.
 fn duration(run: &KeptRun) -> Option<Duration> {
     match &run.ended {
         Some(ended) => Some(ended.duration),
@@ -262,12 +236,12 @@ fn duration(run: &KeptRun) -> Option<Duration> {
     }
 }
 
-fn row(run: &KeptRun) -> [String; 10] {
+fn row_of(run: &KeptRun) -> [String; 10] {
     [
         run.id.to_string(),
         clock(run.started_at),
-        duration(run).map_or_else(|| "-".to_owned(), whole_seconds),
-        word(run).to_owned(),
+        duration(run).map_or_else(|| "-".to_owned(), seconds),
+        status_of(run).to_owned(),
         run.tables.to_string(),
         run.counts.matched.to_string(),
         run.counts.mismatched.to_string(),
@@ -278,11 +252,11 @@ fn row(run: &KeptRun) -> [String; 10] {
 }
 
 fn summary(run: &KeptRun) -> Json {
-    json!({
+    object!({
         "run_id": run.id.to_string(),
         "started": iso(run.started_at),
         "duration_seconds": duration(run).map(|duration| duration.as_secs_f64()),
-        "status": word(run),
+        "status": status_of(run),
         "interrupted": run.ended.as_ref().is_some_and(|ended| ended.interrupted),
         "total_tables": run.tables,
         "matched": run.counts.matched,
@@ -291,18 +265,6 @@ fn summary(run: &KeptRun) -> Json {
         "timeout": run.counts.timeout,
         "cancelled": run.counts.cancelled,
     })
-}
-
-pub(super) fn pretty(value: &Json) -> String {
-    format!("{value:#}\n")
-}
-
-pub(super) fn whole_seconds(duration: Duration) -> String {
-    if duration < Duration::from_secs(10) {
-        format!("{:.1}s", duration.as_secs_f64())
-    } else {
-        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
-    }
 }
 
 fn clock(time: DateTime<Utc>) -> String {
