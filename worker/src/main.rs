@@ -13,13 +13,13 @@ use shared::config::{Config, ConfigError, LogOptions, MetricsAddr, parse_duratio
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
 use shared::logging::{Verbosity, print_status, report_error};
+use shared::signals::Signals;
 use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::server::ServeError;
 use shared::telemetry::trace::{Identity, TraceError, TraceFlags};
 use shared::telemetry::{Setup, set_up};
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use shared::transport::{Transport, TransportError};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use worker::engine::{Engine, ReconcileEngine};
 use worker::service::{self, WorkerOptions};
 
@@ -268,26 +268,4 @@ fn resolve(flags: Flags, config: Config, id: &WorkerId) -> Result<Resolved, Work
         engine: Arc::new(engine),
         metrics,
     })
-}
-
-/// SIGTERM and SIGINT, which have the same effect.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

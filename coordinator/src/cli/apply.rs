@@ -31,10 +31,10 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
     // An undo script makes the target differ from the source: there is nothing to verify.
     let verify = !flags.no_verify && !flags.dry_run && direction == Direction::Repair;
     let spec = &first.header.spec;
-    let (name, url) = (&flags.target, flags.target_url.as_ref());
+    let (name, url) = (flags.target.as_deref(), flags.urls.target_url.as_deref());
     let target = endpoint("target", name, url, &spec.target.endpoint, &config)?;
     check_target(&set, &target, &flags)?;
-    let (name, url) = (&flags.source, flags.source_url.as_ref());
+    let (name, url) = (flags.source.as_deref(), flags.urls.source_url.as_deref());
     let source = verify
         .then(|| endpoint("source", name, url, &spec.source.endpoint, &config))
         .transpose()?;
@@ -76,7 +76,7 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
 /// Refuses a target that is not the database that the scripts were written for, unless
 /// the user names it.
 fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Result<(), UsageError> {
-    let named = flags.target.is_some() || flags.target_url.is_some();
+    let named = flags.target.is_some() || flags.urls.target_url.is_some();
     let now = database_of(target);
     for Script { path, header } in &set.scripts {
         if header.engine != target.engine {
@@ -117,22 +117,19 @@ fn check_undo(set: &ScriptSet, target: &Endpoint) -> Result<(), ScriptError> {
 /// The endpoint that the user names, or else the endpoint of the run.
 fn endpoint(
     side: &'static str,
-    name: &Option<String>,
-    url: Option<&String>,
+    name: Option<&str>,
+    url: Option<&str>,
     of_run: &str,
     config: &Config,
 ) -> Result<Endpoint, UsageError> {
-    let of_run = of_run.to_owned();
-    match side_settings(
-        side,
-        Some(name.as_ref().unwrap_or(&of_run)),
-        url,
-        false,
-        config,
-    ) {
+    let settings = side_settings(side, name.or(Some(of_run)), url, false, config);
+    match settings {
         Ok(settings) => settings.endpoint,
         Err(UsageError::UnknownEndpoint { name, .. }) if name == of_run => None,
         Err(other) => return Err(other),
     }
-    .ok_or(UsageError::ScriptEndpoint { side, name: of_run })
+    .ok_or_else(|| UsageError::ScriptEndpoint {
+        side,
+        name: of_run.to_owned(),
+    })
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::config::{Config, nearest};
+use shared::config::{Config, suggestion};
 use shared::endpoint::Endpoint;
 use shared::ids::RunId;
 use shared::transport::rabbit::RabbitOptions;
@@ -66,8 +66,8 @@ impl SideSettings {
 /// `distributed` the workers look the name up.
 pub(super) fn side_settings(
     side: &'static str,
-    name: Option<&String>,
-    url: Option<&String>,
+    name: Option<&str>,
+    url: Option<&str>,
     distributed: bool,
     config: &Config,
 ) -> Result<SideSettings, UsageError> {
@@ -103,13 +103,16 @@ pub(super) fn side_settings(
     let endpoint = config.endpoints.get(name).cloned();
     if endpoint.is_none() && !distributed {
         return Err(UsageError::UnknownEndpoint {
-            name: name.clone(),
-            nearest: nearest(name, config.endpoints.keys().map(String::as_str)).map(str::to_owned),
-            known: config.endpoints.keys().cloned().collect(),
+            suggestion: if config.endpoints.is_empty() {
+                "; none is configured: write [endpoints.NAME] in reconcile.toml".to_owned()
+            } else {
+                suggestion(name, &Vec::from_iter(config.endpoints.keys()))
+            },
+            name: name.to_owned(),
         });
     }
     Ok(SideSettings {
-        name: name.clone(),
+        name: name.to_owned(),
         endpoint,
         from_url: false,
     })
@@ -177,8 +180,8 @@ pub(super) fn mode_of_stored(
         }
         Place::Local { concurrency } => {
             let sides = [
-                ("source", source, flags.source_url.as_ref()),
-                ("target", target, flags.target_url.as_ref()),
+                ("source", source, flags.urls.source_url.as_deref()),
+                ("target", target, flags.urls.target_url.as_deref()),
             ];
             let mut endpoints = BTreeMap::new();
             for (name, stored, url) in sides {
@@ -199,7 +202,7 @@ fn endpoint_of_stored(
     run: RunId,
     side: &'static str,
     stored: &KeptSide,
-    url: Option<&String>,
+    url: Option<&str>,
     config: &Config,
 ) -> Result<Endpoint, UsageError> {
     if !stored.from_url && url.is_some() {

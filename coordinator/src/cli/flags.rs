@@ -70,18 +70,14 @@ pub(super) struct RunFlags {
         long,
         value_name = "LIST",
         conflicts_with = "tables_file",
-        help_heading = "Tables and databases"
+        help_heading = "Tables"
     )]
     pub(super) tables: Option<String>,
     /// File with one entry of such a list per line; # begins a comment
-    #[arg(long, value_name = "FILE", help_heading = "Tables and databases")]
+    #[arg(long, value_name = "FILE", help_heading = "Tables")]
     pub(super) tables_file: Option<PathBuf>,
-    /// The source as mssql://… or postgres://…; not with --broker
-    #[arg(long, value_name = "URL", help_heading = "Tables and databases")]
-    pub(super) source_url: Option<String>,
-    /// The target as postgres://… or mssql://…; not with --broker
-    #[arg(long, value_name = "URL", help_heading = "Tables and databases")]
-    pub(super) target_url: Option<String>,
+    #[command(flatten)]
+    pub(super) urls: UrlFlags,
 
     #[command(flatten)]
     pub(super) options: RunOptions,
@@ -112,6 +108,17 @@ pub(super) struct RunFlags {
     pub(super) traces: TraceFlags,
 }
 
+/// Databases that are no configured endpoints.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct UrlFlags {
+    /// The source as mssql://… or postgres://…; not with a broker
+    #[arg(long, value_name = "URL", help_heading = "Databases")]
+    pub(super) source_url: Option<String>,
+    /// The target as postgres://… or mssql://…; not with a broker
+    #[arg(long, value_name = "URL", help_heading = "Databases")]
+    pub(super) target_url: Option<String>,
+}
+
 /// The broker.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct BrokerFlags {
@@ -136,12 +143,8 @@ pub(super) struct ResumeFlags {
     pub(super) run: String,
     #[command(flatten)]
     pub(super) broker: BrokerFlags,
-    /// The source, if the run was started with --source-url
-    #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) source_url: Option<String>,
-    /// The target, if the run was started with --target-url
-    #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) target_url: Option<String>,
+    #[command(flatten)]
+    pub(super) urls: UrlFlags,
     #[command(flatten)]
     pub(super) report: ReportOptions,
     #[command(flatten)]
@@ -169,17 +172,23 @@ pub(super) struct ApplyFlags {
     #[arg(long)]
     pub(super) no_verify: bool,
     /// Endpoint of the target, with a user who may write [default: the endpoint of the run]
-    #[arg(long, value_name = "NAME", conflicts_with = "target_url")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "target_url",
+        help_heading = "Databases"
+    )]
     pub(super) target: Option<String>,
-    /// The target as a URL
-    #[arg(long, value_name = "URL")]
-    pub(super) target_url: Option<String>,
     /// Endpoint of the source, for comparing the rows afterwards [default: the endpoint of the run]
-    #[arg(long, value_name = "NAME", conflicts_with = "source_url")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "source_url",
+        help_heading = "Databases"
+    )]
     pub(super) source: Option<String>,
-    /// The source as a URL
-    #[arg(long, value_name = "URL")]
-    pub(super) source_url: Option<String>,
+    #[command(flatten)]
+    pub(super) urls: UrlFlags,
     /// console or json
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: ListFormat,

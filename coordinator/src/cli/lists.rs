@@ -34,7 +34,7 @@ pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]])
 }
 
 /// A JSON document and a newline.
-pub(super) fn json(value: &Json) -> String {
+pub(super) fn pretty_json(value: &Json) -> String {
     format!("{value:#}\n")
 }
 

@@ -11,7 +11,6 @@ mod progress;
 mod resume;
 mod selection;
 mod settings;
-mod signals;
 mod state_dir;
 mod stored_runs;
 mod table_list;
@@ -26,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
-use shared::config::{Config, nearest};
+use shared::config::{Config, suggestion};
 use shared::ids::WorkerId;
 use shared::logging::{Verbosity, report_error};
 use shared::telemetry::trace::Identity;
@@ -79,13 +78,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
                 .get_subcommands()
                 .map(clap::Command::get_name)
                 .collect();
-            let hint = nearest(name, names.iter().copied())
-                .map(|name| format!("did you mean `{name}`? "))
-                .unwrap_or_default();
-            report_error(format!(
-                "there is no command `{name}`; {hint}known are {}",
-                names.join(", ")
-            ));
+            let suggestion = suggestion(name, &names);
+            report_error(format!("there is no command `{name}`{suggestion}"));
         }
         // Standard error is closed; the exit code carries the same information.
         _ => {

@@ -1,7 +1,7 @@
 //! The tables of a run and how each is compared: from the list, the
 //! configuration and the source's catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::config::TableEntry;
@@ -15,7 +15,7 @@ use worker::engine::filter::validate;
 
 use super::connections::SideSettings;
 use super::flags::RunFlags;
-use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
+use super::table_list::{self, Entry, TableListError, implied_target};
 use super::table_options::check_repair;
 use super::usage::UsageError;
 use crate::run_state::PlannedTable;
@@ -84,7 +84,7 @@ impl TableSelection {
     /// When a table is listed twice, a pattern matches no table, or the options of a table
     /// contradict each other.
     pub(super) fn plan(&self, catalog: &[CatalogTable]) -> Result<Vec<PlannedTable>, UsageError> {
-        let mut listed = Listed::default();
+        let mut listed = BTreeSet::new();
         let mut named = Vec::new();
         for entry in &self.entries {
             if let Entry::Table { source, target } = entry {
@@ -152,19 +152,16 @@ impl TableSelection {
             .map_or(DEFAULT_SCHEMA, |endpoint| &endpoint.schema)
     }
 
-    fn identity(&self, planned: &PlannedTable) -> table_list::Identity {
-        let schema_of = |side: &SideSettings| {
-            side.endpoint
-                .as_ref()
-                .map(|endpoint| endpoint.schema.clone())
+    /// Source and target with their schemas, as far as they are known, to detect duplicates.
+    fn identity(&self, planned: &PlannedTable) -> [(Option<String>, String); 2] {
+        let resolve = |side: &SideSettings, table: &TableName| {
+            let default = || Some(side.endpoint.as_ref()?.schema.clone());
+            (table.schema.clone().or_else(default), table.name.clone())
         };
-        let (source, target) = (schema_of(&self.source), schema_of(&self.target));
-        let spec = &planned.spec;
-        identity(
-            &spec.source.table,
-            &spec.target.table,
-            [source.as_deref(), target.as_deref()],
-        )
+        [
+            resolve(&self.source, &planned.spec.source.table),
+            resolve(&self.target, &planned.spec.target.table),
+        ]
     }
 
     fn options_of(&self, configured: Option<&TableEntry>) -> TableOptions {

@@ -55,10 +55,16 @@ impl RunSettings {
         }
         let options = options.or(config.run.clone());
         let side = |side, name: &Option<String>, url: &Option<String>| {
-            side_settings(side, name.as_ref(), url.as_ref(), broker.is_some(), &config)
+            side_settings(
+                side,
+                name.as_deref(),
+                url.as_deref(),
+                broker.is_some(),
+                &config,
+            )
         };
-        let source = side("source", &options.source, &flags.source_url)?;
-        let target = side("target", &options.target, &flags.target_url)?;
+        let source = side("source", &options.source, &flags.urls.source_url)?;
+        let target = side("target", &options.target, &flags.urls.target_url)?;
         let limits = limits(&options, broker.is_some());
         let depth = depth(&options);
         let tables = TableSelection {

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value as Json, json as object};
+use serde_json::{Value as Json, json};
 use shared::config::Config;
 
 use super::execute::deliver;
 use super::exit::{self, CommandError};
 use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
-use super::lists::{columns, json, seconds};
+use super::lists::{columns, pretty_json, seconds};
 use super::state_dir::{open_store, state_dir};
 use crate::report::{Account, Output, RunReport, write_stdout};
 use crate::run_state::RestoredTable;
-use crate::store::{Ended, KeptRun, RunStore, StoreError};
+use crate::store::{Activity, Ended, KeptRun, RunStore, StoreError};
 
 /// `reconcile history`
 pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, CommandError> {
@@ -24,7 +24,7 @@ pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, Comma
         Some(store) => store.runs()?,
     };
     let text = match flags.format {
-        ListFormat::Json => json(&runs.iter().map(summary).collect()),
+        ListFormat::Json => pretty_json(&runs.iter().map(summary).collect()),
         ListFormat::Console if runs.is_empty() => {
             format!("no runs in {}\n", directory.display())
         }
@@ -78,8 +78,8 @@ pub(super) fn report_of(store: &RunStore, run: &KeptRun) -> Result<RunReport, St
         return Err(unfinished());
     };
     let mut tables = Vec::with_capacity(run.tables);
-    for (planned, stands) in store.tables(run)? {
-        let RestoredTable::Ended(record) = stands else {
+    for (planned, restored) in store.tables(run)? {
+        let RestoredTable::Ended(record) = restored else {
             return Err(unfinished());
         };
         tables.push((planned.spec, *record));
@@ -108,10 +108,10 @@ pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, Command
     let text = match flags.format {
         ListFormat::Json => {
             let mut status = summary(&run);
-            status["running"] = running.iter().map(RunningTable::to_json).collect();
-            status["seen"] = object!(run.running.as_ref().map(|running| iso(running.at)));
-            status["workers"] = object!(run.running.as_ref().map(|running| running.workers));
-            json(&status)
+            status["running"] = running.iter().map(json_of_running).collect();
+            status["seen"] = json!(run.running.as_ref().map(|running| iso(running.at)));
+            status["workers"] = json!(run.running.as_ref().map(|running| running.workers));
+            pretty_json(&status)
         }
         ListFormat::Console => status_text(&run, &running),
     };
@@ -119,7 +119,7 @@ pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, Command
     Ok(exit::SUCCESS)
 }
 
-fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
+fn status_text(run: &KeptRun, running: &[(String, &Activity)]) -> String {
     let mut text = format!(
         "run {}  {}, started {} UTC\n{} of {} tables have ended: {} matched, {} mismatched, {} failed, {} timed out, {} cancelled\n",
         run.id,
@@ -145,7 +145,7 @@ fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
         )
         .ok();
         if !running.is_empty() {
-            let rows: Vec<_> = running.iter().map(RunningTable::to_row).collect();
+            let rows: Vec<_> = running.iter().map(row_of_running).collect();
             let headings = [
                 "table",
                 "worker",
@@ -168,53 +168,40 @@ fn status_text(run: &KeptRun, running: &[RunningTable]) -> String {
     text
 }
 
-/// A table that a worker compares.
-struct RunningTable {
-    table: String,
-    worker: String,
-    since: DateTime<Utc>,
-    source_rows: u64,
-    target_rows: u64,
-}
-
-impl RunningTable {
-    fn to_row(&self) -> [String; 5] {
-        [
-            self.table.clone(),
-            self.worker.clone(),
-            clock(self.since),
-            self.source_rows.to_string(),
-            self.target_rows.to_string(),
-        ]
-    }
-
-    fn to_json(&self) -> Json {
-        object!({
-            "table": self.table,
-            "worker": self.worker,
-            "since": iso(self.since),
-            "source_rows": self.source_rows,
-            "target_rows": self.target_rows,
-        })
-    }
-}
-
-fn running(store: &RunStore, run: &KeptRun) -> Result<Vec<RunningTable>, StoreError> {
+/// The tables that are being compared, with their names.
+fn running<'a>(
+    store: &RunStore,
+    run: &'a KeptRun,
+) -> Result<Vec<(String, &'a Activity)>, StoreError> {
     let Some(running) = run.running.as_ref().filter(|_| run.is_alive) else {
         return Ok(Vec::new());
     };
     let names = store.table_names(run.id)?;
-    let activities = running.activities.iter().map(|activity| RunningTable {
-        table: names
-            .get(activity.table.index())
-            .cloned()
-            .unwrap_or_default(),
-        worker: activity.worker.to_string(),
-        since: activity.since,
-        source_rows: activity.source_rows,
-        target_rows: activity.target_rows,
-    });
-    Ok(activities.collect())
+    let name = |activity: &Activity| names.get(activity.table.index()).cloned();
+    let activities = running.activities.iter();
+    Ok(activities
+        .map(|activity| (name(activity).unwrap_or_default(), activity))
+        .collect())
+}
+
+fn row_of_running((table, activity): &(String, &Activity)) -> [String; 5] {
+    [
+        table.clone(),
+        activity.worker.to_string(),
+        clock(activity.since),
+        activity.source_rows.to_string(),
+        activity.target_rows.to_string(),
+    ]
+}
+
+fn json_of_running((table, activity): &(String, &Activity)) -> Json {
+    json!({
+        "table": table,
+        "worker": activity.worker,
+        "since": iso(activity.since),
+        "source_rows": activity.source_rows,
+        "target_rows": activity.target_rows,
+    })
 }
 
 /// The status of a run in one word.
@@ -252,7 +239,7 @@ fn row_of(run: &KeptRun) -> [String; 10] {
 }
 
 fn summary(run: &KeptRun) -> Json {
-    object!({
+    json!({
         "run_id": run.id.to_string(),
         "started": iso(run.started_at),
         "duration_seconds": duration(run).map(|duration| duration.as_secs_f64()),

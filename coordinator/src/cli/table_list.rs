@@ -1,7 +1,5 @@
 //! Parses lists of tables and expands their patterns.
 
-use std::collections::BTreeSet;
-
 use shared::ids::{TableName, TableNameError};
 use worker::engine::catalog::CatalogTable;
 
@@ -225,35 +223,6 @@ pub(super) fn implied_target(source: &TableName, source_default_schema: &str) ->
             .clone()
             .filter(|schema| schema != source_default_schema),
         name: source.name.clone(),
-    }
-}
-
-/// A pair of tables with their schemas, to detect duplicates.
-pub(super) type Identity = [(Option<String>, String); 2];
-
-/// See [`Identity`]; the schema is absent if the default schema is not known here.
-pub(super) fn identity(
-    source: &TableName,
-    target: &TableName,
-    schemas: [Option<&str>; 2],
-) -> Identity {
-    let resolve = |table: &TableName, schema: Option<&str>| {
-        (
-            table.schema.clone().or_else(|| schema.map(str::to_owned)),
-            table.name.clone(),
-        )
-    };
-    [resolve(source, schemas[0]), resolve(target, schemas[1])]
-}
-
-/// The pairs that have been listed.
-#[derive(Debug, Default)]
-pub(super) struct Listed(BTreeSet<Identity>);
-
-impl Listed {
-    /// Adds a pair; false if it had been listed before.
-    pub(super) fn insert(&mut self, identity: Identity) -> bool {
-        self.0.insert(identity)
     }
 }
 

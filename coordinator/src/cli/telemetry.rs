@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::config::{MetricsAddr, MetricsOptions};
 use shared::endpoint::Secret;
+use shared::logging::print_status;
 use shared::telemetry::metrics::push::{PushError, PushGateway, PushInstance};
 use shared::telemetry::metrics::server::{Bound, Readiness, ServeError, Server};
 use shared::telemetry::metrics::{Metrics, file};
@@ -17,7 +18,6 @@ use shared::transport::Transport;
 use worker::service::WorkerHandle;
 
 use crate::metrics::{RunEnd, RunMetrics};
-use shared::logging::print_status;
 
 /// How long the end of a run waits for a Pushgateway.
 pub(super) const PUSH_LIMIT: Duration = Duration::from_secs(3);

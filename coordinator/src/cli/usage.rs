@@ -34,12 +34,8 @@ pub(super) enum UsageError {
         variables: &'static str,
         reason: Option<String>,
     },
-    #[error("there is no endpoint `{name}`{}", known_endpoints(nearest.as_deref(), known))]
-    UnknownEndpoint {
-        name: String,
-        nearest: Option<String>,
-        known: Vec<String>,
-    },
+    #[error("there is no endpoint `{name}`{suggestion}")]
+    UnknownEndpoint { name: String, suggestion: String },
     #[error(
         "--{side}-url cannot be used with a broker: no URL is sent to workers; name an endpoint of theirs with --{side}, or compare here with --local"
     )]
@@ -130,14 +126,4 @@ fn incomplete(reason: Option<&str>) -> String {
     reason
         .map(|reason| format!(" ({reason})"))
         .unwrap_or_default()
-}
-
-fn known_endpoints(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!("; did you mean `{nearest}`?"),
-        None if known.is_empty() => {
-            "; none is configured: write [endpoints.NAME] in reconcile.toml".to_owned()
-        }
-        None => format!("; known are {}", known.join(", ")),
-    }
 }

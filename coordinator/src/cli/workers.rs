@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use serde_json::{Value as Json, json as object};
+use serde_json::{Value as Json, json};
 use shared::config::Config;
 use shared::ids::{RunId, WorkerId};
 use shared::logging::print_status;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::connections::required_broker;
 use super::exit::{self, CommandError};
 use super::flags::{BrokerFlags, DrainFlags, ListFormat, WorkersFlags};
-use super::lists::{columns, json, seconds};
+use super::lists::{columns, pretty_json, seconds};
 use super::state_dir::state_dir;
 use crate::report::write_stdout;
 use crate::store::RunStore;
@@ -79,7 +79,7 @@ pub(super) async fn list(flags: &WorkersFlags, config: &Config) -> Result<u8, Co
     let text = match flags.format {
         ListFormat::Json => {
             let workers = seen.values().map(|seen| seen.to_json(&mut names));
-            json(&workers.collect())
+            pretty_json(&workers.collect())
         }
         ListFormat::Console if seen.is_empty() => format!(
             "no worker answers on {}; start reconcile-worker\n",
@@ -138,7 +138,7 @@ impl Seen {
             .owned
             .iter()
             .map(|owned| {
-                object!({
+                json!({
                     "run_id": owned.work.run.to_string(),
                     "table": names.of(owned.work),
                     "attempt": owned.work.attempt.0,
@@ -147,7 +147,7 @@ impl Seen {
                 })
             })
             .collect();
-        object!({
+        json!({
             "worker": self.heartbeat.worker.as_str(),
             "host": self.heartbeat.host,
             "pid": self.heartbeat.pid,

@@ -9,6 +9,7 @@ use crate::endpoint::{DatabaseKind, Endpoint, Secret, TlsMode};
 
 use super::error::ConfigError;
 use super::section::{Section, Sources, variable_name};
+use super::value::{FromValue, Value};
 
 /// The keys of an endpoint. A variable that ends in one of them may describe an endpoint
 /// that the file does not have.
@@ -32,7 +33,7 @@ const KEYS: [&str; 16] = [
 ];
 
 /// An endpoint that is given in parts instead of as a URL.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Parts {
     engine: Option<DatabaseKind>,
     host: Option<String>,
@@ -42,35 +43,27 @@ struct Parts {
 }
 
 impl Parts {
-    fn is_empty(&self) -> bool {
-        let Self {
-            engine,
-            host,
-            port,
-            database,
-            user,
-        } = self;
-        engine.is_none() && host.is_none() && port.is_none() && database.is_none() && user.is_none()
-    }
-
     /// The parts as a URL: defaults are applied where URLs are parsed.
     fn url(&self) -> Result<String, String> {
-        let missing: Vec<&str> = [
-            ("engine", self.engine.is_none()),
-            ("host", self.host.is_none()),
-            ("database", self.database.is_none()),
-            ("user", self.user.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(key, missing)| missing.then_some(key))
-        .collect();
         let (Some(engine), Some(host), Some(database), Some(user)) =
             (self.engine, &self.host, &self.database, &self.user)
         else {
+            let missing = missing([
+                ("engine", self.engine.is_none()),
+                ("host", self.host.is_none()),
+                ("database", self.database.is_none()),
+                ("user", self.user.is_none()),
+            ]);
             return Err(format!("lacks {}; give them, or a url", missing.join(", ")));
         };
         Ok(endpoint_url(engine, host, self.port, database, user))
     }
+}
+
+/// The names that are marked as missing.
+fn missing<const N: usize>(names: [(&str, bool); N]) -> Vec<&str> {
+    let missing = |(name, is_missing): (_, bool)| is_missing.then_some(name);
+    names.into_iter().filter_map(missing).collect()
 }
 
 /// Characters that must be escaped in the path of a URL.
@@ -141,7 +134,7 @@ pub(super) fn read(
     section.finish(sources)?;
 
     let url = match url {
-        Some(_) if !parts.is_empty() => {
+        Some(_) if parts != Parts::default() => {
             return Err(section.error(sources, "has a url and parts of one (engine, host, port, database, user); keep one of the two"));
         }
         Some(url) => url,
@@ -231,34 +224,17 @@ pub(super) fn from_variables(
     let (database, user) = (environment.get(database_variable), variable("USER"));
     let (Some(database), Some(user)) = (database, user) else {
         let user_variable = format!("{prefix}_USER");
-        let missing = [
+        let missing = missing([
             (database_variable, database.is_none()),
-            (user_variable.as_str(), user.is_none()),
-        ];
-        let missing: Vec<&str> = missing
-            .into_iter()
-            .filter_map(|(name, missing)| missing.then_some(name))
-            .collect();
+            (&user_variable, user.is_none()),
+        ]);
         return Err(format!(
             "{prefix}_HOST is set but {} is not",
             missing.join(" and ")
         ));
     };
-    let port = match variable("PORT").map(|text| (text, text.parse())) {
-        None => None,
-        Some((_, Ok(port))) => Some(port),
-        Some((text, Err(_))) => {
-            return Err(format!("{prefix}_PORT: `{text}` is not a port number"));
-        }
-    };
-    let flag = |part: &str| match variable(part).map(|text| text.to_ascii_lowercase()) {
-        None => Ok(None),
-        Some(text) => match text.as_str() {
-            "true" | "yes" | "1" => Ok(Some(true)),
-            "false" | "no" | "0" => Ok(Some(false)),
-            other => Err(format!("{prefix}_{part}: `{other}` is not true or false")),
-        },
-    };
+    let port = parse_variable(prefix, "PORT", variable("PORT"))?;
+    let flag = |part| parse_variable(prefix, part, variable(part));
     let url = endpoint_url(engine, host, port, database, user);
     let mut endpoint = Endpoint::from_url(name, &url).map_err(|error| error.to_string())?;
     endpoint.password = Secret::new(variable("PASSWORD").map(String::as_str).unwrap_or_default());
@@ -273,6 +249,16 @@ pub(super) fn from_variables(
         endpoint.tls.trust_server_certificate = trust;
     }
     Ok(Some(endpoint))
+}
+
+fn parse_variable<T: FromValue>(
+    prefix: &str,
+    part: &str,
+    text: Option<&String>,
+) -> Result<Option<T>, String> {
+    text.map(|text| T::from_value(Value::Untyped(text.clone())))
+        .transpose()
+        .map_err(|reason| format!("{prefix}_{part}: {reason}"))
 }
 
 /// The names of endpoints that variables describe and the file does not.

@@ -24,16 +24,14 @@ pub enum ConfigError {
         reason: String,
     },
     /// A key that no section has.
-    #[error("{origin}: unknown key `{key}`{}", suggestion(nearest.as_deref(), known))]
+    #[error("{origin}: unknown key `{key}`{suggestion}")]
     UnknownKey {
         /// Where.
         origin: Origin,
         /// The key with its section.
         key: String,
-        /// The key that was most likely meant.
-        nearest: Option<String>,
-        /// The keys of the section.
-        known: Vec<String>,
+        /// The key that was probably meant, or all keys of the section.
+        suggestion: String,
     },
     /// A value of the wrong type, or out of range.
     #[error("{origin}: `{key}`: {reason}")]
@@ -53,13 +51,6 @@ pub enum ConfigError {
         /// Why, and what is expected.
         reason: String,
     },
-}
-
-fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!("; did you mean `{nearest}`?"),
-        None => format!("; known are {}", known.join(", ")),
-    }
 }
 
 /// The position of a setting.

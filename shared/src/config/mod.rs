@@ -33,7 +33,7 @@ pub use broker::BrokerConfig;
 pub use choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat};
 pub use error::{ConfigError, Origin};
 pub use metrics_addr::MetricsAddr;
-pub use nearest::nearest;
+pub use nearest::{nearest, suggestion};
 pub use run_options::{MAX_PARALLEL_WORKERS, ReportOptions, RunOptions, StoreOptions};
 pub use tables::TableEntry;
 pub use telemetry_options::{LogOptions, MetricsOptions, TelemetryConfig, TraceOptions};

@@ -18,6 +18,16 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The end of an error message about the unknown name `text`: the name that was probably
+/// meant, or all known ones.
+pub fn suggestion(text: &str, known: &[impl AsRef<str>]) -> String {
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    match nearest(text, known.iter().copied()) {
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
+        None => format!("; known are {}", known.join(", ")),
+    }
+}
+
 /// "`jsn` is not one of console, json, csv; did you mean `json`?"
 pub(super) fn one_of(text: &str, words: &[&str]) -> String {
     let hint = nearest(text, words.iter().copied())

@@ -16,7 +16,7 @@ options! {
     /// `[run]`: what a run compares, how, and what becomes of errors.
     pub struct RunOptions in "run";
 
-    heading "Tables and databases";
+    heading "Databases";
     /// Endpoint of the source
     #[arg(value_name = "NAME", conflicts_with = "source_url")]
     source: String, else "the SQLSERVER_… variables";

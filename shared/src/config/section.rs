@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Origin};
-use super::nearest::nearest;
+use super::nearest::suggestion;
 use super::value::{FromValue, Value, Written};
 
 /// The prefix of the variables of this program.
@@ -175,8 +175,7 @@ impl<'a> Sources<'a> {
             Some(name) => Err(ConfigError::UnknownKey {
                 origin: Origin::Variable(name.clone()),
                 key: name.clone(),
-                nearest: nearest(name, self.readable.iter().map(String::as_str)).map(str::to_owned),
-                known: self.readable.into_iter().collect(),
+                suggestion: suggestion(name, &Vec::from_iter(self.readable)),
             }),
         }
     }
@@ -238,8 +237,7 @@ impl Section {
             Some((key, written)) => Err(ConfigError::UnknownKey {
                 origin: sources.origin(written.at),
                 key: self.full_name(key),
-                nearest: nearest(key, self.known.iter().map(String::as_str)).map(str::to_owned),
-                known: self.known.clone(),
+                suggestion: suggestion(key, &self.known),
             }),
         }
     }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use serde_json::{Value as Json, json};
+
 use crate::endpoint::Endpoint;
-use crate::options::ColumnRule;
 
 use super::options::line;
 use super::value::ToToml;
@@ -57,13 +58,14 @@ fn write_section(f: &mut fmt::Formatter<'_>, heading: &str, lines: &[String]) ->
 }
 
 fn of_endpoint(endpoint: &Endpoint) -> String {
+    let password = (!endpoint.password.is_empty()).then(|| "***".to_owned());
     [
         line("engine", Some(&endpoint.engine)),
         line("host", Some(&endpoint.host)),
         line("port", Some(&endpoint.port)),
         line("database", Some(&endpoint.database)),
         line("user", Some(&endpoint.user)),
-        line("password", (!endpoint.password.is_empty()).then_some("***")),
+        line("password", password.as_ref()),
         line("tls", Some(&endpoint.tls.mode)),
         line(
             "trust_server_certificate",
@@ -89,53 +91,32 @@ fn of_broker(broker: &BrokerConfig) -> String {
 }
 
 fn of_table(table: &TableEntry) -> String {
-    let columns = &table.columns;
-    let names = |names: &Vec<String>| (!names.is_empty()).then(|| names.clone());
-    let soft_delete = table.soft_delete.as_ref();
-    let mut lines = vec![
+    let priority = (table.priority != 0).then_some(&table.priority);
+    [
         line("source", Some(&table.source)),
         line("target", table.target.as_ref()),
         line("key", table.key.as_ref()),
-        line(
-            "priority",
-            Some(&table.priority).filter(|priority| **priority != 0),
-        ),
+        line("priority", priority),
         line("timeout", table.timeout.as_ref()),
-        line("columns.include", names(&columns.include).as_ref()),
-        line("columns.exclude", names(&columns.exclude).as_ref()),
-    ];
-    for (source, target) in &columns.map {
-        lines.push(line(&format!("columns.map.{}", key(source)), Some(target)));
-    }
-    lines.push(line("where.source", table.filters.source.as_ref()));
-    lines.push(line("where.target", table.filters.target.as_ref()));
-    lines.push(line("soft_delete.column", soft_delete.map(|it| &it.column)));
-    lines.push(line(
-        "soft_delete.value",
-        soft_delete.and_then(|it| it.value.as_ref()),
-    ));
-    for (column, rule) in &table.rules {
-        lines.push(of_rule(&format!("rules.{}", key(column)), rule));
-    }
-    lines.concat()
+        serialized("columns", &json!(table.columns)),
+        serialized("where", &json!(table.filters)),
+        serialized("soft_delete", &json!(table.soft_delete)),
+        serialized("rules", &json!(table.rules)),
+    ]
+    .concat()
 }
 
-/// The options of a rule have the names that they have in messages.
-fn of_rule(name: &str, rule: &ColumnRule) -> String {
-    let mut lines = String::new();
-    let values = serde_json::to_value(rule).unwrap_or_default();
-    for (option, value) in values.as_object().into_iter().flatten() {
-        match value {
-            serde_json::Value::Null | serde_json::Value::Bool(false) => {}
-            serde_json::Value::Object(parts) => {
-                for (part, value) in parts {
-                    lines.push_str(&format!("{name}.{option}.{part} = {value}\n"));
-                }
-            }
-            value => lines.push_str(&format!("{name}.{option} = {value}\n")),
-        }
+/// The lines of options whose names in messages are their keys in the configuration.
+fn serialized(name: &str, value: &Json) -> String {
+    match value {
+        Json::Null | Json::Bool(false) => String::new(),
+        Json::Array(values) if values.is_empty() => String::new(),
+        Json::Object(parts) => parts
+            .iter()
+            .map(|(part, value)| serialized(&format!("{name}.{}", key(part)), value))
+            .collect(),
+        value => format!("{name} = {value}\n"),
     }
-    lines
 }
 
 /// A key, in quotes where TOML requires them.
@@ -147,6 +128,6 @@ fn key(name: &str) -> String {
     if bare {
         name.to_owned()
     } else {
-        name.to_toml()
+        name.to_owned().to_toml()
     }
 }

@@ -2,8 +2,10 @@
 //! text, and how it is written as TOML.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat};
@@ -67,119 +69,82 @@ pub(super) trait ToToml {
     fn to_toml(&self) -> String;
 }
 
-impl FromValue for String {
-    fn from_value(value: Value) -> Result<Self, String> {
-        match value {
-            Value::Text(text) | Value::Untyped(text) => Ok(text),
-            other => Err(other.unexpected("a text in quotes")),
-        }
-    }
-}
-
-impl ToToml for str {
-    fn to_toml(&self) -> String {
-        toml::Value::String(self.to_owned()).to_string()
-    }
-}
-
-/// Types that are written as text in quotes, with their parser and their renderer.
-macro_rules! texts {
-    ($($type:ty: $parse:expr, $render:expr;)+) => {$(
+/// Types that are written as one text or number: with the TOML types that are accepted,
+/// what is expected, the parser and the renderer.
+macro_rules! words {
+    ($($type:ty: $($kind:ident)|+, $expected:expr, $parse:expr, $render:expr;)+) => {$(
         impl FromValue for $type {
             fn from_value(value: Value) -> Result<Self, String> {
-                let parse: fn(String) -> Result<Self, String> = $parse;
-                String::from_value(value).and_then(parse)
-            }
-        }
-
-        impl ToToml for $type {
-            fn to_toml(&self) -> String {
-                let render: fn(&Self) -> String = $render;
-                render(self).as_str().to_toml()
-            }
-        }
-    )+};
-}
-
-texts! {
-    PathBuf: |text| Ok(text.into()), |path| path.to_string_lossy().into_owned();
-    Secret: |text| Ok(Self::new(text)), |secret| mask_password(secret.reveal());
-    FailFast: |text| text.parse(), Self::to_string;
-    ReportFormat: |text| text.parse(), Self::to_string;
-    MetricsAddr: |text| text.parse(), Self::to_string;
-    PushInstance: |text| text.parse(), Self::to_string;
-    OtlpProtocol: |text| text.parse(), Self::to_string;
-    LogFormat: |text| text.parse(), Self::to_string;
-    TableName: |text| text.parse().map_err(|error: crate::ids::TableNameError| error.to_string()), Self::to_string;
-    DatabaseKind: |text| match text.as_str() {
-        "sqlserver" | "mssql" => Ok(Self::SqlServer),
-        "postgres" | "postgresql" => Ok(Self::Postgres),
-        other => Err(one_of(other, &["sqlserver", "postgres"])),
-    }, |kind| match kind {
-        Self::SqlServer => "sqlserver",
-        Self::Postgres => "postgres",
-    }.to_owned();
-    TlsMode: |text| match text.as_str() {
-        "off" => Ok(Self::Off),
-        "prefer" => Ok(Self::Prefer),
-        "require" => Ok(Self::Require),
-        other => Err(one_of(other, &["off", "prefer", "require"])),
-    }, |mode| match mode {
-        Self::Off => "off",
-        Self::Prefer => "prefer",
-        Self::Require => "require",
-    }.to_owned();
-}
-
-impl ToToml for String {
-    fn to_toml(&self) -> String {
-        self.as_str().to_toml()
-    }
-}
-
-/// Types that are whole numbers.
-macro_rules! numbers {
-    ($($type:ty: $wanted:literal;)+) => {$(
-        impl FromValue for $type {
-            fn from_value(value: Value) -> Result<Self, String> {
+                let parse: fn(&str, &str) -> Result<Self, String> = $parse;
                 match &value {
-                    Value::Integer(text) | Value::Untyped(text) => {
-                        text.trim().parse().map_err(|_| format!("`{text}` is not {}", $wanted))
-                    }
-                    other => Err(other.unexpected($wanted)),
+                    Value::Untyped(text) $(| Value::$kind(text))+ => parse(text, $expected),
+                    other => Err(other.unexpected($expected)),
                 }
             }
         }
 
         impl ToToml for $type {
             fn to_toml(&self) -> String {
-                self.to_string()
+                let render: fn(&Self) -> String = $render;
+                render(self)
             }
         }
     )+};
 }
 
-numbers! {
-    u8: "a number from 0 to 255";
-    u16: "a number from 0 to 65535";
-    u32: "a whole number, 0 or above";
-    i32: "a whole number";
-    NonZeroU32: "a whole number above 0";
+const TEXT: &str = "a text in quotes";
+
+words! {
+    String: Text, TEXT, |text, _| Ok(text.to_owned()), quoted;
+    PathBuf: Text, TEXT, |text, _| Ok(text.into()), |path| quoted(&path.display());
+    Secret: Text, TEXT, |text, _| Ok(Self::new(text)), |it| quoted(&mask_password(it.reveal()));
+    FailFast: Text, TEXT, parsed, quoted;
+    ReportFormat: Text, TEXT, parsed, quoted;
+    MetricsAddr: Text, TEXT, parsed, quoted;
+    PushInstance: Text, TEXT, parsed, quoted;
+    OtlpProtocol: Text, TEXT, parsed, quoted;
+    LogFormat: Text, TEXT, parsed, quoted;
+    TableName: Text, TEXT, parsed, quoted;
+    DatabaseKind: Text, TEXT, |text, _| match text {
+        "sqlserver" | "mssql" => Ok(Self::SqlServer),
+        "postgres" | "postgresql" => Ok(Self::Postgres),
+        other => Err(one_of(other, &["sqlserver", "postgres"])),
+    }, |kind| quoted(match kind {
+        Self::SqlServer => &"sqlserver",
+        Self::Postgres => &"postgres",
+    });
+    TlsMode: Text, TEXT, |text, _| match text {
+        "off" => Ok(Self::Off),
+        "prefer" => Ok(Self::Prefer),
+        "require" => Ok(Self::Require),
+        other => Err(one_of(other, &["off", "prefer", "require"])),
+    }, |mode| quoted(match mode {
+        Self::Off => &"off",
+        Self::Prefer => &"prefer",
+        Self::Require => &"require",
+    });
+    ByteSize: Text | Integer, "a size such as \"64MiB\"", parsed, quoted;
+    Duration: Text | Integer, "a duration such as \"30s\", or a number of seconds",
+        |text, _| parse_duration(text), |it| quoted(&humantime::format_duration(*it));
+    u8: Integer, "a number from 0 to 255", number, Self::to_string;
+    u16: Integer, "a number from 0 to 65535", number, Self::to_string;
+    u32: Integer, "a whole number, 0 or above", number, Self::to_string;
+    i32: Integer, "a whole number", number, Self::to_string;
+    NonZeroU32: Integer, "a whole number above 0", number, Self::to_string;
 }
 
-impl FromValue for ByteSize {
-    fn from_value(value: Value) -> Result<Self, String> {
-        match &value {
-            Value::Integer(text) | Value::Text(text) | Value::Untyped(text) => text.parse(),
-            other => Err(other.unexpected("a size such as \"64MiB\"")),
-        }
-    }
+fn parsed<T: FromStr<Err: fmt::Display>>(text: &str, _: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-impl ToToml for ByteSize {
-    fn to_toml(&self) -> String {
-        self.to_string().to_toml()
-    }
+fn number<T: FromStr>(text: &str, expected: &str) -> Result<T, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not {expected}"))
+}
+
+fn quoted(value: &impl fmt::Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
 }
 
 impl FromValue for bool {
@@ -199,21 +164,6 @@ impl FromValue for bool {
 impl ToToml for bool {
     fn to_toml(&self) -> String {
         self.to_string()
-    }
-}
-
-impl FromValue for Duration {
-    fn from_value(value: Value) -> Result<Self, String> {
-        match &value {
-            Value::Integer(text) | Value::Text(text) | Value::Untyped(text) => parse_duration(text),
-            other => Err(other.unexpected("a duration such as \"30s\", or a number of seconds")),
-        }
-    }
-}
-
-impl ToToml for Duration {
-    fn to_toml(&self) -> String {
-        humantime::format_duration(*self).to_string().to_toml()
     }
 }
 
