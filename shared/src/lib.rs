@@ -11,6 +11,7 @@ pub mod logging;
 pub mod message;
 pub mod options;
 pub mod outcome;
+pub mod signals;
 pub mod signing;
 pub mod telemetry;
 pub mod transport;

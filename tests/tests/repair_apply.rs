@@ -56,7 +56,7 @@ fn what_another_session_has_repaired_is_not_undone() {
         assert_eq!((&table["applied"], &table["skipped"]), (&nothing, &nothing));
         assert!(equal(&scene), "{kind:?}");
         let told = scene.here.reconcile(&["apply", "out", "--undo"]);
-        assert!(told.stdout.contains("nothing to take back"), "{told:?}");
+        assert!(told.stdout.contains("nothing to revert"), "{told:?}");
     }
 }
 
@@ -275,7 +275,7 @@ fn a_commit_that_is_not_answered_is_neither_done_nor_not_done() {
         let lost = scene.apply(&["out", "--target-url", &through]);
         assert_eq!(lost.code, 5, "{lost:?}");
         assert!(
-            lost.stderr.contains("may or may not have been done")
+            lost.stderr.contains("may or may not have succeeded")
                 && !lost.stderr.contains("nothing was changed"),
             "{lost:?}"
         );
@@ -309,7 +309,10 @@ fn what_was_applied_is_said_when_it_cannot_be_compared_or_shown() {
     let gone = "postgres://reader:x@127.0.0.1:1/none";
     let applied = scene.apply(&["out", "--source-url", gone]);
     assert_eq!(applied.code, 4, "{applied:?}");
-    assert!(applied.stderr.contains("it was applied"), "{applied:?}");
+    assert!(
+        applied.stderr.contains("the scripts were applied"),
+        "{applied:?}"
+    );
     assert!(
         !applied.stderr.contains("nothing was changed"),
         "{applied:?}"

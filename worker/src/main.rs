@@ -1,5 +1,5 @@
-//! `reconcile-worker`: takes tables from the broker and compares them until it
-//! is told to stop.
+//! `reconcile-worker`: takes tables from the broker and compares them until a signal
+//! or `reconcile drain` ends it.
 
 mod serving;
 
@@ -8,34 +8,62 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use shared::config::{Config, MetricsAddr, parse_duration};
+use shared::config::{Config, ConfigError, LogOptions, MetricsAddr, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{LogFormat, Verbosity, complain, say};
-use shared::telemetry::trace::{Identity, TraceFlags};
+use shared::logging::{Verbosity, print_status, report_error};
+use shared::signals::Signals;
+use shared::signing::SigningKeyError;
+use shared::telemetry::metrics::server::ServeError;
+use shared::telemetry::trace::{Identity, TraceError, TraceFlags};
 use shared::telemetry::{Setup, set_up};
-use shared::transport::Transport;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use shared::transport::{Transport, TransportError};
 use worker::engine::{Engine, ReconcileEngine};
 use worker::service::{self, WorkerOptions};
 
 use serving::Place;
 
-/// Ended by a second signal, before everything was handed back.
+/// Exit code: a second signal ended the worker before all tables were handed back.
 const INTERRUPTED: u8 = 130;
 
-/// Wrong usage or configuration, or no broker.
+/// Exit code: wrong usage or configuration, or no connection to the broker.
 const UNUSABLE: u8 = 2;
 
-/// The worker that was asked about is not alive.
+/// Exit code: the checked worker is not alive.
 const UNHEALTHY: u8 = 1;
 
-/// Takes tables from the broker's work queue and compares them, as many at
-/// once as it is allowed. SIGTERM or SIGINT: finish what runs, hand back the
-/// rest, and end; a second one ends at once.
+/// Why the worker cannot start, or ended.
+#[derive(Debug, thiserror::Error)]
+enum WorkerError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("[broker] signing_key_file: {0}")]
+    SigningKey(#[from] SigningKeyError),
+    #[error(
+        "no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration"
+    )]
+    NoBroker,
+    #[error(
+        "no endpoints: tasks name them, so give --config FILE with an [endpoints.NAME] for each"
+    )]
+    NoEndpoints,
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    #[error(transparent)]
+    Traces(#[from] TraceError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error("the worker ended by itself; the log says why")]
+    Stopped,
+}
+
+/// Takes tables from the broker's work queue and compares them, several at the same
+/// time. At SIGTERM or SIGINT it takes no more tables, finishes running comparisons or
+/// hands them back, and ends; a second signal ends it at once.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile-worker", version)]
 struct Flags {
@@ -49,25 +77,25 @@ struct Flags {
         value_name = "URL"
     )]
     broker: Option<String>,
-    /// Configuration with the endpoints that tasks name [default: reconcile.toml, where there is one]
+    /// Configuration with the endpoints that tasks name [default: reconcile.toml, if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Tables at once
+    /// Tables that are compared at the same time
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
-    /// What reports call this worker [default: host, process id and a random part]
+    /// Name of this worker in reports [default: host, process id and a random part]
     #[arg(long)]
     name: Option<String>,
-    /// Begins the name of every queue and exchange [default: `prefix` under [broker], or `reconcile`]
+    /// Prefix of the names of queues and exchanges [default: `prefix` under [broker], or `reconcile`]
     #[arg(long)]
     prefix: Option<String>,
-    /// How long running tables may go on after a signal, before they are handed back
+    /// How long running comparisons may continue after a signal before their tables are handed back
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     drain_grace: u64,
-    /// How often the worker shows that it is alive; three missing signs cost it what it holds
+    /// Interval of heartbeats; after three missing ones the coordinator gives the worker's tables to others
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     heartbeat_period: Duration,
-    /// Where metrics and health are served, or `off` [default: `metrics_addr` under [telemetry], or 0.0.0.0:9464 if that is free]
+    /// Address at which metrics and health are served, or `off` [default: `metrics_addr` under [telemetry], or 0.0.0.0:9464 if that is free]
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
@@ -75,21 +103,15 @@ struct Flags {
         global = true
     )]
     metrics_addr: Option<MetricsAddr>,
-    /// Form of the log lines on standard error: human or json [default: human]
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        env = "RECONCILE_LOG_FORMAT",
-        hide_env = true
-    )]
-    log_format: Option<LogFormat>,
+    #[command(flatten)]
+    log: LogOptions,
     #[command(flatten)]
     traces: TraceFlags,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ask the worker of this machine whether it is alive; exit code 0 says yes, 1 no
+    /// Check whether the worker of this machine is alive; exit code 0: yes, 1: no
     Healthcheck,
 }
 
@@ -114,29 +136,29 @@ fn main() -> ExitCode {
     let code = match system.block_on(command) {
         Ok(code) => code,
         Err(error) => {
-            complain(format_args!("{error:#}"));
+            report_error(error);
             UNUSABLE
         }
     };
     ExitCode::from(code)
 }
 
-async fn healthcheck(flags: &Flags) -> anyhow::Result<u8> {
+async fn healthcheck(flags: &Flags) -> Result<u8, WorkerError> {
     let config = shared::config::load(flags.config.as_deref())?;
-    match Place::resolve(flags.metrics_addr, &config.telemetry)
+    match Place::resolve(flags.metrics_addr, &config.telemetry.metrics)
         .check()
         .await
     {
         Ok(()) => Ok(0),
         Err(error) => {
-            say(format_args!("{error}"));
+            print_status(error);
             Ok(UNHEALTHY)
         }
     }
 }
 
-/// Works, and sends the last traces whatever came of it.
-async fn run(flags: Flags) -> anyhow::Result<u8> {
+/// Runs the worker, and sends the last traces however it ends.
+async fn run(flags: Flags) -> Result<u8, WorkerError> {
     let id = flags
         .name
         .as_ref()
@@ -148,7 +170,7 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
     };
     let setup = Setup {
         verbosity: Verbosity::Service,
-        log_format: flags.log_format,
+        log: flags.log.clone(),
         traces: Some((&flags.traces, identity)),
     };
     let tracing = set_up(setup, &config.telemetry)?;
@@ -159,8 +181,8 @@ async fn run(flags: Flags) -> anyhow::Result<u8> {
     code
 }
 
-async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
+async fn work(flags: Flags, config: Config, id: WorkerId) -> Result<u8, WorkerError> {
+    let mut signals = Signals::listen().map_err(WorkerError::Signals)?;
     let Flags {
         concurrency,
         drain_grace,
@@ -172,7 +194,7 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> 
         engine,
         metrics,
     } = resolve(flags, config, &id)?;
-    // Before anything else is begun: a worker that cannot be watched as it was told to is none.
+    // If the requested metrics address is taken, the worker does not start.
     let metrics = metrics.bind().await?;
     let transport: Arc<dyn Transport> = RabbitTransport::connect(broker).await?;
     let options = WorkerOptions {
@@ -182,30 +204,30 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> 
     };
     let worker = service::start(options, transport.clone(), engine).await?;
     let metrics = metrics.map(|bound| serving::serve(bound, &transport, &worker));
-    say(format_args!(
+    print_status(format_args!(
         "worker {id} ready: {concurrency} tables at once from {}",
         transport.task_queue()
     ));
     if let Some(metrics) = &metrics {
-        say(format_args!("metrics at {metrics}"));
+        print_status(format_args!("metrics at {metrics}"));
     }
 
     let by_signal = tokio::select! {
-        () = worker.stopped() => anyhow::bail!("the worker ended by itself; the log says why"),
+        () = worker.stopped() => return Err(WorkerError::Stopped),
         () = signals.next() => true,
         () = worker.drain_asked() => false,
     };
-    say(format_args!(
-        "draining: running tables may finish within {drain_grace} s, the rest is handed back; a second signal ends at once"
+    print_status(format_args!(
+        "draining: running comparisons may finish within {drain_grace} s, other tables are handed back; a second signal ends the worker at once"
     ));
     tokio::select! {
         () = async { worker.drain().await; transport.close().await } => {
-            say(format_args!("worker {id} drained"));
+            print_status(format_args!("worker {id} drained"));
             Ok(0)
         }
         () = async {
             if !by_signal {
-                // It asks for what is under way already: an orchestrator stops what was drained.
+                // The first signal after `reconcile drain` requests the same: orchestrators send it.
                 signals.next().await;
             }
             signals.next().await;
@@ -213,26 +235,26 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> anyhow::Result<u8> 
     }
 }
 
-/// What a worker needs.
+/// What a worker needs to start.
 struct Resolved {
     broker: RabbitOptions,
     engine: Arc<dyn Engine>,
     metrics: Place,
 }
 
-/// Where the broker is and what compares tables: flags over environment over
-/// configuration.
-fn resolve(flags: Flags, config: Config, id: &WorkerId) -> anyhow::Result<Resolved> {
+/// Resolves broker, engine and metrics: flags and their variables override the configuration.
+fn resolve(flags: Flags, config: Config, id: &WorkerId) -> Result<Resolved, WorkerError> {
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
-    let url = flags.broker.map(Secret::new).or(broker.url).context(
-        "no broker: give --broker URL, RECONCILE_BROKER, or `url` under [broker] in the configuration",
-    )?;
-    anyhow::ensure!(
-        !config.endpoints.is_empty(),
-        "no endpoints: tasks name them, so give --config FILE with an [endpoints.NAME] for each"
-    );
-    let metrics = Place::resolve(flags.metrics_addr, &config.telemetry);
+    let url = flags
+        .broker
+        .map(Secret::new)
+        .or(broker.url)
+        .ok_or(WorkerError::NoBroker)?;
+    if config.endpoints.is_empty() {
+        return Err(WorkerError::NoEndpoints);
+    }
+    let metrics = Place::resolve(flags.metrics_addr, &config.telemetry.metrics);
     let broker = RabbitOptions {
         url,
         signing_key,
@@ -246,26 +268,4 @@ fn resolve(flags: Flags, config: Config, id: &WorkerId) -> anyhow::Result<Resolv
         engine: Arc::new(engine),
         metrics,
     })
-}
-
-/// SIGTERM and SIGINT, which mean the same.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use shared::config::{MetricsAddr, TelemetryConfig};
+use shared::config::{MetricsAddr, MetricsOptions};
 use shared::telemetry::metrics::Metrics;
 use shared::telemetry::metrics::server::{self, Bound, ServeError, Server};
 use shared::transport::Transport;
@@ -18,7 +18,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// Flag or variable over configuration over the default.
-    pub(crate) fn resolve(flag: Option<MetricsAddr>, config: &TelemetryConfig) -> Self {
+    pub(crate) fn resolve(flag: Option<MetricsAddr>, config: &MetricsOptions) -> Self {
         let asked_for = flag.or(config.metrics_addr);
         Self {
             addr: asked_for.unwrap_or(MetricsAddr::WORKER),
@@ -43,15 +43,17 @@ impl Place {
     }
 
     /// Asks the worker of this machine that serves here whether it is alive.
-    pub(crate) async fn check(self) -> anyhow::Result<()> {
-        let address = self.addr.for_client().ok_or_else(|| {
-            anyhow::anyhow!(
-                "metrics are off, and with them the worker's health; give --metrics-addr to both"
-            )
-        })?;
+    ///
+    /// # Errors
+    ///
+    /// The message says why it seems not to be alive.
+    pub(crate) async fn check(self) -> Result<(), String> {
+        let address = self.addr.for_client().ok_or(
+            "metrics are off, and with them the worker's health; give --metrics-addr to both",
+        )?;
         server::probe(address)
             .await
-            .map_err(|reason| anyhow::anyhow!("the worker at {address} is not alive: {reason}"))
+            .map_err(|reason| format!("the worker at {address} is not alive: {reason}"))
     }
 }
 
@@ -96,10 +98,10 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_configuration_and_only_the_default_is_not_asked_for() {
-        let none = TelemetryConfig::default();
-        let configured = TelemetryConfig {
+        let none = MetricsOptions::default();
+        let configured = MetricsOptions {
             metrics_addr: Some("127.0.0.1:1".parse().unwrap()),
-            ..TelemetryConfig::default()
+            ..MetricsOptions::default()
         };
         let place = |flag: Option<MetricsAddr>, config| {
             let Place { addr, asked_for } = Place::resolve(flag, config);

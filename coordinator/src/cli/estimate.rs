@@ -1,4 +1,4 @@
-//! `reconcile estimate`: how many workers a run needs to be done in time.
+//! `reconcile estimate`: how many workers a run needs to end in time.
 
 use clap::Args;
 use shared::config::parse_duration;
@@ -7,16 +7,16 @@ use crate::parallel::{EstimateError, MAX_WORKERS, estimate_optimal_workers};
 
 #[derive(Debug, Args)]
 pub(super) struct EstimateFlags {
-    /// How many tables there are
+    /// Number of tables
     #[arg(long, value_name = "N")]
     tables: usize,
-    /// How long a table takes on average: seconds, or 500ms, 30s, 5m
+    /// Average duration of the comparison of a table: seconds, or 500ms, 30s, 5m
     #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     seconds: f64,
-    /// How long all of them may take: seconds, or 30s, 5m, 2h
+    /// Time limit for all tables: seconds, or 30s, 5m, 2h
     #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     budget: f64,
-    /// The most workers that there can be
+    /// Maximum number of workers
     #[arg(long, value_name = "N", default_value_t = MAX_WORKERS)]
     max_workers: u32,
 }
@@ -28,7 +28,7 @@ impl EstimateFlags {
     }
 }
 
-/// A number of seconds, which the estimate judges, or a duration with units.
+/// Parses a number of seconds, which the estimate validates, or a duration with units.
 fn seconds(text: &str) -> Result<f64, String> {
     match text.trim().parse() {
         Ok(seconds) => Ok(seconds),
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused_and_named() {
+    fn an_invalid_duration_is_refused_and_named() {
         for (line, word) in [
             (
                 "estimate --tables 2 --seconds 60 --budget 0",

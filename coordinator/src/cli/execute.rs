@@ -1,5 +1,5 @@
-//! Carries out one run, be it new or one that goes on: transport, worker of
-//! this process, store, progress, signals, report.
+//! Carries out one run, new or resumed: transport, worker of this process, store,
+//! progress, signals, report.
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -9,37 +9,39 @@ use std::time::Duration;
 use chrono::Utc;
 use shared::config::ReportFormat;
 use shared::ids::WorkerId;
+use shared::logging::print_status;
 use shared::message::TableSpec;
+use shared::signals::Signals;
 use shared::transport::Transport;
 use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::RabbitTransport;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use worker::engine::{ReconcileEngine, list_tables};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
+use super::connections::Mode;
 use super::exit::{self, CommandError};
 use super::progress::Progress;
-use super::say;
-use super::settings::{Mode, RunSettings};
-use super::signals::Signals;
+use super::settings::RunSettings;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
 use crate::repair::Scripts;
 use crate::report::{Output, RunReport, write_stdout};
 use crate::run::{self, Canceller, RunObserver, RunRequest};
 use crate::store::{Recorder, RunLock, RunStore, RunWriter, StoreError};
 
-/// How long a worker of this process may take to end after its run has.
+/// How long the worker of this process and the transport may take to end after the run.
 const LOCAL_DRAIN: Duration = Duration::from_secs(5);
 
-/// What keeps a run while it goes on.
+/// Stores a run while it is carried out.
 #[derive(Debug)]
-pub(super) struct Keeping {
+pub(super) struct Storage {
     writer: Arc<RunWriter>,
     _lock: RunLock,
 }
 
-impl Keeping {
-    /// Keeps the run of `lock`, which is in `store`.
+impl Storage {
+    /// Starts storing the run of `lock`, which is in `store`.
     pub(super) fn start(
         store: &RunStore,
         lock: RunLock,
@@ -57,17 +59,17 @@ impl Keeping {
 pub(super) struct Execution {
     pub(super) mode: Mode,
     pub(super) request: RunRequest,
-    pub(super) keeping: Option<Keeping>,
-    /// Where repair scripts are written, if they are.
+    pub(super) storage: Option<Storage>,
+    /// The directory for repair scripts; absent: none are written.
     pub(super) output_dir: Option<PathBuf>,
-    /// Which database the target is, where that is known.
+    /// The database of the target, where it is known.
     pub(super) target: Option<String>,
 }
 
 /// Plans a new run and carries it out.
 pub(super) async fn new_run(mut settings: RunSettings) -> Result<u8, CommandError> {
-    let settings_of_telemetry = std::mem::take(&mut settings.telemetry);
-    let mut telemetry = RunTelemetry::start(settings_of_telemetry, Utc::now()).await?;
+    let metrics = std::mem::take(&mut settings.telemetry);
+    let mut telemetry = RunTelemetry::start(metrics, Utc::now()).await?;
     let ended = Box::pin(plan_and_carry_out(settings, &mut telemetry)).await;
     telemetry.finish(PUSH_LIMIT).await;
     ended
@@ -77,7 +79,7 @@ async fn plan_and_carry_out(
     settings: RunSettings,
     telemetry: &mut RunTelemetry,
 ) -> Result<u8, CommandError> {
-    let kept = settings.kept();
+    let stored = settings.to_stored();
     let RunSettings {
         mode,
         limits,
@@ -95,29 +97,29 @@ async fn plan_and_carry_out(
             .map_err(|reason| tables.catalog_error(reason))?,
     };
     let request = RunRequest::new(tables.plan(&catalog)?, limits);
-    let keeping = match state_dir {
+    let storage = match state_dir {
         None => None,
         Some(directory) => {
             let mut store = RunStore::open(&directory)?;
             store.prune(request.started_at)?;
             let lock = RunLock::take(&directory, request.run)?;
-            store.create(request.run, request.started_at, &kept, &request.tables)?;
-            Some(Keeping::start(&store, lock, &request)?)
+            store.create(request.run, request.started_at, &stored, &request.tables)?;
+            Some(Storage::start(&store, lock, &request)?)
         }
     };
     let execution = Execution {
         mode,
         request,
-        keeping,
+        storage,
         output_dir,
-        target: kept.target.database,
+        target: stored.target.database,
     };
     let report = carry_out(execution, telemetry).await?;
     deliver(&report, format, output)?;
     Ok(exit::of_report(&report))
 }
 
-/// Runs to the end. A second signal ends the process.
+/// Carries a run out to its end. A second signal ends the process.
 pub(super) async fn carry_out(
     execution: Execution,
     telemetry: &mut RunTelemetry,
@@ -125,7 +127,7 @@ pub(super) async fn carry_out(
     let Execution {
         mode,
         request,
-        keeping,
+        storage,
         output_dir,
         target,
     } = execution;
@@ -141,23 +143,23 @@ pub(super) async fn carry_out(
     let mut signals = Signals::listen().map_err(CommandError::Signals)?;
     let (transport, worker) = connect(mode).await?;
     telemetry.connected(&transport, worker.as_ref());
-    say(format!("run {}", request.run));
+    print_status(format!("run {}", request.run));
     let progress = Progress::new(request.tables.len(), transport.task_queue());
     let spool = scripts.as_ref().map(Scripts::spool);
-    let watching = ((progress, spool), telemetry.observer());
-    let observer: Box<dyn RunObserver> = match &keeping {
-        None => Box::new(watching),
-        Some(keeping) => Box::new((watching, Recorder::new(Arc::clone(&keeping.writer)))),
+    let observers = ((progress, spool), telemetry.observer());
+    let observer: Box<dyn RunObserver> = match &storage {
+        None => Box::new(observers),
+        Some(storage) => Box::new((observers, Recorder::new(Arc::clone(&storage.writer)))),
     };
     let handle = run::start(request, transport.clone(), observer).await?;
     if let Some(trace) = handle.trace_id() {
-        say(format!("trace {trace}"));
+        print_status(format!("trace {trace}"));
     }
 
     let canceller = handle.canceller();
-    let stop_asked = keeping
+    let stop_asked = storage
         .as_ref()
-        .map(|keeping| keeping.writer.stop_asked())
+        .map(|storage| storage.writer.stop_asked())
         .unwrap_or_default();
     let mut report = tokio::select! {
         report = handle.report() => report?,
@@ -166,33 +168,30 @@ pub(super) async fn carry_out(
             std::process::exit(exit::INTERRUPTED.into())
         }
     };
-    let kept = scripts.and_then(|scripts| scripts.finish(&mut report, &specs));
-    if let Some(keeping) = &keeping {
-        keeping.writer.finish(&mut report).await;
+    let spool = scripts.and_then(|scripts| scripts.finish(&mut report, &specs));
+    if let Some(storage) = &storage {
+        storage.writer.finish(&mut report).await;
     }
-    if let Some(spool) = kept {
+    if let Some(spool) = spool {
         spool.remove();
     }
-    if let Some(worker) = worker
-        && tokio::time::timeout(LOCAL_DRAIN, worker.drain())
-            .await
-            .is_err()
-    {
-        tracing::warn!("a statement of the run may still be running in a database");
-    }
-    if tokio::time::timeout(LOCAL_DRAIN, transport.close())
-        .await
-        .is_err()
-    {
-        tracing::warn!("the connection to the broker did not close in time");
-    }
+    shut_down(transport, worker).await;
     Ok(report)
 }
 
+async fn shut_down(transport: Arc<dyn Transport>, worker: Option<WorkerHandle>) {
+    if let Some(worker) = worker
+        && timeout(LOCAL_DRAIN, worker.drain()).await.is_err()
+    {
+        tracing::warn!("a statement of the run may still be running in a database");
+    }
+    if timeout(LOCAL_DRAIN, transport.close()).await.is_err() {
+        tracing::warn!("the connection to the broker did not close in time");
+    }
+}
+
 /// The transport, and the worker of this process if it has one.
-pub(super) async fn connect(
-    mode: Mode,
-) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>), CommandError> {
+async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>), CommandError> {
     match mode {
         Mode::Broker(options) => Ok((RabbitTransport::connect(*options).await?, None)),
         Mode::Local {
@@ -213,8 +212,8 @@ pub(super) async fn connect(
     }
 }
 
-/// Cancels the run when somebody asks for it, by a signal or through the
-/// store, and returns at the next signal.
+/// Cancels the run at a signal or at a request through the store, and returns at the
+/// next signal.
 async fn end_on_second(signals: &mut Signals, stop_asked: CancellationToken, canceller: Canceller) {
     tokio::select! {
         () = signals.next() => {}
@@ -224,7 +223,7 @@ async fn end_on_second(signals: &mut Signals, stop_asked: CancellationToken, can
     signals.next().await;
 }
 
-/// Puts the report where the user wants it.
+/// Prints the report, or writes it to the file.
 pub(super) fn deliver(
     report: &RunReport,
     format: ReportFormat,
@@ -242,11 +241,11 @@ pub(super) fn deliver(
         Some(output) => {
             let path = output.path().to_owned();
             if let Err(error) = output.write(&text) {
-                // The run may have taken hours: its report is not lost with the file.
+                // The run may have taken hours: print its report rather than lose it.
                 write_stdout(&text)?;
                 return Err(error.into());
             }
-            say(format!(
+            print_status(format!(
                 "{}: the report is in {}",
                 report.status.as_str(),
                 path.display()

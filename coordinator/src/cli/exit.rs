@@ -13,7 +13,7 @@ use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
 use crate::store::StoreError;
 
-/// Why a command ended without doing what it is for.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error(transparent)]
@@ -41,14 +41,16 @@ pub(super) enum CommandError {
     #[error("nothing was changed: {0}")]
     NotUndoable(ScriptError),
     #[error(
-        "the commit was not answered: it may or may not have been done; look at the target before you repeat: {0}"
+        "the database did not answer the commit, which may or may not have succeeded; check the target before you repeat: {0}"
     )]
     Unanswered(Failure),
-    #[error("it was applied, but the rows could not be compared again: {0}")]
+    #[error("the scripts were applied, but the rows could not be compared again: {0}")]
     NotVerified(Failure),
-    #[error("it was applied, but what takes it back is still in a file that ends in .pending: {0}")]
-    NotInPlace(ScriptError),
-    #[error("it was applied, but the result cannot be shown: {0}")]
+    #[error(
+        "the scripts were applied, but an undo script is still in a file that ends in .pending: {0}"
+    )]
+    UndoNotRenamed(ScriptError),
+    #[error("the scripts were applied, but the result cannot be printed: {0}")]
     NotShown(OutputError),
     #[error("{0}")]
     Fleet(String),
@@ -58,32 +60,32 @@ pub(super) enum CommandError {
     Signals(std::io::Error),
 }
 
-/// Every table verified and equal.
-pub(super) const EQUAL: u8 = 0;
+/// The command succeeded; of a run: every table verified and equal.
+pub(super) const SUCCESS: u8 = 0;
 /// Every table verified, and some differ.
 pub(super) const DIFFERENT: u8 = 1;
-/// Usage or configuration, which a broker that cannot be reached is too.
+/// Wrong usage or configuration, or a broker that cannot be reached.
 pub(super) const UNUSABLE: u8 = 2;
-/// Some table could not be verified, whatever the others said.
+/// Some table could not be verified, whatever the results of the others.
 pub(super) const UNVERIFIED: u8 = 3;
-/// Written to the target for good, and what was to follow could not be done.
+/// The target was changed, and a later step failed.
 pub(super) const UNCHECKED: u8 = 4;
-/// Nobody knows whether the target was written to.
+/// Unknown whether the target was changed.
 pub(super) const UNKNOWN: u8 = 5;
-/// Somebody asked for the end.
+/// Ended by a signal or a request to cancel.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// What the shell is told about a run.
+/// The exit code of a run.
 pub(super) fn of_report(report: &RunReport) -> u8 {
     match report.status {
         _ if report.interrupted => INTERRUPTED,
-        RunStatus::Pass => EQUAL,
+        RunStatus::Pass => SUCCESS,
         RunStatus::Fail => DIFFERENT,
         RunStatus::Incomplete => UNVERIFIED,
     }
 }
 
-/// What the shell is told about an error.
+/// The exit code of a command that failed.
 pub(super) fn of_error(error: &CommandError) -> u8 {
     match error {
         CommandError::Config(_)
@@ -101,9 +103,9 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         CommandError::Lost(_) | CommandError::NotApplied(_) | CommandError::NotUndoable(_) => {
             UNVERIFIED
         }
-        CommandError::NotVerified(_) | CommandError::NotInPlace(_) | CommandError::NotShown(_) => {
-            UNCHECKED
-        }
+        CommandError::NotVerified(_)
+        | CommandError::UndoNotRenamed(_)
+        | CommandError::NotShown(_) => UNCHECKED,
         CommandError::Unanswered(_) => UNKNOWN,
     }
 }

@@ -1,34 +1,33 @@
-//! The command line.
+//! The command line of the coordinator: `reconcile`.
 
 mod apply;
-mod columns;
+mod connections;
 mod estimate;
 mod execute;
 mod exit;
 mod flags;
-mod fleet;
-mod kept;
-mod place;
+mod lists;
 mod progress;
 mod resume;
 mod selection;
 mod settings;
-mod signals;
+mod state_dir;
+mod stored_runs;
 mod table_list;
 mod table_options;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod workers;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
-use shared::config::{Config, nearest};
+use shared::config::{Config, suggestion};
 use shared::ids::WorkerId;
-use shared::logging::{Verbosity, complain, say};
+use shared::logging::{Verbosity, report_error};
 use shared::telemetry::trace::Identity;
 use shared::telemetry::{Setup, set_up};
 
@@ -49,7 +48,7 @@ pub fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(error) => return refuse(&error),
     };
-    // Fails only when one is installed already, and then there is one.
+    // Fails only when a provider is installed already, which is as good.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .ok();
@@ -59,35 +58,30 @@ pub fn main() -> ExitCode {
             .build()
             .expect("the operating system gives threads and a reactor")
     };
-    let code = match actix_rt::System::with_tokio_rt(runtime).block_on(command(flags)) {
+    let code = match actix_rt::System::with_tokio_rt(runtime).block_on(run_command(flags)) {
         Ok(code) => code,
         Err(error) => {
-            complain(&error);
+            report_error(&error);
             exit::of_error(&error)
         }
     };
     ExitCode::from(code)
 }
 
-/// Prints what clap has to say: help, version, or what is wrong with the flags.
+/// Prints clap's help, version or error.
 fn refuse(error: &clap::Error) -> ExitCode {
     match error.get(ContextKind::InvalidSubcommand) {
-        // Clap lists no commands, and finds `rnu` too far from `run`.
+        // Clap's own message lists no commands, and suggests none for `rnu`.
         Some(ContextValue::String(name)) => {
             let command = Flags::command();
             let names: Vec<&str> = command
                 .get_subcommands()
                 .map(clap::Command::get_name)
                 .collect();
-            let hint = nearest(name, names.iter().copied())
-                .map(|name| format!("did you mean `{name}`? "))
-                .unwrap_or_default();
-            complain(format!(
-                "there is no command `{name}`; {hint}known are {}",
-                names.join(", ")
-            ));
+            let suggestion = suggestion(name, &names);
+            report_error(format!("there is no command `{name}`{suggestion}"));
         }
-        // Nobody reads it: the code says the same.
+        // Standard error is closed; the exit code carries the same information.
         _ => {
             error.print().ok();
         }
@@ -95,18 +89,19 @@ fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::UNUSABLE))
 }
 
-async fn command(flags: Flags) -> Result<u8, CommandError> {
+async fn run_command(flags: Flags) -> Result<u8, CommandError> {
     let Flags {
         command,
         config,
-        state_dir,
-        log_format,
+        store,
+        log,
     } = flags;
-    let config = match command {
-        // It needs none, so none can be wrong.
+    let mut config = match command {
+        // It must not fail because of a configuration that it does not need.
         Command::Estimate(_) => Config::default(),
         _ => shared::config::load(config.as_deref())?,
     };
+    config.store = store.or(config.store);
     let traces = match &command {
         Command::Run(flags) => Some(&flags.traces),
         Command::Resume(flags) => Some(&flags.traces),
@@ -118,54 +113,52 @@ async fn command(flags: Flags) -> Result<u8, CommandError> {
     };
     let setup = Setup {
         verbosity: Verbosity::Quiet,
-        log_format,
+        log,
         traces: traces.map(|flags| (flags, identity())),
     };
     let tracing = set_up(setup, &config.telemetry)?;
-    let done = Box::pin(carry_out(command, state_dir, config)).await;
+    let code = Box::pin(execute_command(command, config)).await;
     if let Some(tracing) = tracing {
         tracing.shutdown().await;
     }
-    done
+    code
 }
 
-async fn carry_out(
-    command: Command,
-    state_dir: Option<PathBuf>,
-    config: Config,
-) -> Result<u8, CommandError> {
+async fn execute_command(command: Command, config: Config) -> Result<u8, CommandError> {
     match command {
         Command::Config => {
             write_stdout(&config.to_string())?;
-            Ok(exit::EQUAL)
+            Ok(exit::SUCCESS)
         }
         Command::Estimate(flags) => {
             write_stdout(&format!("{}\n", flags.estimate()?))?;
-            Ok(exit::EQUAL)
+            Ok(exit::SUCCESS)
         }
         Command::Types => {
             write_stdout(&worker::engine::types_page())?;
-            Ok(exit::EQUAL)
+            Ok(exit::SUCCESS)
         }
         Command::Run(flags) => {
-            warn_of_idle_flags(&flags);
-            let settings = RunSettings::resolve(*flags, state_dir, config)?;
+            warn_of_flag_without_effect(&flags);
+            let settings = RunSettings::resolve(*flags, config)?;
             Box::pin(execute::new_run(settings)).await
         }
         Command::Apply(flags) => Box::pin(apply::apply(flags, config)).await,
-        Command::Resume(flags) => Box::pin(resume::resume(flags, state_dir, config)).await,
-        Command::History(flags) => kept::history(&flags, state_dir, &config),
-        Command::Report(flags) => kept::report(flags, state_dir, &config),
-        Command::Status(flags) => kept::status(&flags, state_dir, &config),
-        Command::Cancel(flags) => Box::pin(resume::cancel(flags, state_dir, config)).await,
-        Command::Workers(flags) => fleet::workers(&flags, state_dir, &config).await,
-        Command::Drain(flags) => fleet::drain(&flags, &config).await,
+        Command::Resume(flags) => Box::pin(resume::resume(flags, config)).await,
+        Command::History(flags) => stored_runs::history(&flags, &config),
+        Command::Report(flags) => stored_runs::report(flags, &config),
+        Command::Status(flags) => stored_runs::status(&flags, &config),
+        Command::Cancel(flags) => Box::pin(resume::cancel(flags, config)).await,
+        Command::Workers(flags) => workers::list(&flags, &config).await,
+        Command::Drain(flags) => workers::drain(&flags, &config).await,
     }
 }
 
-/// A flag without effect is not an error, but rarely what was meant.
-fn warn_of_idle_flags(flags: &RunFlags) {
-    if flags.parallel_workers.is_some() && !flags.parallel && flags.broker.url.is_none() {
+/// A flag without effect is no error, but rarely intended.
+fn warn_of_flag_without_effect(flags: &RunFlags) {
+    let options = &flags.options;
+    let is_local = flags.broker.url.is_none();
+    if options.parallel_workers.is_some() && options.parallel.is_none() && is_local {
         tracing::warn!("--parallel-workers has no effect in this process without --parallel");
     }
 }

@@ -1,23 +1,23 @@
-//! What a run shows on standard error while it goes on: a line for every table
-//! that has ended, and on a terminal a bar below them.
+//! The progress of a run on standard error: a line for every table that has ended,
+//! and on a terminal a bar below them.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use shared::logging::say;
+use shared::logging::print_status;
 use shared::outcome::RowCounts;
 
 use crate::run::RunObserver;
 use crate::run_state::{CancelReason, Effect, Notice, RunState, TableRecord, Verdict};
 
-/// Running tables that the bar names.
+/// The most running tables that the bar names.
 const NAMED: usize = 3;
 
-/// How often the bar moves.
+/// How often the bar is drawn.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// Shows a run.
+/// Prints the progress of a run.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -25,7 +25,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// `task_queue` is what users know the work queue by.
+    /// `task_queue`: the work queue as messages name it.
     pub(super) fn new(tables: usize, task_queue: String) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(tables as u64);
@@ -40,45 +40,45 @@ impl Progress {
         Self { bar, task_queue }
     }
 
-    fn say(&self, line: &str) {
+    fn print_status(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => say(line),
+            None => print_status(line),
         }
     }
 
     fn notice(&self, state: &RunState, notice: &Notice) {
         let table = |id| &state.spec(id).source.table;
         match notice {
-            Notice::NoWorkerYet => self.say(&format!(
-                "no worker has shown itself on {}; waiting for one (start reconcile-worker)",
+            Notice::NoWorkerYet => self.print_status(&format!(
+                "no worker is connected to {}; waiting for one (start reconcile-worker)",
                 self.task_queue
             )),
             Notice::NothingClaimed { workers: 0 } => {
-                self.say(&format!("no worker has claimed a table on {}", self.task_queue));
+                self.print_status(&format!("no worker has claimed a table on {}", self.task_queue));
             }
-            Notice::NothingClaimed { workers } => self.say(&format!(
+            Notice::NothingClaimed { workers } => self.print_status(&format!(
                 "no worker has claimed a table on {} yet; {workers} alive, busy with other runs; waiting",
                 self.task_queue
             )),
-            Notice::Retry { table: id, attempt, failure, wait, .. } => self.say(&format!(
+            Notice::Retry { table: id, attempt, failure, wait, .. } => self.print_status(&format!(
                 "retry      {} in {:.1} s: attempt {attempt}: {}: {failure}",
                 table(*id),
                 wait.as_secs_f64(),
                 failure.kind
             )),
             Notice::LeaseExpired { table: id, worker, .. } => {
-                self.say(&format!("lost       {}: worker {worker} is not heard of any more", table(*id)));
+                self.print_status(&format!("lost       {}: worker {worker} sends no heartbeats any more", table(*id)));
             }
             Notice::DuplicateClaim { table: id, worker } => {
-                tracing::warn!(table = %table(*id), %worker, "delivered twice; the first result counts");
+                tracing::warn!(table = %table(*id), %worker, "two workers have claimed the table; the first result counts");
             }
             Notice::Cancelling(CancelReason::Requested) => {
-                self.say("cancelling: waiting for what runs to stop; interrupt again to end at once");
+                self.print_status("cancelling: waiting until running comparisons have stopped; interrupt again to end at once");
             }
             Notice::Cancelling(CancelReason::FailFast) => {
                 if let Some(cause) = state.root_cause() {
-                    self.say(&format!("cancelling: {} ended the run ({})", table(cause.table), cause.kind));
+                    self.print_status(&format!("cancelling: {} failed or differs, and --fail-fast is set ({})", table(cause.table), cause.kind));
                 }
             }
         }
@@ -91,7 +91,7 @@ impl RunObserver for Progress {
             match effect {
                 Effect::TableEnded(id) => {
                     if let Some(record) = state.record(*id) {
-                        self.say(&line(&state.spec(*id).source.table.to_string(), record));
+                        self.print_status(&line(&state.spec(*id).source.table.to_string(), record));
                     }
                 }
                 Effect::Notice(notice) => self.notice(state, notice),

@@ -1,76 +1,74 @@
-//! `reconcile resume` and `reconcile cancel`: going on with a run that is kept,
-//! or ending it.
+//! `reconcile resume` and `reconcile cancel`: continue a stored run, or cancel it.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use shared::config::Config;
 use shared::ids::RunId;
+use shared::logging::print_status;
 use shared::message::Control;
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 
-use super::execute::{Execution, Keeping, carry_out, deliver};
+use super::connections::{Mode, broker, mode_of_stored, required_broker, with_prefix};
+use super::execute::{Execution, Storage, carry_out, deliver};
 use super::exit::{self, CommandError};
-use super::flags::{BrokerFlags, CancelFlags, ResumeFlags};
-use super::kept::{report_of, store};
-use super::place::{directory, mode_of};
-use super::settings::{self, Mode};
+use super::flags::{CancelFlags, ResumeFlags};
+use super::state_dir::{open_store, state_dir};
+use super::stored_runs::report_of;
 use super::telemetry::{PUSH_LIMIT, RunTelemetry, TelemetrySettings};
 use super::usage::UsageError;
-use super::{kept, say};
 use crate::report::{Output, RunReport};
 use crate::run::RunRequest;
 use crate::run_state::{CancelReason, Restored};
 use crate::store::{RunLock, RunStore, StoreError, StoredRun, WorkerLocation};
 
-/// How long the coordinator of a run may take to notice that it shall end it.
+/// What the broker calls the connection of `reconcile cancel`.
+const CONNECTION: &str = "reconcile cancel";
+
+/// How long the coordinator of a run may take to react to a request to cancel it.
 const NOTICE: Duration = Duration::from_secs(15);
 
-/// How often it is looked whether it has, and asked again.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the store is read for its reaction.
+const POLL: Duration = Duration::from_millis(200);
+
+/// How often the request is repeated over the broker.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// `reconcile resume RUN`
-pub(super) async fn resume(
-    flags: ResumeFlags,
-    state_dir: Option<PathBuf>,
-    config: Config,
-) -> Result<u8, CommandError> {
-    let store = store(&flags.run, state_dir, &config)?;
+pub(super) async fn resume(flags: ResumeFlags, mut config: Config) -> Result<u8, CommandError> {
+    let store = open_store(&flags.run, &config)?;
     let (run, lock) = take(&store, &flags.run)?;
-    let output = flags.report.output.clone().or(config.run.output.clone());
-    let output = output.as_deref().map(Output::prepare).transpose()?;
-    let format = flags.report.format.or(config.run.format);
+    let options = flags.report.clone().or(std::mem::take(&mut config.report));
+    let output = options.output.as_deref().map(Output::prepare).transpose()?;
     let deliver = |report: RunReport| {
-        deliver(&report, format.unwrap_or_default(), output)?;
+        deliver(&report, options.format(), output)?;
         Ok(exit::of_report(&report))
     };
     if run.summary.is_some() {
-        say(format!("run {} has ended; this is its report", run.id));
+        print_status(format!("run {} has ended; this is its report", run.id));
         return deliver(report_of(&store, &run)?);
     }
-    let mode = mode_of(&run, &flags, &config)?;
-    let telemetry =
-        TelemetrySettings::resolve(flags.telemetry, &config.telemetry).map_err(UsageError::Push)?;
+    let mode = mode_of_stored(&run, &flags, &config)?;
+    let telemetry = TelemetrySettings::resolve(flags.metrics, &config.telemetry.metrics)
+        .map_err(UsageError::Push)?;
     let mut telemetry = RunTelemetry::start(telemetry, run.started_at).await?;
-    let ended = go_on(&store, &run, lock, mode, None, &mut telemetry)
+    let ended = carry_on(&store, &run, lock, mode, None, &mut telemetry)
         .await
         .and_then(deliver);
     telemetry.finish(PUSH_LIMIT).await;
     ended
 }
 
-/// The run, and the lock that says that this process is its coordinator.
+/// The run, and the lock that makes this process its coordinator.
 fn take(store: &RunStore, name: &str) -> Result<(StoredRun, RunLock), StoreError> {
     let found = store.run(name)?;
     let lock = RunLock::take(store.directory(), found.id)?;
-    // Read again: until now its coordinator may have written.
+    // Read again: before the lock was taken, another coordinator may have written.
     Ok((store.run(&found.id.to_string())?, lock))
 }
 
-/// Carries out what is left of a run; with a reason, ends it as cancelled.
-async fn go_on(
+/// Carries out the remaining tables of a run; with a reason, cancels them.
+async fn carry_on(
     store: &RunStore,
     run: &StoredRun,
     lock: RunLock,
@@ -78,7 +76,7 @@ async fn go_on(
     cancel: Option<CancelReason>,
     telemetry: &mut RunTelemetry,
 ) -> Result<RunReport, CommandError> {
-    let (tables, stands) = store.tables(run)?.into_iter().unzip();
+    let (tables, restored) = store.tables(run)?.into_iter().unzip();
     let cancelling = run.cancelling.clone();
     let request = RunRequest {
         run: run.id,
@@ -86,7 +84,7 @@ async fn go_on(
         limits: run.settings.limits.clone(),
         started_at: run.started_at,
         restored: Some(Restored {
-            tables: stands,
+            tables: restored,
             cancelling: cancelling
                 .as_ref()
                 .map(|cancelling| cancelling.reason)
@@ -94,16 +92,16 @@ async fn go_on(
             root_cause: cancelling.and_then(|cancelling| cancelling.root_cause),
         }),
     };
-    say(format!(
+    print_status(format!(
         "{} of {} tables had ended",
         run.counts.total(),
         run.tables
     ));
-    let keeping = Keeping::start(store, lock, &request)?;
+    let storage = Storage::start(store, lock, &request)?;
     let execution = Execution {
         mode,
         request,
-        keeping: Some(keeping),
+        storage: Some(storage),
         output_dir: run.settings.output_dir.clone(),
         target: run.settings.target.database.clone(),
     };
@@ -111,63 +109,50 @@ async fn go_on(
 }
 
 /// `reconcile cancel RUN`
-pub(super) async fn cancel(
-    flags: CancelFlags,
-    state_dir: Option<PathBuf>,
-    config: Config,
-) -> Result<u8, CommandError> {
-    let found = RunStore::find(&directory(state_dir.clone(), &config)?)?
+pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, CommandError> {
+    let found = RunStore::find(&state_dir(&config)?)?
         .map(|store| store.run(&flags.run).map(|run| (store, run)))
         .transpose();
     let (store, run) = match (found, flags.run.parse::<RunId>()) {
         (Ok(Some(found)), _) => found,
-        // Somebody else's run: its coordinator hears it over the broker.
+        // The run of another machine or user: its coordinator is reached over the broker.
         (Ok(None) | Err(StoreError::UnknownRun { .. }), Ok(run)) => {
-            let broker = broker(&flags.broker, &config)?.ok_or(UsageError::NoBroker)?;
+            let broker = required_broker(&flags.broker, &config, CONNECTION)?;
             ask_over_broker(broker, run).await?;
-            say(format!(
-                "run {run} is not kept here; whoever coordinates it has been asked to end it"
+            print_status(format!(
+                "run {run} is not stored here; its coordinator has been asked to cancel it"
             ));
-            return Ok(exit::EQUAL);
+            return Ok(exit::SUCCESS);
         }
         (Err(error), _) => return Err(error.into()),
         (Ok(None), Err(_)) => {
-            kept::store(&flags.run, state_dir, &config)?;
-            return Ok(exit::EQUAL);
+            open_store(&flags.run, &config)?;
+            return Ok(exit::SUCCESS);
         }
     };
     if run.summary.is_some() {
-        say(format!("run {} has ended already", run.id));
-        return Ok(exit::EQUAL);
+        print_status(format!("run {} has ended already", run.id));
+        return Ok(exit::SUCCESS);
     }
     if run.is_alive {
         return ask_coordinator(&store, &run, &flags, &config).await;
     }
-    // Nobody coordinates it any more, so this process does, to its end.
+    // No process coordinates the run any more: this one does, to its end.
     let mode = match &run.settings.location {
         WorkerLocation::Broker { prefix } => {
-            let flags = BrokerFlags {
-                prefix: Some(prefix.clone()),
-                ..flags.broker
-            };
-            Mode::Broker(Box::new(
-                broker(&flags, &config)?.ok_or(UsageError::NoBroker)?,
-            ))
+            let flags = with_prefix(&flags.broker, prefix);
+            Mode::Broker(Box::new(required_broker(&flags, &config, CONNECTION)?))
         }
-        WorkerLocation::Local { .. } => Mode::nowhere(),
+        WorkerLocation::Local { .. } => Mode::without_databases(),
     };
     let (run, lock) = take(&store, &run.id.to_string())?;
     let cancel = Some(CancelReason::Requested);
-    let report = go_on(&store, &run, lock, mode, cancel, &mut RunTelemetry::off()).await?;
-    say(format!(
+    let report = carry_on(&store, &run, lock, mode, cancel, &mut RunTelemetry::off()).await?;
+    print_status(format!(
         "run {} has ended: {} tables cancelled",
         run.id, report.cancelled
     ));
-    Ok(exit::EQUAL)
-}
-
-fn broker(flags: &BrokerFlags, config: &Config) -> Result<Option<RabbitOptions>, UsageError> {
-    settings::broker(flags, config.broker.as_ref(), "reconcile cancel")
+    Ok(exit::SUCCESS)
 }
 
 async fn ask_over_broker(broker: RabbitOptions, run: RunId) -> Result<(), CommandError> {
@@ -177,7 +162,7 @@ async fn ask_over_broker(broker: RabbitOptions, run: RunId) -> Result<(), Comman
     Ok(())
 }
 
-/// Asks until it has been noticed.
+/// Repeats the request until the coordinator reacts.
 async fn ask_coordinator(
     store: &RunStore,
     run: &StoredRun,
@@ -187,11 +172,7 @@ async fn ask_coordinator(
     let id = run.id;
     let over_broker = match &run.settings.location {
         WorkerLocation::Broker { prefix } => {
-            let flags = BrokerFlags {
-                prefix: Some(prefix.clone()),
-                ..flags.broker.clone()
-            };
-            broker(&flags, config)?
+            broker(&with_prefix(&flags.broker, prefix), config, CONNECTION)?
         }
         WorkerLocation::Local { .. } => None,
     };
@@ -201,25 +182,25 @@ async fn ask_coordinator(
     while begin.elapsed() < NOTICE {
         let now = store.run(&id.to_string())?;
         if now.summary.is_some() {
-            say(format!("run {id} has ended"));
-            return Ok(exit::EQUAL);
+            print_status(format!("run {id} has ended"));
+            return Ok(exit::SUCCESS);
         }
         if now.cancelling.is_some() {
-            say(format!("run {id} is being cancelled"));
-            return Ok(exit::EQUAL);
+            print_status(format!("run {id} is being cancelled"));
+            return Ok(exit::SUCCESS);
         }
         if let Some(broker) = &over_broker
             && asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN)
         {
             asked = Some(Instant::now());
             if let Err(error) = ask_over_broker(broker.clone(), id).await {
-                tracing::debug!("the coordinator is asked through the store only: {error}");
+                tracing::debug!("the request goes through the store only: {error}");
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
     Err(CommandError::Fleet(format!(
-        "run {id} goes on and has not noticed within {} s that it shall end; interrupt its coordinator with Ctrl-C, or end that process and use `reconcile cancel` again",
+        "the coordinator of run {id} has not reacted within {} s; interrupt it with Ctrl-C, or end its process and repeat `reconcile cancel`",
         NOTICE.as_secs()
     )))
 }

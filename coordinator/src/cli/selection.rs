@@ -1,7 +1,7 @@
-//! Which tables a run compares, and how each of them: from the list, the
+//! The tables of a run and how each is compared: from the list, the
 //! configuration and the source's catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::config::TableEntry;
@@ -13,22 +13,22 @@ use shared::outcome::{Depth, Failure};
 use worker::engine::CatalogTable;
 use worker::engine::validate;
 
+use super::connections::SideSettings;
 use super::flags::RunFlags;
-use super::settings::SideSettings;
-use super::table_list::{self, Entry, Listed, TableListError, identity, implied_target};
+use super::table_list::{self, Entry, TableListError, implied_target};
 use super::table_options::check_repair;
 use super::usage::UsageError;
 use crate::run_state::PlannedTable;
 
-/// The schema that is taken for the source's default where its endpoint is not known.
-const USUAL_SCHEMA: &str = "dbo";
+/// The source's default schema if its endpoint is not known here.
+const DEFAULT_SCHEMA: &str = "dbo";
 
-/// Which tables are compared, and how; patterns still stand for themselves.
+/// The tables to compare and how, before patterns are expanded.
 #[derive(Debug)]
 pub(super) struct TableSelection {
     pub(super) entries: Vec<Entry>,
-    /// What the configuration says about particular tables.
-    pub(super) particulars: Vec<TableEntry>,
+    /// The `[[tables]]` of the configuration.
+    pub(super) configured: Vec<TableEntry>,
     pub(super) source: SideSettings,
     pub(super) target: SideSettings,
     pub(super) depth: Depth,
@@ -48,7 +48,7 @@ impl TableSelection {
             .collect()
     }
 
-    /// Whether the source's catalog is needed to know the tables.
+    /// The source, if its catalog is needed to expand a pattern.
     pub(super) fn needs_catalog(&self) -> Option<Result<&Endpoint, UsageError>> {
         let pattern = self.entries.iter().find_map(|entry| match entry {
             Entry::Pattern(pattern) => Some(pattern),
@@ -65,7 +65,7 @@ impl TableSelection {
         )
     }
 
-    /// What the failure of looking at the catalog means.
+    /// The error for a catalog that cannot be read.
     pub(super) fn catalog_error(&self, reason: Failure) -> UsageError {
         let pattern = self.entries.iter().find_map(|entry| match entry {
             Entry::Pattern(pattern) => Some(pattern.text.clone()),
@@ -77,10 +77,14 @@ impl TableSelection {
         }
     }
 
-    /// The tables of the run. A pattern leaves out what is listed by name;
-    /// otherwise nothing may be listed twice.
+    /// The tables of the run. A pattern omits tables that are listed by name.
+    ///
+    /// # Errors
+    ///
+    /// When a table is listed twice, a pattern matches no table, or the options of a table
+    /// contradict each other.
     pub(super) fn plan(&self, catalog: &[CatalogTable]) -> Result<Vec<PlannedTable>, UsageError> {
-        let mut listed = Listed::default();
+        let mut listed = BTreeSet::new();
         let mut named = Vec::new();
         for entry in &self.entries {
             if let Entry::Table { source, target } = entry {
@@ -123,7 +127,7 @@ impl TableSelection {
         Ok(tables)
     }
 
-    /// Conditions are checked by the worker too, which knows every endpoint.
+    /// Checks conditions for the endpoints that are configured here; the worker checks them all.
     fn check_filters(&self, spec: &TableSpec) -> Result<(), UsageError> {
         let filters = &spec.options.filters;
         for (side, settings, filter) in [
@@ -145,35 +149,32 @@ impl TableSelection {
         self.source
             .endpoint
             .as_ref()
-            .map_or(USUAL_SCHEMA, |endpoint| &endpoint.schema)
+            .map_or(DEFAULT_SCHEMA, |endpoint| &endpoint.schema)
     }
 
-    fn identity(&self, planned: &PlannedTable) -> table_list::Identity {
-        let schema_of = |side: &SideSettings| {
-            side.endpoint
-                .as_ref()
-                .map(|endpoint| endpoint.schema.clone())
+    /// Source and target with their schemas, as far as they are known, to detect duplicates.
+    fn identity(&self, planned: &PlannedTable) -> [(Option<String>, String); 2] {
+        let resolve = |side: &SideSettings, table: &TableName| {
+            let default = || Some(side.endpoint.as_ref()?.schema.clone());
+            (table.schema.clone().or_else(default), table.name.clone())
         };
-        let (source, target) = (schema_of(&self.source), schema_of(&self.target));
-        let spec = &planned.spec;
-        identity(
-            &spec.source.table,
-            &spec.target.table,
-            [source.as_deref(), target.as_deref()],
-        )
+        [
+            resolve(&self.source, &planned.spec.source.table),
+            resolve(&self.target, &planned.spec.target.table),
+        ]
     }
 
-    fn options_of(&self, particular: Option<&TableEntry>) -> TableOptions {
+    fn options_of(&self, configured: Option<&TableEntry>) -> TableOptions {
         let mut options = self.options.clone();
-        if let Some(entry) = particular {
+        if let Some(entry) = configured {
             options.rules.clone_from(&entry.rules);
             options.filters = entry.filters.clone();
             options.soft_delete.clone_from(&entry.soft_delete);
         }
-        // A table that hides nothing has no key.
-        let hides =
+        // A table without redacted values has no redaction key.
+        let redacts =
             |redaction: &Redaction| redaction.all || options.rules.values().any(|rule| rule.redact);
-        if !options.redaction.as_ref().is_some_and(hides) {
+        if !options.redaction.as_ref().is_some_and(redacts) {
             options.redaction = None;
         }
         options
@@ -192,12 +193,12 @@ impl TableSelection {
                 table.name.clone(),
             )
         };
-        let particular = self.particulars.iter().find(|entry| {
+        let configured = self.configured.iter().find(|entry| {
             whole(&entry.source) == whole(source)
                 && target.is_none_or(|target| entry.target.as_ref().is_none_or(|it| it == target))
         });
         let target = target
-            .or_else(|| particular.and_then(|entry| entry.target.as_ref()))
+            .or_else(|| configured.and_then(|entry| entry.target.as_ref()))
             .cloned()
             .unwrap_or_else(|| implied_target(source, schema));
         let spec = TableSpec {
@@ -210,27 +211,27 @@ impl TableSelection {
                 table: target,
             },
             depth: self.depth,
-            key: particular
+            key: configured
                 .and_then(|entry| entry.key.clone())
                 .or_else(|| self.key.clone()),
-            columns: particular
+            columns: configured
                 .map_or_else(ColumnSelection::default, |entry| entry.columns.clone()),
             max_differences: self.max_differences,
             chunk_size: self.chunk_size,
-            timeout: particular
+            timeout: configured
                 .and_then(|entry| entry.timeout)
                 .unwrap_or(self.timeout),
-            options: self.options_of(particular),
+            options: self.options_of(configured),
         };
         PlannedTable {
             spec,
-            priority: particular.map_or(0, |entry| entry.priority),
+            priority: configured.map_or(0, |entry| entry.priority),
             estimated_rows,
         }
     }
 }
 
-/// The list of tables from the one place that has it.
+/// The list of tables from the flag, the file or the configuration.
 pub(super) fn entries(
     flags: &RunFlags,
     configured: &[TableEntry],

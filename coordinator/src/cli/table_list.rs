@@ -1,6 +1,4 @@
-//! Lists of tables as users write them, and what they stand for.
-
-use std::collections::BTreeSet;
+//! Parses lists of tables and expands their patterns.
 
 use shared::ids::{TableName, TableNameError};
 use worker::engine::CatalogTable;
@@ -8,23 +6,23 @@ use worker::engine::CatalogTable;
 /// One entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// A table, and where it went if not to the same name.
+    /// A table, and its target if that has another name.
     Table {
         source: TableName,
         target: Option<TableName>,
     },
-    /// All tables of the source whose names fit.
+    /// All tables of the source whose names match.
     Pattern(Pattern),
 }
 
-/// A name with `*` in it.
+/// A name with `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// As the user wrote it.
     pub(super) text: String,
     schema: Option<String>,
     name: String,
-    /// Schema of all targets, from `sales.*=archive.*`.
+    /// The schema of all targets, as in `sales.*=archive.*`.
     target_schema: Option<String>,
 }
 
@@ -33,10 +31,10 @@ pub(super) struct Pattern {
 pub(super) enum TableListError {
     #[error("{0}")]
     Name(#[from] TableNameError),
-    #[error("`{0}` has more than one `=`; write source=target, and quote a name that contains one")]
+    #[error("`{0}` has more than one `=`; write source=target, and quote a name that contains `=`")]
     TooManyTargets(String),
     #[error(
-        "`{0}` has a pattern for its target; only `schema.*` may stand there, for tables that keep their names"
+        "`{0}` has a pattern as its target; the only pattern allowed there is `schema.*`, for tables that keep their names"
     )]
     TargetPattern(String),
     #[error("the list of tables is empty; name tables with --tables or --tables-file")]
@@ -44,7 +42,7 @@ pub(super) enum TableListError {
     #[error("table {0} is listed twice; name it once")]
     Twice(String),
     #[error(
-        "`{pattern}` fits none of the {tables} tables of {endpoint}; without a schema it looks in {schema} only"
+        "`{pattern}` matches none of the {tables} tables of {endpoint}; a pattern without a schema only matches tables of {schema}"
     )]
     NoMatch {
         pattern: String,
@@ -54,7 +52,7 @@ pub(super) enum TableListError {
     },
 }
 
-/// Splits a list at its commas. Blank entries are left out.
+/// Parses a list that is separated by commas. Blank entries are skipped.
 pub(super) fn parse(list: &str) -> Result<Vec<Entry>, TableListError> {
     split(list, ',')
         .filter(|entry| !entry.trim().is_empty())
@@ -62,7 +60,8 @@ pub(super) fn parse(list: &str) -> Result<Vec<Entry>, TableListError> {
         .collect()
 }
 
-/// Reads a file with one entry per line. Blank lines and what follows a # are left out.
+/// Parses a file with one entry per line. Blank lines and comments, from `#` to the end of
+/// the line, are skipped.
 pub(super) fn parse_file(text: &str) -> Result<Vec<Entry>, TableListError> {
     text.trim_start_matches('\u{feff}')
         .lines()
@@ -114,7 +113,7 @@ fn has_star(text: &str) -> bool {
     outside_quotes(text).any(|(_, c)| c == '*')
 }
 
-/// Splits at a character that stands outside quotes.
+/// Splits at a character outside quotes.
 fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
     let mut ends: Vec<usize> = outside_quotes(text)
         .filter(|&(_, c)| c == at)
@@ -129,8 +128,8 @@ fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The characters outside "…" and […], with their positions. A closing
-/// character that is doubled does not close.
+/// The characters outside "…" and […], with their positions. A doubled closing
+/// character is part of the name.
 fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     let mut closing = None;
     let mut chars = text.char_indices().peekable();
@@ -159,8 +158,8 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
 }
 
 impl Pattern {
-    /// The tables that fit, in order of their names. A pattern without a
-    /// schema looks in `default_schema` only.
+    /// The tables that match, ordered by name. A pattern without a schema only
+    /// matches tables of `default_schema`.
     pub(super) fn expand<'a>(
         &self,
         catalog: &'a [CatalogTable],
@@ -172,9 +171,9 @@ impl Pattern {
                 self.schema
                     .as_deref()
                     .map_or(table.schema == default_schema, |schema| {
-                        fits(schema, &table.schema)
+                        matches(schema, &table.schema)
                     })
-                    && fits(&self.name, &table.name)
+                    && matches(&self.name, &table.name)
             })
             .collect();
         found.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
@@ -195,8 +194,8 @@ impl Pattern {
     }
 }
 
-/// Whether `text` is `pattern` with any text for each `*`, without regard to case.
-fn fits(pattern: &str, text: &str) -> bool {
+/// Whether `text` matches `pattern`, in which `*` stands for any text. Case is ignored.
+fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
     let Some((first, rest)) = pattern.split_once('*') else {
         return pattern == text;
@@ -215,8 +214,8 @@ fn fits(pattern: &str, text: &str) -> bool {
     remaining.ends_with(last)
 }
 
-/// Where a table went that the user did not say: to the same name, and from
-/// the source's default schema to the target's.
+/// The target of a table that is listed without one: the same name, in the target's
+/// default schema if the source is in its default schema.
 pub(super) fn implied_target(source: &TableName, source_default_schema: &str) -> TableName {
     TableName {
         schema: source
@@ -224,35 +223,6 @@ pub(super) fn implied_target(source: &TableName, source_default_schema: &str) ->
             .clone()
             .filter(|schema| schema != source_default_schema),
         name: source.name.clone(),
-    }
-}
-
-/// The pair of names as the databases see them, for telling whether two are the same.
-pub(super) type Identity = [(Option<String>, String); 2];
-
-/// See [`Identity`]; a default schema that is not known here stays open.
-pub(super) fn identity(
-    source: &TableName,
-    target: &TableName,
-    schemas: [Option<&str>; 2],
-) -> Identity {
-    let resolve = |table: &TableName, schema: Option<&str>| {
-        (
-            table.schema.clone().or_else(|| schema.map(str::to_owned)),
-            table.name.clone(),
-        )
-    };
-    [resolve(source, schemas[0]), resolve(target, schemas[1])]
-}
-
-/// Remembers the pairs that were listed.
-#[derive(Debug, Default)]
-pub(super) struct Listed(BTreeSet<Identity>);
-
-impl Listed {
-    /// Notes a pair; false when it was noted before.
-    pub(super) fn insert(&mut self, identity: Identity) -> bool {
-        self.0.insert(identity)
     }
 }
 
@@ -336,12 +306,12 @@ mod tests {
             ("abc", "abc", true),
             ("abc", "abcd", false),
         ] {
-            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
     }
 
     #[test]
-    fn a_pattern_without_a_schema_looks_in_the_default_one() {
+    fn a_pattern_without_a_schema_matches_in_the_default_one() {
         let catalog: Vec<CatalogTable> = [("dbo", "b"), ("dbo", "a"), ("sales", "a")]
             .into_iter()
             .map(|(schema, name)| CatalogTable {

@@ -1,6 +1,6 @@
-//! How a run is seen from outside: its metrics over HTTP while it goes on, and
-//! in a file or at a Pushgateway when it has ended. Nothing of it changes a
-//! run's answer: what does not work is said once.
+//! The metrics of a run: over HTTP while it is running, and in a file or at a
+//! Pushgateway at its end. No error here changes the result of a run: it is
+//! logged once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,46 +8,23 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::Args;
 use shared::atomic_file::{self, Access};
-use shared::config::{MetricsAddr, TelemetryConfig};
+use shared::config::{MetricsAddr, MetricsOptions};
 use shared::endpoint::Secret;
+use shared::logging::print_status;
 use shared::telemetry::metrics::Metrics;
 use shared::telemetry::metrics::push::{PushError, PushGateway, PushInstance};
 use shared::telemetry::metrics::server::{Bound, Readiness, ServeError, Server};
 use shared::transport::Transport;
 use worker::service::WorkerHandle;
 
-use super::say;
 use crate::metrics::{RunEnd, RunMetrics};
 
 /// How long the end of a run waits for a Pushgateway.
 pub(super) const PUSH_LIMIT: Duration = Duration::from_secs(3);
 
-/// The same for somebody who does not want to wait.
+/// The same after a second signal.
 pub(super) const HASTY_PUSH_LIMIT: Duration = Duration::from_millis(500);
-
-/// How a run is seen from outside.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct TelemetryFlags {
-    /// Serve metrics and health here while the run goes on, or `off` [default: off]
-    #[arg(
-        long,
-        value_name = "ADDRESS:PORT",
-        env = "RECONCILE_METRICS_ADDR",
-        help_heading = "Telemetry"
-    )]
-    pub(super) metrics_addr: Option<MetricsAddr>,
-    /// Write the metrics to this file when the run has ended, for node-exporter's textfile collector
-    #[arg(long, value_name = "FILE", help_heading = "Telemetry")]
-    pub(super) metrics_file: Option<PathBuf>,
-    /// Give the metrics to this Prometheus Pushgateway when the run has ended
-    #[arg(long, value_name = "URL", help_heading = "Telemetry")]
-    pub(super) push_gateway: Option<String>,
-    /// The instance that they are of there, in place of the last run's of the same name [default: the host's name]
-    #[arg(long, value_name = "NAME", help_heading = "Telemetry")]
-    pub(super) push_instance: Option<PushInstance>,
-}
 
 /// Where metrics go.
 #[derive(Debug, Clone, Default)]
@@ -67,39 +44,37 @@ struct Push {
 #[derive(Debug, Clone, Copy)]
 struct Serve {
     address: SocketAddr,
-    /// Whether the run is not to begin without. A configuration is shared with
-    /// the workers of the machine, one of which may have taken its address.
-    insist: bool,
+    /// Whether the run fails when the address is taken. An address from the configuration
+    /// is shared with the workers of the machine, one of which may have taken it.
+    is_required: bool,
 }
 
 impl TelemetrySettings {
-    /// Flags over configuration.
+    /// The flags, and where they are absent the configuration.
     pub(super) fn resolve(
-        flags: TelemetryFlags,
-        config: &TelemetryConfig,
+        flags: MetricsOptions,
+        config: &MetricsOptions,
     ) -> Result<Self, PushError> {
-        let insist = flags.metrics_addr.is_some();
-        let serve = match flags.metrics_addr.or(config.metrics_addr) {
+        let is_required = flags.metrics_addr.is_some();
+        let options = flags.or(config.clone());
+        let serve = match options.metrics_addr {
             None | Some(MetricsAddr::Off) => None,
-            Some(MetricsAddr::At(address)) => Some(Serve { address, insist }),
+            Some(MetricsAddr::At(address)) => Some(Serve {
+                address,
+                is_required,
+            }),
         };
-        let of_config = config.push_gateway.as_ref().map(Secret::reveal);
-        let push = flags
-            .push_gateway
-            .as_deref()
-            .or(of_config)
+        let gateway = options.push_gateway.as_ref().map(Secret::reveal);
+        let push = gateway
             .map(PushGateway::new)
             .transpose()?
             .map(|gateway| Push {
                 gateway,
-                instance: flags
-                    .push_instance
-                    .or_else(|| config.push_instance.clone())
-                    .unwrap_or_else(PushInstance::host),
+                instance: options.push_instance.unwrap_or_else(PushInstance::host),
             });
         Ok(Self {
             serve,
-            file: flags.metrics_file.or_else(|| config.metrics_file.clone()),
+            file: options.metrics_file,
             push,
         })
     }
@@ -109,14 +84,14 @@ impl TelemetrySettings {
     }
 }
 
-/// The metrics of a run on their way out.
+/// The metrics of a run and where they go; absent when they go nowhere.
 #[derive(Debug)]
-pub(super) struct RunTelemetry(Option<On>);
+pub(super) struct RunTelemetry(Option<Destinations>);
 
 #[derive(Debug)]
-struct On {
+struct Destinations {
     metrics: Arc<Metrics>,
-    /// Until the run has it.
+    /// Taken by the run when it starts.
     run: Option<RunMetrics>,
     end: RunEnd,
     transport: Arc<OnceLock<Arc<dyn Transport>>>,
@@ -126,12 +101,12 @@ struct On {
 }
 
 impl RunTelemetry {
-    /// Nobody looks.
+    /// No metrics.
     pub(super) fn off() -> Self {
         Self(None)
     }
 
-    /// Begins to serve, before the run does.
+    /// Starts serving, before the run starts.
     pub(super) async fn start(
         settings: TelemetrySettings,
         started_at: DateTime<Utc>,
@@ -141,11 +116,14 @@ impl RunTelemetry {
         }
         let bound = match settings.serve {
             None => None,
-            Some(Serve { address, insist }) => match Bound::at(address).await {
+            Some(Serve {
+                address,
+                is_required,
+            }) => match Bound::at(address).await {
                 Ok(bound) => Some(bound),
-                Err(error) if insist => return Err(error),
+                Err(error) if is_required => return Err(error),
                 Err(error) => {
-                    tracing::warn!("{error}; going on without");
+                    tracing::warn!("{error}; the run continues without metrics over HTTP");
                     None
                 }
             },
@@ -155,9 +133,9 @@ impl RunTelemetry {
         let transport = Arc::<OnceLock<_>>::default();
         let server = bound.map(|bound| bound.serve(Arc::clone(&metrics), readiness(&transport)));
         if let Some(server) = &server {
-            say(format!("metrics at {server}"));
+            print_status(format!("metrics at {server}"));
         }
-        Ok(Self(Some(On {
+        Ok(Self(Some(Destinations {
             metrics,
             end: run.end(),
             run: Some(run),
@@ -168,40 +146,40 @@ impl RunTelemetry {
         })))
     }
 
-    /// The run is connected, and has a worker in this process or none.
+    /// Adds the metrics of the transport, and of the worker of this process if there is one.
     pub(super) fn connected(&self, transport: &Arc<dyn Transport>, worker: Option<&WorkerHandle>) {
-        if let Self(Some(on)) = self
-            && on.transport.set(Arc::clone(transport)).is_ok()
+        if let Self(Some(to)) = self
+            && to.transport.set(Arc::clone(transport)).is_ok()
         {
-            on.metrics.watch_transport(transport);
+            to.metrics.watch_transport(transport);
             if let Some(worker) = worker {
-                worker.metrics().register(&on.metrics);
+                worker.metrics().register(&to.metrics);
             }
         }
     }
 
-    /// What watches the run, the first time.
+    /// The observer of the run; absent after the first call.
     pub(super) fn observer(&mut self) -> Option<RunMetrics> {
-        self.0.as_mut().and_then(|on| on.run.take())
+        self.0.as_mut().and_then(|to| to.run.take())
     }
 
-    /// Leaves what was measured where it was asked for, whatever way the run
-    /// ended; waits for a Pushgateway no longer than `limit`.
+    /// Writes and pushes the metrics, however the run ended. Waits for a Pushgateway no
+    /// longer than `limit`.
     pub(super) async fn finish(&self, limit: Duration) {
-        let Self(Some(on)) = self else { return };
-        on.end.or_incomplete();
-        if let Some(path) = &on.file
+        let Self(Some(to)) = self else { return };
+        to.end.or_incomplete();
+        if let Some(path) = &to.file
             && let Err(error) =
-                atomic_file::replace(path, on.metrics.of_the_work().as_bytes(), Access::Everyone)
+                atomic_file::replace(path, to.metrics.of_the_work().as_bytes(), Access::Everyone)
         {
             tracing::warn!(
                 "the metrics could not be written to {}: {error}",
                 path.display()
             );
         }
-        if let Some(Push { gateway, instance }) = &on.push
+        if let Some(Push { gateway, instance }) = &to.push
             && let Err(error) = gateway
-                .push(instance, on.metrics.of_the_work(), limit)
+                .push(instance, to.metrics.of_the_work(), limit)
                 .await
         {
             tracing::warn!("{error}");
@@ -225,19 +203,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_not_watched_unless_somebody_asks() {
+    fn metrics_go_nowhere_by_default() {
         let settings =
-            TelemetrySettings::resolve(TelemetryFlags::default(), &TelemetryConfig::default());
+            TelemetrySettings::resolve(MetricsOptions::default(), &MetricsOptions::default());
         assert!(settings.unwrap().is_off());
-        let config = TelemetryConfig {
+        let config = MetricsOptions {
             metrics_addr: Some("127.0.0.1:1".parse().unwrap()),
             metrics_file: Some("a.prom".into()),
             push_gateway: Some(Secret::new("http://push:9091".to_owned())),
-            ..TelemetryConfig::default()
+            ..MetricsOptions::default()
         };
-        let flags = TelemetryFlags {
+        let flags = MetricsOptions {
             metrics_addr: Some(MetricsAddr::Off),
-            ..TelemetryFlags::default()
+            ..MetricsOptions::default()
         };
         let settings = TelemetrySettings::resolve(flags, &config).unwrap();
         assert!(settings.serve.is_none(), "the flag wins: {settings:?}");
@@ -248,48 +226,48 @@ mod tests {
 
     #[test]
     fn the_instance_of_the_command_line_wins() {
-        let config = TelemetryConfig {
+        let config = MetricsOptions {
             push_gateway: Some(Secret::new("http://push:9091".to_owned())),
             push_instance: Some("nightly".parse().unwrap()),
-            ..TelemetryConfig::default()
+            ..MetricsOptions::default()
         };
         let instance = |flags| {
             let settings = TelemetrySettings::resolve(flags, &config).unwrap();
             settings.push.unwrap().instance.to_string()
         };
-        assert_eq!(instance(TelemetryFlags::default()), "nightly");
-        let flags = TelemetryFlags {
+        assert_eq!(instance(MetricsOptions::default()), "nightly");
+        let flags = MetricsOptions {
             push_instance: Some("weekly".parse().unwrap()),
-            ..TelemetryFlags::default()
+            ..MetricsOptions::default()
         };
         assert_eq!(instance(flags), "weekly");
     }
 
     #[test]
-    fn only_an_address_of_the_command_line_must_be_free() {
-        let config = TelemetryConfig {
+    fn only_an_address_of_the_command_line_is_required() {
+        let config = MetricsOptions {
             metrics_addr: Some("127.0.0.1:1".parse().unwrap()),
-            ..TelemetryConfig::default()
+            ..MetricsOptions::default()
         };
-        let insists = |flags| {
+        let is_required = |flags| {
             let settings = TelemetrySettings::resolve(flags, &config).unwrap();
-            settings.serve.map(|serve| serve.insist)
+            settings.serve.map(|serve| serve.is_required)
         };
-        assert_eq!(insists(TelemetryFlags::default()), Some(false));
-        let flags = TelemetryFlags {
+        assert_eq!(is_required(MetricsOptions::default()), Some(false));
+        let flags = MetricsOptions {
             metrics_addr: Some("127.0.0.1:2".parse().unwrap()),
-            ..TelemetryFlags::default()
+            ..MetricsOptions::default()
         };
-        assert_eq!(insists(flags), Some(true));
+        assert_eq!(is_required(flags), Some(true));
     }
 
     #[test]
     fn a_gateway_must_be_a_url() {
-        let flags = TelemetryFlags {
-            push_gateway: Some("push:9091".to_owned()),
-            ..TelemetryFlags::default()
+        let flags = MetricsOptions {
+            push_gateway: Some(Secret::new("push:9091")),
+            ..MetricsOptions::default()
         };
-        let error = TelemetrySettings::resolve(flags, &TelemetryConfig::default()).unwrap_err();
+        let error = TelemetrySettings::resolve(flags, &MetricsOptions::default()).unwrap_err();
         assert!(error.to_string().contains("http://HOST:9091"), "{error}");
     }
 }

@@ -5,21 +5,25 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser as _};
-use shared::config::{Config, ConfigError, FailFast, ReportFormat, parse};
+use clap::{Args as _, CommandFactory as _, Parser as _};
+use shared::config::{
+    Config, ConfigError, FailFast, MetricsOptions, ReportFormat, ReportOptions, RunOptions,
+    TraceOptions, parse,
+};
 use shared::ids::RunId;
 use shared::outcome::{Depth, Failure, FailureKind};
 use shared::transport::TransportError;
 use worker::engine::CatalogTable;
 
+use super::connections::Mode;
 use super::exit::{self, CommandError};
 use super::flags::{Command, Flags};
-use super::settings::{Mode, RunSettings};
+use super::settings::RunSettings;
 use super::table_list::TableListError;
 use super::usage::UsageError;
 use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
-use crate::run_state::{PlannedTable, Window};
+use crate::run_state::{Limits, PlannedTable, Window};
 
 const CONFIG: &str = "
 [endpoints.erp]
@@ -40,7 +44,7 @@ fn resolve_with(config: Config, arguments: &[&str]) -> Result<RunSettings, Usage
     let Command::Run(flags) = flags.command else {
         panic!("it is a run")
     };
-    RunSettings::resolve(*flags, None, config)
+    RunSettings::resolve(*flags, config)
 }
 
 fn resolve(arguments: &[&str]) -> Result<RunSettings, UsageError> {
@@ -54,6 +58,42 @@ fn plan(arguments: &[&str]) -> Result<Vec<PlannedTable>, UsageError> {
 #[test]
 fn the_flags_are_consistent() {
     Flags::command().debug_assert();
+}
+
+#[test]
+fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
+    let declared = clap::Command::new("declared");
+    let declared = RunOptions::augment_args(declared);
+    let declared = ReportOptions::augment_args(declared);
+    let declared = MetricsOptions::augment_args(declared);
+    let declared = TraceOptions::augment_args(declared);
+    let has_key = |flag: &str| {
+        declared
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some(flag))
+    };
+    let flags = Flags::command();
+    let run = flags.find_subcommand("run").unwrap();
+    let without_key: Vec<&str> = run
+        .get_arguments()
+        .filter_map(clap::Arg::get_long)
+        .filter(|flag| !has_key(flag) && *flag != "jaeger-agent")
+        .collect();
+    assert_eq!(
+        without_key,
+        [
+            "tables",
+            "tables-file",
+            "source-url",
+            "target-url",
+            "continue-on-error",
+            // Keys of [broker].
+            "broker",
+            "prefix",
+            "local",
+            "no-store"
+        ]
+    );
 }
 
 #[test]
@@ -96,6 +136,11 @@ fn the_defaults_are_those_of_the_help() {
             settings.limits.claim_timeout.as_secs()
         ),
         (3, 60)
+    );
+    let default = Limits::default();
+    assert_eq!(
+        (settings.limits.max_attempts, settings.limits.claim_timeout),
+        (default.max_attempts, default.claim_timeout)
     );
     assert!(matches!(settings.mode, Mode::Local { concurrency: 1, .. }));
     let spec = &settings.tables.plan(&[]).unwrap()[0].spec;
@@ -344,7 +389,7 @@ fn a_pattern_leaves_out_what_is_listed_by_name() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("`z*` fits none of the 3 tables of erp"),
+        error.contains("`z*` matches none of the 3 tables of erp"),
         "{error}"
     );
 }

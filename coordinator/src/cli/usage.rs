@@ -1,4 +1,4 @@
-//! Why a run cannot begin.
+//! Errors of usage.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,8 @@ use super::table_list::TableListError;
 use crate::report::OutputError;
 use crate::store::StoreError;
 
-/// Why a run cannot begin. Every message says what to do.
+/// Why a command cannot start: flags and configuration do not fit. Every message
+/// contains what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UsageError {
     #[error(transparent)]
@@ -33,12 +34,8 @@ pub(super) enum UsageError {
         variables: &'static str,
         reason: Option<String>,
     },
-    #[error("there is no endpoint `{name}`{}", known_endpoints(nearest.as_deref(), known))]
-    UnknownEndpoint {
-        name: String,
-        nearest: Option<String>,
-        known: Vec<String>,
-    },
+    #[error("there is no endpoint `{name}`{suggestion}")]
+    UnknownEndpoint { name: String, suggestion: String },
     #[error(
         "--{side}-url cannot be used with a broker: no URL is sent to workers; name an endpoint of theirs with --{side}, or compare here with --local"
     )]
@@ -53,25 +50,25 @@ pub(super) enum UsageError {
     #[error("--recheck and --generate-repair need the rows that differ; add --row-level")]
     NeedsRows,
     #[error(
-        "--redact and --generate-repair exclude each other: a repair holds the values in clear"
+        "--redact and --generate-repair exclude each other: a repair contains the values in clear text"
     )]
     RepairShowsValues,
     #[error(
-        "--generate-repair excludes redact = true of column `{column}` of {table}: a repair holds the values in clear; leave one of them out"
+        "--generate-repair excludes redact = true of column `{column}` of {table}: a repair contains the values in clear text; remove one of them"
     )]
     RepairShowsColumn { table: String, column: String },
     #[error(
-         "the run had its {side} as `{name}`, which is not configured here; name it with --{side} or --{side}-url{}",
-         if *side == "source" { ", or leave the comparison out with --no-verify" } else { "" }
+         "the {side} of the run was the endpoint `{name}`, which is not configured here; name the endpoint with --{side} or --{side}-url{}",
+         if *side == "source" { ", or skip the comparison with --no-verify" } else { "" }
      )]
     ScriptEndpoint { side: &'static str, name: String },
-    #[error("{} is for {wanted}, and the target is {found}", file.display())]
+    #[error("{} is a script for {wanted}, but the target is {found}", file.display())]
     OtherDialect {
         file: PathBuf,
         wanted: DatabaseKind,
         found: DatabaseKind,
     },
-    #[error("{} is for the target {before}, and this is {now}; name the one that is meant with --target or --target-url", file.display())]
+    #[error("{} is a script for the target {before}, but the configured target is {now}; name the right one with --target or --target-url", file.display())]
     ScriptTarget {
         file: PathBuf,
         before: String,
@@ -83,7 +80,7 @@ pub(super) enum UsageError {
         "the pattern `{pattern}` needs the source's catalog, and endpoint `{endpoint}` is not in this configuration; add it, or list the tables"
     )]
     PatternWithoutEndpoint { pattern: String, endpoint: String },
-    #[error("the pattern `{pattern}` cannot be looked up: {reason}")]
+    #[error("the catalog that pattern `{pattern}` needs cannot be read: {reason}")]
     Catalog { pattern: String, reason: Failure },
     #[error("table {table}: where on the {side}: {reason}")]
     Filter {
@@ -97,11 +94,11 @@ pub(super) enum UsageError {
     #[error("no broker; give --broker, or `url` under [broker] in the configuration")]
     NoBroker,
     #[error(
-        "run {run} had its {side} from a URL, which is not kept; give it again with --{side}-url"
+        "the {side} of run {run} was a URL, which is not stored; give it again with --{side}-url"
     )]
     UrlNeeded { run: RunId, side: &'static str },
     #[error(
-        "run {run} has the endpoint `{name}` for its {side} and not a URL; leave --{side}-url out"
+        "the {side} of run {run} is the endpoint `{name}` and not a URL; leave --{side}-url out"
     )]
     UrlUnwanted {
         run: RunId,
@@ -109,7 +106,7 @@ pub(super) enum UsageError {
         name: String,
     },
     #[error(
-        "run {run} compares {before} as its {side}, and this is {now}; a run cannot go on with another database"
+        "the {side} of run {run} is {before}, but the configured one is {now}; a run cannot continue with another database"
     )]
     OtherDatabase {
         run: RunId,
@@ -129,14 +126,4 @@ fn incomplete(reason: Option<&str>) -> String {
     reason
         .map(|reason| format!(" ({reason})"))
         .unwrap_or_default()
-}
-
-fn known_endpoints(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!("; did you mean `{nearest}`?"),
-        None if known.is_empty() => {
-            "; none is configured: write [endpoints.NAME] in reconcile.toml".to_owned()
-        }
-        None => format!("; known are {}", known.join(", ")),
-    }
 }

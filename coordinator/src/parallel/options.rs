@@ -8,7 +8,7 @@ use shared::config::FailFast;
 use crate::run_state::{Limits, Window};
 
 /// The most tables that one process may run at a time.
-pub const MAX_WORKERS: u32 = 1024;
+pub const MAX_WORKERS: u32 = shared::config::MAX_PARALLEL_WORKERS;
 
 /// The shortest timeout: time is counted in milliseconds.
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);

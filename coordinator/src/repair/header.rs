@@ -5,8 +5,8 @@ use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, Sequence};
 
-use super::dialect::{ScriptDialect, dialect};
 use super::statement::{Direction, StatementCounts};
+use worker::engine::{ScriptDialect, script_dialect};
 
 /// What a script is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl Header {
     }
 
     pub(crate) fn dialect(&self) -> &'static dyn ScriptDialect {
-        dialect(self.engine)
+        script_dialect(self.engine)
     }
 
     /// Schema and name of the target, quoted.

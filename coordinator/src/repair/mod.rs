@@ -5,7 +5,6 @@
 //! scripts that `reconcile apply` executes, and [`undo`] rewrites the script that
 //! undoes them. [`order`] orders tables by their foreign keys.
 
-mod dialect;
 mod error;
 mod generate;
 mod header;
@@ -19,7 +18,6 @@ mod spool;
 mod statement;
 mod undo;
 
-pub use dialect::preamble;
 pub use error::ScriptError;
 pub use generate::{RepairError, Scripts};
 pub(crate) use header::Header;

@@ -156,7 +156,7 @@ impl ScriptWriter {
         self.lines(dialect.check_deferred().as_slice())?;
         self.lines(&header.restore_constraints(&header.deferred))?;
         self.lines(&header.advance_sequences())?;
-        self.lines(dialect.commit())?;
+        self.lines(dialect.end())?;
         let digest = hex::encode(self.digest.clone().finish());
         self.mark(&marks::of_digest(&digest))?;
         Ok(self.file)

@@ -1,4 +1,4 @@
-//! Reads one `[endpoints.NAME]`, or the variables that stand for one.
+//! Reads one `[endpoints.NAME]`, or the variables that describe one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,11 @@ use crate::endpoint::{DatabaseKind, Endpoint, Secret, TlsMode};
 
 use super::error::ConfigError;
 use super::section::{Section, Sources, variable_name};
+use super::value::{FromValue, Value};
 
-/// Keys of an endpoint that variables alone can set as well.
-pub(super) const KEYS: [&str; 16] = [
+/// The keys of an endpoint. A variable that ends in one of them may describe an endpoint
+/// that the file does not have.
+const KEYS: [&str; 16] = [
     "url",
     "engine",
     "host",
@@ -30,8 +32,8 @@ pub(super) const KEYS: [&str; 16] = [
     "connect_timeout",
 ];
 
-/// Where an endpoint is, when it is not given as a URL.
-#[derive(Debug, Default)]
+/// An endpoint that is given in parts instead of as a URL.
+#[derive(Debug, Default, PartialEq)]
 struct Parts {
     engine: Option<DatabaseKind>,
     host: Option<String>,
@@ -41,38 +43,30 @@ struct Parts {
 }
 
 impl Parts {
-    fn is_empty(&self) -> bool {
-        let Self {
-            engine,
-            host,
-            port,
-            database,
-            user,
-        } = self;
-        engine.is_none() && host.is_none() && port.is_none() && database.is_none() && user.is_none()
-    }
-
-    /// The same as a URL, so that every default is decided in one place.
+    /// The parts as a URL: defaults are applied where URLs are parsed.
     fn url(&self) -> Result<String, String> {
-        let missing: Vec<&str> = [
-            ("engine", self.engine.is_none()),
-            ("host", self.host.is_none()),
-            ("database", self.database.is_none()),
-            ("user", self.user.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(key, missing)| missing.then_some(key))
-        .collect();
         let (Some(engine), Some(host), Some(database), Some(user)) =
             (self.engine, &self.host, &self.database, &self.user)
         else {
+            let missing = missing([
+                ("engine", self.engine.is_none()),
+                ("host", self.host.is_none()),
+                ("database", self.database.is_none()),
+                ("user", self.user.is_none()),
+            ]);
             return Err(format!("lacks {}; give them, or a url", missing.join(", ")));
         };
         Ok(endpoint_url(engine, host, self.port, database, user))
     }
 }
 
-/// Characters that end or change a part of a URL.
+/// The names that are marked as missing.
+fn missing<const N: usize>(names: [(&str, bool); N]) -> Vec<&str> {
+    let missing = |(name, is_missing): (_, bool)| is_missing.then_some(name);
+    names.into_iter().filter_map(missing).collect()
+}
+
+/// Characters that must be escaped in the path of a URL.
 const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'/')
@@ -140,7 +134,7 @@ pub(super) fn read(
     section.finish(sources)?;
 
     let url = match url {
-        Some(_) if !parts.is_empty() => {
+        Some(_) if parts != Parts::default() => {
             return Err(section.error(sources, "has a url and parts of one (engine, host, port, database, user); keep one of the two"));
         }
         Some(url) => url,
@@ -170,7 +164,7 @@ pub(super) fn read(
     Ok(endpoint)
 }
 
-/// The password from the one place that is given.
+/// The password, from one of three keys.
 fn read_password(
     section: &mut Section,
     sources: &mut Sources<'_>,
@@ -198,19 +192,19 @@ fn read_password(
     }
 }
 
-/// What stands in a file, without the newline at its end.
+/// The content of a file, without the newline at its end.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// The endpoint that variables such as `SQLSERVER_HOST` describe: none when
-/// `PREFIX_HOST` is not set.
+/// The endpoint that variables such as `SQLSERVER_HOST` describe; none if the host is
+/// not set.
 ///
 /// # Errors
 ///
-/// Says which variables are missing or wrong.
+/// The message names the variables that are missing or wrong.
 pub(super) fn from_variables(
     engine: DatabaseKind,
     environment: &BTreeMap<String, String>,
@@ -230,34 +224,17 @@ pub(super) fn from_variables(
     let (database, user) = (environment.get(database_variable), variable("USER"));
     let (Some(database), Some(user)) = (database, user) else {
         let user_variable = format!("{prefix}_USER");
-        let missing = [
+        let missing = missing([
             (database_variable, database.is_none()),
-            (user_variable.as_str(), user.is_none()),
-        ];
-        let missing: Vec<&str> = missing
-            .into_iter()
-            .filter_map(|(name, missing)| missing.then_some(name))
-            .collect();
+            (&user_variable, user.is_none()),
+        ]);
         return Err(format!(
             "{prefix}_HOST is set but {} is not",
             missing.join(" and ")
         ));
     };
-    let port = match variable("PORT").map(|text| (text, text.parse())) {
-        None => None,
-        Some((_, Ok(port))) => Some(port),
-        Some((text, Err(_))) => {
-            return Err(format!("{prefix}_PORT: `{text}` is not a port number"));
-        }
-    };
-    let flag = |part: &str| match variable(part).map(|text| text.to_ascii_lowercase()) {
-        None => Ok(None),
-        Some(text) => match text.as_str() {
-            "true" | "yes" | "1" => Ok(Some(true)),
-            "false" | "no" | "0" => Ok(Some(false)),
-            other => Err(format!("{prefix}_{part}: `{other}` is not true or false")),
-        },
-    };
+    let port = parse_variable(prefix, "PORT", variable("PORT"))?;
+    let flag = |part| parse_variable(prefix, part, variable(part));
     let url = endpoint_url(engine, host, port, database, user);
     let mut endpoint = Endpoint::from_url(name, &url).map_err(|error| error.to_string())?;
     endpoint.password = Secret::new(variable("PASSWORD").map(String::as_str).unwrap_or_default());
@@ -274,7 +251,17 @@ pub(super) fn from_variables(
     Ok(Some(endpoint))
 }
 
-/// The names of endpoints that only variables describe.
+fn parse_variable<T: FromValue>(
+    prefix: &str,
+    part: &str,
+    text: Option<&String>,
+) -> Result<Option<T>, String> {
+    text.map(|text| T::from_value(Value::Untyped(text.clone())))
+        .transpose()
+        .map_err(|reason| format!("{prefix}_{part}: {reason}"))
+}
+
+/// The names of endpoints that variables describe and the file does not.
 pub(super) fn names_in_variables(
     environment: &BTreeMap<String, String>,
     in_file: impl Iterator<Item = String>,

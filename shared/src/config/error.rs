@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why a configuration cannot be used. Every message says what to do, and none
-/// repeats a secret.
+/// Why a configuration cannot be used. Every message contains what to do, and none
+/// a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -16,55 +16,46 @@ pub enum ConfigError {
         reason: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{place}: {reason}")]
+    #[error("{origin}: {reason}")]
     Syntax {
         /// Where.
-        place: Place,
-        /// What is wrong.
+        origin: Origin,
+        /// Why.
         reason: String,
     },
     /// A key that no section has.
-    #[error("{place}: unknown key `{key}`{}", suggestion(nearest.as_deref(), known))]
+    #[error("{origin}: unknown key `{key}`{suggestion}")]
     UnknownKey {
         /// Where.
-        place: Place,
+        origin: Origin,
         /// The key with its section.
         key: String,
-        /// The key that was most likely meant.
-        nearest: Option<String>,
-        /// The keys of the section.
-        known: Vec<String>,
+        /// The key that was probably meant, or all keys of the section.
+        suggestion: String,
     },
-    /// A value of the wrong kind, or out of range.
-    #[error("{place}: `{key}`: {reason}")]
+    /// A value of the wrong type, or out of range.
+    #[error("{origin}: `{key}`: {reason}")]
     Value {
         /// Where.
-        place: Place,
+        origin: Origin,
         /// The key with its section.
         key: String,
-        /// What is wrong and what would be right.
+        /// Why, and what is expected.
         reason: String,
     },
-    /// A section that lacks something, or contradicts itself.
-    #[error("{place}: {reason}")]
+    /// A section without a required key, or with keys that exclude each other.
+    #[error("{origin}: {reason}")]
     Section {
         /// Where.
-        place: Place,
-        /// What is wrong and what would be right.
+        origin: Origin,
+        /// Why, and what is expected.
         reason: String,
     },
 }
 
-fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!("; did you mean `{nearest}`?"),
-        None => format!("; known are {}", known.join(", ")),
-    }
-}
-
-/// Where a setting was written.
+/// The position of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Origin {
     /// In the configuration file.
     File {
         /// Which file.
@@ -78,7 +69,7 @@ pub enum Place {
     Variable(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),

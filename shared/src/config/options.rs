@@ -1,227 +1,137 @@
-//! What `[[tables]]` says about rules of columns, filters and soft deletes.
+//! Declarations of options: from one declaration follow the flag, the key in the
+//! configuration, the environment variable, the line that `reconcile config`
+//! prints, and the row in `docs/configuration.md`.
 
-use std::collections::BTreeMap;
+use super::value::{FromValue, ToToml, Value};
 
-use serde::de::DeserializeOwned;
-
-use super::error::ConfigError;
-use super::section::{Section, Sources};
-use super::values::{FromValue, Value, nearest};
-use crate::options::{
-    ColumnRule, Encoding, Filters, Normalization, Rounding, SoftDelete, Tolerance, Trim,
-};
-
-/// `[tables.rules.COLUMN]`.
-pub(super) fn read_rules(
-    parent: &mut Section,
-    sources: &mut Sources<'_>,
-) -> Result<BTreeMap<String, ColumnRule>, ConfigError> {
-    let mut rules = sources.section(parent, "rules", false)?;
-    sources
-        .all_sections(&mut rules)?
-        .into_iter()
-        .map(|(column, section)| Ok((column, read_rule(section, sources)?)))
-        .collect()
-}
-
-fn read_rule(mut section: Section, sources: &mut Sources<'_>) -> Result<ColumnRule, ConfigError> {
-    let rule = ColumnRule {
-        ignore: section.take(sources, "ignore")?.unwrap_or_default(),
-        precision: section.take(sources, "precision")?,
-        rounding: section.take(sources, "rounding")?,
-        encoding: section.take(sources, "as")?,
-        scale: section.take(sources, "scale")?,
-        trim: section.take(sources, "trim")?,
-        case_insensitive: section
-            .take(sources, "case_insensitive")?
-            .unwrap_or_default(),
-        unicode: section.take(sources, "unicode")?,
-        tolerance: section.take(sources, "tolerance")?,
-        as_text: section.take(sources, "as_text")?.unwrap_or_default(),
-        redact: section.take(sources, "redact")?.unwrap_or_default(),
-    };
-    section.finish(sources)?;
-    if rule.precision.is_some_and(|digits| digits > 7) {
-        return Err(section.error(sources, "has a `precision` above 7 digits of a second"));
-    }
-    if (rule.encoding == Some(Encoding::DecimalBytes)) != rule.scale.is_some() {
-        return Err(section.error(
-            sources,
-            "needs `scale` with as = \"decimal-bytes\", and only there",
-        ));
-    }
-    Ok(rule)
-}
-
-/// `where`: one condition for both sides, or one for each.
-pub(super) fn read_filters(
-    section: &mut Section,
-    sources: &mut Sources<'_>,
-) -> Result<Filters, ConfigError> {
-    Ok(section.take(sources, "where")?.unwrap_or_default())
-}
-
-impl FromValue for Filters {
-    fn from_value(value: Value) -> Result<Self, String> {
-        match value {
-            Value::Text(both) => Ok(Self {
-                source: Some(both.clone()),
-                target: Some(both),
-            }),
-            Value::Table(mut entries) => {
-                let mut side = |name: &str| {
-                    entries
-                        .remove(name)
-                        .map(|written| String::from_value(written.value))
-                        .transpose()
-                };
-                let filters = Self {
-                    source: side("source")?,
-                    target: side("target")?,
-                };
-                only_known(entries.keys(), &["source", "target"])?;
-                Ok(filters)
-            }
-            other => {
-                Err(other
-                    .unexpected("a condition in quotes, or { source = \"…\", target = \"…\" }"))
-            }
+/// Declares a group of options that belong to one section of the configuration:
+///
+/// ```text
+/// heading "Report";
+/// /// The meaning, for the help and the documentation
+/// #[arg(value_name = "N")]         // more for clap, if the flag needs it
+/// max_differences: u32 = 1000;     // the default; or: `else "the default in words";`
+/// ```
+///
+/// The group is a struct whose fields are all optional. As parsed by clap it holds the
+/// flags; as part of a configuration it holds what file and environment set.
+/// An option with a default gets a method of its name that returns the value or the default.
+macro_rules! options {
+    (
+        $(#[$attribute:meta])*
+        pub struct $group:ident in $section:literal;
+        $(
+            heading $heading:literal;
+            $(
+                $(#[doc = $meaning:literal])+
+                $(#[arg($($arg:tt)+)])?
+                $name:ident: $type:ident $(<$of:ident>)? $(= $default:expr)? $(, else $words:literal)?;
+            )+
+        )+
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
+        pub struct $group {
+            $($(
+                $(#[doc = $meaning])+
+                #[arg(
+                    long,
+                    help_heading = $heading,
+                    value_parser = $crate::config::options::parse_flag::<$type $(<$of>)?>,
+                    help = $crate::config::options::help(
+                        concat!($($meaning),+),
+                        None::<String>
+                            $(.or(Some($crate::config::options::plain(&$default))))?
+                            $(.or(Some($words.to_owned())))?,
+                    ),
+                    $($($arg)+)?
+                )]
+                pub $name: Option<$type $(<$of>)?>,
+            )+)+
         }
-    }
-}
 
-impl FromValue for SoftDelete {
-    fn from_value(value: Value) -> Result<Self, String> {
-        let expected =
-            "a column of the target such as \"__deleted\", or { column = \"…\", value = \"…\" }";
-        match value {
-            Value::Text(column) => Ok(Self {
-                column,
-                value: None,
-            }),
-            Value::Table(mut entries) => {
-                let column = entries
-                    .remove("column")
-                    .ok_or_else(|| format!("lacks `column`; expected {expected}"))?;
-                let value = entries.remove("value");
-                only_known(entries.keys(), &["column", "value"])?;
-                Ok(Self {
-                    column: String::from_value(column.value)?,
-                    value: value
-                        .map(|written| String::from_value(written.value))
-                        .transpose()?,
-                })
+        impl $group {
+            /// These options, and those of `fallback` where these are absent.
+            #[must_use]
+            pub fn or(self, fallback: Self) -> Self {
+                Self { $($($name: self.$name.or(fallback.$name),)+)+ }
             }
-            other => Err(other.unexpected(expected)),
-        }
-    }
-}
 
-impl FromValue for Tolerance {
-    fn from_value(value: Value) -> Result<Self, String> {
-        let expected = "a tolerance such as { absolute = 0.005 } or { relative = 1e-9 }";
-        let Value::Table(mut entries) = value else {
-            return Err(value.unexpected(expected));
-        };
-        let (absolute, relative) = (entries.remove("absolute"), entries.remove("relative"));
-        only_known(entries.keys(), &["absolute", "relative"])?;
-        match (absolute, relative) {
-            (Some(absolute), None) => {
-                let text = number(absolute.value)?;
-                let plain = text.parse::<f64>().is_ok_and(|number| number >= 0.0)
-                    && text.chars().all(|c| c.is_ascii_digit() || c == '.');
-                if plain {
-                    Ok(Self::Absolute(text))
-                } else {
-                    Err(format!(
-                        "`{text}` is not a decimal of 0 or above such as 0.005"
-                    ))
+            $($($(
+                /// The value, or its default.
+                #[must_use]
+                pub fn $name(&self) -> $type {
+                    self.$name.unwrap_or($default)
                 }
+            )?)+)+
+
+            /// Takes the keys of this group out of their section.
+            pub(in $crate::config) fn read(
+                section: &mut $crate::config::section::Section,
+                sources: &mut $crate::config::section::Sources<'_>,
+            ) -> Result<Self, $crate::config::error::ConfigError> {
+                Ok(Self { $($($name: section.take(sources, stringify!($name))?,)+)+ })
             }
-            (None, Some(relative)) => {
-                let text = number(relative.value)?;
-                text.parse()
-                    .ok()
-                    .filter(|fraction| (0.0..=1.0).contains(fraction))
-                    .map(Self::Relative)
-                    .ok_or_else(|| format!("`{text}` is not a fraction from 0 to 1"))
+
+            /// The options that are set, one TOML line each.
+            pub(in $crate::config) fn to_toml(&self) -> String {
+                [$($($crate::config::options::line(stringify!($name), self.$name.as_ref()),)+)+]
+                    .concat()
             }
-            _ => Err(format!("expected {expected}")),
+
+            /// What was declared, for the documentation.
+            #[cfg(test)]
+            pub(in $crate::config) fn declared() -> Vec<$crate::config::options::Declared> {
+                vec![$($($crate::config::options::Declared {
+                    heading: $heading,
+                    section: $section,
+                    key: stringify!($name),
+                    default: None::<String>
+                        $(.or(Some($crate::config::options::plain(&$default))))?
+                        $(.or(Some($words.to_owned())))?
+                        .unwrap_or_default(),
+                },)+)+]
+            }
         }
+    };
+}
+
+pub(super) use options;
+
+/// An option as it was declared.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) heading: &'static str,
+    pub(super) section: &'static str,
+    pub(super) key: &'static str,
+    /// The default in words.
+    pub(super) default: String,
+}
+
+/// Reads the value of a flag.
+pub(super) fn parse_flag<T: FromValue>(text: &str) -> Result<T, String> {
+    T::from_value(Value::Untyped(text.to_owned()))
+}
+
+/// The help of a flag: its meaning and its default. That a flag without a value is
+/// off by default needs no words.
+pub(super) fn help(meaning: &str, default: Option<String>) -> String {
+    let meaning = meaning.trim();
+    match default.filter(|default| default != "false") {
+        Some(default) => format!("{meaning} [default: {default}]"),
+        None => meaning.to_owned(),
     }
 }
 
-fn number(value: Value) -> Result<String, String> {
-    match value {
-        Value::Text(text) | Value::Integer(text) | Value::Float(text) => Ok(text.replace('_', "")),
-        other => Err(other.unexpected("a number")),
-    }
+/// A value without the quotes of TOML.
+pub(super) fn plain(value: &impl ToToml) -> String {
+    value.to_toml().trim_matches('"').to_owned()
 }
 
-impl FromValue for Trim {
-    fn from_value(value: Value) -> Result<Self, String> {
-        match value {
-            Value::Boolean(true) => Ok(Self::Both),
-            other => word(other, &["start", "end", "both"]),
-        }
-    }
-}
-
-impl FromValue for Rounding {
-    fn from_value(value: Value) -> Result<Self, String> {
-        word(value, &["truncate", "half-up", "half-even"])
-    }
-}
-
-impl FromValue for Normalization {
-    fn from_value(value: Value) -> Result<Self, String> {
-        word(value, &["nfc", "nfd", "nfkc", "nfkd"])
-    }
-}
-
-impl FromValue for Encoding {
-    fn from_value(value: Value) -> Result<Self, String> {
-        let words = [
-            "epoch-days",
-            "epoch-seconds",
-            "epoch-millis",
-            "epoch-micros",
-            "epoch-nanos",
-            "midnight-millis",
-            "midnight-micros",
-            "midnight-nanos",
-            "iso-8601",
-            "decimal-text",
-            "decimal-bytes",
-            "base64",
-            "hex",
-            "json",
-            "utc",
-        ];
-        word(value, &words)
-    }
-}
-
-/// One of a set of words that the type itself knows how to read.
-fn word<T: DeserializeOwned>(value: Value, words: &[&str]) -> Result<T, String> {
-    let text = String::from_value(value)?;
-    serde_json::from_value(serde_json::Value::from(text.as_str()))
-        .map_err(|_| not_known(&text, words))
-}
-
-fn only_known<'a>(
-    mut left: impl Iterator<Item = &'a String>,
-    known: &[&str],
-) -> Result<(), String> {
-    match left.next() {
-        None => Ok(()),
-        Some(key) => Err(not_known(key, known)),
-    }
-}
-
-fn not_known(text: &str, words: &[&str]) -> String {
-    let hint = nearest(text, words.iter().copied())
-        .map(|word| format!("; did you mean `{word}`?"))
-        .unwrap_or_default();
-    format!("`{text}` is not one of {}{hint}", words.join(", "))
+/// `key = value`, if there is a value.
+pub(super) fn line(key: &str, value: Option<&(impl ToToml + ?Sized)>) -> String {
+    value.map_or_else(String::new, |value| {
+        format!("{key} = {}\n", value.to_toml())
+    })
 }

@@ -1,15 +1,16 @@
 //! Reads sections of the configuration key by key, with the environment over
-//! the file, and knows afterwards which keys nobody asked for.
+//! the file, and reports the keys that are left as unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Place};
-use super::values::{FromValue, Value, Written, nearest};
+use super::error::{ConfigError, Origin};
+use super::nearest::suggestion;
+use super::value::{FromValue, Value, Written};
 
-/// What all variables of this program begin with.
+/// The prefix of the variables of this program.
 const PREFIX: &str = "RECONCILE_";
 
 /// The sections that variables can set.
@@ -21,7 +22,7 @@ pub(super) struct Sources<'a> {
     path: PathBuf,
     text: &'a str,
     environment: &'a BTreeMap<String, String>,
-    /// The variables that a key could have been read from.
+    /// The variables of all known keys.
     readable: BTreeSet<String>,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Section {
 }
 
 impl<'a> Sources<'a> {
-    /// `text` is what stands in the file `path`; empty when there is none.
+    /// `text`: the content of the file `path`; empty if it does not exist.
     pub(super) fn new(
         path: PathBuf,
         text: &'a str,
@@ -59,7 +60,7 @@ impl<'a> Sources<'a> {
     /// The top level of the file.
     pub(super) fn root(&self) -> Result<Section, ConfigError> {
         let table = DeTable::parse(self.text).map_err(|error| ConfigError::Syntax {
-            place: self.place(error.span().map_or(0, |span| span.start)),
+            origin: self.origin(error.span().map_or(0, |span| span.start)),
             reason: error.message().to_owned(),
         })?;
         Ok(Section {
@@ -71,18 +72,18 @@ impl<'a> Sources<'a> {
         })
     }
 
-    fn place(&self, at: usize) -> Place {
+    fn origin(&self, at: usize) -> Origin {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Place::File {
+        Origin::File {
             path: self.path.clone(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
         }
     }
 
-    /// Takes a sub-section out of `parent`; an empty one when it is absent, so
-    /// that variables alone can fill it.
+    /// Takes a sub-section out of `parent`. An absent one is empty: variables may
+    /// still set its keys.
     pub(super) fn section(
         &self,
         parent: &mut Section,
@@ -99,7 +100,7 @@ impl<'a> Sources<'a> {
         self.nested(name, written.unwrap_or(absent), variables)
     }
 
-    /// Takes all sub-sections out of `parent`, whatever their names are.
+    /// Takes all sub-sections out of `parent`, by name.
     pub(super) fn all_sections(
         &self,
         parent: &mut Section,
@@ -126,7 +127,7 @@ impl<'a> Sources<'a> {
         let Value::List(values) = value else {
             let reason = format!("write every entry as a section of its own, headed [[{key}]]");
             return Err(ConfigError::Value {
-                place: self.place(at),
+                origin: self.origin(at),
                 key: key.to_owned(),
                 reason,
             });
@@ -147,7 +148,7 @@ impl<'a> Sources<'a> {
         let Value::Table(entries) = value else {
             let reason = format!("this is a section; write its keys under [{name}]");
             return Err(ConfigError::Value {
-                place: self.place(at),
+                origin: self.origin(at),
                 key: name,
                 reason,
             });
@@ -161,7 +162,7 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// Fails when a variable is set that looks like a setting and is none.
+    /// Fails when a variable of these sections is set and belongs to no key.
     pub(super) fn finish(self) -> Result<(), ConfigError> {
         let unknown = self.environment.keys().find(|name| {
             let rest = name.strip_prefix(PREFIX).unwrap_or_default();
@@ -172,10 +173,9 @@ impl<'a> Sources<'a> {
         match unknown {
             None => Ok(()),
             Some(name) => Err(ConfigError::UnknownKey {
-                place: Place::Variable(name.clone()),
+                origin: Origin::Variable(name.clone()),
                 key: name.clone(),
-                nearest: nearest(name, self.readable.iter().map(String::as_str)).map(str::to_owned),
-                known: self.readable.into_iter().collect(),
+                suggestion: suggestion(name, &Vec::from_iter(self.readable)),
             }),
         }
     }
@@ -185,7 +185,7 @@ impl Section {
     /// An error about the section as a whole.
     pub(super) fn error(&self, sources: &Sources<'_>, reason: impl Into<String>) -> ConfigError {
         ConfigError::Section {
-            place: sources.place(self.at),
+            origin: sources.origin(self.at),
             reason: format!("[{}] {}", self.name, reason.into()),
         }
     }
@@ -198,7 +198,7 @@ impl Section {
         }
     }
 
-    /// Takes a key out: from the environment when it is set there, else from the file.
+    /// Takes a key out: from its variable if that is set, else from the file.
     pub(super) fn take<T: FromValue>(
         &mut self,
         sources: &mut Sources<'_>,
@@ -206,39 +206,38 @@ impl Section {
     ) -> Result<Option<T>, ConfigError> {
         self.known.push(key.to_owned());
         let in_file = self.entries.remove(key);
-        let mut written = in_file.map(|written| (sources.place(written.at), written.value));
+        let mut written = in_file.map(|written| (sources.origin(written.at), written.value));
         if self.variables {
             let variable = variable_name(&self.full_name(key));
             if let Some(text) = sources.environment.get(&variable) {
                 written = Some((
-                    Place::Variable(variable.clone()),
-                    Value::Variable(text.clone()),
+                    Origin::Variable(variable.clone()),
+                    Value::Untyped(text.clone()),
                 ));
             }
             sources.readable.insert(variable);
         }
-        let Some((place, value)) = written else {
+        let Some((origin, value)) = written else {
             return Ok(None);
         };
         match T::from_value(value) {
             Ok(value) => Ok(Some(value)),
             Err(reason) => Err(ConfigError::Value {
-                place,
+                origin,
                 key: self.full_name(key),
                 reason,
             }),
         }
     }
 
-    /// Fails when a key is left that nobody took.
+    /// Fails when a key has not been taken: it is unknown.
     pub(super) fn finish(&self, sources: &Sources<'_>) -> Result<(), ConfigError> {
         match self.entries.iter().min_by_key(|(_, written)| written.at) {
             None => Ok(()),
             Some((key, written)) => Err(ConfigError::UnknownKey {
-                place: sources.place(written.at),
+                origin: sources.origin(written.at),
                 key: self.full_name(key),
-                nearest: nearest(key, self.known.iter().map(String::as_str)).map(str::to_owned),
-                known: self.known.clone(),
+                suggestion: suggestion(key, &self.known),
             }),
         }
     }

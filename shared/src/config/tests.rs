@@ -95,7 +95,7 @@ fn a_signing_key_and_a_state_directory_can_be_configured() {
     let error = broker.signing_key().unwrap_err().to_string();
     assert!(error.contains("/nowhere/key"), "{error}");
     assert_eq!(
-        config.run.state_dir.as_deref(),
+        config.store.state_dir.as_deref(),
         Some(Path::new("/var/lib/reconcile"))
     );
     let shown = config.to_string();
@@ -122,7 +122,10 @@ fn telemetry_can_be_configured_by_file_and_variable() {
     }
     let variables = environment(&[("RECONCILE_TELEMETRY_METRICS_ADDR", "off")]);
     let config = parse(Path::new("reconcile.toml"), text, &variables).unwrap();
-    assert_eq!(config.telemetry.metrics_addr, Some(MetricsAddr::Off));
+    assert_eq!(
+        config.telemetry.metrics.metrics_addr,
+        Some(MetricsAddr::Off)
+    );
     let message = error("[telemetry]\npush_instance = \"a/b\"\n");
     assert!(message.contains("`a/b` is not a name"), "{message}");
     let message = error("[telemetry]\nmetrics_adr = \":1\"\n");

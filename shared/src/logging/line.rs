@@ -1,4 +1,4 @@
-//! One line of the log: an event, and the run and the table that it is about.
+//! The format of a log line: an event, and the run and the table that it belongs to.
 
 use std::fmt::{self, Write as _};
 
@@ -10,14 +10,14 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What a line takes over from the spans around it, in this order.
+/// The fields of enclosing spans that a line contains, in this order.
 const CONTEXT: [&str; 5] = ["table", "attempt", "worker", "run", "trace_id"];
 
-/// For people: time, level, message, fields, and in brackets what it is about.
+/// For people: time, level, message, fields, and in brackets the fields of spans.
 #[derive(Debug)]
 pub(super) struct Human;
 
-/// For programs: one object, everything at its top level.
+/// For programs: one JSON object with all fields at its top level.
 #[derive(Debug)]
 pub(super) struct Json;
 
@@ -32,9 +32,9 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = human(event, &about(context));
+        let mut line = human(event, &span_fields(context));
         let level = *event.metadata().level();
-        let word = super::word(level);
+        let word = level_name(level);
         if writer.has_ansi_escapes() {
             let colour = match level {
                 Level::ERROR => "1;31",
@@ -66,32 +66,42 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let line = Value::Object(json(event, about(context)));
+        let line = Value::Object(json(event, span_fields(context)));
         writeln!(writer, "{line}")
     }
 }
 
-/// What the program says by itself, as an object like those of events.
-pub(super) fn said(level: Level, text: &impl fmt::Display) -> String {
+/// A message for the user, as an object like those of events.
+pub(super) fn message(level: Level, text: &impl fmt::Display) -> String {
     let line = serde_json::json!({
         "timestamp": now(),
-        "level": super::word(level),
+        "level": level_name(level),
         "message": text.to_string(),
     });
     line.to_string()
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARN",
+        Level::INFO => "INFO",
+        Level::DEBUG => "DEBUG",
+        Level::TRACE => "TRACE",
+    }
 }
 
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// What the spans around an event say of it, the innermost last.
-fn about<S, N>(context: &FmtContext<'_, S, N>) -> Map<String, Value>
+/// The fields of the spans around an event; inner spans override outer ones.
+fn span_fields<S, N>(context: &FmtContext<'_, S, N>) -> Map<String, Value>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
 {
-    let mut about = Map::new();
+    let mut collected = Map::new();
     for span in context
         .event_scope()
         .into_iter()
@@ -106,14 +116,14 @@ where
         };
         for name in CONTEXT {
             if let Some(value) = fields.remove(name) {
-                about.insert(name.to_owned(), value);
+                collected.insert(name.to_owned(), value);
             }
         }
     }
-    about
+    collected
 }
 
-fn human(event: &Event<'_>, about: &Map<String, Value>) -> String {
+fn human(event: &Event<'_>, context: &Map<String, Value>) -> String {
     let fields = Fields::of(event);
     let mut line = fields.message;
     for (name, value) in &fields.others {
@@ -121,7 +131,7 @@ fn human(event: &Event<'_>, about: &Map<String, Value>) -> String {
     }
     let mut begin = " [";
     for name in CONTEXT {
-        if let Some(value) = about
+        if let Some(value) = context
             .get(name)
             .filter(|_| !fields.others.contains_key(name))
         {
@@ -133,7 +143,7 @@ fn human(event: &Event<'_>, about: &Map<String, Value>) -> String {
     if begin.is_empty() {
         line.push(']');
     }
-    // What a database says may have any characters; a line stays a line.
+    // A database's message may contain line breaks; a log entry is one line.
     line.chars()
         .fold(String::with_capacity(line.len()), |mut text, c| {
             if c.is_control() {
@@ -163,15 +173,15 @@ fn pair(line: &mut String, separator: char, name: &str, value: &Value) {
     }
 }
 
-fn json(event: &Event<'_>, about: Map<String, Value>) -> Map<String, Value> {
+fn json(event: &Event<'_>, context: Map<String, Value>) -> Map<String, Value> {
     let fields = Fields::of(event);
     let metadata = event.metadata();
     let mut line = Map::new();
     line.insert("timestamp".to_owned(), now().into());
-    line.insert("level".to_owned(), super::word(*metadata.level()).into());
+    line.insert("level".to_owned(), level_name(*metadata.level()).into());
     line.insert("message".to_owned(), fields.message.into());
-    line.extend(about);
-    // What the event itself says wins.
+    line.extend(context);
+    // The event's own fields override those of spans.
     line.extend(fields.others);
     line.insert("target".to_owned(), metadata.target().into());
     line
@@ -332,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_one_line_with_what_it_is_about_at_its_end() {
+    fn text_lines_end_with_the_fields_of_their_spans() {
         let lines = logged(Human, || {
             in_a_table(|| tracing::warn!(rows = 7_u64, "two\nlines"));
             tracing::error!("outside");

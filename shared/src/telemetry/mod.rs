@@ -3,8 +3,8 @@
 pub mod metrics;
 pub mod trace;
 
-use crate::config::TelemetryConfig;
-use crate::logging::{self, LogFormat, Verbosity};
+use crate::config::{LogOptions, TelemetryConfig};
+use crate::logging::{self, Verbosity};
 use trace::{Destination, Identity, TraceError, TraceFlags, Tracing};
 
 /// How a process logs, and whether it exports traces.
@@ -12,8 +12,8 @@ use trace::{Destination, Identity, TraceError, TraceFlags, Tracing};
 pub struct Setup<'a> {
     /// How much is logged.
     pub verbosity: Verbosity,
-    /// The format of log lines, if a flag sets it.
-    pub log_format: Option<LogFormat>,
+    /// The flags of log lines.
+    pub log: LogOptions,
     /// The flags for traces, and the identity of the process. `None` for a process that never exports
     /// traces.
     pub traces: Option<(&'a TraceFlags, Identity)>,
@@ -30,7 +30,7 @@ pub fn set_up(setup: Setup<'_>, config: &TelemetryConfig) -> Result<Option<Traci
     let started = match setup.traces {
         None => Ok(None),
         Some((flags, identity)) => {
-            Destination::resolve(flags, config, |name| std::env::var(name).ok()).and_then(
+            Destination::resolve(flags, &config.traces, |name| std::env::var(name).ok()).and_then(
                 |destination| {
                     destination
                         .map(|destination| Tracing::start(&destination, &identity))
@@ -45,8 +45,8 @@ pub fn set_up(setup: Setup<'_>, config: &TelemetryConfig) -> Result<Option<Traci
         Err(error) if error.is_of_environment() => (None, None, Some(error)),
         Err(error) => return Err(error),
     };
-    let format = setup.log_format.or(config.log_format).unwrap_or_default();
-    logging::init(setup.verbosity, format, layer);
+    let log = setup.log.or(config.log.clone());
+    logging::init(setup.verbosity, log.log_format(), layer);
     if let Some(warning) = warning {
         tracing::warn!("cannot export traces: {warning}; the program continues without traces");
     }

@@ -25,7 +25,9 @@ use tracing::Level;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
 
-pub use settings::{Destination, OtlpProtocol, TraceError, TraceFlags};
+use crate::config::OtlpProtocol;
+
+pub use settings::{Destination, TraceError, TraceFlags};
 
 use exporter::{Export, Health};
 
@@ -118,7 +120,7 @@ impl Tracing {
             .with_context_activation(false)
             .with_filter(
                 filter_fn(|metadata| {
-                    *metadata.level() <= Level::INFO && crate::logging::is_ours(metadata.target())
+                    *metadata.level() <= Level::INFO && is_ours(metadata.target())
                 })
                 .with_max_level_hint(Level::INFO),
             );
@@ -142,6 +144,15 @@ impl Tracing {
             Err(error) => tracing::debug!("exporting the last traces: {error}"),
         }
     }
+}
+
+/// Whether spans and events of this target come from this program and not from a library.
+pub(crate) fn is_ours(target: &str) -> bool {
+    let name = target.split("::").next().unwrap_or(target);
+    matches!(
+        name,
+        "shared" | "worker" | "coordinator" | "reconcile" | "reconcile_worker"
+    )
 }
 
 fn provider<E>(exporter: E, identity: &Identity, health: &Health) -> SdkTracerProvider

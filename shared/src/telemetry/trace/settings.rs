@@ -1,91 +1,45 @@
-//! Where traces are sent: flags over environment over configuration.
+//! The destination of traces: flags override the environment, which overrides the
+//! configuration.
 
 use std::fmt;
-use std::str::FromStr;
 
 use clap::Args;
 use url::Url;
 
-use crate::config::TelemetryConfig;
+use crate::config::{OtlpProtocol, TraceOptions};
+use crate::endpoint::Secret;
 
-/// The port that collectors speak OTLP over HTTP on.
+/// The standard port for OTLP over HTTP.
 const HTTP_PORT: u16 = 4318;
 
-/// What HTTP collectors take traces under.
+/// The path for traces at HTTP collectors.
 const TRACES_PATH: &str = "v1/traces";
 
 /// The flags of a program that sends traces.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TraceFlags {
-    /// Send traces to the OpenTelemetry collector at http://host:4317, or https:// for TLS
-    /// [default: OTEL_EXPORTER_OTLP_ENDPOINT, or `otlp_endpoint` under [telemetry]]
-    #[arg(
-        long,
-        env = "RECONCILE_TELEMETRY_OTLP_ENDPOINT",
-        hide_env = true,
-        value_name = "URL",
-        help_heading = "Seen from outside"
-    )]
-    pub otlp_endpoint: Option<String>,
-    /// What the collector speaks: grpc or http [default: grpc, but http to port 4318]
-    #[arg(
-        long,
-        env = "RECONCILE_TELEMETRY_OTLP_PROTOCOL",
-        hide_env = true,
-        value_name = "grpc|http",
-        help_heading = "Seen from outside"
-    )]
-    pub otlp_protocol: Option<OtlpProtocol>,
-    /// Send traces to a Jaeger agent that only speaks Thrift over UDP, host:6831
+    /// The collector.
+    #[command(flatten)]
+    pub collector: TraceOptions,
+    /// Send traces to a Jaeger agent that only accepts Thrift over UDP, host:6831
     #[cfg(feature = "jaeger-thrift")]
     #[arg(
         long,
         value_name = "HOST:PORT",
         conflicts_with_all = ["otlp_endpoint", "otlp_protocol"],
-        help_heading = "Seen from outside"
+        help_heading = "Telemetry"
     )]
     pub jaeger_agent: Option<String>,
 }
 
-/// What a collector speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OtlpProtocol {
-    /// OTLP over gRPC.
-    Grpc,
-    /// OTLP over HTTP, with Protobuf bodies.
-    Http,
-}
-
-impl FromStr for OtlpProtocol {
-    type Err = String;
-
-    /// Also takes the words of `OTEL_EXPORTER_OTLP_PROTOCOL`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "grpc" => Ok(Self::Grpc),
-            "http" | "http/protobuf" => Ok(Self::Http),
-            _ => Err(format!("`{text}` is not one of grpc, http")),
-        }
-    }
-}
-
-impl fmt::Display for OtlpProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Grpc => "grpc",
-            Self::Http => "http",
-        })
-    }
-}
-
-/// Where traces go. Shown without what may be secret in it.
+/// The destination of traces. `Display` omits user, password, path and query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     /// To an OpenTelemetry collector.
     Otlp {
         /// Its address; for HTTP with the path.
         url: Url,
-        /// What it speaks.
+        /// Its protocol.
         protocol: OtlpProtocol,
     },
     /// To a Jaeger agent, HOST:PORT, as Thrift over UDP.
@@ -110,20 +64,20 @@ impl fmt::Display for Destination {
 /// Why traces cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TraceError {
-    /// Not an address.
+    /// The address is invalid.
     #[error("{place}: {reason}")]
     Endpoint {
-        /// Where it was given.
+        /// The flag, variable or key.
         place: &'static str,
-        /// What is wrong with it.
+        /// Why.
         reason: String,
     },
-    /// Not a protocol.
+    /// The protocol is invalid.
     #[error("{place}: {reason}")]
     Protocol {
-        /// Where it was given.
+        /// The flag, variable or key.
         place: &'static str,
-        /// What is wrong with it.
+        /// Why.
         reason: String,
     },
     /// Refused by the exporter, which reads variables such as `OTEL_EXPORTER_OTLP_HEADERS`.
@@ -132,7 +86,7 @@ pub enum TraceError {
 }
 
 impl TraceError {
-    /// Whether variables are to blame that are not of this program alone.
+    /// Whether the cause is a variable that other programs use as well.
     #[must_use]
     pub fn is_of_environment(&self) -> bool {
         match self {
@@ -145,16 +99,16 @@ impl TraceError {
 }
 
 impl Destination {
-    /// Where `flags`, the variables of OpenTelemetry and `config` want the
-    /// traces to go, in this order; none when nothing names an endpoint, or
-    /// `OTEL_SDK_DISABLED` is `true`, or `OTEL_TRACES_EXPORTER` is `none`.
+    /// The destination that `flags`, the variables of OpenTelemetry or `config` name, in
+    /// this order; none when none of them names an endpoint, `OTEL_SDK_DISABLED` is
+    /// `true`, or `OTEL_TRACES_EXPORTER` is `none`.
     ///
     /// # Errors
     ///
-    /// When what decides is not understood.
+    /// When the address or the protocol is invalid.
     pub fn resolve(
         flags: &TraceFlags,
-        config: &TelemetryConfig,
+        config: &TraceOptions,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, TraceError> {
         let variable = |name: &'static str| {
@@ -172,27 +126,27 @@ impl Destination {
         if let Some(agent) = &flags.jaeger_agent {
             return Ok(Some(Self::JaegerAgent(agent.clone())));
         }
-        let flag = flags
-            .otlp_endpoint
-            .clone()
-            .filter(|endpoint| !endpoint.is_empty());
+        let endpoint_of = |options: &TraceOptions| {
+            let endpoint = options.otlp_endpoint.as_ref().map(Secret::reveal);
+            endpoint
+                .filter(|endpoint| !endpoint.is_empty())
+                .map(str::to_owned)
+        };
+        let flag = endpoint_of(&flags.collector);
         let own = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-        // The variable for traces alone is used as it is; all others are the base.
+        // By OpenTelemetry's rules this variable has the full address, all others its base.
         let is_base = flag.is_some() || own.is_none();
         let endpoint = flag
             .map(|endpoint| ("--otlp-endpoint", endpoint))
             .or(own)
             .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
-            .or_else(|| {
-                let endpoint = config.otlp_endpoint.as_ref()?;
-                Some(("otlp_endpoint", endpoint.reveal().to_owned()))
-            });
+            .or_else(|| Some(("otlp_endpoint", endpoint_of(config)?)));
         let Some((place, endpoint)) = endpoint else {
             return Ok(None);
         };
         let mut url =
             parse_endpoint(&endpoint).map_err(|reason| TraceError::Endpoint { place, reason })?;
-        let protocol = match flags.otlp_protocol {
+        let protocol = match flags.collector.otlp_protocol {
             Some(protocol) => Some(protocol),
             None => variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
                 .or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"))
@@ -219,8 +173,8 @@ impl Destination {
     }
 }
 
-/// The address of a collector; or what is wrong with `text`, without repeating
-/// what may be secret.
+/// Parses the address of a collector. Errors do not repeat `text`, which may contain a
+/// password.
 fn parse_endpoint(text: &str) -> Result<Url, String> {
     let wrong = |what: String| {
         Err(format!(
@@ -239,23 +193,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::endpoint::Secret;
 
     fn resolve(
         flag: Option<&str>,
         variables: &[(&str, &str)],
         configured: Option<&str>,
     ) -> Result<Option<String>, String> {
-        let flags = TraceFlags {
-            otlp_endpoint: flag.map(str::to_owned),
-            ..TraceFlags::default()
+        let options = |endpoint: Option<&str>| TraceOptions {
+            otlp_endpoint: endpoint.map(Secret::new),
+            otlp_protocol: None,
         };
-        let config = TelemetryConfig {
-            otlp_endpoint: configured.map(Secret::new),
-            ..TelemetryConfig::default()
+        let flags = TraceFlags {
+            collector: options(flag),
+            #[cfg(feature = "jaeger-thrift")]
+            jaeger_agent: None,
         };
         let variables: BTreeMap<_, _> = variables.iter().copied().collect();
-        Destination::resolve(&flags, &config, |name| {
+        Destination::resolve(&flags, &options(configured), |name| {
             variables.get(name).map(|value| (*value).to_owned())
         })
         .map(|destination| {
@@ -309,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_protocol_is_said_or_guessed_from_the_port_and_http_has_a_path() {
+    fn the_protocol_is_given_or_follows_from_the_port_and_http_has_a_path() {
         let wanted = |text: &str| Ok(Some(text.to_owned()));
         assert_eq!(
             resolve(Some("http://a:4318"), &[], None),
@@ -332,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_without_its_secrets() {
+    fn errors_name_the_setting_without_its_secrets() {
         let error = resolve(Some("kafka://me:hunter2@a:1"), &[], None).unwrap_err();
         assert!(error.starts_with("--otlp-endpoint: "), "{error}");
         assert!(error.contains("http://host:4317"), "{error}");

@@ -18,7 +18,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Bytes of hexadecimal digits, after `0x` or `\x` or nothing; `None` for other text.
-pub fn hex_decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn hex_decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     let digits = text
         .strip_prefix("0x")

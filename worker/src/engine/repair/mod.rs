@@ -39,8 +39,6 @@ use crate::engine::values::pairing::pairing;
 use crate::engine::values::raw::{RawValue, Unwritable, decode};
 use crate::engine::values::reading::Reading;
 
-pub use codec::hex_decode;
-
 /// Statements sent at once.
 const BATCH: usize = 200;
 

@@ -8,6 +8,7 @@ pub(crate) mod lexical;
 pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;
+pub(crate) mod script;
 pub(crate) mod session;
 
 use async_trait::async_trait;

@@ -11,6 +11,7 @@ use shared::endpoint::Endpoint;
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::RepairDialect;
 use crate::engine::database::scan::{Query, Scanned};
+use crate::engine::database::script::ScriptDialect;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
@@ -21,7 +22,7 @@ const INTERRUPT_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A kind of database: its SQL and how to connect to it.
 #[async_trait]
-pub(crate) trait Database: RepairDialect {
+pub(crate) trait Database: RepairDialect + ScriptDialect {
     /// Connects and logs in.
     ///
     /// # Errors

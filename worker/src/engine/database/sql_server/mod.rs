@@ -7,6 +7,7 @@ pub(crate) mod error;
 pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;
+pub(crate) mod script;
 pub(crate) mod session;
 pub(crate) mod text;
 

@@ -2,7 +2,10 @@
 
 use shared::outcome::{ForeignKey, Sequence};
 
-use super::ScriptDialect;
+use crate::engine::database::dialect::Dialect as _;
+use crate::engine::database::postgres::Postgres;
+use crate::engine::database::postgres::dialect::literal;
+use crate::engine::database::script::ScriptDialect;
 
 const PREAMBLE: [&str; 6] = [
     "SET LOCAL standard_conforming_strings = on;",
@@ -13,11 +16,9 @@ const PREAMBLE: [&str; 6] = [
     "SET CONSTRAINTS ALL DEFERRED;",
 ];
 
-pub(super) struct Postgres;
-
 impl ScriptDialect for Postgres {
     fn quote(&self, name: &str) -> String {
-        format!("\"{}\"", name.replace('"', "\"\""))
+        self.identifier(name)
     }
 
     fn client_command(&self, file: &str) -> String {
@@ -32,7 +33,7 @@ impl ScriptDialect for Postgres {
         [&["BEGIN;"][..], self.preamble()].concat()
     }
 
-    fn commit(&self) -> &'static [&'static str] {
+    fn end(&self) -> &'static [&'static str] {
         &["COMMIT;"]
     }
 
@@ -74,9 +75,4 @@ impl ScriptDialect for Postgres {
     fn identity_insert(&self, _: &str, _: bool) -> Option<String> {
         None
     }
-}
-
-/// A string literal under `standard_conforming_strings`.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

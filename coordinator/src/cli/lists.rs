@@ -1,8 +1,11 @@
-//! Lists in aligned columns, for people.
+//! Lists on standard output: aligned columns for people, JSON for programs.
 
-/// `rows` under `headings`. Columns whose heading begins with a space are
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
 /// aligned to the right.
-pub(super) fn render<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells
@@ -30,6 +33,20 @@ pub(super) fn render<const N: usize>(headings: [&str; N], rows: &[[String; N]]) 
     text
 }
 
+/// A JSON document and a newline.
+pub(super) fn pretty_json(value: &Json) -> String {
+    format!("{value:#}\n")
+}
+
+/// A duration in whole seconds; below ten seconds with a tenth.
+pub(super) fn seconds(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) {
+        format!("{:.1}s", duration.as_secs_f64())
+    } else {
+        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -39,7 +56,7 @@ mod tests {
             ["longer".to_owned(), "200".to_owned()],
         ];
         assert_eq!(
-            super::render(["name", " n"], &rows),
+            super::columns(["name", " n"], &rows),
             "name      n\na         1\nlonger  200\n"
         );
     }

@@ -1,13 +1,12 @@
-//! What repair scripts need to know of the database of the target.
-
-mod postgres;
-mod sql_server;
+//! What the scripts of a repair need to know of the target's database.
 
 use shared::endpoint::DatabaseKind;
 use shared::outcome::{ForeignKey, Sequence};
 
+use crate::engine::database::kinds::database;
+
 /// The SQL of repair scripts beside the statements of the engine.
-pub(crate) trait ScriptDialect: Sync {
+pub trait ScriptDialect: Sync {
     /// `name` as an identifier.
     fn quote(&self, name: &str) -> String;
 
@@ -21,7 +20,7 @@ pub(crate) trait ScriptDialect: Sync {
     fn begin(&self) -> Vec<&'static str>;
 
     /// The lines that commit the transaction of a script.
-    fn commit(&self) -> &'static [&'static str];
+    fn end(&self) -> &'static [&'static str];
 
     /// The lines that separate two batches, if the client program executes a
     /// script in batches.
@@ -49,16 +48,8 @@ pub(crate) trait ScriptDialect: Sync {
     fn identity_insert(&self, table: &str, allowed: bool) -> Option<String>;
 }
 
-/// The dialect of a kind of database.
-pub(crate) fn dialect(kind: DatabaseKind) -> &'static dyn ScriptDialect {
-    match kind {
-        DatabaseKind::Postgres => &postgres::Postgres,
-        DatabaseKind::SqlServer => &sql_server::SqlServer,
-    }
-}
-
-/// The statements that a transaction must execute before repair statements.
+/// The dialect of the scripts for a kind of database.
 #[must_use]
-pub fn preamble(kind: DatabaseKind) -> &'static [&'static str] {
-    dialect(kind).preamble()
+pub fn script_dialect(kind: DatabaseKind) -> &'static dyn ScriptDialect {
+    database(kind)
 }

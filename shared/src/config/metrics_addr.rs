@@ -1,35 +1,8 @@
-//! `[telemetry]`: how a process is seen from outside.
+//! Where a process serves its metrics and its health over HTTP.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::str::FromStr;
-
-use super::error::ConfigError;
-use super::section::{Section, Sources};
-use crate::endpoint::Secret;
-use crate::logging::LogFormat;
-use crate::telemetry::metrics::push::PushInstance;
-use crate::telemetry::trace::OtlpProtocol;
-
-/// `[telemetry]`. Absent means the flag's own default.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TelemetryConfig {
-    /// Where metrics and health are served.
-    pub metrics_addr: Option<MetricsAddr>,
-    /// Where a run leaves its metrics when it ends.
-    pub metrics_file: Option<PathBuf>,
-    /// The Pushgateway, as a URL, that a run gives its metrics to when it ends.
-    pub push_gateway: Option<Secret>,
-    /// The name under which it keeps them.
-    pub push_instance: Option<PushInstance>,
-    /// The OpenTelemetry collector, as a URL, that traces are sent to.
-    pub otlp_endpoint: Option<Secret>,
-    /// What that collector speaks.
-    pub otlp_protocol: Option<OtlpProtocol>,
-    /// The form of log lines.
-    pub log_format: Option<LogFormat>,
-}
 
 /// Where metrics and health are served over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +14,7 @@ pub enum MetricsAddr {
 }
 
 impl MetricsAddr {
-    /// Where a worker serves them unless it is told otherwise: every interface, port 9464.
+    /// A worker's default: every interface, port 9464.
     pub const WORKER: Self = Self::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9464));
 
     /// The address at which a client on the same machine reaches the server.
@@ -67,12 +40,14 @@ impl FromStr for MetricsAddr {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim() {
             "off" => Ok(Self::Off),
-            // As Prometheus' own programs take it.
+            // Prometheus' own programs accept this form as well.
             text if text.starts_with(':') => format!("0.0.0.0{text}").parse().map(Self::At),
             text => text.parse().map(Self::At),
         }
         .map_err(|_| {
-            format!("`{text}` is no address; write 127.0.0.1:9464, 0.0.0.0:9464, [::]:9464 or off")
+            format!(
+                "`{text}` is not an address; write 127.0.0.1:9464, 0.0.0.0:9464, [::]:9464 or off"
+            )
         })
     }
 }
@@ -84,23 +59,6 @@ impl fmt::Display for MetricsAddr {
             Self::At(address) => address.fmt(f),
         }
     }
-}
-
-pub(super) fn read(
-    mut section: Section,
-    sources: &mut Sources<'_>,
-) -> Result<TelemetryConfig, ConfigError> {
-    let telemetry = TelemetryConfig {
-        metrics_addr: section.take(sources, "metrics_addr")?,
-        metrics_file: section.take(sources, "metrics_file")?,
-        push_gateway: section.take(sources, "push_gateway")?,
-        push_instance: section.take(sources, "push_instance")?,
-        otlp_endpoint: section.take(sources, "otlp_endpoint")?,
-        otlp_protocol: section.take(sources, "otlp_protocol")?,
-        log_format: section.take(sources, "log_format")?,
-    };
-    section.finish(sources)?;
-    Ok(telemetry)
 }
 
 #[cfg(test)]

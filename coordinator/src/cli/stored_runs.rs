@@ -1,40 +1,35 @@
-//! `reconcile history`, `report` and `status`: what the store says of runs.
+//! `reconcile history`, `report` and `status`: print stored runs.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use shared::config::Config;
 
-use super::columns;
 use super::execute::deliver;
 use super::exit::{self, CommandError};
 use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
-use super::place::directory;
+use super::lists::{columns, pretty_json, seconds};
+use super::state_dir::{open_store, state_dir};
 use crate::report::{Output, ReportData, RunReport, write_stdout};
 use crate::run_state::{RestoredTable, RunSummary};
-use crate::store::{RunStore, StoreError, StoredRun};
+use crate::store::{RunStore, RunningTable, StoreError, StoredRun};
 
 /// `reconcile history`
-pub(super) fn history(
-    flags: &HistoryFlags,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<u8, CommandError> {
-    let directory = directory(state_dir, config)?;
+pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, CommandError> {
+    let directory = state_dir(config)?;
     let runs = match RunStore::find(&directory)? {
         None => Vec::new(),
         Some(store) => store.runs()?,
     };
     let text = match flags.format {
-        ListFormat::Json => pretty(&runs.iter().map(summary).collect()),
+        ListFormat::Json => pretty_json(&runs.iter().map(summary).collect()),
         ListFormat::Console if runs.is_empty() => {
             format!("no runs in {}\n", directory.display())
         }
         ListFormat::Console => {
-            let rows: Vec<_> = runs.iter().map(row).collect();
+            let rows: Vec<_> = runs.iter().map(row_of).collect();
             let headings = [
                 "run",
                 "started (UTC)",
@@ -47,25 +42,21 @@ pub(super) fn history(
                 " timeout",
                 " cancelled",
             ];
-            columns::render(headings, &rows)
+            columns(headings, &rows)
         }
     };
     write_stdout(&text)?;
-    Ok(exit::EQUAL)
+    Ok(exit::SUCCESS)
 }
 
 /// `reconcile report RUN`
-pub(super) fn report(
-    flags: ReportFlags,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<u8, CommandError> {
-    let store = store(&flags.run, state_dir, config)?;
+pub(super) fn report(flags: ReportFlags, config: &Config) -> Result<u8, CommandError> {
+    let store = open_store(&flags.run, config)?;
     let run = store.run(&flags.run)?;
     let report = report_of(&store, &run)?;
     let output = flags.report.output.as_deref().map(Output::prepare);
-    let format = flags.report.format.or(config.run.format);
-    deliver(&report, format.unwrap_or_default(), output.transpose()?)?;
+    let options = flags.report.or(config.report.clone());
+    deliver(&report, options.format(), output.transpose()?)?;
     Ok(exit::of_report(&report))
 }
 
@@ -87,8 +78,8 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
         return Err(unfinished());
     };
     let mut tables = Vec::with_capacity(run.tables);
-    for (planned, stands) in store.tables(run)? {
-        let RestoredTable::Ended(record) = stands else {
+    for (planned, restored) in store.tables(run)? {
+        let RestoredTable::Ended(record) = restored else {
             return Err(unfinished());
         };
         tables.push((planned.spec, *record));
@@ -109,47 +100,30 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
     }))
 }
 
-/// The store, which a run is looked up in.
-pub(super) fn store(
-    run: &str,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<RunStore, StoreError> {
-    let path = directory(state_dir, config)?;
-    RunStore::find(&path)?.ok_or_else(|| StoreError::UnknownRun {
-        name: run.to_owned(),
-        path,
-    })
-}
-
 /// `reconcile status RUN`
-pub(super) fn status(
-    flags: &StatusFlags,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<u8, CommandError> {
-    let store = store(&flags.run, state_dir, config)?;
+pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, CommandError> {
+    let store = open_store(&flags.run, config)?;
     let run = store.run(&flags.run)?;
     let running = running(&store, &run)?;
     let text = match flags.format {
         ListFormat::Json => {
             let mut status = summary(&run);
-            status["running"] = running.iter().map(RunningTable::json).collect();
+            status["running"] = running.iter().map(json_of_running).collect();
             status["seen"] = json!(run.running.as_ref().map(|running| iso(running.at)));
             status["workers"] = json!(run.running.as_ref().map(|running| running.workers));
-            pretty(&status)
+            pretty_json(&status)
         }
         ListFormat::Console => status_text(&run, &running),
     };
     write_stdout(&text)?;
-    Ok(exit::EQUAL)
+    Ok(exit::SUCCESS)
 }
 
-fn status_text(run: &StoredRun, running: &[RunningTable]) -> String {
+fn status_text(run: &StoredRun, running: &[(String, &RunningTable)]) -> String {
     let mut text = format!(
         "run {}  {}, started {} UTC\n{} of {} tables have ended: {} matched, {} mismatched, {} failed, {} timed out, {} cancelled\n",
         run.id,
-        word(run),
+        status_of(run),
         clock(run.started_at),
         run.counts.total(),
         run.tables,
@@ -167,11 +141,11 @@ fn status_text(run: &StoredRun, running: &[RunningTable]) -> String {
             "{} workers alive, {} tables running, as of {} ago",
             seen.workers,
             running.len(),
-            whole_seconds(ago)
+            seconds(ago)
         )
         .ok();
         if !running.is_empty() {
-            let rows: Vec<_> = running.iter().map(RunningTable::row).collect();
+            let rows: Vec<_> = running.iter().map(row_of_running).collect();
             let headings = [
                 "table",
                 "worker",
@@ -180,13 +154,13 @@ fn status_text(run: &StoredRun, running: &[RunningTable]) -> String {
                 " target rows",
             ];
             text.push('\n');
-            text.push_str(&columns::render(headings, &rows));
+            text.push_str(&columns(headings, &rows));
         }
     }
     if run.summary.is_none() && !run.is_alive {
         writeln!(
             text,
-            "its coordinator is gone; go on with `reconcile resume {}`",
+            "its coordinator has ended; continue the run with `reconcile resume {}`",
             run.id
         )
         .ok();
@@ -194,80 +168,67 @@ fn status_text(run: &StoredRun, running: &[RunningTable]) -> String {
     text
 }
 
-/// A table that a worker is at.
-struct RunningTable {
-    table: String,
-    worker: String,
-    since: DateTime<Utc>,
-    source_rows: u64,
-    target_rows: u64,
-}
-
-impl RunningTable {
-    fn row(&self) -> [String; 5] {
-        [
-            self.table.clone(),
-            self.worker.clone(),
-            clock(self.since),
-            self.source_rows.to_string(),
-            self.target_rows.to_string(),
-        ]
-    }
-
-    fn json(&self) -> Json {
-        json!({
-            "table": self.table,
-            "worker": self.worker,
-            "since": iso(self.since),
-            "source_rows": self.source_rows,
-            "target_rows": self.target_rows,
-        })
-    }
-}
-
-fn running(store: &RunStore, run: &StoredRun) -> Result<Vec<RunningTable>, StoreError> {
+/// The tables that are being compared, with their names.
+fn running<'a>(
+    store: &RunStore,
+    run: &'a StoredRun,
+) -> Result<Vec<(String, &'a RunningTable)>, StoreError> {
     let Some(running) = run.running.as_ref().filter(|_| run.is_alive) else {
         return Ok(Vec::new());
     };
     let names = store.table_names(run.id)?;
-    let activities = running.activities.iter().map(|activity| RunningTable {
-        table: names
-            .get(activity.table.index())
-            .cloned()
-            .unwrap_or_default(),
-        worker: activity.worker.to_string(),
-        since: activity.since,
-        source_rows: activity.source_rows,
-        target_rows: activity.target_rows,
-    });
-    Ok(activities.collect())
+    let name = |activity: &RunningTable| names.get(activity.table.index()).cloned();
+    let activities = running.activities.iter();
+    Ok(activities
+        .map(|activity| (name(activity).unwrap_or_default(), activity))
+        .collect())
 }
 
-/// How a run stands, in a word.
-fn word(run: &StoredRun) -> &'static str {
+fn row_of_running((table, activity): &(String, &RunningTable)) -> [String; 5] {
+    [
+        table.clone(),
+        activity.worker.to_string(),
+        clock(activity.since),
+        activity.source_rows.to_string(),
+        activity.target_rows.to_string(),
+    ]
+}
+
+fn json_of_running((table, activity): &(String, &RunningTable)) -> Json {
+    json!({
+        "table": table,
+        "worker": activity.worker,
+        "since": iso(activity.since),
+        "source_rows": activity.source_rows,
+        "target_rows": activity.target_rows,
+    })
+}
+
+/// The status of a run in one word.
+fn status_of(run: &StoredRun) -> &'static str {
     match &run.summary {
-        Some(summary) => summary.status.as_str(),
+        Some(ended) => ended.status.as_str(),
         None if run.is_alive && run.cancelling.is_some() => "cancelling",
         None if run.is_alive => "running",
         None => "stopped",
     }
 }
 
-/// How long a run took, or has taken so far; unknown for one whose coordinator is gone.
+/// The duration of a run up to its end or until now; unknown if its coordinator was killed.
 fn duration(run: &StoredRun) -> Option<Duration> {
     match &run.summary {
-        Some(summary) => Some(summary.duration),
+        Some(ended) => Some(ended.duration),
         None if run.is_alive => (Utc::now() - run.started_at).to_std().ok(),
         None => None,
     }
 }
 
-fn row(run: &StoredRun) -> [String; 10] {
+fn row_of(run: &StoredRun) -> [String; 10] {
     [
         run.id.to_string(),
         clock(run.started_at),
-        duration(run).map_or_else(|| "-".to_owned(), whole_seconds),
-        word(run).to_owned(),
+        duration(run).map_or_else(|| "-".to_owned(), seconds),
+        status_of(run).to_owned(),
         run.tables.to_string(),
         run.counts.matched.to_string(),
         run.counts.mismatched.to_string(),
@@ -282,8 +243,8 @@ fn summary(run: &StoredRun) -> Json {
         "run_id": run.id.to_string(),
         "started": iso(run.started_at),
         "duration_seconds": duration(run).map(|duration| duration.as_secs_f64()),
-        "status": word(run),
-        "interrupted": run.summary.as_ref().is_some_and(|summary| summary.interrupted),
+        "status": status_of(run),
+        "interrupted": run.summary.as_ref().is_some_and(|ended| ended.interrupted),
         "total_tables": run.tables,
         "matched": run.counts.matched,
         "mismatched": run.counts.mismatched,
@@ -291,18 +252,6 @@ fn summary(run: &StoredRun) -> Json {
         "timeout": run.counts.timeout,
         "cancelled": run.counts.cancelled,
     })
-}
-
-pub(super) fn pretty(value: &Json) -> String {
-    format!("{value:#}\n")
-}
-
-pub(super) fn whole_seconds(duration: Duration) -> String {
-    if duration < Duration::from_secs(10) {
-        format!("{:.1}s", duration.as_secs_f64())
-    } else {
-        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
-    }
 }
 
 fn clock(time: DateTime<Utc>) -> String {

@@ -1,7 +1,6 @@
-//! `reconcile workers` and `reconcile drain`: who is there, and sending one home.
+//! `reconcile workers` and `reconcile drain`: list the workers of a broker, and drain one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,34 +8,33 @@ use futures::StreamExt as _;
 use serde_json::{Value as Json, json};
 use shared::config::Config;
 use shared::ids::{RunId, WorkerId};
+use shared::logging::print_status;
 use shared::message::{Control, Heartbeat, WorkId};
 use shared::transport::rabbit::RabbitTransport;
 use shared::transport::{Messages, Transport};
 use tokio::time::Instant;
 
+use super::connections::required_broker;
 use super::exit::{self, CommandError};
 use super::flags::{BrokerFlags, DrainFlags, ListFormat, WorkersFlags};
-use super::kept::{pretty, whole_seconds};
-use super::place::directory;
-use super::settings;
-use super::usage::UsageError;
-use super::{columns, say};
+use super::lists::{columns, pretty_json, seconds};
+use super::state_dir::state_dir;
 use crate::report::write_stdout;
 use crate::store::RunStore;
 
-/// How long the answers to a question are gathered. Workers answer at once.
+/// How long heartbeats are collected after a request. Workers answer at once.
 const ANSWERS: Duration = Duration::from_secs(1);
 
-/// How long a worker may take to say that it drains.
+/// How long a worker may take to confirm that it is draining.
 const NOTICE: Duration = Duration::from_secs(10);
 
-/// A worker as it was last heard of.
+/// The last heartbeat of a worker.
 struct Seen {
     heartbeat: Heartbeat,
-    heard: Instant,
+    received: Instant,
 }
 
-/// A connection on which workers are heard.
+/// A connection that receives the heartbeats of all workers.
 struct Fleet {
     transport: Arc<RabbitTransport>,
     heartbeats: Messages<Heartbeat>,
@@ -44,8 +42,7 @@ struct Fleet {
 
 impl Fleet {
     async fn connect(flags: &BrokerFlags, config: &Config) -> Result<Self, CommandError> {
-        let options = settings::broker(flags, config.broker.as_ref(), "reconcile")?
-            .ok_or(UsageError::NoBroker)?;
+        let options = required_broker(flags, config, "reconcile")?;
         let transport = RabbitTransport::connect(options).await?;
         let heartbeats = transport.consume_heartbeats().await?;
         Ok(Self {
@@ -54,40 +51,42 @@ impl Fleet {
         })
     }
 
-    /// Asks everybody, and gathers the answers.
-    async fn gather(&mut self) -> Result<BTreeMap<WorkerId, Seen>, CommandError> {
+    /// Requests a heartbeat of every worker and collects them.
+    async fn collect(&mut self) -> Result<BTreeMap<WorkerId, Seen>, CommandError> {
         self.transport.publish_control(&Control::Announce).await?;
         let mut seen = BTreeMap::new();
         let until = Instant::now() + ANSWERS;
         while let Ok(Some(heartbeat)) = tokio::time::timeout_at(until, self.heartbeats.next()).await
         {
-            let heard = Instant::now();
-            seen.insert(heartbeat.worker.clone(), Seen { heartbeat, heard });
+            let received = Instant::now();
+            seen.insert(
+                heartbeat.worker.clone(),
+                Seen {
+                    heartbeat,
+                    received,
+                },
+            );
         }
         Ok(seen)
     }
 }
 
 /// `reconcile workers`
-pub(super) async fn workers(
-    flags: &WorkersFlags,
-    state_dir: Option<PathBuf>,
-    config: &Config,
-) -> Result<u8, CommandError> {
+pub(super) async fn list(flags: &WorkersFlags, config: &Config) -> Result<u8, CommandError> {
     let mut fleet = Fleet::connect(&flags.broker, config).await?;
-    let seen = fleet.gather().await?;
-    let mut names = Names::new(state_dir, config);
+    let seen = fleet.collect().await?;
+    let mut names = Names::new(config);
     let text = match flags.format {
         ListFormat::Json => {
-            let workers = seen.values().map(|seen| seen.json(&mut names));
-            pretty(&workers.collect())
+            let workers = seen.values().map(|seen| seen.to_json(&mut names));
+            pretty_json(&workers.collect())
         }
         ListFormat::Console if seen.is_empty() => format!(
             "no worker answers on {}; start reconcile-worker\n",
             fleet.transport.task_queue()
         ),
         ListFormat::Console => {
-            let rows: Vec<_> = seen.values().map(|seen| seen.row(&mut names)).collect();
+            let rows: Vec<_> = seen.values().map(|seen| seen.to_row(&mut names)).collect();
             let headings = [
                 "worker",
                 "host",
@@ -99,16 +98,16 @@ pub(super) async fn workers(
                 " heard",
                 "tables",
             ];
-            columns::render(headings, &rows)
+            columns(headings, &rows)
         }
     };
     fleet.transport.close().await;
     write_stdout(&text)?;
-    Ok(exit::EQUAL)
+    Ok(exit::SUCCESS)
 }
 
 impl Seen {
-    fn row(&self, names: &mut Names) -> [String; 9] {
+    fn to_row(&self, names: &mut Names) -> [String; 9] {
         let Heartbeat {
             worker,
             host,
@@ -128,12 +127,12 @@ impl Seen {
             capacity.to_string(),
             owned.len().to_string(),
             if *draining { "draining" } else { "working" }.to_owned(),
-            format!("{} ago", whole_seconds(self.heard.elapsed())),
+            format!("{} ago", seconds(self.received.elapsed())),
             tables.join(", "),
         ]
     }
 
-    fn json(&self, names: &mut Names) -> Json {
+    fn to_json(&self, names: &mut Names) -> Json {
         let owned: Vec<Json> = self
             .heartbeat
             .owned
@@ -155,23 +154,23 @@ impl Seen {
             "version": self.heartbeat.version,
             "capacity": self.heartbeat.capacity,
             "draining": self.heartbeat.draining,
-            "heartbeat_age_seconds": self.heard.elapsed().as_secs_f64(),
+            "heartbeat_age_seconds": self.received.elapsed().as_secs_f64(),
             "owned": owned,
         })
     }
 }
 
-/// The names of tables, as far as the store knows their runs.
+/// The names of tables, for runs that are stored here.
 struct Names {
     store: Option<RunStore>,
     runs: BTreeMap<RunId, Vec<String>>,
 }
 
 impl Names {
-    fn new(state_dir: Option<PathBuf>, config: &Config) -> Self {
-        let store = directory(state_dir, config).and_then(|directory| RunStore::find(&directory));
+    fn new(config: &Config) -> Self {
+        let store = state_dir(config).and_then(|directory| RunStore::find(&directory));
         Self {
-            // Without it the tables have numbers.
+            // Without a store tables are printed by number.
             store: store.ok().flatten(),
             runs: BTreeMap::new(),
         }
@@ -191,7 +190,7 @@ impl Names {
 /// `reconcile drain WORKER`
 pub(super) async fn drain(flags: &DrainFlags, config: &Config) -> Result<u8, CommandError> {
     let mut fleet = Fleet::connect(&flags.broker, config).await?;
-    let seen = fleet.gather().await?;
+    let seen = fleet.collect().await?;
     let worker = find(&flags.worker, seen.keys()).map_err(CommandError::Fleet)?;
     let until = Instant::now() + NOTICE;
     while Instant::now() < until {
@@ -199,22 +198,22 @@ pub(super) async fn drain(flags: &DrainFlags, config: &Config) -> Result<u8, Com
             worker: worker.clone(),
         };
         fleet.transport.publish_control(&control).await?;
-        let answers = Instant::now() + ANSWERS;
+        let until_answers = Instant::now() + ANSWERS;
         while let Ok(Some(heartbeat)) =
-            tokio::time::timeout_at(answers, fleet.heartbeats.next()).await
+            tokio::time::timeout_at(until_answers, fleet.heartbeats.next()).await
         {
             if heartbeat.worker == worker && heartbeat.draining {
                 fleet.transport.close().await;
-                say(format!(
-                    "worker {worker} drains; {} tables are finished or handed back before it ends",
+                print_status(format!(
+                    "worker {worker} is draining; {} tables are finished or handed back before it ends",
                     heartbeat.owned.len()
                 ));
-                return Ok(exit::EQUAL);
+                return Ok(exit::SUCCESS);
             }
         }
     }
     Err(CommandError::Fleet(format!(
-        "worker {worker} has not said within {} s that it drains",
+        "worker {worker} has not confirmed within {} s that it is draining",
         NOTICE.as_secs()
     )))
 }
@@ -225,7 +224,7 @@ fn find<'a>(name: &str, workers: impl Iterator<Item = &'a WorkerId>) -> Result<W
     if let Some(exact) = all.iter().find(|worker| worker.as_str() == name) {
         return Ok((*exact).clone());
     }
-    let known = |workers: &[&WorkerId]| {
+    let list = |workers: &[&WorkerId]| {
         let names: Vec<&str> = workers.iter().map(|worker| worker.as_str()).collect();
         names.join(", ")
     };
@@ -239,11 +238,11 @@ fn find<'a>(name: &str, workers: impl Iterator<Item = &'a WorkerId>) -> Result<W
         [] if all.is_empty() => Err("no worker answers; none can be drained".to_owned()),
         [] => Err(format!(
             "no worker is called `{name}`; there are {}",
-            known(&all)
+            list(&all)
         )),
         several => Err(format!(
             "`{name}` begins the names of several workers: {}",
-            known(several)
+            list(several)
         )),
     }
 }

@@ -2,15 +2,15 @@
 
 use shared::outcome::{ForeignKey, Sequence};
 
-use super::ScriptDialect;
+use crate::engine::database::dialect::Dialect as _;
+use crate::engine::database::script::ScriptDialect;
+use crate::engine::database::sql_server::SqlServer;
 
 const PREAMBLE: [&str; 2] = ["SET XACT_ABORT ON;", "SET NOCOUNT ON;"];
 
-pub(super) struct SqlServer;
-
 impl ScriptDialect for SqlServer {
     fn quote(&self, name: &str) -> String {
-        format!("[{}]", name.replace(']', "]]"))
+        self.identifier(name)
     }
 
     fn client_command(&self, file: &str) -> String {
@@ -25,7 +25,7 @@ impl ScriptDialect for SqlServer {
         [self.preamble(), &["BEGIN TRANSACTION;"][..]].concat()
     }
 
-    fn commit(&self) -> &'static [&'static str] {
+    fn end(&self) -> &'static [&'static str] {
         &["COMMIT TRANSACTION;", "GO", "SET NOEXEC OFF;"]
     }
 

@@ -1,0 +1,220 @@
+//! The rules of columns, filters and soft deletes of a `[[tables]]` entry.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use super::error::ConfigError;
+use super::nearest::one_of;
+use super::section::{Section, Sources};
+use super::value::{FromValue, Value};
+use crate::options::{
+    ColumnRule, Encoding, Filters, Normalization, Rounding, SoftDelete, Tolerance, Trim,
+};
+
+/// `[tables.rules.COLUMN]`.
+pub(super) fn read_rules(
+    parent: &mut Section,
+    sources: &mut Sources<'_>,
+) -> Result<BTreeMap<String, ColumnRule>, ConfigError> {
+    let mut rules = sources.section(parent, "rules", false)?;
+    sources
+        .all_sections(&mut rules)?
+        .into_iter()
+        .map(|(column, section)| Ok((column, read_rule(section, sources)?)))
+        .collect()
+}
+
+fn read_rule(mut section: Section, sources: &mut Sources<'_>) -> Result<ColumnRule, ConfigError> {
+    let rule = ColumnRule {
+        ignore: section.take(sources, "ignore")?.unwrap_or_default(),
+        precision: section.take(sources, "precision")?,
+        rounding: section.take(sources, "rounding")?,
+        encoding: section.take(sources, "as")?,
+        scale: section.take(sources, "scale")?,
+        trim: section.take(sources, "trim")?,
+        case_insensitive: section
+            .take(sources, "case_insensitive")?
+            .unwrap_or_default(),
+        unicode: section.take(sources, "unicode")?,
+        tolerance: section.take(sources, "tolerance")?,
+        as_text: section.take(sources, "as_text")?.unwrap_or_default(),
+        redact: section.take(sources, "redact")?.unwrap_or_default(),
+    };
+    section.finish(sources)?;
+    if rule.precision.is_some_and(|digits| digits > 7) {
+        return Err(section.error(sources, "has a `precision` above 7 digits of a second"));
+    }
+    if (rule.encoding == Some(Encoding::DecimalBytes)) != rule.scale.is_some() {
+        return Err(section.error(
+            sources,
+            "needs `scale` with as = \"decimal-bytes\", and only there",
+        ));
+    }
+    Ok(rule)
+}
+
+/// `where`: one condition for both sides, or one for each.
+pub(super) fn read_filters(
+    section: &mut Section,
+    sources: &mut Sources<'_>,
+) -> Result<Filters, ConfigError> {
+    Ok(section.take(sources, "where")?.unwrap_or_default())
+}
+
+impl FromValue for Filters {
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Text(both) => Ok(Self {
+                source: Some(both.clone()),
+                target: Some(both),
+            }),
+            Value::Table(mut entries) => {
+                let mut side = |name: &str| {
+                    entries
+                        .remove(name)
+                        .map(|written| String::from_value(written.value))
+                        .transpose()
+                };
+                let filters = Self {
+                    source: side("source")?,
+                    target: side("target")?,
+                };
+                only_known(entries.keys(), &["source", "target"])?;
+                Ok(filters)
+            }
+            other => {
+                Err(other
+                    .unexpected("a condition in quotes, or { source = \"…\", target = \"…\" }"))
+            }
+        }
+    }
+}
+
+impl FromValue for SoftDelete {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected =
+            "a column of the target such as \"__deleted\", or { column = \"…\", value = \"…\" }";
+        match value {
+            Value::Text(column) => Ok(Self {
+                column,
+                value: None,
+            }),
+            Value::Table(mut entries) => {
+                let column = entries
+                    .remove("column")
+                    .ok_or_else(|| format!("lacks `column`; expected {expected}"))?;
+                let value = entries.remove("value");
+                only_known(entries.keys(), &["column", "value"])?;
+                Ok(Self {
+                    column: String::from_value(column.value)?,
+                    value: value
+                        .map(|written| String::from_value(written.value))
+                        .transpose()?,
+                })
+            }
+            other => Err(other.unexpected(expected)),
+        }
+    }
+}
+
+impl FromValue for Tolerance {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let expected = "a tolerance such as { absolute = 0.005 } or { relative = 1e-9 }";
+        let Value::Table(mut entries) = value else {
+            return Err(value.unexpected(expected));
+        };
+        let (absolute, relative) = (entries.remove("absolute"), entries.remove("relative"));
+        only_known(entries.keys(), &["absolute", "relative"])?;
+        match (absolute, relative) {
+            (Some(absolute), None) => {
+                let text = number(absolute.value)?;
+                let plain = text.parse::<f64>().is_ok_and(|number| number >= 0.0)
+                    && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+                if plain {
+                    Ok(Self::Absolute(text))
+                } else {
+                    Err(format!(
+                        "`{text}` is not a decimal of 0 or above such as 0.005"
+                    ))
+                }
+            }
+            (None, Some(relative)) => {
+                let text = number(relative.value)?;
+                text.parse()
+                    .ok()
+                    .filter(|fraction| (0.0..=1.0).contains(fraction))
+                    .map(Self::Relative)
+                    .ok_or_else(|| format!("`{text}` is not a fraction from 0 to 1"))
+            }
+            _ => Err(format!("expected {expected}")),
+        }
+    }
+}
+
+fn number(value: Value) -> Result<String, String> {
+    match value {
+        Value::Text(text) | Value::Integer(text) | Value::Float(text) => Ok(text.replace('_', "")),
+        other => Err(other.unexpected("a number")),
+    }
+}
+
+impl FromValue for Trim {
+    fn from_value(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Boolean(true) => Ok(Self::Both),
+            other => word(other, &["start", "end", "both"]),
+        }
+    }
+}
+
+impl FromValue for Rounding {
+    fn from_value(value: Value) -> Result<Self, String> {
+        word(value, &["truncate", "half-up", "half-even"])
+    }
+}
+
+impl FromValue for Normalization {
+    fn from_value(value: Value) -> Result<Self, String> {
+        word(value, &["nfc", "nfd", "nfkc", "nfkd"])
+    }
+}
+
+impl FromValue for Encoding {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let words = [
+            "epoch-days",
+            "epoch-seconds",
+            "epoch-millis",
+            "epoch-micros",
+            "epoch-nanos",
+            "midnight-millis",
+            "midnight-micros",
+            "midnight-nanos",
+            "iso-8601",
+            "decimal-text",
+            "decimal-bytes",
+            "base64",
+            "hex",
+            "json",
+            "utc",
+        ];
+        word(value, &words)
+    }
+}
+
+/// One of the `words` that the type deserializes from.
+fn word<T: DeserializeOwned>(value: Value, words: &[&str]) -> Result<T, String> {
+    let text = String::from_value(value)?;
+    serde_json::from_value(serde_json::Value::from(text.as_str())).map_err(|_| one_of(&text, words))
+}
+
+fn only_known<'a>(
+    mut left: impl Iterator<Item = &'a String>,
+    known: &[&str],
+) -> Result<(), String> {
+    match left.next() {
+        None => Ok(()),
+        Some(key) => Err(one_of(key, known)),
+    }
+}

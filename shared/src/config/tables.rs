@@ -1,0 +1,80 @@
+//! `[[tables]]`: the tables of a run, each with its own settings.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::section::{Section, Sources};
+use super::table_rules::{read_filters, read_rules};
+use crate::ids::TableName;
+use crate::message::ColumnSelection;
+use crate::options::{ColumnRule, Filters, SoftDelete};
+
+/// One entry of `[[tables]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableEntry {
+    /// The table in the source.
+    pub source: TableName,
+    /// The table in the target; absent: of the same name.
+    pub target: Option<TableName>,
+    /// Key columns by their source names.
+    pub key: Option<Vec<String>>,
+    /// The columns that are compared.
+    pub columns: ColumnSelection,
+    /// Tables with a higher priority are compared first.
+    pub priority: i32,
+    /// The time limit of its comparison.
+    pub timeout: Option<Duration>,
+    /// Rules of columns, by the source's names.
+    pub rules: BTreeMap<String, ColumnRule>,
+    /// The conditions of the rows that are compared.
+    pub filters: Filters,
+    /// The mark of deleted rows in the target.
+    pub soft_delete: Option<SoftDelete>,
+}
+
+/// Reads one entry.
+pub(super) fn read(
+    mut section: Section,
+    sources: &mut Sources<'_>,
+) -> Result<TableEntry, ConfigError> {
+    let source: Option<TableName> = section.take(sources, "source")?;
+    let target: Option<TableName> = section.take(sources, "target")?;
+    let key: Option<Vec<String>> = section.take(sources, "key")?;
+    let priority = section.take(sources, "priority")?.unwrap_or(0);
+    let timeout = section.take(sources, "timeout")?;
+    let mut columns = sources.section(&mut section, "columns", false)?;
+    let rules = read_rules(&mut section, sources)?;
+    let filters = read_filters(&mut section, sources)?;
+    let soft_delete = section.take(sources, "soft_delete")?;
+    section.finish(sources)?;
+    let Some(source) = source else {
+        return Err(section.error(
+            sources,
+            "lacks `source`, the name of the table in the source",
+        ));
+    };
+    if key.as_ref().is_some_and(Vec::is_empty) {
+        return Err(section.error(
+            sources,
+            "has an empty `key`; name its columns, or leave it out for the primary key",
+        ));
+    }
+    let selection = ColumnSelection {
+        include: columns.take(sources, "include")?.unwrap_or_default(),
+        exclude: columns.take(sources, "exclude")?.unwrap_or_default(),
+        map: columns.take(sources, "map")?.unwrap_or_default(),
+    };
+    columns.finish(sources)?;
+    Ok(TableEntry {
+        source,
+        target,
+        key,
+        columns: selection,
+        priority,
+        timeout,
+        rules,
+        filters,
+        soft_delete,
+    })
+}
