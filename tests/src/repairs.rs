@@ -2,12 +2,12 @@
 //! in between.
 
 use anyhow::{Context, anyhow, ensure};
-use coordinator::repair::{Direction, preamble};
+use coordinator::repair::Direction;
 use shared::endpoint::Endpoint;
 use shared::message::TableSpec;
 use shared::outcome::{Failure, RepairAction, RepairPlan, RepairStatement};
 use worker::engine::ReconcileEngine;
-use worker::engine::WritableTarget;
+use worker::engine::{WritableTarget, script_dialect};
 
 use crate::cases::{Answer, compare, compare_and_repair};
 
@@ -85,7 +85,7 @@ async fn carry_out(
 ) -> anyhow::Result<Vec<String>> {
     let failed = |failure: Failure| anyhow!("{}: {}", failure.kind, failure.message);
     let mut writable = WritableTarget::open(target).await.map_err(failed)?;
-    for line in preamble(plan.engine) {
+    for line in script_dialect(plan.engine).preamble() {
         writable.execute(line).await.map_err(failed)?;
     }
     // What was done last is taken back first.
