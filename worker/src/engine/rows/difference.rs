@@ -1,24 +1,24 @@
-//! From elements that the two sides do not share to rows that are missing,
-//! extra or modified.
+//! Differing rows: how the elements that only one side has become rows that are
+//! missing, extra or modified.
 
 use shared::outcome::DifferenceKind;
 
 use crate::engine::rows::element::Element;
 use crate::engine::values::column::SideOf;
 
-/// One row that differs, by hashes.
+/// A differing row, by hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowDifference {
     /// The key, in the table's key form.
     pub key: u128,
-    /// The source's row hash; absent for an extra row.
+    /// The row hash of the source; absent for an extra row.
     pub source: Option<u128>,
-    /// The target's row hash; absent for a missing row.
+    /// The row hash of the target; absent for a missing row.
     pub target: Option<u128>,
 }
 
 impl RowDifference {
-    /// On which side the row is.
+    /// Whether the row is missing, extra or modified.
     #[must_use]
     pub(crate) fn kind(&self) -> DifferenceKind {
         match (self.source, self.target) {
@@ -38,15 +38,15 @@ impl RowDifference {
     }
 }
 
-/// Rows with one hash of which one side has `count` more than the other.
+/// Equal rows of which one side has `count` more than the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Surplus {
     pub(crate) row: u128,
     pub(crate) count: u64,
 }
 
-/// What `of` has more of than `other`, row by row, in their order. Both are sorted
-/// and of one key.
+/// The rows of which `of` has more than `other`, in ascending order. Both are
+/// sorted and of one key.
 pub(crate) fn surplus<'a>(
     of: &'a [Element],
     other: &'a [Element],
@@ -70,9 +70,8 @@ pub(crate) fn surplus<'a>(
     })
 }
 
-/// Pairs the rows of one key that only one side has, the first with the first,
-/// and gives each pair to `found` with how often it occurs. What remains of one
-/// side has no other half.
+/// Pairs the surplus rows of one key, in order, and calls `found` with each pair
+/// and its number of copies. Rows that remain on one side are missing or extra.
 pub(crate) fn pair_off<E>(
     key: u128,
     mut source: impl Iterator<Item = Result<Surplus, E>>,
@@ -92,14 +91,14 @@ pub(crate) fn pair_off<E>(
             target: right.map(|rows| rows.row),
         };
         found(difference, count)?;
-        take_off(&mut left, count, &mut source)?;
-        take_off(&mut right, count, &mut target)?;
+        subtract(&mut left, count, &mut source)?;
+        subtract(&mut right, count, &mut target)?;
     }
     Ok(())
 }
 
-/// Takes `count` off the rows at hand; when none are left, the next ones follow.
-fn take_off<E>(
+/// Subtracts `count` from `rows`; if none remain, continues with the next ones.
+fn subtract<E>(
     rows: &mut Option<Surplus>,
     count: u64,
     rest: &mut impl Iterator<Item = Result<Surplus, E>>,

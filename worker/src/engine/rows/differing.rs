@@ -1,6 +1,5 @@
-//! All rows of a table that differ, however many: counted, summed up, the first
-//! of them at hand, and, where they are needed, all of them, on disk beyond a
-//! little memory.
+//! The differing rows of a table: their counts, the sum of their hashes, the first
+//! ones by key, and, if they are needed, all of them, on disk if they are many.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
@@ -11,17 +10,17 @@ use crate::engine::disk::{Budget, Partitioned};
 use crate::engine::rows::difference::{RowDifference, pair_off, surplus};
 use crate::engine::rows::element::Element;
 
-/// First byte of a difference on disk: on which sides the row is.
+/// The first byte of a difference on disk: the sides that have the row.
 const SOURCE: u8 = 1;
 const TARGET: u8 = 2;
 
-/// A row that shares its key with more others than this may be read apart from them.
+/// Up to this many rows of one key are read together.
 const LARGEST_GROUP: usize = 4096;
 
 /// How many differences are read at once where they are all read.
 const AT_ONCE: usize = 4096;
 
-/// The rows that differ.
+/// The differing rows of a table.
 #[derive(Debug)]
 pub(crate) struct Differing {
     counts: RowCounts,
@@ -32,8 +31,7 @@ pub(crate) struct Differing {
 }
 
 impl Differing {
-    /// Keeps the first `limit`, by key: which ones are kept does not depend on
-    /// the order in which they are found.
+    /// Keeps the first `limit` by key, in whatever order they are added.
     #[must_use]
     pub(crate) fn first(limit: usize) -> Self {
         Self {
@@ -62,7 +60,7 @@ impl Differing {
         }
     }
 
-    /// An empty set that keeps what this one keeps.
+    /// An empty set with the same limits.
     #[must_use]
     pub(crate) fn like(&self) -> Self {
         match &self.all {
@@ -71,17 +69,17 @@ impl Differing {
         }
     }
 
-    /// Takes one difference in. Those of a key that both sides have come one
-    /// after the other, modified rows first.
+    /// Adds a difference. The differences of a key that both sides have must be
+    /// added one after the other, modified rows first.
     ///
     /// # Errors
     ///
-    /// When the disk is full or fails, or may not hold more.
+    /// If the disk is full or fails, or the limit on disk space is reached.
     pub(crate) fn push(&mut self, difference: RowDifference) -> io::Result<()> {
         self.push_copies(difference, 1)
     }
 
-    /// Takes in one difference that occurs `count` times.
+    /// Adds a difference `count` times.
     ///
     /// # Errors
     ///
@@ -100,7 +98,7 @@ impl Differing {
                 append(all, 0, difference)?;
             }
         }
-        // No more of them can be among the first ones than there is room for.
+        // No more than `limit` of them can be among the first ones.
         for _ in 0..count.min(self.limit as u64) {
             if self.first.len() < self.limit {
                 self.first.push(difference);
@@ -116,13 +114,13 @@ impl Differing {
         Ok(())
     }
 
-    /// How many there are.
+    /// The numbers of differences.
     #[must_use]
     pub(crate) fn counts(&self) -> RowCounts {
         self.counts
     }
 
-    /// Sum of the source's row hashes less that of the target's, modulo 2^128.
+    /// The sum of the source's row hashes minus that of the target's, modulo 2^128.
     #[must_use]
     pub(crate) fn sum(&self) -> u128 {
         self.sum
@@ -144,7 +142,7 @@ impl Differing {
     ///
     /// # Panics
     ///
-    /// When not all were kept.
+    /// If not all were kept.
     #[must_use]
     pub(crate) fn reader(&self) -> Reader<'_> {
         assert!(
@@ -204,7 +202,7 @@ pub(crate) fn append(
     }
 }
 
-/// Reads differences in the order in which they were taken in.
+/// Reads differences in the order in which they were added.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     of: &'a Differing,
@@ -213,12 +211,12 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The next ones, about `count` of them: those that share a key and came one
-    /// after the other are not torn apart, unless there are very many. None at the end.
+    /// The next differences, about `count` of them; none at the end. Differences of
+    /// one key that were added together are returned together, up to a limit.
     ///
     /// # Errors
     ///
-    /// When the disk fails.
+    /// If the disk fails.
     pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<RowDifference>> {
         let mut taken: Vec<RowDifference> = Vec::new();
         while let Some(next) = self.peek()? {
@@ -250,7 +248,7 @@ pub(crate) fn read(mut bytes: &[u8], into: &mut VecDeque<RowDifference>) {
     fn number(bytes: &mut &[u8]) -> u128 {
         let (number, rest) = bytes
             .split_first_chunk::<16>()
-            .expect("no record is in two blocks");
+            .expect("records are not split between blocks");
         *bytes = rest;
         u128::from_le_bytes(*number)
     }
@@ -267,10 +265,9 @@ pub(crate) fn read(mut bytes: &[u8], into: &mut VecDeque<RowDifference>) {
     }
 }
 
-/// Pairs what is left of the two sides by key: a key on both sides is a
-/// modified row. Elements that both sides have cancel each other, each as often
-/// as it occurs. A key that occurs several times on a side gives as many
-/// modified rows as can be paired, and the rest is missing or extra.
+/// Adds the differences between the elements of two sides. Equal elements cancel
+/// each other, each as often as it occurs. The remaining elements of a key are
+/// paired: pairs are modified rows, the rest is missing or extra.
 ///
 /// Sorts both slices.
 ///
@@ -292,7 +289,7 @@ pub(crate) fn pair(
         .map(|element| element.key)
         .min()
     {
-        // The common case of large, almost equal sides.
+        // Fast path for equal elements with a unique key.
         if let ([a, ..], [b, ..]) = (source, target)
             && a == b
             && source.get(1).is_none_or(|next| next.key != key)
@@ -312,7 +309,7 @@ pub(crate) fn pair(
     Ok(())
 }
 
-/// Takes the elements of one key off the front.
+/// Splits the elements of one key off the front.
 pub(crate) fn of_key<'a>(elements: &mut &'a [Element], key: u128) -> &'a [Element] {
     let count = elements
         .iter()

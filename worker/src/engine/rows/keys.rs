@@ -1,4 +1,4 @@
-//! Sets and maps of keys, and a filter that passes few others.
+//! Sets and maps of keys, and a Bloom filter of keys.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
@@ -11,22 +11,22 @@ pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
 /// A map from element keys.
 pub(crate) type KeyMap<T> = HashMap<u128, T, BuildHasherDefault<KeyHasher>>;
 
-/// The rows that are wanted: the hashes of them, by key.
+/// The hashes of the rows to be read, by key.
 pub(crate) type WantedRows = KeyMap<KeySet>;
 
-/// Bits of a [`KeyFilter`] for each key, where memory allows.
+/// The bits of a [`KeyFilter`] for each key, if memory allows.
 pub(crate) const BITS_OF_KEY: u64 = 64;
 
-/// How many of them are set, at most: then, of ten million other keys, not one is
-/// taken in by chance, and more would be more work for each that is wanted.
+/// The largest number of bits that are set for a key. With 64 bits for each key,
+/// fewer than one of ten million other keys is a false positive; more set bits
+/// would only take more time.
 pub(crate) const MOST_PLACES: u32 = 8;
 
-/// A Bloom filter: a set of keys in a fixed number of bits, which may take a key
-/// in that is not in it.
+/// A Bloom filter: a set of keys in a fixed number of bits, with false positives.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyFilter {
     words: Vec<u64>,
-    /// How many bits stand for a key.
+    /// The number of bits that are set for a key.
     places: u32,
 }
 
@@ -40,7 +40,7 @@ impl KeyFilter {
             .ok()
             .and_then(|words| words.max(64).checked_next_power_of_two())
             .map_or(most, |words| words.min(most));
-        // With ln 2 of its bits for each key a filter takes in the fewest others.
+        // A filter has the fewest false positives with ln 2 of its bits for each key.
         let bits = words as u64 * u64::from(u64::BITS);
         let places = (bits / keys.max(1)).saturating_mul(7) / 10;
         Self {
@@ -51,7 +51,7 @@ impl KeyFilter {
         }
     }
 
-    /// Takes `key` in.
+    /// Adds `key`.
     pub(crate) fn insert(&mut self, key: u128) {
         let length = self.words.len();
         for (word, bit) in places(key, length).take(self.places as usize) {
@@ -59,7 +59,7 @@ impl KeyFilter {
         }
     }
 
-    /// Whether `key` may have been taken in.
+    /// Whether `key` may have been added.
     #[inline]
     #[must_use]
     pub(crate) fn may_hold(&self, key: u128) -> bool {
@@ -69,7 +69,7 @@ impl KeyFilter {
     }
 }
 
-/// Places of a key in a number of words that is a power of two, as many as one likes.
+/// The bits of a key in a number of words that is a power of two: an endless series.
 #[inline]
 pub(crate) fn places(key: u128, words: usize) -> impl Iterator<Item = (usize, u64)> {
     let next = |hash: &u64| Some(fold(hash ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93));
@@ -77,7 +77,7 @@ pub(crate) fn places(key: u128, words: usize) -> impl Iterator<Item = (usize, u6
         .map(move |hash| ((hash >> 6) as usize & (words - 1), 1 << (hash & 63)))
 }
 
-/// The partition, of a power of two of them, that a key's rows are in.
+/// The partition of a key's rows. The number of partitions is a power of two.
 #[must_use]
 pub(crate) fn partition_of(key: u128, partitions: usize) -> usize {
     (mix(key) >> 40) as usize & (partitions - 1)

@@ -1,28 +1,28 @@
-//! What one side has under one key at one look: rows by their hashes, each as
-//! often as it occurs.
+//! The rows that one side has under one key at one time: their hashes, and how
+//! often each occurs.
 
-/// A row as a look saw it.
+/// A row as it was read.
 #[derive(Debug, Clone)]
 pub(crate) struct SeenRow {
     /// The hash of all values.
     pub(crate) hash: u128,
-    /// How many rows are like it.
+    /// How many equal rows there are.
     pub(crate) copies: u64,
-    /// What a tolerance asks for; absent where no column has one, and where
-    /// only the hash is known.
-    pub(crate) loose: Option<Box<Loose>>,
+    /// What a comparison under tolerances needs; absent if no column has one, or
+    /// if only the hash is known.
+    pub(crate) tolerated: Option<Box<Tolerated>>,
 }
 
-/// A row taken apart into what must be equal and what must be near.
+/// A row split into values that must be equal and values that must be near.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Loose {
+pub(crate) struct Tolerated {
     /// The hash of the values of all columns without a tolerance.
-    pub(crate) rest: u128,
+    pub(crate) exact: u128,
     /// The encoded values of the columns with a tolerance, one after the other.
     pub(crate) values: Vec<u8>,
 }
 
-/// Rows are told apart by their hashes.
+/// Rows are equal if their hashes are.
 impl PartialEq for SeenRow {
     fn eq(&self, other: &Self) -> bool {
         (self.hash, self.copies) == (other.hash, other.copies)
@@ -37,20 +37,20 @@ impl SeenRow {
         Self {
             hash,
             copies: 1,
-            loose: None,
+            tolerated: None,
         }
     }
 
-    /// Writes the row behind what is in `bytes`.
+    /// Appends the row to `bytes`.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.hash.to_le_bytes());
         bytes.extend_from_slice(&self.copies.to_le_bytes());
-        // A row with a tolerance has one value with a byte at least.
-        let length = self.loose.as_ref().map_or(0, |loose| loose.values.len());
+        // A row under tolerances has at least one value, of at least one byte.
+        let length = self.tolerated.as_ref().map_or(0, |row| row.values.len());
         bytes.extend_from_slice(&(length as u64).to_le_bytes());
-        if let Some(loose) = &self.loose {
-            bytes.extend_from_slice(&loose.rest.to_le_bytes());
-            bytes.extend_from_slice(&loose.values);
+        if let Some(tolerated) = &self.tolerated {
+            bytes.extend_from_slice(&tolerated.exact.to_le_bytes());
+            bytes.extend_from_slice(&tolerated.values);
         }
     }
 
@@ -59,19 +59,19 @@ impl SeenRow {
         let hash = u128::from_le_bytes(next(bytes));
         let copies = u64::from_le_bytes(next(bytes));
         let length = usize::try_from(u64::from_le_bytes(next(bytes))).expect("it was in memory");
-        let loose = (length > 0).then(|| {
-            let rest = u128::from_le_bytes(next(bytes));
+        let tolerated = (length > 0).then(|| {
+            let exact = u128::from_le_bytes(next(bytes));
             let (values, after) = bytes.split_at(length);
             *bytes = after;
-            Box::new(Loose {
-                rest,
+            Box::new(Tolerated {
+                exact,
                 values: values.to_vec(),
             })
         });
         Self {
             hash,
             copies,
-            loose,
+            tolerated,
         }
     }
 }
@@ -80,11 +80,11 @@ impl SeenRow {
 ///
 /// # Panics
 ///
-/// When there are fewer: records are read whole, as they were written.
+/// If there are fewer. Records are never split between blocks.
 pub(crate) fn next<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     let (these, rest) = bytes
         .split_first_chunk::<N>()
-        .expect("no record is in two blocks");
+        .expect("records are not split between blocks");
     *bytes = rest;
     *these
 }
@@ -97,7 +97,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Takes more rows in.
+    /// Adds rows.
     pub(crate) fn add(&mut self, row: SeenRow) {
         match self.rows.last_mut() {
             Some(last) if last.hash == row.hash => last.copies += row.copies,
@@ -105,7 +105,7 @@ impl Version {
         }
     }
 
-    /// Brings equal rows together, and all of them in order.
+    /// Sorts the rows and merges equal ones.
     pub(crate) fn sort(&mut self) {
         self.rows.sort_unstable_by_key(|row| row.hash);
         self.rows.dedup_by(|next, row| {
@@ -117,12 +117,12 @@ impl Version {
         });
     }
 
-    /// How many rows it has, copies of one counted as one.
+    /// The number of different rows.
     pub(crate) fn distinct(&self) -> usize {
         self.rows.len()
     }
 
-    /// How many rows it has.
+    /// The number of rows.
     pub(crate) fn count(&self) -> u64 {
         self.rows.iter().map(|row| row.copies).sum()
     }
@@ -134,8 +134,8 @@ impl Version {
         })
     }
 
-    /// The rows that only this version has and those that only `other` has,
-    /// each as often as it has more of them.
+    /// The rows of which this version has more copies than `other`, and those of
+    /// which `other` has more, with the number of surplus copies.
     pub(crate) fn subtract(&self, other: &Self) -> (Vec<SeenRow>, Vec<SeenRow>) {
         let (mut here, mut there) = (Vec::new(), Vec::new());
         let more = |row: &SeenRow, less: u64| SeenRow {
@@ -167,7 +167,7 @@ impl Version {
         }
     }
 
-    /// Writes the version behind what is in `bytes`.
+    /// Appends the version to `bytes`.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&(self.rows.len() as u64).to_le_bytes());
         self.rows.iter().for_each(|row| row.write(bytes));
@@ -226,8 +226,8 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(rows in proptest::collection::vec((any::<u128>(), proptest::option::of((any::<u128>(), proptest::collection::vec(any::<u8>(), 1..9)))), 0..9)) {
-            let version = Version::from(rows.into_iter().map(|(hash, loose)| SeenRow {
-                loose: loose.map(|(rest, values)| Box::new(Loose { rest, values })),
+            let version = Version::from(rows.into_iter().map(|(hash, tolerated)| SeenRow {
+                tolerated: tolerated.map(|(exact, values)| Box::new(Tolerated { exact, values })),
                 ..SeenRow::hashed(hash)
             }).collect::<Vec<_>>());
             let mut bytes = Vec::new();
@@ -237,7 +237,7 @@ mod tests {
             prop_assert!(rest.is_empty());
             prop_assert_eq!(&read, &version);
             for (a, b) in read.rows.iter().zip(&version.rows) {
-                prop_assert_eq!(&a.loose, &b.loose);
+                prop_assert_eq!(&a.tolerated, &b.tolerated);
             }
         }
     }

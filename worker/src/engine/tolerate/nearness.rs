@@ -1,31 +1,31 @@
-//! Which rows of the two sides go together where columns have a tolerance: not
-//! only whether two rows are near each other, but as many pairs as can be made.
+//! Matches rows of the two sides under the tolerances of their columns: as many
+//! pairs of near rows as possible.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::options::Tolerance;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::engine::plan::{Plan, PlannedColumn};
-use crate::engine::rows::version::{Loose, SeenRow, Version};
+use crate::engine::rows::version::{SeenRow, Tolerated, Version};
 use crate::engine::task::Stop;
 use crate::engine::values::canonical::{MalformedRow, Values};
-use crate::engine::values::tolerance;
 use crate::engine::values::tolerance::{Position, within};
 
-/// Up to so many comparisons, rows under several tolerances are paired in the best way.
-const MOST_COMPARED: u64 = 1 << 16;
+/// Up to this many comparisons, the largest number of pairs is found also under
+/// several tolerances.
+const MAX_COMPARISONS: u64 = 1 << 16;
 
 /// The columns of a plan that have a tolerance.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Nearness {
-    /// Where they are in a row, in that order, and how near is near enough.
+    /// Their positions in a row, ascending, and their tolerances.
     columns: Vec<(usize, Tolerance)>,
 }
 
 impl Nearness {
-    /// What the rules of the plan's columns ask.
+    /// The tolerances in the rules of the plan's columns.
     pub(crate) fn of(plan: &Plan) -> Self {
         let columns = plan.columns.iter().enumerate();
         Self {
@@ -40,36 +40,36 @@ impl Nearness {
         self.columns.is_empty()
     }
 
-    /// An encoded row with this hash, as it is remembered.
+    /// An encoded row with this hash, in the form in which it is kept.
     pub(crate) fn seen(&self, hash: u128, row: &[u8]) -> Result<SeenRow, MalformedRow> {
         let mut seen = SeenRow::hashed(hash);
         if self.is_exact() {
             return Ok(seen);
         }
-        let mut rest = Xxh3::new();
+        let mut exact = Xxh3::new();
         let mut values = Vec::new();
-        let mut loose = self.columns.iter().map(|(at, _)| *at).peekable();
+        let mut columns = self.columns.iter().map(|(at, _)| *at).peekable();
         for (at, value) in Values::new(row).enumerate() {
             let value = value?;
-            match loose.next_if_eq(&at) {
+            match columns.next_if_eq(&at) {
                 Some(_) => values.extend_from_slice(value),
-                None => rest.update(value),
+                None => exact.update(value),
             }
         }
-        seen.loose = Some(Box::new(Loose {
-            rest: rest.digest128(),
+        seen.tolerated = Some(Box::new(Tolerated {
+            exact: exact.digest128(),
             values,
         }));
         Ok(seen)
     }
 
-    /// Whether a row of the source and one of the target are as near as the
-    /// rules ask. What is known by its hash only is near nothing.
+    /// Whether a row of the source and one of the target are near each other. A
+    /// row of which only the hash is known is near no row.
     pub(crate) fn are_near(&self, source: &SeenRow, target: &SeenRow) -> bool {
-        let (Some(source), Some(target)) = (&source.loose, &target.loose) else {
+        let (Some(source), Some(target)) = (&source.tolerated, &target.tolerated) else {
             return false;
         };
-        source.rest == target.rest
+        source.exact == target.exact
             && Values::new(&source.values)
                 .zip(Values::new(&target.values))
                 .zip(&self.columns)
@@ -79,7 +79,7 @@ impl Nearness {
                 })
     }
 
-    /// Whether the target has what the source has: every row goes with one of the other side.
+    /// Whether every row of either side can be paired with one of the other side.
     pub(crate) fn is_copy(
         &self,
         source: &Version,
@@ -96,8 +96,8 @@ impl Nearness {
         Ok(source.is_empty() && target.is_empty())
     }
 
-    /// The rows of two versions of a key that go with none of the other side:
-    /// equal rows go together, and of the others as [`Nearness::leave_out`] says.
+    /// The rows of two versions of a key that cannot be paired: equal rows are
+    /// paired first, then near ones by [`Nearness::leave_out`].
     pub(crate) fn differing(
         &self,
         source: &Version,
@@ -108,229 +108,210 @@ impl Nearness {
         self.leave_out(source, target, stop)
     }
 
-    /// Those rows of one key, of which none is equal to one of the other side,
-    /// that are left when as many as can be are paired with a near one. In the
-    /// order of their hashes; which ones are left depends on nothing but the rows.
+    /// Those rows of one key that remain unmatched after as many near rows as
+    /// possible have been paired, in the order of their hashes. No row of the
+    /// source equals one of the target. The result depends on nothing but the rows.
     ///
     /// With one tolerated column this takes the time of sorting. With several
-    /// it takes that of comparing each with each, and pairs are the most that
-    /// can be made for up to some hundred rows on each side that have the other
-    /// columns alike; of more, each row goes with the first that is near and
-    /// free, so that more may be left than need be, and never fewer.
+    /// columns all candidates are compared. The number of pairs is then the
+    /// largest possible for up to some hundred rows on each side whose other
+    /// columns are equal; with more rows, each row is paired with the first near
+    /// one, and more rows than necessary may remain.
     pub(crate) fn leave_out(
         &self,
         mut source: Vec<SeenRow>,
         mut target: Vec<SeenRow>,
         stop: &CancellationToken,
     ) -> Result<(Vec<SeenRow>, Vec<SeenRow>), Stop> {
-        let by_rest = |row: &SeenRow| (row.loose.as_ref().map(|loose| loose.rest), row.hash);
-        source.sort_unstable_by_key(by_rest);
-        target.sort_unstable_by_key(by_rest);
-        let mut left = Left::default();
-        if self.is_exact() {
-            (left.source, left.target) = (source, target);
-            return Ok(left.in_order());
-        }
-        let rest_of = |rows: &VecDeque<SeenRow>| rows.front().map(|row| by_rest(row).0);
-        let (mut source, mut target) = (VecDeque::from(source), VecDeque::from(target));
-        while let Some(rest) = rest_of(&source).into_iter().chain(rest_of(&target)).min() {
-            let alike = |rows: &mut VecDeque<SeenRow>| {
-                let count = rows.iter().take_while(|row| by_rest(row).0 == rest).count();
-                rows.drain(..count).collect::<Vec<_>>()
-            };
-            let (source, target) = (alike(&mut source), alike(&mut target));
-            if rest.is_none() || source.is_empty() || target.is_empty() {
-                left.add(source, target);
-            } else {
-                self.match_up(source, target, &mut left, stop)?;
+        let exact = |row: &SeenRow| row.tolerated.as_ref().map(|row| row.exact);
+        source.sort_unstable_by_key(exact);
+        target.sort_unstable_by_key(exact);
+        let mut unmatched = (Vec::new(), Vec::new());
+        let mut targets = target.chunk_by(|a, b| exact(a) == exact(b)).peekable();
+        for sources in source.chunk_by(|a, b| exact(a) == exact(b)) {
+            let exact_of_source = exact(&sources[0]);
+            while let Some(alone) = targets.next_if(|rows| exact(&rows[0]) < exact_of_source) {
+                unmatched.1.extend_from_slice(alone);
             }
-        }
-        Ok(left.in_order())
-    }
-
-    /// Pairs rows that have the columns without a tolerance alike.
-    fn match_up(
-        &self,
-        source: Vec<SeenRow>,
-        target: Vec<SeenRow>,
-        left: &mut Left,
-        stop: &CancellationToken,
-    ) -> Result<(), Stop> {
-        if self.columns.len() == 1 {
-            return self.sweep(source, target, left, stop);
-        }
-        let count = |rows: &[SeenRow]| rows.iter().map(|row| row.copies).sum::<u64>();
-        if count(&source).saturating_mul(count(&target)) <= MOST_COMPARED {
-            self.augment(&source, &target, left);
-            return Ok(());
-        }
-        self.take_first(source, target, left, stop)
-    }
-
-    /// One column: what is near a value is an interval, whose two ends do not
-    /// fall when the value grows, so that the lowest rows go together or the
-    /// lower one of them with none.
-    fn sweep(
-        &self,
-        source: Vec<SeenRow>,
-        target: Vec<SeenRow>,
-        left: &mut Left,
-        stop: &CancellationToken,
-    ) -> Result<(), Stop> {
-        let (mut source, strange) = in_order(source);
-        left.source.extend(strange);
-        let (mut target, strange) = in_order(target);
-        left.target.extend(strange);
-        while let (Some((low, a)), Some((high, b))) = (source.front_mut(), target.front_mut()) {
-            if stop.is_cancelled() {
-                return Err(Stop::Cancelled);
-            }
-            if self.are_near(a, b) {
-                pair_up(a, b);
-                let (source_is_used, target_is_used) = (a.copies == 0, b.copies == 0);
-                if source_is_used {
-                    source.pop_front();
+            match targets.next_if(|rows| exact(&rows[0]) == exact_of_source) {
+                Some(targets) if exact_of_source.is_some() => {
+                    let mut matching = Matching::new(self, sources, targets);
+                    matching.run(stop)?;
+                    unmatched
+                        .0
+                        .extend(matching.sources.into_iter().filter_map(Row::unmatched));
+                    unmatched
+                        .1
+                        .extend(matching.targets.into_iter().filter_map(Row::unmatched));
                 }
-                if target_is_used {
-                    target.pop_front();
+                targets => {
+                    unmatched.0.extend_from_slice(sources);
+                    unmatched.1.extend_from_slice(targets.unwrap_or_default());
                 }
-            } else if low < high {
-                left.source.extend(source.pop_front().map(|(_, row)| row));
-            } else {
-                left.target.extend(target.pop_front().map(|(_, row)| row));
             }
         }
-        left.source.extend(source.into_iter().map(|(_, row)| row));
-        left.target.extend(target.into_iter().map(|(_, row)| row));
-        Ok(())
+        targets.for_each(|alone| unmatched.1.extend_from_slice(alone));
+        unmatched.0.sort_unstable_by_key(|row| row.hash);
+        unmatched.1.sort_unstable_by_key(|row| row.hash);
+        Ok(unmatched)
     }
+}
 
-    /// As many pairs as can be made: rows give way to each other along
-    /// augmenting paths (Kuhn's algorithm for bipartite matching).
-    fn augment(&self, source: &[SeenRow], target: &[SeenRow], left: &mut Left) {
-        let each = |rows: &[SeenRow]| -> Vec<SeenRow> {
-            let one = |row: &SeenRow| SeenRow {
-                copies: 1,
-                ..row.clone()
-            };
-            rows.iter()
-                .flat_map(|row| (0..row.copies).map(move |_| one(row)))
-                .collect()
+/// A row that is to be matched; `row.copies` are those that are not matched.
+struct Row {
+    /// Where its first tolerated value is among those of the column, and the value.
+    first: (Option<Position>, Vec<u8>),
+    row: SeenRow,
+}
+
+impl Row {
+    fn sorted(rows: &[SeenRow]) -> Vec<Self> {
+        let ordered = |row: &SeenRow| {
+            let values = row.tolerated.as_ref().map_or(&[][..], |row| &row.values);
+            let value = Values::new(values).find_map(Result::ok).unwrap_or_default();
+            Self {
+                first: (Position::of(value), value.to_vec()),
+                row: row.clone(),
+            }
         };
-        let (source, target) = (each(source), each(target));
-        let near: Vec<Vec<usize>> = source
-            .iter()
-            .map(|row| {
-                (0..target.len())
-                    .filter(|at| self.are_near(row, &target[*at]))
-                    .collect()
-            })
-            .collect();
-        let mut taken: Vec<Option<usize>> = vec![None; target.len()];
-        for (at, row) in source.iter().enumerate() {
-            if !find_place(at, &near, &mut taken, &mut vec![false; target.len()]) {
-                left.source.push(row.clone());
-            }
-        }
-        let free = target.into_iter().zip(&taken);
-        left.target
-            .extend(free.filter_map(|(row, taken)| taken.is_none().then_some(row)));
+        let mut rows: Vec<Self> = rows.iter().map(ordered).collect();
+        rows.sort_unstable_by(|a, b| (&a.first, a.row.hash).cmp(&(&b.first, b.row.hash)));
+        rows
     }
 
-    fn take_first(
-        &self,
-        source: Vec<SeenRow>,
-        mut target: Vec<SeenRow>,
-        left: &mut Left,
-        stop: &CancellationToken,
-    ) -> Result<(), Stop> {
-        for mut row in source {
+    fn unmatched(self) -> Option<SeenRow> {
+        (self.row.copies > 0).then_some(self.row)
+    }
+}
+
+/// A matching of rows whose columns without a tolerance are equal.
+///
+/// The rows are sorted by their first tolerated value. The rows near a value are
+/// an interval whose two ends do not decrease when the value grows. So with one
+/// tolerated column, taking for each source row the first near targets gives the
+/// largest number of pairs. With several columns that number is found along
+/// augmenting paths, on which pairs are exchanged (Kuhn's algorithm for bipartite
+/// matching, with copies as capacities).
+struct Matching<'a> {
+    nearness: &'a Nearness,
+    sources: Vec<Row>,
+    targets: Vec<Row>,
+    /// Whether pairs may be exchanged. Then the next two fields are kept.
+    augments: bool,
+    /// For each source row, the targets that are near it.
+    candidates: Vec<Vec<usize>>,
+    /// For each target, the source rows that it is paired with, and the copies.
+    pairs: Vec<BTreeMap<usize, u64>>,
+}
+
+impl<'a> Matching<'a> {
+    fn new(nearness: &'a Nearness, source: &[SeenRow], target: &[SeenRow]) -> Self {
+        let copies = |rows: &[SeenRow]| rows.iter().map(|row| row.copies).sum::<u64>();
+        let comparisons = copies(source).saturating_mul(copies(target));
+        Self {
+            nearness,
+            sources: Row::sorted(source),
+            targets: Row::sorted(target),
+            augments: nearness.columns.len() > 1 && comparisons <= MAX_COMPARISONS,
+            candidates: Vec::new(),
+            pairs: vec![BTreeMap::new(); target.len()],
+        }
+    }
+
+    fn run(&mut self, stop: &CancellationToken) -> Result<(), Stop> {
+        let Some((_, tolerance)) = self.nearness.columns.first() else {
+            return Ok(());
+        };
+        // No target before this one can be paired with this or a later source row.
+        let mut start = 0;
+        for at in 0..self.sources.len() {
             if stop.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
-            for other in &mut target {
-                if row.copies == 0 {
+            let source = &self.sources[at];
+            let is_near = |target: &Row| within(&source.first.1, &target.first.1, tolerance);
+            while self.targets.get(start).is_some_and(|target| {
+                (target.row.copies == 0 && !self.augments)
+                    || (target.first < source.first && !is_near(target))
+            }) {
+                start += 1;
+            }
+            let mut candidates = Vec::new();
+            let mut free = 0;
+            for (place, target) in self.targets.iter().enumerate().skip(start) {
+                if !is_near(target) || (!self.augments && free >= source.row.copies) {
                     break;
                 }
-                if other.copies > 0 && self.are_near(&row, other) {
-                    pair_up(&mut row, other);
+                let is_available = self.augments || target.row.copies > 0;
+                if is_available && self.nearness.are_near(&source.row, &target.row) {
+                    candidates.push(place);
+                    free += target.row.copies;
                 }
             }
-            if row.copies > 0 {
-                left.source.push(row);
+            if self.augments {
+                self.candidates.push(candidates);
+                while self.sources[at].row.copies > 0 {
+                    let most = self.sources[at].row.copies;
+                    let paired = self.augment(at, most, &mut BTreeSet::new());
+                    if paired == 0 {
+                        break;
+                    }
+                    self.sources[at].row.copies -= paired;
+                }
+            } else {
+                for place in candidates {
+                    let (source, target) =
+                        (&mut self.sources[at].row, &mut self.targets[place].row);
+                    let paired = source.copies.min(target.copies);
+                    source.copies -= paired;
+                    target.copies -= paired;
+                }
             }
         }
-        left.target
-            .extend(target.into_iter().filter(|row| row.copies > 0));
         Ok(())
     }
-}
 
-/// Takes as many copies away from both as there are of either.
-fn pair_up(source: &mut SeenRow, target: &mut SeenRow) {
-    let pairs = source.copies.min(target.copies);
-    source.copies -= pairs;
-    target.copies -= pairs;
-}
-
-/// Rows in the order of their one tolerated value, and those that have none to order.
-fn in_order(rows: Vec<SeenRow>) -> (VecDeque<(Position, SeenRow)>, Vec<SeenRow>) {
-    let (mut ordered, mut strange) = (Vec::new(), Vec::new());
-    for row in rows {
-        let position = row
-            .loose
-            .as_ref()
-            .and_then(|loose| Position::of(&loose.values));
-        match position {
-            Some(position) => ordered.push((position, row)),
-            None => strange.push(row),
+    /// Pairs at most `most` further copies of source row `at`, moving other
+    /// source rows to other targets where that makes it possible. Returns how
+    /// many. `visited` are the targets that this search has tried.
+    fn augment(&mut self, at: usize, most: u64, visited: &mut BTreeSet<usize>) -> u64 {
+        for place in self.candidates[at].clone() {
+            if !visited.insert(place) {
+                continue;
+            }
+            let free = most.min(self.targets[place].row.copies);
+            let moved = if free > 0 {
+                self.targets[place].row.copies -= free;
+                free
+            } else {
+                self.move_away(place, most, visited)
+            };
+            if moved > 0 {
+                *self.pairs[place].entry(at).or_default() += moved;
+                return moved;
+            }
         }
+        0
     }
-    ordered.sort_by(|(a, _), (b, _)| Position::cmp(a, b));
-    (ordered.into(), strange)
-}
 
-/// Finds a target for source `at`; others move to another one where they can.
-/// `tried` are targets that were asked before.
-fn find_place(
-    at: usize,
-    near: &[Vec<usize>],
-    taken: &mut [Option<usize>],
-    tried: &mut [bool],
-) -> bool {
-    for &place in &near[at] {
-        if std::mem::replace(&mut tried[place], true) {
-            continue;
+    /// Moves at most `most` copies of one source row from target `place` to
+    /// another target. Returns how many.
+    fn move_away(&mut self, place: usize, most: u64, visited: &mut BTreeSet<usize>) -> u64 {
+        for (other, copies) in self.pairs[place].clone() {
+            let moved = self.augment(other, most.min(copies), visited);
+            if moved > 0 {
+                match copies - moved {
+                    0 => self.pairs[place].remove(&other),
+                    rest => self.pairs[place].insert(other, rest),
+                };
+                return moved;
+            }
         }
-        if taken[place].is_none_or(|other| find_place(other, near, taken, tried)) {
-            taken[place] = Some(at);
-            return true;
-        }
-    }
-    false
-}
-
-/// Rows that go with none of the other side.
-#[derive(Debug, Default)]
-struct Left {
-    source: Vec<SeenRow>,
-    target: Vec<SeenRow>,
-}
-
-impl Left {
-    fn add(&mut self, source: Vec<SeenRow>, target: Vec<SeenRow>) {
-        self.source.extend(source);
-        self.target.extend(target);
-    }
-
-    fn in_order(mut self) -> (Vec<SeenRow>, Vec<SeenRow>) {
-        self.source.sort_unstable_by_key(|row| row.hash);
-        self.target.sort_unstable_by_key(|row| row.hash);
-        (self.source, self.target)
+        0
     }
 }
 
-/// Whether two encoded values of a column are equal, or as near as its rule asks.
+/// Whether two encoded values of a column are equal, or within its tolerance.
 pub(crate) fn counts_as_equal(
     source: Option<&[u8]>,
     target: Option<&[u8]>,
@@ -338,9 +319,7 @@ pub(crate) fn counts_as_equal(
 ) -> bool {
     source == target
         || match (&column.rule.tolerance, source, target) {
-            (Some(tolerance), Some(source), Some(target)) => {
-                tolerance::within(source, target, tolerance)
-            }
+            (Some(tolerance), Some(source), Some(target)) => within(source, target, tolerance),
             _ => false,
         }
 }

@@ -1,11 +1,11 @@
-//! Why values differ: the damages that copies are known to do, each tested by
-//! doing it to one value and comparing the result with the other.
+//! Causes of differences: the damages that copying is known to do. Each is tested
+//! by applying it to one value and comparing the result with the other.
 //!
 //! A cause is exact. It explains a pair of values only if the damage turns one
-//! into the other, bit for bit; what no damage explains stays unexplained.
-//! One pair often fits several causes, `.120456` and `.12` for example a cut
-//! to two digits and one to three. All of them are kept, and [`tally`] decides
-//! by what explains most rows of the column.
+//! into the other, bit for bit; other pairs remain unexplained. One pair often
+//! fits several causes: `.120456` and `.12` may have been cut to two digits or to
+//! three. All of them are kept, and [`tally`] chooses those that explain most rows
+//! of the column.
 
 pub(crate) mod number;
 pub(crate) mod option;
@@ -16,45 +16,45 @@ pub(crate) mod words;
 
 use shared::options::{Encoding, Normalization, Rounding, Trim};
 
-use crate::engine::values::canonical::{View, view};
+use crate::engine::values::conversion::hexadecimal;
+use crate::engine::values::value::{Value, try_decode};
 
 /// A known damage, and which side holds the damaged value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Cause {
-    /// What was done.
+    /// The damage.
     pub damage: Damage,
-    /// To which side.
+    /// The side that has the damaged value.
     pub side: Damaged,
 }
 
-/// The side whose value is the damaged one. Where a damage is as good in both
-/// directions, it is the target.
+/// The side that has the damaged value: the target, if the damage is the same in
+/// both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Damaged {
-    /// The usual case: the copy.
+    /// The usual case.
     Target,
-    /// The original.
     Source,
 }
 
-/// What happens to values on their way.
+/// A change that copying does to values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Damage {
-    /// NULL became something.
+    /// NULL became a stand-in.
     NullBecame(StandIn),
-    /// Something became NULL.
+    /// A stand-in for NULL became NULL.
     BecameNull(StandIn),
-    /// Digits of a second, or more of a time, were dropped.
+    /// A time was cut or rounded.
     TimeCut(Level, Rounding),
     /// Rounded to `datetime`'s steps of 1/300 s.
     DatetimeSteps,
-    /// So many quarters of an hour later.
+    /// Shifted by this many quarters of an hour; later, if positive.
     ZoneShifted(i8),
-    /// A day later, or a day earlier.
+    /// A day later, if true, or earlier.
     DayShifted(bool),
-    /// Day and month changed places.
+    /// Day and month were swapped.
     DayMonthSwapped,
-    /// A time that is still a number: epoch days, seconds and so on; or bytes as hexadecimal text.
+    /// A value still in an encoding: a time as a number, or bytes as hexadecimal text.
     NotDecoded(Encoding),
     /// Blanks were removed.
     BlanksTrimmed(Trim),
@@ -62,7 +62,7 @@ pub(crate) enum Damage {
     SpaceTrimmed(Trim),
     /// Letters changed their case.
     CaseFolded(Case),
-    /// Brought to a normalisation form.
+    /// Converted to a normalization form.
     Normalized(Normalization),
     /// Accents were removed.
     AccentsRemoved,
@@ -70,53 +70,53 @@ pub(crate) enum Damage {
     LineEnds,
     /// U+0000 was dropped.
     NulDropped,
-    /// UTF-8 was read in a code page, once or twice.
+    /// UTF-8 was decoded in a code page, once or twice.
     CodePage(Page, u8),
-    /// Characters beyond a character set became this one.
+    /// Characters outside a character set were replaced by this one.
     Replaced(char),
     /// Leading zeros of a number in text were dropped.
     LeadingZeros,
-    /// The same truth value in another word.
+    /// The same boolean in another word.
     BooleanAsText,
     /// The same number, as text or in another notation.
     NumberAsText,
     /// The same time in another notation.
     TimeAsText,
-    /// Text was cut.
+    /// Text was truncated.
     TextCut(Limit),
-    /// Bytes were cut to so many.
+    /// Bytes were truncated to this number.
     BytesCut(usize),
     /// Zero bytes at the end were removed.
     ZeroBytesTrimmed,
-    /// The first three groups of a UUID have their bytes in reverse.
+    /// The bytes of the first three groups of a UUID are reversed.
     UuidSwapped,
-    /// Passed through a float of so many bits.
+    /// Converted to a float of this many bits.
     Narrowed(u8),
-    /// So many digits after the point are left.
+    /// A decimal was cut or rounded to this many digits after the point.
     ScaleCut(u8, Rounding),
-    /// So many significant digits of a float are left.
+    /// A float was rounded to this many significant digits.
     DigitsCut(u8),
 }
 
-/// What stands in for NULL.
+/// A value that stands in for NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum StandIn {
-    /// The empty text, or no bytes.
+    /// Empty text, or no bytes.
     Empty,
-    /// Nothing but blanks.
+    /// Text of blanks only.
     Blanks,
     /// The word NULL.
     Word,
     /// Zero, or false.
     Zero,
-    /// Any of them, where it is not told which.
+    /// Any of them, if the column is redacted.
     Hidden,
 }
 
-/// What is left of a time.
+/// The precision to which a time was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// So many digits of a second.
+    /// This many digits of a second.
     Digits(u8),
     /// Hours and minutes.
     Minutes,
@@ -127,31 +127,31 @@ pub(crate) enum Level {
 /// The case of letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Case {
-    /// All are lower.
+    /// Lower case only.
     Lower,
-    /// All are upper.
+    /// Upper case only.
     Upper,
-    /// Neither side is all one.
+    /// Both sides have upper and lower case.
     Mixed,
 }
 
-/// A code page for which UTF-8 is mistaken.
+/// A code page in which UTF-8 was decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Page {
-    /// Windows-1252; the five bytes that it leaves open are control characters.
+    /// Windows-1252, with its five undefined bytes as control characters.
     Windows1252,
     /// ISO 8859-1.
     Latin1,
 }
 
-/// How much text is left.
+/// The length to which text was truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Limit {
-    /// So many characters.
+    /// In characters.
     Characters(usize),
-    /// So many units of UTF-16: what `nvarchar(n)` counts.
+    /// In units of UTF-16, as in `nvarchar(n)`.
     Units(usize),
-    /// So many bytes of UTF-8.
+    /// In bytes of UTF-8.
     Bytes(usize),
 }
 
@@ -159,7 +159,7 @@ pub(crate) enum Limit {
 /// the most specific first.
 #[must_use]
 pub(crate) fn causes(source: &[u8], target: &[u8]) -> Vec<Cause> {
-    let (Some(left), Some(right)) = (view(source), view(target)) else {
+    let (Some(left), Some(right)) = (try_decode(source), try_decode(target)) else {
         return Vec::new();
     };
     let mut found = Vec::new();
@@ -179,25 +179,23 @@ pub(crate) fn causes(source: &[u8], target: &[u8]) -> Vec<Cause> {
     found
 }
 
-/// Reports every damage that turns `original` into `damaged`.
-fn damages(original: &View<'_>, damaged: &View<'_>, found: &mut impl FnMut(Damage)) {
-    use View::{
+/// Calls `found` with every damage that turns `original` into `damaged`.
+fn damages(original: &Value, damaged: &Value, found: &mut impl FnMut(Damage)) {
+    use Value::{
         Bool, Bytes, Date, Decimal, Float32, Float64, Instant, Int, Null, Text, Time, Timestamp,
-        Uuid,
+        UnpairedSurrogates, Uuid,
     };
     match (original, damaged) {
-        (Null, value) => {
-            if let Some(stand_in) = stand_in(value) {
-                found(Damage::NullBecame(stand_in));
-            }
-        }
-        (value, Null) => {
-            if let Some(stand_in) = stand_in(value) {
-                found(Damage::BecameNull(stand_in));
-            }
-        }
+        (Null, value) => stand_in(value)
+            .into_iter()
+            .for_each(|it| found(Damage::NullBecame(it))),
+        (value, Null) => stand_in(value)
+            .into_iter()
+            .for_each(|it| found(Damage::BecameNull(it))),
         (Text(a), Text(b)) => text::damages(a, b, found),
-        (Bytes(a), Bytes(b)) => bytes_damages(a, b, found),
+        (Bytes(a), Bytes(b)) | (UnpairedSurrogates(a), UnpairedSurrogates(b)) => {
+            bytes_damages(a, b, found);
+        }
         (Int(a), Int(b)) => number::integers(*a, *b, found),
         (Decimal(a), Decimal(b)) => number::decimals(a, b, found),
         (Float64(a), Float64(b)) => number::floats(*a, *b, found),
@@ -225,17 +223,19 @@ fn damages(original: &View<'_>, damaged: &View<'_>, found: &mut impl FnMut(Damag
     }
 }
 
-/// For what kind of nothing a value may stand.
-fn stand_in(value: &View<'_>) -> Option<StandIn> {
+/// The kind of stand-in for NULL that a value may be.
+fn stand_in(value: &Value) -> Option<StandIn> {
     match value {
-        View::Text("") | View::Bytes([]) => Some(StandIn::Empty),
-        View::Text(text) if text.chars().all(|c| c == ' ') => Some(StandIn::Blanks),
-        View::Text(text) if text.eq_ignore_ascii_case("null") || *text == "\\N" => {
+        Value::Text(text) if text.is_empty() => Some(StandIn::Empty),
+        Value::Text(text) if text.bytes().all(|byte| byte == b' ') => Some(StandIn::Blanks),
+        Value::Text(text) if text.eq_ignore_ascii_case("null") || text == "\\N" => {
             Some(StandIn::Word)
         }
-        View::Int(0) | View::Bool(false) => Some(StandIn::Zero),
-        View::Decimal(text) if text == "0" => Some(StandIn::Zero),
-        View::Float64(0.0) | View::Float32(0.0) => Some(StandIn::Zero),
+        Value::Bytes(bytes) if bytes.is_empty() => Some(StandIn::Empty),
+        Value::Decimal(text) if text == "0" => Some(StandIn::Zero),
+        Value::Int(0) | Value::Bool(false) | Value::Float64(0.0) | Value::Float32(0.0) => {
+            Some(StandIn::Zero)
+        }
         _ => None,
     }
 }
@@ -251,23 +251,12 @@ fn bytes_damages(original: &[u8], damaged: &[u8], found: &mut impl FnMut(Damage)
             found(Damage::BytesCut(damaged.len()));
         }
     }
-    let digits = [&b"\\x"[..], b"0x", b"0X"]
-        .iter()
-        .find_map(|prefix| damaged.strip_prefix(*prefix))
-        .unwrap_or(damaged);
-    let is_hex = !original.is_empty()
-        && digits.len() == 2 * original.len()
-        && digits.chunks(2).zip(original).all(|(pair, byte)| {
-            std::str::from_utf8(pair).is_ok_and(|pair| {
-                !pair.starts_with('+') && u8::from_str_radix(pair, 16) == Ok(*byte)
-            })
-        });
-    if is_hex {
+    if !original.is_empty() && hexadecimal(damaged).is_some_and(|bytes| bytes == original) {
         found(Damage::NotDecoded(Encoding::Hex));
     }
 }
 
-/// SQL Server keeps the first three groups of a UUID in little-endian order.
+/// SQL Server stores the first three groups of a UUID in little-endian order.
 fn swapped(uuid: &[u8; 16]) -> [u8; 16] {
     let mut swapped = *uuid;
     swapped[0..4].reverse();
@@ -277,7 +266,7 @@ fn swapped(uuid: &[u8; 16]) -> [u8; 16] {
 }
 
 impl Damage {
-    /// Whether it says the same in both directions.
+    /// Whether the damage is the same in both directions.
     fn is_symmetric(self) -> bool {
         matches!(
             self,
@@ -296,8 +285,8 @@ impl Damage {
 }
 
 impl Cause {
-    /// The same without what tells a value.
-    fn discreet(self) -> Self {
+    /// The cause without details that reveal a value.
+    fn redacted(self) -> Self {
         let damage = match self.damage {
             Damage::NullBecame(_) => Damage::NullBecame(StandIn::Hidden),
             Damage::BecameNull(_) => Damage::BecameNull(StandIn::Hidden),
@@ -306,10 +295,10 @@ impl Cause {
         Self { damage, ..self }
     }
 
-    /// Lower is more specific. Within a family a damaged target comes before a
-    /// damaged source, and the measures that are usual before others.
+    /// The order of causes, the most specific first. Within a family a damaged
+    /// target comes before a damaged source, and usual precisions before others.
     fn rank(&self) -> (u8, Damaged, u8, Self) {
-        // Milliseconds, microseconds and whole seconds are what types and encodings have.
+        // Types and encodings have milliseconds, microseconds or whole seconds.
         let digits = |digits: u8| match digits {
             3 => 0,
             6 => 1,
