@@ -52,7 +52,7 @@ pub(super) enum Command {
     Cancel(CancelFlags),
     /// List the workers of a broker and the tables that they compare
     Workers(WorkersFlags),
-    /// Tell a worker to take no more tables, and to end when its tables are finished or handed back
+    /// Drain a worker: it takes no more tables, and ends when its own are finished or handed back
     Drain(DrainFlags),
     /// Print the configuration of the file and the environment, without its secrets
     Config,
