@@ -136,7 +136,10 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
         }
         let (form, how) = match plain {
             Some(pairing) => (form(pairing.kind), rule(pairing, left, right)),
-            None => ("not compared", "the error names the options that fit"),
+            None => (
+                "needs an option",
+                "without one, the table fails with an error that names them",
+            ),
         };
         let options: Vec<String> = encodings
             .iter()

@@ -9,9 +9,10 @@ use crate::engine::values::canonical::{
     Count, Iso8601, canonical_json, parse_decimal, twos_complement_decimal,
 };
 use crate::engine::values::column::ColumnType;
-use crate::engine::values::conversion::{base64, hexadecimal};
+use crate::engine::values::conversion::{Conversion, base64, hexadecimal};
 use crate::engine::values::folding::Folding;
 use crate::engine::values::moment::{DAYS_FROM_1970, Moment, rescaled};
+use crate::engine::values::pairing::encoding::counted;
 use crate::engine::values::value::{Unwritable, Value};
 
 /// The value that the target must store for the source's `value`.
@@ -72,9 +73,10 @@ fn declared_scale(to: Destination<'_>) -> Option<usize> {
 fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
     use Value as V;
     let (target, rule) = (to.column, to.rule);
+    let counts_time = rule.encoding.and_then(counted).is_some();
     let value = match value {
         V::Null => return Ok(V::Null),
-        V::Text(text) | V::Decimal(text) if counts_time(rule.encoding) && target.kind.is_time() => {
+        V::Text(text) | V::Decimal(text) if counts_time && target.kind.is_time() => {
             V::Int(text.trim().parse().map_err(|_| to.invalid())?)
         }
         V::Text(text) if target.kind.is_time() => from_iso_8601(&text, to)?,
@@ -95,9 +97,7 @@ fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
         | ColumnType::Float64 => number(value, to),
         ColumnType::Text { .. } => match value {
             V::UnpairedSurrogates(_) => Ok(value),
-            V::Date(_) | V::Time(_) | V::Timestamp(_) | V::Instant(_)
-                if counts_time(rule.encoding) =>
-            {
+            V::Date(_) | V::Time(_) | V::Timestamp(_) | V::Instant(_) if counts_time => {
                 Ok(V::Text(text(number(value, to)?, rule)))
             }
             _ => Ok(V::Text(text(value, rule))),
@@ -137,15 +137,14 @@ fn json(text: String, to: Destination<'_>) -> Result<Value, Unwritable> {
 /// A value that is a date or time, or a number that counts one.
 fn time(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
     use Value as V;
-    let encoding = to.rule.encoding;
     match (&to.column.kind, value) {
         (ColumnType::Date, V::Date(days)) => Ok(V::Date(days)),
-        (ColumnType::Date, V::Int(days)) if encoding == Some(Encoding::EpochDays) => {
+        (ColumnType::Date, V::Int(days)) if to.rule.encoding == Some(Encoding::EpochDays) => {
             let days = i32::try_from(days - DAYS_FROM_1970);
             days.map(V::Date).map_err(|_| to.out_of_range())
         }
         (ColumnType::Date, V::Int(count)) => {
-            midnight_of(epoch(count, encoding).ok_or_else(|| to.invalid())?, to)
+            midnight_of(epoch(count, to.rule).ok_or_else(|| to.invalid())?, to)
         }
         (ColumnType::Date, V::Timestamp(moment) | V::Instant(moment)) if !moment.is_infinite() => {
             midnight_of(moment, to)
@@ -154,7 +153,7 @@ fn time(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
             Ok(V::Time(moment.rounded(*digits, to.times)))
         }
         (ColumnType::Time(digits), V::Int(count)) => {
-            let from = midnight_digits(encoding).ok_or_else(|| to.invalid())?;
+            let from = midnight_digits(to.rule).ok_or_else(|| to.invalid())?;
             let units = i64::try_from(rescaled(count.into(), from, 7));
             let units = units.map_err(|_| to.out_of_range())?;
             let moment = Moment { units, digits: 7 };
@@ -201,34 +200,22 @@ fn from_iso_8601(text: &str, to: Destination<'_>) -> Result<Value, Unwritable> {
     }
 }
 
-/// Whether numbers in the encoding count days or fractions of a second.
-fn counts_time(encoding: Option<Encoding>) -> bool {
-    encoding == Some(Encoding::EpochDays)
-        || epoch_digits(encoding).is_some()
-        || midnight_digits(encoding).is_some()
+fn epoch_digits(rule: &ColumnRule) -> Option<u8> {
+    match rule.encoding.and_then(counted)? {
+        Conversion::Epoch(digits) => Some(digits),
+        _ => None,
+    }
 }
 
-fn epoch_digits(encoding: Option<Encoding>) -> Option<u8> {
-    Some(match encoding? {
-        Encoding::EpochSeconds => 0,
-        Encoding::EpochMillis => 3,
-        Encoding::EpochMicros => 6,
-        Encoding::EpochNanos => 9,
-        _ => return None,
-    })
+fn midnight_digits(rule: &ColumnRule) -> Option<u8> {
+    match rule.encoding.and_then(counted)? {
+        Conversion::SinceMidnight(digits) => Some(digits),
+        _ => None,
+    }
 }
 
-fn midnight_digits(encoding: Option<Encoding>) -> Option<u8> {
-    Some(match encoding? {
-        Encoding::MidnightMillis => 3,
-        Encoding::MidnightMicros => 6,
-        Encoding::MidnightNanos => 9,
-        _ => return None,
-    })
-}
-
-fn epoch(count: i64, encoding: Option<Encoding>) -> Option<Moment> {
-    Moment::from_1970(count, epoch_digits(encoding)?)
+fn epoch(count: i64, rule: &ColumnRule) -> Option<Moment> {
+    Moment::from_1970(count, epoch_digits(rule)?)
 }
 
 /// The timestamp or instant that a value is or counts; the midnight of a date.
@@ -236,7 +223,7 @@ fn since_2000(value: Value, rule: &ColumnRule) -> Option<Moment> {
     match value {
         Value::Timestamp(moment) | Value::Instant(moment) => Some(moment),
         Value::Date(days) => Moment::midnight(days),
-        Value::Int(count) => epoch(count, rule.encoding),
+        Value::Int(count) => epoch(count, rule),
         _ => None,
     }
 }
@@ -256,13 +243,13 @@ fn number(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
             Ok(V::Int(i64::from(days) + DAYS_FROM_1970))
         }
         V::Date(_) | V::Timestamp(_) | V::Instant(_) => {
-            let digits = epoch_digits(rule.encoding).ok_or_else(invalid)?;
+            let digits = epoch_digits(rule).ok_or_else(invalid)?;
             let moment = since_2000(value, rule).filter(|moment| !moment.is_infinite());
             let moment = moment.ok_or_else(|| to.out_of_range())?;
             integer(moment.rounded(digits, to.times).since_1970(digits))
         }
         V::Time(moment) => {
-            let digits = midnight_digits(rule.encoding).ok_or_else(invalid)?;
+            let digits = midnight_digits(rule).ok_or_else(invalid)?;
             let moment = moment.rounded(digits, to.times);
             integer(rescaled(moment.units.into(), moment.digits, digits))
         }

@@ -1,5 +1,7 @@
 //! The canonical forms in which columns are compared, and the resolution of times.
 
+use std::cmp::Ordering;
+
 use shared::options::Rounding;
 
 use crate::engine::values::canonical::TimeUnit;
@@ -87,18 +89,9 @@ impl Resolution {
     pub(crate) fn convert(self, value: i64, digits: u8) -> i64 {
         let rounded = if digits > self.digits {
             let step = 10_i64.pow((digits - self.digits).into());
-            match self.rounding {
-                Rounding::Truncate => value.div_euclid(step) * step,
-                Rounding::HalfUp => {
-                    let half = step / 2 - i64::from(self.from_2000 && value < 0);
-                    (value + half).div_euclid(step) * step
-                }
-                Rounding::HalfEven => {
-                    let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
-                    let up = rest * 2 > step || (rest * 2 == step && quotient % 2 != 0);
-                    (quotient + i64::from(up)) * step
-                }
-            }
+            let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
+            let up = self.rounds_up((2 * rest).cmp(&step), quotient % 2 != 0, value < 0);
+            (quotient + i64::from(up)) * step
         } else {
             value
         };
@@ -116,12 +109,7 @@ impl Resolution {
     pub(crate) fn convert_wide(self, value: i128, digits: u8) -> Option<i64> {
         let step = 10_i128.checked_pow(u32::from(digits.saturating_sub(self.digits)))?;
         let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
-        let up = match self.rounding {
-            Rounding::Truncate => false,
-            Rounding::HalfUp if self.from_2000 && value < 0 => rest * 2 > step,
-            Rounding::HalfUp => rest * 2 >= step && step > 1,
-            Rounding::HalfEven => rest * 2 > step || (rest * 2 == step && quotient % 2 != 0),
-        };
+        let up = self.rounds_up((2 * rest).cmp(&step), quotient % 2 != 0, value < 0);
         // In steps of the coarser of the two resolutions.
         let count = quotient + i128::from(up);
         let scale = 10_i128.pow(u32::from(self.unit().digits() - digits.min(self.digits)));
@@ -129,6 +117,18 @@ impl Resolution {
             .ok()
             // The least and the greatest number are the infinities.
             .filter(|count| *count != i64::MAX && *count != i64::MIN)
+    }
+
+    /// Whether a value between two steps is rounded to the later one. `half` compares
+    /// its distance from the earlier one with half a step.
+    #[inline]
+    fn rounds_up(self, half: Ordering, is_odd: bool, is_before_2000: bool) -> bool {
+        match self.rounding {
+            Rounding::Truncate => false,
+            Rounding::HalfUp if self.from_2000 && is_before_2000 => half.is_gt(),
+            Rounding::HalfUp => half.is_ge(),
+            Rounding::HalfEven => half.is_gt() || (half.is_eq() && is_odd),
+        }
     }
 }
 

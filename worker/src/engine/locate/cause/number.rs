@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use shared::options::Rounding;
 
-use crate::engine::locate::cause::Damage;
+use crate::engine::locate::cause::damage::Damage;
+use crate::engine::values::canonical::parse_decimal;
 
 /// The longest number, in characters, that is tested.
 pub(crate) const LONGEST: usize = 400;
@@ -128,51 +129,17 @@ fn cut(number: &str, scale: usize, rounding: Rounding) -> String {
             }
         }
     }
-    let fraction = kept.split_off(kept.len() - scale.min(fraction.len()));
-    let text = |digits: &[u8]| {
-        digits
-            .iter()
-            .map(|digit| char::from(*digit))
-            .collect::<String>()
-    };
-    joined(sign, &text(&kept), &text(&fraction))
-}
-
-/// The number of these digits, without zeros at either end.
-fn joined(sign: &str, whole: &str, fraction: &str) -> String {
-    let (whole, fraction) = (
-        whole.trim_start_matches('0'),
-        fraction.trim_end_matches('0'),
-    );
-    let whole = if whole.is_empty() { "0" } else { whole };
-    match (whole, fraction) {
-        ("0", "") => "0".to_owned(),
-        (whole, "") => format!("{sign}{whole}"),
-        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
-    }
+    let whole = kept.len() - scale.min(fraction.len());
+    let digits = String::from_utf8_lossy(&kept);
+    let number = format!("{sign}{}.{}", &digits[..whole], &digits[whole..]);
+    plain(&number).unwrap_or_default()
 }
 
 /// A number such as `+1.50e3` in plain notation without zeros at either end.
 pub(crate) fn plain(text: &str) -> Option<String> {
-    let unsigned = text.trim_start_matches(['+', '-']);
-    if text.len() - unsigned.len() > 1 || text.len() > LONGEST {
+    // Not the special values of decimals.
+    if text.len() > LONGEST || !text.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let sign = if text.starts_with('-') { "-" } else { "" };
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().ok()?),
-        None => (unsigned, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits: String = [whole, fraction].concat();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // The number of digits before the point.
-    let point = i32::try_from(whole.len()).ok()? + i32::from(exponent);
-    let zeros = |count: i32| "0".repeat(usize::try_from(count.max(0)).unwrap_or(0));
-    let length = i32::try_from(digits.len()).ok()?;
-    let digits = format!("{}{digits}{}", zeros(-point), zeros(point - length));
-    let (whole, fraction) = digits.split_at(usize::try_from(point.max(0)).ok()?);
-    Some(joined(sign, whole, fraction))
+    Some(parse_decimal(text.as_bytes(), &mut Vec::new())?.to_string())
 }

@@ -1,11 +1,11 @@
 //! The configuration under which damaged values are equal.
 
-use shared::options::{ColumnRule, Encoding, Rounding, Tolerance};
+use shared::options::{ColumnRule, Rounding, Tolerance};
 
-use crate::engine::locate::cause::{Cause, Damage, Level};
+use crate::engine::locate::cause::damage::{Cause, Damage, Level};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::column::ColumnType;
-use crate::engine::values::pairing::encoding::rule_key;
+use crate::engine::values::pairing::encoding::{fitting_encodings, rule_key};
 
 impl Cause {
     /// The rule for `column` under which the values are equal, together with the
@@ -65,7 +65,8 @@ impl Cause {
                 rule.unicode = Some(form);
             }
             Damage::NotDecoded(encoding) => {
-                if rule.encoding.is_some() || !decodes(column, encoding) {
+                let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
+                if rule.encoding.is_some() || !fitting.contains(&encoding) {
                     return None;
                 }
                 rule.as_text = false;
@@ -82,22 +83,6 @@ fn holds_datetime(column: &PlannedColumn) -> bool {
     [&column.source, &column.target]
         .iter()
         .any(|it| it.kind == ColumnType::DateTime)
-}
-
-/// Whether the encoding fits the types of the two sides.
-fn decodes(column: &PlannedColumn, encoding: Encoding) -> bool {
-    let sides = (&column.source.kind, &column.target.kind);
-    match encoding {
-        Encoding::Hex | Encoding::Base64 => matches!(
-            sides,
-            (ColumnType::Bytes, ColumnType::Text { .. })
-                | (ColumnType::Text { .. }, ColumnType::Bytes)
-        ),
-        _ => {
-            (sides.0.is_time() && *sides.1 == ColumnType::Int)
-                || (sides.1.is_time() && *sides.0 == ColumnType::Int)
-        }
-    }
 }
 
 fn absolute(rule: &mut ColumnRule, distance: &str) -> Option<()> {

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value as Json};
 use shared::outcome::{CauseExample, CauseGroup};
 
-use crate::engine::locate::cause::{Cause, Damaged, causes};
+use crate::engine::locate::cause::causes;
+use crate::engine::locate::cause::damage::{Cause, Damaged};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::value::{Value, try_decode};
 

@@ -6,7 +6,8 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use shared::options::{Normalization, Trim};
 
-use crate::engine::locate::cause::{Case, Damage, Limit, Page, number, time};
+use crate::engine::locate::cause::damage::{Case, Damage, Limit, Page};
+use crate::engine::locate::cause::{number, time};
 
 /// The longest text, in bytes, for which all damages are tested. Other tests than
 /// those of trimming and cutting copy the text.

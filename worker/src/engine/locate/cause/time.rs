@@ -1,10 +1,12 @@
 //! Damages of dates and times.
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-use shared::options::{Encoding, Rounding};
+use shared::options::Rounding;
 
-use crate::engine::locate::cause::{Damage, Level};
+use crate::engine::locate::cause::damage::{Damage, Level};
+use crate::engine::values::conversion::Conversion;
 use crate::engine::values::moment::{DAYS_FROM_1970, Moment, SECONDS_OF_DAY, rescaled};
+use crate::engine::values::pairing::encoding::{ENCODINGS, counted};
 use crate::engine::values::value::Value;
 
 const QUARTER: i64 = 900;
@@ -126,44 +128,39 @@ fn rounded(units: i64, step: i64, rounding: Rounding) -> Option<i64> {
 pub(crate) fn undecoded(time: &Value, number: i64, found: &mut impl FnMut(Damage)) {
     match time {
         Value::Date(days) => {
-            let days = i64::from(*days) + DAYS_FROM_1970;
-            if number == days {
-                found(Damage::NotDecoded(Encoding::EpochDays));
-            }
-            epoch(i128::from(days) * NANOS_OF_DAY, number, found);
+            let days = i128::from(*days) + i128::from(DAYS_FROM_1970);
+            counts(days * NANOS_OF_DAY, Some(days), number, found);
         }
         Value::Timestamp(moment) | Value::Instant(moment) if !moment.is_infinite() => {
-            epoch(moment.since_1970(9), number, found);
+            counts(moment.since_1970(9), None, number, found);
         }
         Value::Time(moment) => {
             let nanos = rescaled(moment.units.into(), moment.digits, 9);
-            count(nanos, number, &MIDNIGHT, found);
+            for (encoding, _) in ENCODINGS {
+                if let Some(Conversion::SinceMidnight(digits)) = counted(encoding)
+                    && rescaled(nanos, 9, digits) == number.into()
+                    && number != 0
+                {
+                    found(Damage::NotDecoded(encoding));
+                }
+            }
         }
         _ => {}
     }
 }
 
-/// Encodings that count time, with the nanoseconds of their units.
-const MIDNIGHT: [(Encoding, i128); 3] = [
-    (Encoding::MidnightMillis, 1_000_000),
-    (Encoding::MidnightMicros, 1_000),
-    (Encoding::MidnightNanos, 1),
-];
-const EPOCH: [(Encoding, i128); 4] = [
-    (Encoding::EpochSeconds, 1_000_000_000),
-    (Encoding::EpochMillis, 1_000_000),
-    (Encoding::EpochMicros, 1_000),
-    (Encoding::EpochNanos, 1),
-];
-
-fn epoch(nanos: i128, number: i64, found: &mut impl FnMut(Damage)) {
-    count(nanos, number, &EPOCH, found);
-}
-
-fn count(nanos: i128, number: i64, encodings: &[(Encoding, i128)], found: &mut impl FnMut(Damage)) {
-    for (encoding, unit) in encodings {
-        if nanos.div_euclid(*unit) == number.into() && number != 0 {
-            found(Damage::NotDecoded(*encoding));
+/// A number that counts days, or fractions of a second, since 1970-01-01.
+fn counts(nanos: i128, days: Option<i128>, number: i64, found: &mut impl FnMut(Damage)) {
+    for (encoding, _) in ENCODINGS {
+        let is_count = match counted(encoding) {
+            Some(Conversion::EpochDays) => days == Some(number.into()),
+            Some(Conversion::Epoch(digits)) => {
+                rescaled(nanos, 9, digits) == number.into() && number != 0
+            }
+            _ => false,
+        };
+        if is_count {
+            found(Damage::NotDecoded(encoding));
         }
     }
 }
@@ -209,8 +206,10 @@ pub(crate) fn undecoded_text(original: &str, damaged: &str, found: &mut impl FnM
     let Ok(number) = damaged.parse::<i64>() else {
         return;
     };
-    if is_date && nanos / NANOS_OF_DAY == i128::from(number) {
-        found(Damage::NotDecoded(Encoding::EpochDays));
-    }
-    epoch(nanos, number, found);
+    counts(
+        nanos,
+        is_date.then_some(nanos / NANOS_OF_DAY),
+        number,
+        found,
+    );
 }

@@ -1,8 +1,11 @@
 //! The names of causes, and their explanations in reports.
 
-use shared::options::{Encoding, Normalization, Rounding, Trim};
+use shared::options::{Normalization, Rounding, Trim};
 
-use crate::engine::locate::cause::{Case, Cause, Damage, Damaged, Level, Limit, Page, StandIn};
+use crate::engine::locate::cause::damage::{
+    Case, Cause, Damage, Damaged, Level, Limit, Page, StandIn,
+};
+use crate::engine::values::pairing::encoding::encoding_name;
 
 impl Damaged {
     /// The side as a word.
@@ -96,9 +99,7 @@ impl Cause {
                 return "the bytes of the first three groups are reversed".to_owned();
             }
             Damage::NotDecoded(encoding) => {
-                let encoded = encoded(encoding);
-                let other = self.side.other().word();
-                return format!("not decoded in the {side}: the {other}'s value as {encoded}");
+                format!("still encoded as {}", encoding_name(encoding))
             }
             Damage::TimeCut(level, rounding) => {
                 format!("{} to {}", rounded(rounding), precision(level))
@@ -213,25 +214,5 @@ fn normal_form(form: Normalization) -> &'static str {
         Normalization::Nfd => "NFD",
         Normalization::Nfkc => "NFKC",
         Normalization::Nfkd => "NFKD",
-    }
-}
-
-fn encoded(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::EpochDays => "days since 1970",
-        Encoding::EpochSeconds => "seconds since 1970",
-        Encoding::EpochMillis => "milliseconds since 1970",
-        Encoding::EpochMicros => "microseconds since 1970",
-        Encoding::EpochNanos => "nanoseconds since 1970",
-        Encoding::MidnightMillis => "milliseconds since midnight",
-        Encoding::MidnightMicros => "microseconds since midnight",
-        Encoding::MidnightNanos => "nanoseconds since midnight",
-        Encoding::Iso8601 => "ISO 8601 text",
-        Encoding::DecimalText => "decimal text",
-        Encoding::DecimalBytes => "the unscaled bytes",
-        Encoding::Base64 => "Base64",
-        Encoding::Hex => "hexadecimal text",
-        Encoding::Json => "JSON",
-        Encoding::Utc => "UTC",
     }
 }

@@ -112,7 +112,7 @@ impl<'a> Decimal<'a> {
 
     /// The value as an integer, if it is one of 64 bits.
     #[must_use]
-    pub fn to_i64(&self) -> Option<i64> {
+    pub fn to_i64(self) -> Option<i64> {
         let groups = i32::try_from(self.digits.len() / 2).ok()?;
         let zeros = u32::try_from(i32::from(self.weight) + 1 - groups).ok()?;
         if groups == 0 {

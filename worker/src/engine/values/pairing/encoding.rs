@@ -34,6 +34,28 @@ pub(crate) fn encoding_name(encoding: Encoding) -> &'static str {
         .map_or("", |(_, name)| name)
 }
 
+/// The conversion of numbers that count days or fractions of a second.
+#[must_use]
+pub(crate) fn counted(encoding: Encoding) -> Option<Conversion> {
+    Some(match encoding {
+        Encoding::EpochDays => Conversion::EpochDays,
+        Encoding::EpochSeconds => Conversion::Epoch(0),
+        Encoding::EpochMillis => Conversion::Epoch(3),
+        Encoding::EpochMicros => Conversion::Epoch(6),
+        Encoding::EpochNanos => Conversion::Epoch(9),
+        Encoding::MidnightMillis => Conversion::SinceMidnight(3),
+        Encoding::MidnightMicros => Conversion::SinceMidnight(6),
+        Encoding::MidnightNanos => Conversion::SinceMidnight(9),
+        Encoding::Iso8601
+        | Encoding::DecimalText
+        | Encoding::DecimalBytes
+        | Encoding::Base64
+        | Encoding::Hex
+        | Encoding::Json
+        | Encoding::Utc => return None,
+    })
+}
+
 /// How two types are compared, one of which has values in `encoding`: the
 /// canonical kind, and the conversions of the source and of the target.
 pub(crate) fn encoded(
@@ -60,54 +82,40 @@ fn decoded(
     holder: &ColumnType,
     other: &ColumnType,
 ) -> Option<Decoding> {
-    use ColumnType::{
-        Bytes, Date, DateTime, Decimal, Float32, Float64, Instant, Int, Json, Money, Text, Time,
-        Timestamp,
-    };
-    let counts = matches!(holder, Int | Decimal | Text { .. });
-    let moment = |digits: u8| {
-        Some(match other {
-            Timestamp(other) => (Kind::Timestamp(Resolution::coarser(*other, digits)), None),
-            DateTime => (Kind::Timestamp(Resolution::milliseconds(digits)), None),
-            Instant(other) => (Kind::Instant(Resolution::coarser(*other, digits)), None),
-            Date => (
-                Kind::Timestamp(Resolution::coarser(7, digits)),
-                Some(Conversion::StartOfDay),
-            ),
-            _ => return None,
-        })
-    };
-    let epoch = |digits: u8| {
-        let (kind, second) = moment(digits).filter(|_| counts)?;
-        Some((kind, Some(Conversion::Epoch(digits)), second))
-    };
-    let midnight = |digits: u8| match other {
-        Time(other) if counts => Some((
-            Kind::Time(Resolution::coarser(*other, digits)),
-            Some(Conversion::SinceMidnight(digits)),
-            None,
-        )),
+    use ColumnType::{Bytes, Date, Decimal, Float32, Float64, Int, Json, Money, Text, Time};
+    let binary = |conversion: Conversion| match other {
+        Bytes => Some((Kind::Bytes, conversion, None)),
+        Text { .. } => Some((Kind::Bytes, conversion, Some(conversion))),
         _ => None,
     };
-    let of_text = |conversion: Conversion| holder.is_text().then_some(Some(conversion));
-    match encoding {
-        Encoding::EpochDays => {
-            (counts && *other == Date).then_some((Kind::Date, Some(Conversion::EpochDays), None))
+    let holder_fits = match encoding {
+        Encoding::Iso8601 | Encoding::DecimalText | Encoding::Base64 | Encoding::Hex => {
+            holder.is_text()
         }
-        Encoding::EpochSeconds => epoch(0),
-        Encoding::EpochMillis => epoch(3),
-        Encoding::EpochMicros => epoch(6),
-        Encoding::EpochNanos => epoch(9),
-        Encoding::MidnightMillis => midnight(3),
-        Encoding::MidnightMicros => midnight(6),
-        Encoding::MidnightNanos => midnight(9),
+        Encoding::DecimalBytes => *holder == Bytes,
+        Encoding::Json => matches!(holder, Text { .. } | Json),
+        Encoding::Utc => return utc(holder, other),
+        _ => matches!(holder, Int | Decimal | Text { .. }),
+    };
+    if let Some(conversion) = counted(encoding) {
+        let (kind, second) = match (conversion, other) {
+            (Conversion::Epoch(digits), _) => timestamp(other, digits)?,
+            (Conversion::SinceMidnight(digits), Time(other)) => {
+                (Kind::Time(Resolution::coarser(*other, digits)), None)
+            }
+            (Conversion::EpochDays, Date) => (Kind::Date, None),
+            _ => return None,
+        };
+        return holder_fits.then_some((kind, Some(conversion), second));
+    }
+    let (kind, first, second) = match encoding {
         Encoding::Iso8601 => {
             let kind = match other {
                 Date => Kind::Date,
                 Time(digits) => Kind::Time(Resolution::coarser(*digits, 7)),
-                _ => moment(7)?.0,
+                _ => timestamp(other, 7)?.0,
             };
-            Some((kind, of_text(Conversion::Iso8601)?, None))
+            Some((kind, Conversion::Iso8601, None))
         }
         Encoding::DecimalText => {
             let second = match other {
@@ -116,53 +124,54 @@ fn decoded(
                 Text { .. } => Some(Conversion::DecimalText),
                 _ => return None,
             };
-            Some((Kind::Decimal, of_text(Conversion::DecimalText)?, second))
+            Some((Kind::Decimal, Conversion::DecimalText, second))
         }
-        Encoding::DecimalBytes => match (holder, other) {
-            (Bytes, Int | Decimal | Money) => Some((
-                Kind::Decimal,
-                Some(Conversion::DecimalBytes { scale }),
-                None,
-            )),
-            _ => None,
-        },
-        Encoding::Base64 | Encoding::Hex => {
-            let conversion = if encoding == Encoding::Hex {
-                Conversion::Hex
-            } else {
-                Conversion::Base64
-            };
-            let second = match other {
-                Bytes => None,
-                Text { .. } => Some(conversion),
-                _ => return None,
-            };
-            Some((Kind::Bytes, of_text(conversion)?, second))
+        Encoding::DecimalBytes => matches!(other, Int | Decimal | Money).then_some((
+            Kind::Decimal,
+            Conversion::DecimalBytes { scale },
+            None,
+        )),
+        Encoding::Base64 => binary(Conversion::Base64),
+        Encoding::Hex => binary(Conversion::Hex),
+        Encoding::Json => matches!(other, Text { .. } | Json).then_some((
+            Kind::Json,
+            Conversion::Json,
+            Some(Conversion::Json),
+        )),
+        _ => None,
+    }?;
+    holder_fits.then_some((kind, Some(first), second))
+}
+
+/// The kind of timestamps of type `other` compared with ones of `digits` digits of
+/// a second, and the conversion of `other`.
+fn timestamp(other: &ColumnType, digits: u8) -> Option<(Kind, Option<Conversion>)> {
+    Some(match other {
+        ColumnType::Timestamp(other) => {
+            (Kind::Timestamp(Resolution::coarser(*other, digits)), None)
         }
-        Encoding::Json => match (holder, other) {
-            (Text { .. } | Json, Text { .. } | Json) => {
-                Some((Kind::Json, Some(Conversion::Json), Some(Conversion::Json)))
-            }
-            _ => None,
-        },
-        Encoding::Utc => utc(holder, other),
-    }
+        ColumnType::DateTime => (Kind::Timestamp(Resolution::milliseconds(digits)), None),
+        ColumnType::Instant(other) => (Kind::Instant(Resolution::coarser(*other, digits)), None),
+        ColumnType::Date => (
+            Kind::Timestamp(Resolution::coarser(7, digits)),
+            Some(Conversion::StartOfDay),
+        ),
+        _ => return None,
+    })
 }
 
 /// A timestamp without zone, or the midnight of a date, as an instant in UTC.
 fn utc(holder: &ColumnType, other: &ColumnType) -> Option<Decoding> {
-    use ColumnType::{Date, DateTime, Instant, Timestamp};
-    let Instant(other) = other else {
+    let ColumnType::Instant(other) = other else {
         return None;
     };
-    let resolution = match holder {
-        Timestamp(digits) => Resolution::coarser(*digits, *other),
-        DateTime => Resolution::milliseconds(*other),
-        Date => Resolution::coarser(7, *other),
+    let (resolution, first) = match holder {
+        ColumnType::Timestamp(digits) => (Resolution::coarser(*digits, *other), None),
+        ColumnType::DateTime => (Resolution::milliseconds(*other), None),
+        ColumnType::Date => (Resolution::coarser(7, *other), Some(Conversion::StartOfDay)),
         _ => return None,
     };
-    let conversion = (*holder == Date).then_some(Conversion::StartOfDay);
-    Some((Kind::Instant(resolution), conversion, None))
+    Some((Kind::Instant(resolution), first, None))
 }
 
 /// The encodings under which two types can be compared.

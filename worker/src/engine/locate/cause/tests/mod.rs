@@ -9,11 +9,12 @@ pub(crate) mod names;
 pub(crate) mod properties;
 
 use serde_json::{Map, json};
-use shared::options::ColumnRule;
+use shared::options::{ColumnRule, Rounding, Trim};
 use shared::outcome::CauseGroup;
 
+use crate::engine::locate::cause::causes;
+use crate::engine::locate::cause::damage::*;
 use crate::engine::locate::cause::tally::{CauseTally, MOST_GROUPS};
-use crate::engine::locate::cause::*;
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, TimeUnit};
 use crate::engine::values::column::{Column, ColumnType};
