@@ -19,6 +19,25 @@ pub enum DatabaseKind {
 }
 
 impl DatabaseKind {
+    /// The scheme of the URLs that this program writes.
+    #[must_use]
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::SqlServer => "mssql",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// The prefix of the environment variables that configure an endpoint, and
+    /// the variable of its database.
+    #[must_use]
+    pub fn variables(self) -> (&'static str, &'static str) {
+        match self {
+            Self::SqlServer => ("SQLSERVER", "SQLSERVER_DATABASE"),
+            Self::Postgres => ("POSTGRES", "POSTGRES_DB"),
+        }
+    }
+
     /// The TCP port of an endpoint whose URL has none.
     #[must_use]
     fn default_port(self) -> u16 {

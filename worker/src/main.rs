@@ -23,7 +23,7 @@ use shared::transport::{Transport, TransportError};
 use worker::engine::{Engine, ReconcileEngine};
 use worker::service::{self, WorkerOptions};
 
-use serving::Place;
+use serving::MetricsAddress;
 
 /// Exit code: a second signal ended the worker before all tables were handed back.
 const INTERRUPTED: u8 = 130;
@@ -145,7 +145,7 @@ fn main() -> ExitCode {
 
 async fn healthcheck(flags: &Flags) -> Result<u8, WorkerError> {
     let config = shared::config::load(flags.config.as_deref())?;
-    match Place::resolve(flags.metrics_addr, &config.telemetry.metrics)
+    match MetricsAddress::resolve(flags.metrics_addr, &config.telemetry.metrics)
         .check()
         .await
     {
@@ -239,7 +239,7 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> Result<u8, WorkerEr
 struct Resolved {
     broker: RabbitOptions,
     engine: Arc<dyn Engine>,
-    metrics: Place,
+    metrics: MetricsAddress,
 }
 
 /// Resolves broker, engine and metrics: flags and their variables override the configuration.
@@ -254,7 +254,7 @@ fn resolve(flags: Flags, config: Config, id: &WorkerId) -> Result<Resolved, Work
     if config.endpoints.is_empty() {
         return Err(WorkerError::NoEndpoints);
     }
-    let metrics = Place::resolve(flags.metrics_addr, &config.telemetry.metrics);
+    let metrics = MetricsAddress::resolve(flags.metrics_addr, &config.telemetry.metrics);
     let broker = RabbitOptions {
         url,
         signing_key,

@@ -9,32 +9,32 @@ use shared::telemetry::metrics::server::{self, Bound, ServeError, Server};
 use shared::transport::Transport;
 use worker::service::WorkerHandle;
 
-/// Where metrics are served, and whether somebody asked for it.
+/// Where metrics are served, and whether the user configured it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct MetricsAddress {
     addr: MetricsAddr,
-    asked_for: bool,
+    is_configured: bool,
 }
 
-impl Place {
+impl MetricsAddress {
     /// Flag or variable over configuration over the default.
     pub(crate) fn resolve(flag: Option<MetricsAddr>, config: &MetricsOptions) -> Self {
-        let asked_for = flag.or(config.metrics_addr);
+        let is_configured = flag.or(config.metrics_addr);
         Self {
-            addr: asked_for.unwrap_or(MetricsAddr::WORKER),
-            asked_for: asked_for.is_some(),
+            addr: is_configured.unwrap_or(MetricsAddr::WORKER),
+            is_configured: is_configured.is_some(),
         }
     }
 
-    /// Takes the address. Without an address that somebody asked for, a worker
-    /// is as good without metrics: a second one on the same host has none.
+    /// Binds the address. If it is the default and taken, for example by another
+    /// worker on the same host, this worker serves no metrics.
     pub(crate) async fn bind(self) -> Result<Option<Bound>, ServeError> {
         let MetricsAddr::At(address) = self.addr else {
             return Ok(None);
         };
         match Bound::at(address).await {
             Ok(bound) => Ok(Some(bound)),
-            Err(error) if self.asked_for => Err(error),
+            Err(error) if self.is_configured => Err(error),
             Err(error) => {
                 tracing::warn!("{error}; going on without");
                 Ok(None)
@@ -80,32 +80,35 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_worker_goes_on_without_an_address_that_nobody_asked_for() {
+    async fn a_worker_starts_without_the_default_address() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let place = |asked_for| Place {
+        let place = |is_configured| MetricsAddress {
             addr: MetricsAddr::At(taken.local_addr().unwrap()),
-            asked_for,
+            is_configured,
         };
         assert!(place(false).bind().await.unwrap().is_none());
         let error = place(true).bind().await.unwrap_err();
         assert_eq!(error.address, taken.local_addr().unwrap());
-        let off = Place {
+        let off = MetricsAddress {
             addr: MetricsAddr::Off,
-            asked_for: true,
+            is_configured: true,
         };
         assert!(off.bind().await.unwrap().is_none());
     }
 
     #[test]
-    fn a_flag_wins_over_the_configuration_and_only_the_default_is_not_asked_for() {
+    fn a_flag_wins_over_the_configuration_and_only_the_default_is_not_is_configured() {
         let none = MetricsOptions::default();
         let configured = MetricsOptions {
             metrics_addr: Some("127.0.0.1:1".parse().unwrap()),
             ..MetricsOptions::default()
         };
         let place = |flag: Option<MetricsAddr>, config| {
-            let Place { addr, asked_for } = Place::resolve(flag, config);
-            (addr.to_string(), asked_for)
+            let MetricsAddress {
+                addr,
+                is_configured,
+            } = MetricsAddress::resolve(flag, config);
+            (addr.to_string(), is_configured)
         };
         assert_eq!(place(None, &none), ("0.0.0.0:9464".to_owned(), false));
         assert_eq!(place(None, &configured), ("127.0.0.1:1".to_owned(), true));

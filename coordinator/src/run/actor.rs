@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
+use super::observer::RunObserver;
+use super::receipt::Receipt;
 use super::trace::RunTrace;
-use super::{Receipt, RunObserver};
 use crate::report::RunReport;
 use crate::run_state::{Effect, Input, RunState, Time, millis};
 

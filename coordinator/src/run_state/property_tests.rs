@@ -218,6 +218,7 @@ impl World {
         self.tell(Input::Event(event));
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each event")]
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Confirm(which) => {

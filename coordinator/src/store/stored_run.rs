@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use shared::endpoint::{DatabaseKind, Endpoint};
+use shared::endpoint::Endpoint;
 use shared::ids::{RunId, TableId, WorkerId};
 
 use crate::run_state::{
@@ -60,11 +60,8 @@ pub(crate) fn database_identity(endpoint: &Endpoint) -> String {
         schema,
         ..
     } = endpoint;
-    let engine = match engine {
-        DatabaseKind::SqlServer => "mssql",
-        DatabaseKind::Postgres => "postgres",
-    };
-    format!("{engine}://{host}:{port}/{database}, schema {schema}")
+    let scheme = engine.scheme();
+    format!("{scheme}://{host}:{port}/{database}, schema {schema}")
 }
 
 #[derive(Debug, Clone)]

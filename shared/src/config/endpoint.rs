@@ -82,10 +82,7 @@ fn endpoint_url(
     database: &str,
     user: &str,
 ) -> String {
-    let scheme = match engine {
-        DatabaseKind::SqlServer => "mssql",
-        DatabaseKind::Postgres => "postgres",
-    };
+    let scheme = engine.scheme();
     let mut url = format!(
         "{scheme}://{}@",
         utf8_percent_encode(user, NON_ALPHANUMERIC)
@@ -209,10 +206,8 @@ pub(super) fn from_variables(
     engine: DatabaseKind,
     environment: &BTreeMap<String, String>,
 ) -> Result<Option<Endpoint>, String> {
-    let (name, prefix, database_variable) = match engine {
-        DatabaseKind::SqlServer => ("sqlserver", "SQLSERVER", "SQLSERVER_DATABASE"),
-        DatabaseKind::Postgres => ("postgres", "POSTGRES", "POSTGRES_DB"),
-    };
+    let (prefix, database_variable) = engine.variables();
+    let name = prefix.to_lowercase();
     let variable = |part: &str| {
         environment
             .get(&format!("{prefix}_{part}"))
@@ -236,7 +231,7 @@ pub(super) fn from_variables(
     let port = parse_variable(prefix, "PORT", variable("PORT"))?;
     let flag = |part| parse_variable(prefix, part, variable(part));
     let url = endpoint_url(engine, host, port, database, user);
-    let mut endpoint = Endpoint::from_url(name, &url).map_err(|error| error.to_string())?;
+    let mut endpoint = Endpoint::from_url(&name, &url).map_err(|error| error.to_string())?;
     endpoint.password = Secret::new(variable("PASSWORD").map(String::as_str).unwrap_or_default());
     if let Some(encrypt) = flag("ENCRYPT")? {
         endpoint.tls.mode = if encrypt {

@@ -1,5 +1,5 @@
-//! Carries statements out in a target, in one transaction. The only place where
-//! anything is written to a database.
+//! Executes statements in a target, in one transaction. This is the only place
+//! that writes to a database.
 
 use shared::endpoint::Endpoint;
 use shared::failure::Failure;
@@ -10,12 +10,12 @@ use crate::engine::database::session::Session;
 use crate::engine::database::session::label::Access;
 use crate::engine::error::DatabaseError;
 
-/// Why it is not known that a transaction was committed.
+/// Why a commit did not succeed.
 #[derive(Debug)]
 pub enum CommitError {
-    /// The database refused: nothing was done.
+    /// The database refused; nothing was changed.
     Refused(Failure),
-    /// The connection was lost while it answered: it was done, or it was not.
+    /// The connection was lost before the answer arrived: the transaction may be committed or not.
     Unanswered(Failure),
 }
 
@@ -47,11 +47,11 @@ impl WritableTarget {
         Ok(target)
     }
 
-    /// Runs SQL whose result is of no interest.
+    /// Runs SQL and ignores its result.
     ///
     /// # Errors
     ///
-    /// When the database reports an error; the transaction is of no more use then.
+    /// If the database reports an error; the transaction cannot be used any more then.
     pub async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
         let done = self.session.execute(sql).await;
         done.map_err(|error| self.failure(error, sql))
@@ -61,7 +61,7 @@ impl WritableTarget {
         database(self.endpoint.engine)
     }
 
-    /// Runs statements, each of which ends with a semicolon, and says how many
+    /// Runs statements, each of which ends with a semicolon, and returns how many
     /// rows each has changed.
     ///
     /// # Errors
@@ -82,11 +82,11 @@ impl WritableTarget {
         Ok(counted)
     }
 
-    /// Makes what was done last.
+    /// Commits the transaction.
     ///
     /// # Errors
     ///
-    /// When the database refuses, or does not answer.
+    /// If the database refuses or does not answer.
     pub async fn commit(mut self) -> Result<(), CommitError> {
         let commit = self.dialect().commit();
         self.session.execute(commit).await.map_err(|error| {
@@ -100,16 +100,16 @@ impl WritableTarget {
         })
     }
 
-    /// Takes back what was done.
+    /// Rolls the transaction back.
     ///
     /// # Errors
     ///
-    /// When the connection is lost, which takes it back as well.
+    /// If the connection is lost, which rolls back as well.
     pub async fn roll_back(mut self) -> Result<(), Failure> {
         self.execute(self.dialect().roll_back()).await
     }
 
-    /// Without the statement, whose values are nobody's business.
+    /// The failure of a statement, of which only the first words are quoted: the others may be values.
     fn failure(&self, error: DatabaseError, sql: &str) -> Failure {
         let words: Vec<&str> = sql.split_whitespace().take(3).collect();
         error.at(&self.endpoint, &format!("`{} …` failed", words.join(" ")))

@@ -59,6 +59,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn sql_server_is_asked_only_for_what_its_types_hold() {
         let asked = |declared: &str, kind: ColumnType, value: &[u8]| {
             ask(DatabaseKind::SqlServer, &column(kind, declared), value)

@@ -30,13 +30,13 @@ impl<'a> ProgressReporter<'a> {
         Self { progress, reported }
     }
 
-    /// Whether it is time to tell, after `rows` in all.
+    /// Whether a report is due after `rows` in total.
     #[inline]
     pub(crate) fn is_due(&self, rows: u64) -> bool {
         rows - self.reported.rows >= PROGRESS_EVERY
     }
 
-    /// Tells of everything up to these totals.
+    /// Reports everything up to these totals.
     pub(crate) fn report(&mut self, rows: u64, bytes: u64) {
         (self.progress)(Scanned {
             rows: rows - self.reported.rows,

@@ -1,9 +1,6 @@
 //! What the scripts of a repair need to know of the target's database.
 
-use shared::endpoint::DatabaseKind;
 use shared::outcome::{ForeignKey, Sequence};
-
-use crate::engine::database::kinds::database;
 
 /// The SQL of repair scripts beside the statements of the engine.
 pub trait ScriptDialect: Sync {
@@ -46,10 +43,4 @@ pub trait ScriptDialect: Sync {
 
     /// A statement that allows or forbids inserts into the identity column of `table`.
     fn identity_insert(&self, table: &str, allowed: bool) -> Option<String>;
-}
-
-/// The dialect of the scripts for a kind of database.
-#[must_use]
-pub fn script_dialect(kind: DatabaseKind) -> &'static dyn ScriptDialect {
-    database(kind)
 }

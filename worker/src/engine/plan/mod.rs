@@ -369,6 +369,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn the_exact_name_comes_before_one_in_another_case() {
         let column = |name: &str| column(name, ColumnType::Int);
         let paired = |source: &[&str], target: &[&str], selection: ColumnSelection| {

@@ -261,16 +261,16 @@ impl<'a> Repair<'a> {
             (Some(source), None) if row.difference.target.is_none() => self
                 .source_row(source)
                 .and_then(|cells| self.table.insert(&cells))
-                .map(|mend| Some((RepairAction::Insert, mend))),
+                .map(|statement| Some((RepairAction::Insert, statement))),
             (None, Some(target)) if row.difference.source.is_none() => {
                 let cells = self.target_row(target);
                 self.table
                     .delete(&cells)
-                    .map(|mend| Some((RepairAction::Delete, mend)))
+                    .map(|statement| Some((RepairAction::Delete, statement)))
             }
             (Some(source), Some(target)) => self
                 .update(source, target)
-                .map(|mend| mend.map(|mend| (RepairAction::Update, mend))),
+                .map(|statement| statement.map(|statement| (RepairAction::Update, statement))),
             _ => {
                 self.skip(
                     "rows changed while they were read, and are left for the next run".to_owned(),

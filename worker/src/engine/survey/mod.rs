@@ -55,7 +55,7 @@ fn cells(estimated_rows: Option<u64>, memory: usize) -> usize {
 
 /// Count and checksum of both sides.
 pub(crate) async fn sum_up(sides: &mut Sides, planned: &Planned) -> Result<Pair<Sketch>, Stop> {
-    sketch(sides, planned, 0).await
+    sketch_both(sides, planned, 0).await
 }
 
 /// Finds the rows that differ and adds them to `differing`, which is empty.
@@ -72,7 +72,7 @@ pub(crate) async fn survey(
         _ => None,
     };
     let cells = cells(estimate, step.budget.memory);
-    let Pair { mut source, target } = sketch(step.sides, step.planned, cells).await?;
+    let Pair { mut source, target } = sketch_both(step.sides, step.planned, cells).await?;
     let mut found = Survey {
         sums: Pair {
             source: source.totals(),
@@ -114,7 +114,11 @@ fn decode(difference: Sketch, sums: &Pair<Sketch>) -> Option<Pair<Vec<Element>>>
     decoded
 }
 
-async fn sketch(sides: &mut Sides, planned: &Planned, cells: usize) -> Result<Pair<Sketch>, Stop> {
+async fn sketch_both(
+    sides: &mut Sides,
+    planned: &Planned,
+    cells: usize,
+) -> Result<Pair<Sketch>, Stop> {
     let form = planned.plan.key_form;
     let sinks = Pair::of(|_| SketchSink::new(form, cells));
     let sinks = scan(sides, planned, sinks).await?;

@@ -304,6 +304,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn what_debezium_writes_is_what_it_means() {
         let timestamp = Kind::Timestamp(micros());
         let instant = Kind::Instant(micros());

@@ -4,17 +4,16 @@ use shared::endpoint::DatabaseKind;
 use sqlparser::dialect::PostgreSqlDialect;
 
 use crate::engine::database::dialect::{Dialect, RepairDialect};
-use crate::engine::database::postgres::{Postgres, lexical, literal, look_up};
+use crate::engine::database::postgres::literal::quoted;
+use crate::engine::database::postgres::{lexical, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
 use crate::engine::values::value::{Unwritable, Value};
 
-/// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
-#[must_use]
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
+/// PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct Postgres;
 
 /// The condition that holds for one of the rows of `table` that meet `condition`.
 fn one_row(table: &str, condition: &str) -> String {
@@ -81,7 +80,7 @@ impl Dialect for Postgres {
     }
 
     fn differs(&self, column: &Column, value: &str) -> String {
-        let (name, value) = (self.identifier(&column.name), literal(value));
+        let (name, value) = (self.identifier(&column.name), quoted(value));
         match column.kind {
             // The length of a declaration would cut the value, and an enum refuses what is no label.
             ColumnType::Text { .. } => format!("{name}::text IS DISTINCT FROM {value}"),

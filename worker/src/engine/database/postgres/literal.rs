@@ -1,33 +1,37 @@
 //! Values as literals of PostgreSQL's SQL.
 
-use crate::engine::database::postgres::dialect::literal;
 use crate::engine::values::calendar::{Notation, date, time, timestamp};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::value::{Unwritable, Value};
 
+/// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
+#[must_use]
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwritable> {
-    let quoted = |text: String| format!("'{text}'");
     Ok(match value {
         Value::Null => "NULL".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => text.clone(),
-        Value::Decimal(word) => quoted(word.clone()),
-        Value::Float64(number) => quoted(float(*number, f64::is_infinite)),
-        Value::Float32(number) => quoted(float(*number, f32::is_infinite)),
+        Value::Decimal(word) => quoted(word),
+        Value::Float64(number) => quoted(&float(*number, f64::is_infinite)),
+        Value::Float32(number) => quoted(&float(*number, f32::is_infinite)),
         Value::Text(text) | Value::Json(text) if text.contains('\0') => {
             return Err(Unwritable::NulCharacter(column.name.clone()));
         }
-        Value::Text(text) | Value::Json(text) => literal(text),
+        Value::Text(text) | Value::Json(text) => quoted(text),
         Value::UnpairedSurrogates(_) => {
             return Err(Unwritable::UnpairedSurrogate(column.name.clone()));
         }
-        Value::Bytes(bytes) => quoted(format!("\\x{}", hex::encode(bytes))),
-        Value::Date(days) => quoted(date(*days, Notation::Postgres)),
-        Value::Time(moment) => quoted(time(*moment)),
-        Value::Timestamp(moment) => quoted(timestamp(*moment, Notation::Postgres, "")),
-        Value::Instant(moment) => quoted(timestamp(*moment, Notation::Postgres, "+00")),
-        Value::Uuid(uuid) => quoted(uuid::Uuid::from_bytes(*uuid).to_string()),
+        Value::Bytes(bytes) => quoted(&format!("\\x{}", hex::encode(bytes))),
+        Value::Date(days) => quoted(&date(*days, Notation::Postgres)),
+        Value::Time(moment) => quoted(&time(*moment)),
+        Value::Timestamp(moment) => quoted(&timestamp(*moment, Notation::Postgres, "")),
+        Value::Instant(moment) => quoted(&timestamp(*moment, Notation::Postgres, "+00")),
+        Value::Uuid(uuid) => quoted(&uuid::Uuid::from_bytes(*uuid).to_string()),
     })
 }
 

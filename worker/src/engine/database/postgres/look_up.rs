@@ -1,7 +1,7 @@
 //! How PostgreSQL is asked for the rows with a key.
 
 use crate::engine::database::look_up::integer;
-use crate::engine::database::postgres::dialect::literal;
+use crate::engine::database::postgres::literal::quoted;
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::moment::Moment;
 use crate::engine::values::value::{Value, try_decode};
@@ -35,11 +35,11 @@ fn expression(column: &Column, value: &[u8]) -> Option<String> {
             if !column.repertoire.labels.contains(&text) {
                 return None;
             }
-            format!("{}::{}", literal(&text), column.declared)
+            format!("{}::{}", quoted(&text), column.declared)
         }
         // PostgreSQL stores no U+0000, and refuses a literal with it.
         (ColumnType::Text { .. }, Value::Text(text)) if !text.contains('\0') => {
-            format!("{}::{declared}", literal(&text))
+            format!("{}::{declared}", quoted(&text))
         }
         (ColumnType::Bytes, Value::Bytes(bytes)) => {
             format!("'\\x{}'::bytea", hex::encode(bytes))

@@ -3,8 +3,8 @@
 use shared::outcome::{ForeignKey, Sequence};
 
 use crate::engine::database::dialect::Dialect as _;
-use crate::engine::database::postgres::Postgres;
-use crate::engine::database::postgres::dialect::literal;
+use crate::engine::database::postgres::dialect::Postgres;
+use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::script::ScriptDialect;
 
 const PREAMBLE: [&str; 6] = [
@@ -59,7 +59,7 @@ impl ScriptDialect for Postgres {
         };
         let column = self.quote(&sequence.column);
         let (schema, name) = (self.quote(&sequence.schema), self.quote(&sequence.name));
-        let both = literal(&format!("{schema}.{name}"));
+        let both = quoted(&format!("{schema}.{name}"));
         // Without the privilege the block must not even prepare the statement.
         let body = format!(
             "BEGIN IF pg_catalog.has_sequence_privilege({both}, 'UPDATE') AND pg_catalog.has_sequence_privilege({both}, 'SELECT') THEN \
@@ -69,7 +69,7 @@ impl ScriptDialect for Postgres {
              AND (made.number {beyond} now.last_value OR (made.number = now.last_value AND NOT now.is_called)); \
              END IF; END"
         );
-        Some(format!("DO {};", literal(&body)))
+        Some(format!("DO {};", quoted(&body)))
     }
 
     fn identity_insert(&self, _: &str, _: bool) -> Option<String> {

@@ -9,11 +9,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::postgres::catalog::{self, CatalogStatements};
-use crate::engine::database::postgres::dialect::literal;
+use crate::engine::database::postgres::dialect::Postgres;
+use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{constraints, scan};
 use crate::engine::database::scan::{Query, Scanned, row_count};
-use crate::engine::database::session::label::{Activity, Isolation, Label, SessionId};
-use crate::engine::database::session::{Session, tls};
+use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
+use crate::engine::database::session::{Database, Session, tls};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -111,12 +112,23 @@ impl PostgresSession {
 }
 
 #[async_trait]
+impl Database for Postgres {
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        _access: Access,
+    ) -> Result<Box<dyn Session>, DatabaseError> {
+        Ok(Box::new(PostgresSession::connect(endpoint).await?))
+    }
+}
+
+#[async_trait]
 impl Session for PostgresSession {
     async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
         // PostgreSQL itself cuts application names at 63 bytes.
         let statements = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL application_name = {}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}",
-            literal(&label.application),
+            quoted(&label.application),
             // 0 would be no limit.
             label
                 .statement_timeout

@@ -2,7 +2,7 @@
 
 use tiberius::Row;
 
-use crate::engine::database::sql_server::session::Connection;
+use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table};
 

@@ -4,7 +4,7 @@ use shared::outcome::ForeignKey;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::sql_server::catalog::text;
-use crate::engine::database::sql_server::session::Connection;
+use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::Table;
 

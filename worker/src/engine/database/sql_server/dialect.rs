@@ -6,11 +6,15 @@ use sqlparser::dialect::MsSqlDialect;
 use crate::engine::database::dialect::{Dialect, RepairDialect};
 use crate::engine::database::filter::lexical::after_quoted;
 use crate::engine::database::sql_server::text::as_text;
-use crate::engine::database::sql_server::{SqlServer, literal, look_up};
+use crate::engine::database::sql_server::{literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
 use crate::engine::values::value::{Unwritable, Value};
+
+/// SQL Server.
+#[derive(Debug)]
+pub(crate) struct SqlServer;
 
 /// SQL Server accepts at most 2100 parameters in one statement.
 const MAX_PARAMETERS: usize = 2000;

@@ -8,7 +8,7 @@ use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 use crate::engine::database::scan::{
     ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
 };
-use crate::engine::database::sql_server::session::Connection;
+use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, RowSink};
 use crate::engine::values::conversion::{Conversion, Raw};

@@ -4,7 +4,7 @@ use shared::outcome::{ForeignKey, Sequence};
 
 use crate::engine::database::dialect::Dialect as _;
 use crate::engine::database::script::ScriptDialect;
-use crate::engine::database::sql_server::SqlServer;
+use crate::engine::database::sql_server::dialect::SqlServer;
 
 const PREAMBLE: [&str; 2] = ["SET XACT_ABORT ON;", "SET NOCOUNT ON;"];
 

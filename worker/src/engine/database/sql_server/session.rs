@@ -1,26 +1,20 @@
 //! A session with SQL Server.
 
 use async_trait::async_trait;
-use shared::endpoint::{Endpoint, TlsMode};
+use shared::endpoint::Endpoint;
+use tiberius::Row;
 use tiberius::error::Error;
-use tiberius::{AuthMethod, Client, Config, EncryptionLevel, Row};
-use tokio::net::TcpStream;
-use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
-use crate::engine::database::session::Session;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
+use crate::engine::database::session::{Database, Session};
+use crate::engine::database::sql_server::connection::{Connection, LoginError, login};
+use crate::engine::database::sql_server::dialect::SqlServer;
 use crate::engine::database::sql_server::{catalog, constraints, scan};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
-
-/// A connection of the driver.
-pub(crate) type Connection = Client<Compat<TcpStream>>;
-
-/// The requested size of a TDS packet in bytes; the server may choose a smaller one.
-const PACKET_SIZE: u32 = 16 * 1024;
 
 /// The largest size of a session's CONTEXT_INFO in bytes.
 const MAX_CONTEXT: usize = 128;
@@ -80,6 +74,17 @@ impl SqlServerSession {
 
     async fn run(&mut self, sql: &str) -> Result<Vec<Vec<Row>>, DatabaseError> {
         Ok(self.client.simple_query(sql).await?.into_results().await?)
+    }
+}
+
+#[async_trait]
+impl Database for SqlServer {
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        access: Access,
+    ) -> Result<Box<dyn Session>, DatabaseError> {
+        Ok(Box::new(SqlServerSession::connect(endpoint, access).await?))
     }
 }
 
@@ -192,61 +197,6 @@ impl Session for SqlServerSession {
             .map(|rows| u64::try_from(rows).unwrap_or_default())
             .collect())
     }
-}
-
-/// Why a login failed.
-enum LoginError {
-    Network(std::io::Error),
-    Driver(Error),
-}
-
-impl From<LoginError> for DatabaseError {
-    fn from(error: LoginError) -> Self {
-        match error {
-            LoginError::Network(error) => Self::Network(error),
-            LoginError::Driver(error) => error.into(),
-        }
-    }
-}
-
-async fn login(
-    endpoint: &Endpoint,
-    host: &str,
-    port: u16,
-    access: Access,
-) -> Result<Connection, LoginError> {
-    let mut config = Config::new();
-    config.host(host);
-    config.port(port);
-    config.database(&endpoint.database);
-    config.authentication(AuthMethod::sql_server(
-        &endpoint.user,
-        endpoint.password.reveal(),
-    ));
-    config.application_name("reconcile");
-    // Only a reader may be routed to a read-only replica.
-    config.readonly(access == Access::Read);
-    config.packet_size(PACKET_SIZE);
-    // The worker itself enforces the time limit of statements.
-    config.command_timeout(None);
-    config.encryption(match endpoint.tls.mode {
-        TlsMode::Off => EncryptionLevel::NotSupported,
-        TlsMode::Prefer => EncryptionLevel::On,
-        TlsMode::Require => EncryptionLevel::Required,
-    });
-    if endpoint.tls.trust_server_certificate {
-        config.trust_cert();
-    } else if let Some(file) = &endpoint.tls.ca_file {
-        config.trust_cert_ca(file.display());
-    }
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(LoginError::Network)?;
-    stream.set_nodelay(true).map_err(LoginError::Network)?;
-    // Boxed: the handshake is a large future.
-    Box::pin(Client::connect(config, stream.compat_write()))
-        .await
-        .map_err(LoginError::Driver)
 }
 
 /// As much of `text` as CONTEXT_INFO can hold, as an SQL binary.

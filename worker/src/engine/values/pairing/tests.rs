@@ -167,6 +167,7 @@ fn advice_is_what_can_be_pasted_and_works() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn options_that_do_not_fit_are_refused_with_what_does() {
     let refuse = |rule: ColumnRule, a, b| under(&rule, a, b).unwrap_err();
     let text = || ColumnType::Text { padded: false };

@@ -3,6 +3,7 @@
 use crate::engine::locate::cause::tests::*;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn each_known_damage_has_its_name() {
     for (source, target, name, explanation) in [
         (

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::engine::locate::cause::tests::*;
 
 /// A damage, and a way to do it that is not the code under test's.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn damaged() -> impl Strategy<Value = (Vec<u8>, Vec<u8>, Damage)> {
     let text_pairs = "[a-zé語😀][a-z é語😀]{4,30}[a-zé]".prop_flat_map(|whole| {
         let count = whole.chars().count();

@@ -1,0 +1,71 @@
+//! A connection with SQL Server: TCP, TLS and login.
+
+use shared::endpoint::{Endpoint, TlsMode};
+use tiberius::error::Error;
+use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
+
+use crate::engine::database::session::label::Access;
+use crate::engine::error::DatabaseError;
+
+/// A connection of the driver.
+pub(crate) type Connection = Client<Compat<TcpStream>>;
+
+/// The requested size of a TDS packet in bytes; the server may choose a smaller one.
+const PACKET_SIZE: u32 = 16 * 1024;
+
+/// Why a login failed.
+pub(crate) enum LoginError {
+    Network(std::io::Error),
+    Driver(Error),
+}
+
+impl From<LoginError> for DatabaseError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Network(error) => Self::Network(error),
+            LoginError::Driver(error) => error.into(),
+        }
+    }
+}
+
+pub(crate) async fn login(
+    endpoint: &Endpoint,
+    host: &str,
+    port: u16,
+    access: Access,
+) -> Result<Connection, LoginError> {
+    let mut config = Config::new();
+    config.host(host);
+    config.port(port);
+    config.database(&endpoint.database);
+    config.authentication(AuthMethod::sql_server(
+        &endpoint.user,
+        endpoint.password.reveal(),
+    ));
+    config.application_name("reconcile");
+    // Only a reader may be routed to a read-only replica.
+    config.readonly(access == Access::Read);
+    config.packet_size(PACKET_SIZE);
+    // The worker itself enforces the time limit of statements.
+    config.command_timeout(None);
+    config.encryption(match endpoint.tls.mode {
+        TlsMode::Off => EncryptionLevel::NotSupported,
+        TlsMode::Prefer => EncryptionLevel::On,
+        TlsMode::Require => EncryptionLevel::Required,
+    });
+    if endpoint.tls.trust_server_certificate {
+        config.trust_cert();
+    } else if let Some(file) = &endpoint.tls.ca_file {
+        config.trust_cert_ca(file.display());
+    }
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(LoginError::Network)?;
+    stream.set_nodelay(true).map_err(LoginError::Network)?;
+    // Boxed: the handshake is a large future.
+    Box::pin(Client::connect(config, stream.compat_write()))
+        .await
+        .map_err(LoginError::Driver)
+}
