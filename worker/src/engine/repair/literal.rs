@@ -9,7 +9,7 @@ use crate::engine::values::value::{Unwritable, Value};
 /// # Errors
 ///
 /// If a column of this type cannot store the value.
-pub(crate) fn holds(
+pub(crate) fn exact_term(
     dialect: &dyn RepairDialect,
     column: &Column,
     value: &Value,
@@ -27,8 +27,8 @@ pub(crate) fn holds(
 ///
 /// # Errors
 ///
-/// As [`holds`].
-pub(crate) fn equals(
+/// As [`exact_term`].
+pub(crate) fn indexed_term(
     dialect: &dyn RepairDialect,
     column: &Column,
     value: &Value,
@@ -40,7 +40,7 @@ pub(crate) fn equals(
             return Ok(term);
         }
     }
-    holds(dialect, column, value)
+    exact_term(dialect, column, value)
 }
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     fn floats_have_words_where_they_have_no_digits() {
         let double = column("f", ColumnType::Float64, "double precision");
         let literal = |number| {
-            holds(
+            exact_term(
                 database(DatabaseKind::Postgres),
                 &double,
                 &Value::Float64(number),

@@ -3,7 +3,7 @@
 
 use crate::engine::database::constraints::Dependent;
 use crate::engine::database::dialect::RepairDialect;
-use crate::engine::repair::literal::{equals, holds};
+use crate::engine::repair::literal::{exact_term, indexed_term};
 use crate::engine::values::column::Column;
 use crate::engine::values::value::{Unwritable, Value};
 
@@ -112,7 +112,7 @@ impl TargetTable {
             let name = self.dialect.identifier(&column.name);
             let value = self.dialect.assigned(column, new)?;
             assignments.push(format!("{name} = {value}"));
-            terms.push(holds(self.dialect, column, old)?);
+            terms.push(exact_term(self.dialect, column, old)?);
         }
         let (list, condition) = (assignments.join(", "), terms.join(" AND "));
         let table = &self.name;
@@ -131,7 +131,7 @@ impl TargetTable {
             .collect();
         let mut terms = self.key_terms(&key)?;
         for (at, value) in row.iter().filter(|(at, _)| !self.key.contains(at)) {
-            terms.push(holds(self.dialect, self.column(*at), value)?);
+            terms.push(exact_term(self.dialect, self.column(*at), value)?);
         }
         terms.extend(
             self.dependents
@@ -191,7 +191,7 @@ impl TargetTable {
         // A unique index would refuse a key that the database considers equal.
         let mut terms = Vec::new();
         for (at, value) in row.iter().filter(|(at, _)| self.key.contains(at)) {
-            terms.push(equals(self.dialect, self.column(*at), value)?);
+            terms.push(indexed_term(self.dialect, self.column(*at), value)?);
         }
         Ok(format!(
             "{head} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {});",
@@ -205,9 +205,9 @@ impl TargetTable {
         let mut terms = Vec::new();
         for (at, value) in key {
             let column = self.column(*at);
-            let exact = holds(self.dialect, column, value)?;
+            let exact = exact_term(self.dialect, column, value)?;
             if column.kind.is_text() && *value != Value::Null {
-                let indexed = equals(self.dialect, column, value)?;
+                let indexed = indexed_term(self.dialect, column, value)?;
                 if indexed != exact {
                     terms.push(indexed);
                 }
