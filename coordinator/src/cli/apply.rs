@@ -14,7 +14,6 @@ use shared::options::TableOptions;
 use shared::outcome::{Depth, Failure, RepairAction, RowCounts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use worker::engine::hex_decode;
 use worker::engine::{CommitError, WritableTarget};
 use worker::engine::{Progress, ReconcileEngine, Stop, TaskContext};
 
@@ -415,7 +414,7 @@ async fn verify_all(
         let mut keys: Vec<Vec<u8>> = table
             .keys
             .iter()
-            .filter_map(|key| hex_decode(key))
+            .filter_map(|key| hex::decode(key).ok())
             .collect();
         keys.sort_unstable();
         keys.dedup();

@@ -17,13 +17,14 @@ use crate::engine::database::scan::Query;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{
     Decimal, DecimalClass, Iso8601, RowEncoder, RowSink, Values, canonical_json, parse_decimal,
-    to_json, to_text, twos_complement_decimal,
+    twos_complement_decimal,
 };
 use crate::engine::values::conversion::{Conversion, Raw};
 use crate::engine::values::folding::Folding;
 use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::reading::{Reading, Stored};
 use crate::engine::values::tolerance::within;
+use crate::engine::values::value::{to_json, to_text};
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -24,7 +24,6 @@ pub use database::apply::{CommitError, WritableTarget};
 pub use database::catalog::list_tables;
 pub use database::filter::{FilterError, validate};
 pub use reconcile::ReconcileEngine;
-pub use repair::hex_decode;
 pub use task::{Engine, Found, Progress, ScanTotals, Stop, TaskContext};
 pub use types_page::types_page;
 pub use values::canonical::RowEncoder;

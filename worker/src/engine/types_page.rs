@@ -1,5 +1,5 @@
-//! The page that says which types are compared with each other and how. It is
-//! made out of the rules themselves, so that it cannot say anything else.
+//! The documentation of which types are compared with each other and how,
+//! generated from the rules themselves.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,12 @@ use crate::engine::database::{postgres, sql_server};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::Kind;
-use crate::engine::values::pairing::{
-    ENCODINGS, Pairing, encoding_name, fitting_encodings, meaning, pairing,
+use crate::engine::values::pairing::encoding::{
+    ENCODINGS, encoding_name, fitting_encodings, meaning,
 };
+use crate::engine::values::pairing::{Pairing, pairing};
 
-/// Types that are alike, by their names; the first one says what they hold.
+/// Types with the same rules: their names, and one of them.
 type Group = (&'static str, &'static str);
 
 const SQL_SERVER: [Group; 20] = [
@@ -68,20 +69,24 @@ pub fn types_page() -> String {
     let mut page = String::from(INTRODUCTION);
     let sql_server: Vec<Column> = SQL_SERVER
         .iter()
-        // As fine as the type can be.
+        // The largest precision of the type.
         .map(|(shown, name)| column(shown, sql_server::catalog::column_type(name, 7)))
         .collect();
     let postgres: Vec<Column> = POSTGRES
         .iter()
         .map(|(shown, name)| column(shown, postgres::catalog::column_type(name, -1)))
         .collect();
-    page.push_str("\n## SQL Server and PostgreSQL\n\nEither may be the source.\n");
+    page.push_str("\n## SQL Server and PostgreSQL\n\nEither side may be the source.\n");
     for left in &sql_server {
         section(&mut page, left, postgres.iter().collect());
     }
-    page.push_str("\n## SQL Server and SQL Server\n\nOf different types; equal ones are compared as themselves.\n");
+    page.push_str(
+        "\n## SQL Server and SQL Server\n\nDifferent types; equal types are always compared.\n",
+    );
     same_engine(&mut page, &sql_server);
-    page.push_str("\n## PostgreSQL and PostgreSQL\n\nOf different types; equal ones are compared as themselves.\n");
+    page.push_str(
+        "\n## PostgreSQL and PostgreSQL\n\nDifferent types; equal types are always compared.\n",
+    );
     same_engine(&mut page, &postgres);
     page.push_str(OPTIONS);
     for (encoding, name) in ENCODINGS {
@@ -118,7 +123,7 @@ fn same_engine(page: &mut String, columns: &[Column]) {
     }
 }
 
-/// What one type does with others.
+/// The rules of one type with others.
 fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
     let mut lines = String::new();
     let mut without: Vec<&str> = Vec::new();
@@ -131,7 +136,10 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
         }
         let (form, how) = match plain {
             Some(pairing) => (form(pairing.kind), rule(pairing, left, right)),
-            None => ("error".to_owned(), "names the option that fits".to_owned()),
+            None => (
+                "needs an option",
+                "without one, the table fails with an error that names them",
+            ),
         };
         let options: Vec<String> = encodings
             .iter()
@@ -147,7 +155,7 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
     }
     write!(page, "\n### {}\n\n", left.declared).expect("writing to a string does not fail");
     if !lines.is_empty() {
-        page.push_str("| with | compared as | rule | with `as` |\n|---|---|---|---|\n");
+        page.push_str("| with | compared as | rule | options of `as` |\n|---|---|---|---|\n");
         page.push_str(&lines);
     }
     if !without.is_empty() {
@@ -156,16 +164,16 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
         }
         writeln!(
             page,
-            "With no other form than `as_text`: {}.",
+            "Compared with `as_text` only: {}.",
             without.join("; ")
         )
         .expect("writing to a string does not fail");
     }
 }
 
-fn form(kind: Kind) -> String {
+fn form(kind: Kind) -> &'static str {
     match kind {
-        Kind::Bool => "truth value",
+        Kind::Bool => "boolean",
         Kind::Int => "integer",
         Kind::Decimal => "decimal",
         Kind::Float64 => "float of 64 bits",
@@ -179,40 +187,55 @@ fn form(kind: Kind) -> String {
         Kind::Uuid => "UUID",
         Kind::Json => "JSON",
     }
-    .to_owned()
 }
 
-fn rule(pairing: Pairing, left: &Column, right: &Column) -> String {
+fn rule(pairing: Pairing, left: &Column, right: &Column) -> &'static str {
     use ColumnType::{Bool, DateTime, Float32, Float64, Int, Text, Uuid};
     let one = |kind: fn(&ColumnType) -> bool| kind(&left.kind) || kind(&right.kind);
     let padded = one(|kind| matches!(kind, Text { padded: true }));
     let converted = pairing.source.or(pairing.target);
     match (pairing.kind, converted) {
-        (Kind::Bool, _) if one(|kind| *kind == Int) => "0 and 1 are false and true; no other number is either".to_owned(),
-        (Kind::Bool | Kind::Int | Kind::Bytes, _) => "exactly".to_owned(),
-        (Kind::Decimal, _) if one(|kind| *kind == Bool) => "false and true are 0 and 1".to_owned(),
-        (Kind::Decimal, Some(_)) if one(|kind| matches!(kind, Float32 | Float64)) => {
-            "a whole float by its exact value, another by the shortest decimal that reads back as it; digits that a float cannot hold differ".to_owned()
+        (Kind::Bool, _) if one(|kind| *kind == Int) => {
+            "0 is false, 1 is true; any other number differs from both"
         }
-        (Kind::Decimal, _) => "by value, whatever the scale; any number of digits".to_owned(),
-        (Kind::Float64, _) => "by bits; -0 is 0, all NaN are one".to_owned(),
-        (Kind::Float32, _) if one(|kind| *kind == Float64) => "the wider one narrowed to 32 bits; -0 is 0, all NaN are one".to_owned(),
-        (Kind::Float32, _) => "by bits; -0 is 0, all NaN are one".to_owned(),
-        (Kind::Text, _) if one(|kind| *kind == ColumnType::Xml) => "as text, as each database writes its XML".to_owned(),
-        (Kind::Text, _) if padded => "by Unicode characters; blanks at the end of the fixed length mean nothing".to_owned(),
-        (Kind::Text, _) => "by Unicode characters".to_owned(),
-        (Kind::Date, _) => "by day; PostgreSQL's infinities are values of their own".to_owned(),
-        (Kind::Timestamp(_), Some(Conversion::StartOfDay)) => "a date is its midnight; a timestamp with a time of day differs".to_owned(),
-        (Kind::Timestamp(_), _) if one(|kind| *kind == DateTime) => "at milliseconds or the coarser precision, rounded: .9966667 is .997".to_owned(),
-        (Kind::Timestamp(_) | Kind::Time(_), _) => "at the coarser precision, further digits cut".to_owned(),
-        (Kind::Instant(_), _) => "as UTC, at the coarser precision, further digits cut".to_owned(),
-        (Kind::Uuid, _) if left.kind != Uuid || right.kind != Uuid => "text in any of the usual notations; other text differs".to_owned(),
-        (Kind::Uuid, _) => "by its 16 bytes".to_owned(),
-        (Kind::Json, _) => "by meaning: blanks and the order of members mean nothing, numbers by value, the last of members with one name; text that is no JSON differs".to_owned(),
+        (Kind::Bool | Kind::Int | Kind::Bytes, _) => "exact",
+        (Kind::Decimal, _) if one(|kind| *kind == Bool) => "false and true are 0 and 1",
+        (Kind::Decimal, Some(_)) if one(|kind| matches!(kind, Float32 | Float64)) => {
+            "a float with an integer value is that integer, any other the shortest decimal that reads back as the same float; a number that the float cannot represent differs"
+        }
+        (Kind::Decimal, _) => "by value, independent of scale; any number of digits",
+        (Kind::Float64, _) => "by bits; -0 equals 0, all NaN are equal",
+        (Kind::Float32, _) if one(|kind| *kind == Float64) => {
+            "the wider float rounded to 32 bits; -0 equals 0, all NaN are equal"
+        }
+        (Kind::Float32, _) => "by bits; -0 equals 0, all NaN are equal",
+        (Kind::Text, _) if one(|kind| *kind == ColumnType::Xml) => {
+            "the text that each database sends for its XML"
+        }
+        (Kind::Text, _) if padded => "by Unicode characters; padding at the end is ignored",
+        (Kind::Text, _) => "by Unicode characters",
+        (Kind::Date, _) => "by day; PostgreSQL's infinities equal only themselves",
+        (Kind::Timestamp(_), Some(Conversion::StartOfDay)) => {
+            "a date equals its midnight; a timestamp with another time of day differs"
+        }
+        (Kind::Timestamp(_), _) if one(|kind| *kind == DateTime) => {
+            "in milliseconds, or the coarser precision, rounded: .9966667 is .997"
+        }
+        (Kind::Timestamp(_) | Kind::Time(_), _) => {
+            "in the coarser precision, further digits are cut"
+        }
+        (Kind::Instant(_), _) => "in UTC and the coarser precision, further digits are cut",
+        (Kind::Uuid, _) if left.kind != Uuid || right.kind != Uuid => {
+            "text is parsed in any of the usual notations; other text differs"
+        }
+        (Kind::Uuid, _) => "by its 16 bytes",
+        (Kind::Json, _) => {
+            "by meaning: white space and the order of members are ignored, numbers are compared by value, the last of several members with the same name counts; text that is not valid JSON differs"
+        }
     }
 }
 
-/// Who writes an encoding.
+/// The software that writes an encoding.
 fn written_by(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::EpochDays => "Debezium, of `date`",
@@ -224,15 +247,13 @@ fn written_by(encoding: Encoding) -> &'static str {
         Encoding::MidnightMicros => "Debezium, of `time(4-6)`",
         Encoding::MidnightNanos => "Debezium, of `time(7)`",
         Encoding::Iso8601 => {
-            "Debezium, of `datetimeoffset`; a text with a zone is no timestamp without one, and the other way round"
+            "Debezium, of `datetimeoffset`; a text with a zone never equals a timestamp without one, nor a text without a zone an instant"
         }
         Encoding::DecimalText => "Debezium with `decimal.handling.mode=string`",
         Encoding::DecimalBytes => "Debezium with `decimal.handling.mode=precise`; needs `scale`",
         Encoding::Base64 => "Debezium with `binary.handling.mode=base64` or `base64-url-safe`",
-        Encoding::Hex => {
-            "Debezium with `binary.handling.mode=hex`; `0x` or `\\x` may stand before it"
-        }
-        Encoding::Json => "`nvarchar` and `text` on both sides that hold JSON",
+        Encoding::Hex => "Debezium with `binary.handling.mode=hex`; `0x` or `\\x` may precede it",
+        Encoding::Json => "`nvarchar` or `text` with JSON on both sides",
         Encoding::Utc => "a `datetime2` that was copied into a `timestamptz`",
     }
 }
@@ -240,24 +261,24 @@ fn written_by(encoding: Encoding) -> &'static str {
 const INTRODUCTION: &str = "\
 # Which types are compared, and how
 
-This page is printed by `reconcile types`.
+`reconcile types` prints this page.
 
-Values are compared in a canonical form, never as text that a database made of
-them. For each pair of types there is a rule under which two values are equal
-only if they mean the same, or the table fails with an error that names the
-column, both types and the option that helps. A value that cannot be brought
-into the form (text that is no number, a count of milliseconds that is no time)
-is a value of its own: it is reported as a difference, and is no error.
+Values are compared in a canonical form, never as text to which a database
+converted them. For each pair of types there is a rule under which two values are
+equal only if they mean the same, or the table fails with an error that names the
+column, both types and the options to use. A value that cannot be converted (text
+that is not a number, a number of milliseconds out of range) is not an error: it
+is reported as a difference.
 
-Types that are not listed, domains and aliases count as what they are made of.
-Precisions `(p)` are digits of a second.
+Domains and alias types are compared as their base types. Precisions `(p)` are
+digits of a second.
 ";
 
 const OPTIONS: &str = r#"
 ## Options of columns
 
-They are written under a table of the configuration, by the name of the column
-on the source:
+Options are set under a table of the configuration, by the column's name on the
+source:
 
 ```toml
 [[tables]]
@@ -270,15 +291,15 @@ as = "epoch-micros"
 tolerance = { absolute = "0.005" }
 ```
 
-or in one line each, as `rules.created.as = "epoch-micros"`. A rule for a column
-that neither side has is an error, and so is an option that does not fit the
-column's types.
+or on one line each: `rules.created.as = "epoch-micros"`. A rule for a column that
+neither side has is an error, and so is an option that does not fit the column's
+types.
 
-### `as`: what the side that holds numbers, text or bytes means by them
+### `as`: the encoding of numbers, text or bytes
 
-The other side holds the real type.
+One side has encoded values, the other the type itself.
 
-| option | says that | written by |
+| option | meaning | written by |
 |---|---|---|
 "#;
 
@@ -296,12 +317,12 @@ scale = 2
 
 ### Times: `precision`, `rounding`
 
-`precision` is how many digits of a second are compared at most, 0 to 7.
-`rounding` says what happens to further ones: `truncate` (they are cut, the
-default), `half-up` (the default of `datetime`) or `half-even` (what PostgreSQL
-does when it stores a seventh digit). With `half-up`, half a step goes up on the
-clock. Where PostgreSQL's column has the fewer digits, and less than six, it goes
-away from 2000-01-01, so before that day down, as PostgreSQL rounds what it stores.
+`precision` is the largest number of digits of a second that are compared, 0 to 7.
+`rounding` is how further digits are dropped: `truncate` (the default), `half-up`
+(the default of `datetime`) or `half-even` (as PostgreSQL rounds a seventh digit).
+With `half-up`, half a step is rounded to the later time. If PostgreSQL's column
+has fewer digits, and fewer than six, half a step is rounded away from 2000-01-01,
+as PostgreSQL does: times before that day are rounded to the earlier one.
 
 ```toml
 [[tables]]
@@ -314,10 +335,9 @@ rounding = "half-even"
 
 ### Text: `trim`, `case_insensitive`, `unicode`
 
-`trim` (`end`, `start`, `both`) takes blanks away, U+0020 and no other.
-`case_insensitive` folds letters by Unicode's full case folding, so that
-`STRASSE` equals `straße`. `unicode` brings text to a normal form first: `nfc`,
-`nfd`, `nfkc` or `nfkd`.
+`trim` (`end`, `start`, `both`) removes blanks (U+0020 only). `case_insensitive`
+applies Unicode's full case folding, so that `STRASSE` equals `straße`. `unicode`
+converts text to a normalization form first: `nfc`, `nfd`, `nfkc` or `nfkd`.
 
 ```toml
 [[tables]]
@@ -329,12 +349,12 @@ case_insensitive = true
 unicode = "nfc"
 ```
 
-### Near enough: `tolerance`
+### Numbers and times: `tolerance`
 
-For numbers and times that may differ by a little: `absolute`, a decimal, for
-times in seconds, or `relative`, a fraction of the larger magnitude. The limit
-itself is near enough. The comparison is exact decimal arithmetic. A column of
-the key cannot have a tolerance, and a table without a key cannot use one.
+Values whose distance is at most the limit are equal. The limit is `absolute`, a
+decimal, in seconds for times, or `relative`, a fraction of the larger magnitude,
+for numbers only. The arithmetic is exact. A column of the key cannot have a
+tolerance, nor can columns of a table without a key.
 
 ```toml
 [[tables]]
@@ -349,23 +369,23 @@ tolerance = { absolute = "0.001" }
 
 ### Types without a rule: `as_text`, `ignore`
 
-`as_text` has both databases convert the column to text, and compares that;
-`trim`, `case_insensitive` and `unicode` apply to it. SQL Server's `sql_variant`,
-`hierarchyid` and spatial types and PostgreSQL's arrays and ranges can be
-compared so where both write the same. It also reads an `nvarchar` that holds
-halves of characters (unpaired surrogates), which are no Unicode: such a value
-equals none that PostgreSQL can hold, and reading it otherwise is an error.
-`ignore` leaves the column out.
+With `as_text`, both databases convert the column to text, and the texts are
+compared; `trim`, `case_insensitive` and `unicode` apply to them. SQL Server's
+`sql_variant`, `hierarchyid` and spatial types and PostgreSQL's arrays and ranges
+can be compared this way if both databases convert them to the same text.
+`as_text` also reads an `nvarchar` with unpaired surrogates, which are not valid
+Unicode: such a value equals none that PostgreSQL can store, and without `as_text`
+it is an error. `ignore` leaves the column out.
 
-SQL Server writes a `sql_variant` by the type of each value, without losing
-digits: floats with 17, money with four, times in ISO 8601 with all their
-digits, bytes in hexadecimal; text of more than 4,000 bytes in a code page as its
-collation and its bytes. A `geography` or `geometry` becomes the text that
-PostGIS' `ST_AsEWKT` writes, `SRID=4326;POINT(1 2)`, without `SRID` where that is
-0; with measures (M) the two write otherwise. A `geometry` of PostGIS itself
-becomes hexadecimal text: compare a view that has its `ST_AsEWKT`. PostgreSQL
-writes floats with all their digits, dates as `2020-12-31`, bytes in hexadecimal
-and instants in UTC, whatever the server is set to.
+SQL Server converts a `sql_variant` by the type of each value, without losing
+digits: floats with 17 digits, money with four, times in ISO 8601 with all digits,
+bytes in hexadecimal; text of more than 4,000 bytes in a code page as its
+collation and its bytes. A `geography` or `geometry` becomes the text of PostGIS'
+`ST_AsEWKT`, `SRID=4326;POINT(1 2)`, without `SRID` if that is 0; the notations of
+measures (M) differ. A `geometry` of PostGIS itself becomes hexadecimal text:
+compare a view with its `ST_AsEWKT` instead. PostgreSQL converts floats with all
+digits, dates as `2020-12-31`, bytes in hexadecimal and instants in UTC,
+independent of the server's settings.
 
 ```toml
 [[tables]]
@@ -378,9 +398,9 @@ as_text = true
 ignore = true
 ```
 
-### Discretion: `redact`
+### Redaction: `redact`
 
-The column's values never leave the worker; reports show a keyed hash.
+The column's values never leave the worker; reports contain a keyed hash instead.
 
 ```toml
 [[tables]]
@@ -390,14 +410,15 @@ source = "dbo.patients"
 redact = true
 ```
 
-## Which rows take part
+## Which rows are compared
 
-`where` is one condition for each side, in that database's SQL. It cannot hold
-comments. PostgreSQL reads it in UTC, whatever the server is set to: a time
-without a zone that is compared with a `timestamptz` is UTC. `soft_delete`
-names the target's column that marks rows as deleted: they count as absent, and
-the column is not compared. What marks a row, unless `value` says it, is true in
-a truth value, 1 in an integer, `true` in text, and in a time any value but NULL.
+`where` is one condition for each side, in that database's SQL, without comments.
+PostgreSQL evaluates it in UTC, independent of the server's settings: a time
+without a zone that is compared with a `timestamptz` is in UTC. `soft_delete`
+names the target's column that marks rows as deleted. Such rows are treated as
+absent, and the column is not compared. A row is deleted if the column equals
+`value`; without `value`, if a boolean is true, an integer is 1, a text is `true`,
+or a time is not NULL.
 
 ```toml
 [[tables]]
@@ -417,7 +438,7 @@ mod tests {
         let written = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             written == types_page(),
-            "docs/types.md is not what the rules say; run `cargo run --bin reconcile -- types > docs/types.md`"
+            "docs/types.md differs from the rules; run `cargo run --bin reconcile -- types > docs/types.md`"
         );
     }
 

@@ -6,8 +6,8 @@ use std::fmt;
 use shared::endpoint::DatabaseKind;
 
 use crate::engine::values::column::Column;
-use crate::engine::values::raw::{RawValue, Unwritable};
 use crate::engine::values::reading::Reading;
+use crate::engine::values::value::{Unwritable, Value};
 
 /// How one kind of database writes names, values and conditions that read rows.
 pub(crate) trait Dialect: fmt::Debug + Send + Sync {
@@ -85,13 +85,12 @@ pub(crate) trait RepairDialect: Dialect {
     /// # Errors
     ///
     /// If a column of this type cannot hold the value.
-    fn assigned(&self, column: &Column, value: &RawValue) -> Result<String, Unwritable>;
+    fn assigned(&self, column: &Column, value: &Value) -> Result<String, Unwritable>;
 
     /// The condition that holds exactly for rows whose `column`, written as
     /// `name`, holds `value`, which is not NULL: text by its characters whatever
     /// the collation, floats by value.
-    fn holds_exactly(&self, name: &str, column: &Column, value: &RawValue, literal: &str)
-    -> String;
+    fn holds_exactly(&self, name: &str, column: &Column, value: &Value, literal: &str) -> String;
 
     /// The condition on a text column, written as `name`, that an index can
     /// answer; `None` if there is none but the exact one.

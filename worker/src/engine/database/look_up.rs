@@ -1,27 +1,14 @@
 //! What both dialects need to turn a canonical key value into a condition.
 
-use crate::engine::values::canonical::{UnitCount, View};
-
-pub(crate) const SECONDS_OF_DAY: i64 = 86_400;
-
-/// Days since 2000-01-01, seconds of the day, and units of the second.
-pub(crate) fn parts(at: UnitCount) -> (i64, i64, i64) {
-    let per_second = 10_i64.pow(at.digits.into());
-    let seconds = at.units.div_euclid(per_second);
-    (
-        seconds.div_euclid(SECONDS_OF_DAY),
-        seconds.rem_euclid(SECONDS_OF_DAY),
-        at.units.rem_euclid(per_second),
-    )
-}
+use crate::engine::values::value::Value;
 
 /// The 64-bit integer that a value is, whichever form it is compared in.
-pub(crate) fn integer(value: &View<'_>) -> Option<i64> {
+pub(crate) fn integer(value: &Value) -> Option<i64> {
     match value {
-        // The value of a column that is a truth value on the other side only.
-        View::Bool(truth) => Some((*truth).into()),
-        View::Int(number) => Some(*number),
-        View::Decimal(text) => text.parse().ok(),
+        // The value of a column that is a boolean on the other side only.
+        Value::Bool(truth) => Some((*truth).into()),
+        Value::Int(number) => Some(*number),
+        Value::Decimal(text) => text.parse().ok(),
         _ => None,
     }
 }

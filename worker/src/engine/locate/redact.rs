@@ -1,6 +1,5 @@
-//! Values that must not leave the worker, and what leaves in their place.
-
-use std::fmt::Write as _;
+//! Redaction: the values of redacted columns never leave the worker; keyed hashes
+//! replace them.
 
 use aws_lc_rs::hmac;
 use serde_json::Value as Json;
@@ -8,19 +7,19 @@ use shared::options::{RedactionKey, TableOptions};
 
 use crate::engine::locate::shown::shown;
 use crate::engine::plan::PlannedColumn;
-use crate::engine::values::canonical::{View, to_json, view};
+use crate::engine::values::value::{Value, to_json, try_decode};
 
-/// Bytes of a hash that are shown: enough to tell the values of a report apart.
+/// Bytes of the hash that are rendered: enough to distinguish the values of a report.
 const HASH_BYTES: usize = 8;
 
-/// Shows values, or what stands for them.
+/// Renders values, redacted ones as hashes.
 ///
 /// A redacted value is the text `redacted:hash=0123456789abcdef,length=12`,
 /// with `,first_difference=5` where the other side has a text or bytes too.
 /// The hash is an HMAC-SHA256 under the run's key over the canonical value:
-/// equal values of a run have equal hashes, whatever column they are in.
-/// Length and place are in characters of a text and in bytes of bytes, and of
-/// nothing else; the first place is 1. NULL stays null.
+/// equal values of a run have equal hashes, in whatever column they are. Length
+/// and position are given for texts, in characters, and for bytes; the first
+/// position is 1. NULL remains null.
 pub(crate) struct Redactor {
     key: Option<hmac::Key>,
     /// By position of the column.
@@ -36,7 +35,7 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Hides what `options` and the rules of `columns` say.
+    /// Redacts the columns that `options` and the rules of `columns` name.
     #[must_use]
     pub(crate) fn new(options: &TableOptions, columns: &[PlannedColumn]) -> Self {
         let all = options.redaction.as_ref().is_some_and(|it| it.all);
@@ -46,27 +45,27 @@ impl Redactor {
             .collect();
         let key = hidden.contains(&true).then(|| {
             let key = options.redaction.as_ref().map(|it| it.key.clone());
-            // Without a key of the run the hashes are of use within the table only.
+            // Without a key of the run, hashes can be compared within the table only.
             let key = key.unwrap_or_else(RedactionKey::generate);
             hmac::Key::new(hmac::HMAC_SHA256, key.bytes())
         });
         Self { key, hidden }
     }
 
-    /// The key that hides the column at `at`, if it is hidden.
+    /// The key of the hashes, if the column at `at` is redacted.
     fn key_of(&self, at: usize) -> Option<&hmac::Key> {
         self.key
             .as_ref()
             .filter(|_| self.hidden.get(at).is_some_and(|hidden| *hidden))
     }
 
-    /// Whether values are hidden, by position of the column.
+    /// Whether values are redacted, by position of the column.
     #[must_use]
     pub(crate) fn hidden(&self) -> &[bool] {
         &self.hidden
     }
 
-    /// A key's value in the column at `at`, as a report shows it.
+    /// A value of the key column at `at`, as a report renders it.
     #[must_use]
     pub(crate) fn key_value(&self, at: usize, value: &[u8]) -> Json {
         match self.key_of(at) {
@@ -75,7 +74,7 @@ impl Redactor {
         }
     }
 
-    /// The values of both sides in the column at `at`, as a report shows them;
+    /// The values of both sides in the column at `at`, as a report renders them;
     /// null where a side has none.
     #[must_use]
     pub(crate) fn pair(
@@ -96,39 +95,39 @@ impl Redactor {
 }
 
 fn redacted(key: &hmac::Key, value: &[u8], first_difference: Option<usize>) -> Json {
-    let seen = view(value);
-    if seen == Some(View::Null) {
-        return Json::Null;
-    }
-    let mut text = String::from("redacted:hash=");
-    let tag = hmac::sign(key, value);
-    for byte in &tag.as_ref()[..HASH_BYTES] {
-        write!(text, "{byte:02x}").expect("writing into memory cannot fail");
-    }
-    let length = match seen {
-        Some(View::Text(text)) => Some(text.chars().count()),
-        Some(View::Bytes(bytes)) => Some(bytes.len()),
+    let length = match try_decode(value) {
+        Some(Value::Null) => return Json::Null,
+        Some(Value::Text(text)) => Some(text.chars().count()),
+        Some(Value::Bytes(bytes) | Value::UnpairedSurrogates(bytes)) => Some(bytes.len()),
         _ => None,
     };
+    let hash = hmac::sign(key, value);
+    let mut text = format!(
+        "redacted:hash={}",
+        hex::encode(&hash.as_ref()[..HASH_BYTES])
+    );
     for (name, number) in [("length", length), ("first_difference", first_difference)] {
         if let Some(number) = number {
-            write!(text, ",{name}={number}").expect("writing into memory cannot fail");
+            text += &format!(",{name}={number}");
         }
     }
     Json::from(text)
 }
 
-/// Where two texts, or the bytes of two values, begin to differ, from 1.
+/// The position, from 1, at which two texts or the bytes of two values begin to differ.
 fn first_difference(left: &[u8], right: &[u8]) -> Option<usize> {
-    let place = match (view(left)?, view(right)?) {
-        (View::Text(a), View::Text(b)) => {
+    let equal = match (try_decode(left)?, try_decode(right)?) {
+        (Value::Text(a), Value::Text(b)) => {
             let (a, b) = (a.chars(), b.chars());
             a.zip(b).take_while(|(a, b)| a == b).count()
         }
-        (View::Bytes(a), View::Bytes(b)) => a.iter().zip(b).take_while(|(a, b)| a == b).count(),
+        (Value::Bytes(a), Value::Bytes(b))
+        | (Value::UnpairedSurrogates(a), Value::UnpairedSurrogates(b)) => {
+            a.iter().zip(&b).take_while(|(a, b)| a == b).count()
+        }
         _ => return None,
     };
-    Some(place + 1)
+    Some(equal + 1)
 }
 
 #[cfg(test)]

@@ -1,28 +1,28 @@
-//! Two values as a report shows them: whole where they are short, and a window
-//! around the first difference where they are long.
+//! Renders the two values of a difference for a report: short texts whole, long
+//! ones as a window around the first difference.
 
 use serde_json::Value as Json;
 
-use crate::engine::values::canonical::to_json;
+use crate::engine::values::value::to_json;
 
-/// The most bytes of text that are shown whole.
+/// The longest text, in bytes, that is rendered whole.
 const WHOLE: usize = 600;
 
-/// Bytes shown before the first difference.
+/// Bytes rendered before the first difference.
 const BEFORE: usize = 60;
 
-/// Bytes shown from the first difference on.
+/// Bytes rendered from the first difference on.
 const AFTER: usize = 240;
 
-/// The values of both sides as JSON, null where a side has none. Of a text that
-/// is longer than 600 bytes the part is shown where the two begin to differ,
-/// with `…` where something is left out, and with the length of the whole and
-/// the place of the part in characters: `…abc… (characters 941 to 1240 of 10485760)`.
+/// The values of both sides as JSON, null where a side has none. A text of more
+/// than 600 bytes is cut to a window around the first difference, with `…` where
+/// text is omitted, and the position of the window and the length of the text in
+/// characters: `…abc… (characters 941 to 1240 of 10485760)`.
 pub(crate) fn shown(source: Option<&[u8]>, target: Option<&[u8]>) -> (Json, Json) {
     let json = |value: Option<&[u8]>| value.map_or(Json::Null, to_json);
     let (source, target) = (json(source), json(target));
     let (Some(left), Some(right)) = (source.as_str(), target.as_str()) else {
-        // One is no text: a long other one is shown from its beginning.
+        // There is no text to compare with: a long one is rendered from its beginning.
         return (cut(source, 0), cut(target, 0));
     };
     let mut first = left
@@ -30,7 +30,7 @@ pub(crate) fn shown(source: Option<&[u8]>, target: Option<&[u8]>) -> (Json, Json
         .zip(right.bytes())
         .take_while(|(a, b)| a == b)
         .count();
-    // Up to there both are the same, so that a boundary of one is one of the other.
+    // Both are equal up to there, so a boundary in one is a boundary in the other.
     while !left.is_char_boundary(first) {
         first -= 1;
     }

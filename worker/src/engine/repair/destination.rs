@@ -1,337 +1,281 @@
-//! Values of the source, turned into what a column of the target holds for them.
+//! Converts values of the source to those that a column of the target must store.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use shared::options::{ColumnRule, Encoding};
 
-use crate::engine::repair::codec::{base64, base64_decode, hex, hex_decode};
-use crate::engine::repair::held::{Destination, held};
-use crate::engine::values::canonical::{Count, Iso8601, canonical_json};
-use crate::engine::values::column::{Column, ColumnType};
-use crate::engine::values::folding::Folding;
-use crate::engine::values::raw::{
-    DAYS_FROM_1970, Moment, RawValue, SECONDS_OF_DAY, Unwritable, rescaled,
+use crate::engine::repair::fit::{Destination, fit};
+use crate::engine::values::canonical::{
+    Count, Iso8601, canonical_json, parse_decimal, twos_complement_decimal,
 };
+use crate::engine::values::column::ColumnType;
+use crate::engine::values::conversion::{Conversion, base64, hexadecimal};
+use crate::engine::values::folding::Folding;
+use crate::engine::values::moment::{DAYS_FROM_1970, Moment, rescaled};
+use crate::engine::values::pairing::encoding::counted;
+use crate::engine::values::value::{Unwritable, Value};
 
-/// What the target must hold for the source's `value`.
+/// The value that the target must store for the source's `value`.
 ///
 /// # Errors
 ///
-/// When the target's type cannot hold it.
-pub(crate) fn for_target(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
-    let (target, rule) = (to.column, to.rule);
-    let as_written = match &value {
-        RawValue::Text(text) if rule.as_text && !is_text(target) => Some(text.clone()),
+/// If the target's column cannot store it.
+pub(crate) fn for_target(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
+    let (target, rule) = (&to.column.kind, to.rule);
+    let source_text = match &value {
+        Value::Text(text) if rule.as_text && has_same_text(target) => Some(text.clone()),
         _ => None,
     };
-    let stored = held(formed(value, to)?, to)?;
+    let stored = fit(converted(value, to)?, to)?;
     // Compared as text, 05 is not 5.
-    if let Some(wanted) = as_written
-        && shows_as_it_is_written(&target.kind)
-    {
+    if let Some(source_text) = source_text {
         let folding = Folding::of(rule);
-        let shown = shown(&stored, to);
-        if folding.apply(shown.as_bytes()) != folding.apply(wanted.as_bytes()) {
-            return Err(Unwritable::NotHeld(target.name.clone()));
+        let target_text = target_text(&stored, to);
+        if folding.apply(target_text.as_bytes()) != folding.apply(source_text.as_bytes()) {
+            return Err(to.lossy());
         }
     }
     Ok(stored)
 }
 
-/// Whether numbers stand for days or times.
-fn counts_time(encoding: Option<Encoding>) -> bool {
-    encoding == Some(Encoding::EpochDays)
-        || epoch_digits(encoding).is_some()
-        || midnight_digits(encoding).is_some()
-}
-
-fn is_time(kind: &ColumnType) -> bool {
-    matches!(
-        kind,
-        ColumnType::Date
-            | ColumnType::Time(_)
-            | ColumnType::Timestamp(_)
-            | ColumnType::DateTime
-            | ColumnType::Instant(_)
-    )
-}
-
-fn is_text(column: &Column) -> bool {
-    matches!(column.kind, ColumnType::Text { .. })
-}
-
-/// Types whose text is the same here and in the databases.
-fn shows_as_it_is_written(kind: &ColumnType) -> bool {
+/// Whether the databases convert values of the type to the same text as the engine.
+fn has_same_text(kind: &ColumnType) -> bool {
     matches!(
         kind,
         ColumnType::Int | ColumnType::Decimal | ColumnType::Money | ColumnType::Uuid
     )
 }
 
-/// What the target's database makes of the value as text.
-fn shown(value: &RawValue, to: Destination<'_>) -> String {
-    let shown = text(value.clone(), to.rule);
-    // Decimals have all the digits that their type has.
+/// The text to which the target's database converts the value.
+fn target_text(value: &Value, to: Destination<'_>) -> String {
+    let text = text(value.clone(), to.rule);
+    // Decimals have all the digits of their type.
     let scale = match to.column.kind {
         ColumnType::Money => to.dialect.money_text_digits(),
-        ColumnType::Decimal => scale(to),
+        ColumnType::Decimal => declared_scale(to),
         _ => None,
     };
     let Some(scale) = scale.filter(|scale| *scale > 0) else {
-        return shown;
+        return text;
     };
-    let (whole, fraction) = shown.split_once('.').unwrap_or((&shown, ""));
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     format!("{whole}.{fraction:0<scale$}")
 }
 
-/// Digits after the point that the column's type has, if it says so.
-fn scale(to: Destination<'_>) -> Option<usize> {
+/// The digits after the point in the column's declared type.
+fn declared_scale(to: Destination<'_>) -> Option<usize> {
     let declared = to.column.read_as.as_ref().unwrap_or(&to.column.declared);
     let (_, limits) = declared.trim_end_matches(')').split_once('(')?;
     limits.split_once(',')?.1.trim().parse().ok()
 }
 
 /// The value in the form of the target's type.
-fn formed(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
-    use RawValue as V;
+fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
+    use Value as V;
     let (target, rule) = (to.column, to.rule);
-    let wrong = || Unwritable::WrongForm(target.name.clone());
-    let beyond = || Unwritable::OutOfRange(target.name.clone());
+    let counts_time = rule.encoding.and_then(counted).is_some();
     let value = match value {
-        V::Null => return Ok(value),
-        V::Text(text) | V::Decimal(text) if counts_time(rule.encoding) && is_time(&target.kind) => {
-            V::Int(text.trim().parse().map_err(|_| wrong())?)
+        V::Null => return Ok(V::Null),
+        V::Text(text) | V::Decimal(text) if counts_time && target.kind.is_time() => {
+            V::Int(text.trim().parse().map_err(|_| to.invalid())?)
         }
-        V::Text(text) => match &target.kind {
-            kind if is_time(kind) => from_iso_8601(&text, kind).ok_or_else(wrong)?,
-            ColumnType::Json if canonical_json(text.as_bytes()).is_none() => return Err(wrong()),
-            // jsonb refuses the character also where it is escaped.
-            ColumnType::Json if target.declared == "jsonb" && text.contains("\\u0000") => {
-                return Err(Unwritable::NulCharacter(target.name.clone()));
-            }
-            _ => V::Text(text),
-        },
+        V::Text(text) if target.kind.is_time() => from_iso_8601(&text, to)?,
+        V::Text(text) if target.kind == ColumnType::Json => json(text, to)?,
         other => other,
     };
-    Ok(match &target.kind {
+    match &target.kind {
         ColumnType::Bool => match value {
-            V::Bool(_) => value,
-            V::Int(0) => V::Bool(false),
-            V::Int(1) => V::Bool(true),
-            V::Int(_) => return Err(beyond()),
-            _ => return Err(wrong()),
+            V::Bool(_) => Ok(value),
+            V::Int(number @ (0 | 1)) => Ok(V::Bool(number == 1)),
+            V::Int(_) => Err(to.out_of_range()),
+            _ => Err(to.invalid()),
         },
         ColumnType::Int
         | ColumnType::Decimal
         | ColumnType::Money
         | ColumnType::Float32
-        | ColumnType::Float64 => number(value, to)?,
-        ColumnType::Text { .. } if matches!(value, V::Halves(_)) => value,
-        ColumnType::Text { .. }
-            if counts_time(rule.encoding)
-                && matches!(
-                    value,
-                    V::Date(_) | V::Time(_) | V::Timestamp(_) | V::Instant(_)
-                ) =>
-        {
-            V::Text(text(number(value, to)?, rule))
-        }
-        ColumnType::Text { .. } => V::Text(text(value, rule)),
-        ColumnType::Bytes => bytes(value, target, rule)?,
-        ColumnType::Date => match value {
-            V::Date(_) => value,
-            V::Int(days) if rule.encoding == Some(Encoding::EpochDays) => {
-                V::Date(i32::try_from(days - DAYS_FROM_1970).map_err(|_| beyond())?)
+        | ColumnType::Float64 => number(value, to),
+        ColumnType::Text { .. } => match value {
+            V::UnpairedSurrogates(_) => Ok(value),
+            V::Date(_) | V::Time(_) | V::Timestamp(_) | V::Instant(_) if counts_time => {
+                Ok(V::Text(text(number(value, to)?, rule)))
             }
-            V::Int(count) => day(epoch(count, rule.encoding).ok_or_else(wrong)?, to)?,
-            V::Timestamp(moment) | V::Instant(moment) if !moment.is_infinite() => day(moment, to)?,
-            _ => return Err(wrong()),
+            _ => Ok(V::Text(text(value, rule))),
         },
-        ColumnType::Time(digits) => match value {
-            V::Time(moment) => V::Time(moment.rounded(*digits, to.times)),
-            V::Int(count) => {
-                let from = midnight_digits(rule.encoding).ok_or_else(wrong)?;
-                let units = i64::try_from(rescaled(count.into(), from, 7)).map_err(|_| beyond())?;
-                V::Time(Moment { units, digits: 7 }.rounded(*digits, to.times))
-            }
-            _ => return Err(wrong()),
-        },
-        ColumnType::Timestamp(digits) => match since_epoch(value, rule).ok_or_else(wrong)? {
-            V::Instant(moment) | V::Timestamp(moment) => {
-                V::Timestamp(moment.rounded(*digits, to.times))
-            }
-            other => other,
-        },
-        ColumnType::DateTime => match since_epoch(value, rule).ok_or_else(wrong)? {
-            V::Instant(moment) | V::Timestamp(moment) => V::Timestamp(moment.rounded(3, to.times)),
-            other => other,
-        },
-        ColumnType::Instant(digits) => match since_epoch(value, rule).ok_or_else(wrong)? {
-            V::Instant(moment) | V::Timestamp(moment) => {
-                V::Instant(moment.rounded(*digits, to.times))
-            }
-            other => other,
-        },
+        ColumnType::Bytes => bytes(value, to),
+        ColumnType::Date
+        | ColumnType::Time(_)
+        | ColumnType::Timestamp(_)
+        | ColumnType::DateTime
+        | ColumnType::Instant(_) => time(value, to),
         ColumnType::Uuid => match value {
-            V::Uuid(_) => value,
-            V::Text(text) => V::Uuid(
-                *uuid::Uuid::try_parse(text.trim_end())
-                    .map_err(|_| wrong())?
-                    .as_bytes(),
-            ),
-            _ => return Err(wrong()),
+            V::Uuid(_) => Ok(value),
+            V::Text(text) => match uuid::Uuid::try_parse(text.trim_end()) {
+                Ok(uuid) => Ok(V::Uuid(*uuid.as_bytes())),
+                Err(_) => Err(to.invalid()),
+            },
+            _ => Err(to.invalid()),
         },
-        _ if matches!(value, V::Halves(_)) => return Err(wrong()),
-        _ => V::Text(text(value, rule)),
-    })
-}
-
-/// The day of which a moment is the beginning.
-fn day(moment: Moment, to: Destination<'_>) -> Result<RawValue, Unwritable> {
-    let name = || to.column.name.clone();
-    let (seconds, units) = moment.split();
-    let begins = seconds.rem_euclid(SECONDS_OF_DAY) == 0 && units == 0;
-    if !begins && to.rule.tolerance.is_none() {
-        return Err(Unwritable::NotHeld(name()));
+        ColumnType::Json | ColumnType::Xml | ColumnType::Other => match value {
+            V::UnpairedSurrogates(_) => Err(to.invalid()),
+            _ => Ok(V::Text(text(value, rule))),
+        },
     }
-    let days = i32::try_from(seconds.div_euclid(SECONDS_OF_DAY));
-    days.map(RawValue::Date)
-        .map_err(|_| Unwritable::OutOfRange(name()))
 }
 
-/// What text in ISO 8601's notation denotes, where it is of the column's kind.
-fn from_iso_8601(text: &str, kind: &ColumnType) -> Option<RawValue> {
-    let moment = |count: Count| {
-        let units = if count.digits <= 7 {
-            count.value * 10_i128.pow((7 - count.digits).into())
-        } else {
-            count
-                .value
-                .div_euclid(10_i128.pow((count.digits - 7).into()))
-        };
-        Some(Moment {
-            units: i64::try_from(units).ok()?,
-            digits: 7,
-        })
-    };
-    Some(match (Iso8601::parse(text.trim().as_bytes())?, kind) {
-        (Iso8601::Date(days), ColumnType::Date) => RawValue::Date(days),
-        (Iso8601::Time(count), ColumnType::Time(_)) => RawValue::Time(moment(count)?),
-        (Iso8601::Timestamp(count), ColumnType::Timestamp(_) | ColumnType::DateTime) => {
-            RawValue::Timestamp(moment(count)?)
+fn json(text: String, to: Destination<'_>) -> Result<Value, Unwritable> {
+    if canonical_json(text.as_bytes()).is_none() {
+        return Err(to.invalid());
+    }
+    // jsonb refuses the character also where it is escaped.
+    if to.column.declared == "jsonb" && text.contains("\\u0000") {
+        return Err(Unwritable::NulCharacter(to.column.name.clone()));
+    }
+    Ok(Value::Text(text))
+}
+
+/// A value that is a date or time, or a number that counts one.
+fn time(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
+    use Value as V;
+    match (&to.column.kind, value) {
+        (ColumnType::Date, V::Date(days)) => Ok(V::Date(days)),
+        (ColumnType::Date, V::Int(days)) if to.rule.encoding == Some(Encoding::EpochDays) => {
+            let days = i32::try_from(days - DAYS_FROM_1970);
+            days.map(V::Date).map_err(|_| to.out_of_range())
         }
-        (Iso8601::Instant(count), ColumnType::Instant(_)) => RawValue::Instant(moment(count)?),
-        _ => return None,
-    })
+        (ColumnType::Date, V::Int(count)) => {
+            midnight_of(epoch(count, to.rule).ok_or_else(|| to.invalid())?, to)
+        }
+        (ColumnType::Date, V::Timestamp(moment) | V::Instant(moment)) if !moment.is_infinite() => {
+            midnight_of(moment, to)
+        }
+        (ColumnType::Time(digits), V::Time(moment)) => {
+            Ok(V::Time(moment.rounded(*digits, to.times)))
+        }
+        (ColumnType::Time(digits), V::Int(count)) => {
+            let from = midnight_digits(to.rule).ok_or_else(|| to.invalid())?;
+            let units = i64::try_from(rescaled(count.into(), from, 7));
+            let units = units.map_err(|_| to.out_of_range())?;
+            let moment = Moment { units, digits: 7 };
+            Ok(V::Time(moment.rounded(*digits, to.times)))
+        }
+        (ColumnType::Date | ColumnType::Time(_), _) => Err(to.invalid()),
+        (kind, value) => {
+            let moment = since_2000(value, to.rule).ok_or_else(|| to.invalid())?;
+            Ok(match kind {
+                ColumnType::Instant(digits) => V::Instant(moment.rounded(*digits, to.times)),
+                ColumnType::Timestamp(digits) => V::Timestamp(moment.rounded(*digits, to.times)),
+                _ => V::Timestamp(moment.rounded(3, to.times)),
+            })
+        }
+    }
 }
 
-fn epoch_digits(encoding: Option<Encoding>) -> Option<u8> {
-    Some(match encoding? {
-        Encoding::EpochSeconds => 0,
-        Encoding::EpochMillis => 3,
-        Encoding::EpochMicros => 6,
-        Encoding::EpochNanos => 9,
-        _ => return None,
-    })
+/// The date of which a moment is the midnight; with a tolerance, the date of a moment.
+fn midnight_of(moment: Moment, to: Destination<'_>) -> Result<Value, Unwritable> {
+    let (days, seconds, units) = moment.days_seconds_units();
+    if (seconds, units) != (0, 0) && !to.is_tolerant() {
+        return Err(to.lossy());
+    }
+    let days = i32::try_from(days);
+    days.map(Value::Date).map_err(|_| to.out_of_range())
 }
 
-fn midnight_digits(encoding: Option<Encoding>) -> Option<u8> {
-    Some(match encoding? {
-        Encoding::MidnightMillis => 3,
-        Encoding::MidnightMicros => 6,
-        Encoding::MidnightNanos => 9,
-        _ => return None,
-    })
+/// Parses text in ISO 8601 into a value of the column's type.
+fn from_iso_8601(text: &str, to: Destination<'_>) -> Result<Value, Unwritable> {
+    let moment = |Count { value, digits }| {
+        let units = i64::try_from(rescaled(value, digits, 7)).map_err(|_| to.invalid())?;
+        Ok(Moment { units, digits: 7 })
+    };
+    match (Iso8601::parse(text.trim().as_bytes()), &to.column.kind) {
+        (Some(Iso8601::Date(days)), ColumnType::Date) => Ok(Value::Date(days)),
+        (Some(Iso8601::Time(count)), ColumnType::Time(_)) => moment(count).map(Value::Time),
+        (Some(Iso8601::Timestamp(count)), ColumnType::Timestamp(_) | ColumnType::DateTime) => {
+            moment(count).map(Value::Timestamp)
+        }
+        (Some(Iso8601::Instant(count)), ColumnType::Instant(_)) => {
+            moment(count).map(Value::Instant)
+        }
+        _ => Err(to.invalid()),
+    }
 }
 
-fn epoch(count: i64, encoding: Option<Encoding>) -> Option<Moment> {
-    Moment::from_1970(count, epoch_digits(encoding)?)
+fn epoch_digits(rule: &ColumnRule) -> Option<u8> {
+    match rule.encoding.and_then(counted)? {
+        Conversion::Epoch(digits) => Some(digits),
+        _ => None,
+    }
 }
 
-/// A timestamp, out of whatever stands for one.
-fn since_epoch(value: RawValue, rule: &ColumnRule) -> Option<RawValue> {
-    use RawValue as V;
-    Some(match value {
-        V::Timestamp(_) | V::Instant(_) => value,
-        V::Date(i32::MAX) => V::Timestamp(Moment {
-            units: i64::MAX,
-            digits: 6,
-        }),
-        V::Date(i32::MIN) => V::Timestamp(Moment {
-            units: i64::MIN,
-            digits: 6,
-        }),
-        V::Date(days) => V::Timestamp(Moment {
-            units: i64::from(days).checked_mul(SECONDS_OF_DAY * 1_000_000)?,
-            digits: 6,
-        }),
-        V::Int(count) => V::Timestamp(epoch(count, rule.encoding)?),
-        _ => return None,
-    })
+fn midnight_digits(rule: &ColumnRule) -> Option<u8> {
+    match rule.encoding.and_then(counted)? {
+        Conversion::SinceMidnight(digits) => Some(digits),
+        _ => None,
+    }
 }
 
-fn number(value: RawValue, to: Destination<'_>) -> Result<RawValue, Unwritable> {
-    use RawValue as V;
-    let (target, rule) = (to.column, to.rule);
-    let wrong = || Unwritable::WrongForm(target.name.clone());
-    let beyond = || Unwritable::OutOfRange(target.name.clone());
-    Ok(match value {
-        V::Bool(value) => V::Int(value.into()),
-        V::Int(_) | V::Decimal(_) | V::Float64(_) | V::Float32(_) => value,
+fn epoch(count: i64, rule: &ColumnRule) -> Option<Moment> {
+    Moment::from_1970(count, epoch_digits(rule)?)
+}
+
+/// The timestamp or instant that a value is or counts; the midnight of a date.
+fn since_2000(value: Value, rule: &ColumnRule) -> Option<Moment> {
+    match value {
+        Value::Timestamp(moment) | Value::Instant(moment) => Some(moment),
+        Value::Date(days) => Moment::midnight(days),
+        Value::Int(count) => epoch(count, rule),
+        _ => None,
+    }
+}
+
+fn number(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
+    use Value as V;
+    let rule = to.rule;
+    let invalid = || to.invalid();
+    let integer = |count: i128| {
+        let count = i64::try_from(count);
+        count.map(V::Int).map_err(|_| to.out_of_range())
+    };
+    match value {
+        V::Bool(value) => Ok(V::Int(value.into())),
+        V::Int(_) | V::Decimal(_) | V::Float64(_) | V::Float32(_) => Ok(value),
         V::Date(days) if rule.encoding == Some(Encoding::EpochDays) => {
-            V::Int(i64::from(days) + DAYS_FROM_1970)
+            Ok(V::Int(i64::from(days) + DAYS_FROM_1970))
         }
         V::Date(_) | V::Timestamp(_) | V::Instant(_) => {
-            let digits = epoch_digits(rule.encoding).ok_or_else(wrong)?;
-            match since_epoch(value, rule) {
-                Some(V::Timestamp(moment) | V::Instant(moment)) if !moment.is_infinite() => {
-                    let moment = moment.rounded(digits, to.times);
-                    V::Int(moment.since_1970(digits).ok_or_else(beyond)?)
-                }
-                _ => return Err(beyond()),
-            }
+            let digits = epoch_digits(rule).ok_or_else(invalid)?;
+            let moment = since_2000(value, rule).filter(|moment| !moment.is_infinite());
+            let moment = moment.ok_or_else(|| to.out_of_range())?;
+            integer(moment.rounded(digits, to.times).since_1970(digits))
         }
         V::Time(moment) => {
-            let digits = midnight_digits(rule.encoding).ok_or_else(wrong)?;
+            let digits = midnight_digits(rule).ok_or_else(invalid)?;
             let moment = moment.rounded(digits, to.times);
-            let count = rescaled(moment.units.into(), moment.digits, digits);
-            V::Int(i64::try_from(count).map_err(|_| beyond())?)
+            integer(rescaled(moment.units.into(), moment.digits, digits))
         }
         V::Text(text) => {
             let text = text.trim();
-            let digits = text.trim_start_matches(['-', '+']);
-            let plain = digits
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'.')
-                && digits.bytes().any(|byte| byte.is_ascii_digit())
-                && digits.bytes().filter(|byte| *byte == b'.').count() <= 1
-                && text.len() - digits.len() <= 1;
-            if !plain {
-                return Err(wrong());
+            // Exponents and the special values are not written.
+            let is_plain = !text.contains(|c: char| c.is_ascii_alphabetic())
+                && parse_decimal(text.as_bytes(), &mut Vec::new()).is_some();
+            if !is_plain {
+                return Err(invalid());
             }
-            V::Decimal(text.trim_start_matches('+').to_owned())
+            Ok(V::Decimal(text.trim_start_matches('+').to_owned()))
         }
-        V::Bytes(bytes) => V::Decimal(twos_complement(&bytes, rule.scale).ok_or_else(wrong)?),
-        V::Uuid(_) | V::Halves(_) | V::Null => return Err(wrong()),
-    })
+        V::Bytes(bytes) => twos_complement(&bytes, rule.scale)
+            .map(V::Decimal)
+            .ok_or_else(invalid),
+        V::Uuid(_) | V::UnpairedSurrogates(_) | V::Json(_) | V::Null => Err(invalid()),
+    }
 }
 
-/// Big-endian two's complement with `scale` digits after the point.
+/// The decimal of a two's complement of at most 16 bytes, big-endian, with
+/// `scale` digits after the point.
 fn twos_complement(bytes: &[u8], scale: Option<u8>) -> Option<String> {
-    let scale = usize::from(scale?);
-    if bytes.is_empty() || bytes.len() > 16 {
-        return None;
-    }
-    let sign = if bytes[0] & 0x80 == 0 { 0 } else { 0xFF };
-    let mut whole = [sign; 16];
-    whole[16 - bytes.len()..].copy_from_slice(bytes);
-    let value = i128::from_be_bytes(whole);
-    let digits = format!("{:0width$}", value.unsigned_abs(), width = scale + 1);
-    let (integer, fraction) = digits.split_at(digits.len() - scale);
-    let sign = if value < 0 { "-" } else { "" };
-    Some(if fraction.is_empty() {
-        format!("{sign}{integer}")
-    } else {
-        format!("{sign}{integer}.{fraction}")
-    })
+    let mut digits = Vec::new();
+    let decimal = twos_complement_decimal(bytes, scale?, &mut digits)?;
+    (bytes.len() <= 16).then(|| decimal.to_string())
 }
 
 /// The shortest two's complement of a decimal with `scale` digits after the point.
@@ -343,55 +287,32 @@ fn to_twos_complement(decimal: &str, scale: Option<u8>) -> Option<Vec<u8>> {
     }
     let unscaled: i128 = format!("{whole}{fraction:0<scale$}").parse().ok()?;
     let bytes = unscaled.to_be_bytes();
-    let mut start = 0;
-    while start < 15
-        && ((bytes[start] == 0 && bytes[start + 1] & 0x80 == 0)
-            || (bytes[start] == 0xFF && bytes[start + 1] & 0x80 != 0))
-    {
-        start += 1;
-    }
+    let sign = if unscaled < 0 { 0xFF } else { 0 };
+    let is_superfluous = |pair: &&[u8]| pair[0] == sign && (pair[1] ^ sign) & 0x80 == 0;
+    let start = bytes.windows(2).take_while(is_superfluous).count();
     Some(bytes[start..].to_vec())
 }
 
-fn bytes(value: RawValue, target: &Column, rule: &ColumnRule) -> Result<RawValue, Unwritable> {
-    use RawValue as V;
-    let wrong = || Unwritable::WrongForm(target.name.clone());
-    Ok(V::Bytes(match value {
-        V::Bytes(bytes) => bytes,
-        V::Uuid(uuid) => uuid.to_vec(),
-        V::Text(text) => match rule.encoding {
-            Some(Encoding::Base64) => base64_decode(&text).ok_or_else(wrong)?,
-            Some(Encoding::Hex) => hex_decode(&text).ok_or_else(wrong)?,
-            _ => return Err(wrong()),
-        },
-        V::Int(number) if rule.encoding == Some(Encoding::DecimalBytes) => {
-            to_twos_complement(&number.to_string(), rule.scale).ok_or_else(wrong)?
+fn bytes(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
+    let (encoding, scale) = (to.rule.encoding, to.rule.scale);
+    let bytes = match (value, encoding) {
+        (Value::Bytes(bytes), _) => Some(bytes),
+        (Value::Uuid(uuid), _) => Some(uuid.to_vec()),
+        (Value::Text(text), Some(Encoding::Base64)) => base64(text.trim().as_bytes()),
+        (Value::Text(text), Some(Encoding::Hex)) => hexadecimal(text.trim().as_bytes()),
+        (number @ (Value::Int(_) | Value::Decimal(_)), Some(Encoding::DecimalBytes)) => {
+            to_twos_complement(&number.into_text(), scale)
         }
-        V::Decimal(text) if rule.encoding == Some(Encoding::DecimalBytes) => {
-            to_twos_complement(&text, rule.scale).ok_or_else(wrong)?
-        }
-        _ => return Err(wrong()),
-    }))
+        _ => None,
+    };
+    bytes.map(Value::Bytes).ok_or_else(|| to.invalid())
 }
 
-fn text(value: RawValue, rule: &ColumnRule) -> String {
-    use RawValue as V;
+fn text(value: Value, rule: &ColumnRule) -> String {
     match value {
-        V::Text(text) => text,
-        V::Halves(units) => String::from_utf16_lossy(&units),
-        V::Bytes(bytes) if rule.encoding == Some(Encoding::Base64) => base64(&bytes),
-        V::Bytes(bytes) => hex(&bytes),
-        V::Null => String::new(),
-        V::Bool(value) => value.to_string(),
-        V::Int(number) => number.to_string(),
-        V::Decimal(text) => text,
-        V::Float64(number) => number.to_string(),
-        V::Float32(number) => number.to_string(),
-        V::Date(days) => crate::engine::values::calendar::date(days, ""),
-        V::Time(moment) => crate::engine::values::calendar::time(moment),
-        V::Timestamp(moment) => crate::engine::values::calendar::timestamp(moment, "T", ""),
-        V::Instant(moment) => crate::engine::values::calendar::timestamp(moment, "T", "Z"),
-        V::Uuid(uuid) => uuid::Uuid::from_bytes(uuid).to_string(),
+        Value::Bytes(bytes) if rule.encoding == Some(Encoding::Base64) => STANDARD.encode(bytes),
+        Value::Bytes(bytes) => hex::encode(bytes),
+        other => other.into_text(),
     }
 }
 
@@ -399,6 +320,7 @@ fn text(value: RawValue, rule: &ColumnRule) -> String {
 mod tests {
     use super::*;
     use crate::engine::database::kinds::database;
+    use crate::engine::values::column::Column;
     use crate::engine::values::kind::Resolution;
     use proptest::prelude::*;
     use shared::options::Rounding;
@@ -432,9 +354,9 @@ mod tests {
         fn bytes_survive_as_text(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
             for encoding in [Encoding::Base64, Encoding::Hex] {
                 let rule = encoded(encoding);
-                let text = for_target(RawValue::Bytes(bytes.clone()), to(&column(ColumnType::Text { padded: false }), &rule)).unwrap();
+                let text = for_target(Value::Bytes(bytes.clone()), to(&column(ColumnType::Text { padded: false }), &rule)).unwrap();
                 let back = for_target(text, to(&column(ColumnType::Bytes), &rule)).unwrap();
-                prop_assert_eq!(back, RawValue::Bytes(bytes.clone()));
+                prop_assert_eq!(back, Value::Bytes(bytes.clone()));
             }
         }
 
@@ -442,32 +364,32 @@ mod tests {
         fn decimals_survive_as_bytes(unscaled in any::<i64>()) {
             let rule = encoded(Encoding::DecimalBytes);
             let decimal = twos_complement(&unscaled.to_be_bytes(), Some(2)).unwrap();
-            let bytes = for_target(RawValue::Decimal(decimal.clone()), to(&column(ColumnType::Bytes), &rule)).unwrap();
+            let bytes = for_target(Value::Decimal(decimal.clone()), to(&column(ColumnType::Bytes), &rule)).unwrap();
             let back = for_target(bytes, to(&column(ColumnType::Decimal), &rule)).unwrap();
-            let itself = for_target(RawValue::Decimal(decimal), to(&column(ColumnType::Decimal), &ColumnRule::default())).unwrap();
+            let itself = for_target(Value::Decimal(decimal), to(&column(ColumnType::Decimal), &ColumnRule::default())).unwrap();
             prop_assert_eq!(back, itself);
         }
 
         #[test]
         fn timestamps_survive_as_numbers(micros in -60_000_000_000_000_000_i64..200_000_000_000_000_000) {
             let rule = encoded(Encoding::EpochMicros);
-            let number = for_target(RawValue::Timestamp(Moment { units: micros, digits: 6 }), to(&column(ColumnType::Int), &rule)).unwrap();
+            let number = for_target(Value::Timestamp(Moment { units: micros, digits: 6 }), to(&column(ColumnType::Int), &rule)).unwrap();
             let back = for_target(number, to(&column(ColumnType::Timestamp(6)), &rule)).unwrap();
-            prop_assert_eq!(back, RawValue::Timestamp(Moment { units: micros, digits: 6 }));
+            prop_assert_eq!(back, Value::Timestamp(Moment { units: micros, digits: 6 }));
         }
     }
 
     #[test]
     fn the_epoch_is_1970() {
-        let date = RawValue::Date(0);
+        let date = Value::Date(0);
         assert_eq!(
             for_target(
                 date,
                 to(&column(ColumnType::Int), &encoded(Encoding::EpochDays))
             ),
-            Ok(RawValue::Int(10_957))
+            Ok(Value::Int(10_957))
         );
-        let midnight = RawValue::Timestamp(Moment {
+        let midnight = Value::Timestamp(Moment {
             units: 0,
             digits: 7,
         });
@@ -476,13 +398,13 @@ mod tests {
                 midnight,
                 to(&column(ColumnType::Int), &encoded(Encoding::EpochSeconds))
             ),
-            Ok(RawValue::Int(946_684_800))
+            Ok(Value::Int(946_684_800))
         );
     }
 
     #[test]
     fn a_seventh_digit_is_cut_unless_the_rule_rounds() {
-        let value = RawValue::Timestamp(Moment {
+        let value = Value::Timestamp(Moment {
             units: 19,
             digits: 7,
         });
@@ -490,7 +412,7 @@ mod tests {
             value.clone(),
             to(&column(ColumnType::Timestamp(6)), rule),
         ) {
-            Ok(RawValue::Timestamp(moment)) => moment.units,
+            Ok(Value::Timestamp(moment)) => moment.units,
             other => panic!("{other:?}"),
         };
         assert_eq!(units(&ColumnRule::default()), 1);
@@ -504,16 +426,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_target_cannot_hold_is_said() {
+    fn a_value_that_the_target_cannot_store_is_an_error() {
         let refused = for_target(
-            RawValue::Int(2),
+            Value::Int(2),
             to(&column(ColumnType::Bool), &ColumnRule::default()),
         );
         assert_eq!(refused, Err(Unwritable::OutOfRange("c".to_owned())));
         let refused = for_target(
-            RawValue::Text("12a".to_owned()),
+            Value::Text("12a".to_owned()),
             to(&column(ColumnType::Decimal), &ColumnRule::default()),
         );
-        assert_eq!(refused, Err(Unwritable::WrongForm("c".to_owned())));
+        assert_eq!(refused, Err(Unwritable::Invalid("c".to_owned())));
     }
 }

@@ -1,51 +1,46 @@
-//! The conditions with which repair statements find a row.
+//! The conditions by which repair statements find a row.
 
 use crate::engine::database::dialect::RepairDialect;
-use crate::engine::values::column::{Column, ColumnType};
-use crate::engine::values::raw::{RawValue, Unwritable};
+use crate::engine::values::column::Column;
+use crate::engine::values::value::{Unwritable, Value};
 
-/// A condition that holds exactly for rows whose `column` holds `value`.
+/// The condition that is true exactly for rows whose `column` has `value`.
 ///
 /// # Errors
 ///
-/// If a column of this type cannot hold the value.
-pub(crate) fn holds(
+/// If a column of this type cannot store the value.
+pub(crate) fn exact_term(
     dialect: &dyn RepairDialect,
     column: &Column,
-    value: &RawValue,
+    value: &Value,
 ) -> Result<String, Unwritable> {
     let name = dialect.identifier(&column.name);
-    if *value == RawValue::Null {
+    if *value == Value::Null {
         return Ok(format!("{name} IS NULL"));
     }
     let literal = dialect.assigned(column, value)?;
     Ok(dialect.holds_exactly(&name, column, value, &literal))
 }
 
-/// A condition that an index can answer and that holds at least for the rows
-/// whose `column` the database considers equal to `value`.
+/// A condition that an index can answer. It is true at least for the rows whose
+/// `column` the database considers equal to `value`.
 ///
 /// # Errors
 ///
-/// As [`holds`].
-pub(crate) fn equals(
+/// As [`exact_term`].
+pub(crate) fn indexed_term(
     dialect: &dyn RepairDialect,
     column: &Column,
-    value: &RawValue,
+    value: &Value,
 ) -> Result<String, Unwritable> {
-    if is_text(column) && *value != RawValue::Null {
+    if column.kind.is_text() && *value != Value::Null {
         let name = dialect.identifier(&column.name);
         let literal = dialect.assigned(column, value)?;
         if let Some(term) = dialect.indexed_text_term(&name, column, &literal) {
             return Ok(term);
         }
     }
-    holds(dialect, column, value)
-}
-
-/// Whether the column holds text, for which the exact condition cannot use an index.
-pub(crate) fn is_text(column: &Column) -> bool {
-    matches!(column.kind, ColumnType::Text { .. })
+    exact_term(dialect, column, value)
 }
 
 #[cfg(test)]
@@ -55,41 +50,31 @@ mod tests {
     use super::*;
     use crate::engine::database::kinds::database;
     use crate::engine::repair::testing::column;
+    use crate::engine::values::column::ColumnType;
 
-    fn assigned(
-        kind: DatabaseKind,
-        column: &Column,
-        value: &RawValue,
-    ) -> Result<String, Unwritable> {
+    fn assigned(kind: DatabaseKind, column: &Column, value: &Value) -> Result<String, Unwritable> {
         database(kind).assigned(column, value)
     }
 
     #[test]
-    fn what_a_dialect_cannot_say_is_an_error() {
+    fn a_value_that_a_dialect_cannot_write_is_an_error() {
         let text = column("t", ColumnType::Text { padded: false }, "text");
-        assert!(assigned(DatabaseKind::Postgres, &text, &RawValue::Text("a\0".into())).is_err());
+        assert!(assigned(DatabaseKind::Postgres, &text, &Value::Text("a\0".into())).is_err());
         let float = column("f", ColumnType::Float64, "float");
-        assert!(
-            assigned(
-                DatabaseKind::SqlServer,
-                &float,
-                &RawValue::Float64(f64::NAN)
-            )
-            .is_err()
-        );
+        assert!(assigned(DatabaseKind::SqlServer, &float, &Value::Float64(f64::NAN)).is_err());
         let date = column("d", ColumnType::Date, "date");
-        assert!(assigned(DatabaseKind::SqlServer, &date, &RawValue::Date(-800_000)).is_err());
-        assert!(assigned(DatabaseKind::SqlServer, &date, &RawValue::Date(i32::MAX)).is_err());
+        assert!(assigned(DatabaseKind::SqlServer, &date, &Value::Date(-800_000)).is_err());
+        assert!(assigned(DatabaseKind::SqlServer, &date, &Value::Date(i32::MAX)).is_err());
     }
 
     #[test]
     fn floats_have_words_where_they_have_no_digits() {
         let double = column("f", ColumnType::Float64, "double precision");
         let literal = |number| {
-            holds(
+            exact_term(
                 database(DatabaseKind::Postgres),
                 &double,
-                &RawValue::Float64(number),
+                &Value::Float64(number),
             )
             .unwrap()
         };

@@ -5,9 +5,8 @@
 //! form ([`value`]): what is compared may be less than what is stored. Nothing is
 //! executed here; statements go to whoever keeps them.
 
-pub(crate) mod codec;
 pub(crate) mod destination;
-pub(crate) mod held;
+pub(crate) mod fit;
 pub(crate) mod literal;
 pub(crate) mod statement;
 pub(crate) mod verify;
@@ -15,11 +14,11 @@ pub(crate) mod verify;
 use std::collections::BTreeMap;
 
 use destination::for_target;
-use held::Destination;
+use fit::Destination;
 use shared::message::TableSpec;
 use shared::options::{ColumnRule, Rounding};
 use shared::outcome::{RepairAction, RepairPlan, RepairStatement};
-use statement::{Cell, Change, Mend, TargetColumn, TargetTable};
+use statement::{Change, ColumnValue, TargetColumn, TargetTable, UndoableStatement};
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::RepairDialect;
@@ -36,10 +35,8 @@ use crate::engine::values::conversion::Conversion;
 use crate::engine::values::folding::Folding;
 use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::pairing::pairing;
-use crate::engine::values::raw::{RawValue, Unwritable, decode};
 use crate::engine::values::reading::Reading;
-
-pub use codec::hex_decode;
+use crate::engine::values::value::{Unwritable, Value, decode};
 
 /// Statements sent at once.
 const BATCH: usize = 200;
@@ -317,9 +314,9 @@ impl<'a> Repair<'a> {
             }
         };
         Ok(match made {
-            Ok(Some((action, Mend { sql, undo }))) => Some(RepairStatement {
+            Ok(Some((action, UndoableStatement { sql, undo }))) => Some(RepairStatement {
                 action,
-                key: codec::hex(&row.key),
+                key: hex::encode(&row.key),
                 sql,
                 undo,
             }),
@@ -332,7 +329,7 @@ impl<'a> Repair<'a> {
     }
 
     /// What the source's value of a pair of columns is on the target.
-    fn wanted(&self, at: usize, source: &[&[u8]]) -> Result<Option<RawValue>, Unwritable> {
+    fn wanted(&self, at: usize, source: &[&[u8]]) -> Result<Option<Value>, Unwritable> {
         let pair = &self.planned.plan.columns[at];
         let Some(value) = self.source[at].and_then(|Place(place)| source.get(place)) else {
             return Ok(None);
@@ -355,13 +352,13 @@ impl<'a> Repair<'a> {
         for_target(decode(value), to).map(Some)
     }
 
-    fn seen(&self, at: usize, target: &[&[u8]]) -> Option<RawValue> {
+    fn seen(&self, at: usize, target: &[&[u8]]) -> Option<Value> {
         let Place(place) = self.target[at]?;
         target.get(place).map(|value| decode(value))
     }
 
     /// A row of the target as the source has it.
-    fn source_row(&self, source: &[&[u8]]) -> Result<Vec<Cell>, Unwritable> {
+    fn source_row(&self, source: &[&[u8]]) -> Result<Vec<ColumnValue>, Unwritable> {
         let mut cells = Vec::new();
         for at in 0..self.planned.plan.columns.len() {
             if self.table.columns[at].generated {
@@ -377,13 +374,17 @@ impl<'a> Repair<'a> {
     }
 
     /// A row of the target as it is, with all its columns.
-    fn target_row(&self, target: &[&[u8]]) -> Vec<Cell> {
+    fn target_row(&self, target: &[&[u8]]) -> Vec<ColumnValue> {
         (0..self.table.columns.len())
             .filter_map(|at| Some((at, self.seen(at, target)?)))
             .collect()
     }
 
-    fn update(&mut self, source: &[&[u8]], target: &[&[u8]]) -> Result<Option<Mend>, Unwritable> {
+    fn update(
+        &mut self,
+        source: &[&[u8]],
+        target: &[&[u8]],
+    ) -> Result<Option<UndoableStatement>, Unwritable> {
         let columns = &self.planned.plan.columns;
         let mut changes = Vec::new();
         let mut kept = Vec::new();
@@ -425,7 +426,7 @@ impl<'a> Repair<'a> {
             return Ok(None);
         }
         // Without a key of its own a row is known by all that was seen of it.
-        let known: Vec<Cell> = if self.table.unique {
+        let known: Vec<ColumnValue> = if self.table.unique {
             let key = self.table.key.iter();
             key.filter_map(|at| Some((*at, self.seen(*at, target)?)))
                 .collect()

@@ -1,23 +1,23 @@
-//! The statements that mend one row of the target, and those that take it
-//! back. Each is guarded: it changes nothing unless the row is as it was seen.
+//! The statements that repair one row of the target, and those that undo it. Each
+//! is guarded: it changes nothing unless the row is as it was read.
 
 use crate::engine::database::constraints::Dependent;
 use crate::engine::database::dialect::RepairDialect;
-use crate::engine::repair::literal::{equals, holds, is_text};
+use crate::engine::repair::literal::{exact_term, indexed_term};
 use crate::engine::values::column::Column;
-use crate::engine::values::raw::{RawValue, Unwritable};
+use crate::engine::values::value::{Unwritable, Value};
 
 /// A column of the target.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetColumn {
     pub(crate) column: Column,
-    /// The database makes its values: it is never written.
+    /// The database generates its values: it is never written.
     pub(crate) generated: bool,
-    /// It can be given a value when a row is added, and never again.
+    /// It can be written by an INSERT only.
     pub(crate) fixed: bool,
 }
 
-/// The target's table, as statements see it.
+/// The target's table, as far as statements depend on it.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetTable {
     pub(crate) dialect: &'static dyn RepairDialect,
@@ -28,50 +28,54 @@ pub(crate) struct TargetTable {
     pub(crate) key: Vec<usize>,
     /// Whether at most one row can have a key.
     pub(crate) unique: bool,
-    /// Whether a column numbers the rows by itself.
+    /// Whether it has an identity column.
     pub(crate) has_identity: bool,
-    /// What the database would delete or change along with a row.
+    /// Foreign keys that would delete or change other rows together with a row.
     pub(crate) dependents: Vec<Dependent>,
 }
 
-/// One column of a row that is written or looked for.
-pub(crate) type Cell = (usize, RawValue);
+/// The value of one column, by position, that is written or compared.
+pub(crate) type ColumnValue = (usize, Value);
 
 /// The change of one column.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) at: usize,
-    pub(crate) old: RawValue,
-    pub(crate) new: RawValue,
+    pub(crate) old: Value,
+    pub(crate) new: Value,
 }
 
-/// A statement and its inverse.
+/// A statement, and the statement that undoes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mend {
+pub(crate) struct UndoableStatement {
     pub(crate) sql: String,
     pub(crate) undo: String,
 }
 
 impl TargetTable {
-    /// Adds a row.
-    pub(crate) fn insert(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
-        Ok(Mend {
-            sql: self.adding(row)?,
-            undo: self.taking(row)?,
+    /// Inserts a row.
+    pub(crate) fn insert(&self, row: &[ColumnValue]) -> Result<UndoableStatement, Unwritable> {
+        Ok(UndoableStatement {
+            sql: self.insert_sql(row)?,
+            undo: self.delete_sql(row)?,
         })
     }
 
-    /// Takes a row away; `row` is all that is known of it.
-    pub(crate) fn delete(&self, row: &[Cell]) -> Result<Mend, Unwritable> {
-        Ok(Mend {
-            sql: self.taking(row)?,
-            undo: self.adding(row)?,
+    /// Deletes a row; `row` is all that was read of it.
+    pub(crate) fn delete(&self, row: &[ColumnValue]) -> Result<UndoableStatement, Unwritable> {
+        Ok(UndoableStatement {
+            sql: self.delete_sql(row)?,
+            undo: self.insert_sql(row)?,
         })
     }
 
-    /// Changes a row. `key` are the values of its key's columns on the target.
-    pub(crate) fn update(&self, key: &[Cell], changes: &[Change]) -> Result<Mend, Unwritable> {
-        let turned: Vec<Change> = changes
+    /// Updates a row. `key` are the values of its key's columns on the target.
+    pub(crate) fn update(
+        &self,
+        key: &[ColumnValue],
+        changes: &[Change],
+    ) -> Result<UndoableStatement, Unwritable> {
+        let reversed: Vec<Change> = changes
             .iter()
             .map(|change| Change {
                 at: change.at,
@@ -80,7 +84,7 @@ impl TargetTable {
             })
             .collect();
         // The key's own columns may be among the changed ones.
-        let new_key: Vec<Cell> = key
+        let new_key: Vec<ColumnValue> = key
             .iter()
             .map(|(at, value)| {
                 let changed = changes.iter().find(|change| change.at == *at);
@@ -90,9 +94,9 @@ impl TargetTable {
                 )
             })
             .collect();
-        Ok(Mend {
-            sql: self.changing(key, changes)?,
-            undo: self.changing(&new_key, &turned)?,
+        Ok(UndoableStatement {
+            sql: self.update_sql(key, changes)?,
+            undo: self.update_sql(&new_key, &reversed)?,
         })
     }
 
@@ -100,7 +104,7 @@ impl TargetTable {
         &self.columns[at].column
     }
 
-    fn changing(&self, key: &[Cell], changes: &[Change]) -> Result<String, Unwritable> {
+    fn update_sql(&self, key: &[ColumnValue], changes: &[Change]) -> Result<String, Unwritable> {
         let mut assignments = Vec::with_capacity(changes.len());
         let mut terms = self.key_terms(key)?;
         for Change { at, old, new } in changes {
@@ -108,7 +112,7 @@ impl TargetTable {
             let name = self.dialect.identifier(&column.name);
             let value = self.dialect.assigned(column, new)?;
             assignments.push(format!("{name} = {value}"));
-            terms.push(holds(self.dialect, column, old)?);
+            terms.push(exact_term(self.dialect, column, old)?);
         }
         let (list, condition) = (assignments.join(", "), terms.join(" AND "));
         let table = &self.name;
@@ -119,20 +123,20 @@ impl TargetTable {
         })
     }
 
-    fn taking(&self, row: &[Cell]) -> Result<String, Unwritable> {
-        let key: Vec<Cell> = row
+    fn delete_sql(&self, row: &[ColumnValue]) -> Result<String, Unwritable> {
+        let key: Vec<ColumnValue> = row
             .iter()
             .filter(|(at, _)| self.key.contains(at))
             .cloned()
             .collect();
         let mut terms = self.key_terms(&key)?;
         for (at, value) in row.iter().filter(|(at, _)| !self.key.contains(at)) {
-            terms.push(holds(self.dialect, self.column(*at), value)?);
+            terms.push(exact_term(self.dialect, self.column(*at), value)?);
         }
         terms.extend(
             self.dependents
                 .iter()
-                .map(|dependent| self.independent(dependent)),
+                .map(|dependent| self.unreferenced(dependent)),
         );
         let (table, condition) = (&self.name, terms.join(" AND "));
         Ok(if self.unique {
@@ -142,9 +146,9 @@ impl TargetTable {
         })
     }
 
-    /// The condition that no row of another table hangs on the one that is
-    /// looked at: a deletion would take it along, and nobody would bring it back.
-    fn independent(&self, dependent: &Dependent) -> String {
+    /// The condition that no row references this one through a cascading foreign
+    /// key: the undo script could not restore such rows.
+    fn unreferenced(&self, dependent: &Dependent) -> String {
         let name = |column: &str| self.dialect.identifier(column);
         let equal: Vec<String> = dependent
             .columns
@@ -153,7 +157,7 @@ impl TargetTable {
             .collect();
         let table = self.dialect.qualified(&dependent.schema, &dependent.table);
         let mut condition = equal.join(" AND ");
-        // A row that hangs on itself goes with itself.
+        // A row may reference itself.
         if table == self.name
             && let Some((_, own)) = dependent.columns.first()
         {
@@ -162,7 +166,7 @@ impl TargetTable {
         format!("NOT EXISTS (SELECT 1 FROM {table} AS d WHERE {condition})")
     }
 
-    fn adding(&self, row: &[Cell]) -> Result<String, Unwritable> {
+    fn insert_sql(&self, row: &[ColumnValue]) -> Result<String, Unwritable> {
         let mut names = Vec::with_capacity(row.len());
         let mut values = Vec::with_capacity(row.len());
         for (at, value) in row.iter().filter(|(at, _)| !self.columns[*at].generated) {
@@ -184,10 +188,10 @@ impl TargetTable {
         if !self.unique {
             return Ok(format!("{head};"));
         }
-        // Whatever the database takes for the same key would be refused by its index.
+        // A unique index would refuse a key that the database considers equal.
         let mut terms = Vec::new();
         for (at, value) in row.iter().filter(|(at, _)| self.key.contains(at)) {
-            terms.push(equals(self.dialect, self.column(*at), value)?);
+            terms.push(indexed_term(self.dialect, self.column(*at), value)?);
         }
         Ok(format!(
             "{head} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {});",
@@ -196,14 +200,14 @@ impl TargetTable {
         ))
     }
 
-    /// The exact key, in a form that the key's index answers.
-    fn key_terms(&self, key: &[Cell]) -> Result<Vec<String>, Unwritable> {
+    /// The conditions of the exact key, with terms that its index can answer.
+    fn key_terms(&self, key: &[ColumnValue]) -> Result<Vec<String>, Unwritable> {
         let mut terms = Vec::new();
         for (at, value) in key {
             let column = self.column(*at);
-            let exact = holds(self.dialect, column, value)?;
-            if is_text(column) && *value != RawValue::Null {
-                let indexed = equals(self.dialect, column, value)?;
+            let exact = exact_term(self.dialect, column, value)?;
+            if column.kind.is_text() && *value != Value::Null {
+                let indexed = indexed_term(self.dialect, column, value)?;
                 if indexed != exact {
                     terms.push(indexed);
                 }
@@ -250,51 +254,51 @@ mod tests {
         }
     }
 
-    fn row() -> Vec<Cell> {
+    fn row() -> Vec<ColumnValue> {
         vec![
-            (0, RawValue::Int(7)),
-            (1, RawValue::Text("it's".to_owned())),
-            (2, RawValue::Int(14)),
+            (0, Value::Int(7)),
+            (1, Value::Text("it's".to_owned())),
+            (2, Value::Int(14)),
         ]
     }
 
     #[test]
-    fn a_row_is_added_where_its_key_is_free_and_taken_where_it_is_the_same() {
-        let mend = table(DatabaseKind::Postgres, true).insert(&row()).unwrap();
+    fn a_row_is_inserted_if_its_key_is_free_and_deleted_if_it_is_unchanged() {
+        let statement = table(DatabaseKind::Postgres, true).insert(&row()).unwrap();
         assert_eq!(
-            mend.sql,
+            statement.sql,
             "INSERT INTO \"s\".\"t\" (\"id\", \"note\") OVERRIDING SYSTEM VALUE SELECT 7, 'it''s' WHERE NOT EXISTS (SELECT 1 FROM \"s\".\"t\" WHERE \"id\" = 7);"
         );
         assert_eq!(
-            mend.undo,
+            statement.undo,
             "DELETE FROM \"s\".\"t\" WHERE \"id\" = 7 AND \"note\"::text COLLATE \"C\" = 'it''s' AND \"twice\" = 14;"
         );
         let delete = table(DatabaseKind::Postgres, true).delete(&row()).unwrap();
-        assert_eq!((delete.sql, delete.undo), (mend.undo, mend.sql));
+        assert_eq!((delete.sql, delete.undo), (statement.undo, statement.sql));
     }
 
     #[test]
-    fn an_update_names_only_what_changes_and_turns_around() {
+    fn an_update_sets_only_what_changes_and_can_be_undone() {
         let changes = [Change {
             at: 1,
-            old: RawValue::Null,
-            new: RawValue::Text("new".to_owned()),
+            old: Value::Null,
+            new: Value::Text("new".to_owned()),
         }];
-        let mend = table(DatabaseKind::SqlServer, true)
+        let statement = table(DatabaseKind::SqlServer, true)
             .update(&row()[..1], &changes)
             .unwrap();
         assert_eq!(
-            mend.sql,
+            statement.sql,
             "UPDATE [s].[t] SET [note] = N'new' WHERE [id] = 7 AND [note] IS NULL;"
         );
         assert_eq!(
-            mend.undo,
+            statement.undo,
             "UPDATE [s].[t] SET [note] = NULL WHERE [id] = 7 AND CAST(CAST([note] AS nvarchar(max)) AS varbinary(max)) = CAST(CAST(N'new' AS nvarchar(max)) AS varbinary(max));"
         );
     }
 
     #[test]
-    fn of_equal_rows_one_is_taken() {
+    fn of_equal_rows_one_is_deleted() {
         let row = &row()[..1];
         let taken = |engine| table(engine, false).delete(row).unwrap().sql;
         assert_eq!(

@@ -1,20 +1,21 @@
-//! A row reduced to 32 bytes: its key, carried whole where it fits, and a hash
-//! of all its values.
+//! A row reduced to 32 bytes: its key, whole if it fits, and a hash of all its values.
 
 use std::hash::Hasher;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The longest encoded key that is carried whole.
+use crate::engine::values::canonical::Tag;
+
+/// The longest encoded key, in bytes, that is carried whole.
 const INLINE_KEY: usize = 15;
 
-/// First byte of a key that is carried as its hash.
+/// The first byte of a key that is carried as its hash.
 const HASHED: u8 = 0xFF;
 
-/// How a table's keys become 128 bits.
+/// How the keys of a table become 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyForm {
-    /// The key is one UUID that is never NULL, which is 128 bits by itself.
+    /// The key is one UUID that is never NULL: its 128 bits.
     Uuid,
     /// Up to 15 encoded bytes are carried whole after their length; longer
     /// keys as 120 bits of their hash.
@@ -50,14 +51,14 @@ impl KeyForm {
     #[must_use]
     pub(crate) fn key(self, key: &[u8]) -> u128 {
         match self {
-            Self::Uuid => match key {
-                [crate::engine::values::canonical::UUID, uuid @ ..] if uuid.len() == 16 => {
+            Self::Uuid => match key.split_first_chunk::<1>() {
+                Some(([tag], uuid)) if *tag == Tag::Uuid as u8 && uuid.len() == 16 => {
                     let mut bytes = [0; 16];
                     bytes.copy_from_slice(uuid);
                     u128::from_be_bytes(bytes)
                 }
                 _ => unreachable!(
-                    "the plan takes this form only where both sides are UUIDs and not null"
+                    "the plan chooses this form only if both sides are UUIDs and not null"
                 ),
             },
             Self::Compact if key.len() <= INLINE_KEY => {
@@ -75,13 +76,13 @@ impl KeyForm {
         }
     }
 
-    /// The encoded key that `key` carries, unless it is a hash.
+    /// The encoded key that `key` carries; `None` if it is a hash.
     #[must_use]
     pub(crate) fn carried(self, key: u128) -> Option<Vec<u8>> {
         let bytes = key.to_be_bytes();
         match self {
             Self::WholeRow => None,
-            Self::Uuid => Some([&[crate::engine::values::canonical::UUID][..], &bytes].concat()),
+            Self::Uuid => Some([&[Tag::Uuid as u8][..], &bytes].concat()),
             Self::Compact => match bytes[0] {
                 HASHED => None,
                 length => bytes.get(1..=usize::from(length)).map(<[u8]>::to_vec),
@@ -90,8 +91,8 @@ impl KeyForm {
     }
 }
 
-/// A hasher for maps whose keys are element keys: these are distributed
-/// already where it matters, and small inline keys are mixed once.
+/// A hasher for maps whose keys are element keys. Hashed keys are distributed
+/// already, and inline keys are mixed once.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct KeyHasher(u64);
 
@@ -156,7 +157,7 @@ mod tests {
 
         #[test]
         fn a_uuid_comes_back(uuid in any::<[u8; 16]>()) {
-            let key = [&[crate::engine::values::canonical::UUID][..], &uuid].concat();
+            let key = [&[Tag::Uuid as u8][..], &uuid].concat();
             prop_assert_eq!(KeyForm::Uuid.carried(KeyForm::Uuid.key(&key)), Some(key));
         }
     }

@@ -1,8 +1,6 @@
-//! Dates and times in the notations that both databases read.
+//! Dates and times as text.
 
-use crate::engine::values::raw::Moment;
-
-const SECONDS_OF_DAY: i64 = 86_400;
+use crate::engine::values::moment::{Moment, SECONDS_OF_DAY};
 
 /// Year, month and day of a day since 2000-01-01 in the proleptic Gregorian
 /// calendar; year 0 is 1 BC. After H. Hinnant, "chrono-Compatible Low-Level
@@ -25,67 +23,69 @@ pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// `year-month-day`, and whether the year is one before our era.
-fn calendar(days: i64) -> (String, bool) {
-    let (year, month, day) = civil(days);
-    let (shown, before) = if year < 1 {
-        (1 - year, true)
-    } else {
-        (year, false)
-    };
-    (format!("{shown:04}-{month:02}-{day:02}"), before)
+/// How dates and timestamps are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notation {
+    /// ISO 8601: years outside 0 to 9999 have a sign, `-0001-12-31T00:00:00`.
+    Iso8601,
+    /// PostgreSQL's: years before 1 are followed by BC, `0002-12-31 00:00:00 BC`.
+    Postgres,
 }
 
-/// A date; `before` follows one before our era.
-pub(crate) fn date(days: i32, before: &str) -> String {
+/// The date of a day since 2000-01-01, and what follows its time of day.
+fn parts(days: i64, notation: Notation) -> (String, &'static str) {
+    let (year, month, day) = civil(days);
+    let (year, suffix) = match notation {
+        Notation::Iso8601 if (0..=9999).contains(&year) => (format!("{year:04}"), ""),
+        Notation::Iso8601 => (format!("{year:+05}"), ""),
+        Notation::Postgres if year < 1 => (format!("{:04}", 1 - year), " BC"),
+        Notation::Postgres => (format!("{year:04}"), ""),
+    };
+    (format!("{year}-{month:02}-{day:02}"), suffix)
+}
+
+/// A date, in days since 2000-01-01.
+pub(crate) fn date(days: i32, notation: Notation) -> String {
     match days {
         i32::MAX => "infinity".to_owned(),
         i32::MIN => "-infinity".to_owned(),
-        _ => match calendar(days.into()) {
-            (text, true) => format!("{text}{before}"),
-            (text, false) => text,
-        },
+        _ => {
+            let (date, suffix) = parts(days.into(), notation);
+            date + suffix
+        }
     }
 }
 
+/// A time of day, the same in all notations. 24:00:00 is the end of a day.
 pub(crate) fn time(moment: Moment) -> String {
-    let (seconds, rest) = moment.split();
-    format!(
-        "{:02}:{:02}:{:02}{}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        fraction(rest, moment.digits)
-    )
+    let (seconds, units) = moment.split();
+    let fraction = format!("{units:0width$}", width = moment.digits.into());
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let whole = format!("{hours:02}:{minutes:02}:{:02}", seconds % 60);
+    match fraction.trim_end_matches('0') {
+        "" => whole,
+        digits => format!("{whole}.{digits}"),
+    }
 }
 
-/// Date and time with `between` between them and `zone` after them.
-pub(crate) fn timestamp(moment: Moment, between: &str, zone: &str) -> String {
+/// A timestamp followed by `zone`, which may be empty.
+pub(crate) fn timestamp(moment: Moment, notation: Notation, zone: &str) -> String {
     match moment.units {
         i64::MAX => return "infinity".to_owned(),
         i64::MIN => return "-infinity".to_owned(),
         _ => {}
     }
-    let (seconds, rest) = moment.split();
-    let (date, before) = calendar(seconds.div_euclid(SECONDS_OF_DAY));
-    let of_day = seconds.rem_euclid(SECONDS_OF_DAY);
-    format!(
-        "{date}{between}{:02}:{:02}:{:02}{}{zone}{}",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60,
-        fraction(rest, moment.digits),
-        if before { " BC" } else { "" }
-    )
-}
-
-/// `.123` without trailing zeros; nothing for a whole second.
-fn fraction(units: i64, digits: u8) -> String {
-    let text = format!("{units:0width$}", width = digits.into());
-    match text.trim_end_matches('0') {
-        "" => String::new(),
-        digits => format!(".{digits}"),
-    }
+    let day = SECONDS_OF_DAY * moment.per_second();
+    let (date, suffix) = parts(moment.units.div_euclid(day), notation);
+    let separator = match notation {
+        Notation::Iso8601 => 'T',
+        Notation::Postgres => ' ',
+    };
+    let of_day = time(Moment {
+        units: moment.units.rem_euclid(day),
+        ..moment
+    });
+    format!("{date}{separator}{of_day}{zone}{suffix}")
 }
 
 #[cfg(test)]
@@ -93,17 +93,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_calendar_agrees_with_a_known_one() {
+    fn the_calendar_agrees_with_another_implementation() {
         let epoch = chrono::NaiveDate::from_ymd_opt(2000, 1, 1).unwrap();
-        for days in (-730_119..2_921_939).step_by(97) {
-            let expected = epoch + chrono::TimeDelta::days(days);
+        for days in (-90_000_000..90_000_000).step_by(9_973) {
+            let expected = epoch + chrono::TimeDelta::days(days.into());
+            let written = date(days, Notation::Iso8601);
             assert_eq!(
-                calendar(days),
-                (expected.to_string(), false),
+                written,
+                expected.to_string(),
                 "{days} days after 2000-01-01"
             );
         }
-        assert_eq!(date(-730_120, " BC"), "0001-12-31 BC");
-        assert_eq!(date(i32::MAX, " BC"), "infinity");
+        assert_eq!(date(-730_119, Notation::Iso8601), "0001-01-01");
+        assert_eq!(date(-730_120, Notation::Iso8601), "0000-12-31");
+        assert_eq!(date(-730_120, Notation::Postgres), "0001-12-31 BC");
+        assert_eq!(date(i32::MAX, Notation::Postgres), "infinity");
+    }
+
+    #[test]
+    fn a_time_has_the_digits_that_it_needs() {
+        let moment = |units| Moment { units, digits: 7 };
+        assert_eq!(
+            timestamp(moment(-1), Notation::Iso8601, "Z"),
+            "1999-12-31T23:59:59.9999999Z"
+        );
+        assert_eq!(
+            timestamp(
+                moment(-730_120 * 864_000_000_000),
+                Notation::Postgres,
+                "+00"
+            ),
+            "0001-12-31 00:00:00+00 BC"
+        );
+        assert_eq!(time(moment(864_000_000_000)), "24:00:00");
     }
 }

@@ -1,6 +1,6 @@
-//! Columns as the catalogs describe them, in terms that both databases share.
+//! Columns and tables as the catalogs describe them, in terms that both databases share.
 
-/// What a column holds, whichever database it is in.
+/// The type of a column, whichever database it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ColumnType {
     /// `bit`, `boolean`.
@@ -15,7 +15,7 @@ pub(crate) enum ColumnType {
     Float32,
     /// `float`, `double precision`.
     Float64,
-    /// Character types. With `padded`, trailing blanks mean nothing.
+    /// Character types. With `padded`, trailing blanks are padding.
     Text {
         /// `char(n)` and `nchar(n)`.
         padded: bool,
@@ -38,43 +38,58 @@ pub(crate) enum ColumnType {
     Json,
     /// `xml`.
     Xml,
-    /// A type that there is no rule for.
+    /// A type without a canonical form.
     Other,
+}
+
+impl ColumnType {
+    /// Whether it is a date or time.
+    pub(crate) fn is_time(&self) -> bool {
+        matches!(
+            self,
+            Self::Date | Self::Time(_) | Self::Timestamp(_) | Self::DateTime | Self::Instant(_)
+        )
+    }
+
+    /// Whether it is a character type.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Text { .. })
+    }
 }
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
-    /// Its name, as the database keeps it.
+    /// Its name, as the database stores it.
     pub name: String,
-    /// What it holds.
+    /// Its type.
     pub kind: ColumnType,
     /// Its type as the database declares it: `decimal(15, 2)`.
     pub declared: String,
     /// Whether it may hold NULL.
     pub nullable: bool,
-    /// The type that it is converted to in the database before it is read,
-    /// where the wire form of its own is of no use.
+    /// The type to which the database converts it before it is read, if the
+    /// binary form of its own type cannot be used.
     pub read_as: Option<String>,
-    /// Which texts it can hold.
+    /// The texts that it can store.
     pub repertoire: Repertoire,
 }
 
-/// Which texts a column can hold beyond what its type says.
+/// The texts that a column can store, beyond what its type says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Repertoire {
-    /// SQL Server's number of the characters of a `varchar`.
+    /// SQL Server's number of the code page of a `varchar`.
     pub code_page: Option<i32>,
-    /// The labels of an enum; of other types none.
+    /// The labels of an enum; empty for other types.
     pub labels: Vec<String>,
 }
 
 impl Column {
-    /// How many digits of a second a timestamp of PostgreSQL keeps, with a zone
-    /// or without; of other columns nothing.
+    /// The digits of a second of PostgreSQL's timestamps, with or without a zone;
+    /// `None` for other columns.
     #[must_use]
     pub(crate) fn postgres_digits(&self) -> Option<u8> {
-        // SQL Server's are `datetime2` and the like.
+        // SQL Server's types are `datetime2` and the like.
         let kept = self.read_as.as_ref().unwrap_or(&self.declared);
         match self.kind {
             ColumnType::Timestamp(digits) | ColumnType::Instant(digits)
@@ -90,25 +105,25 @@ impl Column {
 /// A table with its columns and the keys that identify its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
-    /// The schema, as the database keeps it.
+    /// The schema, as the database stores it.
     pub schema: String,
-    /// The name, as the database keeps it.
+    /// The name, as the database stores it.
     pub name: String,
     /// The columns in their order.
     pub columns: Vec<Column>,
     /// Names of the columns of each key: the primary key first, then unique
     /// indexes over columns that are not null.
     pub keys: Vec<Vec<String>>,
-    /// About how many rows there are, if the database has an idea.
+    /// The database's estimate of the number of rows, if it has one.
     pub estimated_rows: Option<u64>,
-    /// What rows must meet to take part, in the database's SQL; absent: all do.
+    /// The condition for rows that are compared, in the database's SQL; `None`: all rows.
     pub condition: Option<String>,
 }
 
-/// Which side.
+/// One side of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SideOf {
-    /// The truth.
+    /// The original.
     Source,
     /// The copy.
     Target,
@@ -117,10 +132,10 @@ pub(crate) enum SideOf {
 /// A table or view in a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogTable {
-    /// The schema, as the database keeps it.
+    /// The schema, as the database stores it.
     pub schema: String,
-    /// The name, as the database keeps it.
+    /// The name, as the database stores it.
     pub name: String,
-    /// About how many rows there are, if the database has an idea.
+    /// The database's estimate of the number of rows, if it has one.
     pub estimated_rows: Option<u64>,
 }

@@ -1,65 +1,59 @@
-//! What is done to a value, beyond reading it, before it can be compared: the
-//! encodings that Debezium writes, JSON, and text whose blanks or case mean
-//! nothing. A value that is not what it should be is its own value, equal to
-//! none of the other side's, and never an error: it is a difference.
+//! Conversions of values before they are compared: the encodings that Debezium
+//! writes, JSON, and text of which blanks or case are ignored. A value that
+//! cannot be converted is not an error: it is encoded as it is, equals no value
+//! of the other side, and is a difference.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::engine::values::canonical::{
-    Count, Decimal, DecimalRoom, Iso8601, RowEncoder, canonical_json, float32_decimal,
-    float64_decimal, parse_decimal, twos_complement_decimal,
+    Count, Decimal, Iso8601, RowEncoder, canonical_json, float32_decimal, float64_decimal,
+    parse_decimal, twos_complement_decimal,
 };
 use crate::engine::values::folding::Folding;
-use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::kind::Kind;
+use crate::engine::values::moment::{DAYS_FROM_1970, Moment, SECONDS_OF_DAY};
+use crate::engine::values::surrogates::from_utf16;
 
-/// Seconds from 1970-01-01 to 2000-01-01.
-const SECONDS_TO_2000: i128 = 946_684_800;
-
-/// Days from 1970-01-01 to 2000-01-01.
-const DAYS_TO_2000: i64 = 10_957;
-
-const MICROS_OF_DAY: i64 = 86_400_000_000;
-
-/// How a value becomes one of the kind that is compared.
+/// How a value is converted to the kind that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Conversion {
-    /// A truth value or float as the decimal that it stands for.
+    /// A boolean or float to the decimal that it stands for.
     Number,
-    /// Text without what means nothing in it.
+    /// Text to its folded form.
     Text(Folding),
-    /// The same of what the database makes of the value.
+    /// The database's own conversion to text, to its folded form.
     DatabaseText(Folding),
-    /// A date as the beginning of the day.
+    /// A date to its midnight.
     StartOfDay,
-    /// An integer that counts days since 1970-01-01.
+    /// A number of days since 1970-01-01.
     EpochDays,
-    /// An integer that counts 10^-n s since 1970-01-01 UTC.
+    /// A number of 10^-n s since 1970-01-01 UTC.
     Epoch(u8),
-    /// An integer that counts 10^-n s since midnight.
+    /// A number of 10^-n s since midnight.
     SinceMidnight(u8),
-    /// Text that is a date or time.
+    /// A date or time in ISO 8601.
     Iso8601,
-    /// Text that is a number.
+    /// A number as text.
     DecimalText,
-    /// Bytes that are a decimal's unscaled value, big-endian two's complement.
+    /// A decimal's unscaled value as bytes, big-endian two's complement.
     DecimalBytes {
         /// Digits after the point.
         scale: u8,
     },
-    /// Text that is Base64 of bytes, in either alphabet.
+    /// Bytes as Base64, in either alphabet.
     Base64,
-    /// Text that is bytes in hexadecimal, perhaps after `0x` or `\x`.
+    /// Bytes as hexadecimal digits, perhaps after `0x` or `\x`.
     Hex,
-    /// Text that is JSON.
+    /// JSON as text.
     Json,
 }
 
 /// A value as a database sends it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Raw<'a> {
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
     /// An integer.
     Int(i64),
@@ -69,17 +63,17 @@ pub(crate) enum Raw<'a> {
     Float32(f32),
     /// A float of 64 bits.
     Float64(f64),
-    /// Text, without the blanks that its type makes meaningless.
+    /// Text, without the padding of its type.
     Text(&'a [u8]),
-    /// Bytes; of a conversion of text, UTF-16 as SQL Server keeps it.
+    /// Bytes; for a conversion of text, little-endian UTF-16.
     Bytes(&'a [u8]),
-    /// Days since 2000-01-01, or an infinity.
+    /// Days since 2000-01-01; the least and the greatest number are the infinities.
     Date(i32),
 }
 
 impl Conversion {
-    /// Appends `raw` in the form `kind`; `None` when a column of this
-    /// conversion cannot hold such a value.
+    /// Converts `raw` to `kind` and appends it. `None` if a column of this
+    /// conversion cannot have such a value.
     pub(crate) fn push(self, raw: Raw<'_>, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
         match (self, raw) {
             (Self::Number, _) => number(raw, encoder)?,
@@ -93,7 +87,7 @@ impl Conversion {
             (Self::EpochDays | Self::Epoch(_) | Self::SinceMidnight(_), _) => {
                 match whole(raw) {
                     Some(count) => self.count(count, kind, encoder),
-                    None => own(raw, encoder),
+                    None => unconverted(raw, encoder),
                 };
             }
             (Self::Iso8601, Raw::Text(text)) => {
@@ -128,16 +122,18 @@ impl Conversion {
         Some(())
     }
 
-    /// An integer that counts something.
+    /// Appends a number of days or fractions of a second; as an integer, if it is
+    /// out of range.
     fn count(self, count: i64, kind: Kind, encoder: &mut RowEncoder) {
         let pushed = match (self, kind) {
             (Self::EpochDays, Kind::Date) => count
-                .checked_sub(DAYS_TO_2000)
+                .checked_sub(DAYS_FROM_1970)
                 .and_then(|days| i32::try_from(days).ok())
                 .filter(|days| *days != i32::MAX && *days != i32::MIN)
                 .map(|days| encoder.date(days)),
             (Self::Epoch(digits), _) => {
-                let since = i128::from(count) - SECONDS_TO_2000 * 10_i128.pow(digits.into());
+                let since = i128::from(count)
+                    - i128::from(DAYS_FROM_1970 * SECONDS_OF_DAY) * 10_i128.pow(digits.into());
                 moment(since, digits, kind, encoder)
             }
             (Self::SinceMidnight(digits), Kind::Time(resolution)) => resolution
@@ -151,22 +147,21 @@ impl Conversion {
     }
 }
 
+/// The decimal of a boolean or float.
 fn number(raw: Raw<'_>, encoder: &mut RowEncoder) -> Option<()> {
-    match raw {
-        Raw::Bool(value) => encoder.decimal(&Decimal::from_scaled(
-            value.into(),
-            0,
-            &mut DecimalRoom::default(),
-        )),
-        Raw::Float64(value) => encoder.decimal(&float64_decimal(value, &mut Vec::new())),
-        Raw::Float32(value) => encoder.decimal(&float32_decimal(value, &mut Vec::new())),
+    let mut digits = Vec::new();
+    let decimal = match raw {
+        Raw::Bool(value) => float64_decimal(value.into(), &mut digits),
+        Raw::Float64(value) => float64_decimal(value, &mut digits),
+        Raw::Float32(value) => float32_decimal(value, &mut digits),
         _ => return None,
-    }
+    };
+    encoder.decimal(&decimal);
     Some(())
 }
 
-/// A value that does not mean what its column should: as what it is.
-fn own(raw: Raw<'_>, encoder: &mut RowEncoder) {
+/// Appends a value that cannot be converted as it is.
+fn unconverted(raw: Raw<'_>, encoder: &mut RowEncoder) {
     match raw {
         Raw::Bool(value) => encoder.bool(value),
         Raw::Int(value) => encoder.int(value),
@@ -179,7 +174,7 @@ fn own(raw: Raw<'_>, encoder: &mut RowEncoder) {
     }
 }
 
-/// The integer that a value of an integer, decimal or text column is.
+/// The value of an integer, decimal or text column as an integer.
 fn whole(raw: Raw<'_>) -> Option<i64> {
     match raw {
         Raw::Int(value) => Some(value),
@@ -189,7 +184,7 @@ fn whole(raw: Raw<'_>) -> Option<i64> {
     }
 }
 
-/// `count` of 10^-`digits` s since 2000-01-01 as a timestamp or instant.
+/// Appends `count` times 10^-`digits` s since 2000-01-01 as a timestamp or instant.
 fn moment(count: i128, digits: u8, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
     match kind {
         Kind::Timestamp(resolution) => {
@@ -203,36 +198,28 @@ fn moment(count: i128, digits: u8, kind: Kind, encoder: &mut RowEncoder) -> Opti
     Some(())
 }
 
-/// Midnight of a day; the infinities stay what they are.
+/// Midnight of a day; the infinities remain infinities. A day beyond the range
+/// of timestamps is encoded as a date.
 fn start_of_day(days: i32, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
-    let micros = match days {
-        i32::MAX => Some(i64::MAX),
-        i32::MIN => Some(i64::MIN),
-        _ => i64::from(days).checked_mul(MICROS_OF_DAY),
+    let (Kind::Timestamp(resolution) | Kind::Instant(resolution)) = kind else {
+        return None;
     };
-    let in_units = |resolution: Resolution| {
-        let micros = micros?;
-        if micros == i64::MAX || micros == i64::MIN {
-            return Some(micros);
+    let units = Moment::midnight(days).and_then(|midnight| {
+        if midnight.is_infinite() {
+            return Some(midnight.units);
         }
-        resolution.convert_wide(micros.into(), 6)
-    };
-    match kind {
-        Kind::Timestamp(resolution) => match in_units(resolution) {
-            Some(units) => encoder.timestamp(resolution.unit(), units),
-            // A day beyond all timestamps.
-            None => encoder.date(days),
-        },
-        Kind::Instant(resolution) => match in_units(resolution) {
-            Some(units) => encoder.instant(resolution.unit(), units),
-            None => encoder.date(days),
-        },
-        _ => return None,
+        resolution.convert_wide(midnight.units.into(), midnight.digits)
+    });
+    match (units, kind) {
+        (None, _) => encoder.date(days),
+        (Some(units), Kind::Timestamp(_)) => encoder.timestamp(resolution.unit(), units),
+        (Some(units), _) => encoder.instant(resolution.unit(), units),
     }
     Some(())
 }
 
-/// Text that is a value of `kind`. A time with a zone is no time without one.
+/// Appends text as a value of `kind`. A timestamp with a zone is not converted to
+/// one without, nor the other way round.
 fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
     let infinite = match text {
         b"infinity" => Some((i32::MAX, i64::MAX)),
@@ -263,63 +250,24 @@ fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
     Some(())
 }
 
-/// UTF-16 as UTF-8. Half a character, which has no UTF-8, becomes the three
-/// bytes that it would have, which no valid text contains.
-fn from_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
-    if !bytes.len().is_multiple_of(2) {
-        return None;
-    }
-    let units = bytes
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    let mut text = Vec::with_capacity(bytes.len());
-    let mut room = [0; 4];
-    for character in char::decode_utf16(units) {
-        match character {
-            Ok(character) => {
-                text.extend_from_slice(character.encode_utf8(&mut room).as_bytes());
-            }
-            Err(error) => {
-                let [high, low] = error.unpaired_surrogate().to_be_bytes();
-                text.extend_from_slice(&[
-                    0xE0 | high >> 4,
-                    0x80 | (high & 0x0F) << 2 | low >> 6,
-                    0x80 | low & 0x3F,
-                ]);
-            }
-        }
-    }
-    Some(text)
-}
-
-fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
+/// Bytes of hexadecimal digits in upper or lower case, perhaps after `0x` or `\x`.
+pub(crate) fn hexadecimal(text: &[u8]) -> Option<Vec<u8>> {
     let digits = match text {
         [b'0' | b'\\', b'x' | b'X', rest @ ..] => rest,
         _ => text,
     };
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    if digits.len() % 2 != 0 {
-        return None;
-    }
-    digits
-        .chunks_exact(2)
-        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect()
+    hex::decode(digits).ok()
 }
 
-/// Both alphabets as one, padding or none. Bits left over must be zero:
-/// otherwise two texts would be the same bytes.
+/// With or without padding. Trailing bits must be zero: otherwise two texts
+/// would be the same bytes.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 /// Base64 of RFC 4648 in either alphabet, in one or more lines.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text
         .iter()
         .filter(|byte| !matches!(byte, b'\r' | b'\n'))
@@ -336,7 +284,8 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::engine::values::canonical::Values;
-    use crate::engine::values::canonical::to_text;
+    use crate::engine::values::kind::Resolution;
+    use crate::engine::values::value::to_text;
     use proptest::prelude::*;
     use shared::options::Rounding;
 
@@ -494,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_is_no_other_text() {
+    fn an_unpaired_surrogate_is_no_other_text() {
         let convert = |units: &[u16]| {
             let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
             let mut encoder = RowEncoder::default();
@@ -549,10 +498,7 @@ mod tests {
 
         #[test]
         fn bytes_survive_hexadecimal(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let mut text = String::from("0x");
-            for byte in &bytes {
-                text.push_str(&format!("{byte:02X}"));
-            }
+            let text = format!("0x{}", hex::encode_upper(&bytes));
             prop_assert_eq!(hexadecimal(text.as_bytes()), Some(bytes));
         }
 

@@ -1,5 +1,4 @@
-//! Takes out of text what means nothing by a column's rule: blanks at its
-//! ends, the case of letters, the choice among equivalent code points.
+//! Folds text as a column's rule asks: trims blanks, folds case, normalizes Unicode.
 
 use std::borrow::Cow;
 
@@ -7,19 +6,19 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
 use shared::options::{ColumnRule, Normalization, Trim};
 
-/// What means nothing in a text.
+/// How a text is folded before it is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Folding {
-    /// Blanks (U+0020) there.
+    /// Where blanks (U+0020) are trimmed.
     pub trim: Option<Trim>,
-    /// The case of letters, by Unicode's full case folding: `ß` is `ss`.
+    /// Whether case is ignored, by Unicode's full case folding: `ß` is `ss`.
     pub case_insensitive: bool,
-    /// Which of the equivalent notations of a character is used.
+    /// The normalization form.
     pub unicode: Option<Normalization>,
 }
 
 impl Folding {
-    /// What `rule` says about text.
+    /// The folding of a column's rule.
     #[must_use]
     pub(crate) fn of(rule: &ColumnRule) -> Self {
         Self {
@@ -29,18 +28,18 @@ impl Folding {
         }
     }
 
-    /// Whether everything in a text means something.
+    /// Whether texts remain as they are.
     #[must_use]
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
 
-    /// `text` without what means nothing. What is no Unicode, which only SQL
-    /// Server keeps, loses its blanks and nothing else.
+    /// The folded text. Text with unpaired surrogates, which only SQL Server
+    /// stores, is trimmed only.
     #[must_use]
     pub(crate) fn apply(self, text: &[u8]) -> Cow<'_, [u8]> {
         let text = match std::str::from_utf8(text) {
-            // Its own normal form in all four, and its case is simple.
+            // ASCII is in all four normalization forms.
             Ok(_) if text.is_ascii() => {
                 if self.case_insensitive && text.iter().any(u8::is_ascii_uppercase) {
                     Cow::Owned(text.to_ascii_lowercase())
@@ -48,7 +47,7 @@ impl Folding {
                     Cow::Borrowed(text)
                 }
             }
-            Ok(text) => Cow::Owned(self.characters(text).into_bytes()),
+            Ok(text) => Cow::Owned(self.folded(text).into_bytes()),
             Err(_) => Cow::Borrowed(text),
         };
         match text {
@@ -57,13 +56,13 @@ impl Folding {
         }
     }
 
-    fn characters(self, text: &str) -> String {
+    fn folded(self, text: &str) -> String {
         let normal = self.normalize(text);
         if !self.case_insensitive {
             return normal.into_owned();
         }
         let folded = CaseMapper::new().fold_string(&normal);
-        // Folding may take a text out of its normal form.
+        // The folded text may no longer be normalized.
         self.normalize(&folded).into_owned()
     }
 
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_option_takes_out_its_own() {
+    fn each_option_folds_what_it_names() {
         let none = Folding::default();
         let trim = |trim| Folding {
             trim: Some(trim),
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_unicode_stays() {
+    fn an_unpaired_surrogate_stays() {
         let all = Folding {
             trim: Some(Trim::Both),
             case_insensitive: true,

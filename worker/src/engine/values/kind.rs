@@ -1,4 +1,6 @@
-//! The canonical forms in which columns are compared, and how exactly times are.
+//! The canonical forms in which columns are compared, and the resolution of times.
+
+use std::cmp::Ordering;
 
 use shared::options::Rounding;
 
@@ -7,7 +9,7 @@ use crate::engine::values::canonical::TimeUnit;
 /// The canonical form in which a pair of columns is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Truth values; an integer other than 0 and 1 is its own value.
+    /// Booleans; an integer other than 0 and 1 remains an integer.
     Bool,
     /// Integers of up to 64 bits.
     Int,
@@ -21,7 +23,7 @@ pub(crate) enum Kind {
     Text,
     /// Bytes.
     Bytes,
-    /// Days.
+    /// Dates.
     Date,
     /// Times of day.
     Time(Resolution),
@@ -29,26 +31,26 @@ pub(crate) enum Kind {
     Timestamp(Resolution),
     /// Instants.
     Instant(Resolution),
-    /// UUIDs; text that is none is its own value.
+    /// UUIDs; text that is not a UUID remains text.
     Uuid,
-    /// JSON; text that is none is its own value.
+    /// JSON; text that is not JSON remains text.
     Json,
 }
 
-/// How exactly times are compared: as exactly as the coarser side keeps them.
+/// The resolution at which times are compared: that of the coarser side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resolution {
     /// Digits of a second, 0 to 7.
     pub digits: u8,
-    /// What happens to further digits.
+    /// How further digits are dropped.
     pub rounding: Rounding,
-    /// Whether half-up means away from 2000-01-01, from where PostgreSQL
-    /// counts: there half a second before it is rounded down.
+    /// Whether half-up means away from 2000-01-01, as PostgreSQL rounds: half a
+    /// second before that day is rounded down.
     pub from_2000: bool,
 }
 
 impl Resolution {
-    /// As many digits as the side with fewer has; further ones are cut.
+    /// The digits of the side with fewer; further digits are cut.
     #[must_use]
     pub(crate) fn coarser(source: u8, target: u8) -> Self {
         Self {
@@ -58,8 +60,8 @@ impl Resolution {
         }
     }
 
-    /// `datetime` shows milliseconds. It rounds by itself, and its steps are
-    /// not decimal: .9966667 stands for .997.
+    /// The resolution of `datetime`, which is milliseconds. It counts 1/300 s and
+    /// displays them rounded: .9966667 is .997.
     #[must_use]
     pub(crate) fn milliseconds(other: u8) -> Self {
         Self {
@@ -69,7 +71,7 @@ impl Resolution {
         }
     }
 
-    /// The unit in which values of this resolution are kept.
+    /// The unit in which values of this resolution are encoded.
     #[must_use]
     pub(crate) fn unit(self) -> TimeUnit {
         if self.digits > 6 {
@@ -79,27 +81,17 @@ impl Resolution {
         }
     }
 
-    /// `value` in this resolution and its unit, out of `digits` digits of a
-    /// second. Counts from before the epoch are negative and round the same
-    /// way on the clock: `floor`, not towards zero. What PostgreSQL has rounded
-    /// is the exception: there half a step goes away from the epoch.
+    /// Converts `value`, in units of 10^-`digits` s, to this resolution and its
+    /// unit. Times before the epoch are negative and are cut to the earlier step,
+    /// not towards zero. With `from_2000`, half a step is rounded away from the epoch.
     #[inline]
     #[must_use]
     pub(crate) fn convert(self, value: i64, digits: u8) -> i64 {
         let rounded = if digits > self.digits {
             let step = 10_i64.pow((digits - self.digits).into());
-            match self.rounding {
-                Rounding::Truncate => value.div_euclid(step) * step,
-                Rounding::HalfUp => {
-                    let half = step / 2 - i64::from(self.from_2000 && value < 0);
-                    (value + half).div_euclid(step) * step
-                }
-                Rounding::HalfEven => {
-                    let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
-                    let up = rest * 2 > step || (rest * 2 == step && quotient % 2 != 0);
-                    (quotient + i64::from(up)) * step
-                }
-            }
+            let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
+            let up = self.rounds_up((2 * rest).cmp(&step), quotient % 2 != 0, value < 0);
+            (quotient + i64::from(up)) * step
         } else {
             value
         };
@@ -111,25 +103,32 @@ impl Resolution {
         }
     }
 
-    /// As [`Resolution::convert`], for a count that may be out of the range
-    /// that canonical times have: `None` then.
+    /// As [`Resolution::convert`], but `None` if the result is out of the range of
+    /// canonical times.
     #[must_use]
     pub(crate) fn convert_wide(self, value: i128, digits: u8) -> Option<i64> {
         let step = 10_i128.checked_pow(u32::from(digits.saturating_sub(self.digits)))?;
         let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));
-        let up = match self.rounding {
-            Rounding::Truncate => false,
-            Rounding::HalfUp if self.from_2000 && value < 0 => rest * 2 > step,
-            Rounding::HalfUp => rest * 2 >= step && step > 1,
-            Rounding::HalfEven => rest * 2 > step || (rest * 2 == step && quotient % 2 != 0),
-        };
-        // Now in steps of the coarser of the two.
+        let up = self.rounds_up((2 * rest).cmp(&step), quotient % 2 != 0, value < 0);
+        // In steps of the coarser of the two resolutions.
         let count = quotient + i128::from(up);
         let scale = 10_i128.pow(u32::from(self.unit().digits() - digits.min(self.digits)));
         i64::try_from(count.checked_mul(scale)?)
             .ok()
-            // The extremes are the infinities.
+            // The least and the greatest number are the infinities.
             .filter(|count| *count != i64::MAX && *count != i64::MIN)
+    }
+
+    /// Whether a value between two steps is rounded to the later one. `half` compares
+    /// its distance from the earlier one with half a step.
+    #[inline]
+    fn rounds_up(self, half: Ordering, is_odd: bool, is_before_2000: bool) -> bool {
+        match self.rounding {
+            Rounding::Truncate => false,
+            Rounding::HalfUp if self.from_2000 && is_before_2000 => half.is_gt(),
+            Rounding::HalfUp => half.is_ge(),
+            Rounding::HalfEven => half.is_gt() || (half.is_eq() && is_odd),
+        }
     }
 }
 

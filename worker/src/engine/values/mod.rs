@@ -1,4 +1,4 @@
-//! Canonical values: the forms in which two columns are compared.
+//! Values: the canonical forms in which two columns are compared, and their rules.
 
 pub(crate) mod calendar;
 pub(crate) mod canonical;
@@ -6,7 +6,9 @@ pub(crate) mod column;
 pub(crate) mod conversion;
 pub(crate) mod folding;
 pub(crate) mod kind;
+pub(crate) mod moment;
 pub(crate) mod pairing;
-pub(crate) mod raw;
 pub(crate) mod reading;
+pub(crate) mod surrogates;
 pub(crate) mod tolerance;
+pub(crate) mod value;

@@ -1,28 +1,28 @@
-//! How one column is read on one side.
+//! How a column is read on one side.
 
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::Kind;
 
-/// How one column is read.
+/// How a column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// The form that it is brought into.
+    /// The canonical form into which values are converted.
     pub kind: Kind,
-    /// What it is on this side.
+    /// The form in which this side sends values.
     pub stored: Stored,
-    /// What is done to its values beyond that; mostly nothing.
+    /// A conversion of the values, if the types or the rule need one.
     pub conversion: Option<Conversion>,
 }
 
-/// What a column is on the side that is read, as far as reading it differs.
+/// The form in which a database sends a column's values, as far as reading differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// A truth value.
+    /// A boolean.
     Bool,
     /// An integer.
     Int,
-    /// A decimal, or money read as one.
+    /// A decimal, also for money.
     Decimal,
     /// A float of 32 bits.
     Float32,
@@ -30,13 +30,13 @@ pub(crate) enum Stored {
     Float64,
     /// Text.
     Text,
-    /// Text whose trailing blanks mean nothing.
+    /// Text whose trailing blanks are padding.
     PaddedText,
     /// Bytes.
     Bytes,
     /// A date.
     Date,
-    /// What its kind says, and no conversion takes.
+    /// The form of the canonical kind, without a conversion.
     AsKind,
 }
 

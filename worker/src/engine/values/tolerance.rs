@@ -1,71 +1,48 @@
-//! Whether two values are near enough to count as equal. Exact: numbers are
-//! compared in decimal, whatever their size, and never as floats.
+//! Whether two values are equal under a tolerance. The arithmetic is exact:
+//! decimal, of any size, and never in floats.
 
 use std::cmp::Ordering;
 
 use shared::options::Tolerance;
 
-use crate::engine::values::canonical::{
-    DATE, DECIMAL, DecimalClass, FLOAT32, FLOAT64, INSTANT, INT, TIME, TIMESTAMP, parse_decimal,
-    to_text,
-};
+use crate::engine::values::canonical::{DecimalClass, parse_decimal};
+use crate::engine::values::moment::{Moment, SECONDS_OF_DAY};
+use crate::engine::values::value::{Value, try_decode};
 
-/// Whether two encoded canonical values of one column count as equal under
-/// `tolerance`: numbers at most so far apart, times at most so many seconds.
-/// Values that are no numbers or times (NULL, NaN, the infinities, text where
-/// a number was expected) are near themselves alone, and so is everything when
-/// the tolerance cannot be read, which the plan refuses.
-///
-/// # Panics
-///
-/// When the values are not encoded values.
+/// Whether two encoded values of one column are equal under `tolerance`: numbers
+/// whose distance is at most the limit, times whose distance in seconds is.
+/// Values that are neither (NULL, NaN, the infinities, text where a number was
+/// expected) equal themselves only, as do all values under a tolerance that
+/// cannot be parsed, which the plan refuses.
 #[must_use]
 pub(crate) fn within(source: &[u8], target: &[u8], tolerance: &Tolerance) -> bool {
     if source == target {
         return true;
     }
-    let Ok(limit) = parse_tolerance(tolerance) else {
+    let (Ok(limit), Some(source), Some(target)) = (
+        parse_tolerance(tolerance),
+        Position::of(source),
+        Position::of(target),
+    ) else {
         return false;
     };
-    let distance = match (class(source), class(target)) {
-        (Some(Class::Number), Some(Class::Number)) => {
-            let (Some(a), Some(b)) = (number(source), number(target)) else {
-                return false;
+    let limit = match tolerance {
+        Tolerance::Absolute(_) => limit,
+        Tolerance::Relative(_) if source.class == Class::Number => {
+            let larger = if source.at.compare_magnitude(&target.at).is_lt() {
+                &target.at
+            } else {
+                &source.at
             };
-            let limit = match tolerance {
-                Tolerance::Absolute(_) => limit,
-                Tolerance::Relative(_) => {
-                    let larger = if a.compare_magnitude(&b) == Ordering::Less {
-                        &b
-                    } else {
-                        &a
-                    };
-                    limit.times(larger)
-                }
-            };
-            return a.minus(&b).compare_magnitude(&limit) != Ordering::Greater;
+            limit.times(larger)
         }
-        (Some(Class::Days), Some(Class::Days)) => {
-            let (Some(a), Some(b)) = (days(source), days(target)) else {
-                return false;
-            };
-            Exact::parse(&format!("{}", (a - b).unsigned_abs() * 86_400))
-        }
-        (Some(Class::Units(a, digits)), Some(Class::Units(b, other)))
-            if (a, digits) == (b, other) =>
-        {
-            let (Some(a), Some(b)) = (units(source), units(target)) else {
-                return false;
-            };
-            Exact::parse(&format!("{}e-{digits}", (a - b).unsigned_abs()))
-        }
-        _ => return false,
+        Tolerance::Relative(_) => return false,
     };
-    matches!(tolerance, Tolerance::Absolute(_))
-        && distance.is_some_and(|distance| distance.compare_magnitude(&limit) != Ordering::Greater)
+    let distance = source.at.minus(&target.at);
+    source.class == target.class && distance.compare_magnitude(&limit).is_le()
 }
 
-/// The number that a tolerance is, or what is wrong with it.
+/// The limit of a tolerance, or the reason why it cannot be used.
 pub(crate) fn parse_tolerance(tolerance: &Tolerance) -> Result<Exact, String> {
     match tolerance {
         Tolerance::Absolute(text) => Exact::parse(text)
@@ -74,7 +51,7 @@ pub(crate) fn parse_tolerance(tolerance: &Tolerance) -> Result<Exact, String> {
                 format!("`{text}` is not a distance; write a decimal such as \"0.005\", for times in seconds")
             }),
         Tolerance::Relative(fraction) if (0.0..=1.0).contains(fraction) => {
-            // As it is written: 0.01 is a hundredth.
+            // The shortest notation of the float: 0.01 is exactly a hundredth.
             Exact::parse(&fraction.to_string()).ok_or_else(|| format!("{fraction} is not a fraction"))
         }
         Tolerance::Relative(fraction) => Err(format!(
@@ -83,41 +60,19 @@ pub(crate) fn parse_tolerance(tolerance: &Tolerance) -> Result<Exact, String> {
     }
 }
 
+/// Values of different classes are never near each other.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Class {
     Number,
-    Days,
-    /// Which kind of time, and its digits of a second.
-    Units(u8, u8),
+    Date,
+    /// Times, by the digits of a second in their unit.
+    Time(u8),
+    Timestamp(u8),
+    Instant(u8),
 }
 
-fn class(value: &[u8]) -> Option<Class> {
-    let tag = *value.first()?;
-    Some(match (tag & 0xF0, tag) {
-        (INT | DECIMAL, _) | (_, FLOAT32 | FLOAT64) => Class::Number,
-        (_, DATE) => Class::Days,
-        (TIME | TIMESTAMP | INSTANT, _) => Class::Units(tag & 0xF0, tag & 0x0F),
-        _ => return None,
-    })
-}
-
-/// The number; `None` for NaN and the infinities.
-fn number(value: &[u8]) -> Option<Exact> {
-    Exact::parse(&to_text(value))
-}
-
-fn days(value: &[u8]) -> Option<i128> {
-    let days = i32::from_le_bytes(value.get(1..5)?.try_into().ok()?);
-    (days != i32::MAX && days != i32::MIN).then_some(days.into())
-}
-
-fn units(value: &[u8]) -> Option<i128> {
-    let units = i64::from_le_bytes(value.get(1..9)?.try_into().ok()?);
-    (units != i64::MAX && units != i64::MIN).then_some(units.into())
-}
-
-/// Where a number or a time is among the values of its column: what is within
-/// a tolerance of a value is all that is from one position to another.
+/// A number, or a time in seconds: the values within a tolerance of one value are
+/// those between two positions.
 #[derive(Debug, Clone)]
 pub(crate) struct Position {
     class: Class,
@@ -125,15 +80,24 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// The position of an encoded value; `None` for what is near itself alone.
+    /// The position of an encoded value; `None` if the value equals only itself.
     pub(crate) fn of(value: &[u8]) -> Option<Self> {
-        let class = class(value)?;
-        let at = match class {
-            Class::Number => number(value),
-            Class::Days => Exact::parse(&days(value)?.to_string()),
-            Class::Units(..) => Exact::parse(&units(value)?.to_string()),
+        let seconds = |Moment { units, digits }| format!("{units}e-{digits}");
+        let (class, number) = match try_decode(value)? {
+            number
+            @ (Value::Int(_) | Value::Decimal(_) | Value::Float64(_) | Value::Float32(_)) => {
+                (Class::Number, number.into_text())
+            }
+            Value::Date(days) if days != i32::MAX && days != i32::MIN => {
+                (Class::Date, (i64::from(days) * SECONDS_OF_DAY).to_string())
+            }
+            Value::Time(at) => (Class::Time(at.digits), seconds(at)),
+            Value::Timestamp(at) if !at.is_infinite() => (Class::Timestamp(at.digits), seconds(at)),
+            Value::Instant(at) if !at.is_infinite() => (Class::Instant(at.digits), seconds(at)),
+            _ => return None,
         };
-        Some(Self { class, at: at? })
+        let at = Exact::parse(&number)?;
+        Some(Self { class, at })
     }
 }
 
@@ -163,8 +127,8 @@ impl PartialEq for Position {
 
 impl Eq for Position {}
 
-/// A decimal of any size: its digits in base 10000, the least first, times
-/// 10000^`low`.
+/// A decimal of any size: digits in base 10000, the least significant first,
+/// times 10000^`low`.
 #[derive(Debug, Clone)]
 pub(crate) struct Exact {
     negative: bool,
@@ -176,8 +140,8 @@ const BASE: u32 = 10_000;
 
 impl Exact {
     fn parse(text: &str) -> Option<Self> {
-        let mut room = Vec::new();
-        let (class, weight, digits) = parse_decimal(text.as_bytes(), &mut room)?.parts();
+        let mut buffer = Vec::new();
+        let (class, weight, digits) = parse_decimal(text.as_bytes(), &mut buffer)?.parts();
         let negative = match class {
             DecimalClass::Positive => false,
             DecimalClass::Negative => true,
@@ -250,7 +214,7 @@ impl Exact {
             }
         }
         Self {
-            // Only its magnitude is looked at.
+            // Only the magnitude is used.
             negative: false,
             digits,
             low,
@@ -280,10 +244,7 @@ impl Exact {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::values::canonical::Decimal;
-    use crate::engine::values::canonical::DecimalRoom;
-    use crate::engine::values::canonical::RowEncoder;
-    use crate::engine::values::canonical::TimeUnit;
+    use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, TimeUnit};
     use proptest::prelude::*;
 
     fn within(tolerance: &Tolerance, source: &[u8], target: &[u8]) -> bool {
@@ -301,7 +262,7 @@ mod tests {
             e.decimal(&Decimal::from_scaled(
                 value,
                 scale,
-                &mut DecimalRoom::default(),
+                &mut DigitBuffer::default(),
             ))
         })
     }

@@ -7,8 +7,8 @@ use crate::engine::database::dialect::{Dialect, RepairDialect};
 use crate::engine::database::postgres::{Postgres, lexical, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
-use crate::engine::values::raw::{RawValue, Unwritable};
 use crate::engine::values::reading::Reading;
+use crate::engine::values::value::{Unwritable, Value};
 
 /// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
 #[must_use]
@@ -103,17 +103,11 @@ impl RepairDialect for Postgres {
         "ROLLBACK"
     }
 
-    fn assigned(&self, column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+    fn assigned(&self, column: &Column, value: &Value) -> Result<String, Unwritable> {
         literal::assigned(column, value)
     }
 
-    fn holds_exactly(
-        &self,
-        name: &str,
-        column: &Column,
-        _value: &RawValue,
-        literal: &str,
-    ) -> String {
+    fn holds_exactly(&self, name: &str, column: &Column, _value: &Value, literal: &str) -> String {
         literal::holds_exactly(name, column, literal)
     }
 

@@ -1,33 +1,33 @@
 //! Values as literals of PostgreSQL's SQL.
 
 use crate::engine::database::postgres::dialect::literal;
-use crate::engine::values::calendar::{date, time, timestamp};
+use crate::engine::values::calendar::{Notation, date, time, timestamp};
 use crate::engine::values::column::{Column, ColumnType};
-use crate::engine::values::raw::{RawValue, Unwritable};
+use crate::engine::values::value::{Unwritable, Value};
 
-pub(crate) fn assigned(column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwritable> {
     let quoted = |text: String| format!("'{text}'");
     Ok(match value {
-        RawValue::Null => "NULL".to_owned(),
-        RawValue::Bool(value) => value.to_string(),
-        RawValue::Int(number) => number.to_string(),
-        RawValue::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => {
-            text.clone()
-        }
-        RawValue::Decimal(word) => quoted(word.clone()),
-        RawValue::Float64(number) => quoted(float(*number, f64::is_infinite)),
-        RawValue::Float32(number) => quoted(float(*number, f32::is_infinite)),
-        RawValue::Text(text) if text.contains('\0') => {
+        Value::Null => "NULL".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => text.clone(),
+        Value::Decimal(word) => quoted(word.clone()),
+        Value::Float64(number) => quoted(float(*number, f64::is_infinite)),
+        Value::Float32(number) => quoted(float(*number, f32::is_infinite)),
+        Value::Text(text) | Value::Json(text) if text.contains('\0') => {
             return Err(Unwritable::NulCharacter(column.name.clone()));
         }
-        RawValue::Text(text) => literal(text),
-        RawValue::Halves(_) => return Err(Unwritable::HalfCharacter(column.name.clone())),
-        RawValue::Bytes(bytes) => quoted(format!("\\x{}", hex::encode(bytes))),
-        RawValue::Date(days) => quoted(date(*days, " BC")),
-        RawValue::Time(moment) => quoted(time(*moment)),
-        RawValue::Timestamp(moment) => quoted(timestamp(*moment, " ", "")),
-        RawValue::Instant(moment) => quoted(timestamp(*moment, " ", "+00")),
-        RawValue::Uuid(uuid) => quoted(uuid::Uuid::from_bytes(*uuid).to_string()),
+        Value::Text(text) | Value::Json(text) => literal(text),
+        Value::UnpairedSurrogates(_) => {
+            return Err(Unwritable::UnpairedSurrogate(column.name.clone()));
+        }
+        Value::Bytes(bytes) => quoted(format!("\\x{}", hex::encode(bytes))),
+        Value::Date(days) => quoted(date(*days, Notation::Postgres)),
+        Value::Time(moment) => quoted(time(*moment)),
+        Value::Timestamp(moment) => quoted(timestamp(*moment, Notation::Postgres, "")),
+        Value::Instant(moment) => quoted(timestamp(*moment, Notation::Postgres, "+00")),
+        Value::Uuid(uuid) => quoted(uuid::Uuid::from_bytes(*uuid).to_string()),
     })
 }
 

@@ -1,9 +1,10 @@
 //! How PostgreSQL is asked for the rows with a key.
 
-use crate::engine::database::look_up::{integer, parts};
+use crate::engine::database::look_up::integer;
 use crate::engine::database::postgres::dialect::literal;
-use crate::engine::values::canonical::{UnitCount, View, to_text, view};
 use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::moment::Moment;
+use crate::engine::values::value::{Value, try_decode};
 
 /// The condition that finds the rows in which `column`, written as `name`, has
 /// the canonical `value`. A value that the column cannot hold is in none of its
@@ -22,40 +23,39 @@ pub(crate) fn term(column: &Column, value: &[u8], name: &str) -> Option<String> 
 /// and can be compared with it by an index.
 fn expression(column: &Column, value: &[u8]) -> Option<String> {
     let declared = column.read_as.as_ref().unwrap_or(&column.declared);
-    Some(match (&column.kind, view(value)?) {
-        (ColumnType::Bool, View::Bool(truth)) => truth.to_string(),
+    let value = try_decode(value)?;
+    let typed = |value: Value, name: &str| format!("'{}'::{name}", value.into_text());
+    Some(match (&column.kind, value) {
+        (ColumnType::Bool, Value::Bool(truth)) => truth.to_string(),
         (ColumnType::Int, value) => format!("'{}'::bigint", integer(&value)?),
-        (ColumnType::Decimal | ColumnType::Money, View::Decimal(text)) => {
+        (ColumnType::Decimal | ColumnType::Money, Value::Decimal(text)) => {
             format!("'{text}'::numeric")
         }
-        // PostgreSQL has no such character, nor can it be asked for one.
-        (ColumnType::Text { .. }, View::Text(text)) if !column.repertoire.labels.is_empty() => {
-            let is_label = column.repertoire.labels.iter().any(|label| *label == *text);
-            if !is_label {
+        (ColumnType::Text { .. }, Value::Text(text)) if !column.repertoire.labels.is_empty() => {
+            if !column.repertoire.labels.contains(&text) {
                 return None;
             }
-            format!("{}::{}", literal(text), column.declared)
+            format!("{}::{}", literal(&text), column.declared)
         }
-        (ColumnType::Text { .. }, View::Text(text)) if !text.contains('\0') => {
-            format!("{}::{declared}", literal(text))
+        // PostgreSQL stores no U+0000, and refuses a literal with it.
+        (ColumnType::Text { .. }, Value::Text(text)) if !text.contains('\0') => {
+            format!("{}::{declared}", literal(&text))
         }
-        (ColumnType::Bytes, View::Bytes(_)) => {
-            format!("'\\x{}'::bytea", to_text(value).trim_start_matches("0x"))
+        (ColumnType::Bytes, Value::Bytes(bytes)) => {
+            format!("'\\x{}'::bytea", hex::encode(bytes))
         }
-        (ColumnType::Date, View::Date(i32::MAX | i32::MIN)) => {
-            format!("'{}'::date", to_text(value))
-        }
-        (ColumnType::Date, View::Date(days)) => day(days.into()),
-        (ColumnType::Time(_), View::Time(_)) => format!("'{}'::time", to_text(value)),
-        (ColumnType::Timestamp(_), View::Timestamp(at)) => match moment(at) {
+        (ColumnType::Date, value @ Value::Date(i32::MAX | i32::MIN)) => typed(value, "date"),
+        (ColumnType::Date, Value::Date(days)) => day(days.into()),
+        (ColumnType::Time(_), value @ Value::Time(_)) => typed(value, "time"),
+        (ColumnType::Timestamp(_), Value::Timestamp(at)) => match moment(at) {
             Some(moment) => moment,
-            None => format!("'{}'::timestamp", to_text(value)),
+            None => typed(Value::Timestamp(at), "timestamp"),
         },
-        (ColumnType::Instant(_), View::Instant(at)) => match moment(at) {
+        (ColumnType::Instant(_), Value::Instant(at)) => match moment(at) {
             Some(moment) => format!("({moment} AT TIME ZONE 'UTC')"),
-            None => format!("'{}'::timestamptz", to_text(value)),
+            None => typed(Value::Instant(at), "timestamptz"),
         },
-        (ColumnType::Uuid, View::Uuid(_)) => format!("'{}'::uuid", to_text(value)),
+        (ColumnType::Uuid, value @ Value::Uuid(_)) => typed(value, "uuid"),
         _ => return None,
     })
 }
@@ -67,11 +67,11 @@ fn day(days: i64) -> String {
 }
 
 /// A moment as a timestamp of PostgreSQL; none for the infinities.
-fn moment(at: UnitCount) -> Option<String> {
-    if at.units == i64::MAX || at.units == i64::MIN {
+fn moment(at: Moment) -> Option<String> {
+    if at.is_infinite() {
         return None;
     }
-    let (days, seconds, fraction) = parts(at);
+    let (days, seconds, fraction) = at.days_seconds_units();
     let digits = usize::from(at.digits);
     Some(format!(
         "({} + '{:02}:{:02}:{:02}.{fraction:0digits$}'::time)",

@@ -13,7 +13,7 @@ use crate::engine::database::scan::{
     ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
 };
 use crate::engine::error::DatabaseError;
-use crate::engine::values::canonical::{Decimal, DecimalClass, DecimalRoom, RowEncoder, RowSink};
+use crate::engine::values::canonical::{Decimal, DecimalClass, DigitBuffer, RowEncoder, RowSink};
 use crate::engine::values::conversion::Raw;
 use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::reading::{Reading, Stored};
@@ -220,7 +220,7 @@ fn value(field: &[u8], reading: Reading, encoder: &mut RowEncoder) -> Option<()>
             encoder.decimal(&Decimal::from_scaled(
                 int(field)?.into(),
                 0,
-                &mut DecimalRoom::default(),
+                &mut DigitBuffer::default(),
             ));
         }
         Kind::Decimal => encoder.decimal(&numeric(field)?),
@@ -310,8 +310,8 @@ fn numeric(field: &[u8]) -> Option<Decimal<'_>> {
 mod tests {
     use super::*;
     use crate::engine::values::canonical::Values;
-    use crate::engine::values::canonical::to_text;
     use crate::engine::values::reading::Stored;
+    use crate::engine::values::value::to_text;
     use proptest::prelude::*;
 
     /// Keeps the encoded rows.

@@ -9,8 +9,8 @@ use crate::engine::database::sql_server::text::as_text;
 use crate::engine::database::sql_server::{SqlServer, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
-use crate::engine::values::raw::{RawValue, Unwritable};
 use crate::engine::values::reading::Reading;
+use crate::engine::values::value::{Unwritable, Value};
 
 /// SQL Server accepts at most 2100 parameters in one statement.
 const MAX_PARAMETERS: usize = 2000;
@@ -112,17 +112,11 @@ impl RepairDialect for SqlServer {
         "ROLLBACK TRANSACTION"
     }
 
-    fn assigned(&self, column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+    fn assigned(&self, column: &Column, value: &Value) -> Result<String, Unwritable> {
         literal::assigned(column, value)
     }
 
-    fn holds_exactly(
-        &self,
-        name: &str,
-        column: &Column,
-        value: &RawValue,
-        literal: &str,
-    ) -> String {
+    fn holds_exactly(&self, name: &str, column: &Column, value: &Value, literal: &str) -> String {
         literal::holds_exactly(name, column, value, literal)
     }
 

@@ -1,46 +1,43 @@
 //! Values as literals of Transact-SQL.
 
-use crate::engine::values::calendar::{civil, date, time, timestamp};
+use crate::engine::values::calendar::{Notation, civil, date, time, timestamp};
 use crate::engine::values::column::{Column, ColumnType};
-use crate::engine::values::raw::{RawValue, Unwritable};
-
-const SECONDS_OF_DAY: i64 = 86_400;
+use crate::engine::values::moment::SECONDS_OF_DAY;
+use crate::engine::values::surrogates::to_utf16;
+use crate::engine::values::value::{Unwritable, Value};
 
 /// The largest number of pieces in a sum of texts: SQL Server does not compile long sums.
 const MAX_PIECES: usize = 64;
 
-pub(crate) fn assigned(column: &Column, value: &RawValue) -> Result<String, Unwritable> {
+pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwritable> {
     let beyond = || Unwritable::OutOfRange(column.name.clone());
     let cast = |text: String| format!("CAST('{text}' AS {})", column.declared);
     Ok(match value {
-        RawValue::Null => "NULL".to_owned(),
-        RawValue::Bool(value) => i32::from(*value).to_string(),
-        RawValue::Int(number) => number.to_string(),
-        RawValue::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => {
-            text.clone()
-        }
-        RawValue::Float64(number) if number.is_finite() => format!("CAST('{number:e}' AS float)"),
-        RawValue::Float32(number) if number.is_finite() => format!("CAST('{number:e}' AS real)"),
-        RawValue::Decimal(_) | RawValue::Float64(_) | RawValue::Float32(_) => return Err(beyond()),
-        RawValue::Text(text) => characters(text),
-        RawValue::Halves(units) => utf16(units.iter().copied()),
-        RawValue::Bytes(bytes) => format!("0x{}", hex::encode(bytes)),
-        RawValue::Date(days) => {
+        Value::Null => "NULL".to_owned(),
+        Value::Bool(value) => i32::from(*value).to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => text.clone(),
+        Value::Float64(number) if number.is_finite() => format!("CAST('{number:e}' AS float)"),
+        Value::Float32(number) if number.is_finite() => format!("CAST('{number:e}' AS real)"),
+        Value::Decimal(_) | Value::Float64(_) | Value::Float32(_) => return Err(beyond()),
+        Value::Text(text) | Value::Json(text) => characters(text),
+        Value::UnpairedSurrogates(text) => utf16(to_utf16(text).into_iter()),
+        Value::Bytes(bytes) => format!("0x{}", hex::encode(bytes)),
+        Value::Date(days) => {
             let (year, ..) = civil((*days).into());
             if !(1..=9999).contains(&year) {
                 return Err(beyond());
             }
-            cast(date(*days, ""))
+            cast(date(*days, Notation::Iso8601))
         }
-        RawValue::Time(moment) => {
+        Value::Time(moment) => {
             if moment.split().0 >= SECONDS_OF_DAY {
                 return Err(beyond());
             }
             cast(time(*moment))
         }
-        RawValue::Timestamp(moment) | RawValue::Instant(moment) => {
-            let (seconds, _) = moment.split();
-            let (year, ..) = civil(seconds.div_euclid(SECONDS_OF_DAY));
+        Value::Timestamp(moment) | Value::Instant(moment) => {
+            let (year, ..) = civil(moment.days_seconds_units().0);
             if moment.is_infinite() || !(1..=9999).contains(&year) {
                 return Err(beyond());
             }
@@ -48,9 +45,9 @@ pub(crate) fn assigned(column: &Column, value: &RawValue) -> Result<String, Unwr
                 ColumnType::Instant(_) => "+00:00",
                 _ => "",
             };
-            cast(timestamp(*moment, "T", zone))
+            cast(timestamp(*moment, Notation::Iso8601, zone))
         }
-        RawValue::Uuid(uuid) => cast(uuid::Uuid::from_bytes(*uuid).to_string()),
+        Value::Uuid(uuid) => cast(uuid::Uuid::from_bytes(*uuid).to_string()),
     })
 }
 
@@ -73,12 +70,7 @@ fn is_long(column: &Column) -> bool {
     matches!(column.declared.as_str(), "text" | "ntext" | "image" | "xml")
 }
 
-pub(crate) fn holds_exactly(
-    name: &str,
-    column: &Column,
-    value: &RawValue,
-    literal: &str,
-) -> String {
+pub(crate) fn holds_exactly(name: &str, column: &Column, value: &Value, literal: &str) -> String {
     match &column.kind {
         ColumnType::Text { padded } => {
             let name = if *padded {
@@ -92,7 +84,7 @@ pub(crate) fn holds_exactly(
         // Bytes are compared as if zeros followed the shorter ones.
         ColumnType::Bytes => {
             let length = match value {
-                RawValue::Bytes(bytes) => bytes.len(),
+                Value::Bytes(bytes) => bytes.len(),
                 _ => 0,
             };
             let compared = if is_long(column) {

@@ -1,8 +1,8 @@
 //! How SQL Server is asked for the rows with a key.
 
-use crate::engine::database::look_up::{integer, parts};
-use crate::engine::values::canonical::{View, to_text, view};
+use crate::engine::database::look_up::integer;
 use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::value::{Value, to_text, try_decode};
 
 /// Days since 2000-01-01 of SQL Server's dates: the years 1 to 9999.
 const DAYS: std::ops::RangeInclusive<i64> = -730_119..=2_921_939;
@@ -39,8 +39,8 @@ pub(crate) fn term(
 /// converts a text to the code page of a `varchar`: a character that the row
 /// holds in another spelling may not be found.
 pub(crate) fn is_found(column: &Column, value: &[u8]) -> bool {
-    match (&column.kind, view(value)) {
-        (ColumnType::Text { .. }, Some(View::Text(text))) => {
+    match (&column.kind, try_decode(value)) {
+        (ColumnType::Text { .. }, Some(Value::Text(text))) => {
             text.is_ascii() || column.read_as.is_some() || column.declared.starts_with('n')
         }
         _ => true,
@@ -70,8 +70,8 @@ impl Comparison {
 fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison> {
     let declared = column.declared.as_str();
     let base = declared.split('(').next().unwrap_or(declared);
-    let fits = match (&column.kind, view(value)?) {
-        (ColumnType::Bool, View::Bool(_)) => true,
+    let fits = match (&column.kind, try_decode(value)?) {
+        (ColumnType::Bool, Value::Bool(_)) => true,
         (ColumnType::Int, value) => {
             let number = integer(&value)?;
             match base {
@@ -81,12 +81,12 @@ fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison>
                 _ => true,
             }
         }
-        (ColumnType::Decimal, View::Decimal(text)) => fits_decimal(&text, declared)?,
-        (ColumnType::Money, View::Decimal(text)) => {
+        (ColumnType::Decimal, Value::Decimal(text)) => fits_decimal(&text, declared)?,
+        (ColumnType::Money, Value::Decimal(text)) => {
             let steps = ten_thousandths(&text)?;
             base != "smallmoney" || i32::try_from(steps).is_ok()
         }
-        (ColumnType::Text { .. }, View::Text(text)) => {
+        (ColumnType::Text { .. }, Value::Text(text)) => {
             // These characters are in every code page, and an index is over the column's own.
             let read_as = column.read_as.as_deref().filter(|_| !text.is_ascii());
             return match base {
@@ -99,7 +99,7 @@ fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison>
                 _ => Comparison::new(name, read_as.unwrap_or(declared), false),
             };
         }
-        (ColumnType::Bytes, View::Bytes(_)) => {
+        (ColumnType::Bytes, Value::Bytes(_)) => {
             return match base {
                 "binary" | "varbinary" => Comparison::new(name, declared, true),
                 "image" => Comparison::new(
@@ -111,16 +111,16 @@ fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison>
                 _ => Comparison::new(name, "varbinary(8)", true),
             };
         }
-        (ColumnType::Date, View::Date(days)) => DAYS.contains(&days.into()),
+        (ColumnType::Date, Value::Date(days)) => DAYS.contains(&days.into()),
         // Only PostgreSQL has 24:00.
-        (ColumnType::Time(_), View::Time(time)) => parts(time).0 == 0,
-        (ColumnType::Timestamp(_), View::Timestamp(at)) if base == "smalldatetime" => {
-            let (days, seconds, fraction) = parts(at);
+        (ColumnType::Time(_), Value::Time(time)) => time.days_seconds_units().0 == 0,
+        (ColumnType::Timestamp(_), Value::Timestamp(at)) if base == "smalldatetime" => {
+            let (days, seconds, fraction) = at.days_seconds_units();
             SMALL_DAYS.contains(&days) && seconds % 60 == 0 && fraction == 0
         }
-        (ColumnType::Timestamp(_), View::Timestamp(at))
-        | (ColumnType::Instant(_), View::Instant(at)) => DAYS.contains(&parts(at).0),
-        (ColumnType::Uuid, View::Uuid(_)) => true,
+        (ColumnType::Timestamp(_), Value::Timestamp(at))
+        | (ColumnType::Instant(_), Value::Instant(at)) => DAYS.contains(&at.days_seconds_units().0),
+        (ColumnType::Uuid, Value::Uuid(_)) => true,
         _ => false,
     };
     fits.then(|| Comparison::new(name, declared, false))
@@ -129,15 +129,15 @@ fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison>
 
 /// The value as a text that SQL Server converts to the column's type.
 fn parameter(column: &Column, value: &[u8]) -> String {
-    match (&column.kind, view(value)) {
-        (ColumnType::Int | ColumnType::Bool, Some(View::Bool(truth))) => {
+    match (&column.kind, try_decode(value)) {
+        (ColumnType::Int | ColumnType::Bool, Some(Value::Bool(truth))) => {
             u8::from(truth).to_string()
         }
         _ => to_text(value),
     }
 }
 
-/// Digits before and after the point; none of what is no number.
+/// Digits before and after the point; `None` for NaN.
 fn digits(text: &str) -> Option<(&str, &str)> {
     let unsigned = text.trim_start_matches('-');
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));

@@ -10,7 +10,7 @@ use crate::engine::database::scan::{
 };
 use crate::engine::database::sql_server::session::Connection;
 use crate::engine::error::DatabaseError;
-use crate::engine::values::canonical::{Decimal, DecimalRoom, RowEncoder, RowSink};
+use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, RowSink};
 use crate::engine::values::conversion::{Conversion, Raw};
 use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::reading::{Reading, Stored};
@@ -88,7 +88,7 @@ fn converted(
     conversion: Conversion,
     encoder: &mut RowEncoder,
 ) -> Option<()> {
-    let mut room = DecimalRoom::default();
+    let mut digits = DigitBuffer::default();
     let raw = match data {
         ColumnData::Bit(Some(value)) => Raw::Bool(*value),
         ColumnData::U8(Some(number)) => Raw::Int((*number).into()),
@@ -98,7 +98,7 @@ fn converted(
         ColumnData::Numeric(Some(number)) => Raw::Decimal(Decimal::from_scaled(
             number.value(),
             number.scale(),
-            &mut room,
+            &mut digits,
         )),
         ColumnData::F32(Some(number)) => Raw::Float32(*number),
         ColumnData::F64(Some(number)) => Raw::Float64(*number),
@@ -259,7 +259,7 @@ fn int(number: i64, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
         (Kind::Decimal, _) => encoder.decimal(&Decimal::from_scaled(
             number.into(),
             0,
-            &mut DecimalRoom::default(),
+            &mut DigitBuffer::default(),
         )),
         (Kind::Bool, 0) => encoder.bool(false),
         (Kind::Bool, 1) => encoder.bool(true),
@@ -277,7 +277,7 @@ fn decimal(number: Numeric, reading: Reading, encoder: &mut RowEncoder) -> Optio
     encoder.decimal(&Decimal::from_scaled(
         number.value(),
         number.scale(),
-        &mut DecimalRoom::default(),
+        &mut DigitBuffer::default(),
     ));
     Some(())
 }

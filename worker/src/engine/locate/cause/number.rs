@@ -1,36 +1,31 @@
 //! Damages of numbers.
 
+use std::fmt::{Display, LowerExp};
+use std::str::FromStr;
+
 use shared::options::Rounding;
 
-use crate::engine::locate::cause::Damage;
+use crate::engine::locate::cause::damage::Damage;
+use crate::engine::values::canonical::parse_decimal;
 
-/// Characters of a number beyond which it is not taken apart.
+/// The longest number, in characters, that is tested.
 pub(crate) const LONGEST: usize = 400;
 
-/// Digits after the point that are tried as a scale.
+/// The largest scale that is tested.
 const FINEST: u8 = 38;
 
 const ROUNDINGS: [Rounding; 3] = [Rounding::Truncate, Rounding::HalfUp, Rounding::HalfEven];
 
 pub(crate) fn integers(original: i64, damaged: i64, found: &mut impl FnMut(Damage)) {
-    // A number beyond 2^53 that was a float on its way, in JSON for example.
-    let text = original.to_string();
-    for (bits, passed) in [(64, through_f64(&text)), (32, through_f32(&text))] {
-        if passed == Some(damaged.to_string()) {
-            found(Damage::Narrowed(bits));
-        }
-    }
+    // An integer above 2^53 that was converted to a float, for example in JSON.
+    narrowed(&original.to_string(), &damaged.to_string(), found);
 }
 
 pub(crate) fn decimals(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
     if original.len().max(damaged.len()) > LONGEST {
         return;
     }
-    for (bits, passed) in [(64, through_f64(original)), (32, through_f32(original))] {
-        if passed.as_deref() == Some(damaged) {
-            found(Damage::Narrowed(bits));
-        }
-    }
+    narrowed(original, damaged, found);
     scales(original, |cut| cut == damaged, found);
 }
 
@@ -42,29 +37,49 @@ pub(crate) fn floats(original: f64, damaged: f64, found: &mut impl FnMut(Damage)
     if f64::from(original as f32) == damaged {
         found(Damage::Narrowed(32));
     }
-    let same = |text: &str| text.parse() == Ok(damaged);
-    scales(&original.to_string(), same, found);
-    for digits in 4..=16 {
-        if same(&format!("{original:.*e}", usize::from(digits) - 1)) {
-            found(Damage::DigitsCut(digits));
-        }
-    }
+    fewer_digits(original, damaged, 16, found);
 }
 
 pub(crate) fn short_floats(original: f32, damaged: f32, found: &mut impl FnMut(Damage)) {
-    if !original.is_finite() || !damaged.is_finite() {
-        return;
+    if original.is_finite() && damaged.is_finite() {
+        fewer_digits(original, damaged, 8, found);
     }
-    let same = |text: &str| text.parse() == Ok(damaged);
-    scales(&original.to_string(), same, found);
-    for digits in 4..=8 {
-        if same(&format!("{original:.*e}", usize::from(digits) - 1)) {
+}
+
+/// A float that was rounded to a scale, or to 4 to `most` significant digits.
+fn fewer_digits<F: Display + LowerExp + FromStr + PartialEq>(
+    original: F,
+    damaged: F,
+    most: u8,
+    found: &mut impl FnMut(Damage),
+) {
+    let is_damaged = |text: &str| text.parse().is_ok_and(|number: F| number == damaged);
+    scales(&original.to_string(), is_damaged, found);
+    for digits in 4..=most {
+        if is_damaged(&format!("{original:.*e}", usize::from(digits) - 1)) {
             found(Damage::DigitsCut(digits));
         }
     }
 }
 
-/// Every scale at which `original`, in plain notation, becomes the other number.
+/// A number that was converted to a float, in plain notation.
+fn narrowed(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
+    let as_f64 = original
+        .parse()
+        .ok()
+        .and_then(|it: f64| plain(&it.to_string()));
+    let as_f32 = original
+        .parse()
+        .ok()
+        .and_then(|it: f32| plain(&it.to_string()));
+    for (bits, float) in [(64, as_f64), (32, as_f32)] {
+        if float.as_deref() == Some(damaged) {
+            found(Damage::Narrowed(bits));
+        }
+    }
+}
+
+/// Every scale to which `original`, in plain notation, was cut or rounded.
 fn scales(original: &str, is_other: impl Fn(&str) -> bool, found: &mut impl FnMut(Damage)) {
     let Some((_, fraction)) = original.split_once('.') else {
         return;
@@ -82,7 +97,7 @@ fn scales(original: &str, is_other: impl Fn(&str) -> bool, found: &mut impl FnMu
 }
 
 /// A number in plain notation with at most `scale` digits after the point.
-/// Half-up is away from zero, as both databases round numbers.
+/// Half-up rounds away from zero, as both databases do.
 fn cut(number: &str, scale: usize, rounding: Rounding) -> String {
     let (sign, digits) = match number.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -114,61 +129,17 @@ fn cut(number: &str, scale: usize, rounding: Rounding) -> String {
             }
         }
     }
-    let fraction = kept.split_off(kept.len() - scale.min(fraction.len()));
-    let text = |digits: &[u8]| {
-        digits
-            .iter()
-            .map(|digit| char::from(*digit))
-            .collect::<String>()
-    };
-    joined(sign, &text(&kept), &text(&fraction))
+    let whole = kept.len() - scale.min(fraction.len());
+    let digits = String::from_utf8_lossy(&kept);
+    let number = format!("{sign}{}.{}", &digits[..whole], &digits[whole..]);
+    plain(&number).unwrap_or_default()
 }
 
-/// Plain notation out of its parts, in its one form.
-fn joined(sign: &str, whole: &str, fraction: &str) -> String {
-    let (whole, fraction) = (
-        whole.trim_start_matches('0'),
-        fraction.trim_end_matches('0'),
-    );
-    let whole = if whole.is_empty() { "0" } else { whole };
-    match (whole, fraction) {
-        ("0", "") => "0".to_owned(),
-        (whole, "") => format!("{sign}{whole}"),
-        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
-    }
-}
-
-/// A number as text, `+1.50e3` or `1500`, in its one plain notation.
+/// A number such as `+1.50e3` in plain notation without zeros at either end.
 pub(crate) fn plain(text: &str) -> Option<String> {
-    let unsigned = text.trim_start_matches(['+', '-']);
-    if text.len() - unsigned.len() > 1 || text.len() > LONGEST {
+    // Not the special values of decimals.
+    if text.len() > LONGEST || !text.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let sign = if text.starts_with('-') { "-" } else { "" };
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().ok()?),
-        None => (unsigned, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits: String = [whole, fraction].concat();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // Where the point is, in digits from the beginning.
-    let point = i32::try_from(whole.len()).ok()? + i32::from(exponent);
-    let zeros = |count: i32| "0".repeat(usize::try_from(count.max(0)).unwrap_or(0));
-    let length = i32::try_from(digits.len()).ok()?;
-    let digits = format!("{}{digits}{}", zeros(-point), zeros(point - length));
-    let (whole, fraction) = digits.split_at(usize::try_from(point.max(0)).ok()?);
-    Some(joined(sign, whole, fraction))
-}
-
-fn through_f64(number: &str) -> Option<String> {
-    let float: f64 = number.parse().ok()?;
-    plain(&float.to_string())
-}
-
-fn through_f32(number: &str) -> Option<String> {
-    let float: f32 = number.parse().ok()?;
-    plain(&float.to_string())
+    Some(parse_decimal(text.as_bytes(), &mut Vec::new())?.to_string())
 }

@@ -1,21 +1,22 @@
-//! What to write into the configuration so that a cause passes as equal.
+//! The configuration under which damaged values are equal.
 
-use shared::options::{ColumnRule, Encoding, Rounding, Tolerance};
+use shared::options::{ColumnRule, Rounding, Tolerance};
 
-use crate::engine::locate::cause::{Cause, Damage, Level};
+use crate::engine::locate::cause::damage::{Cause, Damage, Level};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::column::ColumnType;
+use crate::engine::values::pairing::encoding::{fitting_encodings, rule_key};
 
 impl Cause {
-    /// The rule for `column` under which the values pass as equal, together
-    /// with what its rule says already: `rules.Total = { precision = 3 }`.
-    /// `None` where no rule does that, or another one is in its place.
+    /// The rule for `column` under which the values are equal, together with the
+    /// options that it has already: `rules.Total = { precision = 3 }`. `None` if
+    /// there is no such rule, or if an option is already set to another value.
     #[must_use]
     pub(crate) fn option(&self, column: &PlannedColumn) -> Option<String> {
         let rule = self.absorbing(column)?;
         Some(format!(
-            "rules.{} = {{ {} }}",
-            toml_key(&column.source.name),
+            "{} = {{ {} }}",
+            rule_key(&column.source.name),
             fields(&rule).join(", ")
         ))
     }
@@ -26,7 +27,7 @@ impl Cause {
             Damage::TimeCut(Level::Digits(digits), rounding) => {
                 rule.precision = Some(digits);
                 rule.rounding = match rounding {
-                    // `datetime` is rounded unless it is told otherwise.
+                    // The default of `datetime` is to round.
                     Rounding::Truncate => holds_datetime(column).then_some(Rounding::Truncate),
                     other => Some(other),
                 };
@@ -34,7 +35,7 @@ impl Cause {
             Damage::TimeCut(Level::Minutes, _) => absolute(&mut rule, "60")?,
             Damage::DatetimeSteps => absolute(&mut rule, "0.002")?,
             Damage::ScaleCut(digits, rounding) => {
-                // The last digit that is left, or half of it.
+                // One unit of the last digit, or half of it.
                 let last = match (digits, rounding) {
                     (0, Rounding::Truncate) => "1".to_owned(),
                     (digits, Rounding::Truncate) => {
@@ -44,7 +45,7 @@ impl Cause {
                 };
                 absolute(&mut rule, &last)?;
             }
-            // Half of the last binary or decimal digit.
+            // Half a unit of the last binary or decimal digit.
             Damage::Narrowed(32) => relative(&mut rule, 6e-8)?,
             Damage::Narrowed(_) => relative(&mut rule, 1.2e-16)?,
             Damage::DigitsCut(digits) => {
@@ -64,7 +65,8 @@ impl Cause {
                 rule.unicode = Some(form);
             }
             Damage::NotDecoded(encoding) => {
-                if rule.encoding.is_some() || !decodes(column, encoding) {
+                let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
+                if rule.encoding.is_some() || !fitting.contains(&encoding) {
                     return None;
                 }
                 rule.as_text = false;
@@ -72,7 +74,7 @@ impl Cause {
             }
             _ => return None,
         }
-        // A rule that is there already does not do it.
+        // The values differ under the present rule.
         (rule != column.rule).then_some(rule)
     }
 }
@@ -81,32 +83,6 @@ fn holds_datetime(column: &PlannedColumn) -> bool {
     [&column.source, &column.target]
         .iter()
         .any(|it| it.kind == ColumnType::DateTime)
-}
-
-/// Whether one side holds a time and the other one integers, which is what these encodings are for.
-fn decodes(column: &PlannedColumn, encoding: Encoding) -> bool {
-    let is_time = |kind: &ColumnType| {
-        matches!(
-            kind,
-            ColumnType::Date
-                | ColumnType::Time(_)
-                | ColumnType::Timestamp(_)
-                | ColumnType::DateTime
-                | ColumnType::Instant(_)
-        )
-    };
-    let sides = (&column.source.kind, &column.target.kind);
-    match encoding {
-        Encoding::Hex | Encoding::Base64 => matches!(
-            sides,
-            (ColumnType::Bytes, ColumnType::Text { .. })
-                | (ColumnType::Text { .. }, ColumnType::Bytes)
-        ),
-        _ => {
-            (is_time(sides.0) && *sides.1 == ColumnType::Int)
-                || (is_time(sides.1) && *sides.0 == ColumnType::Int)
-        }
-    }
 }
 
 fn absolute(rule: &mut ColumnRule, distance: &str) -> Option<()> {
@@ -121,9 +97,9 @@ fn relative(rule: &mut ColumnRule, share: f64) -> Option<()> {
         .then(|| rule.tolerance = Some(Tolerance::Relative(share)))
 }
 
-/// What differs from the default rule, as TOML.
+/// The options that differ from the default, as TOML.
 fn fields(rule: &ColumnRule) -> Vec<String> {
-    // Every enum of a rule is written as its word.
+    // The enums of a rule are serialized as strings.
     fn word(value: &impl serde::Serialize) -> String {
         serde_json::to_string(value).unwrap_or_default()
     }
@@ -162,28 +138,4 @@ fn fields(rule: &ColumnRule) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// A key as TOML has it: bare where it may be.
-fn toml_key(name: &str) -> String {
-    let bare = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare {
-        return name.to_owned();
-    }
-    let mut quoted = String::from('"');
-    for character in name.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            control if control.is_control() => {
-                quoted.push_str(&format!("\\u{:04X}", u32::from(control)));
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -1,4 +1,4 @@
-//! Counts causes over the rows of a table and groups them.
+//! Counts the causes of the differing rows of a table, and groups them.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -6,44 +6,46 @@ use std::collections::HashMap;
 use serde_json::{Map, Value as Json};
 use shared::outcome::{CauseExample, CauseGroup};
 
-use crate::engine::locate::cause::{Cause, Damaged, causes};
+use crate::engine::locate::cause::causes;
+use crate::engine::locate::cause::damage::{Cause, Damaged};
 use crate::engine::plan::PlannedColumn;
-use crate::engine::values::canonical::{View, view};
+use crate::engine::values::value::{Value, try_decode};
 
-/// Groups that are told apart; the rest is one line.
+/// The largest number of groups; the rest is one more group.
 pub(crate) const MOST_GROUPS: usize = 100;
 
-/// Different sets of fitting causes that are kept. Each has an example.
+/// The largest number of sets of causes that are kept. Each has an example.
 const MOST_SETS: usize = 4096;
 
-/// What explains the differing rows of a table.
+/// The causes that explain the differing rows of a table.
 ///
-/// Kept are sets: the causes that fit a pair of values, and how many rows have
-/// that set. In the end the cause that fits most rows of a column takes them,
-/// then the one that fits most of the rest, and so on. So a column that was
-/// rounded to milliseconds is one group, although half of its values would
-/// also fit a cut, and some a precision of two digits.
+/// The tally keeps sets: the causes that fit a pair of values, and the number of
+/// rows that have this set. In the end, rows are assigned to the cause that fits
+/// most rows of the column, then to the one that fits most of the rest, and so
+/// on. So a column that was rounded to milliseconds is one group, although half
+/// of its values would also fit a cut, and some two digits.
 #[derive(Debug)]
 pub(crate) struct CauseTally<'a> {
     columns: &'a [PlannedColumn],
-    /// By position of the column: its values are not told.
+    /// By position of the column: whether it is redacted.
     hidden: &'a [bool],
     sets: HashMap<(usize, Vec<Cause>), Seen>,
+    /// Rows that are newer on one side, by the column that shows it and the older side.
     newer: HashMap<(usize, Damaged), Seen>,
-    /// Rows and columns explained by what is no longer kept.
+    /// Rows whose set was not kept.
     beyond: Option<Seen>,
 }
 
 #[derive(Debug)]
 struct Seen {
     rows: u64,
-    /// Where the example is in the order of the rows.
+    /// The position of the example in the order of the rows.
     first: u128,
     example: CauseExample,
 }
 
 impl<'a> CauseTally<'a> {
-    /// Nothing counted yet, over rows of `columns`.
+    /// An empty tally of rows of `columns`.
     #[must_use]
     pub(crate) fn new(columns: &'a [PlannedColumn]) -> Self {
         Self {
@@ -55,16 +57,16 @@ impl<'a> CauseTally<'a> {
         }
     }
 
-    /// With columns, by their positions, whose causes must tell no value.
+    /// With the redacted columns, by position: their causes must reveal no value.
     #[must_use]
     pub(crate) fn hiding(self, hidden: &'a [bool]) -> Self {
         Self { hidden, ..self }
     }
 
-    /// Takes one modified row in: its key as it is shown, both versions as
-    /// encoded values in the order of the columns. `show` gives the values of
-    /// a column as an example shows them. The row that is first by `order` is
-    /// the example of its group, in whatever order rows are observed.
+    /// Adds one modified row: its rendered key, and both versions as encoded values
+    /// in the order of the columns. `show` renders the values of a column for an
+    /// example. The row that is first by `order` is the example of its group, in
+    /// whatever order rows are added.
     pub(crate) fn observe<V: AsRef<[u8]>>(
         &mut self,
         order: u128,
@@ -89,7 +91,7 @@ impl<'a> CauseTally<'a> {
             }
             let mut fitting = causes(left, right);
             if self.hidden.get(at).is_some_and(|hidden| *hidden) {
-                fitting = fitting.into_iter().map(Cause::discreet).collect();
+                fitting = fitting.into_iter().map(Cause::redacted).collect();
             }
             if fitting.is_empty() {
                 unexplained.push(at);
@@ -108,79 +110,62 @@ impl<'a> CauseTally<'a> {
                 });
             }
         }
-        // A row of another version needs no cause for each of its columns.
+        // Of a row of another version not every column has a cause.
         if let Some((at, side)) = self.newer_by(&unexplained, source, target) {
             count(&mut self.newer, (at, side), order, || example(at));
         }
     }
 
-    /// The column that says that the row is of a later version on one side,
-    /// unless another one says the opposite.
+    /// The column by which the row is newer on one side, and the older side, unless
+    /// another column contradicts it.
     fn newer_by<V: AsRef<[u8]>>(
         &self,
         unexplained: &[usize],
         source: &[V],
         target: &[V],
     ) -> Option<(usize, Damaged)> {
-        let mut verdicts = unexplained
+        let mut older_sides = unexplained
             .iter()
-            .filter(|at| tells_version(&self.columns[**at].source.name))
+            .filter(|at| is_version(&self.columns[**at].source.name))
             .filter_map(|&at| {
                 let older = older(source[at].as_ref(), target[at].as_ref())?;
                 Some((at, older))
             });
-        let first = verdicts.next()?;
-        verdicts.all(|(_, side)| side == first.1).then_some(first)
+        let first = older_sides.next()?;
+        older_sides
+            .all(|(_, side)| side == first.1)
+            .then_some(first)
     }
 
     /// The groups, the most frequent first, at most [`MOST_GROUPS`] and one more for the rest.
     #[must_use]
     pub(crate) fn finish(self) -> Vec<CauseGroup> {
-        let Self {
-            columns,
-            sets,
-            newer,
-            beyond,
-            ..
-        } = self;
         let mut by_column: HashMap<usize, Vec<(Vec<Cause>, Seen)>> = HashMap::new();
-        for ((at, fitting), seen) in sets {
+        for ((at, fitting), seen) in self.sets {
             by_column.entry(at).or_default().push((fitting, seen));
         }
-        // With each group the column's position, to have one order among equals.
+        // With the position of the column and of the first row, which order groups of equal size.
         let mut groups: Vec<(usize, u128, CauseGroup)> = Vec::new();
         for (at, sets) in by_column {
-            for (cause, seen) in cover(sets) {
-                let column = &columns[at];
+            let column = &self.columns[at];
+            groups.extend(cover(sets).into_iter().map(|(cause, seen)| {
+                let first = seen.first;
                 let group = CauseGroup {
                     column: Some(column.source.name.clone()),
-                    cause: cause.name().to_owned(),
-                    explanation: cause.explanation(),
-                    rows: seen.rows,
-                    example: seen.example,
                     option: cause.option(column),
+                    ..seen.group(cause.name(), cause.explanation())
                 };
-                groups.push((at, seen.first, group));
-            }
+                (at, first, group)
+            }));
         }
-        for ((at, older), seen) in newer {
-            let newer = match older {
-                Damaged::Source => "target",
-                Damaged::Target => "source",
-            };
-            let group = CauseGroup {
-                column: None,
-                cause: "row-newer".to_owned(),
-                explanation: format!(
-                    "the row is newer in the {newer}, as {} says",
-                    columns[at].source.name
-                ),
-                rows: seen.rows,
-                example: seen.example,
-                option: None,
-            };
-            groups.push((at, seen.first, group));
-        }
+        groups.extend(self.newer.into_iter().map(|((at, older), seen)| {
+            let explanation = format!(
+                "the row is newer in the {} according to {}",
+                older.other().word(),
+                self.columns[at].source.name
+            );
+            (at, seen.first, seen.group("row-newer", explanation))
+        }));
         groups.sort_by(|(a, first_a, left), (b, first_b, right)| {
             (Reverse(left.rows), a, first_a, &left.cause).cmp(&(
                 Reverse(right.rows),
@@ -189,22 +174,42 @@ impl<'a> CauseTally<'a> {
                 &right.cause,
             ))
         });
-        let mut groups: Vec<CauseGroup> = groups.into_iter().map(|(_, _, group)| group).collect();
-        let rest = groups.split_off(groups.len().min(MOST_GROUPS));
-        let rows = rest.iter().map(|group| group.rows).sum::<u64>()
-            + beyond.as_ref().map_or(0, |seen| seen.rows);
-        let example = rest.into_iter().next().map(|group| group.example);
-        if let Some(example) = example.or(beyond.map(|seen| seen.example)) {
-            groups.push(CauseGroup {
-                column: None,
-                cause: "others".to_owned(),
-                explanation: "explained by one of many more causes, each for few rows".to_owned(),
-                rows,
-                example,
-                option: None,
-            });
+        let mut groups = groups.into_iter().map(|(_, _, group)| group);
+        let mut listed: Vec<CauseGroup> = groups.by_ref().take(MOST_GROUPS).collect();
+        let rest = groups.map(|group| Seen {
+            rows: group.rows,
+            first: 0,
+            example: group.example,
+        });
+        listed.extend(rest.chain(self.beyond).reduce(Seen::merged).map(|seen| {
+            let explanation = "explained by further causes, each of few rows".to_owned();
+            seen.group("others", explanation)
+        }));
+        listed
+    }
+}
+
+impl Seen {
+    fn group(self, cause: &str, explanation: String) -> CauseGroup {
+        CauseGroup {
+            column: None,
+            cause: cause.to_owned(),
+            explanation,
+            rows: self.rows,
+            example: self.example,
+            option: None,
         }
-        groups
+    }
+
+    /// Both together, with the first example; the own one, if both are equally early.
+    fn merged(self, other: Self) -> Self {
+        let rows = self.rows + other.rows;
+        let earlier = if self.first <= other.first {
+            self
+        } else {
+            other
+        };
+        Self { rows, ..earlier }
     }
 }
 
@@ -229,8 +234,8 @@ fn count<K: std::hash::Hash + Eq>(
         });
 }
 
-/// Gives every set to one cause: again and again the cause that fits most of
-/// the rows that are left, the most specific one of several.
+/// Assigns every set to one cause: repeatedly to the cause that fits most of the
+/// remaining rows, the most specific one of several.
 fn cover(mut sets: Vec<(Vec<Cause>, Seen)>) -> Vec<(Cause, Seen)> {
     let mut groups = Vec::new();
     while !sets.is_empty() && groups.len() <= MOST_GROUPS {
@@ -250,24 +255,16 @@ fn cover(mut sets: Vec<(Vec<Cause>, Seen)>) -> Vec<(Cause, Seen)> {
             .into_iter()
             .partition(|(fitting, _)| fitting.contains(&best));
         sets = left;
-        groups.extend(merged(taken).map(|seen| (best, seen)));
+        let seen = taken.into_iter().map(|(_, seen)| seen);
+        groups.extend(seen.reduce(Seen::merged).map(|seen| (best, seen)));
     }
-    // What is left goes into one group of the last line anyway.
+    // The remaining sets become part of the last group.
     groups.extend(sets.into_iter().map(|(fitting, seen)| (fitting[0], seen)));
     groups
 }
 
-/// All of them together, with the first example.
-fn merged(sets: Vec<(Vec<Cause>, Seen)>) -> Option<Seen> {
-    sets.into_iter().map(|(_, seen)| seen).reduce(|a, b| {
-        let rows = a.rows + b.rows;
-        let earlier = if a.first <= b.first { a } else { b };
-        Seen { rows, ..earlier }
-    })
-}
-
-/// Whether a column of this name holds when or how often its row was changed.
-fn tells_version(name: &str) -> bool {
+/// Whether a column of this name stores the time or number of changes of its row.
+fn is_version(name: &str) -> bool {
     const PARTS: [&str; 9] = [
         "updated",
         "modified",
@@ -296,16 +293,16 @@ fn tells_version(name: &str) -> bool {
     PARTS.iter().any(|part| plain.contains(part)) || WHOLE.contains(&plain.as_str())
 }
 
-/// The side whose value is the smaller one, for values that tell versions.
+/// The side with the smaller value, if values of this type can be versions.
 fn older(source: &[u8], target: &[u8]) -> Option<Damaged> {
-    let order = match (view(source)?, view(target)?) {
-        (View::Int(a), View::Int(b)) => a.cmp(&b),
-        (View::Date(a), View::Date(b)) => a.cmp(&b),
-        (View::Timestamp(a), View::Timestamp(b)) | (View::Instant(a), View::Instant(b)) => {
+    let order = match (try_decode(source)?, try_decode(target)?) {
+        (Value::Int(a), Value::Int(b)) => a.cmp(&b),
+        (Value::Date(a), Value::Date(b)) => a.cmp(&b),
+        (Value::Timestamp(a), Value::Timestamp(b)) | (Value::Instant(a), Value::Instant(b)) => {
             a.units.cmp(&b.units)
         }
         // `rowversion`: eight bytes, big-endian.
-        (View::Bytes(a), View::Bytes(b)) if a.len() == 8 && b.len() == 8 => a.cmp(b),
+        (Value::Bytes(a), Value::Bytes(b)) if a.len() == 8 && b.len() == 8 => a.cmp(&b),
         _ => return None,
     };
     match order {

@@ -6,10 +6,11 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use shared::options::{Normalization, Trim};
 
-use crate::engine::locate::cause::{Case, Damage, Limit, Page, number, time};
+use crate::engine::locate::cause::damage::{Case, Damage, Limit, Page};
+use crate::engine::locate::cause::{number, time};
 
-/// Of longer texts only what is lost at their ends is looked for: the other
-/// tests write the text anew.
+/// The longest text, in bytes, for which all damages are tested. Other tests than
+/// those of trimming and cutting copy the text.
 const LONGEST: usize = 256 * 1024;
 
 pub(crate) fn damages(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
@@ -47,11 +48,11 @@ fn trims(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
     }
 }
 
-/// A beginning of the text, in every way in which its length can be a limit.
+/// A beginning of the text, with every limit on its length that fits.
 fn cuts(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
     let units = |text: &str| text.chars().map(char::len_utf16).sum::<usize>();
     let whole = original.strip_prefix(damaged);
-    // A character that was cut in two.
+    // The text was cut within a character.
     let broken = damaged
         .strip_suffix('\u{FFFD}')
         .and_then(|kept| Some((kept, original.strip_prefix(kept)?)));
@@ -144,9 +145,9 @@ fn unicode(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
     }
 }
 
-/// UTF-8's bytes, each taken for a character of the code page.
+/// The bytes of UTF-8, each decoded as a character of the code page.
 fn misread(text: &str, page: Page) -> String {
-    /// What Windows-1252 has at 80 to 9F.
+    /// The characters 80 to 9F of Windows-1252.
     const HIGH: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8D}', 'Ž',
         '\u{8F}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9D}',
@@ -160,8 +161,8 @@ fn misread(text: &str, page: Page) -> String {
         .collect()
 }
 
-/// Whether characters beyond ASCII became `mark`, always the same ones; with
-/// `twice`, those beyond the first 65,536 became two.
+/// Whether some characters outside ASCII were replaced by `mark` wherever they
+/// occur; with `twice`, each surrogate pair by two marks.
 fn is_replaced(original: &str, damaged: &str, mark: char, twice: bool) -> bool {
     let (mut kept, mut lost) = (BTreeSet::new(), BTreeSet::new());
     let mut rest = damaged.chars();
@@ -182,7 +183,7 @@ fn is_replaced(original: &str, damaged: &str, mark: char, twice: bool) -> bool {
     rest.next().is_none() && !lost.is_empty() && kept.is_disjoint(&lost)
 }
 
-/// The same meaning in other signs.
+/// The same boolean, number or time in another notation.
 fn notations(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
     if let (Some(a), Some(b)) = (truth(original), truth(damaged))
         && a == b
@@ -207,7 +208,7 @@ fn notations(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
     time::undecoded_text(original, damaged, found);
 }
 
-/// What a word says, if it is one for true or false.
+/// The boolean that a word means, if it means one.
 pub(crate) fn truth(word: &str) -> Option<bool> {
     const TRUE: [&str; 6] = ["true", "t", "1", "yes", "y", "on"];
     const FALSE: [&str; 6] = ["false", "f", "0", "no", "n", "off"];

@@ -1,40 +1,22 @@
 //! Damages of dates and times.
 
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-use shared::options::{Encoding, Rounding};
+use shared::options::Rounding;
 
-use crate::engine::locate::cause::{Damage, Level};
-use crate::engine::values::canonical::{UnitCount, View};
+use crate::engine::locate::cause::damage::{Damage, Level};
+use crate::engine::values::conversion::Conversion;
+use crate::engine::values::moment::{DAYS_FROM_1970, Moment, SECONDS_OF_DAY, rescaled};
+use crate::engine::values::pairing::encoding::{ENCODINGS, counted};
+use crate::engine::values::value::Value;
 
-/// Seconds from 1970-01-01 to 2000-01-01.
-const EPOCH_2000: i64 = 946_684_800;
-/// Days between the same.
-const DAYS_2000: i64 = 10_957;
-const DAY: i64 = 86_400;
 const QUARTER: i64 = 900;
 /// The easternmost zone is 14 hours ahead.
 const FARTHEST_QUARTERS: i64 = 14 * 4;
-
-impl UnitCount {
-    fn per_second(self) -> i64 {
-        10_i64.pow(self.digits.into())
-    }
-
-    /// PostgreSQL's infinities take part in no arithmetic.
-    fn is_finite(self) -> bool {
-        self.units != i64::MAX && self.units != i64::MIN
-    }
-
-    /// Nanoseconds since 1970-01-01 UTC, if it counts from 2000-01-01.
-    fn epoch_nanos(self) -> i128 {
-        let nanos = i128::from(self.units) * 10_i128.pow(u32::from(9 - self.digits));
-        nanos + i128::from(EPOCH_2000) * 1_000_000_000
-    }
-}
+const NANOS_OF_DAY: i128 = SECONDS_OF_DAY as i128 * 1_000_000_000;
 
 /// Two timestamps or two instants.
-pub(crate) fn moments(original: UnitCount, damaged: UnitCount, found: &mut impl FnMut(Damage)) {
-    if original.digits != damaged.digits || !original.is_finite() || !damaged.is_finite() {
+pub(crate) fn moments(original: Moment, damaged: Moment, found: &mut impl FnMut(Damage)) {
+    if original.digits != damaged.digits || original.is_infinite() || damaged.is_infinite() {
         return;
     }
     cuts(original, damaged, true, found);
@@ -43,8 +25,8 @@ pub(crate) fn moments(original: UnitCount, damaged: UnitCount, found: &mut impl 
     if apart % i128::from(quarter) == 0 {
         shift(apart / i128::from(quarter), found);
     }
-    let day = DAY * original.per_second();
-    let split = |count: UnitCount| {
+    let day = SECONDS_OF_DAY * original.per_second();
+    let split = |count: Moment| {
         let date = i32::try_from(count.units.div_euclid(day)).ok();
         (date, count.units.rem_euclid(day))
     };
@@ -56,11 +38,7 @@ pub(crate) fn moments(original: UnitCount, damaged: UnitCount, found: &mut impl 
     }
 }
 
-pub(crate) fn times_of_day(
-    original: UnitCount,
-    damaged: UnitCount,
-    found: &mut impl FnMut(Damage),
-) {
+pub(crate) fn times_of_day(original: Moment, damaged: Moment, found: &mut impl FnMut(Damage)) {
     if original.digits != damaged.digits {
         return;
     }
@@ -68,7 +46,7 @@ pub(crate) fn times_of_day(
     let quarter = QUARTER * original.per_second();
     let apart = damaged.units.saturating_sub(original.units);
     if apart % quarter == 0 {
-        // On a clock the shorter way round is the likelier one.
+        // Of the two directions on a clock the shorter one is more likely.
         let quarters = (apart / quarter).rem_euclid(96);
         shift(
             i128::from(if quarters > 48 {
@@ -113,15 +91,15 @@ fn day_month_swapped(days: i32) -> Option<i32> {
     i32::try_from(days).ok().filter(|_| swapped != date)
 }
 
-/// Every step to which cutting or rounding turns one into the other.
-fn cuts(original: UnitCount, damaged: UnitCount, dated: bool, found: &mut impl FnMut(Damage)) {
+/// Every precision at which cutting or rounding turns one into the other.
+fn cuts(original: Moment, damaged: Moment, dated: bool, found: &mut impl FnMut(Damage)) {
     let per_second = original.per_second();
     let digits = (0..original.digits)
         .rev()
         .map(|left| (Level::Digits(left), per_second / 10_i64.pow(left.into())));
     let more = [
         (Level::Minutes, 60 * per_second),
-        (Level::Day, DAY * per_second),
+        (Level::Day, SECONDS_OF_DAY * per_second),
     ];
     let more = more.into_iter().take(if dated { 2 } else { 1 });
     for (level, step) in digits.chain(more) {
@@ -131,7 +109,7 @@ fn cuts(original: UnitCount, damaged: UnitCount, dated: bool, found: &mut impl F
             }
         }
     }
-    if datetime(original) == Some(damaged.units) {
+    if rescaled(original.datetime_millis(), 3, original.digits) == damaged.units.into() {
         found(Damage::DatetimeSteps);
     }
 }
@@ -146,36 +124,23 @@ fn rounded(units: i64, step: i64, rounding: Rounding) -> Option<i64> {
     (steps + i64::from(up)).checked_mul(step)
 }
 
-/// `datetime` counts 1/300 s and shows milliseconds: .124 becomes .123, .125 becomes .127.
-fn datetime(count: UnitCount) -> Option<i64> {
-    let per_second = i128::from(count.per_second());
-    let ticks = (i128::from(count.units) * 300 + per_second / 2).div_euclid(per_second);
-    let millis = (ticks * 10 + 1).div_euclid(3);
-    i64::try_from(millis * per_second / 1000).ok()
-}
-
-/// Numbers that stand for `time` in one of the encodings.
-pub(crate) fn undecoded(time: &View<'_>, number: i64, found: &mut impl FnMut(Damage)) {
-    let number = i128::from(number);
+/// A number that is `time` in one of the encodings.
+pub(crate) fn undecoded(time: &Value, number: i64, found: &mut impl FnMut(Damage)) {
     match time {
-        View::Date(days) => {
-            let days = i128::from(*days) + i128::from(DAYS_2000);
-            if number == days {
-                found(Damage::NotDecoded(Encoding::EpochDays));
-            }
-            epoch(days * i128::from(DAY) * 1_000_000_000, number, found);
+        Value::Date(days) => {
+            let days = i128::from(*days) + i128::from(DAYS_FROM_1970);
+            counts(days * NANOS_OF_DAY, Some(days), number, found);
         }
-        View::Timestamp(count) | View::Instant(count) if count.is_finite() => {
-            epoch(count.epoch_nanos(), number, found);
+        Value::Timestamp(moment) | Value::Instant(moment) if !moment.is_infinite() => {
+            counts(moment.since_1970(9), None, number, found);
         }
-        View::Time(count) => {
-            let nanos = i128::from(count.units) * 10_i128.pow(u32::from(9 - count.digits));
-            for (encoding, unit) in [
-                (Encoding::MidnightMillis, 1_000_000),
-                (Encoding::MidnightMicros, 1_000),
-                (Encoding::MidnightNanos, 1),
-            ] {
-                if nanos.div_euclid(unit) == number && number != 0 {
+        Value::Time(moment) => {
+            let nanos = rescaled(moment.units.into(), moment.digits, 9);
+            for (encoding, _) in ENCODINGS {
+                if let Some(Conversion::SinceMidnight(digits)) = counted(encoding)
+                    && rescaled(nanos, 9, digits) == number.into()
+                    && number != 0
+                {
                     found(Damage::NotDecoded(encoding));
                 }
             }
@@ -184,21 +149,25 @@ pub(crate) fn undecoded(time: &View<'_>, number: i64, found: &mut impl FnMut(Dam
     }
 }
 
-fn epoch(nanos: i128, number: i128, found: &mut impl FnMut(Damage)) {
-    for (encoding, unit) in [
-        (Encoding::EpochSeconds, 1_000_000_000),
-        (Encoding::EpochMillis, 1_000_000),
-        (Encoding::EpochMicros, 1_000),
-        (Encoding::EpochNanos, 1),
-    ] {
-        if nanos.div_euclid(unit) == number && number != 0 {
+/// A number that counts days, or fractions of a second, since 1970-01-01.
+fn counts(nanos: i128, days: Option<i128>, number: i64, found: &mut impl FnMut(Damage)) {
+    for (encoding, _) in ENCODINGS {
+        let is_count = match counted(encoding) {
+            Some(Conversion::EpochDays) => days == Some(number.into()),
+            Some(Conversion::Epoch(digits)) => {
+                rescaled(nanos, 9, digits) == number.into() && number != 0
+            }
+            _ => false,
+        };
+        if is_count {
             found(Damage::NotDecoded(encoding));
         }
     }
 }
 
-/// A date or time as text, in nanoseconds since 1970-01-01, and whether it is a date alone.
-pub(crate) fn written(text: &str) -> Option<(i128, bool)> {
+/// Parses a date or time into nanoseconds since 1970-01-01, and whether it is a
+/// date only.
+fn parse(text: &str) -> Option<(i128, bool)> {
     let nanos = |at: NaiveDateTime| {
         let at = at.and_utc();
         i128::from(at.timestamp()) * 1_000_000_000 + i128::from(at.timestamp_subsec_nanos())
@@ -223,12 +192,12 @@ pub(crate) fn written(text: &str) -> Option<(i128, bool)> {
         .map(|date| (nanos(date.and_time(NaiveTime::MIN)), true))
 }
 
-/// A time as text, and a number as text that stands for it.
+/// Text that is a time, and text that is the same time in another notation or encoding.
 pub(crate) fn undecoded_text(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
-    let Some((nanos, is_date)) = written(original) else {
+    let Some((nanos, is_date)) = parse(original) else {
         return;
     };
-    if let Some((other, _)) = written(damaged) {
+    if let Some((other, _)) = parse(damaged) {
         if other == nanos {
             found(Damage::TimeAsText);
         }
@@ -237,9 +206,10 @@ pub(crate) fn undecoded_text(original: &str, damaged: &str, found: &mut impl FnM
     let Ok(number) = damaged.parse::<i64>() else {
         return;
     };
-    let days = i128::from(DAY) * 1_000_000_000;
-    if is_date && nanos / days == i128::from(number) {
-        found(Damage::NotDecoded(Encoding::EpochDays));
-    }
-    epoch(nanos, number.into(), found);
+    counts(
+        nanos,
+        is_date.then_some(nanos / NANOS_OF_DAY),
+        number,
+        found,
+    );
 }

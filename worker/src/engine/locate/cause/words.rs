@@ -1,11 +1,14 @@
-//! What a cause is called and how it reads.
+//! The names of causes, and their explanations in reports.
 
-use shared::options::{Encoding, Normalization, Rounding, Trim};
+use shared::options::{Normalization, Rounding, Trim};
 
-use crate::engine::locate::cause::{Case, Cause, Damage, Damaged, Level, Limit, Page, StandIn};
+use crate::engine::locate::cause::damage::{
+    Case, Cause, Damage, Damaged, Level, Limit, Page, StandIn,
+};
+use crate::engine::values::pairing::encoding::encoding_name;
 
 impl Damaged {
-    /// The side in words.
+    /// The side as a word.
     #[must_use]
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -13,10 +16,19 @@ impl Damaged {
             Self::Target => "target",
         }
     }
+
+    /// The side with the undamaged value.
+    #[must_use]
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Target,
+            Self::Target => Self::Source,
+        }
+    }
 }
 
 impl Cause {
-    /// The cause's name, which does not change between versions.
+    /// The cause's name, which is the same in all versions.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
         match self.damage {
@@ -60,100 +72,86 @@ impl Cause {
         }
     }
 
-    /// What it means, with its measure.
+    /// The cause in words, for a report.
     #[must_use]
     pub(crate) fn explanation(&self) -> String {
         let side = self.side.word();
-        let other = match self.side {
-            Damaged::Source => "target",
-            Damaged::Target => "source",
-        };
-        match self.damage {
+        let change = match self.damage {
             Damage::NullBecame(what) => {
-                format!("NULL in the source is {} in the target", stand_in(what))
+                return format!("NULL in the source is {} in the target", stand_in(what));
             }
             Damage::BecameNull(what) => {
-                format!("{} in the source is NULL in the target", stand_in(what))
+                return format!("{} in the source is NULL in the target", stand_in(what));
+            }
+            Damage::ZoneShifted(quarters) => return shifted(quarters),
+            Damage::DayShifted(true) => {
+                return "one day later in the target, as after a time zone conversion".to_owned();
+            }
+            Damage::DayShifted(false) => {
+                return "one day earlier in the target, as after a time zone conversion".to_owned();
+            }
+            Damage::DayMonthSwapped => return "day and month are swapped".to_owned(),
+            Damage::CaseFolded(Case::Mixed) => return "letters differ in case only".to_owned(),
+            Damage::BooleanAsText => return "the same boolean in another word".to_owned(),
+            Damage::NumberAsText => return "the same number in another notation".to_owned(),
+            Damage::TimeAsText => return "the same time in another notation".to_owned(),
+            Damage::UuidSwapped => {
+                return "the bytes of the first three groups are reversed".to_owned();
+            }
+            Damage::NotDecoded(encoding) => {
+                format!("still encoded as {}", encoding_name(encoding))
             }
             Damage::TimeCut(level, rounding) => {
-                format!(
-                    "{} to {} in the {side}",
-                    rounded(rounding, "cut"),
-                    left(level)
-                )
+                format!("{} to {}", rounded(rounding), precision(level))
             }
-            Damage::DatetimeSteps => {
-                format!("rounded to the 1/300 s steps of datetime in the {side}")
+            Damage::DatetimeSteps => "rounded to the 1/300 s steps of datetime".to_owned(),
+            Damage::BlanksTrimmed(which) => format!("{} blanks trimmed", ends(which)),
+            Damage::SpaceTrimmed(which) => format!("{} white space trimmed", ends(which)),
+            Damage::CaseFolded(Case::Lower) => "in lower case".to_owned(),
+            Damage::CaseFolded(Case::Upper) => "in upper case".to_owned(),
+            Damage::Normalized(form) => format!("normalized to {}", normal_form(form)),
+            Damage::AccentsRemoved => "accents removed".to_owned(),
+            Damage::LineEnds => "line ends CR LF replaced by LF".to_owned(),
+            Damage::NulDropped => "NUL characters removed".to_owned(),
+            Damage::CodePage(page, times) => {
+                let twice = if times > 1 { ", twice," } else { "" };
+                format!("UTF-8 decoded as {}{twice}", page.name())
             }
-            Damage::ZoneShifted(quarters) => shifted(quarters),
-            Damage::DayShifted(later) => format!(
-                "one day {} in the target, as by a time zone",
-                if later { "later" } else { "earlier" }
-            ),
-            Damage::DayMonthSwapped => "day and month changed places".to_owned(),
-            Damage::NotDecoded(encoding) => format!(
-                "still encoded in the {side}: {} of the {other}'s value",
-                encoded(encoding)
-            ),
-            Damage::BlanksTrimmed(which) => format!("{} blanks trimmed in the {side}", ends(which)),
-            Damage::SpaceTrimmed(which) => {
-                format!("{} white space trimmed in the {side}", ends(which))
+            Damage::Replaced('?') => {
+                "characters that a code page does not have replaced by `?`".to_owned()
             }
-            Damage::CaseFolded(case) => match case {
-                Case::Lower => format!("in lower case in the {side}"),
-                Case::Upper => format!("in upper case in the {side}"),
-                Case::Mixed => "letters differ in case only".to_owned(),
-            },
-            Damage::Normalized(form) => format!("normalised to {} in the {side}", normal(form)),
-            Damage::AccentsRemoved => format!("accents removed in the {side}"),
-            Damage::LineEnds => format!("line ends CR LF became LF in the {side}"),
-            Damage::NulDropped => format!("NUL characters dropped in the {side}"),
-            Damage::CodePage(page, times) => format!(
-                "UTF-8 read as {}{} in the {side}",
-                match page {
-                    Page::Windows1252 => "Windows-1252",
-                    Page::Latin1 => "ISO 8859-1",
-                },
-                if times > 1 { ", twice," } else { "" }
+            Damage::Replaced(mark) => format!(
+                "characters that could not be converted replaced by U+{:04X}",
+                u32::from(mark)
             ),
-            Damage::Replaced(mark) => match mark {
-                '?' => {
-                    format!("characters that a code page does not have became `?` in the {side}")
-                }
-                mark => format!(
-                    "characters that could not be converted became U+{:04X} in the {side}",
-                    u32::from(mark)
-                ),
-            },
-            Damage::LeadingZeros => format!("leading zeros lost in the {side}"),
-            Damage::BooleanAsText => "the same truth value in other words".to_owned(),
-            Damage::NumberAsText => "the same number in another notation".to_owned(),
-            Damage::TimeAsText => "the same time in another notation".to_owned(),
+            Damage::LeadingZeros => "leading zeros removed".to_owned(),
             Damage::TextCut(Limit::Characters(count)) => {
-                format!("cut to {} in the {side}", plural(count, "character"))
+                format!("cut to {}", plural(count, "character"))
             }
             Damage::TextCut(Limit::Units(count)) => {
-                format!("cut to {} of UTF-16 in the {side}", plural(count, "unit"))
+                format!("cut to {} of UTF-16", plural(count, "unit"))
             }
             Damage::TextCut(Limit::Bytes(count)) => {
-                format!("cut to {} of UTF-8 in the {side}", plural(count, "byte"))
+                format!("cut to {} of UTF-8", plural(count, "byte"))
             }
-            Damage::BytesCut(count) => format!("cut to {} in the {side}", plural(count, "byte")),
-            Damage::ZeroBytesTrimmed => format!("zero bytes at the end trimmed in the {side}"),
-            Damage::UuidSwapped => {
-                "the first three groups have their bytes in reverse order".to_owned()
+            Damage::BytesCut(count) => format!("cut to {}", plural(count, "byte")),
+            Damage::ZeroBytesTrimmed => "trailing zero bytes trimmed".to_owned(),
+            Damage::Narrowed(bits) => format!("rounded to a float of {bits} bits"),
+            Damage::ScaleCut(digits, rounding) => {
+                let digits = plural(digits.into(), "digit");
+                format!("{} to {digits} after the point", rounded(rounding))
             }
-            Damage::Narrowed(bits) => {
-                format!("passed through a float of {bits} bits in the {side}")
-            }
-            Damage::ScaleCut(digits, rounding) => format!(
-                "{} to {} after the point in the {side}",
-                rounded(rounding, "cut"),
-                plural(digits.into(), "digit")
-            ),
-            Damage::DigitsCut(digits) => {
-                format!("rounded to {digits} significant digits in the {side}")
-            }
+            Damage::DigitsCut(digits) => format!("rounded to {digits} significant digits"),
+        };
+        format!("{change} in the {side}")
+    }
+}
+
+impl Page {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Windows1252 => "Windows-1252",
+            Self::Latin1 => "ISO 8859-1",
         }
     }
 }
@@ -173,15 +171,15 @@ fn stand_in(what: StandIn) -> &'static str {
     }
 }
 
-fn rounded(rounding: Rounding, cut: &'static str) -> &'static str {
+fn rounded(rounding: Rounding) -> &'static str {
     match rounding {
-        Rounding::Truncate => cut,
+        Rounding::Truncate => "cut",
         Rounding::HalfUp => "rounded",
         Rounding::HalfEven => "rounded half to even",
     }
 }
 
-fn left(level: Level) -> String {
+fn precision(level: Level) -> String {
     match level {
         Level::Digits(0) => "whole seconds".to_owned(),
         Level::Digits(3) => "milliseconds".to_owned(),
@@ -196,7 +194,7 @@ fn shifted(quarters: i8) -> String {
     let minutes = i32::from(quarters.unsigned_abs()) * 15;
     let direction = if quarters > 0 { "later" } else { "earlier" };
     format!(
-        "{}:{:02} h {direction} in the target, as by a time zone",
+        "{}:{:02} h {direction} in the target, as after a time zone conversion",
         minutes / 60,
         minutes % 60
     )
@@ -210,31 +208,11 @@ fn ends(which: Trim) -> &'static str {
     }
 }
 
-fn normal(form: Normalization) -> &'static str {
+fn normal_form(form: Normalization) -> &'static str {
     match form {
         Normalization::Nfc => "NFC",
         Normalization::Nfd => "NFD",
         Normalization::Nfkc => "NFKC",
         Normalization::Nfkd => "NFKD",
-    }
-}
-
-fn encoded(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::EpochDays => "days since 1970",
-        Encoding::EpochSeconds => "seconds since 1970",
-        Encoding::EpochMillis => "milliseconds since 1970",
-        Encoding::EpochMicros => "microseconds since 1970",
-        Encoding::EpochNanos => "nanoseconds since 1970",
-        Encoding::MidnightMillis => "milliseconds since midnight",
-        Encoding::MidnightMicros => "microseconds since midnight",
-        Encoding::MidnightNanos => "nanoseconds since midnight",
-        Encoding::Iso8601 => "ISO 8601 text",
-        Encoding::DecimalText => "decimal text",
-        Encoding::DecimalBytes => "the unscaled bytes",
-        Encoding::Base64 => "Base64",
-        Encoding::Hex => "hexadecimal text",
-        Encoding::Json => "JSON",
-        Encoding::Utc => "UTC",
     }
 }

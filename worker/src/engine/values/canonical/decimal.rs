@@ -2,9 +2,11 @@
 //! without zeros at either end: equal numbers have equal digits, whatever
 //! scale they were declared with.
 
-use crate::engine::values::canonical::DECIMAL;
+use std::fmt;
 
-/// What kind of number a decimal is.
+use crate::engine::values::canonical::tag::Tag;
+
+/// The sign of a decimal, or the special value that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DecimalClass {
@@ -20,9 +22,8 @@ pub enum DecimalClass {
     NegativeInfinity = 4,
 }
 
-/// A decimal as PostgreSQL's binary format gives it, whose digits are
-/// big-endian 16-bit numbers in base 10000; the first stands for
-/// 10000^weight.
+/// A decimal in the form of PostgreSQL's binary protocol: digit groups are
+/// big-endian 16-bit numbers in base 10000, the first one times 10000^weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal<'a> {
     class: DecimalClass,
@@ -31,8 +32,8 @@ pub struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
-    /// A decimal out of its parts. Zeros at the ends of `digits` are dropped,
-    /// and there is only one zero.
+    /// Makes a decimal of its parts. Zero groups at both ends are dropped, and
+    /// negative zero is zero.
     #[inline]
     #[must_use]
     pub fn new(class: DecimalClass, mut weight: i16, mut digits: &'a [u8]) -> Self {
@@ -63,21 +64,21 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    /// `value` × 10^-`scale`, its digits kept in `room`.
+    /// `value` × 10^-`scale`, with its digits in `buffer`.
     #[must_use]
-    pub fn from_scaled(value: i128, scale: u8, room: &'a mut DecimalRoom) -> Self {
+    pub fn from_scaled(value: i128, scale: u8, buffer: &'a mut DigitBuffer) -> Self {
         let class = if value < 0 {
             DecimalClass::Negative
         } else {
             DecimalClass::Positive
         };
         let mut rest = value.unsigned_abs();
-        let mut next = room.0.len();
+        let mut next = buffer.0.len();
         let mut push = |group: u16| {
             next -= 2;
-            room.0[next..next + 2].copy_from_slice(&group.to_be_bytes());
+            buffer.0[next..next + 2].copy_from_slice(&group.to_be_bytes());
         };
-        // The digit group that straddles nothing: scale is made a multiple of 4.
+        // The last group is padded, so that groups are aligned at the decimal point.
         let odd = u32::from(scale % 4);
         if odd != 0 {
             let unit = 10_u128.pow(odd);
@@ -97,21 +98,21 @@ impl<'a> Decimal<'a> {
             push(group(u128::from(rest % 10_000)));
             rest /= 10_000;
         }
-        let digits = &room.0[next..];
+        let digits = &buffer.0[next..];
         let groups = i16::try_from(digits.len() / 2).expect("at most 11 groups");
         let fraction = i16::from(scale.div_ceil(4));
         Self::new(class, groups - fraction - 1, digits)
     }
 
-    /// Its class, the weight of its first digit group, and its groups.
+    /// The class, the weight of the first digit group, and the groups.
     #[must_use]
     pub fn parts(&self) -> (DecimalClass, i16, &'a [u8]) {
         (self.class, self.weight, self.digits)
     }
 
-    /// The integer that it is, if it is one of 64 bits.
+    /// The value as an integer, if it is one of 64 bits.
     #[must_use]
-    pub fn to_i64(&self) -> Option<i64> {
+    pub fn to_i64(self) -> Option<i64> {
         let groups = i32::try_from(self.digits.len() / 2).ok()?;
         let zeros = u32::try_from(i32::from(self.weight) + 1 - groups).ok()?;
         if groups == 0 {
@@ -130,6 +131,24 @@ impl<'a> Decimal<'a> {
         }
     }
 
+    /// The decimal whose encoding is `body` after the first byte.
+    pub(crate) fn decode(class: u8, body: &'a [u8]) -> Option<Self> {
+        let class = match class {
+            0 => DecimalClass::Positive,
+            1 => DecimalClass::Negative,
+            2 => DecimalClass::NotANumber,
+            3 => DecimalClass::Infinity,
+            4 => DecimalClass::NegativeInfinity,
+            _ => return None,
+        };
+        let (weight, rest) = body.split_first_chunk::<2>()?;
+        Some(Self {
+            class,
+            weight: i16::from_le_bytes(*weight),
+            digits: rest.get(2..)?,
+        })
+    }
+
     #[inline]
     pub(crate) fn encode(&self, buffer: &mut Vec<u8>) {
         let weight = self.weight.to_le_bytes();
@@ -138,7 +157,7 @@ impl<'a> Decimal<'a> {
             .expect("a numeric has fewer than 65,536 digit groups")
             .to_le_bytes();
         buffer.extend_from_slice(&[
-            DECIMAL + self.class as u8,
+            Tag::Decimal as u8 + self.class as u8,
             weight[0],
             weight[1],
             count[0],
@@ -148,52 +167,46 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// Room for the digits of any 128-bit decimal.
+/// A buffer for the digits of any 128-bit decimal.
 #[derive(Debug, Default)]
-pub struct DecimalRoom([u8; 24]);
+pub struct DigitBuffer([u8; 24]);
 
 fn group(value: u128) -> u16 {
     u16::try_from(value).expect("below 10000")
 }
 
-/// Plain notation: `-12.3400` has no trailing zeros, `NaN` and `Infinity` are words.
-pub(crate) fn to_text(class: u8, weight: i16, digits: &[u8]) -> String {
-    match class {
-        2 => return "NaN".to_owned(),
-        3 => return "Infinity".to_owned(),
-        4 => return "-Infinity".to_owned(),
-        _ => {}
-    }
-    let group = |position: i32| -> u16 {
-        let at = i32::from(weight) - position;
-        usize::try_from(at)
-            .ok()
-            .and_then(|at| digits.get(at * 2..at * 2 + 2))
-            .map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]))
-    };
-    let mut text = String::new();
-    if class == 1 {
-        text.push('-');
-    }
-    if weight < 0 {
-        text.push('0');
-    }
-    for position in (0..=i32::from(weight)).rev() {
-        let value = group(position);
-        if position == i32::from(weight) {
-            text.push_str(&value.to_string())
-        } else {
-            text.push_str(&format!("{value:04}"))
+/// Plain notation without trailing zeros, such as `-12.34`. NaN and the
+/// infinities are `NaN`, `Infinity` and `-Infinity`.
+impl fmt::Display for Decimal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.class {
+            DecimalClass::NotANumber => return f.write_str("NaN"),
+            DecimalClass::Infinity => return f.write_str("Infinity"),
+            DecimalClass::NegativeInfinity => return f.write_str("-Infinity"),
+            DecimalClass::Negative => f.write_str("-")?,
+            DecimalClass::Positive => {}
+        }
+        let weight = i32::from(self.weight);
+        // The group times 10000^`position`.
+        let group = |position: i32| {
+            usize::try_from(weight - position)
+                .ok()
+                .and_then(|at| self.digits.get(at * 2..at * 2 + 2))
+                .map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]))
+        };
+        write!(f, "{}", group(weight.max(0)))?;
+        for position in (0..weight).rev() {
+            write!(f, "{:04}", group(position))?;
+        }
+        let groups = i32::try_from(self.digits.len() / 2).unwrap_or(i32::MAX);
+        let lowest = (weight - groups).saturating_add(1);
+        let fraction: String = (lowest..0)
+            .rev()
+            .map(|position| format!("{:04}", group(position)))
+            .collect();
+        match fraction.trim_end_matches('0') {
+            "" => Ok(()),
+            digits => write!(f, ".{digits}"),
         }
     }
-    let groups = i32::try_from(digits.len() / 2).unwrap_or(i32::MAX);
-    let lowest = i32::from(weight) - groups + 1;
-    if lowest < 0 && !digits.is_empty() {
-        text.push('.');
-        for position in (lowest..0).rev() {
-            text.push_str(&format!("{:04}", group(position)));
-        }
-        text.truncate(text.trim_end_matches('0').len());
-    }
-    text
 }

@@ -1,11 +1,11 @@
-//! Reads dates and times in ISO 8601's extended notation, as Debezium writes them.
+//! Parses dates and times in ISO 8601's extended notation, as Debezium writes them.
 
 use chrono::NaiveDate;
 
 /// Days from the first day of the common era to 2000-01-01, as chrono counts them.
 const DAYS_TO_2000: i32 = 730_120;
 
-/// What a text denotes.
+/// A date or time that was parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Iso8601 {
     /// A day: days since 2000-01-01.
@@ -18,17 +18,17 @@ pub(crate) enum Iso8601 {
     Instant(Count),
 }
 
-/// A number of parts of a second.
+/// A number of decimal fractions of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// How many.
+    /// The number.
     pub value: i128,
-    /// How small: 10^-digits s, up to 18 digits.
+    /// The fraction is 10^-`digits` s; at most 18 digits.
     pub digits: u8,
 }
 
 impl Iso8601 {
-    /// `None` when `text` is no date or time in this notation.
+    /// `None` if `text` is not a date or time in this notation.
     #[must_use]
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         if text.get(2) == Some(&b':') {
@@ -63,7 +63,7 @@ impl Iso8601 {
     }
 }
 
-/// Exactly `count` digits.
+/// Parses exactly `count` digits.
 fn number(text: &[u8], count: usize) -> Option<(u32, &[u8])> {
     let (digits, rest) = text.split_at_checked(count)?;
     if !digits.iter().all(u8::is_ascii_digit) {
@@ -75,7 +75,7 @@ fn number(text: &[u8], count: usize) -> Option<(u32, &[u8])> {
     Some((value, rest))
 }
 
-/// Years have four digits; those beyond have a sign and up to six.
+/// Parses a date. Years have four digits, or up to six, with or without a sign.
 fn date(text: &[u8]) -> Option<(i32, &[u8])> {
     let (sign, rest) = match text {
         [b'+', rest @ ..] => (1, rest),
@@ -96,7 +96,7 @@ fn date(text: &[u8]) -> Option<(i32, &[u8])> {
     ))
 }
 
-/// Hours and minutes, seconds and their fraction if they are there. 24:00:00 is the end of a day.
+/// Parses hours and minutes, optional seconds and their fraction. 24:00:00 is the end of a day.
 fn time(text: &[u8]) -> Option<(Count, &[u8])> {
     let (hour, rest) = number(text, 2)?;
     let (minute, mut rest) = number(rest.strip_prefix(b":")?, 2)?;
@@ -128,7 +128,7 @@ fn time(text: &[u8]) -> Option<(Count, &[u8])> {
     Some((Count { value, digits }, rest))
 }
 
-/// Seconds of `hh`, `hh:mm`, `hhmm` or `hh:mm:ss`.
+/// Parses an offset `hh`, `hh:mm`, `hhmm` or `hh:mm:ss` into seconds.
 fn offset(text: &[u8]) -> Option<i64> {
     let (hours, rest) = number(text, 2)?;
     let (mut minutes, mut seconds) = (0, 0);

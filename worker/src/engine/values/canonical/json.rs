@@ -1,25 +1,23 @@
-//! The canonical form of a JSON text: without blanks, the members of objects
+//! The canonical form of a JSON text: without white space, the members of objects
 //! in the order of their names, the last of several with the same name, strings
 //! with the fewest escapes, numbers by their exact value.
 //!
 //! Two JSON texts mean the same exactly when their canonical texts are equal.
-//! This is what PostgreSQL's `jsonb` takes for equal, but for the scale of
-//! numbers, which it shows and does not compare.
+//! These are the texts that PostgreSQL's `jsonb` considers equal.
 
 use crate::engine::values::canonical::number::Notation;
 
-/// How deep values may be nested. Deeper ones are no JSON here. SQL Server's
-/// own functions stop at 128.
+/// The largest depth of nesting. Deeper values are not accepted as JSON. SQL
+/// Server's own functions stop at 128.
 const DEEPEST: usize = 10_000;
 
-/// A number with at most this many digits before and zeros after the point is
-/// written out.
+/// The largest number of digits before the point, and of zeros after it, with
+/// which a number is written without an exponent.
 const PLAIN: i64 = 40;
 
-/// The canonical text of `text`; `None` when it is no JSON.
+/// The canonical text of `text`; `None` if it is not JSON.
 #[must_use]
 pub(crate) fn canonical_json(text: &[u8]) -> Option<Vec<u8>> {
-    // Its strings become Rust's own.
     let text = std::str::from_utf8(text).ok()?;
     let mut reader = Reader {
         text: text.as_bytes(),
@@ -35,17 +33,18 @@ struct Reader<'a> {
     text: &'a [u8],
     at: usize,
     out: Vec<u8>,
-    /// The arrays and objects that are not closed. Kept here and not on the
-    /// stack, which a text could overflow.
+    /// The arrays and objects that are not closed. They are not on the call
+    /// stack, which a deeply nested text could overflow.
     open: Vec<Open>,
 }
 
 enum Open {
-    Array { start: usize },
+    Array,
     Object { start: usize, members: Vec<Member> },
 }
 
-/// Where a member is in the output: its name from `start`, its value up to `end`.
+/// A member's place in the output: its name from `start` to `colon`, its value
+/// up to `end`.
 #[derive(Clone)]
 struct Member {
     start: usize,
@@ -55,113 +54,87 @@ struct Member {
 
 impl Reader<'_> {
     fn document(&mut self) -> Option<()> {
-        loop {
-            // A value begins here.
-            self.blanks();
-            let opened = match self.peek()? {
-                b'{' => {
-                    self.at += 1;
-                    self.open(
-                        Open::Object {
-                            start: self.out.len() + 1,
-                            members: Vec::new(),
-                        },
-                        b'{',
-                    )?;
-                    self.blanks();
-                    if self.peek()? == b'}' {
-                        self.at += 1;
-                        self.close()?;
-                        false
-                    } else {
-                        self.name()?;
-                        true
-                    }
-                }
-                b'[' => {
-                    self.at += 1;
-                    self.open(
-                        Open::Array {
-                            start: self.out.len() + 1,
-                        },
-                        b'[',
-                    )?;
-                    self.blanks();
-                    if self.peek()? == b']' {
-                        self.at += 1;
-                        self.close()?;
-                        false
-                    } else {
-                        true
-                    }
-                }
-                _ => {
-                    self.scalar()?;
-                    false
-                }
-            };
-            if opened {
-                continue;
-            }
-            // A value ended here, and perhaps what it is in.
-            loop {
-                self.blanks();
-                let Some(open) = self.open.last_mut() else {
-                    return (self.at == self.text.len()).then_some(());
-                };
-                if let Open::Object { members, .. } = open
-                    && let Some(member) = members.last_mut()
-                {
-                    member.end = self.out.len();
-                }
-                let object = matches!(open, Open::Object { .. });
-                match (self.peek()?, object) {
-                    (b',', true) => {
-                        self.at += 1;
-                        self.out.push(b',');
-                        self.blanks();
-                        self.name()?;
-                        break;
-                    }
-                    (b',', false) => {
-                        self.at += 1;
-                        self.out.push(b',');
-                        break;
-                    }
-                    (b'}', true) | (b']', false) => {
-                        self.at += 1;
-                        self.close()?;
-                    }
-                    _ => return None,
-                }
-            }
-        }
+        while self.value_start()? || self.value_end()? {}
+        self.skip_white_space();
+        (self.at == self.text.len()).then_some(())
     }
 
-    fn open(&mut self, open: Open, bracket: u8) -> Option<()> {
+    /// Reads a scalar, or an opening bracket with the name of an object's first
+    /// member. Returns whether another value begins here.
+    fn value_start(&mut self) -> Option<bool> {
+        self.skip_white_space();
+        let start = self.out.len() + 1;
+        let (opened, closing) = match self.peek()? {
+            b'{' => {
+                let members = Vec::new();
+                (Open::Object { start, members }, b'}')
+            }
+            b'[' => (Open::Array, b']'),
+            _ => return self.scalar().map(|()| false),
+        };
         if self.open.len() == DEEPEST {
             return None;
         }
-        self.out.push(bracket);
-        self.open.push(open);
-        Some(())
+        let is_object = closing == b'}';
+        self.open.push(opened);
+        self.copy();
+        self.skip_white_space();
+        if self.peek()? == closing {
+            self.close()?;
+            return Some(false);
+        }
+        if is_object {
+            self.name()?;
+        }
+        Some(true)
     }
 
-    fn close(&mut self) -> Option<()> {
-        match self.open.pop()? {
-            Open::Array { start } => {
-                debug_assert!(start <= self.out.len());
-                self.out.push(b']');
-            }
-            Open::Object { start, members } => {
-                self.sort(start, members);
-                self.out.push(b'}');
+    /// After a value: reads closing brackets, and a comma with the name of an
+    /// object's next member. Returns whether another value begins here.
+    fn value_end(&mut self) -> Option<bool> {
+        loop {
+            self.skip_white_space();
+            let end = self.out.len();
+            let is_object = match self.open.last_mut() {
+                None => return Some(false),
+                Some(Open::Array) => false,
+                Some(Open::Object { members, .. }) => {
+                    members.last_mut()?.end = end;
+                    true
+                }
+            };
+            match (self.peek()?, is_object) {
+                (b',', _) => {
+                    self.copy();
+                    self.skip_white_space();
+                    if is_object {
+                        self.name()?;
+                    }
+                    return Some(true);
+                }
+                (b'}', true) | (b']', false) => self.close()?,
+                _ => return None,
             }
         }
+    }
+
+    /// Copies one byte to the output.
+    fn copy(&mut self) {
+        self.out.push(self.text[self.at]);
+        self.at += 1;
+    }
+
+    /// Reads the closing bracket of the innermost array or object.
+    fn close(&mut self) -> Option<()> {
+        if let Open::Object { start, members } = self.open.pop()? {
+            self.sort(start, members);
+        }
+        self.copy();
         Some(())
     }
 
-    /// Puts the members, which begin at `start` of the output, in their order.
+    /// Sorts the members, which begin at `start` of the output, and removes all
+    /// but the last of each name.
     fn sort(&mut self, start: usize, mut members: Vec<Member>) {
         let name = |out: &[u8], member: &Member| out[member.start..member.colon].to_vec();
         let sorted = members.windows(2).all(|pair| {
@@ -170,7 +143,7 @@ impl Reader<'_> {
         if sorted {
             return;
         }
-        // Stable: of several with one name the last stays last.
+        // A stable sort keeps members with the same name in their order.
         members.sort_by_cached_key(|member| name(&self.out, member));
         let mut body = Vec::with_capacity(self.out.len() - start);
         for (at, member) in members.iter().enumerate() {
@@ -189,7 +162,7 @@ impl Reader<'_> {
         self.out.append(&mut body);
     }
 
-    /// A member's name and colon; its value comes next.
+    /// Reads a member's name and colon; its value comes next.
     fn name(&mut self) -> Option<()> {
         let start = self.out.len();
         if self.peek()? != b'"' {
@@ -197,7 +170,7 @@ impl Reader<'_> {
         }
         self.string()?;
         let colon = self.out.len();
-        self.blanks();
+        self.skip_white_space();
         if self.peek()? != b':' {
             return None;
         }
@@ -233,7 +206,7 @@ impl Reader<'_> {
         self.text.get(self.at).copied()
     }
 
-    fn blanks(&mut self) {
+    fn skip_white_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
@@ -242,14 +215,14 @@ impl Reader<'_> {
     fn string(&mut self) -> Option<()> {
         self.at += 1;
         self.out.push(b'"');
-        // Half of a character beyond the basic plane, which waits for its other half.
+        // A high surrogate, which may be followed by a low one.
         let mut high: Option<u16> = None;
         loop {
             let run = self.text[self.at..]
                 .iter()
                 .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))?;
             if run > 0 {
-                self.lone(high.take());
+                self.unpaired(high.take());
                 self.out
                     .extend_from_slice(&self.text[self.at..self.at + run]);
                 self.at += run;
@@ -257,7 +230,7 @@ impl Reader<'_> {
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
-                    self.lone(high);
+                    self.unpaired(high);
                     self.out.push(b'"');
                     return Some(());
                 }
@@ -280,15 +253,15 @@ impl Reader<'_> {
                             self.character(char::decode_utf16([first, unit]).next()?.ok()?);
                         }
                         (before, 0xD800..=0xDBFF) => {
-                            self.lone(before);
+                            self.unpaired(before);
                             high = Some(unit);
                         }
                         (before, 0xDC00..=0xDFFF) => {
-                            self.lone(before);
-                            self.lone(Some(unit));
+                            self.unpaired(before);
+                            self.unpaired(Some(unit));
                         }
                         (before, _) => {
-                            self.lone(before);
+                            self.unpaired(before);
                             self.character(char::from_u32(unit.into())?);
                         }
                     }
@@ -309,8 +282,8 @@ impl Reader<'_> {
         u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     }
 
-    /// Half a character, which is no character.
-    fn lone(&mut self, unit: Option<u16>) {
+    /// Writes an unpaired surrogate.
+    fn unpaired(&mut self, unit: Option<u16>) {
         if let Some(unit) = unit {
             self.out
                 .extend_from_slice(format!("\\u{unit:04x}").as_bytes());
@@ -325,9 +298,9 @@ impl Reader<'_> {
                 .out
                 .extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
             _ => {
-                let mut room = [0; 4];
+                let mut buffer = [0; 4];
                 self.out
-                    .extend_from_slice(character.encode_utf8(&mut room).as_bytes());
+                    .extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
             }
         }
     }
@@ -353,7 +326,7 @@ impl Reader<'_> {
             self.out.push(b'-');
         }
         let count = i64::try_from(digits.len()).ok()?;
-        // How many digits stand before the point.
+        // The number of digits before the point.
         let point = power.checked_add(count)?;
         if power >= 0 && point <= PLAIN {
             self.out.extend_from_slice(&digits);
@@ -386,8 +359,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether `text` is a number by JSON's grammar, which is stricter than others':
-/// no leading zeros, no plus, digits around the point.
+/// Whether `text` is a number by JSON's grammar: no leading zeros, no plus,
+/// digits on both sides of the point.
 fn well_formed(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,18 +1,20 @@
-//! Decimals out of the other notations of numbers: text, floats, and the
-//! big-endian two's complement that Debezium writes.
+//! Decimals parsed from other notations: text, floats, and the big-endian two's
+//! complement that Debezium writes.
+
+use std::fmt;
 
 use crate::engine::values::canonical::decimal::{Decimal, DecimalClass};
 
-/// The longest two's complement that is taken for a number. PostgreSQL's own
-/// limit on digits is not reached with less; more is not a number anybody stored.
+/// The longest two's complement, in bytes, that is parsed: about as many digits
+/// as PostgreSQL's numeric can have before the point.
 const LONGEST: usize = 56 * 1024;
 
 /// The decimal that `text` denotes: a sign, digits with at most one point, an
 /// exponent; or one of PostgreSQL's words `NaN`, `Infinity`, `-Infinity`.
-/// `room` keeps its digits. `None`: it is no such text, or larger or finer
-/// than PostgreSQL's numeric can be.
+/// Its digits are in `buffer`. `None` if the text is none of these, or if
+/// PostgreSQL's numeric cannot hold the number.
 #[must_use]
-pub(crate) fn parse_decimal<'a>(text: &[u8], room: &'a mut Vec<u8>) -> Option<Decimal<'a>> {
+pub(crate) fn parse_decimal<'a>(text: &[u8], buffer: &'a mut Vec<u8>) -> Option<Decimal<'a>> {
     let special = |class| Some(Decimal::new(class, 0, &[]));
     match text {
         b"NaN" => return special(DecimalClass::NotANumber),
@@ -21,11 +23,10 @@ pub(crate) fn parse_decimal<'a>(text: &[u8], room: &'a mut Vec<u8>) -> Option<De
         _ => {}
     }
     let number = Notation::parse(text)?;
-    number.to_decimal(room)
+    number.to_decimal(buffer)
 }
 
-/// A number as it is written: `digits`, the point `fraction` digits before
-/// their end, times 10^`exponent`.
+/// A number as it is written: the digits before and after the point, and the exponent.
 pub(crate) struct Notation<'a> {
     pub(crate) negative: bool,
     whole: &'a [u8],
@@ -34,7 +35,7 @@ pub(crate) struct Notation<'a> {
 }
 
 impl<'a> Notation<'a> {
-    /// `None` when `text` is no number, or its exponent has more than 18 digits.
+    /// `None` if `text` is not a number, or its exponent has more than 18 digits.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let (negative, text) = match text {
             [b'-', rest @ ..] => (true, rest),
@@ -78,14 +79,14 @@ impl<'a> Notation<'a> {
         Some((all[first..end].to_vec(), power))
     }
 
-    fn to_decimal<'b>(&self, room: &'b mut Vec<u8>) -> Option<Decimal<'b>> {
+    fn to_decimal<'b>(&self, buffer: &'b mut Vec<u8>) -> Option<Decimal<'b>> {
         let (digits, power) = self.significant()?;
         let class = if self.negative {
             DecimalClass::Negative
         } else {
             DecimalClass::Positive
         };
-        // Digit groups begin at multiples of four from the point: fill up to them.
+        // Digit groups are aligned at the point: pad both ends with zeros.
         let low = power.div_euclid(4);
         let after = usize::try_from(power.rem_euclid(4)).ok()?;
         let before = (4 - (digits.len() + after) % 4) % 4;
@@ -94,17 +95,17 @@ impl<'a> Notation<'a> {
         if count > usize::from(u16::MAX) || i16::try_from(low).is_err() {
             return None;
         }
-        room.clear();
+        buffer.clear();
         let zeros = |count| std::iter::repeat_n(&b'0', count);
         let mut group = 0_u16;
         for (at, digit) in zeros(before).chain(&digits).chain(zeros(after)).enumerate() {
             group = group * 10 + u16::from(digit - b'0');
             if at % 4 == 3 {
-                room.extend_from_slice(&group.to_be_bytes());
+                buffer.extend_from_slice(&group.to_be_bytes());
                 group = 0;
             }
         }
-        Some(Decimal::new(class, weight, room))
+        Some(Decimal::new(class, weight, buffer))
     }
 }
 
@@ -135,70 +136,43 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
 /// The decimal that a float of 64 bits stands for: a whole number exactly,
 /// any other by the shortest notation that reads back as the same float. No
 /// two floats stand for the same decimal.
-///
-/// # Panics
-///
-/// Never: every float's notation is a number.
 #[must_use]
-pub(crate) fn float64_decimal(value: f64, room: &mut Vec<u8>) -> Decimal<'_> {
-    let text = if value.fract() == 0.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:e}")
-    };
-    float_decimal(
-        value.is_nan(),
-        value.is_infinite(),
-        value < 0.0,
-        &text,
-        room,
-    )
+pub(crate) fn float64_decimal(value: f64, buffer: &mut Vec<u8>) -> Decimal<'_> {
+    float_decimal(value, value, buffer)
 }
 
 /// As [`float64_decimal`], of a float of 32 bits.
-///
-/// # Panics
-///
-/// Never: every float's notation is a number.
 #[must_use]
-pub(crate) fn float32_decimal(value: f32, room: &mut Vec<u8>) -> Decimal<'_> {
-    let text = if value.fract() == 0.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:e}")
-    };
-    float_decimal(
-        value.is_nan(),
-        value.is_infinite(),
-        value < 0.0,
-        &text,
-        room,
-    )
+pub(crate) fn float32_decimal(value: f32, buffer: &mut Vec<u8>) -> Decimal<'_> {
+    float_decimal(value.into(), value, buffer)
 }
 
-fn float_decimal<'a>(
-    nan: bool,
-    infinite: bool,
-    negative: bool,
-    text: &str,
-    room: &'a mut Vec<u8>,
-) -> Decimal<'a> {
-    match (nan, infinite, negative) {
-        (true, ..) => Decimal::new(DecimalClass::NotANumber, 0, &[]),
-        (_, true, false) => Decimal::new(DecimalClass::Infinity, 0, &[]),
-        (_, true, true) => Decimal::new(DecimalClass::NegativeInfinity, 0, &[]),
-        _ => parse_decimal(text.as_bytes(), room)
-            .expect("a finite float is written as a number of at most 350 digits"),
+/// The decimal of `value`, whose shortest notation is that of `shortest`.
+fn float_decimal(
+    value: f64,
+    shortest: impl fmt::Display + fmt::LowerExp,
+    buffer: &mut Vec<u8>,
+) -> Decimal<'_> {
+    if value.is_nan() {
+        return Decimal::new(DecimalClass::NotANumber, 0, &[]);
     }
+    let text = match value {
+        f64::INFINITY => return Decimal::new(DecimalClass::Infinity, 0, &[]),
+        f64::NEG_INFINITY => return Decimal::new(DecimalClass::NegativeInfinity, 0, &[]),
+        _ if value.fract() == 0.0 => format!("{shortest:.0}"),
+        _ => format!("{shortest:e}"),
+    };
+    parse_decimal(text.as_bytes(), buffer)
+        .expect("a finite float is written as a number of at most 350 digits")
 }
 
 /// The decimal whose unscaled value is `bytes`, big-endian two's complement,
-/// with `scale` digits after the point. `None`: there are no bytes, or too many.
+/// with `scale` digits after the point. `None` if there are no bytes, or more than 56 KiB.
 #[must_use]
 pub(crate) fn twos_complement_decimal<'a>(
     bytes: &[u8],
     scale: u8,
-    room: &'a mut Vec<u8>,
+    buffer: &'a mut Vec<u8>,
 ) -> Option<Decimal<'a>> {
     if bytes.is_empty() || bytes.len() > LONGEST {
         return None;
@@ -214,7 +188,7 @@ pub(crate) fn twos_complement_decimal<'a>(
     };
     let mut number = Notation::parse(text.as_bytes())?;
     number.exponent = -i64::from(scale);
-    number.to_decimal(room)
+    number.to_decimal(buffer)
 }
 
 /// The decimal digits of the magnitude of a long two's complement.
@@ -228,7 +202,7 @@ fn magnitude_digits(bytes: &[u8], negative: bool) -> String {
             let (sum, over) = (!*byte).overflowing_add(u8::from(carry));
             (*byte, carry) = (sum, over);
         }
-        // -2^(8n-1) has the magnitude that its own bits say, unsigned.
+        // The magnitude of -2^(8n-1) is its own bits, unsigned.
     }
     let padding = (4 - magnitude.len() % 4) % 4;
     let mut padded = vec![0; padding];
@@ -262,9 +236,8 @@ fn magnitude_digits(bytes: &[u8], negative: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::values::canonical::DecimalRoom;
-    use crate::engine::values::canonical::RowEncoder;
-    use crate::engine::values::canonical::to_text;
+    use crate::engine::values::canonical::decimal::DigitBuffer;
+    use crate::engine::values::canonical::encoder::RowEncoder;
     use proptest::prelude::*;
 
     fn encoded(decimal: &Decimal<'_>) -> Vec<u8> {
@@ -274,8 +247,8 @@ mod tests {
     }
 
     fn read(text: &str) -> Option<String> {
-        let mut room = Vec::new();
-        parse_decimal(text.as_bytes(), &mut room).map(|decimal| to_text(&encoded(&decimal)))
+        let mut buffer = Vec::new();
+        parse_decimal(text.as_bytes(), &mut buffer).map(|decimal| decimal.to_string())
     }
 
     #[test]
@@ -308,7 +281,7 @@ mod tests {
 
     #[test]
     fn floats_stand_for_the_number_that_people_read() {
-        let mut room = Vec::new();
+        let mut buffer = Vec::new();
         for (value, text) in [
             (0.1, "0.1"),
             (-2.5e-7, "-0.00000025"),
@@ -317,25 +290,26 @@ mod tests {
             (-0.0, "0"),
             (f64::NEG_INFINITY, "-Infinity"),
         ] {
-            assert_eq!(to_text(&encoded(&float64_decimal(value, &mut room))), text);
+            assert_eq!(float64_decimal(value, &mut buffer).to_string(), text);
         }
-        assert_eq!(to_text(&encoded(&float32_decimal(0.1, &mut room))), "0.1");
+        assert_eq!(float32_decimal(0.1, &mut buffer).to_string(), "0.1");
         assert_eq!(
-            to_text(&encoded(&float32_decimal(16_777_217.0, &mut room))),
+            float32_decimal(16_777_217.0, &mut buffer).to_string(),
             "16777216"
         );
     }
 
     #[test]
     fn long_twos_complements() {
-        let mut room = Vec::new();
+        let mut buffer = Vec::new();
         let mut minimum = [0_u8; 17];
         minimum[0] = 0x80;
-        let text = to_text(&encoded(
-            &twos_complement_decimal(&minimum, 0, &mut room).unwrap(),
-        ));
-        assert_eq!(text, "-43556142965880123323311949751266331066368");
-        assert_eq!(twos_complement_decimal(&[], 0, &mut room), None);
+        let decimal = twos_complement_decimal(&minimum, 0, &mut buffer).unwrap();
+        assert_eq!(
+            decimal.to_string(),
+            "-43556142965880123323311949751266331066368"
+        );
+        assert_eq!(twos_complement_decimal(&[], 0, &mut buffer), None);
     }
 
     proptest! {
@@ -344,9 +318,9 @@ mod tests {
             let digits = format!("{:0width$}", value.unsigned_abs(), width = usize::from(scale) + 1);
             let (whole, fraction) = digits.split_at(digits.len() - usize::from(scale));
             let text = format!("{}{whole}.{fraction}", if value < 0 { "-" } else { "" });
-            let mut room = Vec::new();
-            let mut fixed = DecimalRoom::default();
-            let parsed = parse_decimal(text.as_bytes(), &mut room).unwrap();
+            let mut buffer = Vec::new();
+            let mut fixed = DigitBuffer::default();
+            let parsed = parse_decimal(text.as_bytes(), &mut buffer).unwrap();
             prop_assert_eq!(encoded(&parsed), encoded(&Decimal::from_scaled(value, scale, &mut fixed)));
         }
 
@@ -355,8 +329,8 @@ mod tests {
             let fill = if value < 0 { 0xFF } else { 0 };
             let mut bytes = vec![fill; extra];
             bytes.extend_from_slice(&value.to_be_bytes());
-            let (mut room, mut fixed) = (Vec::new(), DecimalRoom::default());
-            let read = twos_complement_decimal(&bytes, scale, &mut room).unwrap();
+            let (mut buffer, mut fixed) = (Vec::new(), DigitBuffer::default());
+            let read = twos_complement_decimal(&bytes, scale, &mut buffer).unwrap();
             prop_assert_eq!(encoded(&read), encoded(&Decimal::from_scaled(value, scale, &mut fixed)));
         }
 
@@ -370,9 +344,9 @@ mod tests {
 
         #[test]
         fn arbitrary_text_never_panics(text in proptest::collection::vec(proptest::sample::select(b"0123456789+-.eE xN".to_vec()), 0..40)) {
-            let mut room = Vec::new();
-            if let Some(decimal) = parse_decimal(&text, &mut room) {
-                prop_assert!(!to_text(&encoded(&decimal)).is_empty());
+            let mut buffer = Vec::new();
+            if let Some(decimal) = parse_decimal(&text, &mut buffer) {
+                prop_assert!(!decimal.to_string().is_empty());
             }
         }
     }

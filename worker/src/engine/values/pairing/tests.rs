@@ -1,5 +1,6 @@
 //! Which pairs have a rule, and what the errors of the others say.
 
+use crate::engine::values::pairing::encoding::*;
 use crate::engine::values::pairing::*;
 
 fn column(kind: ColumnType) -> Column {
@@ -235,7 +236,7 @@ fn options_that_do_not_fit_are_refused_with_what_does() {
                 text(),
                 text(),
             ),
-            "only numbers and times",
+            "numbers and times only",
         ),
         (
             refuse(
@@ -301,7 +302,7 @@ fn options_that_do_not_fit_are_refused_with_what_does() {
                 ColumnType::Int,
                 ColumnType::Int,
             ),
-            "leave `as` out",
+            "remove `as`",
         ),
         (
             refuse(

@@ -9,15 +9,17 @@ pub(crate) mod names;
 pub(crate) mod properties;
 
 use serde_json::{Map, json};
-use shared::options::ColumnRule;
+use shared::options::{ColumnRule, Rounding, Trim};
 use shared::outcome::CauseGroup;
 
+use crate::engine::locate::cause::causes;
+use crate::engine::locate::cause::damage::*;
 use crate::engine::locate::cause::tally::{CauseTally, MOST_GROUPS};
-use crate::engine::locate::cause::*;
 use crate::engine::plan::PlannedColumn;
-use crate::engine::values::canonical::{Decimal, DecimalRoom, RowEncoder, TimeUnit, to_json};
+use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, TimeUnit};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::value::to_json;
 
 pub(crate) fn encoded(write: impl FnOnce(&mut RowEncoder)) -> Vec<u8> {
     let mut encoder = RowEncoder::default();
@@ -38,7 +40,7 @@ pub(crate) fn decimal(value: i128, scale: u8) -> Vec<u8> {
         to.decimal(&Decimal::from_scaled(
             value,
             scale,
-            &mut DecimalRoom::default(),
+            &mut DigitBuffer::default(),
         ))
     })
 }
@@ -214,7 +216,7 @@ fn a_row_of_a_later_version_is_one_cause() {
         told(&groups),
         [
             (
-                "row-newer: the row is newer in the source, as updated_at says".to_owned(),
+                "row-newer: the row is newer in the source according to updated_at".to_owned(),
                 1,
                 None
             ),

@@ -52,61 +52,61 @@ fn each_known_damage_has_its_name() {
             "Cafe\u{301}",
             "Caf\u{e9}",
             "unicode-normalized",
-            "normalised to NFC in the target",
+            "normalized to NFC in the target",
         ),
         (
             "Caf\u{e9}",
             "Cafe\u{301}",
             "unicode-normalized",
-            "normalised to NFD in the target",
+            "normalized to NFD in the target",
         ),
         (
             "\u{fb01}n",
             "fin",
             "unicode-normalized",
-            "normalised to NFKC in the target",
+            "normalized to NFKC in the target",
         ),
         (
             "é",
             "Ã©",
             "code-page-damaged",
-            "UTF-8 read as Windows-1252 in the target",
+            "UTF-8 decoded as Windows-1252 in the target",
         ),
         (
             "Ã©",
             "é",
             "code-page-damaged",
-            "UTF-8 read as Windows-1252 in the source",
+            "UTF-8 decoded as Windows-1252 in the source",
         ),
         (
             "“",
             "\u{e2}\u{80}\u{9c}",
             "code-page-damaged",
-            "UTF-8 read as ISO 8859-1 in the target",
+            "UTF-8 decoded as ISO 8859-1 in the target",
         ),
         (
             "é",
             "ÃƒÂ©",
             "code-page-damaged",
-            "UTF-8 read as Windows-1252, twice, in the target",
+            "UTF-8 decoded as Windows-1252, twice, in the target",
         ),
         (
             "Łódź é",
             "?ód? é",
             "characters-replaced",
-            "characters that a code page does not have became `?` in the target",
+            "characters that a code page does not have replaced by `?` in the target",
         ),
         (
             "a😀b",
             "a??b",
             "characters-replaced",
-            "characters that a code page does not have became `?` in the target",
+            "characters that a code page does not have replaced by `?` in the target",
         ),
         (
             "née",
             "n\u{FFFD}e",
             "characters-replaced",
-            "characters that could not be converted became U+FFFD in the target",
+            "characters that could not be converted replaced by U+FFFD in the target",
         ),
         (
             "naïve",
@@ -118,19 +118,19 @@ fn each_known_damage_has_its_name() {
             "a\r\nb",
             "a\nb",
             "line-ends-changed",
-            "line ends CR LF became LF in the target",
+            "line ends CR LF replaced by LF in the target",
         ),
         (
             "a\0b",
             "ab",
             "nul-dropped",
-            "NUL characters dropped in the target",
+            "NUL characters removed in the target",
         ),
         (
             "00501",
             "501",
             "leading-zeros-lost",
-            "leading zeros lost in the target",
+            "leading zeros removed in the target",
         ),
         (
             "1.50",
@@ -148,7 +148,7 @@ fn each_known_damage_has_its_name() {
             "true",
             "1",
             "boolean-as-text",
-            "the same truth value in other words",
+            "the same boolean in another word",
         ),
         (
             "2024-01-01 00:00:00",
@@ -160,13 +160,13 @@ fn each_known_damage_has_its_name() {
             "2024-01-01",
             "19723",
             "encoding-not-decoded",
-            "still encoded in the target: days since 1970 of the source's value",
+            "still encoded as epoch-days in the target",
         ),
         (
             "1704067200123",
             "2024-01-01T00:00:00.123Z",
             "encoding-not-decoded",
-            "still encoded in the source: milliseconds since 1970 of the target's value",
+            "still encoded as epoch-millis in the source",
         ),
         (
             "abcdef",
@@ -223,19 +223,19 @@ fn each_known_damage_has_its_name() {
         &micros(3_723_000_000),
         &micros(10_923_000_000),
         "time-zone-shifted",
-        "2:00 h later in the target, as by a time zone",
+        "2:00 h later in the target, as after a time zone conversion",
     );
     assert_cause(
         &micros(0),
         &micros(7_200_000_000),
         "time-zone-shifted",
-        "2:00 h later in the target, as by a time zone",
+        "2:00 h later in the target, as after a time zone conversion",
     );
     assert_cause(
         &micros(3_723_000_000),
         &micros(-16_977_000_000),
         "time-zone-shifted",
-        "5:45 h earlier in the target, as by a time zone",
+        "5:45 h earlier in the target, as after a time zone conversion",
     );
     assert_cause(
         &micros(61_000_000),
@@ -253,19 +253,19 @@ fn each_known_damage_has_its_name() {
         &encoded(|to| to.date(33)),
         &encoded(|to| to.date(61)),
         "day-month-swapped",
-        "day and month changed places",
+        "day and month are swapped",
     );
     assert_cause(
         &encoded(|to| to.date(33)),
         &encoded(|to| to.date(32)),
         "time-zone-shifted",
-        "one day earlier in the target, as by a time zone",
+        "one day earlier in the target, as after a time zone conversion",
     );
     assert_cause(
         &float(0.1),
         &float(f64::from(0.1_f32)),
         "float-narrowed",
-        "passed through a float of 32 bits in the target",
+        "rounded to a float of 32 bits in the target",
     );
     assert_cause(
         &float(1.0 / 3.0),
@@ -302,25 +302,25 @@ fn each_known_damage_has_its_name() {
         &encoded(|to| to.int(large)),
         &encoded(|to| to.int(large - 1)),
         "float-narrowed",
-        "passed through a float of 64 bits in the target",
+        "rounded to a float of 64 bits in the target",
     );
     assert_cause(
         &micros(1_500_000),
         &encoded(|to| to.int(946_684_801_500)),
         "encoding-not-decoded",
-        "still encoded in the target: milliseconds since 1970 of the source's value",
+        "still encoded as epoch-millis in the target",
     );
     assert_cause(
         &encoded(|to| to.bytes(b"\x01\xAB")),
         &encoded(|to| to.bytes(b"\\x01ab")),
         "encoding-not-decoded",
-        "still encoded in the target: hexadecimal text of the source's value",
+        "still encoded as hex in the target",
     );
     assert_cause(
         &encoded(|to| to.bytes(b"ab\0\0")),
         &encoded(|to| to.bytes(b"ab")),
         "zero-bytes-trimmed",
-        "zero bytes at the end trimmed in the target",
+        "trailing zero bytes trimmed in the target",
     );
     let uuid: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).unwrap());
     let swapped = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -328,6 +328,6 @@ fn each_known_damage_has_its_name() {
         &encoded(|to| to.uuid(&uuid)),
         &encoded(|to| to.uuid(&swapped)),
         "uuid-bytes-swapped",
-        "the first three groups have their bytes in reverse order",
+        "the bytes of the first three groups are reversed",
     );
 }

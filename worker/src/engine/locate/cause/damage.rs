@@ -1,0 +1,237 @@
+//! The damages that copying is known to do to values, and their order.
+
+use shared::options::{Encoding, Normalization, Rounding, Trim};
+
+/// A known damage, and which side holds the damaged value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Cause {
+    /// The damage.
+    pub damage: Damage,
+    /// The side that has the damaged value.
+    pub side: Damaged,
+}
+
+/// The side that has the damaged value: the target, if the damage is the same in
+/// both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Damaged {
+    /// The usual case.
+    Target,
+    Source,
+}
+
+/// A change that copying does to values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Damage {
+    /// NULL became a stand-in.
+    NullBecame(StandIn),
+    /// A stand-in for NULL became NULL.
+    BecameNull(StandIn),
+    /// A time was cut or rounded.
+    TimeCut(Level, Rounding),
+    /// Rounded to `datetime`'s steps of 1/300 s.
+    DatetimeSteps,
+    /// Shifted by this many quarters of an hour; later, if positive.
+    ZoneShifted(i8),
+    /// A day later, if true, or earlier.
+    DayShifted(bool),
+    /// Day and month were swapped.
+    DayMonthSwapped,
+    /// A value still in an encoding: a time as a number, or bytes as hexadecimal text.
+    NotDecoded(Encoding),
+    /// Blanks were removed.
+    BlanksTrimmed(Trim),
+    /// White space was removed, not only blanks.
+    SpaceTrimmed(Trim),
+    /// Letters changed their case.
+    CaseFolded(Case),
+    /// Converted to a normalization form.
+    Normalized(Normalization),
+    /// Accents were removed.
+    AccentsRemoved,
+    /// `\r\n` became `\n`.
+    LineEnds,
+    /// U+0000 was dropped.
+    NulDropped,
+    /// UTF-8 was decoded in a code page, once or twice.
+    CodePage(Page, u8),
+    /// Characters outside a character set were replaced by this one.
+    Replaced(char),
+    /// Leading zeros of a number in text were dropped.
+    LeadingZeros,
+    /// The same boolean in another word.
+    BooleanAsText,
+    /// The same number, as text or in another notation.
+    NumberAsText,
+    /// The same time in another notation.
+    TimeAsText,
+    /// Text was truncated.
+    TextCut(Limit),
+    /// Bytes were truncated to this number.
+    BytesCut(usize),
+    /// Zero bytes at the end were removed.
+    ZeroBytesTrimmed,
+    /// The bytes of the first three groups of a UUID are reversed.
+    UuidSwapped,
+    /// Converted to a float of this many bits.
+    Narrowed(u8),
+    /// A decimal was cut or rounded to this many digits after the point.
+    ScaleCut(u8, Rounding),
+    /// A float was rounded to this many significant digits.
+    DigitsCut(u8),
+}
+
+/// A value that stands in for NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum StandIn {
+    /// Empty text, or no bytes.
+    Empty,
+    /// Text of blanks only.
+    Blanks,
+    /// The word NULL.
+    Word,
+    /// Zero, or false.
+    Zero,
+    /// Any of them, if the column is redacted.
+    Hidden,
+}
+
+/// The precision to which a time was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// This many digits of a second.
+    Digits(u8),
+    /// Hours and minutes.
+    Minutes,
+    /// The day.
+    Day,
+}
+
+/// The case of letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Case {
+    /// Lower case only.
+    Lower,
+    /// Upper case only.
+    Upper,
+    /// Both sides have upper and lower case.
+    Mixed,
+}
+
+/// A code page in which UTF-8 was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Page {
+    /// Windows-1252, with its five undefined bytes as control characters.
+    Windows1252,
+    /// ISO 8859-1.
+    Latin1,
+}
+
+/// The length to which text was truncated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Limit {
+    /// In characters.
+    Characters(usize),
+    /// In units of UTF-16, as in `nvarchar(n)`.
+    Units(usize),
+    /// In bytes of UTF-8.
+    Bytes(usize),
+}
+
+impl Damage {
+    /// Whether the damage is the same in both directions.
+    pub(crate) fn is_symmetric(self) -> bool {
+        matches!(
+            self,
+            Self::NullBecame(_)
+                | Self::BecameNull(_)
+                | Self::ZoneShifted(_)
+                | Self::DayShifted(_)
+                | Self::DayMonthSwapped
+                | Self::CaseFolded(Case::Mixed)
+                | Self::BooleanAsText
+                | Self::NumberAsText
+                | Self::TimeAsText
+                | Self::UuidSwapped
+        )
+    }
+}
+
+impl Cause {
+    /// The cause without details that reveal a value.
+    pub(crate) fn redacted(self) -> Self {
+        let damage = match self.damage {
+            Damage::NullBecame(_) => Damage::NullBecame(StandIn::Hidden),
+            Damage::BecameNull(_) => Damage::BecameNull(StandIn::Hidden),
+            other => other,
+        };
+        Self { damage, ..self }
+    }
+
+    /// The order of causes, the most specific first. Within a family a damaged
+    /// target comes before a damaged source, and usual precisions before others.
+    pub(crate) fn rank(&self) -> (u8, Damaged, u8, Self) {
+        // Types and encodings have milliseconds, microseconds or whole seconds.
+        let digits = |digits: u8| match digits {
+            3 => 0,
+            6 => 1,
+            0 => 2,
+            other => 10 - other.min(7),
+        };
+        let scale = |digits: u8| match digits {
+            2 => 0,
+            4 => 1,
+            0 => 2,
+            other => 3 + other.min(100),
+        };
+        let mode = |rounding: Rounding| match rounding {
+            Rounding::Truncate => 0,
+            Rounding::HalfUp => 1,
+            Rounding::HalfEven => 2,
+        };
+        let (family, within) = match self.damage {
+            Damage::NullBecame(_) | Damage::BecameNull(_) => (0, 0),
+            Damage::TimeCut(Level::Digits(left), rounding) => (10 + mode(rounding), digits(left)),
+            Damage::DatetimeSteps => (13, 0),
+            Damage::TimeCut(Level::Minutes, rounding) => (14, mode(rounding)),
+            Damage::TimeCut(Level::Day, rounding) => (16, mode(rounding)),
+            Damage::ZoneShifted(_) | Damage::DayShifted(_) => (15, 0),
+            Damage::DayMonthSwapped => (17, 0),
+            Damage::NotDecoded(_) => (18, 0),
+            Damage::NulDropped => (20, 0),
+            Damage::LineEnds => (21, 0),
+            Damage::BlanksTrimmed(Trim::End) => (22, 0),
+            Damage::BlanksTrimmed(Trim::Start) => (22, 1),
+            Damage::BlanksTrimmed(Trim::Both) => (22, 2),
+            Damage::SpaceTrimmed(_) => (23, 0),
+            Damage::BooleanAsText => (24, 0),
+            Damage::CaseFolded(Case::Lower | Case::Upper) => (25, 0),
+            Damage::CaseFolded(Case::Mixed) => (27, 0),
+            Damage::Normalized(form) => (
+                26,
+                match form {
+                    Normalization::Nfc => 0,
+                    Normalization::Nfd => 1,
+                    Normalization::Nfkc => 2,
+                    Normalization::Nfkd => 3,
+                },
+            ),
+            Damage::CodePage(Page::Windows1252, times) => (28, times),
+            Damage::CodePage(Page::Latin1, times) => (29, times),
+            Damage::AccentsRemoved => (30, 0),
+            Damage::Replaced(_) => (31, 0),
+            Damage::LeadingZeros => (32, 0),
+            Damage::TimeAsText => (33, 0),
+            Damage::NumberAsText => (34, 0),
+            Damage::ZeroBytesTrimmed => (40, 0),
+            Damage::TextCut(Limit::Characters(_)) | Damage::BytesCut(_) => (41, 0),
+            Damage::TextCut(Limit::Units(_)) => (42, 0),
+            Damage::TextCut(Limit::Bytes(_)) => (43, 0),
+            Damage::UuidSwapped => (44, 0),
+            Damage::Narrowed(bits) => (50, bits),
+            Damage::ScaleCut(left, rounding) => (51 + mode(rounding), scale(left)),
+            Damage::DigitsCut(left) => (54, 100 - left.min(100)),
+        };
+        (family, self.side, within, *self)
+    }
+}
