@@ -96,7 +96,7 @@ pub struct Health {
 pub struct TraceContext {
     /// The `traceparent` header.
     pub traceparent: Option<String>,
-    /// The span of the previous attempt, as a `traceparent`; only for tasks after the first attempt.
+    /// The span of the previous attempt, as a `traceparent`; only after the first attempt.
     pub previous: Option<String>,
 }
 
