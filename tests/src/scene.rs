@@ -1,5 +1,5 @@
-//! The surroundings of a fault test: two databases, views that block until a gate
-//! opens, and the statements that the product runs.
+//! The environment of a fault test: two databases, views that block until a gate
+//! opens, and a list of the statements that the product runs.
 
 use std::process::Command;
 use std::time::Duration;
@@ -15,26 +15,26 @@ use harness::services::{Database, ServiceError, shared_postgres};
 /// The heartbeat interval of tests whose leases must expire soon.
 const SHORT_HEARTBEAT: &str = "500ms";
 
-/// The heartbeat interval of tests in which a busy machine must not lose a lease.
+/// The heartbeat interval of tests in which no lease may expire on a busy machine.
 const LONG_HEARTBEAT: &str = "10s";
 
-/// With short heartbeats, how long a worker without a heartbeat keeps what it holds at the most: three
-/// heartbeats, and one more for the answer to the question whether it lives.
+/// The longest time until the lease of a silent worker expires, with short heartbeats: three
+/// heartbeat intervals, and one more for the answer when the coordinator asks for a heartbeat.
 pub const LEASE: Duration = Duration::from_secs(2);
 
 /// How long a worker may take to be ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// Returns once no session locks the gate. It polls, so that neither a lock timeout
-/// nor a session of a killed client can delay it.
+/// A function that returns when no session locks the gate. It polls instead of waiting for
+/// the lock: a lock timeout cannot end it, and a session of a killed client cannot delay it.
 const GATE: &str = "CREATE FUNCTION gate(number int) RETURNS int LANGUAGE plpgsql AS $$
     BEGIN
         WHILE NOT pg_try_advisory_xact_lock_shared(number) LOOP PERFORM pg_sleep(0.01); END LOOP;
         RETURN number;
     END $$;";
 
-/// Two databases of a shared server, and a configuration that names them
-/// `source` and `target`.
+/// Two databases of a shared server, and a configuration that has them as the
+/// endpoints `source` and `target`.
 #[derive(Debug)]
 pub struct Scene {
     /// The source.
@@ -47,7 +47,8 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Creates both databases, each with a function `gate(int)` first; see [`Gates`].
+    /// Creates both databases and runs the SQL in them. Each has a function `gate(int)`;
+    /// see [`Gates`].
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl Scene {
         })
     }
 
-    /// The same with heartbeats so short that leases expire within [`LEASE`].
+    /// Shortens the heartbeat interval, so that leases expire within [`LEASE`].
     #[must_use]
     pub fn with_short_leases(self) -> Self {
         Self {
@@ -83,7 +84,7 @@ impl Scene {
         }
     }
 
-    /// A run over `broker`, to be started; its report comes on standard output.
+    /// The command of a run over `broker`. The run prints its report on standard output.
     #[must_use]
     pub fn run(&self, broker: &str, arguments: &[&str]) -> Command {
         let fixed = [
@@ -139,7 +140,8 @@ impl Scene {
         Ok(worker)
     }
 
-    /// Starts a worker that shows its metrics, and waits until it is ready.
+    /// Starts a worker that serves its metrics, and waits until it is ready. Returns the
+    /// address of the metrics too.
     ///
     /// # Errors
     ///
@@ -161,7 +163,7 @@ impl Scene {
         Ok((worker, address))
     }
 
-    /// A view of the statements that the product runs in both databases.
+    /// Returns a [`Watch`] over the statements that the product runs in both databases.
     ///
     /// # Errors
     ///
@@ -183,8 +185,8 @@ pub fn metrics_address(process: &mut Process) -> Result<String, ProcessError> {
     Ok(url.trim_end_matches("/metrics").to_owned())
 }
 
-/// Gates in a database: a statement that calls `gate(N)` goes on when gate N
-/// is open. All are closed at first, and open with the end of this value.
+/// Gates in a database. A statement that calls `gate(N)` waits until gate N is open.
+/// All gates are closed at first. Dropping this value opens them.
 #[derive(Debug)]
 pub struct Gates {
     session: Session,
@@ -204,7 +206,7 @@ impl Gates {
         Ok(Self { session })
     }
 
-    /// Opens one gate; it cannot be closed again.
+    /// Opens a gate. It cannot be closed again.
     ///
     /// # Errors
     ///
@@ -224,7 +226,7 @@ pub struct Watch {
 /// A statement of the product that runs now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// The name under which its session is listed: it names run and table.
+    /// The application name of its session, which contains the run and the table.
     pub application: String,
     /// The process id of the session.
     pub pid: i32,
@@ -235,7 +237,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Whether it reads the rows of `table`, and not only its description.
+    /// Whether it reads rows of `table`, and not the catalog.
     #[must_use]
     pub fn reads(&self, table: &str) -> bool {
         let name = self.application.rsplit([' ', '.']).next();
@@ -251,7 +253,7 @@ impl Watch {
         })
     }
 
-    /// Statements of the product that run now.
+    /// Lists the statements of the product that run now.
     ///
     /// # Errors
     ///
@@ -272,11 +274,11 @@ impl Watch {
         Ok(running)
     }
 
-    /// Waits until what runs satisfies `condition`.
+    /// Waits until the list of running statements satisfies `condition`, and returns it.
     ///
     /// # Panics
     ///
-    /// When it does not within `bound`; with what ran last.
+    /// If no list satisfies it within `bound`. The message contains the last list.
     pub fn wait_until(
         &self,
         what: &str,
@@ -294,7 +296,7 @@ impl Watch {
         last
     }
 
-    /// Ends a session as an administrator can.
+    /// Terminates the session of a statement, as an administrator would.
     ///
     /// # Errors
     ///

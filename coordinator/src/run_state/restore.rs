@@ -1,11 +1,12 @@
-//! A run that goes on under a new coordinator.
+//! Restores a run under a new coordinator.
 //!
-//! Tables that have ended stay so. Every other table waits for a dispatch
-//! whose attempt is above all that may have been published, so that events of
-//! the earlier attempts are stale. But a worker may still be running the last
-//! of them. So at first nothing is dispatched, and a table whose last published
-//! attempt appears in a queued event or a heartbeat is adopted: the run goes on
-//! with that attempt.
+//! Finished tables keep their result. For every other table, the next attempt number
+//! is higher than any that may have been published. So the fence ignores events of
+//! earlier attempts.
+//!
+//! A worker may still run the last published attempt. Therefore the coordinator first
+//! dispatches nothing. If a queued event or a heartbeat names the last published
+//! attempt of a table, the coordinator adopts it: the run continues with that attempt.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use super::{
     Adopting, OpenTable, Restored, RestoredTable, RunPlan, RunState, Time, Window, table_ids,
 };
 
-/// How long the coordinator waits for the workers' answers once the broker has
-/// confirmed the question.
+/// How long the coordinator waits for heartbeats after the broker has confirmed the
+/// message that asks all workers for one.
 const ANSWERS: Duration = Duration::from_secs(1);
 
 impl RunState {
@@ -27,7 +28,7 @@ impl RunState {
     ///
     /// # Panics
     ///
-    /// With more than `u32::MAX` tables.
+    /// If there are more than `u32::MAX` tables.
     pub(crate) fn restore(plan: RunPlan, restored: Restored) -> Self {
         let mut state = Self::new(plan);
         let Restored {
@@ -65,13 +66,13 @@ impl RunState {
         state
     }
 
-    /// What the store must keep of `table`, unless it has ended.
+    /// The state of `table` that the store must keep; `None` if the table has ended.
     pub(crate) fn open_table(&self, table: TableId) -> Option<OpenTable> {
         self.tables.get(table.index()).and_then(Table::open)
     }
 
-    /// The broker has confirmed the question to the workers: their answers arrive
-    /// soon, or never.
+    /// Shortens the adoption: the broker has confirmed the message that asks the
+    /// workers for heartbeats, so answers arrive within [`ANSWERS`] or not at all.
     pub(super) fn end_adoption_soon(&mut self) {
         let until = self.now.after(ANSWERS);
         if let Some(adopting) = self.adopting.as_mut().filter(|adopting| !adopting.asked) {
@@ -84,12 +85,12 @@ impl RunState {
         self.adopting = self.adopting.filter(|adopting| adopting.until > now);
     }
 
-    /// Adopts `work` if it is the last published attempt of a table that waits
-    /// since the restart. Returns whether it did.
+    /// Adopts `work` if it is the last published attempt of a table that has waited
+    /// since the restart. Returns whether it was adopted.
     pub(super) fn adopt(&mut self, work: WorkId) -> bool {
         let has_slot = match self.limits.window {
             Window::Fixed(window) => self.slots_in_use() < window.get() as usize,
-            // The capacity of the fleet is unknown until all workers have answered.
+            // The capacity of all workers is unknown until they have answered.
             Window::Fleet => true,
         };
         if work.run != self.run || !has_slot || self.cancelling.is_some() {
@@ -114,7 +115,7 @@ impl RunState {
         true
     }
 
-    /// Continues the cancellation that the previous coordinator had begun.
+    /// Continues a cancellation that the previous coordinator began.
     pub(super) fn resume_cancelling(&mut self) {
         if let Some(reason) = self.cancel_at_begin.take() {
             self.begin_cancelling(reason);

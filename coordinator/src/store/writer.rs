@@ -3,10 +3,10 @@
 //! All queued batches are written in one transaction, so that a burst of outcomes
 //! costs little more than one. The caller of a write waits for its [`Receipt`].
 //!
-//! When the store can no longer be written, for example because the disk is full,
-//! the run goes on: the comparison is worth more than the ability to resume it.
-//! The writer logs that once and releases all receipts. A resumed run would
-//! repeat what was not stored.
+//! If the store cannot be written, for example because the disk is full, the run
+//! continues: its result is worth more than the ability to resume it. The writer logs
+//! the error once and releases all receipts. A resumed run compares again the tables
+//! whose results were not stored.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -27,14 +27,14 @@ use crate::run::Receipt;
 use crate::run_state::{OpenTable, RunSummary, TableStatus};
 
 /// The length of the queue of batches. The coordinator has at most 256
-/// unacknowledged events, and an event is one batch, so the queue is never full.
-/// If it were, the coordinator would wait.
+/// unacknowledged events, and an event is one batch. So the queue is never full. A
+/// full queue would block the coordinator.
 const QUEUE: usize = 1_024;
 
-/// The most batches of one transaction.
+/// The largest number of batches in one transaction.
 const GROUP: usize = 512;
 
-/// How long the end of a run waits for the store.
+/// How long a run waits at its end until its result is stored.
 const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// How often the writer checks whether the user has asked to cancel the run.
@@ -47,7 +47,7 @@ pub(super) enum Write {
         status: TableStatus,
         record: String,
     },
-    /// A table has not ended, and the state of its attempts has changed.
+    /// The state of the attempts of a table that has not ended.
     Open {
         table: TableId,
         open: OpenTable,
@@ -62,7 +62,7 @@ pub(super) enum Write {
 struct Batch {
     number: u64,
     writes: Vec<Write>,
-    /// Whether it is written even after an earlier write has failed.
+    /// Whether the batch is written even if an earlier write has failed.
     again: bool,
 }
 
@@ -77,15 +77,15 @@ pub struct RunWriter {
     stop_asked: CancellationToken,
 }
 
-/// StatementCounts batches in the order in which they are sent.
+/// Numbers the batches in the order in which they are sent.
 #[derive(Debug)]
 struct Outgoing {
     last: u64,
-    /// Absent when the writer ends.
+    /// `None` when the writer ends.
     batches: Option<SyncSender<Batch>>,
 }
 
-/// Why the store cannot be written; absent while it can.
+/// Why the store cannot be written; `None` while it can be.
 #[derive(Debug, Clone, Default)]
 struct Broken(Arc<Mutex<Option<String>>>);
 
@@ -142,13 +142,14 @@ impl RunWriter {
         })
     }
 
-    /// Writes in the order of the calls. The receipt resolves when this write and
-    /// all earlier ones are durable.
+    /// Queues a batch of writes. Batches are written in the order of the calls. The
+    /// receipt resolves when this batch and all earlier ones are durable, or when the
+    /// store cannot be written.
     pub(super) fn write(&self, writes: Vec<Write>) -> Receipt {
         self.send(writes, false)
     }
 
-    /// Like [`write`](Self::write), also when an earlier write has failed.
+    /// Like [`write`](Self::write), but is tried even if an earlier write has failed.
     pub(super) fn write_again(&self, writes: Vec<Write>) -> Receipt {
         self.send(writes, true)
     }
@@ -158,7 +159,7 @@ impl RunWriter {
         outgoing.last += 1;
         let number = outgoing.last;
         if let Some(batches) = &outgoing.batches {
-            // It is closed only after a panic of the thread, which releases the receipt.
+            // The channel is closed only if the thread has panicked. That releases the receipt.
             batches
                 .send(Batch {
                     number,
@@ -170,13 +171,13 @@ impl RunWriter {
         Receipt::new(number, self.durable.clone())
     }
 
-    /// Why the store cannot be written; absent while it can.
+    /// Why the store cannot be written; `None` while it can be.
     pub(crate) fn broken(&self) -> Option<String> {
         self.broken.get()
     }
 
-    /// Stores the end of the run and waits until that is durable. When the store
-    /// cannot be written, a note is added to the report.
+    /// Stores the end of the run and waits until it is durable. If the store cannot be
+    /// written, adds a note to the report.
     pub async fn finish(&self, report: &mut RunReport) {
         let receipt = self.write(vec![Write::Ended(report.summary())]);
         if tokio::time::timeout(LAST_WRITE, receipt.wait())
@@ -193,7 +194,7 @@ impl RunWriter {
         }
     }
 
-    /// Triggered when the user has asked, through the store, to cancel the run.
+    /// The token that is cancelled when the user cancels the run through the store.
     pub(crate) fn stop_asked(&self) -> CancellationToken {
         self.stop_asked.clone()
     }
@@ -203,7 +204,7 @@ impl Drop for RunWriter {
     fn drop(&mut self) {
         lock(&self.outgoing).batches = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread is in the log already.
+            // A panic of the thread was logged when it happened.
             thread.join().ok();
         }
     }

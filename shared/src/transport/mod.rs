@@ -23,7 +23,8 @@ pub type Deliveries<T> = Pin<Box<dyn Stream<Item = Delivery<T>> + Send>>;
 /// A stream of messages that need no acknowledgement.
 pub type Messages<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// The most unacknowledged deliveries of one consumer of events, control messages or heartbeats.
+/// The largest number of unacknowledged deliveries of one consumer of events, control messages or
+/// heartbeats.
 const PREFETCH: u16 = 256;
 
 /// Carries messages between coordinators and workers.
@@ -33,7 +34,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     async fn publish_task(&self, task: &Task, trace: &TraceContext) -> Result<(), TransportError>;
 
     /// Sends an event to the coordinator of its run. Returns when the broker has stored it.
-    /// `TransportError::Unroutable` when the run's queue does not exist any more.
+    /// Fails with `TransportError::Unroutable` if the run's queue no longer exists.
     async fn publish_event(
         &self,
         event: &Event,
@@ -46,12 +47,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends a heartbeat to every receiver that is connected now.
     async fn publish_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), TransportError>;
 
-    /// Receives tasks, at most `prefetch` at a time. A delivery counts until it is dropped, not only
-    /// until it is acknowledged, so that a worker that keeps each delivery while it works receives
-    /// no more tasks than it can run.
+    /// Receives tasks, at most `prefetch` at a time. A delivery counts until it is dropped, even if
+    /// it was acknowledged before. A worker keeps the delivery while it runs the task, so it
+    /// receives no more tasks than it can run.
     ///
-    /// Dropping the stream ends the consumer. A delivery that was received before can still be
-    /// answered; one that is dropped without an answer is requeued.
+    /// Dropping the stream ends the consumer. Deliveries that were already received can still be
+    /// answered. A delivery that is dropped without an answer is requeued.
     async fn consume_tasks(&self, prefetch: u16) -> Result<Deliveries<Task>, TransportError>;
 
     /// Receives a run's events, including those that were published since the run's queue was first
@@ -74,7 +75,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// The state of the connection.
     fn health(&self) -> Health;
 
-    /// Ends all streams and the connection, after the broker has stored what was published.
+    /// Waits until the broker has stored all published messages, then ends all streams and the
+    /// connection.
     async fn close(&self);
 }
 
@@ -94,7 +96,7 @@ pub struct Health {
 pub struct TraceContext {
     /// The `traceparent` header.
     pub traceparent: Option<String>,
-    /// For a task after the first attempt: the span of the attempt before, as a `traceparent`.
+    /// The span of the previous attempt, as a `traceparent`; only after the first attempt.
     pub previous: Option<String>,
 }
 
@@ -136,7 +138,7 @@ impl<T> Delivery<T> {
         }
     }
 
-    /// The message, and the delivery that is still to be answered.
+    /// Separates the message from the delivery, which must still be answered.
     pub fn into_parts(self) -> (T, Delivery<()>) {
         let Self {
             message,
@@ -157,8 +159,8 @@ impl<T> Delivery<T> {
         self.acknowledger.requeue().await
     }
 
-    /// Whether an answer can still succeed: false after the connection on which the delivery came was
-    /// lost.
+    /// Whether an answer can still succeed. It cannot if the connection over which the delivery was
+    /// received has been lost.
     pub fn is_current(&self) -> bool {
         self.acknowledger.is_current()
     }
@@ -181,7 +183,7 @@ pub(crate) trait Acknowledge: fmt::Debug + Send + Sync {
 pub enum Ownership {
     /// The broker accepted the answer.
     Held,
-    /// The delivery was lost before: the broker delivers the message again.
+    /// The delivery was already lost. The broker delivers the message again.
     Lost,
 }
 

@@ -1,6 +1,6 @@
-//! What a comparison may take of memory and disk, and the records that it writes
-//! to disk: in partitions, in unnamed files, which the system removes when they
-//! are closed, however the process ends.
+//! The memory and disk budget of a comparison, and the records that it writes to
+//! disk in partitions. The files have no names: the operating system removes them
+//! when they are closed, even if the process is killed.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes that one partition buffers before it writes them.
 pub(crate) const BLOCK: usize = 8 * 1024;
 
-/// What one comparison may take of memory and disk.
+/// The memory and disk that one comparison may use.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     /// Bytes of memory.
@@ -32,15 +32,15 @@ impl Budget {
         }
     }
 
-    /// Into how many partitions `bytes` bytes are cut, a power of two: one partition
-    /// fits in a part of the memory, and so do the buffers of `files` files with so
-    /// many partitions.
+    /// The number of partitions for `bytes` bytes, a power of two. One partition fits
+    /// in an eighth of the memory. The buffers of `files` files, each with this number
+    /// of partitions, fit in a quarter. At the maximum, partitions may be larger.
     #[must_use]
     pub(crate) fn partitions(&self, bytes: u64, files: usize) -> usize {
         let aim = (self.memory / 8).clamp(BLOCK, 8 << 20) as u64;
         let most = (self.memory / 4 / (files * BLOCK)).clamp(1, 1024);
         let wanted = usize::try_from(bytes / aim + 1).unwrap_or(most);
-        // Rounded down, since the buffers must fit.
+        // Rounded down, because all buffers must fit in memory.
         let most = 1 << most.ilog2();
         wanted
             .checked_next_power_of_two()
@@ -48,7 +48,7 @@ impl Budget {
     }
 }
 
-/// Bytes on disk that the files of one comparison share.
+/// The limit on bytes on disk, which all files of one comparison share.
 #[derive(Debug, Clone)]
 pub(crate) struct DiskBudget {
     limit: u64,
@@ -95,8 +95,8 @@ impl DiskBudget {
     }
 }
 
-/// Records in partitions, each in the order in which they were appended. Less
-/// than a block stays in memory.
+/// Records in partitions. A partition keeps the order in which its records were
+/// appended. Its last records, less than one block, stay in memory.
 #[derive(Debug)]
 pub(crate) struct Partitioned {
     file: Option<File>,
@@ -122,7 +122,8 @@ struct Block {
 }
 
 impl Partitioned {
-    /// `partitions` empty partitions, which write whenever they have `block` bytes.
+    /// Creates `partitions` empty partitions. Each writes to disk when its buffer has
+    /// at least `block` bytes.
     #[must_use]
     pub(crate) fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
         Self {
@@ -143,7 +144,7 @@ impl Partitioned {
         first
     }
 
-    /// Drops the partitions from `first` on.
+    /// Drops partition `first` and all partitions after it.
     pub(crate) fn truncate(&mut self, first: usize) {
         for at in first..self.partitions.len() {
             self.clear(at);
@@ -157,18 +158,19 @@ impl Partitioned {
         self.free.extend(cleared.blocks);
     }
 
-    /// How many partitions there are.
+    /// The number of partitions.
     #[must_use]
     pub(crate) fn partitions(&self) -> usize {
         self.partitions.len()
     }
 
-    /// Appends a record, given in parts, to partition `at`. No record is in two blocks.
+    /// Appends a record to partition `at`. The slices of `record` are its parts. A
+    /// record is never divided between two blocks. Temporary files are in the
+    /// directory that `TMPDIR` names.
     ///
     /// # Errors
     ///
-    /// [`SpillLimitReached`], or when the disk is full or fails. Temporary
-    /// files are in the directory that `TMPDIR` names.
+    /// [`SpillLimitReached`], or when the disk is full or fails.
     #[inline]
     pub(crate) fn append(&mut self, at: usize, record: &[&[u8]]) -> io::Result<()> {
         let partition = &mut self.partitions[at];
@@ -202,13 +204,13 @@ impl Partitioned {
         file.write_all_at(&partition.buffer, block.offset)?;
         partition.blocks.push_back(block);
         partition.buffer.clear();
-        // One large record must not keep its capacity in every partition.
+        // Otherwise every partition that once had a large record would keep its memory.
         partition.buffer.shrink_to(2 * self.block);
         Ok(())
     }
 
-    /// Takes the first block out of partition `at`, none when it is empty. Later
-    /// writes may overwrite it on disk.
+    /// Removes the first block from partition `at` and returns it; `None` if the
+    /// partition is empty. Later writes may overwrite the block on disk.
     ///
     /// # Errors
     ///
@@ -228,19 +230,19 @@ impl Partitioned {
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// Bytes in partition `at`.
+    /// The number of bytes in partition `at`.
     #[must_use]
     pub(crate) fn bytes(&self, at: usize) -> u64 {
         self.partitions[at].bytes
     }
 
-    /// How many blocks partition `at` has, including the one that is still in memory.
+    /// The number of blocks of partition `at`, with the one that is still in memory.
     #[must_use]
     pub(crate) fn blocks(&self, at: usize) -> usize {
         self.partitions[at].blocks.len() + 1
     }
 
-    /// Block `number` of partition `at`.
+    /// Reads block `number` of partition `at`.
     ///
     /// # Errors
     ///
@@ -257,7 +259,7 @@ impl Partitioned {
         }
     }
 
-    /// `length` bytes from `position` on in block `number` of partition `at`.
+    /// Reads `length` bytes, starting at `position`, of block `number` of partition `at`.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Reads differing rows again, because copies lag: differences that are gone
-//! then have settled, and the others are confirmed.
+//! Reads differing rows again, because a copy may lag behind. A difference that is
+//! no longer found has settled. All other differences are confirmed.
 
 pub(crate) mod confirmed;
 pub(crate) mod history;
@@ -26,19 +26,20 @@ use crate::engine::values::pair::Pair;
 /// Average time between two polls of keys whose rows change.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The fewest polls, however long they take: on a busy database the time limit
-/// alone would end polling before anything was read.
+/// The least number of polls. On a busy database, the time limit alone could end
+/// the polling before the first read has finished.
 const FEWEST_POLLS: u32 = 16;
 
-/// The differences that are confirmed. All pending keys are observed at fixed
-/// times after `since`, the end of the survey, each time in new transactions.
+/// Returns the differences that are confirmed. All pending keys are observed at
+/// fixed times after `since`, the end of the survey. Each observation uses new
+/// transactions.
 ///
 /// Keys whose rows did not change are confirmed after the last of these times.
-/// Keys whose rows changed are polled at short intervals for as long as the
-/// first delay, since a row that changes all the time never agrees with its
-/// lagging copy, but the copy agrees with what the row was.
+/// Keys whose rows changed are polled at short intervals, for as long as the first
+/// delay. A row that changes all the time never equals its lagging copy at the same
+/// moment. But the copy equals an earlier state of the row, which a poll has read.
 ///
-/// Rows that differ within the tolerances of their columns agree.
+/// Rows agree if they differ only within the tolerances of their columns.
 pub(crate) async fn recheck(
     step: &mut StepContext<'_>,
     differing: Differing,
@@ -86,8 +87,8 @@ pub(crate) async fn recheck(
     .await
 }
 
-/// Observes changing keys until they have settled, or until `limit` has passed
-/// and they were polled often enough.
+/// Observes changing keys until all have settled. Stops earlier when `limit` has
+/// passed and at least `FEWEST_POLLS` polls were made.
 async fn poll(
     step: &mut StepContext<'_>,
     observer: &mut Observer,
@@ -107,11 +108,12 @@ async fn poll(
     Ok(pending)
 }
 
-/// Reads what both sides have under the pending keys.
+/// Reads the rows of the pending keys on both sides.
 struct Observer {
     nearness: Arc<Nearness>,
-    /// The keys that are carried as hashes, once they have been read. The rows of
-    /// a key that neither side had then are gone on both.
+    /// The full keys of the elements that contain only a hash of the key; `None`
+    /// before they were read. If a key is missing here, neither side had rows with it
+    /// when the keys were read.
     hashed: Option<KeyMap<Vec<u8>>>,
 }
 
@@ -158,8 +160,8 @@ impl Observer {
         .await
     }
 
-    /// Looks the pending keys up on both sides. Where a key is on neither side
-    /// although a look-up may have missed it, all rows are scanned.
+    /// Looks the pending keys up on both sides. A look-up may miss some keys. If such
+    /// a key is found on neither side, all rows are scanned.
     async fn look_up(
         &mut self,
         step: &mut StepContext<'_>,
@@ -185,7 +187,7 @@ impl Observer {
         let mut sinks = Pair::of(|_| sink(SeenRows::new(pending)));
         let mut may_miss_rows = false;
         for partition in 0..pending.partitions() {
-            // The rows of a hashed key that neither side has any more are gone on both.
+            // If a hashed key was read on neither side, both sides have deleted its rows.
             let keys: Vec<(u128, Vec<u8>)> = pending
                 .keys(partition)?
                 .into_iter()
@@ -209,7 +211,8 @@ impl Observer {
         }
         self.hashed = Some(hashed);
         if may_miss_rows {
-            // Rows that both sides have deleted are one way in which a difference ends.
+            // Either the look-up missed the key, or both sides have deleted its rows and
+            // the difference has settled. A scan shows which.
             return self.scan(step, pending).await;
         }
         Ok(sinks.map(SeenSink::into_seen))
@@ -244,7 +247,7 @@ impl Observer {
     }
 }
 
-/// The keys that a look-up on one of the sides may miss.
+/// Returns the keys that a look-up may miss on at least one side.
 fn uncertain_keys(statements: &Pair<SideStatements>, keys: &[(u128, Vec<u8>)]) -> Vec<u128> {
     keys.iter()
         .filter(|(_, bytes)| !(statements.source.finds(bytes) && statements.target.finds(bytes)))
@@ -252,8 +255,9 @@ fn uncertain_keys(statements: &Pair<SideStatements>, keys: &[(u128, Vec<u8>)]) -
         .collect()
 }
 
-/// Records what `queries` find, each of them under its own keys only: a key that
-/// a database takes for the same may be another one, with a query of its own.
+/// Records the rows that `queries` find. A row counts only if the query asked for
+/// exactly its key: a database may consider two different keys equal, and the other
+/// key may belong to another query.
 async fn see(
     side: &mut OpenSide,
     queries: Vec<(Query, KeySet)>,

@@ -1,8 +1,10 @@
-//! The exact comparison, used when the sketch does not decode: every row's
-//! element goes to disk, partitioned by key; then the partitions are compared
-//! one after the other in memory. A partition that does not fit is added up if it
-//! has few distinct rows, else it is cut again. Elements that were read are freed
-//! on disk, so that it never contains more than one copy of all elements.
+//! The exact comparison, used when the sketch does not decode.
+//!
+//! The element of every row is written to disk, partitioned by key. Then the
+//! partitions are compared in memory, one after the other. If a partition does not
+//! fit in memory and has few distinct rows, the copies of each row are counted.
+//! Otherwise the partition is cut again. The disk space of elements is reused once
+//! they were read. So the disk never contains more than one copy of all elements.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -17,23 +19,25 @@ use crate::engine::values::pair::Pair;
 /// Bytes of an element on disk.
 const ELEMENT: usize = 32;
 
-/// Into how many parts a partition is cut that does not fit in memory.
+/// The number of parts into which a partition is cut if it does not fit in memory.
 const FAN_OUT: usize = 16;
 
-/// After so many cuts by hashes of keys, single keys are separated from the others.
+/// The number of cuts by the hash of the key. Each further cut separates one key
+/// from the others.
 const CUTS_BY_HASH: u32 = 6;
 
-/// The most bytes of memory that a distinct row takes when rows are added up,
-/// which is while the map grows.
+/// The most bytes of memory that a distinct row takes when the copies of rows are
+/// counted. The map takes the most while it grows.
 const BALANCE: usize = 168;
 
-/// Up to so many distinct rows are added up, whatever the memory limit.
+/// The copies of this many distinct rows are counted even if the memory limit is lower.
 const FEWEST_BALANCED: usize = 16;
 
-/// Copies of a difference that are pushed between two checks for a cancellation.
+/// The number of copies of a difference that are pushed between two checks for a
+/// cancellation.
 const COPIES_AT_ONCE: u64 = 64 * 1024;
 
-/// How many partitions a comparison of `rows` rows, both sides together, is cut into.
+/// The number of partitions for a comparison of `rows` rows of both sides together.
 #[must_use]
 pub(crate) fn partitions_for(rows: u64, budget: &Budget) -> usize {
     budget.partitions(rows.saturating_mul(ELEMENT as u64), 2)
@@ -106,8 +110,8 @@ fn decode(bytes: &[u8; ELEMENT]) -> Element {
 }
 
 /// Compares two spills with the same number of partitions, within the memory of
-/// `budget`. Checks `is_cancelled` at every partition, and at every block of a
-/// partition that does not fit.
+/// `budget`. Checks `is_cancelled` before every partition. If a partition does not
+/// fit in memory, also checks it before every block.
 ///
 /// # Errors
 ///
@@ -150,19 +154,21 @@ struct Comparison<'a> {
 
 /// The contents of a partition that does not fit in memory.
 enum Contents {
-    /// So few distinct rows that they were added up: how many more the source has
-    /// of each, in their order, without those of which both sides have as many.
+    /// Few distinct rows. The number is how many more copies of the row the source
+    /// has than the target. Rows with the number 0 are left out. The rows are sorted.
     Few(Vec<(Element, i64)>),
-    /// Several keys, of which this is one.
+    /// Several keys. The field is one of them.
     Keys(u128),
-    /// Rows of one key; their hashes are between these.
+    /// Rows of one key. `low` and `high` are their lowest and highest hash.
     OneKey { key: u128, low: u128, high: u128 },
 }
 
 impl Comparison<'_> {
-    /// Compares a partition, whose next cut is the `cuts`th. The rows of a key may
-    /// be in several partitions when they do not fit in one: the rows that only one
-    /// side has are then written, in order, to partition `remains` of that side.
+    /// Compares a partition. `cuts` is the number of its next cut, from 1.
+    ///
+    /// If the rows of one key do not fit in one partition, they are cut into several.
+    /// Then `remains` is set: rows that only one side has are written to the
+    /// partition `remains` of that side, in order.
     fn partition(
         &mut self,
         at: usize,
@@ -188,7 +194,7 @@ impl Comparison<'_> {
             }
             (Contents::OneKey { key, .. }, None) => self.one_key(at, cuts, key),
             (Contents::OneKey { low, high, .. }, Some(_)) => {
-                // The highest bits in which they differ, so that they stay in order.
+                // The highest bits in which the hashes differ: the rows stay in order.
                 let differing = u128::BITS - (low ^ high).leading_zeros();
                 let shift = differing.saturating_sub(FAN_OUT.ilog2());
                 self.cut(at, cuts, remains, |element| (element.row >> shift) as usize)
@@ -209,7 +215,7 @@ impl Comparison<'_> {
         keep(&mut self.records.target, remains, surplus(&right, &left))
     }
 
-    /// Compares a partition whose rows have been added up.
+    /// Compares a partition in which the copies of each row were counted.
     fn added_up(
         &mut self,
         balance: &[(Element, i64)],
@@ -235,8 +241,8 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Compares a partition whose rows have one key: collects the rows that only
-    /// one side has, and pairs them.
+    /// Compares a partition whose rows have one key. It collects the rows that only
+    /// one side has, and pairs those of the source with those of the target.
     fn one_key(&mut self, at: usize, cuts: u32, key: u128) -> Result<(), Unfinished> {
         let remains = self.grow(1);
         self.partition(at, cuts, Some(remains))?;
@@ -248,8 +254,8 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Moves the elements of a partition to new partitions, by the lowest bits of
-    /// the result of `choose`, and compares these in their order.
+    /// Moves the elements of a partition to new partitions, and compares these in
+    /// their order. The lowest bits of `choose` select the new partition.
     fn cut(
         &mut self,
         at: usize,
@@ -399,7 +405,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn side() -> impl Strategy<Value = Vec<Element>> {
-        // Many keys, and one that many rows have: some of them alike, others all different.
+        // Many keys, and one key that many rows have: some rows are equal, the others differ.
         let key = prop_oneof![0_u128..900, Just(7_u128)];
         let row = prop_oneof![
             (0_u128..40).prop_map(|row| row * row),
@@ -430,7 +436,7 @@ mod tests {
         spill
     }
 
-    /// Compares both sides with no more on disk than all elements take.
+    /// Compares both sides. The limit on disk is the size of all elements.
     fn compare_all(
         source: impl IntoIterator<Item = Element>,
         target: impl IntoIterator<Item = Element>,
@@ -556,7 +562,7 @@ mod tests {
             );
             let counts = differing.counts();
             let all = (counts.missing, counts.extra, counts.modified);
-            // Three rows are on the target only. One of them may have the copies' key, 1.
+            // Only the target has three of the rows. One of them may have key 1, as the copies do.
             let expected = if keys == 1 { (10, 3, 0) } else { (9, 2, 1) };
             assert_eq!(all, expected, "{keys} keys");
         }

@@ -1,4 +1,4 @@
-//! Sessions are kept open between tables and reused.
+//! The pool of sessions, which stay open between tables and are reused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,8 +27,8 @@ struct Pool {
     permits: Arc<Semaphore>,
 }
 
-/// A session that one table uses. It goes back to the pool by
-/// [`SessionLease::give_back`]; dropped before that, it is closed.
+/// A session that one table uses. [`SessionLease::give_back`] returns it to the
+/// pool. If the lease is dropped instead, the session is closed.
 #[derive(Debug)]
 pub(crate) struct SessionLease {
     /// The session, in a transaction.
@@ -41,14 +41,15 @@ pub(crate) struct SessionLease {
 }
 
 impl Pools {
-    /// Pools for `endpoints`; each holds as many sessions as `concurrency`
-    /// tables need, two a table, or the endpoint's `max_connections`.
+    /// Creates a pool for each of `endpoints`. Its limit is the endpoint's
+    /// `max_connections`, at least 2. Without that setting, the limit is two sessions
+    /// for each of `concurrency` tables.
     #[must_use]
     pub(crate) fn new(endpoints: BTreeMap<String, Endpoint>, concurrency: u32) -> Self {
         let pools = endpoints
             .into_iter()
             .map(|(name, endpoint)| {
-                // A table may have both its sides here.
+                // Both sides of a table may use this endpoint.
                 let permits = endpoint
                     .max_connections
                     .unwrap_or(concurrency.saturating_mul(2))
@@ -87,8 +88,9 @@ impl Pools {
         })
     }
 
-    /// Two sessions for the two sides of a table, each in a new transaction. Permissions are taken in the
-    /// order of the endpoints' names, so that tables cannot wait for each other.
+    /// Returns a session for each side of a table, each in a new transaction. Permits
+    /// are acquired in the order of the endpoints' names, so that tables cannot
+    /// deadlock.
     ///
     /// # Errors
     ///
@@ -151,7 +153,7 @@ impl Pool {
         if let Some(limit) = endpoint.statement_timeout {
             label.statement_timeout = label.statement_timeout.min(limit);
         }
-        // A connection may have been lost while it was idle: then the next one is tried.
+        // A connection may have been lost while it was idle. Then try the next one.
         while let Some(mut session) = pool.take_idle() {
             match session.begin(&label).await {
                 Ok(isolation) => {
@@ -192,7 +194,7 @@ impl Pool {
 }
 
 impl SessionLease {
-    /// Where the session is.
+    /// The endpoint of the session.
     #[must_use]
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.pool.endpoint
@@ -214,7 +216,7 @@ impl SessionLease {
         ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))
     }
 
-    /// Begins a new transaction, which sees what is committed by now.
+    /// Begins a new transaction. It sees all data that is committed now.
     ///
     /// # Errors
     ///
@@ -226,8 +228,8 @@ impl SessionLease {
         Ok(())
     }
 
-    /// Ends the transaction and keeps the session for the next table. A session
-    /// that cannot end its transaction is closed.
+    /// Ends the transaction and returns the session to the pool. If the transaction
+    /// cannot be ended, the session is closed.
     pub(crate) async fn give_back(mut self) {
         match self.session.end().await {
             Ok(()) => self
@@ -249,8 +251,8 @@ impl SessionLease {
         drop(self.permit);
     }
 
-    /// Stops the statement that runs, closes the session, and asks the
-    /// database whether it is quiet.
+    /// Stops the running statement and closes the session. Then waits, over another
+    /// connection, until the database has confirmed that the statement ended.
     pub(crate) async fn stop(self) {
         let id = self.session.id();
         interrupt(self.session).await;
