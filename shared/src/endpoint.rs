@@ -19,6 +19,25 @@ pub enum DatabaseKind {
 }
 
 impl DatabaseKind {
+    /// The kind that the scheme of a URL or the `engine` of a configuration names.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "mssql" | "sqlserver" => Some(Self::SqlServer),
+            "postgres" | "postgresql" => Some(Self::Postgres),
+            _ => None,
+        }
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SqlServer => "sqlserver",
+            Self::Postgres => "postgres",
+        }
+    }
+
     /// The scheme of the URLs that this program writes.
     #[must_use]
     pub fn scheme(self) -> &'static str {
@@ -190,11 +209,8 @@ impl Endpoint {
             reason: reason.to_owned(),
         };
         let url = Url::parse(text).map_err(|error| bad_url(&error.to_string()))?;
-        let kind = match url.scheme() {
-            "mssql" | "sqlserver" => DatabaseKind::SqlServer,
-            "postgres" | "postgresql" => DatabaseKind::Postgres,
-            other => return Err(bad_url(&format!("unknown scheme `{other}`"))),
-        };
+        let kind = DatabaseKind::parse(url.scheme())
+            .ok_or_else(|| bad_url(&format!("unknown scheme `{}`", url.scheme())))?;
         let decode = |part: &str| {
             percent_decode_str(part)
                 .decode_utf8()

@@ -213,7 +213,7 @@ fn a_script_goes_to_the_database_that_it_was_made_for() {
     assert_eq!(applied.code, 0, "{applied:?}");
     let second = scene.apply(&["out", "--target", "source"]);
     assert_eq!(second.code, 2, "{second:?}");
-    assert!(second.stderr.contains("take it back there"), "{second:?}");
+    assert!(second.stderr.contains("undo it there"), "{second:?}");
     assert_eq!(scene.apply(&["out", "--undo"]).code, 2);
     let undone = scene.apply(&["out", "--undo", "--target-url", &target]);
     assert_eq!(undone.code, 0, "{undone:?}");

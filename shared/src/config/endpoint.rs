@@ -207,7 +207,6 @@ pub(super) fn from_variables(
     environment: &BTreeMap<String, String>,
 ) -> Result<Option<Endpoint>, String> {
     let (prefix, database_variable) = engine.variables();
-    let name = prefix.to_lowercase();
     let variable = |part: &str| {
         environment
             .get(&format!("{prefix}_{part}"))
@@ -231,7 +230,8 @@ pub(super) fn from_variables(
     let port = parse_variable(prefix, "PORT", variable("PORT"))?;
     let flag = |part| parse_variable(prefix, part, variable(part));
     let url = endpoint_url(engine, host, port, database, user);
-    let mut endpoint = Endpoint::from_url(&name, &url).map_err(|error| error.to_string())?;
+    let mut endpoint =
+        Endpoint::from_url(engine.name(), &url).map_err(|error| error.to_string())?;
     endpoint.password = Secret::new(variable("PASSWORD").map(String::as_str).unwrap_or_default());
     if let Some(encrypt) = flag("ENCRYPT")? {
         endpoint.tls.mode = if encrypt {

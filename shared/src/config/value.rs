@@ -105,14 +105,9 @@ words! {
     OtlpProtocol: Text, TEXT, parsed, quoted;
     LogFormat: Text, TEXT, parsed, quoted;
     TableName: Text, TEXT, parsed, quoted;
-    DatabaseKind: Text, TEXT, |text, _| match text {
-        "sqlserver" | "mssql" => Ok(Self::SqlServer),
-        "postgres" | "postgresql" => Ok(Self::Postgres),
-        other => Err(one_of(other, &["sqlserver", "postgres"])),
-    }, |kind| quoted(match kind {
-        Self::SqlServer => &"sqlserver",
-        Self::Postgres => &"postgres",
-    });
+    DatabaseKind: Text, TEXT, |text, _| {
+        Self::parse(text).ok_or_else(|| one_of(text, &["sqlserver", "postgres"]))
+    }, |kind| quoted(&kind.name());
     TlsMode: Text, TEXT, |text, _| match text {
         "off" => Ok(Self::Off),
         "prefer" => Ok(Self::Prefer),
