@@ -69,7 +69,7 @@ enum WorkerError {
 struct Flags {
     #[command(subcommand)]
     command: Option<Command>,
-    /// amqp://user:password@host:5672/vhost, or amqps:// for TLS [default: `url` under [broker] of the configuration]
+    /// amqp://user:password@host:5672/vhost, or amqps:// for TLS [default: `url` under `[broker]` of the configuration]
     #[arg(
         long,
         env = "RECONCILE_BROKER",
@@ -86,7 +86,7 @@ struct Flags {
     /// Name of this worker in reports [default: host, process id and a random part]
     #[arg(long)]
     name: Option<String>,
-    /// Prefix of the names of queues and exchanges [default: `prefix` under [broker], or `reconcile`]
+    /// Prefix of the names of queues and exchanges [default: `prefix` under `[broker]`, or `reconcile`]
     #[arg(long)]
     prefix: Option<String>,
     /// How long running comparisons may continue after a signal before their tables are handed back
@@ -95,7 +95,7 @@ struct Flags {
     /// Interval of heartbeats; after three missing ones the coordinator gives the worker's tables to others
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     heartbeat_period: Duration,
-    /// Address at which metrics and health are served, or `off` [default: `metrics_addr` under [telemetry], or 0.0.0.0:9464 if that is free]
+    /// Address at which metrics and health are served, or `off` [default: `metrics_addr` under `[telemetry]`, or 0.0.0.0:9464 if that is free]
     #[arg(
         long,
         value_name = "ADDRESS:PORT",

@@ -65,7 +65,7 @@ pub(super) enum Command {
 #[derive(Debug, Default, Args)]
 pub(super) struct RunFlags {
     /// Tables: `table`, `schema.table` or `source=target`, separated by commas; `*` stands for any
-    /// text in the names of the source [default: the [[tables]] of the configuration]
+    /// text in the names of the source [default: `[[tables]]` of the configuration]
     #[arg(
         long,
         value_name = "LIST",

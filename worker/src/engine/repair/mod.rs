@@ -2,7 +2,7 @@
 //! inverses, which undo them.
 //!
 //! The rows that differ are read again, with every column in its own exact form
-//! ([`raw`](crate::engine::values::raw)), since less may be compared than is stored. No statement is
+//! ([`value`](crate::engine::values::value)), since less may be compared than is stored. No statement is
 //! executed here: they are sent to the caller of the engine.
 
 pub(crate) mod destination;

@@ -1,5 +1,5 @@
 //! UTF-16 with unpaired surrogates, which SQL Server stores and UTF-8 cannot
-//! encode, as generalized UTF-8 ("WTF-8", https://simonsapin.github.io/wtf-8/):
+//! encode, as generalized UTF-8 ("WTF-8", <https://simonsapin.github.io/wtf-8/>):
 //! an unpaired surrogate has three bytes, which no valid UTF-8 contains.
 
 /// Little-endian UTF-16 as generalized UTF-8; `None` if the last unit is incomplete.

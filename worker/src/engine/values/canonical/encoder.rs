@@ -116,7 +116,7 @@ impl RowEncoder {
         self.length_prefixed(Tag::Bytes, value);
     }
 
-    /// Appends JSON, in the form that [`canonical_json`] gives.
+    /// Appends JSON, in the form that [`canonical_json`](crate::engine::values::canonical::json::canonical_json) gives.
     #[inline]
     pub fn json(&mut self, value: &[u8]) {
         self.length_prefixed(Tag::Json, value);
