@@ -21,7 +21,6 @@ use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{SideOf, Table};
 use crate::engine::values::pair::Pair;
 
-/// The two sides of a running comparison.
 #[derive(Debug)]
 pub(crate) struct Sides {
     sides: Pair<OpenSide>,
@@ -123,10 +122,6 @@ impl Sides {
     }
 
     /// Reads both tables' columns and keys, and resolves which rows take part.
-    ///
-    /// # Errors
-    ///
-    /// When a table is missing, or a filter does not fit its table.
     pub(crate) async fn describe(&mut self, spec: &TableSpec) -> Result<Pair<Table>, Stop> {
         let names = Pair {
             source: spec.source.table.clone(),
@@ -154,7 +149,6 @@ impl Sides {
         Ok(tables)
     }
 
-    /// Counts the rows of both tables in the databases.
     pub(crate) async fn count(&mut self, tables: &Pair<Table>) -> Result<Pair<u64>, Stop> {
         let kinds = self.kinds();
         let statements = Pair::of(|side| statement::count(kinds[side], &tables[side]));
@@ -198,7 +192,6 @@ impl Sides {
         &mut self.sides[side]
     }
 
-    /// The kinds of databases.
     pub(crate) fn kinds(&self) -> Pair<DatabaseKind> {
         self.sides.as_ref().map(OpenSide::kind)
     }

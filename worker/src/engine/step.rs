@@ -48,10 +48,6 @@ pub(crate) struct Planned {
 
 impl Planned {
     /// Plans the comparison of `tables`.
-    ///
-    /// # Errors
-    ///
-    /// As [`plan`].
     pub(crate) fn new(
         spec: &TableSpec,
         tables: Pair<Table>,
@@ -86,10 +82,6 @@ impl Planned {
 
 /// Runs a long computation on a thread that may block. Its panic is one of the
 /// comparison.
-///
-/// # Errors
-///
-/// As `work`.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Stop> + Send + 'static,
 ) -> Result<T, Stop> {

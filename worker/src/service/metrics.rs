@@ -139,7 +139,6 @@ impl WorkerMetrics {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Counts an attempt that has ended.
     pub(super) fn record_outcome(&self, outcome: &Outcome) {
         let counters = &self.by_outcome;
         let (counter, quiet_after_ms) = match outcome {

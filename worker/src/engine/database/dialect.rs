@@ -11,7 +11,6 @@ use crate::engine::values::value::{Unwritable, Value};
 
 /// How one kind of database writes names, values and conditions that read rows.
 pub(crate) trait Dialect: fmt::Debug + Send + Sync {
-    /// The kind of database.
     fn kind(&self) -> DatabaseKind;
 
     /// Its name in traces, as OpenTelemetry's semantic conventions list it under `db.system`.
@@ -20,10 +19,8 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// Whether the server itself ends a statement that has exceeded its time limit.
     fn enforces_statement_timeout(&self) -> bool;
 
-    /// `name` as a quoted identifier.
     fn identifier(&self, name: &str) -> String;
 
-    /// The schema and name of a table, quoted.
     fn qualified(&self, schema: &str, name: &str) -> String {
         format!("{}.{}", self.identifier(schema), self.identifier(name))
     }
@@ -71,10 +68,8 @@ pub(crate) trait RepairDialect: Dialect {
     /// The statements that begin a transaction that may write.
     fn begin_writing(&self) -> &'static str;
 
-    /// The statement that commits it.
     fn commit(&self) -> &'static str;
 
-    /// The statement that rolls it back.
     fn roll_back(&self) -> &'static str;
 
     /// `value` as it stands on the right of an assignment or in a list of values.

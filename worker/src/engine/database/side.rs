@@ -119,7 +119,6 @@ impl OpenSide {
         }
     }
 
-    /// The kind of database.
     #[must_use]
     pub(crate) fn kind(&self) -> DatabaseKind {
         self.endpoint.engine
@@ -138,10 +137,6 @@ impl OpenSide {
     }
 
     /// Reads the table's columns and keys from the catalog.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such table, else as [`OpenSide::scan`].
     pub(crate) async fn describe(&mut self, name: &TableName) -> Result<Table, Stop> {
         let (endpoint, limit) = (Arc::clone(&self.endpoint), self.statement_limit());
         self.run("reading the catalog", limit, async |lease| {
@@ -151,10 +146,6 @@ impl OpenSide {
     }
 
     /// Reads what must be known before the table is written to.
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenSide::scan`].
     pub(crate) async fn constraints(&mut self, table: &Table) -> Result<Constraints, Stop> {
         let what = "reading constraints from the catalog";
         self.run(what, self.statement_limit(), async |lease| {
@@ -164,10 +155,6 @@ impl OpenSide {
     }
 
     /// Runs a statement that counts rows.
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenSide::scan`].
     pub(crate) async fn count(&mut self, statement: &str) -> Result<u64, Stop> {
         self.run_reading(statement, async |lease| {
             lease.session.count(statement).await
@@ -197,10 +184,6 @@ impl OpenSide {
     }
 
     /// Ends the transaction, so that none is open while nothing is read.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost or the comparison is cancelled.
     pub(crate) async fn pause(&mut self) -> Result<(), Stop> {
         self.run("ending a transaction", None, async |lease| {
             lease.pause().await
@@ -209,10 +192,6 @@ impl OpenSide {
     }
 
     /// Begins a new transaction after [`OpenSide::pause`].
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenSide::pause`].
     pub(crate) async fn resume(&mut self) -> Result<(), Stop> {
         let resume = async |lease: &mut SessionLease| {
             lease.resume().await?;

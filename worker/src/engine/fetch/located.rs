@@ -19,7 +19,6 @@ pub(crate) struct LocatedRow {
     pub(crate) target: Option<Vec<u8>>,
 }
 
-/// The values of an encoded row.
 pub(crate) fn values(row: &[u8]) -> Result<Vec<&[u8]>, Stop> {
     Values::new(row)
         .collect::<Result<_, _>>()

@@ -127,7 +127,6 @@ enum Access<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Begins to read the rows of `differing`.
     pub(crate) async fn open(
         step: &mut StepContext<'_>,
         projection: &Projection,

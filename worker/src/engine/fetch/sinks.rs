@@ -11,7 +11,6 @@ use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
 /// How a row that may hold more than what is compared is identified.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
-    /// The table's form of keys.
     pub form: KeyForm,
     /// How many columns, from the first, are hashed; all of them where absent.
     pub leading: Option<usize>,
@@ -48,7 +47,6 @@ pub(crate) struct Collected {
     pub(crate) bytes: usize,
 }
 
-/// A row that was wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CollectedRow {
     /// The encoded row.
@@ -58,7 +56,6 @@ pub(crate) struct CollectedRow {
 }
 
 impl CollectSink {
-    /// Collects `wanted` rows.
     #[must_use]
     pub(crate) fn new(identity: Identity, wanted: WantedRows) -> Self {
         Self {
@@ -115,7 +112,6 @@ pub(crate) struct GatherSink {
 }
 
 impl GatherSink {
-    /// Gathers the rows of the keys in `wanted`.
     #[must_use]
     pub(crate) fn new(
         identity: Identity,

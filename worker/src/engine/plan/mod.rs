@@ -34,12 +34,9 @@ pub(crate) struct Plan {
     pub notes: Vec<String>,
 }
 
-/// A pair of columns.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PlannedColumn {
-    /// The column on the source.
     pub source: Column,
-    /// The column on the target.
     pub target: Column,
     /// The form in which they are compared.
     pub kind: Kind,
@@ -47,12 +44,10 @@ pub(crate) struct PlannedColumn {
     pub source_conversion: Option<Conversion>,
     /// The same for the target's.
     pub target_conversion: Option<Conversion>,
-    /// The user's options for the column.
     pub rule: ColumnRule,
 }
 
 impl PlannedColumn {
-    /// The column on one side.
     #[must_use]
     pub(crate) fn on(&self, side: SideOf) -> &Column {
         match side {

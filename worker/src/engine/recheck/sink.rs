@@ -9,10 +9,8 @@ use crate::engine::rows::keys::{KeyFilter, KeySet};
 use crate::engine::tolerate::nearness::Nearness;
 use crate::engine::values::canonical::{RowEncoder, RowSink};
 
-/// Which keys a sink wants.
 #[derive(Debug)]
 pub(crate) enum WantedKeys {
-    /// Exactly these.
     Exact(KeySet),
     /// These, and by chance some others, whose rows are ignored later.
     Approximate(Arc<KeyFilter>),
@@ -45,7 +43,6 @@ impl SeenSink {
         }
     }
 
-    /// Wants other keys from now on.
     pub(crate) fn want(&mut self, wanted: WantedKeys) {
         self.wanted = wanted;
     }

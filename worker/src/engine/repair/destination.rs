@@ -16,10 +16,6 @@ use crate::engine::values::pairing::encoding::counted;
 use crate::engine::values::value::{Unwritable, Value};
 
 /// The value that the target must store for the source's `value`.
-///
-/// # Errors
-///
-/// If the target's column cannot store it.
 pub(crate) fn for_target(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
     let (target, rule) = (&to.column.kind, to.rule);
     let source_text = match &value {

@@ -15,9 +15,7 @@ use crate::engine::values::value::{Unwritable, Value};
 /// The column to which values of the source are written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Destination<'a> {
-    /// The target's dialect.
     pub(crate) dialect: &'a dyn RepairDialect,
-    /// The target's column.
     pub(crate) column: &'a Column,
     /// How the two columns are compared.
     pub(crate) rule: &'a ColumnRule,

@@ -5,10 +5,6 @@ use crate::engine::values::column::Column;
 use crate::engine::values::value::{Unwritable, Value};
 
 /// The condition that is true exactly for rows whose `column` has `value`.
-///
-/// # Errors
-///
-/// If a column of this type cannot store the value.
 pub(crate) fn holds(
     dialect: &dyn RepairDialect,
     column: &Column,
@@ -24,10 +20,6 @@ pub(crate) fn holds(
 
 /// A condition that an index can answer. It is true at least for the rows whose
 /// `column` the database considers equal to `value`.
-///
-/// # Errors
-///
-/// As [`holds`].
 pub(crate) fn equals(
     dialect: &dyn RepairDialect,
     column: &Column,

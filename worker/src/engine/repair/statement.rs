@@ -7,7 +7,6 @@ use crate::engine::repair::literal::{equals, holds};
 use crate::engine::values::column::Column;
 use crate::engine::values::value::{Unwritable, Value};
 
-/// A column of the target.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetColumn {
     pub(crate) column: Column,
@@ -28,7 +27,6 @@ pub(crate) struct TargetTable {
     pub(crate) key: Vec<usize>,
     /// Whether at most one row can have a key.
     pub(crate) unique: bool,
-    /// Whether it has an identity column.
     pub(crate) has_identity: bool,
     /// Foreign keys that would delete or change other rows together with a row.
     pub(crate) dependents: Vec<Dependent>,
@@ -37,7 +35,6 @@ pub(crate) struct TargetTable {
 /// The value of one column, by position, that is written or compared.
 pub(crate) type ColumnValue = (usize, Value);
 
-/// The change of one column.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) at: usize,
@@ -53,7 +50,6 @@ pub(crate) struct UndoableStatement {
 }
 
 impl TargetTable {
-    /// Inserts a row.
     pub(crate) fn insert(&self, row: &[ColumnValue]) -> Result<UndoableStatement, Unwritable> {
         Ok(UndoableStatement {
             sql: self.insert_sql(row)?,

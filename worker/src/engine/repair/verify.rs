@@ -116,7 +116,6 @@ impl ElementSink {
         }
     }
 
-    /// Wants these keys from now on.
     fn want(&mut self, wanted: KeySet) {
         self.wanted = wanted;
     }

@@ -18,7 +18,6 @@ pub(crate) struct RowDifference {
 }
 
 impl RowDifference {
-    /// Whether the row is missing, extra or modified.
     #[must_use]
     pub(crate) fn kind(&self) -> DifferenceKind {
         match (self.source, self.target) {
@@ -28,7 +27,6 @@ impl RowDifference {
         }
     }
 
-    /// The row hash on one side.
     #[must_use]
     pub(crate) fn hash_on(&self, side: SideOf) -> Option<u128> {
         match side {

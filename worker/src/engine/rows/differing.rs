@@ -20,7 +20,6 @@ const LARGEST_GROUP: usize = 4096;
 /// How many differences are read at once where they are all read.
 const AT_ONCE: usize = 4096;
 
-/// The differing rows of a table.
 #[derive(Debug)]
 pub(crate) struct Differing {
     counts: RowCounts,
@@ -71,19 +70,11 @@ impl Differing {
 
     /// Adds a difference. The differences of a key that both sides have must be
     /// added one after the other, modified rows first.
-    ///
-    /// # Errors
-    ///
-    /// If the disk is full or fails, or the limit on disk space is reached.
     pub(crate) fn push(&mut self, difference: RowDifference) -> io::Result<()> {
         self.push_copies(difference, 1)
     }
 
     /// Adds a difference `count` times.
-    ///
-    /// # Errors
-    ///
-    /// As [`Differing::push`].
     pub(crate) fn push_copies(&mut self, difference: RowDifference, count: u64) -> io::Result<()> {
         match difference.kind() {
             DifferenceKind::Missing => self.counts.missing += count,
@@ -114,7 +105,6 @@ impl Differing {
         Ok(())
     }
 
-    /// The numbers of differences.
     #[must_use]
     pub(crate) fn counts(&self) -> RowCounts {
         self.counts
@@ -126,7 +116,6 @@ impl Differing {
         self.sum
     }
 
-    /// Whether no row differs.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.counts.total() == 0
@@ -139,10 +128,6 @@ impl Differing {
     }
 
     /// Reads all of them.
-    ///
-    /// # Panics
-    ///
-    /// If not all were kept.
     #[must_use]
     pub(crate) fn reader(&self) -> Reader<'_> {
         assert!(
@@ -163,14 +148,6 @@ impl Differing {
 
 impl Differing {
     /// Calls `each` with all of them, in the order in which they were taken in.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails, or as `each`.
-    ///
-    /// # Panics
-    ///
-    /// As [`Differing::reader`].
     pub(crate) fn for_each(
         &self,
         mut each: impl FnMut(RowDifference) -> io::Result<()>,
@@ -213,10 +190,6 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// The next differences, about `count` of them; none at the end. Differences of
     /// one key that were added together are returned together, up to a limit.
-    ///
-    /// # Errors
-    ///
-    /// If the disk fails.
     pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<RowDifference>> {
         let mut taken: Vec<RowDifference> = Vec::new();
         while let Some(next) = self.peek()? {
@@ -270,10 +243,6 @@ pub(crate) fn read(mut bytes: &[u8], into: &mut VecDeque<RowDifference>) {
 /// paired: pairs are modified rows, the rest is missing or extra.
 ///
 /// Sorts both slices.
-///
-/// # Errors
-///
-/// As [`Differing::push`].
 pub(crate) fn pair(
     source: &mut [Element],
     target: &mut [Element],

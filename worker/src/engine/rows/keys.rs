@@ -5,10 +5,8 @@ use std::hash::BuildHasherDefault;
 
 use crate::engine::rows::element::{KeyHasher, fold, mix};
 
-/// A set of element keys.
 pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
 
-/// A map from element keys.
 pub(crate) type KeyMap<T> = HashMap<u128, T, BuildHasherDefault<KeyHasher>>;
 
 /// The hashes of the rows to be read, by key.
@@ -51,7 +49,6 @@ impl KeyFilter {
         }
     }
 
-    /// Adds `key`.
     pub(crate) fn insert(&mut self, key: u128) {
         let length = self.words.len();
         for (word, bit) in places(key, length).take(self.places as usize) {

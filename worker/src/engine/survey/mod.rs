@@ -34,12 +34,10 @@ const ROWS_PER_CELL: u64 = 4;
 /// Bytes of a cell.
 const CELL: usize = 48;
 
-/// What a survey has found.
 #[derive(Debug)]
 pub(crate) struct Survey {
     /// Count and checksum of each side.
     pub(crate) sums: Pair<Sketch>,
-    /// The rows that differ.
     pub(crate) differing: Differing,
 }
 

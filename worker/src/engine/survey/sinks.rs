@@ -24,7 +24,6 @@ pub(crate) struct SketchSink {
 }
 
 impl SketchSink {
-    /// A sink over an empty sketch of `cells` cells.
     #[must_use]
     pub(crate) fn new(form: KeyForm, cells: usize) -> Self {
         Self {
@@ -72,7 +71,6 @@ pub(crate) struct SpillSink {
 }
 
 impl SpillSink {
-    /// A sink over an empty spill.
     #[must_use]
     pub(crate) fn new(form: KeyForm, partitions: usize, budget: &Budget) -> Self {
         Self {
@@ -114,7 +112,6 @@ pub(crate) struct OneSidedSink {
 }
 
 impl OneSidedSink {
-    /// A sink for the rows of `side` that adds them to `differing`.
     #[must_use]
     pub(crate) fn new(form: KeyForm, side: SideOf, differing: Differing) -> Self {
         Self {

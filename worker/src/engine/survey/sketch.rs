@@ -63,7 +63,6 @@ impl Sketch {
         }
     }
 
-    /// How many cells the table has.
     #[must_use]
     pub(crate) fn cells(&self) -> usize {
         self.cells.len()
@@ -80,7 +79,6 @@ impl Sketch {
         }
     }
 
-    /// Adds a row.
     #[inline]
     pub(crate) fn add(&mut self, element: Element) {
         self.count += 1;
@@ -149,10 +147,6 @@ impl Sketch {
     }
 
     /// Subtracts the rows of `other`.
-    ///
-    /// # Panics
-    ///
-    /// When the tables have different sizes.
     pub(crate) fn subtract(&mut self, other: &Self) {
         assert_eq!(
             self.part, other.part,

@@ -42,7 +42,6 @@ pub(crate) fn partitions_for(rows: u64, budget: &Budget) -> usize {
 /// Why an exact comparison has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfinished {
-    /// It was cancelled.
     #[error("cancelled")]
     Cancelled,
     /// The disk is full or fails, or the spill limit is reached.
@@ -57,7 +56,6 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    /// An empty spill.
     #[must_use]
     pub(crate) fn new(partitions: usize, budget: &Budget) -> Self {
         Self {
@@ -66,10 +64,6 @@ impl Spill {
     }
 
     /// Adds an element.
-    ///
-    /// # Errors
-    ///
-    /// When the disk is full or fails, or the spill limit is reached.
     #[inline]
     pub(crate) fn add(&mut self, element: Element) -> io::Result<()> {
         let at = by_hash(element.key, 0) & (self.records.partitions() - 1);
@@ -108,14 +102,6 @@ fn decode(bytes: &[u8; ELEMENT]) -> Element {
 /// Compares two spills with the same number of partitions, within the memory of
 /// `budget`. Checks `is_cancelled` at every partition, and at every block of a
 /// partition that does not fit.
-///
-/// # Errors
-///
-/// When the disk fails or the spill limit is reached, or when it is cancelled.
-///
-/// # Panics
-///
-/// When the numbers of partitions differ.
 pub(crate) fn compare(
     spills: Pair<Spill>,
     budget: &Budget,

@@ -21,7 +21,6 @@ use crate::engine::step::{StepContext, blocking};
 use crate::engine::task::Stop;
 use crate::engine::tolerate::nearness::Nearness;
 
-/// Whether a column of the plan has a tolerance.
 pub(crate) fn has_tolerance(plan: &Plan) -> bool {
     plan.columns
         .iter()

@@ -43,7 +43,6 @@ pub(crate) enum ColumnType {
 }
 
 impl ColumnType {
-    /// Whether it is a date or time.
     pub(crate) fn is_time(&self) -> bool {
         matches!(
             self,
@@ -51,27 +50,22 @@ impl ColumnType {
         )
     }
 
-    /// Whether it is a character type.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. })
     }
 }
 
-/// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
     /// Its name, as the database stores it.
     pub name: String,
-    /// Its type.
     pub kind: ColumnType,
     /// Its type as the database declares it: `decimal(15, 2)`.
     pub declared: String,
-    /// Whether it may hold NULL.
     pub nullable: bool,
     /// The type to which the database converts it before it is read, if the
     /// binary form of its own type cannot be used.
     pub read_as: Option<String>,
-    /// The texts that it can store.
     pub repertoire: Repertoire,
 }
 
@@ -109,7 +103,6 @@ pub(crate) struct Table {
     pub schema: String,
     /// The name, as the database stores it.
     pub name: String,
-    /// The columns in their order.
     pub columns: Vec<Column>,
     /// Names of the columns of each key: the primary key first, then unique
     /// indexes over columns that are not null.
@@ -123,9 +116,7 @@ pub(crate) struct Table {
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SideOf {
-    /// The original.
     Source,
-    /// The copy.
     Target,
 }
 

@@ -53,15 +53,10 @@ pub(crate) enum Conversion {
 /// A value as a database sends it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Raw<'a> {
-    /// A boolean.
     Bool(bool),
-    /// An integer.
     Int(i64),
-    /// A decimal.
     Decimal(Decimal<'a>),
-    /// A float of 32 bits.
     Float32(f32),
-    /// A float of 64 bits.
     Float64(f64),
     /// Text, without the padding of its type.
     Text(&'a [u8]),

@@ -13,12 +13,10 @@ pub(crate) struct Folding {
     pub trim: Option<Trim>,
     /// Whether case is ignored, by Unicode's full case folding: `ß` is `ss`.
     pub case_insensitive: bool,
-    /// The normalization form.
     pub unicode: Option<Normalization>,
 }
 
 impl Folding {
-    /// The folding of a column's rule.
     #[must_use]
     pub(crate) fn of(rule: &ColumnRule) -> Self {
         Self {

@@ -15,21 +15,14 @@ pub(crate) enum Kind {
     Int,
     /// Decimals of any size.
     Decimal,
-    /// Floats of 64 bits.
     Float64,
-    /// Floats of 32 bits.
     Float32,
-    /// Unicode text.
     Text,
-    /// Bytes.
     Bytes,
-    /// Dates.
     Date,
-    /// Times of day.
     Time(Resolution),
     /// Timestamps without zone.
     Timestamp(Resolution),
-    /// Instants.
     Instant(Resolution),
     /// UUIDs; text that is not a UUID remains text.
     Uuid,

@@ -7,7 +7,6 @@ use crate::engine::values::kind::Kind;
 /// How a column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// The canonical form into which values are converted.
     pub kind: Kind,
     /// The form in which this side sends values.
     pub stored: Stored,
@@ -18,23 +17,16 @@ pub(crate) struct Reading {
 /// The form in which a database sends a column's values, as far as reading differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// A boolean.
     Bool,
-    /// An integer.
     Int,
     /// A decimal, also for money.
     Decimal,
-    /// A float of 32 bits.
     Float32,
-    /// A float of 64 bits.
     Float64,
-    /// Text.
     Text,
     /// Text whose trailing blanks are padding.
     PaddedText,
-    /// Bytes.
     Bytes,
-    /// A date.
     Date,
     /// The form of the canonical kind, without a conversion.
     AsKind,

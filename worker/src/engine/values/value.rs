@@ -92,10 +92,6 @@ pub(crate) fn try_decode(bytes: &[u8]) -> Option<Value> {
 }
 
 /// Decodes one canonical value.
-///
-/// # Panics
-///
-/// If `bytes` did not come from [`Values`].
 #[must_use]
 pub(crate) fn decode(bytes: &[u8]) -> Value {
     try_decode(bytes).expect("a row is split into whole values")
@@ -159,20 +155,12 @@ impl Value {
 }
 
 /// An encoded value as a report renders it; see [`Value::into_json`].
-///
-/// # Panics
-///
-/// If `value` did not come from [`Values`].
 #[must_use]
 pub(crate) fn to_json(value: &[u8]) -> Json {
     decode(value).into_json()
 }
 
 /// An encoded value as text; see [`Value::into_text`].
-///
-/// # Panics
-///
-/// If `value` did not come from [`Values`].
 #[must_use]
 pub(crate) fn to_text(value: &[u8]) -> String {
     decode(value).into_text()

@@ -11,7 +11,6 @@ use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
 use crate::engine::values::value::{Unwritable, Value};
 
-/// PostgreSQL.
 #[derive(Debug)]
 pub(crate) struct Postgres;
 

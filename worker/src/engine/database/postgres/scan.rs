@@ -70,11 +70,6 @@ enum CopyState {
 
 impl CopyReader {
     /// Reads one message.
-    ///
-    /// # Errors
-    ///
-    /// When it is not what the format prescribes, a value is not of its
-    /// column's kind, or the sink fails.
     pub(crate) fn message(
         &mut self,
         message: &Bytes,
@@ -114,10 +109,6 @@ impl CopyReader {
     }
 
     /// The number of rows, after the last message.
-    ///
-    /// # Errors
-    ///
-    /// When the trailer has not come: the data is not complete.
     pub(crate) fn finish(self) -> Result<u64, DatabaseError> {
         if self.state == CopyState::Trailer {
             Ok(self.rows)

@@ -46,9 +46,7 @@ impl std::fmt::Display for Isolation {
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Reading only.
     Read,
-    /// Reading and writing.
     Write,
 }
 
@@ -82,9 +80,7 @@ pub(crate) struct SessionId(pub(crate) i64);
 /// What a database says about one of its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It runs no statement.
     Idle,
-    /// It runs a statement.
     Running,
     /// The endpoint's user may not see it.
     NotVisible,

@@ -89,10 +89,6 @@ impl Pools {
 
     /// Two sessions for the two sides of a table, each in a new transaction. Permissions are taken in the
     /// order of the endpoints' names, so that tables cannot wait for each other.
-    ///
-    /// # Errors
-    ///
-    /// When an endpoint is unknown or cannot be reached, or refuses the login.
     pub(crate) async fn lease(
         &self,
         source: &str,
@@ -192,7 +188,6 @@ impl Pool {
 }
 
 impl SessionLease {
-    /// Where the session is.
     #[must_use]
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.pool.endpoint
@@ -205,20 +200,12 @@ impl SessionLease {
     }
 
     /// Ends the transaction.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost.
     pub(crate) async fn pause(&mut self) -> Result<(), Failure> {
         let ended = self.session.end().await;
         ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))
     }
 
     /// Begins a new transaction, which sees what is committed by now.
-    ///
-    /// # Errors
-    ///
-    /// When the connection was lost.
     pub(crate) async fn resume(&mut self) -> Result<(), Failure> {
         let begun = self.session.begin(&self.label).await;
         self.isolation =
@@ -243,7 +230,6 @@ impl SessionLease {
         drop(self.permit);
     }
 
-    /// Closes the session.
     pub(crate) async fn close(self) {
         interrupt(self.session).await;
         drop(self.permit);

@@ -11,7 +11,6 @@ use shared::endpoint::Tls;
 
 use crate::engine::error::DatabaseError;
 
-/// The client configuration that an endpoint asks for.
 pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DatabaseError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -12,7 +12,6 @@ use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
 use crate::engine::values::value::{Unwritable, Value};
 
-/// SQL Server.
 #[derive(Debug)]
 pub(crate) struct SqlServer;
 

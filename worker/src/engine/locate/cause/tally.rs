@@ -45,7 +45,6 @@ struct Seen {
 }
 
 impl<'a> CauseTally<'a> {
-    /// An empty tally of rows of `columns`.
     #[must_use]
     pub(crate) fn new(columns: &'a [PlannedColumn]) -> Self {
         Self {

@@ -8,7 +8,6 @@ use crate::engine::locate::cause::damage::{
 use crate::engine::values::pairing::encoding::encoding_name;
 
 impl Damaged {
-    /// The side as a word.
     #[must_use]
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -72,7 +71,6 @@ impl Cause {
         }
     }
 
-    /// The cause in words, for a report.
     #[must_use]
     pub(crate) fn explanation(&self) -> String {
         let side = self.side.word();

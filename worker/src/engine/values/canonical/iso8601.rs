@@ -10,7 +10,6 @@ const DAYS_TO_2000: i32 = 730_120;
 pub(crate) enum Iso8601 {
     /// A day: days since 2000-01-01.
     Date(i32),
-    /// A time of day.
     Time(Count),
     /// A day and a time, without a zone, since 2000-01-01.
     Timestamp(Count),
@@ -21,7 +20,6 @@ pub(crate) enum Iso8601 {
 /// A number of decimal fractions of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// The number.
     pub value: i128,
     /// The fraction is 10^-`digits` s; at most 18 digits.
     pub digits: u8,

@@ -118,7 +118,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Copies one byte to the output.
     fn copy(&mut self) {
         self.out.push(self.text[self.at]);
         self.at += 1;

@@ -25,7 +25,6 @@ pub(crate) const ENCODINGS: [(Encoding, &str); 15] = [
     (Encoding::Utc, "utc"),
 ];
 
-/// The name of an encoding in the configuration.
 #[must_use]
 pub(crate) fn encoding_name(encoding: Encoding) -> &'static str {
     ENCODINGS
