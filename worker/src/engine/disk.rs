@@ -24,7 +24,6 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// The budget that `limits` set.
-    #[must_use]
     pub(crate) fn new(limits: &shared::options::EngineLimits) -> Self {
         Self {
             memory: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
@@ -35,7 +34,6 @@ impl Budget {
     /// Into how many partitions `bytes` bytes are cut, a power of two: one partition
     /// fits in a part of the memory, and so do the buffers of `files` files with so
     /// many partitions.
-    #[must_use]
     pub(crate) fn partitions(&self, bytes: u64, files: usize) -> usize {
         let aim = (self.memory / 8).clamp(BLOCK, 8 << 20) as u64;
         let most = (self.memory / 4 / (files * BLOCK)).clamp(1, 1024);
@@ -67,7 +65,6 @@ pub(crate) struct SpillLimitReached {
 
 impl DiskBudget {
     /// A budget of `limit` bytes, all of them free.
-    #[must_use]
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
@@ -123,7 +120,6 @@ struct Block {
 
 impl Partitioned {
     /// `partitions` empty partitions, which write whenever they have `block` bytes.
-    #[must_use]
     pub(crate) fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
         Self {
             file: None,
@@ -158,7 +154,6 @@ impl Partitioned {
     }
 
     /// How many partitions there are.
-    #[must_use]
     pub(crate) fn partitions(&self) -> usize {
         self.partitions.len()
     }
@@ -229,13 +224,11 @@ impl Partitioned {
     }
 
     /// Bytes in partition `at`.
-    #[must_use]
     pub(crate) fn bytes(&self, at: usize) -> u64 {
         self.partitions[at].bytes
     }
 
     /// How many blocks partition `at` has, including the one that is still in memory.
-    #[must_use]
     pub(crate) fn blocks(&self, at: usize) -> usize {
         self.partitions[at].blocks.len() + 1
     }

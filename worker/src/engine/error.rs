@@ -81,7 +81,6 @@ pub(crate) mod advice {
 }
 
 impl DatabaseError {
-    #[must_use]
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Driver(error) if error.is_refusal)
     }
@@ -118,13 +117,11 @@ impl DatabaseError {
     }
 
     /// The failure of a table, with the endpoint and the chain of causes.
-    #[must_use]
     pub(crate) fn at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         self.failure(endpoint, what, &self.to_string())
     }
 
     /// The same without text of the database, which may quote values of rows.
-    #[must_use]
     pub(crate) fn redacted_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         let message = match self {
             Self::Driver(error) => error.redacted.clone(),
@@ -152,7 +149,6 @@ impl DatabaseError {
     }
 
     /// The failure of a table for an error that no database caused.
-    #[must_use]
     pub(crate) fn on_disk(&self) -> Failure {
         let (kind, advice) = self.class();
         Failure::new(kind, format!("{self} ({advice})"))

@@ -83,7 +83,6 @@ impl From<Failure> for WorkError {
 impl OpenSide {
     /// A side over a session in a transaction. With `redacted`, failures do not
     /// repeat the database's messages, which may quote values.
-    #[must_use]
     pub(crate) fn new(
         lease: SessionLease,
         side: SideOf,
@@ -119,14 +118,12 @@ impl OpenSide {
         }
     }
 
-    #[must_use]
     pub(crate) fn kind(&self) -> DatabaseKind {
         self.endpoint.engine
     }
 
     /// How this side was read and when, from the start of its transaction until
     /// now, for the report.
-    #[must_use]
     pub(crate) fn read(&self) -> SideRead {
         let moment = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         SideRead {

@@ -56,7 +56,6 @@ pub(crate) struct CollectedRow {
 }
 
 impl CollectSink {
-    #[must_use]
     pub(crate) fn new(identity: Identity, wanted: WantedRows) -> Self {
         Self {
             encoder: RowEncoder::default(),
@@ -66,7 +65,6 @@ impl CollectSink {
         }
     }
 
-    #[must_use]
     pub(crate) fn into_collected(self) -> Collected {
         self.collected
     }
@@ -112,7 +110,6 @@ pub(crate) struct GatherSink {
 }
 
 impl GatherSink {
-    #[must_use]
     pub(crate) fn new(
         identity: Identity,
         wanted: std::sync::Arc<KeyFilter>,
@@ -134,7 +131,6 @@ impl GatherSink {
     }
 
     /// The rows, each after its [`ROW_HEADER`].
-    #[must_use]
     pub(crate) fn into_rows(self) -> Partitioned {
         self.rows
     }

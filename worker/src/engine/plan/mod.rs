@@ -48,7 +48,6 @@ pub(crate) struct PlannedColumn {
 }
 
 impl PlannedColumn {
-    #[must_use]
     pub(crate) fn on(&self, side: SideOf) -> &Column {
         match side {
             SideOf::Source => &self.source,
@@ -57,7 +56,6 @@ impl PlannedColumn {
     }
 
     /// How the column is read on one side to be compared.
-    #[must_use]
     pub(crate) fn reading(&self, side: SideOf) -> Reading {
         let conversion = match side {
             SideOf::Source => self.source_conversion,
@@ -69,7 +67,6 @@ impl PlannedColumn {
 
 impl Plan {
     /// Names of the key's columns, as the source spells them.
-    #[must_use]
     pub(crate) fn key_names(&self) -> Vec<String> {
         self.columns[..self.key_columns]
             .iter()

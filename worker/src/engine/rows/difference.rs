@@ -18,7 +18,6 @@ pub(crate) struct RowDifference {
 }
 
 impl RowDifference {
-    #[must_use]
     pub(crate) fn kind(&self) -> DifferenceKind {
         match (self.source, self.target) {
             (Some(_), Some(_)) => DifferenceKind::Modified,
@@ -27,7 +26,6 @@ impl RowDifference {
         }
     }
 
-    #[must_use]
     pub(crate) fn hash_on(&self, side: SideOf) -> Option<u128> {
         match side {
             SideOf::Source => self.source,

@@ -31,7 +31,6 @@ pub(crate) struct Differing {
 
 impl Differing {
     /// Keeps the first `limit` by key, in whatever order they are added.
-    #[must_use]
     pub(crate) fn first(limit: usize) -> Self {
         Self {
             counts: RowCounts {
@@ -49,7 +48,6 @@ impl Differing {
     }
 
     /// Keeps all of them, and the first `limit` at hand.
-    #[must_use]
     pub(crate) fn all(limit: usize, budget: &Budget) -> Self {
         let block = (budget.memory / 32).clamp(4 << 10, 1 << 20);
         let all = Partitioned::new(1, block, budget.disk.clone());
@@ -60,7 +58,6 @@ impl Differing {
     }
 
     /// An empty set with the same limits.
-    #[must_use]
     pub(crate) fn like(&self) -> Self {
         match &self.all {
             Some((_, budget)) => Self::all(self.limit, budget),
@@ -105,30 +102,25 @@ impl Differing {
         Ok(())
     }
 
-    #[must_use]
     pub(crate) fn counts(&self) -> RowCounts {
         self.counts
     }
 
     /// The sum of the source's row hashes minus that of the target's, modulo 2^128.
-    #[must_use]
     pub(crate) fn sum(&self) -> u128 {
         self.sum
     }
 
-    #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.counts.total() == 0
     }
 
     /// The first ones, in the order of their keys.
-    #[must_use]
     pub(crate) fn listed(&self) -> Vec<RowDifference> {
         self.first.clone().into_sorted_vec()
     }
 
     /// Reads all of them.
-    #[must_use]
     pub(crate) fn reader(&self) -> Reader<'_> {
         assert!(
             self.all.is_some() || !self.counts.truncated,

@@ -36,7 +36,6 @@ pub(crate) struct Element {
 impl KeyForm {
     /// The element of an encoded row whose first bytes are the encoded key.
     #[inline]
-    #[must_use]
     pub(crate) fn element(self, key: &[u8], row: &[u8]) -> Element {
         let hash = xxh3_128(row);
         let key = match self {
@@ -48,7 +47,6 @@ impl KeyForm {
 
     /// The key of an encoded key.
     #[inline]
-    #[must_use]
     pub(crate) fn key(self, key: &[u8]) -> u128 {
         match self {
             Self::Uuid => match key.split_first_chunk::<1>() {
@@ -77,7 +75,6 @@ impl KeyForm {
     }
 
     /// The encoded key that `key` carries; `None` if it is a hash.
-    #[must_use]
     pub(crate) fn carried(self, key: u128) -> Option<Vec<u8>> {
         let bytes = key.to_be_bytes();
         match self {
@@ -112,7 +109,6 @@ impl Hasher for KeyHasher {
 
 /// 64 well-mixed bits of a key.
 #[inline]
-#[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the two halves of a 128-bit number are wanted"
@@ -126,7 +122,6 @@ pub(crate) fn mix(key: u128) -> u64 {
 
 /// The two halves of a full product, combined.
 #[inline]
-#[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the two halves of a 128-bit number are wanted"

@@ -24,7 +24,6 @@ pub(crate) struct SketchSink {
 }
 
 impl SketchSink {
-    #[must_use]
     pub(crate) fn new(form: KeyForm, cells: usize) -> Self {
         Self {
             encoder: RowEncoder::default(),
@@ -35,7 +34,6 @@ impl SketchSink {
     }
 
     /// The sum of the rows.
-    #[must_use]
     pub(crate) fn into_sketch(mut self) -> Sketch {
         self.sketch.add_all(&self.batch);
         self.sketch
@@ -71,7 +69,6 @@ pub(crate) struct SpillSink {
 }
 
 impl SpillSink {
-    #[must_use]
     pub(crate) fn new(form: KeyForm, partitions: usize, budget: &Budget) -> Self {
         Self {
             encoder: RowEncoder::default(),
@@ -82,7 +79,6 @@ impl SpillSink {
     }
 
     /// The elements, and count and checksum of them.
-    #[must_use]
     pub(crate) fn into_parts(self) -> (Spill, Sketch) {
         (self.spill, self.sum)
     }
@@ -112,7 +108,6 @@ pub(crate) struct OneSidedSink {
 }
 
 impl OneSidedSink {
-    #[must_use]
     pub(crate) fn new(form: KeyForm, side: SideOf, differing: Differing) -> Self {
         Self {
             encoder: RowEncoder::default(),
@@ -124,7 +119,6 @@ impl OneSidedSink {
     }
 
     /// The differences, and count and checksum of the rows.
-    #[must_use]
     pub(crate) fn into_parts(self) -> (Differing, Sketch) {
         (self.differing, self.sum)
     }

@@ -48,7 +48,6 @@ pub(crate) struct Sketch {
 impl Sketch {
     /// An empty summary whose table has `cells` cells, rounded up. With 0 it
     /// has no table, only count and checksum.
-    #[must_use]
     pub(crate) fn new(cells: usize) -> Self {
         let part = if cells == 0 {
             0
@@ -63,13 +62,11 @@ impl Sketch {
         }
     }
 
-    #[must_use]
     pub(crate) fn cells(&self) -> usize {
         self.cells.len()
     }
 
     /// Count and checksum without the table.
-    #[must_use]
     pub(crate) fn totals(&self) -> Self {
         Self {
             count: self.count,
@@ -135,13 +132,11 @@ impl Sketch {
     }
 
     /// Rows added, less rows subtracted.
-    #[must_use]
     pub(crate) fn count(&self) -> i64 {
         self.count
     }
 
     /// Sum of the row hashes modulo 2^128.
-    #[must_use]
     pub(crate) fn checksum(&self) -> u128 {
         self.checksum
     }
@@ -166,7 +161,6 @@ impl Sketch {
     /// `None` when there are too many for the table, or when a row occurs more
     /// often on one side than on the other by two or more. What is returned
     /// accounts for the whole difference: count, checksum and every cell.
-    #[must_use]
     pub(crate) fn decode(mut self) -> Option<Pair<Vec<Element>>> {
         let (count, checksum) = (self.count, self.checksum);
         let mut decoded = Pair::<Vec<Element>>::default();

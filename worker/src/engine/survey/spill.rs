@@ -34,7 +34,6 @@ const FEWEST_BALANCED: usize = 16;
 const COPIES_AT_ONCE: u64 = 64 * 1024;
 
 /// How many partitions a comparison of `rows` rows, both sides together, is cut into.
-#[must_use]
 pub(crate) fn partitions_for(rows: u64, budget: &Budget) -> usize {
     budget.partitions(rows.saturating_mul(ELEMENT as u64), 2)
 }
@@ -56,7 +55,6 @@ pub(crate) struct Spill {
 }
 
 impl Spill {
-    #[must_use]
     pub(crate) fn new(partitions: usize, budget: &Budget) -> Self {
         Self {
             records: Partitioned::new(partitions, BLOCK, budget.disk.clone()),

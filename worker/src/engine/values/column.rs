@@ -81,7 +81,6 @@ pub(crate) struct Repertoire {
 impl Column {
     /// The digits of a second of PostgreSQL's timestamps, with or without a zone;
     /// `None` for other columns.
-    #[must_use]
     pub(crate) fn postgres_digits(&self) -> Option<u8> {
         // SQL Server's types are `datetime2` and the like.
         let kept = self.read_as.as_ref().unwrap_or(&self.declared);

@@ -17,7 +17,6 @@ pub(crate) struct Folding {
 }
 
 impl Folding {
-    #[must_use]
     pub(crate) fn of(rule: &ColumnRule) -> Self {
         Self {
             trim: rule.trim,
@@ -27,14 +26,12 @@ impl Folding {
     }
 
     /// Whether texts remain as they are.
-    #[must_use]
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
 
     /// The folded text. Text with unpaired surrogates, which only SQL Server
     /// stores, is trimmed only.
-    #[must_use]
     pub(crate) fn apply(self, text: &[u8]) -> Cow<'_, [u8]> {
         let text = match std::str::from_utf8(text) {
             // ASCII is in all four normalization forms.

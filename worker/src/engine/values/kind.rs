@@ -44,7 +44,6 @@ pub(crate) struct Resolution {
 
 impl Resolution {
     /// The digits of the side with fewer; further digits are cut.
-    #[must_use]
     pub(crate) fn coarser(source: u8, target: u8) -> Self {
         Self {
             digits: source.min(target),
@@ -55,7 +54,6 @@ impl Resolution {
 
     /// The resolution of `datetime`, which is milliseconds. It counts 1/300 s and
     /// displays them rounded: .9966667 is .997.
-    #[must_use]
     pub(crate) fn milliseconds(other: u8) -> Self {
         Self {
             digits: other.min(3),
@@ -65,7 +63,6 @@ impl Resolution {
     }
 
     /// The unit in which values of this resolution are encoded.
-    #[must_use]
     pub(crate) fn unit(self) -> TimeUnit {
         if self.digits > 6 {
             TimeUnit::Ticks
@@ -78,7 +75,6 @@ impl Resolution {
     /// unit. Times before the epoch are negative and are cut to the earlier step,
     /// not towards zero. With `from_2000`, half a step is rounded away from the epoch.
     #[inline]
-    #[must_use]
     pub(crate) fn convert(self, value: i64, digits: u8) -> i64 {
         let rounded = if digits > self.digits {
             let step = 10_i64.pow((digits - self.digits).into());
@@ -98,7 +94,6 @@ impl Resolution {
 
     /// As [`Resolution::convert`], but `None` if the result is out of the range of
     /// canonical times.
-    #[must_use]
     pub(crate) fn convert_wide(self, value: i128, digits: u8) -> Option<i64> {
         let step = 10_i128.checked_pow(u32::from(digits.saturating_sub(self.digits)))?;
         let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));

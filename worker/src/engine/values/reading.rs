@@ -34,7 +34,6 @@ pub(crate) enum Stored {
 
 impl Reading {
     /// The reading of a column of type `column` in the form `kind`.
-    #[must_use]
     pub(crate) fn new(kind: Kind, column: &ColumnType, conversion: Option<Conversion>) -> Self {
         let stored = match (column, conversion) {
             (ColumnType::Text { padded: true }, _) => Stored::PaddedText,

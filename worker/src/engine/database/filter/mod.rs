@@ -220,7 +220,6 @@ pub(crate) fn condition(
 
 /// The condition that holds for rows that are not marked as deleted; `None`:
 /// the column's type has no usual mark, so that `value` must be given.
-#[must_use]
 pub(crate) fn not_deleted(
     dialect: &dyn Dialect,
     column: &Column,

@@ -5,7 +5,6 @@ use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::value::{Unwritable, Value};
 
 /// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
-#[must_use]
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -21,7 +21,6 @@ pub(crate) enum Isolation {
 
 impl Isolation {
     /// The level as SQL calls it.
-    #[must_use]
     pub(crate) fn level(self) -> &'static str {
         match self {
             Self::RepeatableRead => "REPEATABLE READ",

@@ -43,7 +43,6 @@ pub(crate) struct SessionLease {
 impl Pools {
     /// Pools for `endpoints`; each holds as many sessions as `concurrency`
     /// tables need, two a table, or the endpoint's `max_connections`.
-    #[must_use]
     pub(crate) fn new(endpoints: BTreeMap<String, Endpoint>, concurrency: u32) -> Self {
         let pools = endpoints
             .into_iter()
@@ -188,13 +187,11 @@ impl Pool {
 }
 
 impl SessionLease {
-    #[must_use]
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.pool.endpoint
     }
 
     /// The longest that a statement may run.
-    #[must_use]
     pub(crate) fn statement_timeout(&self) -> std::time::Duration {
         self.label.statement_timeout
     }

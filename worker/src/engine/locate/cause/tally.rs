@@ -45,7 +45,6 @@ struct Seen {
 }
 
 impl<'a> CauseTally<'a> {
-    #[must_use]
     pub(crate) fn new(columns: &'a [PlannedColumn]) -> Self {
         Self {
             columns,
@@ -57,7 +56,6 @@ impl<'a> CauseTally<'a> {
     }
 
     /// With the redacted columns, by position: their causes must reveal no value.
-    #[must_use]
     pub(crate) fn hiding(self, hidden: &'a [bool]) -> Self {
         Self { hidden, ..self }
     }
@@ -137,7 +135,6 @@ impl<'a> CauseTally<'a> {
     }
 
     /// The groups, the most frequent first, at most [`MOST_GROUPS`] and one more for the rest.
-    #[must_use]
     pub(crate) fn finish(self) -> Vec<CauseGroup> {
         let mut by_column: HashMap<usize, Vec<(Vec<Cause>, Seen)>> = HashMap::new();
         for ((at, fitting), seen) in self.sets {

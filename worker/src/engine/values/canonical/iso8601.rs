@@ -27,7 +27,6 @@ pub(crate) struct Count {
 
 impl Iso8601 {
     /// `None` if `text` is not a date or time in this notation.
-    #[must_use]
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         if text.get(2) == Some(&b':') {
             let (time, rest) = time(text)?;

@@ -16,7 +16,6 @@ const DEEPEST: usize = 10_000;
 const PLAIN: i64 = 40;
 
 /// The canonical text of `text`; `None` if it is not JSON.
-#[must_use]
 pub(crate) fn canonical_json(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut reader = Reader {

@@ -13,7 +13,6 @@ const LONGEST: usize = 56 * 1024;
 /// exponent; or one of PostgreSQL's words `NaN`, `Infinity`, `-Infinity`.
 /// Its digits are in `buffer`. `None` if the text is none of these, or if
 /// PostgreSQL's numeric cannot hold the number.
-#[must_use]
 pub(crate) fn parse_decimal<'a>(text: &[u8], buffer: &'a mut Vec<u8>) -> Option<Decimal<'a>> {
     let special = |class| Some(Decimal::new(class, 0, &[]));
     match text {
@@ -136,13 +135,11 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
 /// The decimal that a float of 64 bits stands for: a whole number exactly,
 /// any other by the shortest notation that reads back as the same float. No
 /// two floats stand for the same decimal.
-#[must_use]
 pub(crate) fn float64_decimal(value: f64, buffer: &mut Vec<u8>) -> Decimal<'_> {
     float_decimal(value, value, buffer)
 }
 
 /// As [`float64_decimal`], of a float of 32 bits.
-#[must_use]
 pub(crate) fn float32_decimal(value: f32, buffer: &mut Vec<u8>) -> Decimal<'_> {
     float_decimal(value.into(), value, buffer)
 }
@@ -168,7 +165,6 @@ fn float_decimal(
 
 /// The decimal whose unscaled value is `bytes`, big-endian two's complement,
 /// with `scale` digits after the point. `None` if there are no bytes, or more than 56 KiB.
-#[must_use]
 pub(crate) fn twos_complement_decimal<'a>(
     bytes: &[u8],
     scale: u8,

@@ -19,7 +19,6 @@ pub(crate) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    #[must_use]
     pub(crate) fn new(row: &'a [u8]) -> Self {
         Self { row, position: 0 }
     }
