@@ -44,13 +44,9 @@ pub(crate) enum DatabaseError {
         reason: String,
     },
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
-    NullKey {
-        column: String,
-    },
+    NullKey { column: String },
     #[error("cannot keep rows in a temporary file in {}: {error}", std::env::temp_dir().display())]
-    Disk {
-        error: io::Error,
-    },
+    Disk { error: io::Error },
 }
 
 impl From<MalformedRow> for DatabaseError {
