@@ -22,9 +22,8 @@ pub(crate) struct ProgressReporter<'a> {
 }
 
 impl<'a> ProgressReporter<'a> {
-    /// `bytes` were written to the encoder before.
-    pub(crate) fn new(progress: &'a (dyn Fn(Scanned) + Sync), bytes: u64) -> Self {
-        let reported = Scanned { rows: 0, bytes };
+    pub(crate) fn new(progress: &'a (dyn Fn(Scanned) + Sync)) -> Self {
+        let reported = Scanned::default();
         Self { progress, reported }
     }
 

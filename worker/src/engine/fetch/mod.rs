@@ -417,9 +417,10 @@ mod tests {
         let key = element(0).key;
         let hashes = wanted.iter().map(|value| element(*value).row).collect();
         let mut sink = CollectSink::new(identity, WantedRows::from_iter([(key, hashes)]));
+        let mut encoder = RowEncoder::default();
         for value in rows {
-            row(sink.encoder(), value);
-            sink.end_row().unwrap();
+            row(&mut encoder, value);
+            sink.end_row(&encoder).unwrap();
         }
         let Collected { mut rows, bytes } = sink.into_collected();
         (rows.remove(&key).unwrap_or_default(), bytes)

@@ -34,7 +34,6 @@ impl Identity {
 /// Keeps the encoded rows (or keys, where only keys are read) that are wanted.
 #[derive(Debug)]
 pub(crate) struct CollectSink {
-    encoder: RowEncoder,
     identity: Identity,
     wanted: WantedRows,
     collected: Collected,
@@ -58,7 +57,6 @@ pub(crate) struct CollectedRow {
 impl CollectSink {
     pub(crate) fn new(identity: Identity, wanted: WantedRows) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             identity,
             wanted,
             collected: Collected::default(),
@@ -71,24 +69,20 @@ impl CollectSink {
 }
 
 impl RowSink for CollectSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.identity.of(&self.encoder);
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.identity.of(row);
         let Some(wanted) = self.wanted.get(&element.key) else {
             return Ok(());
         };
         let rows = self.collected.rows.entry(element.key).or_default();
         let is_kept = rows.add(element.row, wanted.contains(&element.row), || {
             CollectedRow {
-                bytes: self.encoder.row().to_vec(),
-                key_end: self.encoder.key().len(),
+                bytes: row.row().to_vec(),
+                key_end: row.key().len(),
             }
         });
         if is_kept {
-            self.collected.bytes += self.encoder.row().len();
+            self.collected.bytes += row.row().len();
         }
         Ok(())
     }
@@ -101,7 +95,6 @@ pub(crate) const ROW_HEADER: usize = 16 + 16 + 4 + 4;
 /// one is enough: those of the rows written last are left out.
 #[derive(Debug)]
 pub(crate) struct GatherSink {
-    encoder: RowEncoder,
     identity: Identity,
     wanted: std::sync::Arc<KeyFilter>,
     rows: Partitioned,
@@ -117,7 +110,6 @@ impl GatherSink {
         budget: &Budget,
     ) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             identity,
             wanted,
             rows: Partitioned::new(partitions, BLOCK, budget.disk.clone()),
@@ -137,12 +129,8 @@ impl GatherSink {
 }
 
 impl RowSink for GatherSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.identity.of(&self.encoder);
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.identity.of(row);
         if !self.wanted.may_hold(element.key) {
             return Ok(());
         }
@@ -155,7 +143,7 @@ impl RowSink for GatherSink {
                 .map(u32::to_le_bytes)
                 .map_err(|_| io::Error::other("a row has more than 4 GiB"))
         };
-        let (key, row) = (self.encoder.key(), self.encoder.row());
+        let (key, row) = (row.key(), row.row());
         let at = partition_of(element.key, self.rows.partitions());
         self.rows.append(
             at,

@@ -19,7 +19,6 @@ pub(crate) enum WantedKeys {
 /// Records which rows there are under wanted keys.
 #[derive(Debug)]
 pub(crate) struct SeenSink {
-    encoder: RowEncoder,
     form: KeyForm,
     nearness: Arc<Nearness>,
     wanted: WantedKeys,
@@ -35,7 +34,6 @@ impl SeenSink {
         seen: SeenRows,
     ) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             nearness,
             wanted,
@@ -57,12 +55,8 @@ impl SeenSink {
 }
 
 impl RowSink for SeenSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let Element { key, row } = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, encoded: &RowEncoder) -> io::Result<()> {
+        let Element { key, row } = self.form.element(encoded.key(), encoded.row());
         let is_wanted = match &self.wanted {
             WantedKeys::Exact(keys) => keys.contains(&key),
             WantedKeys::Approximate(keys) => keys.may_hold(key),
@@ -70,7 +64,7 @@ impl RowSink for SeenSink {
         if !is_wanted {
             return Ok(());
         }
-        let seen = self.nearness.seen(row, self.encoder.row());
+        let seen = self.nearness.seen(row, encoded.row());
         self.seen.add(key, &seen.map_err(io::Error::other)?)
     }
 }

@@ -100,7 +100,6 @@ async fn read(
 /// Keeps the elements of all rows under wanted keys, including copies.
 #[derive(Debug)]
 struct ElementSink {
-    encoder: RowEncoder,
     form: KeyForm,
     wanted: KeySet,
     elements: Vec<Element>,
@@ -109,7 +108,6 @@ struct ElementSink {
 impl ElementSink {
     fn new(form: KeyForm) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             wanted: KeySet::default(),
             elements: Vec::new(),
@@ -126,12 +124,8 @@ impl ElementSink {
 }
 
 impl RowSink for ElementSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.form.element(row.key(), row.row());
         if self.wanted.contains(&element.key) {
             self.elements.push(element);
         }

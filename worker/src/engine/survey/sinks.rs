@@ -16,7 +16,6 @@ use crate::engine::values::column::SideOf;
 /// Adds every row to a sketch.
 #[derive(Debug)]
 pub(crate) struct SketchSink {
-    encoder: RowEncoder,
     form: KeyForm,
     sketch: Sketch,
     /// Rows that are not in the sketch yet.
@@ -26,7 +25,6 @@ pub(crate) struct SketchSink {
 impl SketchSink {
     pub(crate) fn new(form: KeyForm, cells: usize) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             sketch: Sketch::new(cells),
             batch: Vec::new(),
@@ -42,14 +40,8 @@ impl SketchSink {
 
 impl RowSink for SketchSink {
     #[inline]
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    #[inline]
-    fn end_row(&mut self) -> io::Result<()> {
-        self.batch
-            .push(self.form.element(self.encoder.key(), self.encoder.row()));
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        self.batch.push(self.form.element(row.key(), row.row()));
         if self.batch.len() == sketch::BATCH {
             self.sketch.add_all(&self.batch);
             self.batch.clear();
@@ -62,7 +54,6 @@ impl RowSink for SketchSink {
 /// exact comparison may read a later state of the table than the sketch.
 #[derive(Debug)]
 pub(crate) struct SpillSink {
-    encoder: RowEncoder,
     form: KeyForm,
     spill: Spill,
     sum: Sketch,
@@ -71,7 +62,6 @@ pub(crate) struct SpillSink {
 impl SpillSink {
     pub(crate) fn new(form: KeyForm, partitions: usize, budget: &Budget) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             spill: Spill::new(partitions, budget),
             sum: Sketch::new(0),
@@ -85,12 +75,8 @@ impl SpillSink {
 }
 
 impl RowSink for SpillSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.form.element(row.key(), row.row());
         self.sum.add(element);
         // The page cache takes blocks; a task waits for the disk only when it is full.
         self.spill.add(element)
@@ -100,7 +86,6 @@ impl RowSink for SpillSink {
 /// Records every row as a difference, since the other side is empty.
 #[derive(Debug)]
 pub(crate) struct OneSidedSink {
-    encoder: RowEncoder,
     form: KeyForm,
     side: SideOf,
     differing: Differing,
@@ -110,7 +95,6 @@ pub(crate) struct OneSidedSink {
 impl OneSidedSink {
     pub(crate) fn new(form: KeyForm, side: SideOf, differing: Differing) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             side,
             differing,
@@ -125,12 +109,8 @@ impl OneSidedSink {
 }
 
 impl RowSink for OneSidedSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let Element { key, row } = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let Element { key, row } = self.form.element(row.key(), row.row());
         self.sum.add(Element { key, row });
         let (source, target) = match self.side {
             SideOf::Source => (Some(row), None),

@@ -40,7 +40,8 @@ pub(crate) async fn scan(
     };
     let mut stream = results.into_row_stream();
     let mut rows = 0;
-    let mut reporter = ProgressReporter::new(progress, sink.encoder().total_bytes());
+    let mut encoder = RowEncoder::default();
+    let mut reporter = ProgressReporter::new(progress);
     while let Some(row) = stream.next().await {
         let row = row?;
         if row.len() != query.readings.len() {
@@ -50,7 +51,6 @@ pub(crate) async fn scan(
                 query.readings.len()
             )));
         }
-        let encoder = sink.encoder();
         encoder.start_row();
         for (position, ((_, data), reading)) in row.cells().zip(&query.readings).enumerate() {
             if position == query.key_columns {
@@ -60,8 +60,8 @@ pub(crate) async fn scan(
                 query.null(position)?;
             }
             let pushed = match reading.conversion {
-                None => value(data, *reading, encoder),
-                Some(conversion) => converted(data, *reading, conversion, encoder),
+                None => value(data, *reading, &mut encoder),
+                Some(conversion) => converted(data, *reading, conversion, &mut encoder),
             };
             if pushed.is_none() {
                 return Err(unexpected(position, name(data), reading.kind));
@@ -70,14 +70,14 @@ pub(crate) async fn scan(
         if query.key_columns == query.readings.len() {
             encoder.end_key();
         }
-        sink.end_row()
+        sink.end_row(&encoder)
             .map_err(|error| DatabaseError::Disk { error })?;
         rows += 1;
         if reporter.is_due(rows) {
-            reporter.report(rows, sink.encoder().total_bytes());
+            reporter.report(rows, encoder.total_bytes());
         }
     }
-    reporter.report(rows, sink.encoder().total_bytes());
+    reporter.report(rows, encoder.total_bytes());
     Ok(rows)
 }
 

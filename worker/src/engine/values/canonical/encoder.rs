@@ -181,13 +181,10 @@ impl RowEncoder {
 /// Receives rows from a scanner. It does not know databases, and a scanner does
 /// not know the use of its rows.
 pub(crate) trait RowSink: Send {
-    /// The encoder to which the scanner appends the values of the next row.
-    fn encoder(&mut self) -> &mut RowEncoder;
-
-    /// Takes the complete row that is in the encoder.
+    /// Takes the complete row that the scanner has encoded.
     ///
     /// # Errors
     ///
     /// If the sink cannot store it, for example because the disk is full.
-    fn end_row(&mut self) -> std::io::Result<()>;
+    fn end_row(&mut self, row: &RowEncoder) -> std::io::Result<()>;
 }
