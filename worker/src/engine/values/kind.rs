@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use shared::options::Rounding;
 
-use crate::engine::values::canonical::TimeUnit;
+use crate::engine::values::canonical::{RowEncoder, TimeUnit};
 
 /// The canonical form in which a pair of columns is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,26 @@ pub(crate) enum Kind {
     Uuid,
     /// JSON; text that is not JSON remains text.
     Json,
+}
+
+impl Kind {
+    /// Appends a timestamp or an instant; `None` for other kinds. `units` counts
+    /// it in the unit of its resolution.
+    #[inline]
+    pub(crate) fn push_moment(
+        self,
+        encoder: &mut RowEncoder,
+        units: impl FnOnce(Resolution) -> Option<i64>,
+    ) -> Option<()> {
+        match self {
+            Self::Timestamp(resolution) => {
+                encoder.timestamp(resolution.unit(), units(resolution)?);
+            }
+            Self::Instant(resolution) => encoder.instant(resolution.unit(), units(resolution)?),
+            _ => return None,
+        }
+        Some(())
+    }
 }
 
 /// The resolution at which times are compared: that of the coarser side.

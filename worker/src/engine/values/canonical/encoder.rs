@@ -77,12 +77,11 @@ impl RowEncoder {
     /// Appends a float of 64 bits.
     #[inline]
     pub fn float64(&mut self, value: f64) {
-        let value = if value == 0.0 {
-            0.0
-        } else if value.is_nan() {
+        // The sum of -0 and 0 is 0.
+        let value = if value.is_nan() {
             f64::NAN
         } else {
-            value
+            value + 0.0
         };
         self.buffer.push(Tag::Float64 as u8);
         self.buffer
@@ -92,12 +91,11 @@ impl RowEncoder {
     /// Appends a float of 32 bits.
     #[inline]
     pub fn float32(&mut self, value: f32) {
-        let value = if value == 0.0 {
-            0.0
-        } else if value.is_nan() {
+        // The sum of -0 and 0 is 0.
+        let value = if value.is_nan() {
             f32::NAN
         } else {
-            value
+            value + 0.0
         };
         self.buffer.push(Tag::Float32 as u8);
         self.buffer

@@ -66,10 +66,7 @@ fn number(text: &[u8], count: usize) -> Option<(u32, &[u8])> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let value = digits
-        .iter()
-        .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
-    Some((value, rest))
+    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
 }
 
 /// Parses a date. Years have four digits, or up to six, with or without a sign.
@@ -109,9 +106,7 @@ fn time(text: &[u8]) -> Option<(Count, &[u8])> {
             if length == 0 || length > 18 {
                 return None;
             }
-            for digit in &after[..length] {
-                fraction = fraction * 10 + i128::from(digit - b'0');
-            }
+            fraction = std::str::from_utf8(&after[..length]).ok()?.parse().ok()?;
             digits = u8::try_from(length).ok()?;
             rest = &after[length..];
         }
