@@ -157,6 +157,6 @@ pub(crate) fn disk(error: io::Error) -> Stop {
 }
 
 /// A located row whose bytes cannot be read.
-pub(crate) fn malformed(error: &crate::engine::values::canonical::MalformedRow) -> Stop {
+pub(crate) fn malformed(error: MalformedRow) -> Stop {
     Failure::new(FailureKind::InternalError, error.to_string()).into()
 }

@@ -11,6 +11,7 @@ use crate::engine::fetch::sinks::ROW_HEADER;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing;
 use crate::engine::rows::keys::{KeyMap, WantedRows, partition_of};
+use crate::engine::rows::version::next;
 use crate::engine::values::column::SideOf;
 use crate::engine::values::pair::Pair;
 
@@ -177,9 +178,11 @@ impl Loaded {
             u32::try_from(number).map_err(|_| io::Error::other("a row has more than 4 GiB"))
         };
         let mut offset = 0;
-        while let Some(header) = bytes.get(offset..offset + ROW_HEADER) {
-            let (key, hash) = (number_at(header, 0), number_at(header, 16));
-            let (key_end, length) = (length_at(header, 32), length_at(header, 36));
+        while let Some(mut header) = bytes.get(offset..offset + ROW_HEADER) {
+            let key = u128::from_le_bytes(next(&mut header));
+            let hash = u128::from_le_bytes(next(&mut header));
+            let key_end = u32::from_le_bytes(next(&mut header));
+            let length = u32::from_le_bytes(next(&mut header));
             offset += ROW_HEADER;
             if let Some(wanted) = wanted.get(&key) {
                 let position = RowPosition {
@@ -216,12 +219,4 @@ impl Loaded {
         };
         Ok(Some((bytes, position.key_end as usize)))
     }
-}
-
-fn number_at(header: &[u8], at: usize) -> u128 {
-    u128::from_le_bytes(header[at..at + 16].try_into().expect("16 bytes"))
-}
-
-fn length_at(header: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"))
 }

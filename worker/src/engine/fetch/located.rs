@@ -22,5 +22,5 @@ pub(crate) struct LocatedRow {
 pub(crate) fn values(row: &[u8]) -> Result<Vec<&[u8]>, Stop> {
     Values::new(row)
         .collect::<Result<_, _>>()
-        .map_err(|error| malformed(&error))
+        .map_err(malformed)
 }

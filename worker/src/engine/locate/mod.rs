@@ -108,7 +108,7 @@ impl Outbox<'_> {
         let mut key = Map::new();
         let key_columns = plan.columns[..plan.key_columns].iter().enumerate();
         for (value, (at, column)) in Values::new(&row.key).zip(key_columns) {
-            let value = value.map_err(|error| malformed(&error))?;
+            let value = value.map_err(malformed)?;
             key.insert(column.source.name.clone(), redactor.key_value(at, value));
         }
         let source = row.source.as_deref().map(values).transpose()?;

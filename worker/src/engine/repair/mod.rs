@@ -132,24 +132,10 @@ fn own_form(
         let reading = Reading::new(Kind::Text, &column.kind, conversion);
         return Some((column.clone(), reading));
     }
-    let is_exact = matches!(
+    if !matches!(
         column.kind,
-        ColumnType::Bool
-            | ColumnType::Int
-            | ColumnType::Decimal
-            | ColumnType::Money
-            | ColumnType::Float32
-            | ColumnType::Float64
-            | ColumnType::Text { .. }
-            | ColumnType::Bytes
-            | ColumnType::Date
-            | ColumnType::Time(_)
-            | ColumnType::Timestamp(_)
-            | ColumnType::DateTime
-            | ColumnType::Instant(_)
-            | ColumnType::Uuid
-    );
-    if is_exact {
+        ColumnType::Json | ColumnType::Xml | ColumnType::Other
+    ) {
         let own = pairing(column, column, &ColumnRule::default()).ok()?;
         let reading = Reading::new(own.kind, &column.kind, None);
         return Some((column.clone(), reading));

@@ -9,6 +9,7 @@ use shared::outcome::{DifferenceKind, RowCounts};
 use crate::engine::disk::{Budget, Partitioned};
 use crate::engine::rows::difference::{RowDifference, pair_off, surplus};
 use crate::engine::rows::element::Element;
+use crate::engine::rows::version::next;
 
 /// The first byte of a difference on disk: the sides that have the row.
 const SOURCE: u8 = 1;
@@ -210,13 +211,7 @@ impl Reader<'_> {
 
 /// Reads the differences in a block that [`append`] wrote.
 pub(crate) fn read(mut bytes: &[u8], into: &mut VecDeque<RowDifference>) {
-    fn number(bytes: &mut &[u8]) -> u128 {
-        let (number, rest) = bytes
-            .split_first_chunk::<16>()
-            .expect("records are not split between blocks");
-        *bytes = rest;
-        u128::from_le_bytes(*number)
-    }
+    let number = |bytes: &mut &[u8]| u128::from_le_bytes(next(bytes));
     while let Some((sides, rest)) = bytes.split_first() {
         bytes = rest;
         let key = number(&mut bytes);

@@ -112,6 +112,15 @@ pub(crate) struct Table {
     pub condition: Option<String>,
 }
 
+/// The columns of each key, given index by index. An index with a column that may
+/// be NULL, or with an expression, is no key: it has a row without a name here.
+pub(crate) fn keys(columns: &[(i64, Option<String>)]) -> Vec<Vec<String>> {
+    columns
+        .chunk_by(|(index, _), (next, _)| index == next)
+        .filter_map(|columns| columns.iter().map(|(_, name)| name.clone()).collect())
+        .collect()
+}
+
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SideOf {

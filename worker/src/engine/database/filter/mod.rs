@@ -231,11 +231,7 @@ pub(crate) fn not_deleted(
     Some(match column.kind {
         ColumnType::Bool | ColumnType::Int => dialect.differs(column, "1"),
         ColumnType::Text { .. } => dialect.differs(column, "true"),
-        ColumnType::Date
-        | ColumnType::Time(_)
-        | ColumnType::Timestamp(_)
-        | ColumnType::DateTime
-        | ColumnType::Instant(_) => format!("{} IS NULL", dialect.identifier(&column.name)),
+        _ if column.kind.is_time() => format!("{} IS NULL", dialect.identifier(&column.name)),
         _ => return None,
     })
 }

@@ -31,17 +31,6 @@ impl Isolation {
     }
 }
 
-impl std::fmt::Display for Isolation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::RepeatableRead => "REPEATABLE READ snapshot",
-            Self::Snapshot => "SNAPSHOT",
-            Self::ReadCommitted => "READ COMMITTED, not a snapshot",
-            Self::ReadUncommitted => "READ UNCOMMITTED, not even committed rows",
-        })
-    }
-}
-
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {

@@ -28,14 +28,7 @@ pub(crate) fn as_text(column: &Column, name: &str) -> String {
         // Four digits after the point.
         (ColumnType::Money, _) => format!("CONVERT(nvarchar(60), {name}, 2)"),
         // ISO 8601.
-        (
-            ColumnType::Date
-            | ColumnType::Time(_)
-            | ColumnType::Timestamp(_)
-            | ColumnType::DateTime
-            | ColumnType::Instant(_),
-            _,
-        ) => format!("CONVERT(nvarchar(60), {name}, 126)"),
+        (kind, _) if kind.is_time() => format!("CONVERT(nvarchar(60), {name}, 126)"),
         // Hexadecimal after 0x.
         (ColumnType::Bytes, _) => {
             format!("CONVERT(nvarchar(max), CAST({name} AS varbinary(max)), 1)")
