@@ -118,6 +118,18 @@ struct Block {
     length: u32,
 }
 
+impl Block {
+    fn read(self, file: &File) -> io::Result<Vec<u8>> {
+        read(file, self.offset, self.length as usize)
+    }
+}
+
+fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
 impl Partitioned {
     /// `partitions` empty partitions, which write whenever they have `block` bytes.
     pub(crate) fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
@@ -153,17 +165,12 @@ impl Partitioned {
         self.free.extend(cleared.blocks);
     }
 
-    /// How many partitions there are.
     pub(crate) fn partitions(&self) -> usize {
         self.partitions.len()
     }
 
     /// Appends a record, given in parts, to partition `at`. No record is in two blocks.
-    ///
-    /// # Errors
-    ///
-    /// [`SpillLimitReached`], or when the disk is full or fails. Temporary
-    /// files are in the directory that `TMPDIR` names.
+    /// Temporary files are in the directory that `TMPDIR` names.
     #[inline]
     pub(crate) fn append(&mut self, at: usize, record: &[&[u8]]) -> io::Result<()> {
         let partition = &mut self.partitions[at];
@@ -204,18 +211,12 @@ impl Partitioned {
 
     /// Takes the first block out of partition `at`, none when it is empty. Later
     /// writes may overwrite it on disk.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     pub(crate) fn take(&mut self, at: usize) -> io::Result<Option<Vec<u8>>> {
         let partition = &mut self.partitions[at];
         let bytes = match (partition.blocks.pop_front(), &self.file) {
             (Some(block), Some(file)) => {
                 self.free.push(block);
-                let mut bytes = vec![0; block.length as usize];
-                file.read_exact_at(&mut bytes, block.offset)?;
-                bytes
+                block.read(file)?
             }
             _ => std::mem::take(&mut partition.buffer),
         };
@@ -223,7 +224,6 @@ impl Partitioned {
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// Bytes in partition `at`.
     pub(crate) fn bytes(&self, at: usize) -> u64 {
         self.partitions[at].bytes
     }
@@ -234,31 +234,15 @@ impl Partitioned {
     }
 
     /// Block `number` of partition `at`.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     pub(crate) fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => {
-                let mut bytes = vec![0; block.length as usize];
-                file.read_exact_at(&mut bytes, block.offset)?;
-                Ok(Cow::Owned(bytes))
-            }
+            (Some(block), Some(file)) => block.read(file).map(Cow::Owned),
             _ => Ok(Cow::Borrowed(&partition.buffer)),
         }
     }
 
     /// `length` bytes from `position` on in block `number` of partition `at`.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
-    ///
-    /// # Panics
-    ///
-    /// When the block has fewer bytes.
     pub(crate) fn part(
         &self,
         at: usize,
@@ -268,11 +252,7 @@ impl Partitioned {
     ) -> io::Result<Vec<u8>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => {
-                let mut bytes = vec![0; length];
-                file.read_exact_at(&mut bytes, block.offset + position as u64)?;
-                Ok(bytes)
-            }
+            (Some(block), Some(file)) => read(file, block.offset + position as u64, length),
             _ => Ok(partition.buffer[position..position + length].to_vec()),
         }
     }

@@ -1,7 +1,7 @@
 //! Sessions are kept open between tables and reused.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use shared::endpoint::Endpoint;
 use shared::failure::{Failure, FailureKind};
@@ -95,38 +95,16 @@ impl Pools {
         label: &Label,
     ) -> Result<(SessionLease, SessionLease), Failure> {
         let (left, right) = (self.pool(source)?, self.pool(target)?);
-        let closed = "the semaphore is never closed";
         let (first, second) = if source == target {
-            let mut both = Arc::clone(&left.permits)
-                .acquire_many_owned(2)
-                .await
-                .expect(closed);
+            let mut both = left.permits(2).await;
             let one = both.split(1).expect("two were taken");
             (one, both)
         } else if source < target {
-            let first = Arc::clone(&left.permits)
-                .acquire_owned()
-                .await
-                .expect(closed);
-            (
-                first,
-                Arc::clone(&right.permits)
-                    .acquire_owned()
-                    .await
-                    .expect(closed),
-            )
+            let first = left.permits(1).await;
+            (first, right.permits(1).await)
         } else {
-            let second = Arc::clone(&right.permits)
-                .acquire_owned()
-                .await
-                .expect(closed);
-            (
-                Arc::clone(&left.permits)
-                    .acquire_owned()
-                    .await
-                    .expect(closed),
-                second,
-            )
+            let second = right.permits(1).await;
+            (left.permits(1).await, second)
         };
         tokio::try_join!(
             Pool::session(left, first, label),
@@ -136,6 +114,13 @@ impl Pools {
 }
 
 impl Pool {
+    async fn permits(&self, count: u32) -> OwnedSemaphorePermit {
+        Arc::clone(&self.permits)
+            .acquire_many_owned(count)
+            .await
+            .expect("the semaphore is never closed")
+    }
+
     async fn session(
         pool: &Arc<Self>,
         permit: OwnedSemaphorePermit,
@@ -146,29 +131,13 @@ impl Pool {
         if let Some(limit) = endpoint.statement_timeout {
             label.statement_timeout = label.statement_timeout.min(limit);
         }
-        // A connection may have been lost while it was idle: then the next one is tried.
-        while let Some(mut session) = pool.take_idle() {
-            match session.begin(&label).await {
-                Ok(isolation) => {
-                    return Ok(SessionLease {
-                        session,
-                        isolation,
-                        label,
-                        pool: Arc::clone(pool),
-                        permit,
-                    });
-                }
-                Err(error) => {
-                    tracing::debug!(endpoint = endpoint.name, %error, "an idle session was lost")
-                }
-            }
-        }
-        let cannot = |error: DatabaseError| error.at(endpoint, "cannot connect");
-        let mut session = database(endpoint.engine)
-            .open(endpoint, Access::Read)
-            .await
-            .map_err(cannot)?;
-        let isolation = session.begin(&label).await.map_err(cannot)?;
+        let (session, isolation) = match pool.reuse(&label).await {
+            Some(begun) => begun,
+            None => pool
+                .open(&label)
+                .await
+                .map_err(|error| error.at(endpoint, "cannot connect"))?,
+        };
         Ok(SessionLease {
             session,
             isolation,
@@ -178,11 +147,29 @@ impl Pool {
         })
     }
 
-    fn take_idle(&self) -> Option<Box<dyn Session>> {
-        self.idle
-            .lock()
-            .expect("no panic while the lock is held")
-            .pop()
+    /// An idle session in a new transaction. A connection may have been lost while
+    /// it was idle: then the next one is tried.
+    async fn reuse(&self, label: &Label) -> Option<(Box<dyn Session>, Isolation)> {
+        loop {
+            let mut session = self.idle().pop()?;
+            match session.begin(label).await {
+                Ok(isolation) => return Some((session, isolation)),
+                Err(error) => {
+                    tracing::debug!(endpoint = self.endpoint.name, %error, "an idle session was lost")
+                }
+            }
+        }
+    }
+
+    async fn open(&self, label: &Label) -> Result<(Box<dyn Session>, Isolation), DatabaseError> {
+        let database = database(self.endpoint.engine);
+        let mut session = database.open(&self.endpoint, Access::Read).await?;
+        let isolation = session.begin(label).await?;
+        Ok((session, isolation))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<dyn Session>>> {
+        self.idle.lock().expect("no panic while the lock is held")
     }
 }
 
@@ -214,12 +201,7 @@ impl SessionLease {
     /// that cannot end its transaction is closed.
     pub(crate) async fn give_back(mut self) {
         match self.session.end().await {
-            Ok(()) => self
-                .pool
-                .idle
-                .lock()
-                .expect("no panic while the lock is held")
-                .push(self.session),
+            Ok(()) => self.pool.idle().push(self.session),
             Err(error) => {
                 tracing::debug!(endpoint = self.pool.endpoint.name, %error, "a session was lost at the end of its table")
             }
