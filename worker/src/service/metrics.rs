@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 use shared::outcome::Outcome;
 use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
 
@@ -23,18 +23,7 @@ pub struct WorkerMetrics {
     draining: AtomicBool,
     scanned: Arc<ScanTotals>,
     attempts: IntCounterVec,
-    by_outcome: AttemptCounters,
     cancel_latency: Histogram,
-}
-
-/// The counters of `attempts`, one a status.
-#[derive(Debug)]
-struct AttemptCounters {
-    compared: IntCounter,
-    failed: IntCounter,
-    timeout: IntCounter,
-    cancelled: IntCounter,
-    handed_back: IntCounter,
 }
 
 impl WorkerMetrics {
@@ -49,14 +38,10 @@ impl WorkerMetrics {
             &["status"],
         )
         .expect(VALID);
-        let of = |status: &str| attempts.with_label_values(&[status]);
-        let by_outcome = AttemptCounters {
-            compared: of("compared"),
-            failed: of("failed"),
-            timeout: of("timeout"),
-            cancelled: of("cancelled"),
-            handed_back: of("handed_back"),
-        };
+        // A counter is served from its first use on.
+        for status in ["compared", "failed", "timeout", "cancelled", "handed_back"] {
+            attempts.with_label_values(&[status]);
+        }
         let cancel_latency = HistogramOpts::new(
             "reconcile_cancel_latency_seconds",
             "Time from the request to stop an attempt until none of its statements ran in a database.",
@@ -67,7 +52,6 @@ impl WorkerMetrics {
             busy: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             scanned: Arc::default(),
-            by_outcome,
             attempts,
             cancel_latency: Histogram::with_opts(cancel_latency).expect(VALID),
         }
@@ -140,15 +124,14 @@ impl WorkerMetrics {
     }
 
     pub(super) fn record_outcome(&self, outcome: &Outcome) {
-        let counters = &self.by_outcome;
-        let (counter, quiet_after_ms) = match outcome {
-            Outcome::Compared(_) => (&counters.compared, None),
-            Outcome::Failed(_) => (&counters.failed, None),
-            Outcome::TimedOut { quiet_after_ms } => (&counters.timeout, Some(*quiet_after_ms)),
-            Outcome::Cancelled { quiet_after_ms } => (&counters.cancelled, Some(*quiet_after_ms)),
-            Outcome::HandedBack => (&counters.handed_back, None),
+        let (status, quiet_after_ms) = match outcome {
+            Outcome::Compared(_) => ("compared", None),
+            Outcome::Failed(_) => ("failed", None),
+            Outcome::TimedOut { quiet_after_ms } => ("timeout", Some(*quiet_after_ms)),
+            Outcome::Cancelled { quiet_after_ms } => ("cancelled", Some(*quiet_after_ms)),
+            Outcome::HandedBack => ("handed_back", None),
         };
-        counter.inc();
+        self.attempts.with_label_values(&[status]).inc();
         if let Some(quiet_after_ms) = quiet_after_ms {
             let latency = Duration::from_millis(quiet_after_ms);
             self.cancel_latency.observe(latency.as_secs_f64());

@@ -262,7 +262,7 @@ impl OpenSide {
 
     /// How long a statement may run, where the database does not enforce the limit itself.
     fn statement_limit(&self) -> Option<Duration> {
-        let is_enforced = database(self.kind()).enforces_statement_timeout();
+        let is_enforced = database(self.kind()).facts().enforces_statement_timeout;
         let lease = self.lease.as_ref().filter(|_| !is_enforced)?;
         Some(lease.statement_timeout())
     }

@@ -76,7 +76,7 @@ impl SideStatements {
 
     /// How many keys one look-up can take at most.
     pub(crate) fn keys_at_once(&self) -> usize {
-        self.dialect.max_keys(self.key_columns)
+        self.dialect.facts().max_parameters / self.key_columns.max(1)
     }
 
     /// All compared columns of the rows with these keys, each given by its
@@ -149,5 +149,5 @@ pub(crate) fn count(kind: DatabaseKind, table: &Table) -> String {
         .as_ref()
         .map(|condition| format!(" WHERE ({condition})"))
         .unwrap_or_default();
-    format!("SELECT {} FROM {name}{condition}", dialect.count())
+    format!("SELECT {} FROM {name}{condition}", dialect.facts().count)
 }

@@ -47,7 +47,7 @@ fn target_text(value: &Value, to: Destination<'_>) -> String {
     let text = text(value.clone(), to.rule);
     // Decimals have all the digits of their type.
     let scale = match to.column.kind {
-        ColumnType::Money => to.dialect.money_text_digits(),
+        ColumnType::Money => to.dialect.facts().money_text_digits,
         ColumnType::Decimal => declared_scale(to),
         _ => None,
     };

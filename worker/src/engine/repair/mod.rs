@@ -399,20 +399,20 @@ impl<'a> Repair<'a> {
     }
 
     fn finish(self, spec: &TableSpec, constraints: Constraints) -> RepairPlan {
-        let (target, dialect) = (&self.planned.tables.target, self.table.dialect);
+        let (target, facts) = (&self.planned.tables.target, self.table.dialect.facts());
         let is_compared = |column: &String| {
             let columns = &self.planned.plan.columns;
             columns.iter().any(|pair| pair.target.name == *column)
         };
         let sequences = constraints.sequences.into_iter();
         RepairPlan {
-            engine: dialect.kind(),
+            engine: facts.kind,
             schema: target.schema.clone(),
             table: target.name.clone(),
             foreign_keys: constraints.foreign_keys,
-            identity_insert: dialect.needs_identity_insert()
+            identity_insert: facts.needs_identity_insert
                 && constraints.identity.iter().any(is_compared),
-            undo_identity_insert: Some(dialect.needs_identity_insert() && self.table.has_identity),
+            undo_identity_insert: Some(facts.needs_identity_insert && self.table.has_identity),
             sequences: sequences
                 .filter(|sequence| is_compared(&sequence.column))
                 .collect(),

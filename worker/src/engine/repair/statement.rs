@@ -171,7 +171,7 @@ impl TargetTable {
             values.push(self.dialect.assigned(column, value)?);
         }
         let overriding = if self.has_identity {
-            self.dialect.overriding_identity()
+            self.dialect.facts().overriding_identity
         } else {
             ""
         };

@@ -137,9 +137,7 @@ impl Differing {
             waiting: waiting.into(),
         }
     }
-}
 
-impl Differing {
     /// Calls `each` with all of them, in the order in which they were taken in.
     pub(crate) fn for_each(
         &self,

@@ -139,7 +139,7 @@ pub fn validate(kind: DatabaseKind, text: &str) -> Result<Filter, FilterError> {
             rest: rest.token.to_string(),
         });
     }
-    if !is_condition(&expression, dialect.has_boolean_expressions()) {
+    if !is_condition(&expression, dialect.facts().has_boolean_expressions) {
         return Err(FilterError::NotBoolean { text: shown() });
     }
     Ok(Filter(condition.to_owned()))
