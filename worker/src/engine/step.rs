@@ -24,13 +24,6 @@ pub(crate) struct StepContext<'a> {
     pub(crate) rows: u64,
 }
 
-impl StepContext<'_> {
-    /// The most rows that are read by their keys at once.
-    pub(crate) fn chunk_size(&self) -> usize {
-        chunk_size(self.spec)
-    }
-}
-
 /// The most rows of a table that are read by their keys at once.
 pub(crate) fn chunk_size(spec: &TableSpec) -> usize {
     usize::try_from(spec.chunk_size)

@@ -19,7 +19,8 @@ use crate::engine::values::pair::Pair;
 #[derive(Debug)]
 pub(crate) struct Gathered {
     differences: Partitioned,
-    rows: Pair<Partitioned>,
+    /// The rows that the pass has written.
+    pub(crate) rows: Pair<Partitioned>,
     has_key: bool,
     memory: usize,
     next: usize,
@@ -64,11 +65,6 @@ impl Gathered {
     pub(crate) fn want(&mut self, difference: RowDifference) -> io::Result<()> {
         let at = partition_of(difference.key, self.differences.partitions());
         differing::append(&mut self.differences, at, difference)
-    }
-
-    /// Takes the rows that the pass has written.
-    pub(crate) fn set_rows(&mut self, rows: Pair<Partitioned>) {
-        self.rows = rows;
     }
 
     /// The next rows: those of one key, and more up to `bytes` bytes of them. None

@@ -19,7 +19,7 @@ use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::{Differing, Reader};
 use crate::engine::rows::element::KeyForm;
 use crate::engine::rows::keys::{KeyFilter, KeyMap, KeySet, WantedRows};
-use crate::engine::step::{Planned, StepContext};
+use crate::engine::step::{Planned, StepContext, chunk_size};
 use crate::engine::task::Stop;
 use crate::engine::values::column::{Column, SideOf};
 use crate::engine::values::pair::Pair;
@@ -149,7 +149,7 @@ impl<'a> Rows<'a> {
             Access::LookUp {
                 reader: differing.reader(),
                 keys,
-                chunk: FIRST_CHUNK.min(step.chunk_size()),
+                chunk: FIRST_CHUNK.min(chunk_size(step.spec)),
             }
         } else {
             let gathered = gather(step, &statements, identity, differing).await?;
@@ -200,7 +200,7 @@ impl<'a> Rows<'a> {
         let bytes = collected.source.bytes + collected.target.bytes;
         let fit = quarter / (bytes / rows.len()).max(1);
         let grown = chunk.saturating_mul(GROWTH).min(fit);
-        *chunk = grown.clamp(1, step.chunk_size());
+        *chunk = grown.clamp(1, chunk_size(step.spec));
         Ok(rows)
     }
 }
@@ -229,7 +229,7 @@ async fn gather(
         Pair::of(|_| GatherSink::new(identity, Arc::clone(&wanted), partitions, step.budget));
     let queries = statements.as_ref().map(SideStatements::scan);
     let sinks = step.sides.scan(queries, sinks).await?;
-    gathered.set_rows(sinks.map(GatherSink::into_rows));
+    gathered.rows = sinks.map(|sink| sink.rows);
     Ok(gathered)
 }
 
@@ -347,7 +347,7 @@ async fn collect(
         }
         let mut sink = CollectSink::new(identity, wanted);
         side.scan(&query, &mut sink).await?;
-        let Collected { rows, bytes } = sink.into_collected();
+        let Collected { rows, bytes } = sink.collected;
         all.rows.extend(rows);
         all.bytes += bytes;
     }
@@ -422,7 +422,7 @@ mod tests {
             row(&mut encoder, value);
             sink.end_row(&encoder).unwrap();
         }
-        let Collected { mut rows, bytes } = sink.into_collected();
+        let Collected { mut rows, bytes } = sink.collected;
         (rows.remove(&key).unwrap_or_default(), bytes)
     }
 

@@ -36,7 +36,7 @@ impl Identity {
 pub(crate) struct CollectSink {
     identity: Identity,
     wanted: WantedRows,
-    collected: Collected,
+    pub(crate) collected: Collected,
 }
 
 /// The rows that were found, by key, and their size.
@@ -61,10 +61,6 @@ impl CollectSink {
             wanted,
             collected: Collected::default(),
         }
-    }
-
-    pub(crate) fn into_collected(self) -> Collected {
-        self.collected
     }
 }
 
@@ -97,7 +93,8 @@ pub(crate) const ROW_HEADER: usize = 16 + 16 + 4 + 4;
 pub(crate) struct GatherSink {
     identity: Identity,
     wanted: std::sync::Arc<KeyFilter>,
-    rows: Partitioned,
+    /// The rows, each after its [`ROW_HEADER`].
+    pub(crate) rows: Partitioned,
     /// Rows that were written, each at a position derived from its hash.
     written: Vec<Option<Element>>,
 }
@@ -120,11 +117,6 @@ impl GatherSink {
                     .ilog2()
             ],
         }
-    }
-
-    /// The rows, each after its [`ROW_HEADER`].
-    pub(crate) fn into_rows(self) -> Partitioned {
-        self.rows
     }
 }
 

@@ -19,39 +19,10 @@ pub(crate) enum WantedKeys {
 /// Records which rows there are under wanted keys.
 #[derive(Debug)]
 pub(crate) struct SeenSink {
-    form: KeyForm,
-    nearness: Arc<Nearness>,
-    wanted: WantedKeys,
-    seen: SeenRows,
-}
-
-impl SeenSink {
-    /// A sink that adds rows under `wanted` keys to `seen`.
-    pub(crate) fn new(
-        form: KeyForm,
-        nearness: Arc<Nearness>,
-        wanted: WantedKeys,
-        seen: SeenRows,
-    ) -> Self {
-        Self {
-            form,
-            nearness,
-            wanted,
-            seen,
-        }
-    }
-
-    pub(crate) fn want(&mut self, wanted: WantedKeys) {
-        self.wanted = wanted;
-    }
-
-    pub(crate) fn seen(&self) -> &SeenRows {
-        &self.seen
-    }
-
-    pub(crate) fn into_seen(self) -> SeenRows {
-        self.seen
-    }
+    pub(crate) form: KeyForm,
+    pub(crate) nearness: Arc<Nearness>,
+    pub(crate) wanted: WantedKeys,
+    pub(crate) seen: SeenRows,
 }
 
 impl RowSink for SeenSink {

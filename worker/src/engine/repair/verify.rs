@@ -86,12 +86,16 @@ async fn read(
     sides
         .on_both(queries, move |side, queries| {
             Box::pin(async move {
-                let mut sink = ElementSink::new(form);
+                let mut sink = ElementSink {
+                    form,
+                    wanted: KeySet::default(),
+                    elements: Vec::new(),
+                };
                 for (query, wanted) in queries {
-                    sink.want(wanted);
+                    sink.wanted = wanted;
                     side.scan(&query, &mut sink).await?;
                 }
-                Ok(sink.into_elements())
+                Ok(sink.elements)
             })
         })
         .await
@@ -103,24 +107,6 @@ struct ElementSink {
     form: KeyForm,
     wanted: KeySet,
     elements: Vec<Element>,
-}
-
-impl ElementSink {
-    fn new(form: KeyForm) -> Self {
-        Self {
-            form,
-            wanted: KeySet::default(),
-            elements: Vec::new(),
-        }
-    }
-
-    fn want(&mut self, wanted: KeySet) {
-        self.wanted = wanted;
-    }
-
-    fn into_elements(self) -> Vec<Element> {
-        self.elements
-    }
 }
 
 impl RowSink for ElementSink {

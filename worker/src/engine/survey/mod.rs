@@ -144,7 +144,8 @@ async fn read_one_side(
     let mut sinks = Pair::of(|side| OneSidedSink::new(form, side, Differing::first(0)));
     sinks[full] = OneSidedSink::new(form, full, found.differing);
     let parts = scan(step.sides, step.planned, sinks).await?;
-    let (Pair { source, target }, sums) = parts.map(OneSidedSink::into_parts).unzip();
+    let parts = parts.map(|sink| (sink.differing, sink.sum));
+    let (Pair { source, target }, sums) = parts.unzip();
     let (differing, other) = match full {
         SideOf::Source => (source, target),
         SideOf::Target => (target, source),
@@ -170,7 +171,7 @@ async fn compare_exactly(step: &mut StepContext<'_>, found: Survey) -> Result<Su
     let form = step.planned.plan.key_form;
     let sinks = Pair::of(|_| SpillSink::new(form, partitions, step.budget));
     let parts = scan(step.sides, step.planned, sinks).await?;
-    let (spills, sums) = parts.map(SpillSink::into_parts).unzip();
+    let (spills, sums) = parts.map(|sink| (sink.spill, sink.sum)).unzip();
     let mut differing = found.differing;
     let (budget, stop) = (step.budget.clone(), step.sides.stop_token().clone());
     let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);

@@ -55,8 +55,9 @@ impl RowSink for SketchSink {
 #[derive(Debug)]
 pub(crate) struct SpillSink {
     form: KeyForm,
-    spill: Spill,
-    sum: Sketch,
+    pub(crate) spill: Spill,
+    /// Count and checksum of the rows.
+    pub(crate) sum: Sketch,
 }
 
 impl SpillSink {
@@ -66,11 +67,6 @@ impl SpillSink {
             spill: Spill::new(partitions, budget),
             sum: Sketch::new(0),
         }
-    }
-
-    /// The elements, and count and checksum of them.
-    pub(crate) fn into_parts(self) -> (Spill, Sketch) {
-        (self.spill, self.sum)
     }
 }
 
@@ -88,8 +84,9 @@ impl RowSink for SpillSink {
 pub(crate) struct OneSidedSink {
     form: KeyForm,
     side: SideOf,
-    differing: Differing,
-    sum: Sketch,
+    pub(crate) differing: Differing,
+    /// Count and checksum of the rows.
+    pub(crate) sum: Sketch,
 }
 
 impl OneSidedSink {
@@ -100,11 +97,6 @@ impl OneSidedSink {
             differing,
             sum: Sketch::new(0),
         }
-    }
-
-    /// The differences, and count and checksum of the rows.
-    pub(crate) fn into_parts(self) -> (Differing, Sketch) {
-        (self.differing, self.sum)
     }
 }
 
