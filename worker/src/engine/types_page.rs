@@ -68,11 +68,11 @@ pub fn types_page() -> String {
     let sql_server: Vec<Column> = SQL_SERVER
         .iter()
         // The largest precision of the type.
-        .map(|(shown, name)| column(shown, sql_server::catalog::column_type(name, 7)))
+        .map(|(shown, name)| Column::new("c", sql_server::catalog::column_type(name, 7), shown))
         .collect();
     let postgres: Vec<Column> = POSTGRES
         .iter()
-        .map(|(shown, name)| column(shown, postgres::catalog::column_type(name, -1)))
+        .map(|(shown, name)| Column::new("c", postgres::catalog::column_type(name, -1), shown))
         .collect();
     page.push_str("\n## SQL Server and PostgreSQL\n\nEither side may be the source.\n");
     for left in &sql_server {
@@ -97,17 +97,6 @@ pub fn types_page() -> String {
     }
     page.push_str(OTHER_OPTIONS);
     page
-}
-
-fn column(declared: &str, kind: ColumnType) -> Column {
-    Column {
-        name: "c".to_owned(),
-        kind,
-        declared: declared.to_owned(),
-        nullable: true,
-        read_as: None,
-        repertoire: crate::engine::values::column::Repertoire::default(),
-    }
 }
 
 fn same_engine(page: &mut String, columns: &[Column]) {

@@ -136,14 +136,7 @@ mod tests {
     use shared::options::{ColumnRule, Redaction};
 
     fn column(redact: bool) -> PlannedColumn {
-        let column = Column {
-            name: "c".to_owned(),
-            kind: ColumnType::Text { padded: false },
-            declared: "text".to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        };
+        let column = Column::new("c", ColumnType::Text { padded: false }, "text");
         PlannedColumn {
             source: column.clone(),
             target: column,

@@ -257,13 +257,10 @@ mod tests {
     use shared::outcome::Depth;
 
     fn column(name: &str, kind: ColumnType) -> Column {
+        let declared = format!("{kind:?}");
         Column {
-            name: name.to_owned(),
-            declared: format!("{kind:?}"),
-            kind,
             nullable: false,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
+            ..Column::new(name, kind, &declared)
         }
     }
 

@@ -322,7 +322,7 @@ mod tests {
     use shared::options::Rounding;
 
     fn column(kind: ColumnType) -> Column {
-        crate::engine::repair::testing::column("c", kind, "c")
+        Column::new("c", kind, "c")
     }
 
     fn to<'a>(column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {

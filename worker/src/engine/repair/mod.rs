@@ -465,21 +465,3 @@ impl<'a> Repair<'a> {
         notes
     }
 }
-
-#[cfg(test)]
-mod testing {
-    use crate::engine::values::column::Column;
-    use crate::engine::values::column::ColumnType;
-
-    /// A column for tests.
-    pub(crate) fn column(name: &str, kind: ColumnType, declared: &str) -> Column {
-        Column {
-            name: name.to_owned(),
-            kind,
-            declared: declared.to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        }
-    }
-}

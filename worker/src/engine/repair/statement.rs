@@ -218,7 +218,6 @@ impl TargetTable {
 mod tests {
     use super::*;
     use crate::engine::database::kinds::database;
-    use crate::engine::repair::testing::column;
     use crate::engine::values::column::ColumnType;
     use shared::endpoint::DatabaseKind;
 
@@ -232,15 +231,15 @@ mod tests {
             dialect: database(engine),
             name: database(engine).qualified("s", "t"),
             columns: vec![
-                plain(column("id", ColumnType::Int, "integer")),
-                plain(column(
+                plain(Column::new("id", ColumnType::Int, "integer")),
+                plain(Column::new(
                     "note",
                     ColumnType::Text { padded: false },
                     "varchar(9)",
                 )),
                 TargetColumn {
                     generated: true,
-                    ..plain(column("twice", ColumnType::Int, "integer"))
+                    ..plain(Column::new("twice", ColumnType::Int, "integer"))
                 },
             ],
             key: if unique { vec![0] } else { Vec::new() },

@@ -79,6 +79,18 @@ pub(crate) struct Repertoire {
 }
 
 impl Column {
+    /// A column that may hold NULL and every value of its type, read as it is.
+    pub(crate) fn new(name: &str, kind: ColumnType, declared: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            declared: declared.to_owned(),
+            nullable: true,
+            read_as: None,
+            repertoire: Repertoire::default(),
+        }
+    }
+
     /// The digits of a second of PostgreSQL's timestamps, with or without a zone;
     /// `None` for other columns.
     pub(crate) fn postgres_digits(&self) -> Option<u8> {

@@ -372,14 +372,7 @@ mod tests {
     }
 
     fn column(kind: ColumnType, declared: &str) -> Column {
-        Column {
-            name: "d".to_owned(),
-            kind,
-            declared: declared.to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        }
+        Column::new("d", kind, declared)
     }
 
     #[test]

@@ -76,14 +76,7 @@ mod tests {
     use super::*;
 
     fn text_of(declared: &str) -> String {
-        let column = Column {
-            name: "v".to_owned(),
-            kind: ColumnType::Other,
-            declared: declared.to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        };
+        let column = Column::new("v", ColumnType::Other, declared);
         as_text(&column, "[v]")
     }
 
