@@ -45,20 +45,8 @@ pub(crate) enum DatabaseError {
     },
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
     NullKey { column: String },
-    #[error("cannot keep rows in a temporary file in {}: {error}", std::env::temp_dir().display())]
-    Disk { error: io::Error },
-}
-
-impl From<MalformedRow> for DatabaseError {
-    fn from(error: MalformedRow) -> Self {
-        Self::Malformed(error.to_string())
-    }
-}
-
-impl From<DriverError> for DatabaseError {
-    fn from(error: DriverError) -> Self {
-        Self::Driver(Box::new(error))
-    }
+    #[error("cannot keep rows in a temporary file in {}: {0}", std::env::temp_dir().display())]
+    Disk(io::Error),
 }
 
 /// Advice for errors that every kind of database can report.
@@ -95,7 +83,7 @@ impl DatabaseError {
                 FailureKind::ValueError,
                 "correct the rows or the declaration, or name another key with --pk-columns or key = [..]",
             ),
-            Self::Disk { error }
+            Self::Disk(error)
                 if error
                     .get_ref()
                     .is_some_and(|error| error.is::<SpillLimitReached>()) =>
@@ -105,7 +93,7 @@ impl DatabaseError {
                     "raise --spill-limit; fewer bytes are needed with a narrower filter",
                 )
             }
-            Self::Disk { .. } => (
+            Self::Disk(_) => (
                 FailureKind::DiskError,
                 "free space there, or set TMPDIR to a directory that has more",
             ),
@@ -153,7 +141,7 @@ impl DatabaseError {
 
 /// What a disk error becomes that no statement is to blame for.
 pub(crate) fn disk(error: io::Error) -> Stop {
-    Stop::Failed(DatabaseError::Disk { error }.on_disk())
+    Stop::Failed(DatabaseError::Disk(error).on_disk())
 }
 
 /// A located row whose bytes cannot be read.

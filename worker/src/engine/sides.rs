@@ -133,19 +133,14 @@ impl Sides {
             })
             .await?;
         let (kinds, options) = (self.kinds(), &spec.options);
-        let (filters, soft_delete) = (&options.filters, options.soft_delete.as_ref());
-        tables.source.condition = condition(
-            kinds.source,
-            &tables.source,
-            filters.source.as_deref(),
-            None,
-        )?;
-        tables.target.condition = condition(
-            kinds.target,
-            &tables.target,
-            filters.target.as_deref(),
-            soft_delete,
-        )?;
+        let condition = |side, filter: &Option<String>, mark| {
+            condition(kinds[side], &tables[side], filter.as_deref(), mark)
+        };
+        let source = condition(SideOf::Source, &options.filters.source, None)?;
+        let soft_delete = options.soft_delete.as_ref();
+        let target = condition(SideOf::Target, &options.filters.target, soft_delete)?;
+        tables.source.condition = source;
+        tables.target.condition = target;
         Ok(tables)
     }
 

@@ -67,39 +67,33 @@ impl WorkerMetrics {
             let worker = Arc::clone(self);
             move || read(&worker)
         };
-        metrics.read_gauge(
-            Span::Life,
-            Described {
-                name: "reconcile_worker_capacity",
-                help: "Maximum number of tables that this worker compares at once.",
-                label: None,
-            },
-            read(|worker| single(f64::from(worker.capacity))),
+        let gauge = |name, help, of| {
+            let label = None;
+            metrics.read_gauge(Span::Life, Described { name, help, label }, read(of));
+        };
+        gauge(
+            "reconcile_worker_capacity",
+            "Maximum number of tables that this worker compares at once.",
+            |worker| single(f64::from(worker.capacity)),
         );
-        metrics.read_gauge(
-            Span::Life,
-            Described {
-                name: "reconcile_worker_busy",
-                help: "Tables that this worker owns: claimed or being claimed, and not ended.",
-                label: None,
-            },
-            read(|worker| single(worker.busy.load(Ordering::Relaxed) as f64)),
+        gauge(
+            "reconcile_worker_busy",
+            "Tables that this worker owns: claimed or being claimed, and not ended.",
+            |worker| single(worker.busy.load(Ordering::Relaxed) as f64),
         );
-        metrics.read_counter(
-            Described {
-                name: "reconcile_rows_scanned_total",
-                help: "Rows read from the databases, including attempts without an outcome.",
-                label: Some("side"),
-            },
-            read(|worker| by_side(worker.scanned.rows())),
+        let counter = |name, help, of| {
+            let label = Some("side");
+            metrics.read_counter(Described { name, help, label }, read(of));
+        };
+        counter(
+            "reconcile_rows_scanned_total",
+            "Rows read from the databases, including attempts without an outcome.",
+            |worker| by_side(worker.scanned.rows()),
         );
-        metrics.read_counter(
-            Described {
-                name: "reconcile_bytes_scanned_total",
-                help: "Bytes of the rows read, in canonical encoding.",
-                label: Some("side"),
-            },
-            read(|worker| by_side(worker.scanned.bytes())),
+        counter(
+            "reconcile_bytes_scanned_total",
+            "Bytes of the rows read, in canonical encoding.",
+            |worker| by_side(worker.scanned.bytes()),
         );
         metrics.register(Box::new(self.attempts.clone()));
         metrics.register(Box::new(self.cancel_latency.clone()));
@@ -154,6 +148,7 @@ fn by_side((source, target): (u64, u64)) -> Vec<Reading> {
 mod tests {
     use super::*;
     use crate::engine::Progress;
+    use crate::engine::values::column::SideOf;
 
     #[test]
     fn rows_and_bytes_are_totals_over_all_tables() {
@@ -162,8 +157,7 @@ mod tests {
         worker.register(&metrics);
         for _ in 0..2 {
             let progress = Progress::within(Arc::clone(worker.scanned()));
-            progress.add_source_rows(5);
-            progress.add_source_bytes(50);
+            progress.add(SideOf::Source, 5, 50);
             progress.add_target_rows(7);
             assert_eq!(progress.rows(), (5, 7));
         }

@@ -32,32 +32,11 @@ pub(crate) struct OpenSide {
     endpoint: Arc<Endpoint>,
     isolation: Isolation,
     cancel: CancellationToken,
-    counter: RowCounter,
+    side: SideOf,
+    progress: Arc<Progress>,
     started: DateTime<Utc>,
     finished: DateTime<Utc>,
     redacted: bool,
-}
-
-/// Adds what is read to the progress of one side.
-#[derive(Debug, Clone)]
-struct RowCounter {
-    progress: Arc<Progress>,
-    side: SideOf,
-}
-
-impl RowCounter {
-    fn add(&self, Scanned { rows, bytes }: Scanned) {
-        match self.side {
-            SideOf::Source => {
-                self.progress.add_source_rows(rows);
-                self.progress.add_source_bytes(bytes);
-            }
-            SideOf::Target => {
-                self.progress.add_target_rows(rows);
-                self.progress.add_target_bytes(bytes);
-            }
-        }
-    }
 }
 
 /// Why work on a session failed.
@@ -96,7 +75,8 @@ impl OpenSide {
             isolation: lease.isolation,
             lease: Some(lease),
             cancel,
-            counter: RowCounter { progress, side },
+            side,
+            progress,
             started: now,
             finished: now,
             redacted,
@@ -111,7 +91,8 @@ impl OpenSide {
             endpoint: Arc::clone(&self.endpoint),
             isolation: self.isolation,
             cancel: self.cancel.clone(),
-            counter: self.counter.clone(),
+            side: self.side,
+            progress: Arc::clone(&self.progress),
             started: self.started,
             finished: self.finished,
             redacted: self.redacted,
@@ -171,8 +152,8 @@ impl OpenSide {
         query: &Query,
         sink: &mut impl RowSink,
     ) -> Result<(), Stop> {
-        let counter = self.counter.clone();
-        let progress = move |scanned| counter.add(scanned);
+        let (side, progress) = (self.side, Arc::clone(&self.progress));
+        let progress = move |Scanned { rows, bytes }| progress.add(side, rows, bytes);
         self.run_reading(&query.statement, async |lease| {
             lease.session.scan(query, sink, &progress).await
         })
@@ -211,7 +192,7 @@ impl OpenSide {
         statement: &str,
         work: impl AsyncFnOnce(&mut SessionLease) -> Result<u64, DatabaseError>,
     ) -> Result<u64, Stop> {
-        let span = spans::reading(self.counter.side, &self.endpoint, statement);
+        let span = spans::reading(self.side, &self.endpoint, statement);
         let reading = async {
             let rows = self.run(statement, self.statement_limit(), work).await?;
             spans::rows(rows);

@@ -153,7 +153,7 @@ impl Comparison<'_> {
         cuts: u32,
         remains: Option<usize>,
     ) -> Result<(), Unfinished> {
-        self.check()?;
+        check(self.is_cancelled)?;
         let Pair { source, target } = self.records.as_ref().map(|side| side.bytes(at));
         if source + target <= (self.memory / 4) as u64 {
             return Ok(self.in_memory(at, remains)?);
@@ -269,7 +269,7 @@ impl Comparison<'_> {
         let (mut low, mut high) = (both(u128::MAX), both(0));
         for (records, one) in [(&self.records.source, 1), (&self.records.target, -1)] {
             for block in 0..records.blocks(at) {
-                self.check()?;
+                check(self.is_cancelled)?;
                 for element in elements(&records.block(at, block)?) {
                     (low, high) = (low.min(element), high.max(element));
                     if is_few {
@@ -305,10 +305,6 @@ impl Comparison<'_> {
     fn truncate(&mut self, first: usize) {
         self.records.source.truncate(first);
         self.records.target.truncate(first);
-    }
-
-    fn check(&self) -> Result<(), Unfinished> {
-        check(self.is_cancelled)
     }
 }
 

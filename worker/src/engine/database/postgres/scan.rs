@@ -94,8 +94,7 @@ impl CopyReader {
                 -1 => self.state = CopyState::Trailer,
                 count if usize::try_from(count) == Ok(query.readings.len()) => {
                     rest = row(rest, query, &mut self.encoder)?;
-                    sink.end_row(&self.encoder)
-                        .map_err(|error| DatabaseError::Disk { error })?;
+                    sink.end_row(&self.encoder).map_err(DatabaseError::Disk)?;
                     self.rows += 1;
                 }
                 count => {

@@ -68,8 +68,7 @@ pub(crate) async fn scan(
         if query.key_columns == query.readings.len() {
             encoder.end_key();
         }
-        sink.end_row(&encoder)
-            .map_err(|error| DatabaseError::Disk { error })?;
+        sink.end_row(&encoder).map_err(DatabaseError::Disk)?;
         rows += 1;
         if reporter.is_due(rows) {
             reporter.report(rows, encoder.total_bytes());

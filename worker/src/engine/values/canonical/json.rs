@@ -200,6 +200,10 @@ impl Reader<'_> {
         }
     }
 
+    fn push(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -283,23 +287,16 @@ impl Reader<'_> {
     /// Writes an unpaired surrogate.
     fn unpaired(&mut self, unit: Option<u16>) {
         if let Some(unit) = unit {
-            self.out
-                .extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            self.push(&format!("\\u{unit:04x}"));
         }
     }
 
     fn character(&mut self, character: char) {
         match character {
-            '"' => self.out.extend_from_slice(b"\\\""),
-            '\\' => self.out.extend_from_slice(b"\\\\"),
-            '\0'..='\u{1F}' => self
-                .out
-                .extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
-            _ => {
-                let mut buffer = [0; 4];
-                self.out
-                    .extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-            }
+            '"' => self.push("\\\""),
+            '\\' => self.push("\\\\"),
+            '\0'..='\u{1F}' => self.push(&format!("\\u{:04x}", u32::from(character))),
+            _ => self.push(character.encode_utf8(&mut [0; 4])),
         }
     }
 
@@ -345,8 +342,7 @@ impl Reader<'_> {
                 self.out.push(b'.');
                 self.out.extend_from_slice(others);
             }
-            self.out
-                .extend_from_slice(format!("e{}", point.checked_sub(1)?).as_bytes());
+            self.push(&format!("e{}", point.checked_sub(1)?));
         }
         Some(())
     }
