@@ -23,7 +23,6 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The budget that `limits` set.
     pub(crate) fn new(limits: &shared::options::EngineLimits) -> Self {
         Self {
             memory: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
@@ -53,7 +52,6 @@ pub(crate) struct DiskBudget {
     used: Arc<AtomicU64>,
 }
 
-/// A write would exceed the limit of a [`DiskBudget`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the differences of this table need more than {limit} bytes of temporary files, which is the limit"

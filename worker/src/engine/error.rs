@@ -144,7 +144,6 @@ pub(crate) fn disk(error: io::Error) -> Stop {
     Stop::Failed(DatabaseError::Disk(error).on_disk())
 }
 
-/// A located row whose bytes cannot be read.
 pub(crate) fn malformed(error: MalformedRow) -> Stop {
     Failure::new(FailureKind::InternalError, error.to_string()).into()
 }

@@ -12,7 +12,6 @@ use crate::engine::task::{Stop, TaskContext};
 use crate::engine::values::column::{SideOf, Table};
 use crate::engine::values::pair::Pair;
 
-/// What a step of a comparison works with.
 #[derive(Debug)]
 pub(crate) struct StepContext<'a> {
     pub(crate) sides: &'a mut Sides,
@@ -40,7 +39,6 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// Plans the comparison of `tables`.
     pub(crate) fn new(
         spec: &TableSpec,
         tables: Pair<Table>,

@@ -32,7 +32,6 @@ impl<'a> ProgressReporter<'a> {
         rows - self.reported.rows >= PROGRESS_EVERY
     }
 
-    /// Reports everything up to these totals.
     pub(crate) fn report(&mut self, rows: u64, bytes: u64) {
         (self.progress)(Scanned {
             rows: rows - self.reported.rows,

@@ -39,7 +39,6 @@ pub(crate) struct OpenSide {
     redacted: bool,
 }
 
-/// Why work on a session failed.
 enum WorkError {
     /// An error that does not name the statement yet.
     Statement(DatabaseError),
@@ -114,7 +113,6 @@ impl OpenSide {
         }
     }
 
-    /// Reads the table's columns and keys from the catalog.
     pub(crate) async fn describe(&mut self, name: &TableName) -> Result<Table, Stop> {
         let (endpoint, limit) = (Arc::clone(&self.endpoint), self.statement_limit());
         self.run("reading the catalog", limit, async |lease| {
@@ -132,7 +130,6 @@ impl OpenSide {
         .await
     }
 
-    /// Runs a statement that counts rows.
     pub(crate) async fn count(&mut self, statement: &str) -> Result<u64, Stop> {
         self.run_reading(statement, async |lease| {
             lease.session.count(statement).await

@@ -26,7 +26,6 @@ pub(crate) struct SideStatements {
 }
 
 impl SideStatements {
-    /// The statements for one side of `plan`.
     pub(crate) fn new(
         dialect: &'static dyn Dialect,
         table: &Table,

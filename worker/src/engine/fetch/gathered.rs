@@ -36,7 +36,6 @@ struct Loaded {
     blocks: Option<Vec<Vec<u8>>>,
 }
 
-/// Where a row is in a partition.
 #[derive(Debug, Clone, Copy)]
 struct RowPosition {
     block: u32,
@@ -61,7 +60,6 @@ impl Gathered {
         }
     }
 
-    /// Adds a difference whose rows are wanted.
     pub(crate) fn want(&mut self, difference: RowDifference) -> io::Result<()> {
         let at = partition_of(difference.key, self.differences.partitions());
         differing::append(&mut self.differences, at, difference)

@@ -46,7 +46,6 @@ const FEW_WITHOUT_INDEX: u64 = FIRST_CHUNK as u64;
 /// Bytes of memory that a key takes which its element carries only as a hash.
 const KEY_IN_MEMORY: u64 = 128;
 
-/// Which columns of the differing rows are read.
 #[derive(Debug, Clone)]
 pub(crate) enum Projection {
     /// Those that are compared, as they are compared.
@@ -113,9 +112,7 @@ pub(crate) struct Rows<'a> {
     access: Access<'a>,
 }
 
-/// How rows are found.
 enum Access<'a> {
-    /// By their keys.
     LookUp {
         reader: Reader<'a>,
         /// Keys that are carried as hashes.
@@ -354,7 +351,6 @@ async fn collect(
     Ok(all)
 }
 
-/// The differences with their collected rows.
 fn locate(
     planned: &Planned,
     differences: &[RowDifference],

@@ -48,7 +48,6 @@ pub(crate) struct Collected {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CollectedRow {
-    /// The encoded row.
     pub bytes: Vec<u8>,
     /// How many of the bytes, from the first, are the key.
     pub key_end: usize,

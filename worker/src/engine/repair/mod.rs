@@ -59,7 +59,6 @@ struct Repair<'a> {
     skipped: BTreeMap<String, u64>,
 }
 
-/// Makes and sends the statements for all of `differing`.
 pub(crate) async fn repair(
     step: &mut StepContext<'_>,
     differing: &Differing,
@@ -304,7 +303,6 @@ impl<'a> Repair<'a> {
         for_target(decode(value), to).map(Some)
     }
 
-    /// The value of a column of the target.
     fn current(&self, at: usize, target: &[&[u8]]) -> Option<Value> {
         let position = self.positions.target[at]?;
         target.get(position).map(|value| decode(value))

@@ -28,7 +28,6 @@ pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec) -> bool {
     planned.plan.fetch_by_key && !has_tolerance
 }
 
-/// Compares the rows with these encoded keys.
 pub(crate) async fn verify(
     sides: &mut Sides,
     planned: &Planned,

@@ -72,7 +72,6 @@ impl Differing {
         self.push_copies(difference, 1)
     }
 
-    /// Adds a difference `count` times.
     pub(crate) fn push_copies(&mut self, difference: RowDifference, count: u64) -> io::Result<()> {
         match difference.kind() {
             DifferenceKind::Missing => self.counts.missing += count,
@@ -121,7 +120,6 @@ impl Differing {
         self.first.clone().into_sorted_vec()
     }
 
-    /// Reads all of them.
     pub(crate) fn reader(&self) -> Reader<'_> {
         assert!(
             self.all.is_some() || !self.counts.truncated,
@@ -154,7 +152,6 @@ impl Differing {
     }
 }
 
-/// Writes a difference to partition `at`.
 pub(crate) fn append(
     into: &mut Partitioned,
     at: usize,

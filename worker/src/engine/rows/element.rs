@@ -24,10 +24,8 @@ pub(crate) enum KeyForm {
     WholeRow,
 }
 
-/// One row of one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Element {
-    /// The key, in its [`KeyForm`].
     pub key: u128,
     /// xxh3 of the encoded row, 128 bits.
     pub row: u128,

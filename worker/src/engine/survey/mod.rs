@@ -123,7 +123,6 @@ async fn sketch_both(
     Ok(sinks.map(SketchSink::into_sketch))
 }
 
-/// Reads all compared columns of all rows.
 async fn scan<S: RowSink + 'static>(
     sides: &mut Sides,
     planned: &Planned,

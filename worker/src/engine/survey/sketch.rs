@@ -21,7 +21,6 @@ pub(crate) const BATCH: usize = 1024;
 /// The fewest cells that a table has in each part.
 const SMALLEST_PART: usize = 128;
 
-/// Sums over the elements that fell into a cell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Cell {
     key: u128,
@@ -141,7 +140,6 @@ impl Sketch {
         self.checksum
     }
 
-    /// Subtracts the rows of `other`.
     pub(crate) fn subtract(&mut self, other: &Self) {
         assert_eq!(
             self.part, other.part,

@@ -38,17 +38,14 @@ pub(crate) fn partitions_for(rows: u64, budget: &Budget) -> usize {
     budget.partitions(rows.saturating_mul(ELEMENT as u64), 2)
 }
 
-/// Why an exact comparison has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfinished {
     #[error("cancelled")]
     Cancelled,
-    /// The disk is full or fails, or the spill limit is reached.
     #[error(transparent)]
     Disk(#[from] io::Error),
 }
 
-/// The elements of one side.
 #[derive(Debug)]
 pub(crate) struct Spill {
     records: Partitioned,
@@ -61,7 +58,6 @@ impl Spill {
         }
     }
 
-    /// Adds an element.
     #[inline]
     pub(crate) fn add(&mut self, element: Element) -> io::Result<()> {
         let at = by_hash(element.key, 0) & (self.records.partitions() - 1);
@@ -180,7 +176,6 @@ impl Comparison<'_> {
         }
     }
 
-    /// Compares a partition that fits in memory.
     fn in_memory(&mut self, at: usize, remains: Option<usize>) -> io::Result<()> {
         let mut left = read(&mut self.records.source, at)?;
         let mut right = read(&mut self.records.target, at)?;
@@ -193,7 +188,6 @@ impl Comparison<'_> {
         keep(&mut self.records.target, remains, surplus(&right, &left))
     }
 
-    /// Compares a partition whose rows have been added up.
     fn added_up(
         &mut self,
         balance: &[(Element, i64)],

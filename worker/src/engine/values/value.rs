@@ -90,7 +90,6 @@ pub(crate) fn try_decode(bytes: &[u8]) -> Option<Value> {
     })
 }
 
-/// Decodes one canonical value.
 pub(crate) fn decode(bytes: &[u8]) -> Value {
     try_decode(bytes).expect("a row is split into whole values")
 }

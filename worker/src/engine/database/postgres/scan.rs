@@ -70,7 +70,6 @@ enum CopyState {
 }
 
 impl CopyReader {
-    /// Reads one message.
     pub(crate) fn message(
         &mut self,
         message: &Bytes,

@@ -20,7 +20,6 @@ pub(crate) enum Isolation {
 }
 
 impl Isolation {
-    /// The level as SQL calls it.
     pub(crate) fn level(self) -> &'static str {
         match self {
             Self::RepeatableRead => "REPEATABLE READ",
@@ -65,7 +64,6 @@ impl Label {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionId(pub(crate) i64);
 
-/// What a database says about one of its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
     Idle,

@@ -13,13 +13,11 @@ use crate::engine::database::session::quiet::wait_until_quiet;
 use crate::engine::database::session::{Session, interrupt};
 use crate::engine::error::DatabaseError;
 
-/// The sessions of one process with all its endpoints.
 #[derive(Debug)]
 pub(crate) struct Pools {
     pools: BTreeMap<String, Arc<Pool>>,
 }
 
-/// The sessions with one endpoint.
 #[derive(Debug)]
 struct Pool {
     endpoint: Endpoint,
@@ -183,7 +181,6 @@ impl SessionLease {
         self.label.statement_timeout
     }
 
-    /// Ends the transaction.
     pub(crate) async fn pause(&mut self) -> Result<(), Failure> {
         let ended = self.session.end().await;
         ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))

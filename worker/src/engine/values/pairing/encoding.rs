@@ -226,7 +226,6 @@ fn likely(encoding: Encoding, source: &ColumnType, target: &ColumnType) -> bool 
     }
 }
 
-/// The meaning of a value in an encoding.
 pub(crate) fn meaning(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::EpochDays => "the number counts days since 1970-01-01",
