@@ -39,23 +39,14 @@ pub(crate) struct OpenSide {
     redacted: bool,
 }
 
+#[derive(Debug, thiserror::Error)]
 enum WorkError {
     /// An error that does not name the statement yet.
-    Statement(DatabaseError),
+    #[error(transparent)]
+    Statement(#[from] DatabaseError),
     /// A failure with everything a user needs.
-    Failure(Failure),
-}
-
-impl From<DatabaseError> for WorkError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Statement(error)
-    }
-}
-
-impl From<Failure> for WorkError {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
+    #[error(transparent)]
+    Failure(#[from] Failure),
 }
 
 impl OpenSide {

@@ -141,8 +141,7 @@ mod tests {
             source: column.clone(),
             target: column,
             kind: Kind::Text,
-            source_conversion: None,
-            target_conversion: None,
+            conversions: crate::engine::values::pair::Pair::default(),
             rule: ColumnRule {
                 redact,
                 ..ColumnRule::default()

@@ -40,10 +40,8 @@ pub(crate) struct PlannedColumn {
     pub target: Column,
     /// The form in which they are compared.
     pub kind: Kind,
-    /// How the source's values are brought into it, if they are converted.
-    pub source_conversion: Option<Conversion>,
-    /// The same for the target's.
-    pub target_conversion: Option<Conversion>,
+    /// How the values of each side are brought into it, if they are converted.
+    pub conversions: Pair<Option<Conversion>>,
     pub rule: ColumnRule,
 }
 
@@ -57,11 +55,7 @@ impl PlannedColumn {
 
     /// How the column is read on one side to be compared.
     pub(crate) fn reading(&self, side: SideOf) -> Reading {
-        let conversion = match side {
-            SideOf::Source => self.source_conversion,
-            SideOf::Target => self.target_conversion,
-        };
-        Reading::new(self.kind, &self.on(side).kind, conversion)
+        Reading::new(self.kind, &self.on(side).kind, self.conversions[side])
     }
 }
 
@@ -167,15 +161,17 @@ fn planned_column(pair: Pair<Column>, rules: &Rules<'_>) -> Result<PlannedColumn
         source,
         target,
         kind: pairing.kind,
-        source_conversion: pairing.source,
-        target_conversion: pairing.target,
+        conversions: Pair {
+            source: pairing.source,
+            target: pairing.target,
+        },
         rule,
     })
 }
 
 /// Whether a `WHERE column = value` with the canonical value finds the row on both sides.
 fn is_stored_as_compared(column: &PlannedColumn) -> bool {
-    if column.source_conversion.is_some() || column.target_conversion.is_some() {
+    if column.conversions != Pair::default() {
         return false;
     }
     let alike =

@@ -59,8 +59,7 @@ pub(crate) fn column(name: &str, kind: ColumnType, canonical: Kind) -> PlannedCo
         source: column.clone(),
         target: column,
         kind: canonical,
-        source_conversion: None,
-        target_conversion: None,
+        conversions: crate::engine::values::pair::Pair::default(),
         rule: ColumnRule::default(),
     }
 }
