@@ -51,6 +51,14 @@ pub struct TaskContext {
     pub findings: mpsc::Sender<Found>,
 }
 
+impl TaskContext {
+    /// Sends a batch. When the receiver was dropped, it is no longer needed.
+    pub(crate) async fn send(&self, batch: Found) -> Result<(), Stop> {
+        let sent = self.findings.send(batch).await;
+        sent.map_err(|_| Stop::Cancelled)
+    }
+}
+
 /// A batch of results that a comparison sends while it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {

@@ -152,12 +152,8 @@ impl Outbox<'_> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        // When the receiver was dropped, the differences are no longer needed.
-        self.context
-            .findings
-            .send(Found::Rows(std::mem::take(&mut self.batch)))
-            .await
-            .map_err(|_| Stop::Cancelled)
+        let batch = std::mem::take(&mut self.batch);
+        self.context.send(Found::Rows(batch)).await
     }
 }
 

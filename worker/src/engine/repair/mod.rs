@@ -28,7 +28,7 @@ use crate::engine::fetch::{OwnColumns, Projection, Rows};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::rows::differing::Differing;
 use crate::engine::step::{Planned, StepContext};
-use crate::engine::task::{Found, Stop, TaskContext};
+use crate::engine::task::{Found, Stop};
 use crate::engine::values::column::{Column, ColumnType, SideOf};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::folding::Folding;
@@ -95,23 +95,15 @@ pub(crate) async fn repair(
             batch.push(statement);
             if batch.len() == BATCH || bytes >= BATCH_BYTES {
                 bytes = 0;
-                send(std::mem::take(&mut batch), step.task).await?;
+                let batch = std::mem::take(&mut batch);
+                step.task.send(Found::Repair(batch)).await?;
             }
         }
     }
     if !batch.is_empty() {
-        send(batch, step.task).await?;
+        step.task.send(Found::Repair(batch)).await?;
     }
     Ok(repair.finish(step.spec, constraints))
-}
-
-async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), Stop> {
-    // When the receiver was dropped, the statements are no longer needed.
-    context
-        .findings
-        .send(Found::Repair(batch))
-        .await
-        .map_err(|_| Stop::Cancelled)
 }
 
 /// How a column is read without losing anything of its value; `None` where that is
