@@ -66,7 +66,10 @@ fn number(text: &[u8], count: usize) -> Option<(u32, &[u8])> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+    let value = digits
+        .iter()
+        .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    Some((value, rest))
 }
 
 /// Parses a date. Years have four digits, or up to six, with or without a sign.
@@ -106,7 +109,8 @@ fn time(text: &[u8]) -> Option<(Count, &[u8])> {
             if length == 0 || length > 18 {
                 return None;
             }
-            fraction = std::str::from_utf8(&after[..length]).ok()?.parse().ok()?;
+            let written = std::str::from_utf8(&after[..length]).ok()?;
+            fraction = written.parse::<i64>().ok()?.into();
             digits = u8::try_from(length).ok()?;
             rest = &after[length..];
         }
