@@ -45,7 +45,7 @@ pub(crate) enum DatabaseError {
     },
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
     NullKey { column: String },
-    #[error("cannot keep rows in a temporary file in {}: {0}", std::env::temp_dir().display())]
+    #[error("cannot keep rows in a temporary file in {}: {}", std::env::temp_dir().display(), .0)]
     Disk(io::Error),
 }
 
