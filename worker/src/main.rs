@@ -189,11 +189,7 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> Result<u8, WorkerEr
         heartbeat_period,
         ..
     } = flags;
-    let Resolved {
-        broker,
-        engine,
-        metrics,
-    } = resolve(flags, config, &id)?;
+    let (broker, engine, metrics) = resolve(flags, config, &id)?;
     // If the requested metrics address is taken, the worker does not start.
     let metrics = metrics.bind().await?;
     let transport: Arc<dyn Transport> = RabbitTransport::connect(broker).await?;
@@ -235,15 +231,12 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> Result<u8, WorkerEr
     }
 }
 
-/// What a worker needs to start.
-struct Resolved {
-    broker: RabbitOptions,
-    engine: Arc<dyn Engine>,
-    metrics: MetricsAddress,
-}
-
 /// Resolves broker, engine and metrics: flags and their variables override the configuration.
-fn resolve(flags: Flags, config: Config, id: &WorkerId) -> Result<Resolved, WorkerError> {
+fn resolve(
+    flags: Flags,
+    config: Config,
+    id: &WorkerId,
+) -> Result<(RabbitOptions, Arc<dyn Engine>, MetricsAddress), WorkerError> {
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
     let url = flags
@@ -263,9 +256,5 @@ fn resolve(flags: Flags, config: Config, id: &WorkerId) -> Result<Resolved, Work
         connection_name: format!("reconcile-worker {id}"),
     };
     let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into());
-    Ok(Resolved {
-        broker,
-        engine: Arc::new(engine),
-        metrics,
-    })
+    Ok((broker, Arc::new(engine), metrics))
 }

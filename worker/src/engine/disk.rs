@@ -23,8 +23,6 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The budget that `limits` set.
-    #[must_use]
     pub(crate) fn new(limits: &shared::options::EngineLimits) -> Self {
         Self {
             memory: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
@@ -35,7 +33,6 @@ impl Budget {
     /// The number of partitions for `bytes` bytes, a power of two. One partition fits
     /// in an eighth of the memory. The buffers of `files` files, each with this number
     /// of partitions, fit in a quarter. At the maximum, partitions may be larger.
-    #[must_use]
     pub(crate) fn partitions(&self, bytes: u64, files: usize) -> usize {
         let aim = (self.memory / 8).clamp(BLOCK, 8 << 20) as u64;
         let most = (self.memory / 4 / (files * BLOCK)).clamp(1, 1024);
@@ -55,7 +52,6 @@ pub(crate) struct DiskBudget {
     used: Arc<AtomicU64>,
 }
 
-/// A write would exceed the limit of a [`DiskBudget`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the differences of this table need more than {limit} bytes of temporary files, which is the limit"
@@ -67,7 +63,6 @@ pub(crate) struct SpillLimitReached {
 
 impl DiskBudget {
     /// A budget of `limit` bytes, all of them free.
-    #[must_use]
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
@@ -121,10 +116,21 @@ struct Block {
     length: u32,
 }
 
+impl Block {
+    fn read(self, file: &File) -> io::Result<Vec<u8>> {
+        read(file, self.offset, self.length as usize)
+    }
+}
+
+fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
 impl Partitioned {
     /// Creates `partitions` empty partitions. Each writes to disk when its buffer has
     /// at least `block` bytes.
-    #[must_use]
     pub(crate) fn new(partitions: usize, block: usize, budget: DiskBudget) -> Self {
         Self {
             file: None,
@@ -158,8 +164,6 @@ impl Partitioned {
         self.free.extend(cleared.blocks);
     }
 
-    /// The number of partitions.
-    #[must_use]
     pub(crate) fn partitions(&self) -> usize {
         self.partitions.len()
     }
@@ -220,9 +224,7 @@ impl Partitioned {
         let bytes = match (partition.blocks.pop_front(), &self.file) {
             (Some(block), Some(file)) => {
                 self.free.push(block);
-                let mut bytes = vec![0; block.length as usize];
-                file.read_exact_at(&mut bytes, block.offset)?;
-                bytes
+                block.read(file)?
             }
             _ => std::mem::take(&mut partition.buffer),
         };
@@ -230,14 +232,11 @@ impl Partitioned {
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
-    /// The number of bytes in partition `at`.
-    #[must_use]
     pub(crate) fn bytes(&self, at: usize) -> u64 {
         self.partitions[at].bytes
     }
 
     /// The number of blocks of partition `at`, with the one that is still in memory.
-    #[must_use]
     pub(crate) fn blocks(&self, at: usize) -> usize {
         self.partitions[at].blocks.len() + 1
     }
@@ -250,11 +249,7 @@ impl Partitioned {
     pub(crate) fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => {
-                let mut bytes = vec![0; block.length as usize];
-                file.read_exact_at(&mut bytes, block.offset)?;
-                Ok(Cow::Owned(bytes))
-            }
+            (Some(block), Some(file)) => block.read(file).map(Cow::Owned),
             _ => Ok(Cow::Borrowed(&partition.buffer)),
         }
     }
@@ -277,11 +272,7 @@ impl Partitioned {
     ) -> io::Result<Vec<u8>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => {
-                let mut bytes = vec![0; length];
-                file.read_exact_at(&mut bytes, block.offset + position as u64)?;
-                Ok(bytes)
-            }
+            (Some(block), Some(file)) => read(file, block.offset + position as u64, length),
             _ => Ok(partition.buffer[position..position + length].to_vec()),
         }
     }

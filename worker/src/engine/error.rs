@@ -13,11 +13,9 @@ use crate::engine::values::canonical::MalformedRow;
 /// What a database or its driver reported, classified by the code that knows it.
 #[derive(Debug)]
 pub(crate) struct DriverError {
-    /// The class of the error.
     pub kind: FailureKind,
     /// What the user can do about it; empty if the message says enough.
     pub advice: &'static str,
-    /// The error and its causes.
     pub message: String,
     /// The same without text of the database, which may quote values of rows.
     pub redacted: String,
@@ -25,87 +23,48 @@ pub(crate) struct DriverError {
     pub is_refusal: bool,
 }
 
-/// Something went wrong in a database or on the way to it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// The database or its driver reported an error.
     #[error("{}", .0.message)]
     Driver(Box<DriverError>),
-    /// The network failed.
     #[error("{0}")]
     Network(io::Error),
-    /// The server did not answer in time.
     #[error("no connection within {} s", .0.as_secs())]
     ConnectTimeout(std::time::Duration),
-    /// A statement exceeded its time limit and was stopped by this process.
     #[error("the statement did not end within {} s and was stopped", .0.as_secs_f64())]
     StatementTimeout(std::time::Duration),
-    /// Certificates could not be read.
     #[error("{0}")]
     Certificates(String),
-    /// Rows did not have the form that the protocol prescribes.
     #[error("the server's rows are malformed: {0}")]
     Malformed(String),
-    /// A value is outside the range of its column's type.
     #[error("column {column}: {reason}")]
     Value {
         /// The column's position among those read, from 1.
         column: usize,
-        /// What is wrong with the value.
         reason: String,
     },
-    /// A key column that the catalog declares NOT NULL holds a NULL.
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
-    NullKey {
-        /// The column.
-        column: String,
-    },
-    /// Rows could not be written to disk.
-    #[error("cannot keep rows in a temporary file in {}: {error}", std::env::temp_dir().display())]
-    Disk {
-        /// The error of the operating system.
-        error: io::Error,
-    },
-}
-
-impl From<MalformedRow> for DatabaseError {
-    fn from(error: MalformedRow) -> Self {
-        Self::Malformed(error.to_string())
-    }
-}
-
-impl From<DriverError> for DatabaseError {
-    fn from(error: DriverError) -> Self {
-        Self::Driver(Box::new(error))
-    }
+    NullKey { column: String },
+    #[error("cannot keep rows in a temporary file in {}: {}", std::env::temp_dir().display(), .0)]
+    Disk(io::Error),
 }
 
 /// Advice for errors that every kind of database can report.
 pub(crate) mod advice {
-    /// The server cannot be reached.
     pub(crate) const CONNECTION: &str =
         "check that the server runs and that host, port and firewall are right";
-    /// TLS failed.
     pub(crate) const TLS: &str = "check the server's certificate; name its authority with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
-    /// The login was refused.
     pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
-    /// The endpoint's database does not exist.
     pub(crate) const DATABASE: &str = "check the endpoint's database";
-    /// The table does not exist.
     pub(crate) const TABLE: &str = "check schema and table";
-    /// A privilege is missing.
     pub(crate) const PERMISSION: &str = "grant SELECT on it to the endpoint's user";
-    /// A statement took too long.
     pub(crate) const STATEMENT_TIMEOUT: &str =
         "raise statement_timeout of the endpoint or the table's timeout";
-    /// A lock was not granted in time.
     pub(crate) const LOCK_TIMEOUT: &str =
         "another session holds a lock on the table: find it, or run again when it has finished";
 }
 
 impl DatabaseError {
-    /// Whether the database has confirmed that it did not carry the statement out.
-    #[must_use]
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Driver(error) if error.is_refusal)
     }
@@ -124,7 +83,7 @@ impl DatabaseError {
                 FailureKind::ValueError,
                 "correct the rows or the declaration, or name another key with --pk-columns or key = [..]",
             ),
-            Self::Disk { error }
+            Self::Disk(error)
                 if error
                     .get_ref()
                     .is_some_and(|error| error.is::<SpillLimitReached>()) =>
@@ -134,7 +93,7 @@ impl DatabaseError {
                     "raise --spill-limit; fewer bytes are needed with a narrower filter",
                 )
             }
-            Self::Disk { .. } => (
+            Self::Disk(_) => (
                 FailureKind::DiskError,
                 "free space there, or set TMPDIR to a directory that has more",
             ),
@@ -142,13 +101,11 @@ impl DatabaseError {
     }
 
     /// The failure of a table, with the endpoint and the chain of causes.
-    #[must_use]
     pub(crate) fn at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         self.failure(endpoint, what, &self.to_string())
     }
 
     /// The same without text of the database, which may quote values of rows.
-    #[must_use]
     pub(crate) fn redacted_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         let message = match self {
             Self::Driver(error) => error.redacted.clone(),
@@ -176,7 +133,6 @@ impl DatabaseError {
     }
 
     /// The failure of a table for an error that no database caused.
-    #[must_use]
     pub(crate) fn on_disk(&self) -> Failure {
         let (kind, advice) = self.class();
         Failure::new(kind, format!("{self} ({advice})"))
@@ -185,10 +141,9 @@ impl DatabaseError {
 
 /// What a disk error becomes that no statement is to blame for.
 pub(crate) fn disk(error: io::Error) -> Stop {
-    Stop::Failed(DatabaseError::Disk { error }.on_disk())
+    Stop::Failed(DatabaseError::Disk(error).on_disk())
 }
 
-/// A located row whose bytes cannot be read.
-pub(crate) fn malformed(error: &crate::engine::values::canonical::MalformedRow) -> Stop {
+pub(crate) fn malformed(error: MalformedRow) -> Stop {
     Failure::new(FailureKind::InternalError, error.to_string()).into()
 }

@@ -305,15 +305,11 @@ fn messages(rows: &[Vec<Option<Vec<u8>>>]) -> Vec<Vec<u8>> {
 }
 
 #[derive(Default)]
-struct Rows(RowEncoder, Vec<Vec<u8>>);
+struct Rows(Vec<Vec<u8>>);
 
 impl RowSink for Rows {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.0
-    }
-
-    fn end_row(&mut self) -> std::io::Result<()> {
-        self.1.push(self.0.row().to_vec());
+    fn end_row(&mut self, row: &RowEncoder) -> std::io::Result<()> {
+        self.0.push(row.row().to_vec());
         Ok(())
     }
 }
@@ -330,11 +326,11 @@ fn read(columns: &[Column], messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Result<u64, 
     let (mut reader, mut rows) = (CopyReader::default(), Rows::default());
     for message in messages {
         if let Err(error) = reader.message(&Bytes::copy_from_slice(message), &query, &mut rows) {
-            return (rows.1, Err(error));
+            return (rows.0, Err(error));
         }
     }
     let end = reader.finish();
-    (rows.1, end)
+    (rows.0, end)
 }
 
 /// Every row has exactly `columns` values, and all of them can be rendered.

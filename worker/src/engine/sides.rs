@@ -21,7 +21,6 @@ use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{SideOf, Table};
 use crate::engine::values::pair::Pair;
 
-/// The two sides of a running comparison.
 #[derive(Debug)]
 pub(crate) struct Sides {
     sides: Pair<OpenSide>,
@@ -123,10 +122,6 @@ impl Sides {
     }
 
     /// Reads both tables' columns and keys, and resolves which rows take part.
-    ///
-    /// # Errors
-    ///
-    /// When a table is missing, or a filter does not fit its table.
     pub(crate) async fn describe(&mut self, spec: &TableSpec) -> Result<Pair<Table>, Stop> {
         let names = Pair {
             source: spec.source.table.clone(),
@@ -138,23 +133,17 @@ impl Sides {
             })
             .await?;
         let (kinds, options) = (self.kinds(), &spec.options);
-        let (filters, soft_delete) = (&options.filters, options.soft_delete.as_ref());
-        tables.source.condition = condition(
-            kinds.source,
-            &tables.source,
-            filters.source.as_deref(),
-            None,
-        )?;
-        tables.target.condition = condition(
-            kinds.target,
-            &tables.target,
-            filters.target.as_deref(),
-            soft_delete,
-        )?;
+        let condition = |side, filter: &Option<String>, mark| {
+            condition(kinds[side], &tables[side], filter.as_deref(), mark)
+        };
+        let source = condition(SideOf::Source, &options.filters.source, None)?;
+        let soft_delete = options.soft_delete.as_ref();
+        let target = condition(SideOf::Target, &options.filters.target, soft_delete)?;
+        tables.source.condition = source;
+        tables.target.condition = target;
         Ok(tables)
     }
 
-    /// Counts the rows of both tables in the databases.
     pub(crate) async fn count(&mut self, tables: &Pair<Table>) -> Result<Pair<u64>, Stop> {
         let kinds = self.kinds();
         let statements = Pair::of(|side| statement::count(kinds[side], &tables[side]));
@@ -198,7 +187,6 @@ impl Sides {
         &mut self.sides[side]
     }
 
-    /// The kinds of databases.
     pub(crate) fn kinds(&self) -> Pair<DatabaseKind> {
         self.sides.as_ref().map(OpenSide::kind)
     }

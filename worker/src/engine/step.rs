@@ -12,7 +12,6 @@ use crate::engine::task::{Stop, TaskContext};
 use crate::engine::values::column::{SideOf, Table};
 use crate::engine::values::pair::Pair;
 
-/// What a step of a comparison works with.
 #[derive(Debug)]
 pub(crate) struct StepContext<'a> {
     pub(crate) sides: &'a mut Sides,
@@ -22,13 +21,6 @@ pub(crate) struct StepContext<'a> {
     pub(crate) task: &'a TaskContext,
     /// Rows of both sides together that the survey has read.
     pub(crate) rows: u64,
-}
-
-impl StepContext<'_> {
-    /// The most rows that are read by their keys at once.
-    pub(crate) fn chunk_size(&self) -> usize {
-        chunk_size(self.spec)
-    }
 }
 
 /// The most rows of a table that are read by their keys at once.
@@ -47,11 +39,6 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// Plans the comparison of `tables`.
-    ///
-    /// # Errors
-    ///
-    /// As [`plan`].
     pub(crate) fn new(
         spec: &TableSpec,
         tables: Pair<Table>,
@@ -86,10 +73,6 @@ impl Planned {
 
 /// Runs a long computation on a thread that may block. Its panic is one of the
 /// comparison.
-///
-/// # Errors
-///
-/// As `work`.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Stop> + Send + 'static,
 ) -> Result<T, Stop> {

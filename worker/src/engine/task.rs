@@ -10,6 +10,9 @@ use shared::outcome::{Comparison, Difference, Failure, RepairStatement};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::values::column::SideOf;
+use crate::engine::values::pair::Pair;
+
 /// Compares the two sides of a task.
 ///
 /// The interface exists so that everything around the comparison can be
@@ -48,6 +51,14 @@ pub struct TaskContext {
     pub findings: mpsc::Sender<Found>,
 }
 
+impl TaskContext {
+    /// Sends a batch. When the receiver was dropped, it is no longer needed.
+    pub(crate) async fn send(&self, batch: Found) -> Result<(), Stop> {
+        let sent = self.findings.send(batch).await;
+        sent.map_err(|_| Stop::Cancelled)
+    }
+}
+
 /// A batch of results that a comparison sends while it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
@@ -60,8 +71,7 @@ pub enum Found {
 /// Rows read so far of one table. What is added here is added to the totals too.
 #[derive(Debug, Default)]
 pub struct Progress {
-    source_rows: AtomicU64,
-    target_rows: AtomicU64,
+    rows: Pair<AtomicU64>,
     totals: Arc<ScanTotals>,
 }
 
@@ -75,63 +85,52 @@ impl Progress {
         }
     }
 
+    /// Counts rows read from a side, and their bytes in canonical encoding.
+    pub(crate) fn add(&self, side: SideOf, rows: u64, bytes: u64) {
+        self.rows[side].fetch_add(rows, Ordering::Relaxed);
+        self.totals.rows[side].fetch_add(rows, Ordering::Relaxed);
+        self.totals.bytes[side].fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Counts rows read from the source.
     pub fn add_source_rows(&self, rows: u64) {
-        self.source_rows.fetch_add(rows, Ordering::Relaxed);
-        self.totals.source_rows.fetch_add(rows, Ordering::Relaxed);
+        self.add(SideOf::Source, rows, 0);
     }
 
     /// Counts rows read from the target.
     pub fn add_target_rows(&self, rows: u64) {
-        self.target_rows.fetch_add(rows, Ordering::Relaxed);
-        self.totals.target_rows.fetch_add(rows, Ordering::Relaxed);
-    }
-
-    /// Counts bytes of rows read from the source, in canonical encoding.
-    pub fn add_source_bytes(&self, bytes: u64) {
-        self.totals.source_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts bytes of rows read from the target, in canonical encoding.
-    pub fn add_target_bytes(&self, bytes: u64) {
-        self.totals.target_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.add(SideOf::Target, rows, 0);
     }
 
     /// Rows read from the source and from the target.
     #[must_use]
     pub fn rows(&self) -> (u64, u64) {
-        (
-            self.source_rows.load(Ordering::Relaxed),
-            self.target_rows.load(Ordering::Relaxed),
-        )
+        loaded(&self.rows)
     }
 }
 
 /// What was read of all tables together, since the process began.
 #[derive(Debug, Default)]
 pub struct ScanTotals {
-    source_rows: AtomicU64,
-    target_rows: AtomicU64,
-    source_bytes: AtomicU64,
-    target_bytes: AtomicU64,
+    rows: Pair<AtomicU64>,
+    bytes: Pair<AtomicU64>,
 }
 
 impl ScanTotals {
     /// Rows read from sources and from targets.
     #[must_use]
     pub fn rows(&self) -> (u64, u64) {
-        (
-            self.source_rows.load(Ordering::Relaxed),
-            self.target_rows.load(Ordering::Relaxed),
-        )
+        loaded(&self.rows)
     }
 
     /// Bytes of the rows read from sources and from targets, in canonical encoding.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
-        (
-            self.source_bytes.load(Ordering::Relaxed),
-            self.target_bytes.load(Ordering::Relaxed),
-        )
+        loaded(&self.bytes)
     }
+}
+
+fn loaded(counters: &Pair<AtomicU64>) -> (u64, u64) {
+    let Pair { source, target } = counters.as_ref().map(|of| of.load(Ordering::Relaxed));
+    (source, target)
 }

@@ -1,8 +1,6 @@
 //! The documentation of which types are compared with each other and how,
 //! generated from the rules themselves.
 
-use std::fmt::Write as _;
-
 use shared::options::{ColumnRule, Encoding};
 
 use crate::engine::database::{postgres, sql_server};
@@ -70,11 +68,11 @@ pub fn types_page() -> String {
     let sql_server: Vec<Column> = SQL_SERVER
         .iter()
         // The largest precision of the type.
-        .map(|(shown, name)| column(shown, sql_server::catalog::column_type(name, 7)))
+        .map(|(shown, name)| Column::new("c", sql_server::catalog::column_type(name, 7), shown))
         .collect();
     let postgres: Vec<Column> = POSTGRES
         .iter()
-        .map(|(shown, name)| column(shown, postgres::catalog::column_type(name, -1)))
+        .map(|(shown, name)| Column::new("c", postgres::catalog::column_type(name, -1), shown))
         .collect();
     page.push_str("\n## SQL Server and PostgreSQL\n\nEither side may be the source.\n");
     for left in &sql_server {
@@ -91,27 +89,14 @@ pub fn types_page() -> String {
     page.push_str(OPTIONS);
     for (encoding, name) in ENCODINGS {
         // A pipe would end the cell.
-        writeln!(
-            page,
-            "| `as = \"{name}\"` | {} | {} |",
+        page += &format!(
+            "| `as = \"{name}\"` | {} | {} |\n",
             meaning(encoding),
             written_by(encoding)
-        )
-        .expect("writing to a string does not fail");
+        );
     }
     page.push_str(OTHER_OPTIONS);
     page
-}
-
-fn column(declared: &str, kind: ColumnType) -> Column {
-    Column {
-        name: "c".to_owned(),
-        kind,
-        declared: declared.to_owned(),
-        nullable: true,
-        read_as: None,
-        repertoire: crate::engine::values::column::Repertoire::default(),
-    }
 }
 
 fn same_engine(page: &mut String, columns: &[Column]) {
@@ -145,15 +130,13 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
             .iter()
             .map(|encoding| format!("`{}`", encoding_name(*encoding)))
             .collect();
-        writeln!(
-            lines,
-            "| {} | {form} | {how} | {} |",
+        lines += &format!(
+            "| {} | {form} | {how} | {} |\n",
             right.declared,
             options.join(", ")
-        )
-        .expect("writing to a string does not fail");
+        );
     }
-    write!(page, "\n### {}\n\n", left.declared).expect("writing to a string does not fail");
+    *page += &format!("\n### {}\n\n", left.declared);
     if !lines.is_empty() {
         page.push_str("| with | compared as | rule | options of `as` |\n|---|---|---|---|\n");
         page.push_str(&lines);
@@ -162,12 +145,7 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
         if !lines.is_empty() {
             page.push('\n');
         }
-        writeln!(
-            page,
-            "Compared with `as_text` only: {}.",
-            without.join("; ")
-        )
-        .expect("writing to a string does not fail");
+        *page += &format!("Compared with `as_text` only: {}.\n", without.join("; "));
     }
 }
 

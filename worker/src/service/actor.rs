@@ -153,7 +153,6 @@ impl Actor for WorkerActor {
     }
 }
 
-/// The transport delivered a task.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct TaskDelivered(Delivery<Task>);
@@ -189,7 +188,6 @@ impl Handler<TaskDelivered> for WorkerActor {
     }
 }
 
-/// The transport delivered a control message.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ControlReceived(Control);
@@ -229,7 +227,6 @@ impl Handler<HeartbeatPublished> for WorkerActor {
     }
 }
 
-/// An attempt ended.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct AttemptEnded {

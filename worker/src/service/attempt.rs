@@ -31,7 +31,6 @@ const QUEUED_BATCHES: usize = 4;
 /// aborted, so that a stuck database cannot occupy a slot for ever.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// Everything that one attempt needs.
 #[derive(Debug)]
 pub(super) struct AttemptRun {
     pub(super) delivery: Delivery<Task>,

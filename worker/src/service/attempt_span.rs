@@ -13,7 +13,6 @@ use tracing::field::Empty;
 /// The log target of the lines about outcomes, so that they can be selected.
 const LOG_TARGET: &str = "worker::table";
 
-/// The span of one attempt.
 #[derive(Debug)]
 pub(super) struct AttemptSpan {
     span: Span,

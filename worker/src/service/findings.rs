@@ -69,7 +69,6 @@ fn encoded_len(row: &impl Serialize) -> usize {
     counter.0
 }
 
-/// Counts the bytes written to it.
 struct ByteCounter(usize);
 
 impl std::io::Write for ByteCounter {

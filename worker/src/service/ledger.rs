@@ -148,12 +148,10 @@ impl Ledger {
         }
     }
 
-    /// Whether no more tasks are admitted.
     pub(super) fn is_draining(&self) -> bool {
         self.draining
     }
 
-    /// Number of jobs that have not ended.
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 use shared::outcome::Outcome;
 use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
 
@@ -23,18 +23,7 @@ pub struct WorkerMetrics {
     draining: AtomicBool,
     scanned: Arc<ScanTotals>,
     attempts: IntCounterVec,
-    by_outcome: AttemptCounters,
     cancel_latency: Histogram,
-}
-
-/// The counters of `attempts`, one a status.
-#[derive(Debug)]
-struct AttemptCounters {
-    compared: IntCounter,
-    failed: IntCounter,
-    timeout: IntCounter,
-    cancelled: IntCounter,
-    handed_back: IntCounter,
 }
 
 impl WorkerMetrics {
@@ -49,14 +38,10 @@ impl WorkerMetrics {
             &["status"],
         )
         .expect(VALID);
-        let of = |status: &str| attempts.with_label_values(&[status]);
-        let by_outcome = AttemptCounters {
-            compared: of("compared"),
-            failed: of("failed"),
-            timeout: of("timeout"),
-            cancelled: of("cancelled"),
-            handed_back: of("handed_back"),
-        };
+        // A counter is served from its first use on.
+        for status in ["compared", "failed", "timeout", "cancelled", "handed_back"] {
+            attempts.with_label_values(&[status]);
+        }
         let cancel_latency = HistogramOpts::new(
             "reconcile_cancel_latency_seconds",
             "Time from the request to stop an attempt until none of its statements ran in a database.",
@@ -67,7 +52,6 @@ impl WorkerMetrics {
             busy: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             scanned: Arc::default(),
-            by_outcome,
             attempts,
             cancel_latency: Histogram::with_opts(cancel_latency).expect(VALID),
         }
@@ -83,39 +67,33 @@ impl WorkerMetrics {
             let worker = Arc::clone(self);
             move || read(&worker)
         };
-        metrics.read_gauge(
-            Span::Life,
-            Described {
-                name: "reconcile_worker_capacity",
-                help: "Maximum number of tables that this worker compares at once.",
-                label: None,
-            },
-            read(|worker| single(f64::from(worker.capacity))),
+        let gauge = |name, help, of| {
+            let label = None;
+            metrics.read_gauge(Span::Life, Described { name, help, label }, read(of));
+        };
+        gauge(
+            "reconcile_worker_capacity",
+            "Maximum number of tables that this worker compares at once.",
+            |worker| single(f64::from(worker.capacity)),
         );
-        metrics.read_gauge(
-            Span::Life,
-            Described {
-                name: "reconcile_worker_busy",
-                help: "Tables that this worker owns: claimed or being claimed, and not ended.",
-                label: None,
-            },
-            read(|worker| single(worker.busy.load(Ordering::Relaxed) as f64)),
+        gauge(
+            "reconcile_worker_busy",
+            "Tables that this worker owns: claimed or being claimed, and not ended.",
+            |worker| single(worker.busy.load(Ordering::Relaxed) as f64),
         );
-        metrics.read_counter(
-            Described {
-                name: "reconcile_rows_scanned_total",
-                help: "Rows read from the databases, including attempts without an outcome.",
-                label: Some("side"),
-            },
-            read(|worker| by_side(worker.scanned.rows())),
+        let counter = |name, help, of| {
+            let label = Some("side");
+            metrics.read_counter(Described { name, help, label }, read(of));
+        };
+        counter(
+            "reconcile_rows_scanned_total",
+            "Rows read from the databases, including attempts without an outcome.",
+            |worker| by_side(worker.scanned.rows()),
         );
-        metrics.read_counter(
-            Described {
-                name: "reconcile_bytes_scanned_total",
-                help: "Bytes of the rows read, in canonical encoding.",
-                label: Some("side"),
-            },
-            read(|worker| by_side(worker.scanned.bytes())),
+        counter(
+            "reconcile_bytes_scanned_total",
+            "Bytes of the rows read, in canonical encoding.",
+            |worker| by_side(worker.scanned.bytes()),
         );
         metrics.register(Box::new(self.attempts.clone()));
         metrics.register(Box::new(self.cancel_latency.clone()));
@@ -139,17 +117,15 @@ impl WorkerMetrics {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Counts an attempt that has ended.
     pub(super) fn record_outcome(&self, outcome: &Outcome) {
-        let counters = &self.by_outcome;
-        let (counter, quiet_after_ms) = match outcome {
-            Outcome::Compared(_) => (&counters.compared, None),
-            Outcome::Failed(_) => (&counters.failed, None),
-            Outcome::TimedOut { quiet_after_ms } => (&counters.timeout, Some(*quiet_after_ms)),
-            Outcome::Cancelled { quiet_after_ms } => (&counters.cancelled, Some(*quiet_after_ms)),
-            Outcome::HandedBack => (&counters.handed_back, None),
+        let (status, quiet_after_ms) = match outcome {
+            Outcome::Compared(_) => ("compared", None),
+            Outcome::Failed(_) => ("failed", None),
+            Outcome::TimedOut { quiet_after_ms } => ("timeout", Some(*quiet_after_ms)),
+            Outcome::Cancelled { quiet_after_ms } => ("cancelled", Some(*quiet_after_ms)),
+            Outcome::HandedBack => ("handed_back", None),
         };
-        counter.inc();
+        self.attempts.with_label_values(&[status]).inc();
         if let Some(quiet_after_ms) = quiet_after_ms {
             let latency = Duration::from_millis(quiet_after_ms);
             self.cancel_latency.observe(latency.as_secs_f64());
@@ -172,6 +148,7 @@ fn by_side((source, target): (u64, u64)) -> Vec<Reading> {
 mod tests {
     use super::*;
     use crate::engine::Progress;
+    use crate::engine::values::column::SideOf;
 
     #[test]
     fn rows_and_bytes_are_totals_over_all_tables() {
@@ -180,8 +157,7 @@ mod tests {
         worker.register(&metrics);
         for _ in 0..2 {
             let progress = Progress::within(Arc::clone(worker.scanned()));
-            progress.add_source_rows(5);
-            progress.add_source_bytes(50);
+            progress.add(SideOf::Source, 5, 50);
             progress.add_target_rows(7);
             assert_eq!(progress.rows(), (5, 7));
         }

@@ -7,7 +7,6 @@ use shared::transport::{TraceContext, TransportError};
 
 use super::resources::WorkerResources;
 
-/// Publishes the events of one attempt.
 #[derive(Debug)]
 pub(super) struct Reporter {
     pub(super) resources: Arc<WorkerResources>,

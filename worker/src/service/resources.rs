@@ -8,7 +8,6 @@ use super::metrics::WorkerMetrics;
 use super::options::WorkerOptions;
 use crate::engine::Engine;
 
-/// What the actor and the attempts of one worker share.
 #[derive(Debug)]
 pub(super) struct WorkerResources {
     pub(super) options: WorkerOptions,

@@ -12,7 +12,6 @@ pub(super) enum StopReason {
     Cancelled,
     /// The attempt exceeded the table's timeout and the worker's backstop.
     Overdue,
-    /// The worker is draining.
     Draining,
     /// The task was delivered again, so the attempt's own delivery is void.
     Superseded,

@@ -4,7 +4,7 @@
 use shared::endpoint::Endpoint;
 use shared::failure::Failure;
 
-use crate::engine::database::dialect::RepairDialect;
+use crate::engine::database::dialect::Facts;
 use crate::engine::database::kinds::database;
 use crate::engine::database::session::Session;
 use crate::engine::database::session::label::Access;
@@ -42,7 +42,7 @@ impl WritableTarget {
             session,
             endpoint: endpoint.clone(),
         };
-        let begin = target.dialect().begin_writing();
+        let begin = target.facts().begin_writing;
         target.execute(begin).await?;
         Ok(target)
     }
@@ -57,8 +57,8 @@ impl WritableTarget {
         done.map_err(|error| self.failure(error, sql))
     }
 
-    fn dialect(&self) -> &'static dyn RepairDialect {
-        database(self.endpoint.engine)
+    fn facts(&self) -> &'static Facts {
+        database(self.endpoint.engine).facts()
     }
 
     /// Runs statements, each of which ends with a semicolon, and returns how many
@@ -88,7 +88,7 @@ impl WritableTarget {
     ///
     /// If the database refuses or does not answer.
     pub async fn commit(mut self) -> Result<(), CommitError> {
-        let commit = self.dialect().commit();
+        let commit = self.facts().commit;
         self.session.execute(commit).await.map_err(|error| {
             let refused = error.is_refusal();
             let failure = self.failure(error, commit);
@@ -106,7 +106,7 @@ impl WritableTarget {
     ///
     /// If the connection is lost, which rolls back as well.
     pub async fn roll_back(mut self) -> Result<(), Failure> {
-        self.execute(self.dialect().roll_back()).await
+        self.execute(self.facts().roll_back).await
     }
 
     /// The failure of a statement, of which only the first words are quoted: the others may be values.

@@ -5,22 +5,18 @@ use std::collections::BTreeSet;
 
 use shared::outcome::{ForeignKey, Sequence};
 
-/// What must be known before a table is written to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Constraints {
-    /// It is a view.
     pub is_view: bool,
     /// Columns whose values only the database sets: computed and generated
     /// ones, row versions.
     pub generated: BTreeSet<String>,
-    /// Identity columns.
     pub identity: BTreeSet<String>,
     /// Identity columns that cannot be updated.
     pub fixed: BTreeSet<String>,
     /// PostgreSQL's sequences that belong to integer columns: a row that is
     /// inserted with a number does not advance them.
     pub sequences: Vec<Sequence>,
-    /// The table's foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
     /// Foreign keys of other tables that reference this one with ON DELETE
     /// CASCADE, SET NULL or SET DEFAULT.

@@ -9,33 +9,44 @@ use crate::engine::values::column::Column;
 use crate::engine::values::reading::Reading;
 use crate::engine::values::value::{Unwritable, Value};
 
+/// What is constant for a kind of database.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) kind: DatabaseKind,
+    /// Its name in traces, as OpenTelemetry's semantic conventions list it under `db.system`.
+    pub(crate) trace_name: &'static str,
+    /// Whether the server itself ends a statement that has exceeded its time limit.
+    pub(crate) enforces_statement_timeout: bool,
+    /// The expression that counts rows as a 64-bit integer.
+    pub(crate) count: &'static str,
+    /// The largest number of parameters in one look-up.
+    pub(crate) max_parameters: usize,
+    /// Whether an expression can be a condition by itself: a boolean column or function.
+    pub(crate) has_boolean_expressions: bool,
+    /// The statements that begin a transaction that may write.
+    pub(crate) begin_writing: &'static str,
+    pub(crate) commit: &'static str,
+    pub(crate) roll_back: &'static str,
+    /// The clause with which an `INSERT` gives a value to an identity column; empty if none is needed.
+    pub(crate) overriding_identity: &'static str,
+    /// Whether a session must be switched to insert values into an identity column.
+    pub(crate) needs_identity_insert: bool,
+    /// The digits after the point with which money is converted to text, if that is a fixed number.
+    pub(crate) money_text_digits: Option<usize>,
+}
+
 /// How one kind of database writes names, values and conditions that read rows.
 pub(crate) trait Dialect: fmt::Debug + Send + Sync {
-    /// The kind of database.
-    fn kind(&self) -> DatabaseKind;
+    fn facts(&self) -> &'static Facts;
 
-    /// Its name in traces, as OpenTelemetry's semantic conventions list it under `db.system`.
-    fn trace_name(&self) -> &'static str;
-
-    /// Whether the server itself ends a statement that has exceeded its time limit.
-    fn enforces_statement_timeout(&self) -> bool;
-
-    /// `name` as a quoted identifier.
     fn identifier(&self, name: &str) -> String;
 
-    /// The schema and name of a table, quoted.
     fn qualified(&self, schema: &str, name: &str) -> String {
         format!("{}.{}", self.identifier(schema), self.identifier(name))
     }
 
-    /// The expression that counts rows as a 64-bit integer.
-    fn count(&self) -> &'static str;
-
     /// The item of a `SELECT` list that reads `column` as `reading` expects it.
     fn expression(&self, column: &Column, reading: &Reading) -> String;
-
-    /// The largest number of keys in one look-up.
-    fn max_keys(&self, key_columns: usize) -> usize;
 
     /// The condition that finds the rows in which `column` has the canonical
     /// `value`. It may find other rows too, where the database considers
@@ -55,9 +66,6 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// The parser's rules for conditions.
     fn parser(&self) -> Box<dyn sqlparser::dialect::Dialect>;
 
-    /// Whether an expression can be a condition by itself: a boolean column or function.
-    fn has_boolean_expressions(&self) -> bool;
-
     /// What follows the quotation or word at the start of `text`, if this
     /// database has lexical rules of its own for it.
     fn after_own_token<'a>(&self, text: &'a [u8]) -> Option<Result<&'a [u8], &'static str>>;
@@ -68,15 +76,6 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
 
 /// How one kind of database writes the statements of a repair.
 pub(crate) trait RepairDialect: Dialect {
-    /// The statements that begin a transaction that may write.
-    fn begin_writing(&self) -> &'static str;
-
-    /// The statement that commits it.
-    fn commit(&self) -> &'static str;
-
-    /// The statement that rolls it back.
-    fn roll_back(&self) -> &'static str;
-
     /// `value` as it stands on the right of an assignment or in a list of values.
     ///
     /// Text is not converted to the column's type: an explicit conversion cuts
@@ -102,12 +101,6 @@ pub(crate) trait RepairDialect: Dialect {
     /// The statement that deletes one of the rows that meet `condition`.
     fn delete_one(&self, table: &str, condition: &str) -> String;
 
-    /// The clause with which an `INSERT` gives a value to an identity column; empty if none is needed.
-    fn overriding_identity(&self) -> &'static str;
-
-    /// Whether a session must be switched to insert values into an identity column.
-    fn needs_identity_insert(&self) -> bool;
-
     /// Whether the column's text may hold unpaired surrogates, which the driver cannot decode.
     fn may_hold_unpaired_surrogates(&self, column: &Column) -> bool;
 
@@ -120,9 +113,6 @@ pub(crate) trait RepairDialect: Dialect {
 
     /// The digits after the point and the largest number of units of a money type.
     fn money_limits(&self, base: &str) -> (u8, i64);
-
-    /// The digits after the point with which money is converted to text, if that is a fixed number.
-    fn money_text_digits(&self) -> Option<usize>;
 
     /// The length of a text in the unit in which a type limits it; `None` if
     /// the column's encoding cannot hold all its characters.

@@ -7,7 +7,6 @@ use crate::engine::database::script::ScriptDialect;
 use crate::engine::database::session::Database;
 use crate::engine::database::sql_server::SqlServer;
 
-/// The implementation for databases of this kind.
 pub(crate) fn database(kind: DatabaseKind) -> &'static dyn Database {
     match kind {
         DatabaseKind::Postgres => &Postgres,

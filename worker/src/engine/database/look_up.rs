@@ -26,12 +26,8 @@ mod tests {
 
     fn column(kind: ColumnType, declared: &str) -> Column {
         Column {
-            name: "k".to_owned(),
-            kind,
-            declared: declared.to_owned(),
             nullable: false,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
+            ..Column::new("k", kind, declared)
         }
     }
 

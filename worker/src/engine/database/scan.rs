@@ -11,32 +11,27 @@ const PROGRESS_EVERY: u64 = 4096;
 /// What was read since it was last reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scanned {
-    /// Rows.
     pub rows: u64,
     /// Their bytes in canonical encoding.
     pub bytes: u64,
 }
 
-/// Reports progress every few thousand rows.
 pub(crate) struct ProgressReporter<'a> {
     progress: &'a (dyn Fn(Scanned) + Sync),
     reported: Scanned,
 }
 
 impl<'a> ProgressReporter<'a> {
-    /// `bytes` were written to the encoder before.
-    pub(crate) fn new(progress: &'a (dyn Fn(Scanned) + Sync), bytes: u64) -> Self {
-        let reported = Scanned { rows: 0, bytes };
+    pub(crate) fn new(progress: &'a (dyn Fn(Scanned) + Sync)) -> Self {
+        let reported = Scanned::default();
         Self { progress, reported }
     }
 
-    /// Whether a report is due after `rows` in total.
     #[inline]
     pub(crate) fn is_due(&self, rows: u64) -> bool {
         rows - self.reported.rows >= PROGRESS_EVERY
     }
 
-    /// Reports everything up to these totals.
     pub(crate) fn report(&mut self, rows: u64, bytes: u64) {
         (self.progress)(Scanned {
             rows: rows - self.reported.rows,
@@ -49,7 +44,6 @@ impl<'a> ProgressReporter<'a> {
 /// A statement that gives rows, and how to read them.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
-    /// The `SELECT`.
     pub statement: String,
     /// Values of `@P1`, `@P2`, … (SQL Server only).
     pub parameters: Vec<String>,
@@ -79,10 +73,6 @@ impl Query {
 }
 
 /// The number of rows that a count returned.
-///
-/// # Errors
-///
-/// If there is none or it is negative.
 pub(crate) fn row_count(count: Option<i64>) -> Result<u64, DatabaseError> {
     count
         .and_then(|count| u64::try_from(count).ok())

@@ -32,58 +32,26 @@ pub(crate) struct OpenSide {
     endpoint: Arc<Endpoint>,
     isolation: Isolation,
     cancel: CancellationToken,
-    counter: RowCounter,
+    side: SideOf,
+    progress: Arc<Progress>,
     started: DateTime<Utc>,
     finished: DateTime<Utc>,
     redacted: bool,
 }
 
-/// Adds what is read to the progress of one side.
-#[derive(Debug, Clone)]
-struct RowCounter {
-    progress: Arc<Progress>,
-    side: SideOf,
-}
-
-impl RowCounter {
-    fn add(&self, Scanned { rows, bytes }: Scanned) {
-        match self.side {
-            SideOf::Source => {
-                self.progress.add_source_rows(rows);
-                self.progress.add_source_bytes(bytes);
-            }
-            SideOf::Target => {
-                self.progress.add_target_rows(rows);
-                self.progress.add_target_bytes(bytes);
-            }
-        }
-    }
-}
-
-/// Why work on a session failed.
+#[derive(Debug, thiserror::Error)]
 enum WorkError {
     /// An error that does not name the statement yet.
-    Statement(DatabaseError),
+    #[error(transparent)]
+    Statement(#[from] DatabaseError),
     /// A failure with everything a user needs.
-    Failure(Failure),
-}
-
-impl From<DatabaseError> for WorkError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Statement(error)
-    }
-}
-
-impl From<Failure> for WorkError {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
+    #[error(transparent)]
+    Failure(#[from] Failure),
 }
 
 impl OpenSide {
     /// A side over a session in a transaction. With `redacted`, failures do not
     /// repeat the database's messages, which may quote values.
-    #[must_use]
     pub(crate) fn new(
         lease: SessionLease,
         side: SideOf,
@@ -97,7 +65,8 @@ impl OpenSide {
             isolation: lease.isolation,
             lease: Some(lease),
             cancel,
-            counter: RowCounter { progress, side },
+            side,
+            progress,
             started: now,
             finished: now,
             redacted,
@@ -112,22 +81,20 @@ impl OpenSide {
             endpoint: Arc::clone(&self.endpoint),
             isolation: self.isolation,
             cancel: self.cancel.clone(),
-            counter: self.counter.clone(),
+            side: self.side,
+            progress: Arc::clone(&self.progress),
             started: self.started,
             finished: self.finished,
             redacted: self.redacted,
         }
     }
 
-    /// The kind of database.
-    #[must_use]
     pub(crate) fn kind(&self) -> DatabaseKind {
         self.endpoint.engine
     }
 
     /// How this side was read and when, from the start of its transaction until
     /// now, for the report.
-    #[must_use]
     pub(crate) fn read(&self) -> SideRead {
         let moment = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         SideRead {
@@ -137,11 +104,6 @@ impl OpenSide {
         }
     }
 
-    /// Reads the table's columns and keys from the catalog.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such table, else as [`OpenSide::scan`].
     pub(crate) async fn describe(&mut self, name: &TableName) -> Result<Table, Stop> {
         let (endpoint, limit) = (Arc::clone(&self.endpoint), self.statement_limit());
         self.run("reading the catalog", limit, async |lease| {
@@ -151,10 +113,6 @@ impl OpenSide {
     }
 
     /// Reads what must be known before the table is written to.
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenSide::scan`].
     pub(crate) async fn constraints(&mut self, table: &Table) -> Result<Constraints, Stop> {
         let what = "reading constraints from the catalog";
         self.run(what, self.statement_limit(), async |lease| {
@@ -163,11 +121,6 @@ impl OpenSide {
         .await
     }
 
-    /// Runs a statement that counts rows.
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenSide::scan`].
     pub(crate) async fn count(&mut self, statement: &str) -> Result<u64, Stop> {
         self.run_reading(statement, async |lease| {
             lease.session.count(statement).await
@@ -187,8 +140,8 @@ impl OpenSide {
         query: &Query,
         sink: &mut impl RowSink,
     ) -> Result<(), Stop> {
-        let counter = self.counter.clone();
-        let progress = move |scanned| counter.add(scanned);
+        let (side, progress) = (self.side, Arc::clone(&self.progress));
+        let progress = move |Scanned { rows, bytes }| progress.add(side, rows, bytes);
         self.run_reading(&query.statement, async |lease| {
             lease.session.scan(query, sink, &progress).await
         })
@@ -197,10 +150,6 @@ impl OpenSide {
     }
 
     /// Ends the transaction, so that none is open while nothing is read.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost or the comparison is cancelled.
     pub(crate) async fn pause(&mut self) -> Result<(), Stop> {
         self.run("ending a transaction", None, async |lease| {
             lease.pause().await
@@ -209,10 +158,6 @@ impl OpenSide {
     }
 
     /// Begins a new transaction after [`OpenSide::pause`].
-    ///
-    /// # Errors
-    ///
-    /// As [`OpenSide::pause`].
     pub(crate) async fn resume(&mut self) -> Result<(), Stop> {
         let resume = async |lease: &mut SessionLease| {
             lease.resume().await?;
@@ -235,7 +180,7 @@ impl OpenSide {
         statement: &str,
         work: impl AsyncFnOnce(&mut SessionLease) -> Result<u64, DatabaseError>,
     ) -> Result<u64, Stop> {
-        let span = spans::reading(self.counter.side, &self.endpoint, statement);
+        let span = spans::reading(self.side, &self.endpoint, statement);
         let reading = async {
             let rows = self.run(statement, self.statement_limit(), work).await?;
             spans::rows(rows);
@@ -286,7 +231,7 @@ impl OpenSide {
 
     /// How long a statement may run, where the database does not enforce the limit itself.
     fn statement_limit(&self) -> Option<Duration> {
-        let is_enforced = database(self.kind()).enforces_statement_timeout();
+        let is_enforced = database(self.kind()).facts().enforces_statement_timeout;
         let lease = self.lease.as_ref().filter(|_| !is_enforced)?;
         Some(lease.statement_timeout())
     }

@@ -26,8 +26,6 @@ pub(crate) struct SideStatements {
 }
 
 impl SideStatements {
-    /// The statements for one side of `plan`.
-    #[must_use]
     pub(crate) fn new(
         dialect: &'static dyn Dialect,
         table: &Table,
@@ -56,7 +54,6 @@ impl SideStatements {
     }
 
     /// The same with other columns, of which those of the key are the first.
-    #[must_use]
     pub(crate) fn with_columns(self, columns: Vec<(Column, Reading)>) -> Self {
         let (columns, readings) = columns.into_iter().unzip();
         Self {
@@ -67,28 +64,24 @@ impl SideStatements {
     }
 
     /// All columns of all rows.
-    #[must_use]
     pub(crate) fn scan(&self) -> Query {
         self.select(self.columns.len(), None, Vec::new())
     }
 
     /// The key columns of all rows.
-    #[must_use]
     pub(crate) fn scan_keys(&self) -> Query {
         self.select(self.key_columns, None, Vec::new())
     }
 
     /// How many keys one look-up can take at most.
-    #[must_use]
     pub(crate) fn keys_at_once(&self) -> usize {
-        self.dialect.max_keys(self.key_columns)
+        self.dialect.facts().max_parameters / self.key_columns.max(1)
     }
 
     /// All compared columns of the rows with these keys, each given by its
     /// encoded columns. Rows with other keys may come too, where the database
     /// takes different values for equal. `None` where no row of this side can
     /// have one of the keys.
-    #[must_use]
     pub(crate) fn look_up(&self, keys: &[Vec<u8>]) -> Option<Query> {
         let mut parameters = Vec::new();
         let mut alternatives = Vec::with_capacity(keys.len());
@@ -114,7 +107,6 @@ impl SideStatements {
     }
 
     /// Whether a look-up finds the rows with this encoded key for certain.
-    #[must_use]
     pub(crate) fn finds(&self, key: &[u8]) -> bool {
         Values::new(key)
             .flatten()
@@ -148,7 +140,6 @@ impl SideStatements {
 }
 
 /// The statement that counts the rows of a table that take part.
-#[must_use]
 pub(crate) fn count(kind: DatabaseKind, table: &Table) -> String {
     let dialect = database(kind);
     let name = dialect.qualified(&table.schema, &table.name);
@@ -157,5 +148,5 @@ pub(crate) fn count(kind: DatabaseKind, table: &Table) -> String {
         .as_ref()
         .map(|condition| format!(" WHERE ({condition})"))
         .unwrap_or_default();
-    format!("SELECT {} FROM {name}{condition}", dialect.count())
+    format!("SELECT {} FROM {name}{condition}", dialect.facts().count)
 }

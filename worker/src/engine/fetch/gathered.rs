@@ -11,6 +11,7 @@ use crate::engine::fetch::sinks::ROW_HEADER;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing;
 use crate::engine::rows::keys::{KeyMap, WantedRows, partition_of};
+use crate::engine::rows::version::next;
 use crate::engine::values::column::SideOf;
 use crate::engine::values::pair::Pair;
 
@@ -18,7 +19,8 @@ use crate::engine::values::pair::Pair;
 #[derive(Debug)]
 pub(crate) struct Gathered {
     differences: Partitioned,
-    rows: Pair<Partitioned>,
+    /// The rows that the pass has written.
+    pub(crate) rows: Pair<Partitioned>,
     has_key: bool,
     memory: usize,
     next: usize,
@@ -34,7 +36,6 @@ struct Loaded {
     blocks: Option<Vec<Vec<u8>>>,
 }
 
-/// Where a row is in a partition.
 #[derive(Debug, Clone, Copy)]
 struct RowPosition {
     block: u32,
@@ -59,15 +60,9 @@ impl Gathered {
         }
     }
 
-    /// Adds a difference whose rows are wanted.
     pub(crate) fn want(&mut self, difference: RowDifference) -> io::Result<()> {
         let at = partition_of(difference.key, self.differences.partitions());
         differing::append(&mut self.differences, at, difference)
-    }
-
-    /// Takes the rows that the pass has written.
-    pub(crate) fn set_rows(&mut self, rows: Pair<Partitioned>) {
-        self.rows = rows;
     }
 
     /// The next rows: those of one key, and more up to `bytes` bytes of them. None
@@ -177,9 +172,11 @@ impl Loaded {
             u32::try_from(number).map_err(|_| io::Error::other("a row has more than 4 GiB"))
         };
         let mut offset = 0;
-        while let Some(header) = bytes.get(offset..offset + ROW_HEADER) {
-            let (key, hash) = (number_at(header, 0), number_at(header, 16));
-            let (key_end, length) = (length_at(header, 32), length_at(header, 36));
+        while let Some(mut header) = bytes.get(offset..offset + ROW_HEADER) {
+            let key = u128::from_le_bytes(next(&mut header));
+            let hash = u128::from_le_bytes(next(&mut header));
+            let key_end = u32::from_le_bytes(next(&mut header));
+            let length = u32::from_le_bytes(next(&mut header));
             offset += ROW_HEADER;
             if let Some(wanted) = wanted.get(&key) {
                 let position = RowPosition {
@@ -216,12 +213,4 @@ impl Loaded {
         };
         Ok(Some((bytes, position.key_end as usize)))
     }
-}
-
-fn number_at(header: &[u8], at: usize) -> u128 {
-    u128::from_le_bytes(header[at..at + 16].try_into().expect("16 bytes"))
-}
-
-fn length_at(header: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"))
 }

@@ -19,9 +19,8 @@ pub(crate) struct LocatedRow {
     pub(crate) target: Option<Vec<u8>>,
 }
 
-/// The values of an encoded row.
 pub(crate) fn values(row: &[u8]) -> Result<Vec<&[u8]>, Stop> {
     Values::new(row)
         .collect::<Result<_, _>>()
-        .map_err(|error| malformed(&error))
+        .map_err(malformed)
 }

@@ -47,7 +47,6 @@ impl<T> RowsOfKey<T> {
             .or_else(|| self.other.as_ref().filter(|_| is_alone))
     }
 
-    /// Any of the rows.
     pub(crate) fn any(self) -> Option<T> {
         self.other.or_else(|| self.wanted.into_values().next())
     }

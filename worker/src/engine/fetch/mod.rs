@@ -19,7 +19,7 @@ use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::{Differing, Reader};
 use crate::engine::rows::element::KeyForm;
 use crate::engine::rows::keys::{KeyFilter, KeyMap, KeySet, WantedRows};
-use crate::engine::step::{Planned, StepContext};
+use crate::engine::step::{Planned, StepContext, chunk_size};
 use crate::engine::task::Stop;
 use crate::engine::values::column::{Column, SideOf};
 use crate::engine::values::pair::Pair;
@@ -46,7 +46,6 @@ const FEW_WITHOUT_INDEX: u64 = FIRST_CHUNK as u64;
 /// Bytes of memory that a key takes which its element carries only as a hash.
 const KEY_IN_MEMORY: u64 = 128;
 
-/// Which columns of the differing rows are read.
 #[derive(Debug, Clone)]
 pub(crate) enum Projection {
     /// Those that are compared, as they are compared.
@@ -113,9 +112,7 @@ pub(crate) struct Rows<'a> {
     access: Access<'a>,
 }
 
-/// How rows are found.
 enum Access<'a> {
-    /// By their keys.
     LookUp {
         reader: Reader<'a>,
         /// Keys that are carried as hashes.
@@ -127,7 +124,6 @@ enum Access<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Begins to read the rows of `differing`.
     pub(crate) async fn open(
         step: &mut StepContext<'_>,
         projection: &Projection,
@@ -150,7 +146,7 @@ impl<'a> Rows<'a> {
             Access::LookUp {
                 reader: differing.reader(),
                 keys,
-                chunk: FIRST_CHUNK.min(step.chunk_size()),
+                chunk: FIRST_CHUNK.min(chunk_size(step.spec)),
             }
         } else {
             let gathered = gather(step, &statements, identity, differing).await?;
@@ -201,7 +197,7 @@ impl<'a> Rows<'a> {
         let bytes = collected.source.bytes + collected.target.bytes;
         let fit = quarter / (bytes / rows.len()).max(1);
         let grown = chunk.saturating_mul(GROWTH).min(fit);
-        *chunk = grown.clamp(1, step.chunk_size());
+        *chunk = grown.clamp(1, chunk_size(step.spec));
         Ok(rows)
     }
 }
@@ -230,7 +226,7 @@ async fn gather(
         Pair::of(|_| GatherSink::new(identity, Arc::clone(&wanted), partitions, step.budget));
     let queries = statements.as_ref().map(SideStatements::scan);
     let sinks = step.sides.scan(queries, sinks).await?;
-    gathered.set_rows(sinks.map(GatherSink::into_rows));
+    gathered.rows = sinks.map(|sink| sink.rows);
     Ok(gathered)
 }
 
@@ -348,14 +344,13 @@ async fn collect(
         }
         let mut sink = CollectSink::new(identity, wanted);
         side.scan(&query, &mut sink).await?;
-        let Collected { rows, bytes } = sink.into_collected();
+        let Collected { rows, bytes } = sink.collected;
         all.rows.extend(rows);
         all.bytes += bytes;
     }
     Ok(all)
 }
 
-/// The differences with their collected rows.
 fn locate(
     planned: &Planned,
     differences: &[RowDifference],
@@ -418,11 +413,12 @@ mod tests {
         let key = element(0).key;
         let hashes = wanted.iter().map(|value| element(*value).row).collect();
         let mut sink = CollectSink::new(identity, WantedRows::from_iter([(key, hashes)]));
+        let mut encoder = RowEncoder::default();
         for value in rows {
-            row(sink.encoder(), value);
-            sink.end_row().unwrap();
+            row(&mut encoder, value);
+            sink.end_row(&encoder).unwrap();
         }
-        let Collected { mut rows, bytes } = sink.into_collected();
+        let Collected { mut rows, bytes } = sink.collected;
         (rows.remove(&key).unwrap_or_default(), bytes)
     }
 

@@ -11,7 +11,6 @@ use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
 /// How a row that may hold more than what is compared is identified.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
-    /// The table's form of keys.
     pub form: KeyForm,
     /// How many columns, from the first, are hashed; all of them where absent.
     pub leading: Option<usize>,
@@ -35,10 +34,9 @@ impl Identity {
 /// Keeps the encoded rows (or keys, where only keys are read) that are wanted.
 #[derive(Debug)]
 pub(crate) struct CollectSink {
-    encoder: RowEncoder,
     identity: Identity,
     wanted: WantedRows,
-    collected: Collected,
+    pub(crate) collected: Collected,
 }
 
 /// The rows that were found, by key, and their size.
@@ -48,52 +46,38 @@ pub(crate) struct Collected {
     pub(crate) bytes: usize,
 }
 
-/// A row that was wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CollectedRow {
-    /// The encoded row.
     pub bytes: Vec<u8>,
     /// How many of the bytes, from the first, are the key.
     pub key_end: usize,
 }
 
 impl CollectSink {
-    /// Collects `wanted` rows.
-    #[must_use]
     pub(crate) fn new(identity: Identity, wanted: WantedRows) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             identity,
             wanted,
             collected: Collected::default(),
         }
     }
-
-    #[must_use]
-    pub(crate) fn into_collected(self) -> Collected {
-        self.collected
-    }
 }
 
 impl RowSink for CollectSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.identity.of(&self.encoder);
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.identity.of(row);
         let Some(wanted) = self.wanted.get(&element.key) else {
             return Ok(());
         };
         let rows = self.collected.rows.entry(element.key).or_default();
         let is_kept = rows.add(element.row, wanted.contains(&element.row), || {
             CollectedRow {
-                bytes: self.encoder.row().to_vec(),
-                key_end: self.encoder.key().len(),
+                bytes: row.row().to_vec(),
+                key_end: row.key().len(),
             }
         });
         if is_kept {
-            self.collected.bytes += self.encoder.row().len();
+            self.collected.bytes += row.row().len();
         }
         Ok(())
     }
@@ -106,17 +90,15 @@ pub(crate) const ROW_HEADER: usize = 16 + 16 + 4 + 4;
 /// one is enough: those of the rows written last are left out.
 #[derive(Debug)]
 pub(crate) struct GatherSink {
-    encoder: RowEncoder,
     identity: Identity,
     wanted: std::sync::Arc<KeyFilter>,
-    rows: Partitioned,
+    /// The rows, each after its [`ROW_HEADER`].
+    pub(crate) rows: Partitioned,
     /// Rows that were written, each at a position derived from its hash.
     written: Vec<Option<Element>>,
 }
 
 impl GatherSink {
-    /// Gathers the rows of the keys in `wanted`.
-    #[must_use]
     pub(crate) fn new(
         identity: Identity,
         wanted: std::sync::Arc<KeyFilter>,
@@ -124,7 +106,6 @@ impl GatherSink {
         budget: &Budget,
     ) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             identity,
             wanted,
             rows: Partitioned::new(partitions, BLOCK, budget.disk.clone()),
@@ -136,21 +117,11 @@ impl GatherSink {
             ],
         }
     }
-
-    /// The rows, each after its [`ROW_HEADER`].
-    #[must_use]
-    pub(crate) fn into_rows(self) -> Partitioned {
-        self.rows
-    }
 }
 
 impl RowSink for GatherSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.identity.of(&self.encoder);
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.identity.of(row);
         if !self.wanted.may_hold(element.key) {
             return Ok(());
         }
@@ -163,7 +134,7 @@ impl RowSink for GatherSink {
                 .map(u32::to_le_bytes)
                 .map_err(|_| io::Error::other("a row has more than 4 GiB"))
         };
-        let (key, row) = (self.encoder.key(), self.encoder.row());
+        let (key, row) = (row.key(), row.row());
         let at = partition_of(element.key, self.rows.partitions());
         self.rows.append(
             at,

@@ -108,7 +108,7 @@ impl Outbox<'_> {
         let mut key = Map::new();
         let key_columns = plan.columns[..plan.key_columns].iter().enumerate();
         for (value, (at, column)) in Values::new(&row.key).zip(key_columns) {
-            let value = value.map_err(|error| malformed(&error))?;
+            let value = value.map_err(malformed)?;
             key.insert(column.source.name.clone(), redactor.key_value(at, value));
         }
         let source = row.source.as_deref().map(values).transpose()?;
@@ -152,12 +152,8 @@ impl Outbox<'_> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        // When the receiver was dropped, the differences are no longer needed.
-        self.context
-            .findings
-            .send(Found::Rows(std::mem::take(&mut self.batch)))
-            .await
-            .map_err(|_| Stop::Cancelled)
+        let batch = std::mem::take(&mut self.batch);
+        self.context.send(Found::Rows(batch)).await
     }
 }
 

@@ -36,7 +36,6 @@ impl std::fmt::Debug for Redactor {
 
 impl Redactor {
     /// Redacts the columns that `options` and the rules of `columns` name.
-    #[must_use]
     pub(crate) fn new(options: &TableOptions, columns: &[PlannedColumn]) -> Self {
         let all = options.redaction.as_ref().is_some_and(|it| it.all);
         let hidden: Vec<bool> = columns
@@ -60,13 +59,11 @@ impl Redactor {
     }
 
     /// Whether values are redacted, by position of the column.
-    #[must_use]
     pub(crate) fn hidden(&self) -> &[bool] {
         &self.hidden
     }
 
     /// A value of the key column at `at`, as a report renders it.
-    #[must_use]
     pub(crate) fn key_value(&self, at: usize, value: &[u8]) -> Json {
         match self.key_of(at) {
             Some(key) => redacted(key, value, None),
@@ -76,7 +73,6 @@ impl Redactor {
 
     /// The values of both sides in the column at `at`, as a report renders them;
     /// null where a side has none.
-    #[must_use]
     pub(crate) fn pair(
         &self,
         at: usize,
@@ -140,20 +136,12 @@ mod tests {
     use shared::options::{ColumnRule, Redaction};
 
     fn column(redact: bool) -> PlannedColumn {
-        let column = Column {
-            name: "c".to_owned(),
-            kind: ColumnType::Text { padded: false },
-            declared: "text".to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        };
+        let column = Column::new("c", ColumnType::Text { padded: false }, "text");
         PlannedColumn {
             source: column.clone(),
             target: column,
             kind: Kind::Text,
-            source_conversion: None,
-            target_conversion: None,
+            conversions: crate::engine::values::pair::Pair::default(),
             rule: ColumnRule {
                 redact,
                 ..ColumnRule::default()

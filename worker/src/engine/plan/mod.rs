@@ -34,26 +34,18 @@ pub(crate) struct Plan {
     pub notes: Vec<String>,
 }
 
-/// A pair of columns.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PlannedColumn {
-    /// The column on the source.
     pub source: Column,
-    /// The column on the target.
     pub target: Column,
     /// The form in which they are compared.
     pub kind: Kind,
-    /// How the source's values are brought into it, if they are converted.
-    pub source_conversion: Option<Conversion>,
-    /// The same for the target's.
-    pub target_conversion: Option<Conversion>,
-    /// The user's options for the column.
+    /// How the values of each side are brought into it, if they are converted.
+    pub conversions: Pair<Option<Conversion>>,
     pub rule: ColumnRule,
 }
 
 impl PlannedColumn {
-    /// The column on one side.
-    #[must_use]
     pub(crate) fn on(&self, side: SideOf) -> &Column {
         match side {
             SideOf::Source => &self.source,
@@ -62,19 +54,13 @@ impl PlannedColumn {
     }
 
     /// How the column is read on one side to be compared.
-    #[must_use]
     pub(crate) fn reading(&self, side: SideOf) -> Reading {
-        let conversion = match side {
-            SideOf::Source => self.source_conversion,
-            SideOf::Target => self.target_conversion,
-        };
-        Reading::new(self.kind, &self.on(side).kind, conversion)
+        Reading::new(self.kind, &self.on(side).kind, self.conversions[side])
     }
 }
 
 impl Plan {
     /// Names of the key's columns, as the source spells them.
-    #[must_use]
     pub(crate) fn key_names(&self) -> Vec<String> {
         self.columns[..self.key_columns]
             .iter()
@@ -175,15 +161,17 @@ fn planned_column(pair: Pair<Column>, rules: &Rules<'_>) -> Result<PlannedColumn
         source,
         target,
         kind: pairing.kind,
-        source_conversion: pairing.source,
-        target_conversion: pairing.target,
+        conversions: Pair {
+            source: pairing.source,
+            target: pairing.target,
+        },
         rule,
     })
 }
 
 /// Whether a `WHERE column = value` with the canonical value finds the row on both sides.
 fn is_stored_as_compared(column: &PlannedColumn) -> bool {
-    if column.source_conversion.is_some() || column.target_conversion.is_some() {
+    if column.conversions != Pair::default() {
         return false;
     }
     let alike =
@@ -265,13 +253,10 @@ mod tests {
     use shared::outcome::Depth;
 
     fn column(name: &str, kind: ColumnType) -> Column {
+        let declared = format!("{kind:?}");
         Column {
-            name: name.to_owned(),
-            declared: format!("{kind:?}"),
-            kind,
             nullable: false,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
+            ..Column::new(name, kind, &declared)
         }
     }
 

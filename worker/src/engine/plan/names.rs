@@ -83,7 +83,6 @@ impl<'a> Rules<'a> {
         Ok(Self(rules))
     }
 
-    /// The rule of a column on one side.
     pub(crate) fn on(&self, side: SideOf, name: &str) -> Option<&'a ColumnRule> {
         let mut rules = self.0[side].iter();
         rules
@@ -91,7 +90,6 @@ impl<'a> Rules<'a> {
             .map(|(_, rule)| *rule)
     }
 
-    /// Whether a rule leaves a column out of the comparison.
     pub(crate) fn ignores(&self, side: SideOf, name: &str) -> bool {
         self.0[side]
             .iter()

@@ -109,10 +109,6 @@ impl Confirmed {
     }
 
     /// All that was confirmed.
-    ///
-    /// # Errors
-    ///
-    /// When they do not account for the rows that were seen.
     pub(crate) fn finish(self) -> Result<Differing, Stop> {
         let counts = self.differing.counts();
         let sum = self.nearness.is_exact().then(|| self.differing.sum());

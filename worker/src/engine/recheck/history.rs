@@ -55,7 +55,6 @@ impl KeyHistory {
         }
     }
 
-    /// Differences that the survey found under the key.
     pub(crate) fn differences(&self) -> u64 {
         self.differences
     }
@@ -63,10 +62,6 @@ impl KeyHistory {
     /// Takes in what both sides have now. Returns whether the key has settled: the
     /// target has what the source has or had at an earlier observation, as a copy
     /// that lags behind does. With tolerances near values are enough.
-    ///
-    /// # Errors
-    ///
-    /// When `stop` is triggered.
     pub(crate) fn observe(
         &mut self,
         source: Version,
@@ -123,7 +118,6 @@ impl KeyHistory {
         }
     }
 
-    /// Appends the record of this history to `bytes`.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.differences.to_le_bytes());
         bytes.push(self.changed.into());
@@ -137,7 +131,6 @@ impl KeyHistory {
         self.target.write(bytes);
     }
 
-    /// Reads what [`KeyHistory::write`] wrote.
     pub(crate) fn read(bytes: &mut &[u8]) -> Self {
         let differences = u64::from_le_bytes(next(bytes));
         let [changed, surveyed] = next(bytes).map(|flag: u8| flag != 0);

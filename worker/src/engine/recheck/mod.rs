@@ -180,11 +180,12 @@ impl Observer {
                 read_hashed_keys(step, Pair::of(|_| wanted.clone())).await?
             }
         };
-        let sink = |seen| {
-            let nearness = Arc::clone(&self.nearness);
-            SeenSink::new(form, nearness, WantedKeys::Exact(KeySet::default()), seen)
-        };
-        let mut sinks = Pair::of(|_| sink(SeenRows::new(pending)));
+        let mut sinks = Pair::of(|_| SeenSink {
+            form,
+            nearness: Arc::clone(&self.nearness),
+            wanted: WantedKeys::Exact(KeySet::default()),
+            seen: SeenRows::new(pending),
+        });
         let mut may_miss_rows = false;
         for partition in 0..pending.partitions() {
             // If a hashed key was read on neither side, both sides have deleted its rows.
@@ -202,7 +203,7 @@ impl Observer {
                 .await?;
             let uncertain = uncertain_keys(&planned.statements, &keys);
             if !uncertain.is_empty() {
-                let seen = sinks.as_ref().map(|sink| sink.seen().keys(partition));
+                let seen = sinks.as_ref().map(|sink| sink.seen.keys(partition));
                 let Pair { source, target } = seen.transpose()?;
                 may_miss_rows |= uncertain
                     .iter()
@@ -215,7 +216,7 @@ impl Observer {
             // the difference has settled. A scan shows which.
             return self.scan(step, pending).await;
         }
-        Ok(sinks.map(SeenSink::into_seen))
+        Ok(sinks.map(|sink| sink.seen))
     }
 
     /// Finds the rows of the pending keys in one pass over both sides.
@@ -232,18 +233,15 @@ impl Observer {
         }
         let filter = Arc::new(filter);
         let form = step.planned.plan.key_form;
-        let sinks = Pair::of(|_| {
-            let wanted = WantedKeys::Approximate(Arc::clone(&filter));
-            SeenSink::new(
-                form,
-                Arc::clone(&self.nearness),
-                wanted,
-                SeenRows::new(pending),
-            )
+        let sinks = Pair::of(|_| SeenSink {
+            form,
+            nearness: Arc::clone(&self.nearness),
+            wanted: WantedKeys::Approximate(Arc::clone(&filter)),
+            seen: SeenRows::new(pending),
         });
         let queries = step.planned.statements.as_ref().map(SideStatements::scan);
         let sinks = step.sides.scan(queries, sinks).await?;
-        Ok(sinks.map(SeenSink::into_seen))
+        Ok(sinks.map(|sink| sink.seen))
     }
 }
 
@@ -264,7 +262,7 @@ async fn see(
     mut sink: SeenSink,
 ) -> Result<SeenSink, Stop> {
     for (query, keys) in queries {
-        sink.want(WantedKeys::Exact(keys));
+        sink.wanted = WantedKeys::Exact(keys);
         side.scan(&query, &mut sink).await?;
     }
     Ok(sink)

@@ -99,12 +99,10 @@ impl PendingKeys {
         Ok(())
     }
 
-    /// How many keys there are.
     pub(crate) fn len(&self) -> u64 {
         self.keys
     }
 
-    /// How many partitions they are in.
     pub(crate) fn partitions(&self) -> usize {
         self.records.partitions()
     }
@@ -124,14 +122,12 @@ impl PendingKeys {
         Ok(())
     }
 
-    /// The keys in one partition.
     pub(crate) fn keys(&self, partition: usize) -> Result<Vec<u128>, Stop> {
         let mut keys = Vec::new();
         self.each(partition, |key, _| keys.push(key))?;
         Ok(keys)
     }
 
-    /// Whether `is_meant` holds for one of the keys.
     pub(crate) fn any(&self, is_meant: impl Fn(u128) -> bool) -> Result<bool, Stop> {
         for partition in 0..self.partitions() {
             if self.keys(partition)?.into_iter().any(&is_meant) {

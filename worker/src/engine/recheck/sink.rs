@@ -9,10 +9,8 @@ use crate::engine::rows::keys::{KeyFilter, KeySet};
 use crate::engine::tolerate::nearness::Nearness;
 use crate::engine::values::canonical::{RowEncoder, RowSink};
 
-/// Which keys a sink wants.
 #[derive(Debug)]
 pub(crate) enum WantedKeys {
-    /// Exactly these.
     Exact(KeySet),
     /// These, and by chance some others, whose rows are ignored later.
     Approximate(Arc<KeyFilter>),
@@ -21,51 +19,15 @@ pub(crate) enum WantedKeys {
 /// Records which rows there are under wanted keys.
 #[derive(Debug)]
 pub(crate) struct SeenSink {
-    encoder: RowEncoder,
-    form: KeyForm,
-    nearness: Arc<Nearness>,
-    wanted: WantedKeys,
-    seen: SeenRows,
-}
-
-impl SeenSink {
-    /// A sink that adds rows under `wanted` keys to `seen`.
-    pub(crate) fn new(
-        form: KeyForm,
-        nearness: Arc<Nearness>,
-        wanted: WantedKeys,
-        seen: SeenRows,
-    ) -> Self {
-        Self {
-            encoder: RowEncoder::default(),
-            form,
-            nearness,
-            wanted,
-            seen,
-        }
-    }
-
-    /// Wants other keys from now on.
-    pub(crate) fn want(&mut self, wanted: WantedKeys) {
-        self.wanted = wanted;
-    }
-
-    pub(crate) fn seen(&self) -> &SeenRows {
-        &self.seen
-    }
-
-    pub(crate) fn into_seen(self) -> SeenRows {
-        self.seen
-    }
+    pub(crate) form: KeyForm,
+    pub(crate) nearness: Arc<Nearness>,
+    pub(crate) wanted: WantedKeys,
+    pub(crate) seen: SeenRows,
 }
 
 impl RowSink for SeenSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let Element { key, row } = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, encoded: &RowEncoder) -> io::Result<()> {
+        let Element { key, row } = self.form.element(encoded.key(), encoded.row());
         let is_wanted = match &self.wanted {
             WantedKeys::Exact(keys) => keys.contains(&key),
             WantedKeys::Approximate(keys) => keys.may_hold(key),
@@ -73,7 +35,7 @@ impl RowSink for SeenSink {
         if !is_wanted {
             return Ok(());
         }
-        let seen = self.nearness.seen(row, self.encoder.row());
+        let seen = self.nearness.seen(row, encoded.row());
         self.seen.add(key, &seen.map_err(io::Error::other)?)
     }
 }

@@ -16,10 +16,6 @@ use crate::engine::values::pairing::encoding::counted;
 use crate::engine::values::value::{Unwritable, Value};
 
 /// The value that the target must store for the source's `value`.
-///
-/// # Errors
-///
-/// If the target's column cannot store it.
 pub(crate) fn for_target(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
     let (target, rule) = (&to.column.kind, to.rule);
     let source_text = match &value {
@@ -51,7 +47,7 @@ fn target_text(value: &Value, to: Destination<'_>) -> String {
     let text = text(value.clone(), to.rule);
     // Decimals have all the digits of their type.
     let scale = match to.column.kind {
-        ColumnType::Money => to.dialect.money_text_digits(),
+        ColumnType::Money => to.dialect.facts().money_text_digits,
         ColumnType::Decimal => declared_scale(to),
         _ => None,
     };
@@ -326,7 +322,7 @@ mod tests {
     use shared::options::Rounding;
 
     fn column(kind: ColumnType) -> Column {
-        crate::engine::repair::testing::column("c", kind, "c")
+        Column::new("c", kind, "c")
     }
 
     fn to<'a>(column: &'a Column, rule: &'a ColumnRule) -> Destination<'a> {

@@ -15,9 +15,7 @@ use crate::engine::values::value::{Unwritable, Value};
 /// The column to which values of the source are written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Destination<'a> {
-    /// The target's dialect.
     pub(crate) dialect: &'a dyn RepairDialect,
-    /// The target's column.
     pub(crate) column: &'a Column,
     /// How the two columns are compared.
     pub(crate) rule: &'a ColumnRule,
@@ -321,14 +319,13 @@ impl PlainDecimal {
 mod tests {
     use super::*;
     use crate::engine::database::kinds::database;
-    use crate::engine::repair::testing::column;
     use crate::engine::values::kind::Resolution;
     use proptest::prelude::*;
     use shared::endpoint::DatabaseKind;
     use shared::options::{ColumnRule, Tolerance};
 
     fn stored(kind: ColumnType, declared: &str, value: Value) -> Result<Value, Unwritable> {
-        let mut column = column("c", kind, declared);
+        let mut column = Column::new("c", kind, declared);
         column.repertoire.code_page = Some(1252);
         fit(
             value,
@@ -399,7 +396,7 @@ mod tests {
             tolerance: Some(Tolerance::Absolute("1".to_owned())),
             ..ColumnRule::default()
         };
-        let int = column("c", ColumnType::Int, "int");
+        let int = Column::new("c", ColumnType::Int, "int");
         let near = fit(decimal("-2.5"), to(DatabaseKind::Postgres, &int, &rule));
         assert_eq!(near, Ok(Value::Int(-3)));
     }
@@ -443,7 +440,7 @@ mod tests {
             trim: Some(Trim::End),
             ..ColumnRule::default()
         };
-        let column = column("c", ColumnType::Text { padded: false }, "varchar(3)");
+        let column = Column::new("c", ColumnType::Text { padded: false }, "varchar(3)");
         let blanks = Value::Text("abc  ".to_owned());
         let cut = fit(blanks, to(DatabaseKind::Postgres, &column, &rule));
         assert_eq!(cut, Ok(Value::Text("abc".to_owned())));

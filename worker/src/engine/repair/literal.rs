@@ -5,11 +5,7 @@ use crate::engine::values::column::Column;
 use crate::engine::values::value::{Unwritable, Value};
 
 /// The condition that is true exactly for rows whose `column` has `value`.
-///
-/// # Errors
-///
-/// If a column of this type cannot store the value.
-pub(crate) fn exact_term(
+pub(crate) fn holds(
     dialect: &dyn RepairDialect,
     column: &Column,
     value: &Value,
@@ -24,11 +20,7 @@ pub(crate) fn exact_term(
 
 /// A condition that an index can answer. It is true at least for the rows whose
 /// `column` the database considers equal to `value`.
-///
-/// # Errors
-///
-/// As [`exact_term`].
-pub(crate) fn indexed_term(
+pub(crate) fn equals(
     dialect: &dyn RepairDialect,
     column: &Column,
     value: &Value,
@@ -49,7 +41,6 @@ mod tests {
 
     use super::*;
     use crate::engine::database::kinds::database;
-    use crate::engine::repair::testing::column;
     use crate::engine::values::column::ColumnType;
 
     fn assigned(kind: DatabaseKind, column: &Column, value: &Value) -> Result<String, Unwritable> {
@@ -58,18 +49,18 @@ mod tests {
 
     #[test]
     fn a_value_that_a_dialect_cannot_write_is_an_error() {
-        let text = column("t", ColumnType::Text { padded: false }, "text");
+        let text = Column::new("t", ColumnType::Text { padded: false }, "text");
         assert!(assigned(DatabaseKind::Postgres, &text, &Value::Text("a\0".into())).is_err());
-        let float = column("f", ColumnType::Float64, "float");
+        let float = Column::new("f", ColumnType::Float64, "float");
         assert!(assigned(DatabaseKind::SqlServer, &float, &Value::Float64(f64::NAN)).is_err());
-        let date = column("d", ColumnType::Date, "date");
+        let date = Column::new("d", ColumnType::Date, "date");
         assert!(assigned(DatabaseKind::SqlServer, &date, &Value::Date(-800_000)).is_err());
         assert!(assigned(DatabaseKind::SqlServer, &date, &Value::Date(i32::MAX)).is_err());
     }
 
     #[test]
     fn floats_have_words_where_they_have_no_digits() {
-        let double = column("f", ColumnType::Float64, "double precision");
+        let double = Column::new("f", ColumnType::Float64, "double precision");
         let literal = |number| {
             exact_term(
                 database(DatabaseKind::Postgres),

@@ -28,7 +28,7 @@ use crate::engine::fetch::{OwnColumns, Projection, Rows};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::rows::differing::Differing;
 use crate::engine::step::{Planned, StepContext};
-use crate::engine::task::{Found, Stop, TaskContext};
+use crate::engine::task::{Found, Stop};
 use crate::engine::values::column::{Column, ColumnType, SideOf};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::folding::Folding;
@@ -59,7 +59,6 @@ struct Repair<'a> {
     skipped: BTreeMap<String, u64>,
 }
 
-/// Makes and sends the statements for all of `differing`.
 pub(crate) async fn repair(
     step: &mut StepContext<'_>,
     differing: &Differing,
@@ -96,23 +95,15 @@ pub(crate) async fn repair(
             batch.push(statement);
             if batch.len() == BATCH || bytes >= BATCH_BYTES {
                 bytes = 0;
-                send(std::mem::take(&mut batch), step.task).await?;
+                let batch = std::mem::take(&mut batch);
+                step.task.send(Found::Repair(batch)).await?;
             }
         }
     }
     if !batch.is_empty() {
-        send(batch, step.task).await?;
+        step.task.send(Found::Repair(batch)).await?;
     }
     Ok(repair.finish(step.spec, constraints))
-}
-
-async fn send(batch: Vec<RepairStatement>, context: &TaskContext) -> Result<(), Stop> {
-    // When the receiver was dropped, the statements are no longer needed.
-    context
-        .findings
-        .send(Found::Repair(batch))
-        .await
-        .map_err(|_| Stop::Cancelled)
 }
 
 /// How a column is read without losing anything of its value; `None` where that is
@@ -132,24 +123,10 @@ fn own_form(
         let reading = Reading::new(Kind::Text, &column.kind, conversion);
         return Some((column.clone(), reading));
     }
-    let is_exact = matches!(
+    if !matches!(
         column.kind,
-        ColumnType::Bool
-            | ColumnType::Int
-            | ColumnType::Decimal
-            | ColumnType::Money
-            | ColumnType::Float32
-            | ColumnType::Float64
-            | ColumnType::Text { .. }
-            | ColumnType::Bytes
-            | ColumnType::Date
-            | ColumnType::Time(_)
-            | ColumnType::Timestamp(_)
-            | ColumnType::DateTime
-            | ColumnType::Instant(_)
-            | ColumnType::Uuid
-    );
-    if is_exact {
+        ColumnType::Json | ColumnType::Xml | ColumnType::Other
+    ) {
         let own = pairing(column, column, &ColumnRule::default()).ok()?;
         let reading = Reading::new(own.kind, &column.kind, None);
         return Some((column.clone(), reading));
@@ -318,7 +295,6 @@ impl<'a> Repair<'a> {
         for_target(decode(value), to).map(Some)
     }
 
-    /// The value of a column of the target.
     fn current(&self, at: usize, target: &[&[u8]]) -> Option<Value> {
         let position = self.positions.target[at]?;
         target.get(position).map(|value| decode(value))
@@ -413,20 +389,20 @@ impl<'a> Repair<'a> {
     }
 
     fn finish(self, spec: &TableSpec, constraints: Constraints) -> RepairPlan {
-        let (target, dialect) = (&self.planned.tables.target, self.table.dialect);
+        let (target, facts) = (&self.planned.tables.target, self.table.dialect.facts());
         let is_compared = |column: &String| {
             let columns = &self.planned.plan.columns;
             columns.iter().any(|pair| pair.target.name == *column)
         };
         let sequences = constraints.sequences.into_iter();
         RepairPlan {
-            engine: dialect.kind(),
+            engine: facts.kind,
             schema: target.schema.clone(),
             table: target.name.clone(),
             foreign_keys: constraints.foreign_keys,
-            identity_insert: dialect.needs_identity_insert()
+            identity_insert: facts.needs_identity_insert
                 && constraints.identity.iter().any(is_compared),
-            undo_identity_insert: Some(dialect.needs_identity_insert() && self.table.has_identity),
+            undo_identity_insert: Some(facts.needs_identity_insert && self.table.has_identity),
             sequences: sequences
                 .filter(|sequence| is_compared(&sequence.column))
                 .collect(),
@@ -477,23 +453,5 @@ impl<'a> Repair<'a> {
             );
         }
         notes
-    }
-}
-
-#[cfg(test)]
-mod testing {
-    use crate::engine::values::column::Column;
-    use crate::engine::values::column::ColumnType;
-
-    /// A column for tests.
-    pub(crate) fn column(name: &str, kind: ColumnType, declared: &str) -> Column {
-        Column {
-            name: name.to_owned(),
-            kind,
-            declared: declared.to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        }
     }
 }

@@ -7,7 +7,6 @@ use crate::engine::repair::literal::{exact_term, indexed_term};
 use crate::engine::values::column::Column;
 use crate::engine::values::value::{Unwritable, Value};
 
-/// A column of the target.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetColumn {
     pub(crate) column: Column,
@@ -28,7 +27,6 @@ pub(crate) struct TargetTable {
     pub(crate) key: Vec<usize>,
     /// Whether at most one row can have a key.
     pub(crate) unique: bool,
-    /// Whether it has an identity column.
     pub(crate) has_identity: bool,
     /// Foreign keys that would delete or change other rows together with a row.
     pub(crate) dependents: Vec<Dependent>,
@@ -37,7 +35,6 @@ pub(crate) struct TargetTable {
 /// The value of one column, by position, that is written or compared.
 pub(crate) type ColumnValue = (usize, Value);
 
-/// The change of one column.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) at: usize,
@@ -53,7 +50,6 @@ pub(crate) struct UndoableStatement {
 }
 
 impl TargetTable {
-    /// Inserts a row.
     pub(crate) fn insert(&self, row: &[ColumnValue]) -> Result<UndoableStatement, Unwritable> {
         Ok(UndoableStatement {
             sql: self.insert_sql(row)?,
@@ -175,7 +171,7 @@ impl TargetTable {
             values.push(self.dialect.assigned(column, value)?);
         }
         let overriding = if self.has_identity {
-            self.dialect.overriding_identity()
+            self.dialect.facts().overriding_identity
         } else {
             ""
         };
@@ -222,7 +218,6 @@ impl TargetTable {
 mod tests {
     use super::*;
     use crate::engine::database::kinds::database;
-    use crate::engine::repair::testing::column;
     use crate::engine::values::column::ColumnType;
     use shared::endpoint::DatabaseKind;
 
@@ -236,15 +231,15 @@ mod tests {
             dialect: database(engine),
             name: database(engine).qualified("s", "t"),
             columns: vec![
-                plain(column("id", ColumnType::Int, "integer")),
-                plain(column(
+                plain(Column::new("id", ColumnType::Int, "integer")),
+                plain(Column::new(
                     "note",
                     ColumnType::Text { padded: false },
                     "varchar(9)",
                 )),
                 TargetColumn {
                     generated: true,
-                    ..plain(column("twice", ColumnType::Int, "integer"))
+                    ..plain(Column::new("twice", ColumnType::Int, "integer"))
                 },
             ],
             key: if unique { vec![0] } else { Vec::new() },

@@ -28,7 +28,6 @@ pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec) -> bool {
     planned.plan.fetch_by_key && !has_tolerance
 }
 
-/// Compares the rows with these encoded keys.
 pub(crate) async fn verify(
     sides: &mut Sides,
     planned: &Planned,
@@ -86,12 +85,16 @@ async fn read(
     sides
         .on_both(queries, move |side, queries| {
             Box::pin(async move {
-                let mut sink = ElementSink::new(form);
+                let mut sink = ElementSink {
+                    form,
+                    wanted: KeySet::default(),
+                    elements: Vec::new(),
+                };
                 for (query, wanted) in queries {
-                    sink.want(wanted);
+                    sink.wanted = wanted;
                     side.scan(&query, &mut sink).await?;
                 }
-                Ok(sink.into_elements())
+                Ok(sink.elements)
             })
         })
         .await
@@ -100,39 +103,14 @@ async fn read(
 /// Keeps the elements of all rows under wanted keys, including copies.
 #[derive(Debug)]
 struct ElementSink {
-    encoder: RowEncoder,
     form: KeyForm,
     wanted: KeySet,
     elements: Vec<Element>,
 }
 
-impl ElementSink {
-    fn new(form: KeyForm) -> Self {
-        Self {
-            encoder: RowEncoder::default(),
-            form,
-            wanted: KeySet::default(),
-            elements: Vec::new(),
-        }
-    }
-
-    /// Wants these keys from now on.
-    fn want(&mut self, wanted: KeySet) {
-        self.wanted = wanted;
-    }
-
-    fn into_elements(self) -> Vec<Element> {
-        self.elements
-    }
-}
-
 impl RowSink for ElementSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.form.element(row.key(), row.row());
         if self.wanted.contains(&element.key) {
             self.elements.push(element);
         }

@@ -18,8 +18,6 @@ pub(crate) struct RowDifference {
 }
 
 impl RowDifference {
-    /// Whether the row is missing, extra or modified.
-    #[must_use]
     pub(crate) fn kind(&self) -> DifferenceKind {
         match (self.source, self.target) {
             (Some(_), Some(_)) => DifferenceKind::Modified,
@@ -28,8 +26,6 @@ impl RowDifference {
         }
     }
 
-    /// The row hash on one side.
-    #[must_use]
     pub(crate) fn hash_on(&self, side: SideOf) -> Option<u128> {
         match side {
             SideOf::Source => self.source,

@@ -9,6 +9,7 @@ use shared::outcome::{DifferenceKind, RowCounts};
 use crate::engine::disk::{Budget, Partitioned};
 use crate::engine::rows::difference::{RowDifference, pair_off, surplus};
 use crate::engine::rows::element::Element;
+use crate::engine::rows::version::next;
 
 /// The first byte of a difference on disk: the sides that have the row.
 const SOURCE: u8 = 1;
@@ -20,7 +21,6 @@ const LARGEST_GROUP: usize = 4096;
 /// How many differences are read at once where they are all read.
 const AT_ONCE: usize = 4096;
 
-/// The differing rows of a table.
 #[derive(Debug)]
 pub(crate) struct Differing {
     counts: RowCounts,
@@ -32,7 +32,6 @@ pub(crate) struct Differing {
 
 impl Differing {
     /// Keeps the first `limit` by key, in whatever order they are added.
-    #[must_use]
     pub(crate) fn first(limit: usize) -> Self {
         Self {
             counts: RowCounts {
@@ -50,7 +49,6 @@ impl Differing {
     }
 
     /// Keeps all of them, and the first `limit` at hand.
-    #[must_use]
     pub(crate) fn all(limit: usize, budget: &Budget) -> Self {
         let block = (budget.memory / 32).clamp(4 << 10, 1 << 20);
         let all = Partitioned::new(1, block, budget.disk.clone());
@@ -61,7 +59,6 @@ impl Differing {
     }
 
     /// An empty set with the same limits.
-    #[must_use]
     pub(crate) fn like(&self) -> Self {
         match &self.all {
             Some((_, budget)) => Self::all(self.limit, budget),
@@ -71,19 +68,10 @@ impl Differing {
 
     /// Adds a difference. The differences of a key that both sides have must be
     /// added one after the other, modified rows first.
-    ///
-    /// # Errors
-    ///
-    /// If the disk is full or fails, or the limit on disk space is reached.
     pub(crate) fn push(&mut self, difference: RowDifference) -> io::Result<()> {
         self.push_copies(difference, 1)
     }
 
-    /// Adds a difference `count` times.
-    ///
-    /// # Errors
-    ///
-    /// As [`Differing::push`].
     pub(crate) fn push_copies(&mut self, difference: RowDifference, count: u64) -> io::Result<()> {
         match difference.kind() {
             DifferenceKind::Missing => self.counts.missing += count,
@@ -114,36 +102,24 @@ impl Differing {
         Ok(())
     }
 
-    /// The numbers of differences.
-    #[must_use]
     pub(crate) fn counts(&self) -> RowCounts {
         self.counts
     }
 
     /// The sum of the source's row hashes minus that of the target's, modulo 2^128.
-    #[must_use]
     pub(crate) fn sum(&self) -> u128 {
         self.sum
     }
 
-    /// Whether no row differs.
-    #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.counts.total() == 0
     }
 
     /// The first ones, in the order of their keys.
-    #[must_use]
     pub(crate) fn listed(&self) -> Vec<RowDifference> {
         self.first.clone().into_sorted_vec()
     }
 
-    /// Reads all of them.
-    ///
-    /// # Panics
-    ///
-    /// If not all were kept.
-    #[must_use]
     pub(crate) fn reader(&self) -> Reader<'_> {
         assert!(
             self.all.is_some() || !self.counts.truncated,
@@ -159,18 +135,8 @@ impl Differing {
             waiting: waiting.into(),
         }
     }
-}
 
-impl Differing {
     /// Calls `each` with all of them, in the order in which they were taken in.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails, or as `each`.
-    ///
-    /// # Panics
-    ///
-    /// As [`Differing::reader`].
     pub(crate) fn for_each(
         &self,
         mut each: impl FnMut(RowDifference) -> io::Result<()>,
@@ -186,7 +152,6 @@ impl Differing {
     }
 }
 
-/// Writes a difference to partition `at`.
 pub(crate) fn append(
     into: &mut Partitioned,
     at: usize,
@@ -213,10 +178,6 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// The next differences, about `count` of them; none at the end. Differences of
     /// one key that were added together are returned together, up to a limit.
-    ///
-    /// # Errors
-    ///
-    /// If the disk fails.
     pub(crate) fn take(&mut self, count: usize) -> io::Result<Vec<RowDifference>> {
         let mut taken: Vec<RowDifference> = Vec::new();
         while let Some(next) = self.peek()? {
@@ -245,13 +206,7 @@ impl Reader<'_> {
 
 /// Reads the differences in a block that [`append`] wrote.
 pub(crate) fn read(mut bytes: &[u8], into: &mut VecDeque<RowDifference>) {
-    fn number(bytes: &mut &[u8]) -> u128 {
-        let (number, rest) = bytes
-            .split_first_chunk::<16>()
-            .expect("records are not split between blocks");
-        *bytes = rest;
-        u128::from_le_bytes(*number)
-    }
+    let number = |bytes: &mut &[u8]| u128::from_le_bytes(next(bytes));
     while let Some((sides, rest)) = bytes.split_first() {
         bytes = rest;
         let key = number(&mut bytes);
@@ -270,10 +225,6 @@ pub(crate) fn read(mut bytes: &[u8], into: &mut VecDeque<RowDifference>) {
 /// paired: pairs are modified rows, the rest is missing or extra.
 ///
 /// Sorts both slices.
-///
-/// # Errors
-///
-/// As [`Differing::push`].
 pub(crate) fn pair(
     source: &mut [Element],
     target: &mut [Element],

@@ -24,10 +24,8 @@ pub(crate) enum KeyForm {
     WholeRow,
 }
 
-/// One row of one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Element {
-    /// The key, in its [`KeyForm`].
     pub key: u128,
     /// xxh3 of the encoded row, 128 bits.
     pub row: u128,
@@ -36,7 +34,6 @@ pub(crate) struct Element {
 impl KeyForm {
     /// The element of an encoded row whose first bytes are the encoded key.
     #[inline]
-    #[must_use]
     pub(crate) fn element(self, key: &[u8], row: &[u8]) -> Element {
         let hash = xxh3_128(row);
         let key = match self {
@@ -48,7 +45,6 @@ impl KeyForm {
 
     /// The key of an encoded key.
     #[inline]
-    #[must_use]
     pub(crate) fn key(self, key: &[u8]) -> u128 {
         match self {
             Self::Uuid => match key.split_first_chunk::<1>() {
@@ -77,7 +73,6 @@ impl KeyForm {
     }
 
     /// The encoded key that `key` carries; `None` if it is a hash.
-    #[must_use]
     pub(crate) fn carried(self, key: u128) -> Option<Vec<u8>> {
         let bytes = key.to_be_bytes();
         match self {
@@ -112,7 +107,6 @@ impl Hasher for KeyHasher {
 
 /// 64 well-mixed bits of a key.
 #[inline]
-#[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the two halves of a 128-bit number are wanted"
@@ -126,7 +120,6 @@ pub(crate) fn mix(key: u128) -> u64 {
 
 /// The two halves of a full product, combined.
 #[inline]
-#[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the two halves of a 128-bit number are wanted"

@@ -5,10 +5,8 @@ use std::hash::BuildHasherDefault;
 
 use crate::engine::rows::element::{KeyHasher, fold, mix};
 
-/// A set of element keys.
 pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
 
-/// A map from element keys.
 pub(crate) type KeyMap<T> = HashMap<u128, T, BuildHasherDefault<KeyHasher>>;
 
 /// The hashes of the rows to be read, by key.
@@ -32,7 +30,6 @@ pub(crate) struct KeyFilter {
 
 impl KeyFilter {
     /// An empty set for about `keys` keys, in at most `memory` bytes.
-    #[must_use]
     pub(crate) fn new(keys: u64, memory: usize) -> Self {
         let most = 1 << (memory / size_of::<u64>()).max(1).ilog2();
         let wanted = keys.saturating_mul(BITS_OF_KEY) / u64::from(u64::BITS);
@@ -51,7 +48,6 @@ impl KeyFilter {
         }
     }
 
-    /// Adds `key`.
     pub(crate) fn insert(&mut self, key: u128) {
         let length = self.words.len();
         for (word, bit) in places(key, length).take(self.places as usize) {
@@ -61,7 +57,6 @@ impl KeyFilter {
 
     /// Whether `key` may have been added.
     #[inline]
-    #[must_use]
     pub(crate) fn may_hold(&self, key: u128) -> bool {
         places(key, self.words.len())
             .take(self.places as usize)
@@ -78,7 +73,6 @@ pub(crate) fn places(key: u128, words: usize) -> impl Iterator<Item = (usize, u6
 }
 
 /// The partition of a key's rows. The number of partitions is a power of two.
-#[must_use]
 pub(crate) fn partition_of(key: u128, partitions: usize) -> usize {
     (mix(key) >> 40) as usize & (partitions - 1)
 }

@@ -41,7 +41,6 @@ impl SeenRow {
         }
     }
 
-    /// Appends the row to `bytes`.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.hash.to_le_bytes());
         bytes.extend_from_slice(&self.copies.to_le_bytes());
@@ -54,7 +53,6 @@ impl SeenRow {
         }
     }
 
-    /// Reads what [`SeenRow::write`] wrote.
     pub(crate) fn read(bytes: &mut &[u8]) -> Self {
         let hash = u128::from_le_bytes(next(bytes));
         let copies = u64::from_le_bytes(next(bytes));
@@ -77,10 +75,6 @@ impl SeenRow {
 }
 
 /// The next bytes of a record.
-///
-/// # Panics
-///
-/// If there are fewer. Records are never split between blocks.
 pub(crate) fn next<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     let (these, rest) = bytes
         .split_first_chunk::<N>()
@@ -97,7 +91,6 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// Adds rows.
     pub(crate) fn add(&mut self, row: SeenRow) {
         match self.rows.last_mut() {
             Some(last) if last.hash == row.hash => last.copies += row.copies,
@@ -167,13 +160,11 @@ impl Version {
         }
     }
 
-    /// Appends the version to `bytes`.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&(self.rows.len() as u64).to_le_bytes());
         self.rows.iter().for_each(|row| row.write(bytes));
     }
 
-    /// Reads what [`Version::write`] wrote.
     pub(crate) fn read(bytes: &mut &[u8]) -> Self {
         let count = u64::from_le_bytes(next(bytes));
         Self {

@@ -34,12 +34,10 @@ const ROWS_PER_CELL: u64 = 4;
 /// Bytes of a cell.
 const CELL: usize = 48;
 
-/// What a survey has found.
 #[derive(Debug)]
 pub(crate) struct Survey {
     /// Count and checksum of each side.
     pub(crate) sums: Pair<Sketch>,
-    /// The rows that differ.
     pub(crate) differing: Differing,
 }
 
@@ -125,7 +123,6 @@ async fn sketch_both(
     Ok(sinks.map(SketchSink::into_sketch))
 }
 
-/// Reads all compared columns of all rows.
 async fn scan<S: RowSink + 'static>(
     sides: &mut Sides,
     planned: &Planned,
@@ -146,7 +143,8 @@ async fn read_one_side(
     let mut sinks = Pair::of(|side| OneSidedSink::new(form, side, Differing::first(0)));
     sinks[full] = OneSidedSink::new(form, full, found.differing);
     let parts = scan(step.sides, step.planned, sinks).await?;
-    let (Pair { source, target }, sums) = parts.map(OneSidedSink::into_parts).unzip();
+    let parts = parts.map(|sink| (sink.differing, sink.sum));
+    let (Pair { source, target }, sums) = parts.unzip();
     let (differing, other) = match full {
         SideOf::Source => (source, target),
         SideOf::Target => (target, source),
@@ -172,7 +170,7 @@ async fn compare_exactly(step: &mut StepContext<'_>, found: Survey) -> Result<Su
     let form = step.planned.plan.key_form;
     let sinks = Pair::of(|_| SpillSink::new(form, partitions, step.budget));
     let parts = scan(step.sides, step.planned, sinks).await?;
-    let (spills, sums) = parts.map(SpillSink::into_parts).unzip();
+    let (spills, sums) = parts.map(|sink| (sink.spill, sink.sum)).unzip();
     let mut differing = found.differing;
     let (budget, stop) = (step.budget.clone(), step.sides.stop_token().clone());
     let decoding = tracing::info_span!("decode", exact = true, rows, decoded = true);

@@ -16,7 +16,6 @@ use crate::engine::values::column::SideOf;
 /// Adds every row to a sketch.
 #[derive(Debug)]
 pub(crate) struct SketchSink {
-    encoder: RowEncoder,
     form: KeyForm,
     sketch: Sketch,
     /// Rows that are not in the sketch yet.
@@ -24,11 +23,8 @@ pub(crate) struct SketchSink {
 }
 
 impl SketchSink {
-    /// A sink over an empty sketch of `cells` cells.
-    #[must_use]
     pub(crate) fn new(form: KeyForm, cells: usize) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             sketch: Sketch::new(cells),
             batch: Vec::new(),
@@ -36,7 +32,6 @@ impl SketchSink {
     }
 
     /// The sum of the rows.
-    #[must_use]
     pub(crate) fn into_sketch(mut self) -> Sketch {
         self.sketch.add_all(&self.batch);
         self.sketch
@@ -45,14 +40,8 @@ impl SketchSink {
 
 impl RowSink for SketchSink {
     #[inline]
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    #[inline]
-    fn end_row(&mut self) -> io::Result<()> {
-        self.batch
-            .push(self.form.element(self.encoder.key(), self.encoder.row()));
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        self.batch.push(self.form.element(row.key(), row.row()));
         if self.batch.len() == sketch::BATCH {
             self.sketch.add_all(&self.batch);
             self.batch.clear();
@@ -65,38 +54,25 @@ impl RowSink for SketchSink {
 /// exact comparison may read a later state of the table than the sketch.
 #[derive(Debug)]
 pub(crate) struct SpillSink {
-    encoder: RowEncoder,
     form: KeyForm,
-    spill: Spill,
-    sum: Sketch,
+    pub(crate) spill: Spill,
+    /// Count and checksum of the rows.
+    pub(crate) sum: Sketch,
 }
 
 impl SpillSink {
-    /// A sink over an empty spill.
-    #[must_use]
     pub(crate) fn new(form: KeyForm, partitions: usize, budget: &Budget) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             spill: Spill::new(partitions, budget),
             sum: Sketch::new(0),
         }
     }
-
-    /// The elements, and count and checksum of them.
-    #[must_use]
-    pub(crate) fn into_parts(self) -> (Spill, Sketch) {
-        (self.spill, self.sum)
-    }
 }
 
 impl RowSink for SpillSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let element = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let element = self.form.element(row.key(), row.row());
         self.sum.add(element);
         // The page cache takes blocks; a task waits for the disk only when it is full.
         self.spill.add(element)
@@ -106,40 +82,27 @@ impl RowSink for SpillSink {
 /// Records every row as a difference, since the other side is empty.
 #[derive(Debug)]
 pub(crate) struct OneSidedSink {
-    encoder: RowEncoder,
     form: KeyForm,
     side: SideOf,
-    differing: Differing,
-    sum: Sketch,
+    pub(crate) differing: Differing,
+    /// Count and checksum of the rows.
+    pub(crate) sum: Sketch,
 }
 
 impl OneSidedSink {
-    /// A sink for the rows of `side` that adds them to `differing`.
-    #[must_use]
     pub(crate) fn new(form: KeyForm, side: SideOf, differing: Differing) -> Self {
         Self {
-            encoder: RowEncoder::default(),
             form,
             side,
             differing,
             sum: Sketch::new(0),
         }
     }
-
-    /// The differences, and count and checksum of the rows.
-    #[must_use]
-    pub(crate) fn into_parts(self) -> (Differing, Sketch) {
-        (self.differing, self.sum)
-    }
 }
 
 impl RowSink for OneSidedSink {
-    fn encoder(&mut self) -> &mut RowEncoder {
-        &mut self.encoder
-    }
-
-    fn end_row(&mut self) -> io::Result<()> {
-        let Element { key, row } = self.form.element(self.encoder.key(), self.encoder.row());
+    fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
+        let Element { key, row } = self.form.element(row.key(), row.row());
         self.sum.add(Element { key, row });
         let (source, target) = match self.side {
             SideOf::Source => (Some(row), None),

@@ -21,7 +21,6 @@ pub(crate) const BATCH: usize = 1024;
 /// The fewest cells that a table has in each part.
 const SMALLEST_PART: usize = 128;
 
-/// Sums over the elements that fell into a cell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Cell {
     key: u128,
@@ -48,7 +47,6 @@ pub(crate) struct Sketch {
 impl Sketch {
     /// An empty summary whose table has `cells` cells, rounded up. With 0 it
     /// has no table, only count and checksum.
-    #[must_use]
     pub(crate) fn new(cells: usize) -> Self {
         let part = if cells == 0 {
             0
@@ -63,14 +61,11 @@ impl Sketch {
         }
     }
 
-    /// How many cells the table has.
-    #[must_use]
     pub(crate) fn cells(&self) -> usize {
         self.cells.len()
     }
 
     /// Count and checksum without the table.
-    #[must_use]
     pub(crate) fn totals(&self) -> Self {
         Self {
             count: self.count,
@@ -80,7 +75,6 @@ impl Sketch {
         }
     }
 
-    /// Adds a row.
     #[inline]
     pub(crate) fn add(&mut self, element: Element) {
         self.count += 1;
@@ -137,22 +131,15 @@ impl Sketch {
     }
 
     /// Rows added, less rows subtracted.
-    #[must_use]
     pub(crate) fn count(&self) -> i64 {
         self.count
     }
 
     /// Sum of the row hashes modulo 2^128.
-    #[must_use]
     pub(crate) fn checksum(&self) -> u128 {
         self.checksum
     }
 
-    /// Subtracts the rows of `other`.
-    ///
-    /// # Panics
-    ///
-    /// When the tables have different sizes.
     pub(crate) fn subtract(&mut self, other: &Self) {
         assert_eq!(
             self.part, other.part,
@@ -172,7 +159,6 @@ impl Sketch {
     /// `None` when there are too many for the table, or when a row occurs more
     /// often on one side than on the other by two or more. What is returned
     /// accounts for the whole difference: count, checksum and every cell.
-    #[must_use]
     pub(crate) fn decode(mut self) -> Option<Pair<Vec<Element>>> {
         let (count, checksum) = (self.count, self.checksum);
         let mut decoded = Pair::<Vec<Element>>::default();

@@ -38,42 +38,30 @@ const FEWEST_BALANCED: usize = 16;
 const COPIES_AT_ONCE: u64 = 64 * 1024;
 
 /// The number of partitions for a comparison of `rows` rows of both sides together.
-#[must_use]
 pub(crate) fn partitions_for(rows: u64, budget: &Budget) -> usize {
     budget.partitions(rows.saturating_mul(ELEMENT as u64), 2)
 }
 
-/// Why an exact comparison has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfinished {
-    /// It was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The disk is full or fails, or the spill limit is reached.
     #[error(transparent)]
     Disk(#[from] io::Error),
 }
 
-/// The elements of one side.
 #[derive(Debug)]
 pub(crate) struct Spill {
     records: Partitioned,
 }
 
 impl Spill {
-    /// An empty spill.
-    #[must_use]
     pub(crate) fn new(partitions: usize, budget: &Budget) -> Self {
         Self {
             records: Partitioned::new(partitions, BLOCK, budget.disk.clone()),
         }
     }
 
-    /// Adds an element.
-    ///
-    /// # Errors
-    ///
-    /// When the disk is full or fails, or the spill limit is reached.
     #[inline]
     pub(crate) fn add(&mut self, element: Element) -> io::Result<()> {
         let at = by_hash(element.key, 0) & (self.records.partitions() - 1);
@@ -175,7 +163,7 @@ impl Comparison<'_> {
         cuts: u32,
         remains: Option<usize>,
     ) -> Result<(), Unfinished> {
-        self.check()?;
+        check(self.is_cancelled)?;
         let Pair { source, target } = self.records.as_ref().map(|side| side.bytes(at));
         if source + target <= (self.memory / 4) as u64 {
             return Ok(self.in_memory(at, remains)?);
@@ -202,7 +190,6 @@ impl Comparison<'_> {
         }
     }
 
-    /// Compares a partition that fits in memory.
     fn in_memory(&mut self, at: usize, remains: Option<usize>) -> io::Result<()> {
         let mut left = read(&mut self.records.source, at)?;
         let mut right = read(&mut self.records.target, at)?;
@@ -215,7 +202,6 @@ impl Comparison<'_> {
         keep(&mut self.records.target, remains, surplus(&right, &left))
     }
 
-    /// Compares a partition in which the copies of each row were counted.
     fn added_up(
         &mut self,
         balance: &[(Element, i64)],
@@ -291,7 +277,7 @@ impl Comparison<'_> {
         let (mut low, mut high) = (both(u128::MAX), both(0));
         for (records, one) in [(&self.records.source, 1), (&self.records.target, -1)] {
             for block in 0..records.blocks(at) {
-                self.check()?;
+                check(self.is_cancelled)?;
                 for element in elements(&records.block(at, block)?) {
                     (low, high) = (low.min(element), high.max(element));
                     if is_few {
@@ -327,10 +313,6 @@ impl Comparison<'_> {
     fn truncate(&mut self, first: usize) {
         self.records.source.truncate(first);
         self.records.target.truncate(first);
-    }
-
-    fn check(&self) -> Result<(), Unfinished> {
-        check(self.is_cancelled)
     }
 }
 

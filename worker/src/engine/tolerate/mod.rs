@@ -21,7 +21,6 @@ use crate::engine::step::{StepContext, blocking};
 use crate::engine::task::Stop;
 use crate::engine::tolerate::nearness::Nearness;
 
-/// Whether a column of the plan has a tolerance.
 pub(crate) fn has_tolerance(plan: &Plan) -> bool {
     plan.columns
         .iter()
@@ -87,10 +86,7 @@ fn match_up(
     stop: &CancellationToken,
 ) -> Result<(), Stop> {
     let seen = |hash: Option<u128>, row: &Option<Vec<u8>>| match (hash, row) {
-        (Some(hash), Some(row)) => nearness
-            .seen(hash, row)
-            .map(Some)
-            .map_err(|error| malformed(&error)),
+        (Some(hash), Some(row)) => nearness.seen(hash, row).map(Some).map_err(malformed),
         // A row that has gone since the survey is near none.
         (hash, _) => Ok(hash.map(SeenRow::hashed)),
     };

@@ -43,7 +43,6 @@ pub(crate) enum ColumnType {
 }
 
 impl ColumnType {
-    /// Whether it is a date or time.
     pub(crate) fn is_time(&self) -> bool {
         matches!(
             self,
@@ -51,27 +50,22 @@ impl ColumnType {
         )
     }
 
-    /// Whether it is a character type.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. })
     }
 }
 
-/// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
     /// Its name, as the database stores it.
     pub name: String,
-    /// Its type.
     pub kind: ColumnType,
     /// Its type as the database declares it: `decimal(15, 2)`.
     pub declared: String,
-    /// Whether it may hold NULL.
     pub nullable: bool,
     /// The type to which the database converts it before it is read, if the
     /// binary form of its own type cannot be used.
     pub read_as: Option<String>,
-    /// The texts that it can store.
     pub repertoire: Repertoire,
 }
 
@@ -85,9 +79,20 @@ pub(crate) struct Repertoire {
 }
 
 impl Column {
+    /// A column that may hold NULL and every value of its type, read as it is.
+    pub(crate) fn new(name: &str, kind: ColumnType, declared: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            declared: declared.to_owned(),
+            nullable: true,
+            read_as: None,
+            repertoire: Repertoire::default(),
+        }
+    }
+
     /// The digits of a second of PostgreSQL's timestamps, with or without a zone;
     /// `None` for other columns.
-    #[must_use]
     pub(crate) fn postgres_digits(&self) -> Option<u8> {
         // SQL Server's types are `datetime2` and the like.
         let kept = self.read_as.as_ref().unwrap_or(&self.declared);
@@ -109,7 +114,6 @@ pub(crate) struct Table {
     pub schema: String,
     /// The name, as the database stores it.
     pub name: String,
-    /// The columns in their order.
     pub columns: Vec<Column>,
     /// Names of the columns of each key: the primary key first, then unique
     /// indexes over columns that are not null.
@@ -120,12 +124,19 @@ pub(crate) struct Table {
     pub condition: Option<String>,
 }
 
+/// The columns of each key, given index by index. An index with a column that may
+/// be NULL, or with an expression, is no key: it has a row without a name here.
+pub(crate) fn keys(columns: &[(i64, Option<String>)]) -> Vec<Vec<String>> {
+    columns
+        .chunk_by(|(index, _), (next, _)| index == next)
+        .filter_map(|columns| columns.iter().map(|(_, name)| name.clone()).collect())
+        .collect()
+}
+
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SideOf {
-    /// The original.
     Source,
-    /// The copy.
     Target,
 }
 

@@ -53,15 +53,10 @@ pub(crate) enum Conversion {
 /// A value as a database sends it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Raw<'a> {
-    /// A boolean.
     Bool(bool),
-    /// An integer.
     Int(i64),
-    /// A decimal.
     Decimal(Decimal<'a>),
-    /// A float of 32 bits.
     Float32(f32),
-    /// A float of 64 bits.
     Float64(f64),
     /// Text, without the padding of its type.
     Text(&'a [u8]),
@@ -134,7 +129,7 @@ impl Conversion {
             (Self::Epoch(digits), _) => {
                 let since = i128::from(count)
                     - i128::from(DAYS_FROM_1970 * SECONDS_OF_DAY) * 10_i128.pow(digits.into());
-                moment(since, digits, kind, encoder)
+                kind.push_moment(encoder, |resolution| resolution.convert_wide(since, digits))
             }
             (Self::SinceMidnight(digits), Kind::Time(resolution)) => resolution
                 .convert_wide(count.into(), digits)
@@ -184,36 +179,21 @@ fn whole(raw: Raw<'_>) -> Option<i64> {
     }
 }
 
-/// Appends `count` times 10^-`digits` s since 2000-01-01 as a timestamp or instant.
-fn moment(count: i128, digits: u8, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
-    match kind {
-        Kind::Timestamp(resolution) => {
-            encoder.timestamp(resolution.unit(), resolution.convert_wide(count, digits)?);
-        }
-        Kind::Instant(resolution) => {
-            encoder.instant(resolution.unit(), resolution.convert_wide(count, digits)?);
-        }
-        _ => return None,
-    }
-    Some(())
-}
-
 /// Midnight of a day; the infinities remain infinities. A day beyond the range
 /// of timestamps is encoded as a date.
 fn start_of_day(days: i32, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
-    let (Kind::Timestamp(resolution) | Kind::Instant(resolution)) = kind else {
+    if !matches!(kind, Kind::Timestamp(_) | Kind::Instant(_)) {
         return None;
-    };
-    let units = Moment::midnight(days).and_then(|midnight| {
+    }
+    let pushed = kind.push_moment(encoder, |resolution| {
+        let midnight = Moment::midnight(days)?;
         if midnight.is_infinite() {
             return Some(midnight.units);
         }
         resolution.convert_wide(midnight.units.into(), midnight.digits)
     });
-    match (units, kind) {
-        (None, _) => encoder.date(days),
-        (Some(units), Kind::Timestamp(_)) => encoder.timestamp(resolution.unit(), units),
-        (Some(units), _) => encoder.instant(resolution.unit(), units),
+    if pushed.is_none() {
+        encoder.date(days);
     }
     Some(())
 }
@@ -229,9 +209,7 @@ fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
     if let Some((days, units)) = infinite {
         match kind {
             Kind::Date => encoder.date(days),
-            Kind::Timestamp(resolution) => encoder.timestamp(resolution.unit(), units),
-            Kind::Instant(resolution) => encoder.instant(resolution.unit(), units),
-            _ => return None,
+            _ => kind.push_moment(encoder, |_| Some(units))?,
         }
         return Some(());
     }
@@ -243,7 +221,7 @@ fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
         }
         (Iso8601::Timestamp(Count { value, digits }), Kind::Timestamp(_))
         | (Iso8601::Instant(Count { value, digits }), Kind::Instant(_)) => {
-            moment(value, digits, kind, encoder)?;
+            kind.push_moment(encoder, |resolution| resolution.convert_wide(value, digits))?;
         }
         _ => return None,
     }

@@ -13,13 +13,10 @@ pub(crate) struct Folding {
     pub trim: Option<Trim>,
     /// Whether case is ignored, by Unicode's full case folding: `ß` is `ss`.
     pub case_insensitive: bool,
-    /// The normalization form.
     pub unicode: Option<Normalization>,
 }
 
 impl Folding {
-    /// The folding of a column's rule.
-    #[must_use]
     pub(crate) fn of(rule: &ColumnRule) -> Self {
         Self {
             trim: rule.trim,
@@ -29,14 +26,12 @@ impl Folding {
     }
 
     /// Whether texts remain as they are.
-    #[must_use]
     pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
 
     /// The folded text. Text with unpaired surrogates, which only SQL Server
     /// stores, is trimmed only.
-    #[must_use]
     pub(crate) fn apply(self, text: &[u8]) -> Cow<'_, [u8]> {
         let text = match std::str::from_utf8(text) {
             // ASCII is in all four normalization forms.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use shared::options::Rounding;
 
-use crate::engine::values::canonical::TimeUnit;
+use crate::engine::values::canonical::{RowEncoder, TimeUnit};
 
 /// The canonical form in which a pair of columns is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,26 +15,39 @@ pub(crate) enum Kind {
     Int,
     /// Decimals of any size.
     Decimal,
-    /// Floats of 64 bits.
     Float64,
-    /// Floats of 32 bits.
     Float32,
-    /// Unicode text.
     Text,
-    /// Bytes.
     Bytes,
-    /// Dates.
     Date,
-    /// Times of day.
     Time(Resolution),
     /// Timestamps without zone.
     Timestamp(Resolution),
-    /// Instants.
     Instant(Resolution),
     /// UUIDs; text that is not a UUID remains text.
     Uuid,
     /// JSON; text that is not JSON remains text.
     Json,
+}
+
+impl Kind {
+    /// Appends a timestamp or an instant; `None` for other kinds. `units` counts
+    /// it in the unit of its resolution.
+    #[inline]
+    pub(crate) fn push_moment(
+        self,
+        encoder: &mut RowEncoder,
+        units: impl FnOnce(Resolution) -> Option<i64>,
+    ) -> Option<()> {
+        match self {
+            Self::Timestamp(resolution) => {
+                encoder.timestamp(resolution.unit(), units(resolution)?);
+            }
+            Self::Instant(resolution) => encoder.instant(resolution.unit(), units(resolution)?),
+            _ => return None,
+        }
+        Some(())
+    }
 }
 
 /// The resolution at which times are compared: that of the coarser side.
@@ -51,7 +64,6 @@ pub(crate) struct Resolution {
 
 impl Resolution {
     /// The digits of the side with fewer; further digits are cut.
-    #[must_use]
     pub(crate) fn coarser(source: u8, target: u8) -> Self {
         Self {
             digits: source.min(target),
@@ -62,7 +74,6 @@ impl Resolution {
 
     /// The resolution of `datetime`, which is milliseconds. It counts 1/300 s and
     /// displays them rounded: .9966667 is .997.
-    #[must_use]
     pub(crate) fn milliseconds(other: u8) -> Self {
         Self {
             digits: other.min(3),
@@ -72,7 +83,6 @@ impl Resolution {
     }
 
     /// The unit in which values of this resolution are encoded.
-    #[must_use]
     pub(crate) fn unit(self) -> TimeUnit {
         if self.digits > 6 {
             TimeUnit::Ticks
@@ -85,7 +95,6 @@ impl Resolution {
     /// unit. Times before the epoch are negative and are cut to the earlier step,
     /// not towards zero. With `from_2000`, half a step is rounded away from the epoch.
     #[inline]
-    #[must_use]
     pub(crate) fn convert(self, value: i64, digits: u8) -> i64 {
         let rounded = if digits > self.digits {
             let step = 10_i64.pow((digits - self.digits).into());
@@ -105,7 +114,6 @@ impl Resolution {
 
     /// As [`Resolution::convert`], but `None` if the result is out of the range of
     /// canonical times.
-    #[must_use]
     pub(crate) fn convert_wide(self, value: i128, digits: u8) -> Option<i64> {
         let step = 10_i128.checked_pow(u32::from(digits.saturating_sub(self.digits)))?;
         let (quotient, rest) = (value.div_euclid(step), value.rem_euclid(step));

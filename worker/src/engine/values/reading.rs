@@ -4,10 +4,8 @@ use crate::engine::values::column::ColumnType;
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::Kind;
 
-/// How a column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// The canonical form into which values are converted.
     pub kind: Kind,
     /// The form in which this side sends values.
     pub stored: Stored,
@@ -18,23 +16,16 @@ pub(crate) struct Reading {
 /// The form in which a database sends a column's values, as far as reading differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// A boolean.
     Bool,
-    /// An integer.
     Int,
     /// A decimal, also for money.
     Decimal,
-    /// A float of 32 bits.
     Float32,
-    /// A float of 64 bits.
     Float64,
-    /// Text.
     Text,
     /// Text whose trailing blanks are padding.
     PaddedText,
-    /// Bytes.
     Bytes,
-    /// A date.
     Date,
     /// The form of the canonical kind, without a conversion.
     AsKind,
@@ -42,7 +33,6 @@ pub(crate) enum Stored {
 
 impl Reading {
     /// The reading of a column of type `column` in the form `kind`.
-    #[must_use]
     pub(crate) fn new(kind: Kind, column: &ColumnType, conversion: Option<Conversion>) -> Self {
         let stored = match (column, conversion) {
             (ColumnType::Text { padded: true }, _) => Stored::PaddedText,

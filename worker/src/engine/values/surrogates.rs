@@ -30,7 +30,6 @@ pub(crate) fn from_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// A part of a text in generalized UTF-8.
 enum Part<'a> {
     Text(&'a str),
     Surrogate(u16),

@@ -14,7 +14,6 @@ use crate::engine::values::value::{Value, try_decode};
 /// Values that are neither (NULL, NaN, the infinities, text where a number was
 /// expected) equal themselves only, as do all values under a tolerance that
 /// cannot be parsed, which the plan refuses.
-#[must_use]
 pub(crate) fn within(source: &[u8], target: &[u8], tolerance: &Tolerance) -> bool {
     if source == target {
         return true;

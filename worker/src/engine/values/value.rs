@@ -55,7 +55,6 @@ pub(crate) enum Unwritable {
 }
 
 /// Decodes one canonical value; `None` for bytes that are not exactly one.
-#[must_use]
 pub(crate) fn try_decode(bytes: &[u8]) -> Option<Value> {
     let mut values = Values::new(bytes);
     let (Some(Ok(_)), None) = (values.next(), values.next()) else {
@@ -91,12 +90,6 @@ pub(crate) fn try_decode(bytes: &[u8]) -> Option<Value> {
     })
 }
 
-/// Decodes one canonical value.
-///
-/// # Panics
-///
-/// If `bytes` did not come from [`Values`].
-#[must_use]
 pub(crate) fn decode(bytes: &[u8]) -> Value {
     try_decode(bytes).expect("a row is split into whole values")
 }
@@ -118,7 +111,6 @@ fn integer(body: &[u8]) -> i64 {
 impl Value {
     /// The value as a report renders it: NULL, booleans, integers and finite
     /// floats as JSON's own, everything else as text.
-    #[must_use]
     pub(crate) fn into_json(self) -> Json {
         match self {
             Self::Null => Json::Null,
@@ -138,7 +130,6 @@ impl Value {
     /// The value in a notation that both databases read back as the same value:
     /// ISO 8601 times, plain decimals, lower-case hexadecimal bytes after `0x`,
     /// `NULL`. Unpaired surrogates, which have no such notation, are escaped as in JSON.
-    #[must_use]
     pub(crate) fn into_text(self) -> String {
         match self {
             Self::Null => "NULL".to_owned(),
@@ -159,21 +150,11 @@ impl Value {
 }
 
 /// An encoded value as a report renders it; see [`Value::into_json`].
-///
-/// # Panics
-///
-/// If `value` did not come from [`Values`].
-#[must_use]
 pub(crate) fn to_json(value: &[u8]) -> Json {
     decode(value).into_json()
 }
 
 /// An encoded value as text; see [`Value::into_text`].
-///
-/// # Panics
-///
-/// If `value` did not come from [`Values`].
-#[must_use]
 pub(crate) fn to_text(value: &[u8]) -> String {
     decode(value).into_text()
 }

@@ -9,10 +9,6 @@ pub(crate) const NO_END: &str = "a quotation that does not end";
 
 /// Goes through `text` once: parentheses must be balanced, and outside of
 /// quotations there must be no comment and no `;`.
-///
-/// # Errors
-///
-/// What in the text may lead out of the parentheses.
 pub(crate) fn check(dialect: &dyn Dialect, text: &str) -> Result<(), &'static str> {
     let mut rest = text.as_bytes();
     let mut open = 0_usize;

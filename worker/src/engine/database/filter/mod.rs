@@ -18,18 +18,6 @@ use crate::engine::values::column::{Column, ColumnType, Table};
 /// The longest condition that is looked at, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// A condition that is one boolean expression and nothing else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter(String);
-
-impl Filter {
-    /// The condition, to be put in parentheses.
-    #[must_use]
-    pub fn sql(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A condition cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
@@ -75,12 +63,13 @@ pub enum FilterError {
 }
 
 /// Checks that `text` is exactly one boolean expression in the SQL of `kind`.
+/// Returns the condition, to be put in parentheses.
 ///
 /// # Errors
 ///
 /// When it is not: it does not parse, goes on, could leave its parentheses,
 /// holds comments, statement separators or parameters, or has no truth value.
-pub fn validate(kind: DatabaseKind, text: &str) -> Result<Filter, FilterError> {
+pub fn validate(kind: DatabaseKind, text: &str) -> Result<&str, FilterError> {
     let condition = text.trim();
     if condition.is_empty() {
         return Err(FilterError::Empty);
@@ -139,10 +128,10 @@ pub fn validate(kind: DatabaseKind, text: &str) -> Result<Filter, FilterError> {
             rest: rest.token.to_string(),
         });
     }
-    if !is_condition(&expression, dialect.has_boolean_expressions()) {
+    if !is_condition(&expression, dialect.facts().has_boolean_expressions) {
         return Err(FilterError::NotBoolean { text: shown() });
     }
-    Ok(Filter(condition.to_owned()))
+    Ok(condition)
 }
 
 /// Whether an expression may be true or false. With `has_booleans`, so may a
@@ -212,15 +201,14 @@ pub(crate) fn condition(
         .transpose()?;
     Ok(match (filter, mark) {
         (None, None) => None,
-        (Some(Filter(filter)), None) => Some(filter),
+        (Some(filter), None) => Some(filter.to_owned()),
         (None, Some(mark)) => Some(mark),
-        (Some(Filter(filter)), Some(mark)) => Some(format!("({filter}) AND {mark}")),
+        (Some(filter), Some(mark)) => Some(format!("({filter}) AND {mark}")),
     })
 }
 
 /// The condition that holds for rows that are not marked as deleted; `None`:
 /// the column's type has no usual mark, so that `value` must be given.
-#[must_use]
 pub(crate) fn not_deleted(
     dialect: &dyn Dialect,
     column: &Column,
@@ -232,11 +220,7 @@ pub(crate) fn not_deleted(
     Some(match column.kind {
         ColumnType::Bool | ColumnType::Int => dialect.differs(column, "1"),
         ColumnType::Text { .. } => dialect.differs(column, "true"),
-        ColumnType::Date
-        | ColumnType::Time(_)
-        | ColumnType::Timestamp(_)
-        | ColumnType::DateTime
-        | ColumnType::Instant(_) => format!("{} IS NULL", dialect.identifier(&column.name)),
+        _ if column.kind.is_time() => format!("{} IS NULL", dialect.identifier(&column.name)),
         _ => return None,
     })
 }
@@ -261,10 +245,7 @@ mod tests {
                 "lower(name) <> 'x'",
                 "CASE WHEN a = 1 THEN 2 ELSE 3 END = 2",
             ] {
-                assert_eq!(
-                    validate(engine, text).map(|f| f.0),
-                    Ok(text.trim().to_owned())
-                );
+                assert_eq!(validate(engine, text), Ok(text.trim()));
             }
         }
         for text in [
@@ -370,21 +351,14 @@ mod tests {
         fn arbitrary_text_never_panics(text in "[a-c0-9 ()='\"\\[\\];@$,.<>*/+-]{0,40}|\\PC{0,20}") {
             for engine in BOTH {
                 if let Ok(filter) = validate(engine, &text) {
-                    proptest::prop_assert_eq!(filter.sql(), text.trim());
+                    proptest::prop_assert_eq!(filter, text.trim());
                 }
             }
         }
     }
 
     fn column(kind: ColumnType, declared: &str) -> Column {
-        Column {
-            name: "d".to_owned(),
-            kind,
-            declared: declared.to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        }
+        Column::new("d", kind, declared)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::engine::error::DatabaseError;
-use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table};
+use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table, keys};
 
 /// Columns of the tables with a name; one of the two conditions below is put
 /// behind it. A domain may be made of domains: what is in the end holds.
@@ -105,7 +105,12 @@ pub(crate) async fn find_tables(
         }
     }
     if let [(oid, table)] = tables.as_mut_slice() {
-        table.keys = keys(client, &statements.keys, *oid).await?;
+        let rows = client.query(&statements.keys, &[&*oid]).await?;
+        let columns = rows
+            .iter()
+            .map(|row| Ok((row.try_get::<_, u32>(0)?.into(), row.try_get(1)?)))
+            .collect::<Result<Vec<_>, DatabaseError>>()?;
+        table.keys = keys(&columns);
     }
     Ok(tables.into_iter().map(|(_, table)| table).collect())
 }
@@ -179,30 +184,4 @@ pub(crate) fn column_type(name: &str, modifier: i32) -> ColumnType {
         "xml" => ColumnType::Xml,
         _ => ColumnType::Other,
     }
-}
-
-/// An index over an expression or a column that may be NULL is no key: it has
-/// a row here whose column is NULL.
-async fn keys(
-    client: &Client,
-    statement: &Statement,
-    oid: u32,
-) -> Result<Vec<Vec<String>>, DatabaseError> {
-    let rows = client.query(statement, &[&oid]).await?;
-    let mut indexes: Vec<(u32, Option<Vec<String>>)> = Vec::new();
-    for row in &rows {
-        let index: u32 = row.try_get(0)?;
-        let column: Option<String> = row.try_get(1)?;
-        match indexes.last_mut() {
-            Some((last, columns)) if *last == index => match (columns.as_mut(), column) {
-                (Some(columns), Some(column)) => columns.push(column),
-                _ => *columns = None,
-            },
-            _ => indexes.push((index, column.map(|column| vec![column]))),
-        }
-    }
-    Ok(indexes
-        .into_iter()
-        .filter_map(|(_, columns)| columns)
-        .collect())
 }

@@ -2,6 +2,7 @@
 
 use shared::outcome::{ForeignKey, Sequence};
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::error::DatabaseError;
@@ -61,10 +62,11 @@ WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') \
 
 pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, DatabaseError> {
     let mut found = Constraints::default();
-    for row in client.query(VIEW, &[&table.schema, &table.name]).await? {
+    let names: [&(dyn ToSql + Sync); 2] = [&table.schema, &table.name];
+    for row in client.query(VIEW, &names).await? {
         found.is_view = row.try_get(0)?;
     }
-    for row in client.query(COLUMNS, &[&table.schema, &table.name]).await? {
+    for row in client.query(COLUMNS, &names).await? {
         let name: String = row.try_get(0)?;
         let (identity, generated): (String, String) = (row.try_get(1)?, row.try_get(2)?);
         if !generated.is_empty() {
@@ -76,10 +78,7 @@ pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, 
         }
         found.identity.insert(name);
     }
-    for row in client
-        .query(SEQUENCES, &[&table.schema, &table.name])
-        .await?
-    {
+    for row in client.query(SEQUENCES, &names).await? {
         found.sequences.push(Sequence {
             column: row.try_get(0)?,
             schema: row.try_get(1)?,
@@ -87,7 +86,7 @@ pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, 
             ascending: row.try_get(3)?,
         });
     }
-    for row in client.query(KEYS, &[&table.schema, &table.name]).await? {
+    for row in client.query(KEYS, &names).await? {
         found.foreign_keys.push(ForeignKey {
             name: row.try_get(0)?,
             schema: row.try_get(1)?,
@@ -97,10 +96,7 @@ pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, 
         });
     }
     let mut key = None;
-    for row in client
-        .query(DEPENDENTS, &[&table.schema, &table.name])
-        .await?
-    {
+    for row in client.query(DEPENDENTS, &names).await? {
         let names = [
             row.try_get(1)?,
             row.try_get(2)?,

@@ -3,7 +3,7 @@
 use shared::endpoint::DatabaseKind;
 use sqlparser::dialect::PostgreSqlDialect;
 
-use crate::engine::database::dialect::{Dialect, RepairDialect};
+use crate::engine::database::dialect::{Dialect, Facts, RepairDialect};
 use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{lexical, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
@@ -11,7 +11,6 @@ use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
 use crate::engine::values::value::{Unwritable, Value};
 
-/// PostgreSQL.
 #[derive(Debug)]
 pub(crate) struct Postgres;
 
@@ -20,25 +19,28 @@ fn one_row(table: &str, condition: &str) -> String {
     format!("(tableoid, ctid) = (SELECT tableoid, ctid FROM {table} WHERE {condition} LIMIT 1)")
 }
 
+const FACTS: Facts = Facts {
+    kind: DatabaseKind::Postgres,
+    trace_name: "postgresql",
+    enforces_statement_timeout: true,
+    count: "count(*)",
+    max_parameters: usize::MAX,
+    has_boolean_expressions: true,
+    begin_writing: "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s'",
+    commit: "COMMIT",
+    roll_back: "ROLLBACK",
+    overriding_identity: " OVERRIDING SYSTEM VALUE",
+    needs_identity_insert: false,
+    money_text_digits: None,
+};
+
 impl Dialect for Postgres {
-    fn kind(&self) -> DatabaseKind {
-        DatabaseKind::Postgres
-    }
-
-    fn trace_name(&self) -> &'static str {
-        "postgresql"
-    }
-
-    fn enforces_statement_timeout(&self) -> bool {
-        true
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn identifier(&self, name: &str) -> String {
         format!("\"{}\"", name.replace('"', "\"\""))
-    }
-
-    fn count(&self) -> &'static str {
-        "count(*)"
     }
 
     fn expression(&self, column: &Column, reading: &Reading) -> String {
@@ -48,10 +50,6 @@ impl Dialect for Postgres {
             (_, Some(target)) => format!("{name}::{target}"),
             (_, None) => name,
         }
-    }
-
-    fn max_keys(&self, _key_columns: usize) -> usize {
-        usize::MAX
     }
 
     fn look_up_term(
@@ -71,10 +69,6 @@ impl Dialect for Postgres {
         Box::new(PostgreSqlDialect {})
     }
 
-    fn has_boolean_expressions(&self) -> bool {
-        true
-    }
-
     fn after_own_token<'a>(&self, text: &'a [u8]) -> Option<Result<&'a [u8], &'static str>> {
         lexical::after_own_token(text)
     }
@@ -90,18 +84,6 @@ impl Dialect for Postgres {
 }
 
 impl RepairDialect for Postgres {
-    fn begin_writing(&self) -> &'static str {
-        "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '30s'"
-    }
-
-    fn commit(&self) -> &'static str {
-        "COMMIT"
-    }
-
-    fn roll_back(&self) -> &'static str {
-        "ROLLBACK"
-    }
-
     fn assigned(&self, column: &Column, value: &Value) -> Result<String, Unwritable> {
         literal::assigned(column, value)
     }
@@ -125,14 +107,6 @@ impl RepairDialect for Postgres {
         format!("DELETE FROM {table} WHERE {};", one_row(table, condition))
     }
 
-    fn overriding_identity(&self) -> &'static str {
-        " OVERRIDING SYSTEM VALUE"
-    }
-
-    fn needs_identity_insert(&self) -> bool {
-        false
-    }
-
     fn may_hold_unpaired_surrogates(&self, _column: &Column) -> bool {
         false
     }
@@ -147,10 +121,6 @@ impl RepairDialect for Postgres {
 
     fn money_limits(&self, _base: &str) -> (u8, i64) {
         (2, i64::MAX)
-    }
-
-    fn money_text_digits(&self) -> Option<usize> {
-        None
     }
 
     fn text_length(&self, text: &str, base: &str, _code_page: Option<i32>) -> Option<usize> {

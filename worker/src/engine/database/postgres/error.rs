@@ -22,7 +22,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 )
             },
         );
-        DriverError {
+        Self::Driver(Box::new(DriverError {
             kind,
             advice,
             // A session that is terminated reports an error too, and may have committed before.
@@ -31,8 +31,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 .is_some_and(|server| server.parsed_severity() == Some(Severity::Error)),
             message,
             redacted,
-        }
-        .into()
+        }))
     }
 }
 

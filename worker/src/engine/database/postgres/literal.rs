@@ -5,7 +5,6 @@ use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::value::{Unwritable, Value};
 
 /// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
-#[must_use]
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -42,21 +41,13 @@ pub(crate) fn holds_exactly(name: &str, column: &Column, literal: &str) -> Strin
         // With the column's own precision and scale, as an assignment of the literal stores it.
         // The parentheses make the minus sign part of what is converted.
         ColumnType::Decimal => format!("{name} = ({literal})::{}", column.declared),
-        ColumnType::Float32
-        | ColumnType::Float64
-        | ColumnType::Date
-        | ColumnType::Time(_)
-        | ColumnType::Timestamp(_)
-        | ColumnType::DateTime
-        | ColumnType::Instant(_)
-        | ColumnType::Uuid
-        | ColumnType::Bytes => format!("{name} = {literal}::{}", column.declared),
         ColumnType::Text { .. } => format!("{name}::text COLLATE \"C\" = {literal}"),
         // As the type writes it: jsonb puts blanks in.
-        _ => format!(
+        ColumnType::Json | ColumnType::Xml | ColumnType::Other => format!(
             "{name}::text COLLATE \"C\" = ({literal}::{})::text",
             column.declared
         ),
+        _ => format!("{name} = {literal}::{}", column.declared),
     }
 }
 

@@ -41,14 +41,14 @@ pub(crate) async fn scan(
         .await?;
     pin_mut!(stream);
     let mut reader = CopyReader::default();
-    let mut reporter = ProgressReporter::new(progress, sink.encoder().total_bytes());
+    let mut reporter = ProgressReporter::new(progress);
     while let Some(message) = stream.next().await {
         reader.message(&message?, query, sink)?;
         if reporter.is_due(reader.rows) {
-            reporter.report(reader.rows, sink.encoder().total_bytes());
+            reporter.report(reader.rows, reader.encoder.total_bytes());
         }
     }
-    reporter.report(reader.rows, sink.encoder().total_bytes());
+    reporter.report(reader.rows, reader.encoder.total_bytes());
     reader.finish()
 }
 
@@ -56,6 +56,7 @@ pub(crate) async fn scan(
 /// message of its own, the header before the first row, the trailer at last.
 #[derive(Debug, Default)]
 pub(crate) struct CopyReader {
+    encoder: RowEncoder,
     rows: u64,
     state: CopyState,
 }
@@ -69,12 +70,6 @@ enum CopyState {
 }
 
 impl CopyReader {
-    /// Reads one message.
-    ///
-    /// # Errors
-    ///
-    /// When it is not what the format prescribes, a value is not of its
-    /// column's kind, or the sink fails.
     pub(crate) fn message(
         &mut self,
         message: &Bytes,
@@ -97,9 +92,8 @@ impl CopyReader {
             match i16::from_be_bytes(*fields) {
                 -1 => self.state = CopyState::Trailer,
                 count if usize::try_from(count) == Ok(query.readings.len()) => {
-                    rest = row(rest, query, sink.encoder())?;
-                    sink.end_row()
-                        .map_err(|error| DatabaseError::Disk { error })?;
+                    rest = row(rest, query, &mut self.encoder)?;
+                    sink.end_row(&self.encoder).map_err(DatabaseError::Disk)?;
                     self.rows += 1;
                 }
                 count => {
@@ -114,10 +108,6 @@ impl CopyReader {
     }
 
     /// The number of rows, after the last message.
-    ///
-    /// # Errors
-    ///
-    /// When the trailer has not come: the data is not complete.
     pub(crate) fn finish(self) -> Result<u64, DatabaseError> {
         if self.state == CopyState::Trailer {
             Ok(self.rows)
@@ -316,15 +306,11 @@ mod tests {
 
     /// Keeps the encoded rows.
     #[derive(Default)]
-    struct Rows(RowEncoder, Vec<Vec<u8>>);
+    struct Rows(Vec<Vec<u8>>);
 
     impl RowSink for Rows {
-        fn encoder(&mut self) -> &mut RowEncoder {
-            &mut self.0
-        }
-
-        fn end_row(&mut self) -> std::io::Result<()> {
-            self.1.push(self.0.row().to_vec());
+        fn end_row(&mut self, row: &RowEncoder) -> std::io::Result<()> {
+            self.0.push(row.row().to_vec());
             Ok(())
         }
     }
@@ -374,7 +360,7 @@ mod tests {
         let (mut reader, mut rows) = (CopyReader::default(), Rows::default());
         reader.message(&Bytes::copy_from_slice(bytes), &query(kinds), &mut rows)?;
         reader.finish()?;
-        Ok(rows.1)
+        Ok(rows.0)
     }
 
     const KINDS: [Kind; 2] = [Kind::Int, Kind::Text];

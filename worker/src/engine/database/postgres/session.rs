@@ -43,7 +43,6 @@ const FIXED_FORMATS: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL DateSty
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; SET LOCAL TimeZone = 'UTC'; \
     SET LOCAL standard_conforming_strings = on; SET LOCAL row_security = off";
 
-/// A connection and the task that drives it.
 pub(crate) struct PostgresSession {
     client: Client,
     driver: JoinHandle<()>,
@@ -234,7 +233,6 @@ impl Session for PostgresSession {
     }
 }
 
-/// The process id that a session number of PostgreSQL is.
 fn pid_of(id: SessionId) -> i32 {
     i32::try_from(id.0).unwrap_or(0)
 }

@@ -20,8 +20,6 @@ pub(crate) enum Isolation {
 }
 
 impl Isolation {
-    /// The level as SQL calls it.
-    #[must_use]
     pub(crate) fn level(self) -> &'static str {
         match self {
             Self::RepeatableRead => "REPEATABLE READ",
@@ -32,23 +30,10 @@ impl Isolation {
     }
 }
 
-impl std::fmt::Display for Isolation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::RepeatableRead => "REPEATABLE READ snapshot",
-            Self::Snapshot => "SNAPSHOT",
-            Self::ReadCommitted => "READ COMMITTED, not a snapshot",
-            Self::ReadUncommitted => "READ UNCOMMITTED, not even committed rows",
-        })
-    }
-}
-
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Reading only.
     Read,
-    /// Reading and writing.
     Write,
 }
 
@@ -79,12 +64,9 @@ impl Label {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionId(pub(crate) i64);
 
-/// What a database says about one of its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// It runs no statement.
     Idle,
-    /// It runs a statement.
     Running,
     /// The endpoint's user may not see it.
     NotVisible,

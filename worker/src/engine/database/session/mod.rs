@@ -24,11 +24,6 @@ const INTERRUPT_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 #[async_trait]
 pub(crate) trait Database: RepairDialect + ScriptDialect {
     /// Connects and logs in.
-    ///
-    /// # Errors
-    ///
-    /// If the server cannot be reached, its certificate is not trusted, or it
-    /// refuses the login.
     async fn connect(
         &self,
         endpoint: &Endpoint,
@@ -36,10 +31,6 @@ pub(crate) trait Database: RepairDialect + ScriptDialect {
     ) -> Result<Box<dyn Session>, DatabaseError>;
 
     /// [`connect`](Self::connect) within the endpoint's time limit.
-    ///
-    /// # Errors
-    ///
-    /// As [`connect`](Self::connect), and if the time limit is exceeded.
     async fn open(
         &self,
         endpoint: &Endpoint,
@@ -82,7 +73,6 @@ pub(crate) trait Session: std::fmt::Debug + Send {
     /// differ from it by case only.
     async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError>;
 
-    /// What must be known before `table` is written to.
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError>;
 
     /// The number that `statement` returns.

@@ -1,7 +1,7 @@
 //! The pool of sessions, which stay open between tables and are reused.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use shared::endpoint::Endpoint;
 use shared::failure::{Failure, FailureKind};
@@ -13,13 +13,11 @@ use crate::engine::database::session::quiet::wait_until_quiet;
 use crate::engine::database::session::{Session, interrupt};
 use crate::engine::error::DatabaseError;
 
-/// The sessions of one process with all its endpoints.
 #[derive(Debug)]
 pub(crate) struct Pools {
     pools: BTreeMap<String, Arc<Pool>>,
 }
 
-/// The sessions with one endpoint.
 #[derive(Debug)]
 struct Pool {
     endpoint: Endpoint,
@@ -44,7 +42,6 @@ impl Pools {
     /// Creates a pool for each of `endpoints`. Its limit is the endpoint's
     /// `max_connections`, at least 2. Without that setting, the limit is two sessions
     /// for each of `concurrency` tables.
-    #[must_use]
     pub(crate) fn new(endpoints: BTreeMap<String, Endpoint>, concurrency: u32) -> Self {
         let pools = endpoints
             .into_iter()
@@ -102,38 +99,16 @@ impl Pools {
         label: &Label,
     ) -> Result<(SessionLease, SessionLease), Failure> {
         let (left, right) = (self.pool(source)?, self.pool(target)?);
-        let closed = "the semaphore is never closed";
         let (first, second) = if source == target {
-            let mut both = Arc::clone(&left.permits)
-                .acquire_many_owned(2)
-                .await
-                .expect(closed);
+            let mut both = left.permits(2).await;
             let one = both.split(1).expect("two were taken");
             (one, both)
         } else if source < target {
-            let first = Arc::clone(&left.permits)
-                .acquire_owned()
-                .await
-                .expect(closed);
-            (
-                first,
-                Arc::clone(&right.permits)
-                    .acquire_owned()
-                    .await
-                    .expect(closed),
-            )
+            let first = left.permits(1).await;
+            (first, right.permits(1).await)
         } else {
-            let second = Arc::clone(&right.permits)
-                .acquire_owned()
-                .await
-                .expect(closed);
-            (
-                Arc::clone(&left.permits)
-                    .acquire_owned()
-                    .await
-                    .expect(closed),
-                second,
-            )
+            let second = right.permits(1).await;
+            (left.permits(1).await, second)
         };
         tokio::try_join!(
             Pool::session(left, first, label),
@@ -143,6 +118,13 @@ impl Pools {
 }
 
 impl Pool {
+    async fn permits(&self, count: u32) -> OwnedSemaphorePermit {
+        Arc::clone(&self.permits)
+            .acquire_many_owned(count)
+            .await
+            .expect("the semaphore is never closed")
+    }
+
     async fn session(
         pool: &Arc<Self>,
         permit: OwnedSemaphorePermit,
@@ -153,29 +135,13 @@ impl Pool {
         if let Some(limit) = endpoint.statement_timeout {
             label.statement_timeout = label.statement_timeout.min(limit);
         }
-        // A connection may have been lost while it was idle. Then try the next one.
-        while let Some(mut session) = pool.take_idle() {
-            match session.begin(&label).await {
-                Ok(isolation) => {
-                    return Ok(SessionLease {
-                        session,
-                        isolation,
-                        label,
-                        pool: Arc::clone(pool),
-                        permit,
-                    });
-                }
-                Err(error) => {
-                    tracing::debug!(endpoint = endpoint.name, %error, "an idle session was lost")
-                }
-            }
-        }
-        let cannot = |error: DatabaseError| error.at(endpoint, "cannot connect");
-        let mut session = database(endpoint.engine)
-            .open(endpoint, Access::Read)
-            .await
-            .map_err(cannot)?;
-        let isolation = session.begin(&label).await.map_err(cannot)?;
+        let (session, isolation) = match pool.reuse(&label).await {
+            Some(begun) => begun,
+            None => pool
+                .open(&label)
+                .await
+                .map_err(|error| error.at(endpoint, "cannot connect"))?,
+        };
         Ok(SessionLease {
             session,
             isolation,
@@ -185,32 +151,42 @@ impl Pool {
         })
     }
 
-    fn take_idle(&self) -> Option<Box<dyn Session>> {
-        self.idle
-            .lock()
-            .expect("no panic while the lock is held")
-            .pop()
+    /// An idle session in a new transaction. A connection may have been lost while
+    /// it was idle: then the next one is tried.
+    async fn reuse(&self, label: &Label) -> Option<(Box<dyn Session>, Isolation)> {
+        loop {
+            let mut session = self.idle().pop()?;
+            match session.begin(label).await {
+                Ok(isolation) => return Some((session, isolation)),
+                Err(error) => {
+                    tracing::debug!(endpoint = self.endpoint.name, %error, "an idle session was lost")
+                }
+            }
+        }
+    }
+
+    async fn open(&self, label: &Label) -> Result<(Box<dyn Session>, Isolation), DatabaseError> {
+        let database = database(self.endpoint.engine);
+        let mut session = database.open(&self.endpoint, Access::Read).await?;
+        let isolation = session.begin(label).await?;
+        Ok((session, isolation))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<dyn Session>>> {
+        self.idle.lock().expect("no panic while the lock is held")
     }
 }
 
 impl SessionLease {
-    /// The endpoint of the session.
-    #[must_use]
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.pool.endpoint
     }
 
     /// The longest that a statement may run.
-    #[must_use]
     pub(crate) fn statement_timeout(&self) -> std::time::Duration {
         self.label.statement_timeout
     }
 
-    /// Ends the transaction.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost.
     pub(crate) async fn pause(&mut self) -> Result<(), Failure> {
         let ended = self.session.end().await;
         ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))
@@ -232,12 +208,7 @@ impl SessionLease {
     /// cannot be ended, the session is closed.
     pub(crate) async fn give_back(mut self) {
         match self.session.end().await {
-            Ok(()) => self
-                .pool
-                .idle
-                .lock()
-                .expect("no panic while the lock is held")
-                .push(self.session),
+            Ok(()) => self.pool.idle().push(self.session),
             Err(error) => {
                 tracing::debug!(endpoint = self.pool.endpoint.name, %error, "a session was lost at the end of its table")
             }
@@ -245,7 +216,6 @@ impl SessionLease {
         drop(self.permit);
     }
 
-    /// Closes the session.
     pub(crate) async fn close(self) {
         interrupt(self.session).await;
         drop(self.permit);

@@ -19,10 +19,6 @@ const PERIOD: Duration = Duration::from_millis(20);
 
 /// Polls until the session runs nothing. A session that goes on is terminated
 /// where the database lets its user do that.
-///
-/// # Errors
-///
-/// If the database cannot be asked.
 pub(crate) async fn wait_until_quiet(
     endpoint: &Endpoint,
     id: SessionId,

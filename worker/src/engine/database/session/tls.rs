@@ -11,7 +11,6 @@ use shared::endpoint::Tls;
 
 use crate::engine::error::DatabaseError;
 
-/// The client configuration that an endpoint asks for.
 pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DatabaseError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -26,22 +25,18 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DatabaseError> {
     let mut roots = RootCertStore::empty();
     match &tls.ca_file {
         Some(file) => {
-            let bad = |reason: String| {
+            let bad = |reason: &dyn std::fmt::Display| {
                 DatabaseError::Certificates(format!(
                     "cannot read certificates from {}: {reason}",
                     file.display()
                 ))
             };
-            for certificate in
-                CertificateDer::pem_file_iter(file).map_err(|error| bad(error.to_string()))?
-            {
-                let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| bad(error.to_string()))?;
+            for certificate in CertificateDer::pem_file_iter(file).map_err(|error| bad(&error))? {
+                let certificate = certificate.map_err(|error| bad(&error))?;
+                roots.add(certificate).map_err(|error| bad(&error))?;
             }
             if roots.is_empty() {
-                return Err(bad("there is none in it".to_owned()));
+                return Err(bad(&"there is none in it"));
             }
         }
         None => {

@@ -1,10 +1,10 @@
 //! SQL Server's catalog.
 
-use tiberius::Row;
+use tiberius::{Row, ToSql};
 
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
-use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table};
+use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table, keys};
 
 const TABLES: &str = "\
 SELECT s.name, o.name, COALESCE((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)), 0) \
@@ -37,11 +37,8 @@ SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = @P1 AND p.index_
 pub(crate) async fn list_tables(
     client: &mut Connection,
 ) -> Result<Vec<CatalogTable>, DatabaseError> {
-    let rows = client
-        .simple_query(TABLES)
-        .await?
-        .into_first_result()
-        .await?;
+    let rows = client.simple_query(TABLES).await?;
+    let rows = rows.into_first_result().await?;
     rows.iter()
         .map(|row| {
             let rows: Option<i64> = row.try_get(2)?;
@@ -59,11 +56,7 @@ pub(crate) async fn find_tables(
     schema: &str,
     name: &str,
 ) -> Result<Vec<Table>, DatabaseError> {
-    let rows = client
-        .query(COLUMNS, &[&schema, &name])
-        .await?
-        .into_first_result()
-        .await?;
+    let rows = query_rows(client, COLUMNS, &[&schema, &name]).await?;
     let mut tables: Vec<(i32, Table)> = Vec::new();
     for row in &rows {
         let object: i32 = row.try_get(10)?.unwrap_or_default();
@@ -92,17 +85,23 @@ pub(crate) async fn find_tables(
         tables = vec![tables.swap_remove(exact)];
     }
     if let [(object, table)] = tables.as_mut_slice() {
-        let rows = client
-            .query(KEYS, &[&*object])
-            .await?
-            .into_first_result()
-            .await?;
-        table.keys = keys(&rows)?;
-        let rows = client.query(ROWS, &[&*object]).await?.into_row().await?;
-        let rows: Option<i64> = rows.map(|row| row.try_get(0)).transpose()?.flatten();
+        let rows = query_rows(client, KEYS, &[&*object]).await?;
+        let columns: Result<Vec<_>, _> = rows.iter().map(key_column).collect();
+        table.keys = keys(&columns?);
+        let counted = client.query(ROWS, &[&*object]).await?.into_row().await?;
+        let rows: Option<i64> = counted.map(|row| row.try_get(0)).transpose()?.flatten();
         table.estimated_rows = rows.and_then(|rows| u64::try_from(rows).ok());
     }
     Ok(tables.into_iter().map(|(_, table)| table).collect())
+}
+
+pub(crate) async fn query_rows(
+    client: &mut Connection,
+    query: &str,
+    parameters: &[&dyn ToSql],
+) -> Result<Vec<Row>, DatabaseError> {
+    let results = client.query(query, parameters).await?;
+    Ok(results.into_first_result().await?)
 }
 
 pub(crate) fn text(row: &Row, at: usize) -> Result<String, DatabaseError> {
@@ -194,26 +193,12 @@ fn declared(base: &str, length: i16, precision: u8, scale: u8) -> String {
     }
 }
 
-/// An index with a column that may be NULL is no key.
-fn keys(rows: &[Row]) -> Result<Vec<Vec<String>>, DatabaseError> {
-    let mut indexes: Vec<(i32, bool, Vec<String>)> = Vec::new();
-    for row in rows {
-        let index: i32 = row.try_get(0)?.unwrap_or_default();
-        let nullable = row.try_get(3)?.unwrap_or(true);
-        let column = text(row, 2)?;
-        match indexes.last_mut() {
-            Some((last, usable, columns)) if *last == index => {
-                columns.push(column);
-                *usable &= !nullable;
-            }
-            _ => indexes.push((index, !nullable, vec![column])),
-        }
-    }
-    Ok(indexes
-        .into_iter()
-        .filter(|(_, usable, _)| *usable)
-        .map(|(_, _, columns)| columns)
-        .collect())
+/// A column of a key: its index, and its name unless it may be NULL.
+fn key_column(row: &Row) -> Result<(i64, Option<String>), DatabaseError> {
+    let index = row.try_get::<i32, _>(0)?.unwrap_or_default();
+    let is_nullable = row.try_get(3)?.unwrap_or(true);
+    let name = text(row, 2)?;
+    Ok((index.into(), (!is_nullable).then_some(name)))
 }
 
 #[cfg(test)]

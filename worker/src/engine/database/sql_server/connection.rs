@@ -9,13 +9,11 @@ use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 use crate::engine::database::session::label::Access;
 use crate::engine::error::DatabaseError;
 
-/// A connection of the driver.
 pub(crate) type Connection = Client<Compat<TcpStream>>;
 
 /// The requested size of a TDS packet in bytes; the server may choose a smaller one.
 const PACKET_SIZE: u32 = 16 * 1024;
 
-/// Why a login failed.
 pub(crate) enum LoginError {
     Network(std::io::Error),
     Driver(Error),

@@ -1,9 +1,10 @@
 //! What SQL Server's catalog says about writing to a table.
 
 use shared::outcome::ForeignKey;
+use tiberius::ToSql;
 
 use crate::engine::database::constraints::Constraints;
-use crate::engine::database::sql_server::catalog::text;
+use crate::engine::database::sql_server::catalog::{query_rows, text};
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::Table;
@@ -43,13 +44,8 @@ pub(crate) async fn read(
     table: &Table,
 ) -> Result<Constraints, DatabaseError> {
     let mut found = Constraints::default();
-    let names: [&str; 2] = [&table.schema, &table.name];
-    let columns = client
-        .query(COLUMNS, &[&names[0], &names[1]])
-        .await?
-        .into_first_result()
-        .await?;
-    for row in columns {
+    let names: [&dyn ToSql; 2] = [&table.schema, &table.name];
+    for row in query_rows(client, COLUMNS, &names).await? {
         let name = text(&row, 0)?;
         let flag = |at| row.try_get::<bool, _>(at).map(Option::unwrap_or_default);
         let version = row.try_get::<i32, _>(3)? == Some(ROW_VERSION);
@@ -65,12 +61,7 @@ pub(crate) async fn read(
             found.identity.insert(name);
         }
     }
-    let keys = client
-        .query(KEYS, &[&names[0], &names[1]])
-        .await?
-        .into_first_result()
-        .await?;
-    for row in keys {
+    for row in query_rows(client, KEYS, &names).await? {
         let text = |at| text(&row, at);
         found.foreign_keys.push(ForeignKey {
             name: text(0)?,
@@ -80,13 +71,8 @@ pub(crate) async fn read(
             trusted: !row.try_get::<bool, _>(3)?.unwrap_or_default(),
         });
     }
-    let dependents = client
-        .query(DEPENDENTS, &[&names[0], &names[1]])
-        .await?
-        .into_first_result()
-        .await?;
     let mut key = None;
-    for row in dependents {
+    for row in query_rows(client, DEPENDENTS, &names).await? {
         let text = |at| text(&row, at);
         let id = row.try_get::<i64, _>(0)?.unwrap_or_default();
         found.add_dependent_column(&mut key, id, [text(1)?, text(2)?, text(3)?, text(4)?]);

@@ -3,7 +3,7 @@
 use shared::endpoint::DatabaseKind;
 use sqlparser::dialect::MsSqlDialect;
 
-use crate::engine::database::dialect::{Dialect, RepairDialect};
+use crate::engine::database::dialect::{Dialect, Facts, RepairDialect};
 use crate::engine::database::filter::lexical::after_quoted;
 use crate::engine::database::sql_server::text::as_text;
 use crate::engine::database::sql_server::{literal, look_up};
@@ -12,35 +12,35 @@ use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
 use crate::engine::values::value::{Unwritable, Value};
 
-/// SQL Server.
 #[derive(Debug)]
 pub(crate) struct SqlServer;
-
-/// SQL Server accepts at most 2100 parameters in one statement.
-const MAX_PARAMETERS: usize = 2000;
 
 /// SQL Server's code page number of UTF-8.
 const UTF_8: i32 = 65001;
 
+const FACTS: Facts = Facts {
+    kind: DatabaseKind::SqlServer,
+    trace_name: "mssql",
+    enforces_statement_timeout: false,
+    count: "COUNT_BIG(*)",
+    // SQL Server accepts at most 2100 parameters in one statement.
+    max_parameters: 2000,
+    has_boolean_expressions: false,
+    begin_writing: "SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION",
+    commit: "COMMIT TRANSACTION",
+    roll_back: "ROLLBACK TRANSACTION",
+    overriding_identity: "",
+    needs_identity_insert: true,
+    money_text_digits: Some(4),
+};
+
 impl Dialect for SqlServer {
-    fn kind(&self) -> DatabaseKind {
-        DatabaseKind::SqlServer
-    }
-
-    fn trace_name(&self) -> &'static str {
-        "mssql"
-    }
-
-    fn enforces_statement_timeout(&self) -> bool {
-        false
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn identifier(&self, name: &str) -> String {
         format!("[{}]", name.replace(']', "]]"))
-    }
-
-    fn count(&self) -> &'static str {
-        "COUNT_BIG(*)"
     }
 
     fn expression(&self, column: &Column, reading: &Reading) -> String {
@@ -52,10 +52,6 @@ impl Dialect for SqlServer {
             (_, Some(target)) => format!("CAST({name} AS {target}) AS {name}"),
             (_, None) => name,
         }
-    }
-
-    fn max_keys(&self, key_columns: usize) -> usize {
-        MAX_PARAMETERS / key_columns.max(1)
     }
 
     fn look_up_term(
@@ -73,10 +69,6 @@ impl Dialect for SqlServer {
 
     fn parser(&self) -> Box<dyn sqlparser::dialect::Dialect> {
         Box::new(MsSqlDialect {})
-    }
-
-    fn has_boolean_expressions(&self) -> bool {
-        false
     }
 
     fn after_own_token<'a>(&self, text: &'a [u8]) -> Option<Result<&'a [u8], &'static str>> {
@@ -104,18 +96,6 @@ impl Dialect for SqlServer {
 }
 
 impl RepairDialect for SqlServer {
-    fn begin_writing(&self) -> &'static str {
-        "SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION"
-    }
-
-    fn commit(&self) -> &'static str {
-        "COMMIT TRANSACTION"
-    }
-
-    fn roll_back(&self) -> &'static str {
-        "ROLLBACK TRANSACTION"
-    }
-
     fn assigned(&self, column: &Column, value: &Value) -> Result<String, Unwritable> {
         literal::assigned(column, value)
     }
@@ -134,14 +114,6 @@ impl RepairDialect for SqlServer {
 
     fn delete_one(&self, table: &str, condition: &str) -> String {
         format!("DELETE TOP (1) FROM {table} WHERE {condition};")
-    }
-
-    fn overriding_identity(&self) -> &'static str {
-        ""
-    }
-
-    fn needs_identity_insert(&self) -> bool {
-        true
     }
 
     fn may_hold_unpaired_surrogates(&self, column: &Column) -> bool {
@@ -164,10 +136,6 @@ impl RepairDialect for SqlServer {
             "smallmoney" => (4, i32::MAX.into()),
             _ => (4, i64::MAX),
         }
-    }
-
-    fn money_text_digits(&self) -> Option<usize> {
-        Some(4)
     }
 
     fn text_length(&self, text: &str, base: &str, code_page: Option<i32>) -> Option<usize> {

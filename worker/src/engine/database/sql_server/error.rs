@@ -25,7 +25,7 @@ impl From<Error> for DatabaseError {
             ),
             _ => (error.to_string(), None),
         };
-        DriverError {
+        Self::Driver(Box::new(DriverError {
             kind,
             advice,
             redacted: code.map_or_else(
@@ -34,8 +34,7 @@ impl From<Error> for DatabaseError {
             ),
             message,
             is_refusal: matches!(&error, Error::Server(server) if server.class() < FATAL),
-        }
-        .into()
+        }))
     }
 }
 

@@ -94,19 +94,11 @@ pub(crate) fn holds_exactly(name: &str, column: &Column, value: &Value, literal:
             };
             format!("({compared} = {literal} AND DATALENGTH({name}) = {length})")
         }
-        ColumnType::Bool
-        | ColumnType::Int
-        | ColumnType::Money
-        | ColumnType::Float32
-        | ColumnType::Float64
-        | ColumnType::Date
-        | ColumnType::Time(_)
-        | ColumnType::Timestamp(_)
-        | ColumnType::DateTime
-        | ColumnType::Instant(_)
-        | ColumnType::Uuid => format!("{name} = {literal}"),
         // As the type writes it: xml closes empty elements in its own way.
-        _ => same_characters(name, &format!("CAST({literal} AS {})", column.declared)),
+        ColumnType::Json | ColumnType::Xml | ColumnType::Other => {
+            same_characters(name, &format!("CAST({literal} AS {})", column.declared))
+        }
+        _ => format!("{name} = {literal}"),
     }
 }
 

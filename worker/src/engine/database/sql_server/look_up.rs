@@ -20,14 +20,10 @@ pub(crate) fn term(
     name: String,
     parameters: &mut Vec<String>,
 ) -> Option<String> {
-    let Comparison {
-        compared,
-        target,
-        is_hexadecimal,
-    } = comparison(column, value, name)?;
+    let (compared, target) = comparison(column, value, name)?;
     parameters.push(parameter(column, value));
     let parameter = parameters.len();
-    Some(if is_hexadecimal {
+    Some(if column.kind == ColumnType::Bytes {
         // Style 1 reads hexadecimal digits after 0x.
         format!("{compared} = CONVERT({target}, @P{parameter}, 1)")
     } else {
@@ -47,27 +43,8 @@ pub(crate) fn is_found(column: &Column, value: &[u8]) -> bool {
     }
 }
 
-/// What a look-up compares.
-struct Comparison {
-    /// The left side.
-    compared: String,
-    /// The type to which the parameter is converted.
-    target: String,
-    /// Whether the parameter is hexadecimal text of bytes.
-    is_hexadecimal: bool,
-}
-
-impl Comparison {
-    fn new(compared: String, target: &str, is_hexadecimal: bool) -> Option<Self> {
-        Some(Self {
-            compared,
-            target: target.to_owned(),
-            is_hexadecimal,
-        })
-    }
-}
-
-fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison> {
+/// What a look-up compares, and the type to which the parameter is converted.
+fn comparison<'a>(column: &'a Column, value: &[u8], name: String) -> Option<(String, &'a str)> {
     let declared = column.declared.as_str();
     let base = declared.split('(').next().unwrap_or(declared);
     let fits = match (&column.kind, try_decode(value)?) {
@@ -89,27 +66,19 @@ fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison>
         (ColumnType::Text { .. }, Value::Text(text)) => {
             // These characters are in every code page, and an index is over the column's own.
             let read_as = column.read_as.as_deref().filter(|_| !text.is_ascii());
-            return match base {
+            return Some(match base {
                 // These have no `=` of their own.
-                "text" | "ntext" => Comparison::new(
-                    format!("CAST({name} AS nvarchar(max))"),
-                    "nvarchar(max)",
-                    false,
-                ),
-                _ => Comparison::new(name, read_as.unwrap_or(declared), false),
-            };
+                "text" | "ntext" => (format!("CAST({name} AS nvarchar(max))"), "nvarchar(max)"),
+                _ => (name, read_as.unwrap_or(declared)),
+            });
         }
         (ColumnType::Bytes, Value::Bytes(_)) => {
-            return match base {
-                "binary" | "varbinary" => Comparison::new(name, declared, true),
-                "image" => Comparison::new(
-                    format!("CAST({name} AS varbinary(max))"),
-                    "varbinary(max)",
-                    true,
-                ),
+            return Some(match base {
+                "binary" | "varbinary" => (name, declared),
+                "image" => (format!("CAST({name} AS varbinary(max))"), "varbinary(max)"),
                 // rowversion can be compared, but no cast knows it by that name.
-                _ => Comparison::new(name, "varbinary(8)", true),
-            };
+                _ => (name, "varbinary(8)"),
+            });
         }
         (ColumnType::Date, Value::Date(days)) => DAYS.contains(&days.into()),
         // Only PostgreSQL has 24:00.
@@ -123,8 +92,7 @@ fn comparison(column: &Column, value: &[u8], name: String) -> Option<Comparison>
         (ColumnType::Uuid, Value::Uuid(_)) => true,
         _ => false,
     };
-    fits.then(|| Comparison::new(name, declared, false))
-        .flatten()
+    fits.then_some((name, declared))
 }
 
 /// The value as a text that SQL Server converts to the column's type.

@@ -2,7 +2,6 @@
 
 use futures::StreamExt;
 use tiberius::ColumnData;
-use tiberius::numeric::Numeric;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
 use crate::engine::database::scan::{
@@ -13,6 +12,7 @@ use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, RowSink};
 use crate::engine::values::conversion::{Conversion, Raw};
 use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::moment::SECONDS_OF_DAY;
 use crate::engine::values::reading::{Reading, Stored};
 
 /// Days from 0001-01-01 to 2000-01-01.
@@ -20,8 +20,6 @@ const DAYS_FROM_YEAR_1: i32 = 730_119;
 
 /// Days from 1900-01-01 to 2000-01-01.
 const DAYS_FROM_1900: i64 = 36_524;
-
-const SECONDS_OF_DAY: i64 = 86_400;
 
 pub(crate) async fn scan(
     client: &mut Connection,
@@ -40,7 +38,8 @@ pub(crate) async fn scan(
     };
     let mut stream = results.into_row_stream();
     let mut rows = 0;
-    let mut reporter = ProgressReporter::new(progress, sink.encoder().total_bytes());
+    let mut encoder = RowEncoder::default();
+    let mut reporter = ProgressReporter::new(progress);
     while let Some(row) = stream.next().await {
         let row = row?;
         if row.len() != query.readings.len() {
@@ -50,7 +49,6 @@ pub(crate) async fn scan(
                 query.readings.len()
             )));
         }
-        let encoder = sink.encoder();
         encoder.start_row();
         for (position, ((_, data), reading)) in row.cells().zip(&query.readings).enumerate() {
             if position == query.key_columns {
@@ -60,8 +58,8 @@ pub(crate) async fn scan(
                 query.null(position)?;
             }
             let pushed = match reading.conversion {
-                None => value(data, *reading, encoder),
-                Some(conversion) => converted(data, *reading, conversion, encoder),
+                None => value(data, *reading, &mut encoder),
+                Some(conversion) => converted(data, *reading, conversion, &mut encoder),
             };
             if pushed.is_none() {
                 return Err(unexpected(position, name(data), reading.kind));
@@ -70,14 +68,13 @@ pub(crate) async fn scan(
         if query.key_columns == query.readings.len() {
             encoder.end_key();
         }
-        sink.end_row()
-            .map_err(|error| DatabaseError::Disk { error })?;
+        sink.end_row(&encoder).map_err(DatabaseError::Disk)?;
         rows += 1;
         if reporter.is_due(rows) {
-            reporter.report(rows, sink.encoder().total_bytes());
+            reporter.report(rows, encoder.total_bytes());
         }
     }
-    reporter.report(rows, sink.encoder().total_bytes());
+    reporter.report(rows, encoder.total_bytes());
     Ok(rows)
 }
 
@@ -122,22 +119,28 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
             Kind::Uuid => push_uuid_text(encoder, trim(text.as_bytes(), reading.stored)),
             _ => return None,
         },
-        ColumnData::Numeric(Some(number)) => decimal(*number, reading, encoder)?,
+        ColumnData::Numeric(Some(number)) if reading.kind == Kind::Decimal => {
+            encoder.decimal(&Decimal::from_scaled(
+                number.value(),
+                number.scale(),
+                &mut DigitBuffer::default(),
+            ));
+        }
         ColumnData::I32(Some(number)) => int((*number).into(), reading, encoder)?,
         ColumnData::I64(Some(number)) => int(*number, reading, encoder)?,
         ColumnData::I16(Some(number)) => int((*number).into(), reading, encoder)?,
         ColumnData::U8(Some(number)) => int((*number).into(), reading, encoder)?,
         ColumnData::Date(Some(date)) if reading.kind == Kind::Date => encoder.date(days(*date)),
-        ColumnData::DateTime2(Some(at)) => match reading.kind {
-            Kind::Timestamp(resolution) => {
-                encoder.timestamp(resolution.unit(), datetime2(*at, resolution));
-            }
-            // Taken for UTC.
-            Kind::Instant(resolution) => {
-                encoder.instant(resolution.unit(), datetime2(*at, resolution));
-            }
-            _ => return None,
-        },
+        // As an instant, these three are taken for UTC.
+        ColumnData::DateTime2(Some(at)) => reading
+            .kind
+            .push_moment(encoder, |resolution| Some(datetime2(*at, resolution)))?,
+        ColumnData::DateTime(Some(at)) => reading.kind.push_moment(encoder, |resolution| {
+            Some(resolution.convert(datetime(*at), 3))
+        })?,
+        ColumnData::SmallDateTime(Some(at)) => reading.kind.push_moment(encoder, |resolution| {
+            Some(resolution.convert(smalldatetime(*at), 0))
+        })?,
         // On the wire its date and time are UTC; the offset says how to show it.
         ColumnData::DateTimeOffset(Some(at)) => {
             let Kind::Instant(resolution) = reading.kind else {
@@ -145,26 +148,6 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
             };
             encoder.instant(resolution.unit(), datetime2(at.datetime2(), resolution));
         }
-        ColumnData::DateTime(Some(at)) => match reading.kind {
-            Kind::Timestamp(resolution) => {
-                encoder.timestamp(resolution.unit(), resolution.convert(datetime(*at), 3));
-            }
-            // Taken for UTC.
-            Kind::Instant(resolution) => {
-                encoder.instant(resolution.unit(), resolution.convert(datetime(*at), 3));
-            }
-            _ => return None,
-        },
-        ColumnData::SmallDateTime(Some(at)) => match reading.kind {
-            Kind::Timestamp(resolution) => {
-                encoder.timestamp(resolution.unit(), resolution.convert(smalldatetime(*at), 0));
-            }
-            // Taken for UTC.
-            Kind::Instant(resolution) => {
-                encoder.instant(resolution.unit(), resolution.convert(smalldatetime(*at), 0));
-            }
-            _ => return None,
-        },
         ColumnData::Time(Some(time)) => {
             let Kind::Time(resolution) = reading.kind else {
                 return None;
@@ -266,19 +249,6 @@ fn int(number: i64, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
         (Kind::Bool, _) => encoder.int(number),
         _ => return None,
     }
-    Some(())
-}
-
-#[inline]
-fn decimal(number: Numeric, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
-    if reading.kind != Kind::Decimal {
-        return None;
-    }
-    encoder.decimal(&Decimal::from_scaled(
-        number.value(),
-        number.scale(),
-        &mut DigitBuffer::default(),
-    ));
     Some(())
 }
 

@@ -19,7 +19,6 @@ use crate::engine::values::column::{CatalogTable, Table};
 /// The largest size of a session's CONTEXT_INFO in bytes.
 const MAX_CONTEXT: usize = 128;
 
-/// A connection.
 pub(crate) struct SqlServerSession {
     client: Connection,
     /// The most consistent isolation level that the database allows.

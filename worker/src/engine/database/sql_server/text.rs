@@ -28,14 +28,7 @@ pub(crate) fn as_text(column: &Column, name: &str) -> String {
         // Four digits after the point.
         (ColumnType::Money, _) => format!("CONVERT(nvarchar(60), {name}, 2)"),
         // ISO 8601.
-        (
-            ColumnType::Date
-            | ColumnType::Time(_)
-            | ColumnType::Timestamp(_)
-            | ColumnType::DateTime
-            | ColumnType::Instant(_),
-            _,
-        ) => format!("CONVERT(nvarchar(60), {name}, 126)"),
+        (kind, _) if kind.is_time() => format!("CONVERT(nvarchar(60), {name}, 126)"),
         // Hexadecimal after 0x.
         (ColumnType::Bytes, _) => {
             format!("CONVERT(nvarchar(max), CAST({name} AS varbinary(max)), 1)")
@@ -83,14 +76,7 @@ mod tests {
     use super::*;
 
     fn text_of(declared: &str) -> String {
-        let column = Column {
-            name: "v".to_owned(),
-            kind: ColumnType::Other,
-            declared: declared.to_owned(),
-            nullable: true,
-            read_as: None,
-            repertoire: crate::engine::values::column::Repertoire::default(),
-        };
+        let column = Column::new("v", ColumnType::Other, declared);
         as_text(&column, "[v]")
     }
 

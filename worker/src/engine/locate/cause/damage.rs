@@ -5,7 +5,6 @@ use shared::options::{Encoding, Normalization, Rounding, Trim};
 /// A known damage, and which side holds the damaged value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Cause {
-    /// The damage.
     pub damage: Damage,
     /// The side that has the damaged value.
     pub side: Damaged,
@@ -23,9 +22,7 @@ pub(crate) enum Damaged {
 /// A change that copying does to values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Damage {
-    /// NULL became a stand-in.
     NullBecame(StandIn),
-    /// A stand-in for NULL became NULL.
     BecameNull(StandIn),
     /// A time was cut or rounded.
     TimeCut(Level, Rounding),
@@ -35,23 +32,17 @@ pub(crate) enum Damage {
     ZoneShifted(i8),
     /// A day later, if true, or earlier.
     DayShifted(bool),
-    /// Day and month were swapped.
     DayMonthSwapped,
     /// A value still in an encoding: a time as a number, or bytes as hexadecimal text.
     NotDecoded(Encoding),
-    /// Blanks were removed.
     BlanksTrimmed(Trim),
     /// White space was removed, not only blanks.
     SpaceTrimmed(Trim),
-    /// Letters changed their case.
     CaseFolded(Case),
-    /// Converted to a normalization form.
     Normalized(Normalization),
-    /// Accents were removed.
     AccentsRemoved,
     /// `\r\n` became `\n`.
     LineEnds,
-    /// U+0000 was dropped.
     NulDropped,
     /// UTF-8 was decoded in a code page, once or twice.
     CodePage(Page, u8),
@@ -65,11 +56,9 @@ pub(crate) enum Damage {
     NumberAsText,
     /// The same time in another notation.
     TimeAsText,
-    /// Text was truncated.
     TextCut(Limit),
     /// Bytes were truncated to this number.
     BytesCut(usize),
-    /// Zero bytes at the end were removed.
     ZeroBytesTrimmed,
     /// The bytes of the first three groups of a UUID are reversed.
     UuidSwapped,
@@ -86,7 +75,6 @@ pub(crate) enum Damage {
 pub(crate) enum StandIn {
     /// Empty text, or no bytes.
     Empty,
-    /// Text of blanks only.
     Blanks,
     /// The word NULL.
     Word,
@@ -103,16 +91,12 @@ pub(crate) enum Level {
     Digits(u8),
     /// Hours and minutes.
     Minutes,
-    /// The day.
     Day,
 }
 
-/// The case of letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Case {
-    /// Lower case only.
     Lower,
-    /// Upper case only.
     Upper,
     /// Both sides have upper and lower case.
     Mixed,
@@ -130,7 +114,6 @@ pub(crate) enum Page {
 /// The length to which text was truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Limit {
-    /// In characters.
     Characters(usize),
     /// In units of UTF-16, as in `nvarchar(n)`.
     Units(usize),

@@ -23,7 +23,6 @@ use crate::engine::values::value::{Value, try_decode};
 
 /// Every cause that turns one of two different encoded values into the other,
 /// the most specific first.
-#[must_use]
 pub(crate) fn causes(source: &[u8], target: &[u8]) -> Vec<Cause> {
     let (Some(left), Some(right)) = (try_decode(source), try_decode(target)) else {
         return Vec::new();

@@ -114,19 +114,11 @@ fn cut(number: &str, scale: usize, rounding: Rounding) -> String {
         Rounding::HalfEven => lost >= "5" && (!exact_half || odd),
     };
     if up {
-        let mut at = kept.len();
-        loop {
-            if at == 0 {
-                kept.insert(0, b'1');
-                break;
-            }
-            at -= 1;
-            if kept[at] == b'9' {
-                kept[at] = b'0';
-            } else {
-                kept[at] += 1;
-                break;
-            }
+        let below_nines = kept.iter().rposition(|digit| *digit != b'9');
+        kept[below_nines.map_or(0, |at| at + 1)..].fill(b'0');
+        match below_nines {
+            Some(at) => kept[at] += 1,
+            None => kept.insert(0, b'1'),
         }
     }
     let whole = kept.len() - scale.min(fraction.len());

@@ -11,7 +11,6 @@ impl Cause {
     /// The rule for `column` under which the values are equal, together with the
     /// options that it has already: `rules.Total = { precision = 3 }`. `None` if
     /// there is no such rule, or if an option is already set to another value.
-    #[must_use]
     pub(crate) fn option(&self, column: &PlannedColumn) -> Option<String> {
         let rule = self.absorbing(column)?;
         Some(format!(

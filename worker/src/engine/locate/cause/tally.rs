@@ -45,8 +45,6 @@ struct Seen {
 }
 
 impl<'a> CauseTally<'a> {
-    /// An empty tally of rows of `columns`.
-    #[must_use]
     pub(crate) fn new(columns: &'a [PlannedColumn]) -> Self {
         Self {
             columns,
@@ -58,7 +56,6 @@ impl<'a> CauseTally<'a> {
     }
 
     /// With the redacted columns, by position: their causes must reveal no value.
-    #[must_use]
     pub(crate) fn hiding(self, hidden: &'a [bool]) -> Self {
         Self { hidden, ..self }
     }
@@ -100,14 +97,9 @@ impl<'a> CauseTally<'a> {
             let key = (at, fitting);
             if self.sets.len() < MOST_SETS || self.sets.contains_key(&key) {
                 count(&mut self.sets, key, order, || example(at));
-            } else if let Some(beyond) = &mut self.beyond {
-                beyond.rows += 1;
             } else {
-                self.beyond = Some(Seen {
-                    rows: 1,
-                    first: order,
-                    example: example(at),
-                });
+                let none = || Seen::none(order, example(at));
+                self.beyond.get_or_insert_with(none).rows += 1;
             }
         }
         // Of a row of another version not every column has a cause.
@@ -138,7 +130,6 @@ impl<'a> CauseTally<'a> {
     }
 
     /// The groups, the most frequent first, at most [`MOST_GROUPS`] and one more for the rest.
-    #[must_use]
     pub(crate) fn finish(self) -> Vec<CauseGroup> {
         let mut by_column: HashMap<usize, Vec<(Vec<Cause>, Seen)>> = HashMap::new();
         for ((at, fitting), seen) in self.sets {
@@ -190,6 +181,15 @@ impl<'a> CauseTally<'a> {
 }
 
 impl Seen {
+    fn none(first: u128, example: CauseExample) -> Self {
+        let rows = 0;
+        Self {
+            rows,
+            first,
+            example,
+        }
+    }
+
     fn group(self, cause: &str, explanation: String) -> CauseGroup {
         CauseGroup {
             column: None,
@@ -219,19 +219,13 @@ fn count<K: std::hash::Hash + Eq>(
     order: u128,
     example: impl Fn() -> CauseExample,
 ) {
-    seen.entry(key)
-        .and_modify(|seen| {
-            seen.rows += 1;
-            if order < seen.first {
-                seen.first = order;
-                seen.example = example();
-            }
-        })
-        .or_insert_with(|| Seen {
-            rows: 1,
-            first: order,
-            example: example(),
-        });
+    let none = || Seen::none(order, example());
+    let seen = seen.entry(key).or_insert_with(none);
+    seen.rows += 1;
+    if order < seen.first {
+        seen.first = order;
+        seen.example = example();
+    }
 }
 
 /// Assigns every set to one cause: repeatedly to the cause that fits most of the

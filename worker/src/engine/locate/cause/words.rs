@@ -8,8 +8,6 @@ use crate::engine::locate::cause::damage::{
 use crate::engine::values::pairing::encoding::encoding_name;
 
 impl Damaged {
-    /// The side as a word.
-    #[must_use]
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Source => "source",
@@ -18,7 +16,6 @@ impl Damaged {
     }
 
     /// The side with the undamaged value.
-    #[must_use]
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Source => Self::Target,
@@ -29,7 +26,6 @@ impl Damaged {
 
 impl Cause {
     /// The cause's name, which is the same in all versions.
-    #[must_use]
     pub(crate) fn name(&self) -> &'static str {
         match self.damage {
             Damage::NullBecame(StandIn::Empty | StandIn::Blanks) => "null-became-empty",
@@ -72,8 +68,6 @@ impl Cause {
         }
     }
 
-    /// The cause in words, for a report.
-    #[must_use]
     pub(crate) fn explanation(&self) -> String {
         let side = self.side.word();
         let change = match self.damage {

@@ -36,7 +36,7 @@ impl<'a> Decimal<'a> {
     /// negative zero is zero.
     #[inline]
     #[must_use]
-    pub fn new(class: DecimalClass, mut weight: i16, mut digits: &'a [u8]) -> Self {
+    pub fn new(mut class: DecimalClass, mut weight: i16, mut digits: &'a [u8]) -> Self {
         while let [0, 0, rest @ ..] = digits {
             digits = rest;
             weight = weight.wrapping_sub(1);
@@ -45,22 +45,15 @@ impl<'a> Decimal<'a> {
             digits = rest;
         }
         if digits.is_empty() {
-            let class = if class == DecimalClass::Negative {
-                DecimalClass::Positive
-            } else {
-                class
-            };
-            Self {
-                class,
-                weight: 0,
-                digits,
+            weight = 0;
+            if class == DecimalClass::Negative {
+                class = DecimalClass::Positive;
             }
-        } else {
-            Self {
-                class,
-                weight,
-                digits,
-            }
+        }
+        Self {
+            class,
+            weight,
+            digits,
         }
     }
 

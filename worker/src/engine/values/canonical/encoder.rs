@@ -77,12 +77,11 @@ impl RowEncoder {
     /// Appends a float of 64 bits.
     #[inline]
     pub fn float64(&mut self, value: f64) {
-        let value = if value == 0.0 {
-            0.0
-        } else if value.is_nan() {
+        // The sum of -0 and 0 is 0.
+        let value = if value.is_nan() {
             f64::NAN
         } else {
-            value
+            value + 0.0
         };
         self.buffer.push(Tag::Float64 as u8);
         self.buffer
@@ -92,12 +91,11 @@ impl RowEncoder {
     /// Appends a float of 32 bits.
     #[inline]
     pub fn float32(&mut self, value: f32) {
-        let value = if value == 0.0 {
-            0.0
-        } else if value.is_nan() {
+        // The sum of -0 and 0 is 0.
+        let value = if value.is_nan() {
             f32::NAN
         } else {
-            value
+            value + 0.0
         };
         self.buffer.push(Tag::Float32 as u8);
         self.buffer
@@ -181,13 +179,10 @@ impl RowEncoder {
 /// Receives rows from a scanner. It does not know databases, and a scanner does
 /// not know the use of its rows.
 pub(crate) trait RowSink: Send {
-    /// The encoder to which the scanner appends the values of the next row.
-    fn encoder(&mut self) -> &mut RowEncoder;
-
-    /// Takes the complete row that is in the encoder.
+    /// Takes the complete row that the scanner has encoded.
     ///
     /// # Errors
     ///
     /// If the sink cannot store it, for example because the disk is full.
-    fn end_row(&mut self) -> std::io::Result<()>;
+    fn end_row(&mut self, row: &RowEncoder) -> std::io::Result<()>;
 }

@@ -10,7 +10,6 @@ const DAYS_TO_2000: i32 = 730_120;
 pub(crate) enum Iso8601 {
     /// A day: days since 2000-01-01.
     Date(i32),
-    /// A time of day.
     Time(Count),
     /// A day and a time, without a zone, since 2000-01-01.
     Timestamp(Count),
@@ -21,7 +20,6 @@ pub(crate) enum Iso8601 {
 /// A number of decimal fractions of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// The number.
     pub value: i128,
     /// The fraction is 10^-`digits` s; at most 18 digits.
     pub digits: u8,
@@ -29,7 +27,6 @@ pub(crate) struct Count {
 
 impl Iso8601 {
     /// `None` if `text` is not a date or time in this notation.
-    #[must_use]
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         if text.get(2) == Some(&b':') {
             let (time, rest) = time(text)?;
@@ -112,9 +109,8 @@ fn time(text: &[u8]) -> Option<(Count, &[u8])> {
             if length == 0 || length > 18 {
                 return None;
             }
-            for digit in &after[..length] {
-                fraction = fraction * 10 + i128::from(digit - b'0');
-            }
+            let written = std::str::from_utf8(&after[..length]).ok()?;
+            fraction = written.parse::<i64>().ok()?.into();
             digits = u8::try_from(length).ok()?;
             rest = &after[length..];
         }

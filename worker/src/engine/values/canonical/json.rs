@@ -16,7 +16,6 @@ const DEEPEST: usize = 10_000;
 const PLAIN: i64 = 40;
 
 /// The canonical text of `text`; `None` if it is not JSON.
-#[must_use]
 pub(crate) fn canonical_json(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut reader = Reader {
@@ -118,7 +117,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Copies one byte to the output.
     fn copy(&mut self) {
         self.out.push(self.text[self.at]);
         self.at += 1;
@@ -200,6 +198,10 @@ impl Reader<'_> {
             b'-' | b'0'..=b'9' => self.number(),
             _ => None,
         }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
     }
 
     fn peek(&self) -> Option<u8> {
@@ -285,23 +287,16 @@ impl Reader<'_> {
     /// Writes an unpaired surrogate.
     fn unpaired(&mut self, unit: Option<u16>) {
         if let Some(unit) = unit {
-            self.out
-                .extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            self.push(&format!("\\u{unit:04x}"));
         }
     }
 
     fn character(&mut self, character: char) {
         match character {
-            '"' => self.out.extend_from_slice(b"\\\""),
-            '\\' => self.out.extend_from_slice(b"\\\\"),
-            '\0'..='\u{1F}' => self
-                .out
-                .extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
-            _ => {
-                let mut buffer = [0; 4];
-                self.out
-                    .extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-            }
+            '"' => self.push("\\\""),
+            '\\' => self.push("\\\\"),
+            '\0'..='\u{1F}' => self.push(&format!("\\u{:04x}", u32::from(character))),
+            _ => self.push(character.encode_utf8(&mut [0; 4])),
         }
     }
 
@@ -347,8 +342,7 @@ impl Reader<'_> {
                 self.out.push(b'.');
                 self.out.extend_from_slice(others);
             }
-            self.out
-                .extend_from_slice(format!("e{}", point.checked_sub(1)?).as_bytes());
+            self.push(&format!("e{}", point.checked_sub(1)?));
         }
         Some(())
     }

@@ -13,7 +13,6 @@ const LONGEST: usize = 56 * 1024;
 /// exponent; or one of PostgreSQL's words `NaN`, `Infinity`, `-Infinity`.
 /// Its digits are in `buffer`. `None` if the text is none of these, or if
 /// PostgreSQL's numeric cannot hold the number.
-#[must_use]
 pub(crate) fn parse_decimal<'a>(text: &[u8], buffer: &'a mut Vec<u8>) -> Option<Decimal<'a>> {
     let special = |class| Some(Decimal::new(class, 0, &[]));
     match text {
@@ -111,38 +110,18 @@ impl<'a> Notation<'a> {
 
 /// An exponent of up to 18 digits, leading zeros not counted.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
-    };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let first = digits
-        .iter()
-        .position(|digit| *digit != b'0')
-        .unwrap_or(digits.len());
-    let significant = &digits[first..];
-    if significant.len() > 18 {
-        return None;
-    }
-    let value = significant
-        .iter()
-        .fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'));
-    Some(if negative { -value } else { value })
+    let value: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (value.unsigned_abs() < 10_u64.pow(18)).then_some(value)
 }
 
 /// The decimal that a float of 64 bits stands for: a whole number exactly,
 /// any other by the shortest notation that reads back as the same float. No
 /// two floats stand for the same decimal.
-#[must_use]
 pub(crate) fn float64_decimal(value: f64, buffer: &mut Vec<u8>) -> Decimal<'_> {
     float_decimal(value, value, buffer)
 }
 
 /// As [`float64_decimal`], of a float of 32 bits.
-#[must_use]
 pub(crate) fn float32_decimal(value: f32, buffer: &mut Vec<u8>) -> Decimal<'_> {
     float_decimal(value.into(), value, buffer)
 }
@@ -168,7 +147,6 @@ fn float_decimal(
 
 /// The decimal whose unscaled value is `bytes`, big-endian two's complement,
 /// with `scale` digits after the point. `None` if there are no bytes, or more than 56 KiB.
-#[must_use]
 pub(crate) fn twos_complement_decimal<'a>(
     bytes: &[u8],
     scale: u8,
@@ -194,43 +172,30 @@ pub(crate) fn twos_complement_decimal<'a>(
 /// The decimal digits of the magnitude of a long two's complement.
 fn magnitude_digits(bytes: &[u8], negative: bool) -> String {
     const BILLION: u64 = 1_000_000_000;
-    // Limbs of 32 bits, most significant first.
-    let mut magnitude: Vec<u8> = bytes.to_vec();
+    /// Multiplies the number by 2^`bits`, up to 32 of them, and adds `carry`.
+    fn shift_in(groups: &mut Vec<u64>, bits: u32, mut carry: u64) {
+        for group in &mut *groups {
+            let value = (*group << bits) + carry;
+            (*group, carry) = (value % BILLION, value / BILLION);
+        }
+        while carry > 0 {
+            groups.push(carry % BILLION);
+            carry /= BILLION;
+        }
+    }
+    let fill = if negative { 0xFF } else { 0 };
+    let padding = vec![fill; (4 - bytes.len() % 4) % 4];
+    // Groups of nine digits, least significant first.
+    let mut groups = vec![0];
+    for limb in [&*padding, bytes].concat().as_chunks::<4>().0 {
+        let limb = u32::from_be_bytes(*limb) ^ u32::from_be_bytes([fill; 4]);
+        shift_in(&mut groups, 32, limb.into());
+    }
     if negative {
-        let mut carry = true;
-        for byte in magnitude.iter_mut().rev() {
-            let (sum, over) = (!*byte).overflowing_add(u8::from(carry));
-            (*byte, carry) = (sum, over);
-        }
-        // The magnitude of -2^(8n-1) is its own bits, unsigned.
+        shift_in(&mut groups, 0, 1);
     }
-    let padding = (4 - magnitude.len() % 4) % 4;
-    let mut padded = vec![0; padding];
-    padded.append(&mut magnitude);
-    let mut limbs: Vec<u32> = padded
-        .chunks_exact(4)
-        .map(|chunk| u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]))
-        .collect();
-    let mut groups = Vec::new();
-    while limbs.iter().any(|limb| *limb != 0) {
-        let mut rest = 0_u64;
-        for limb in &mut limbs {
-            let value = (rest << 32) | u64::from(*limb);
-            *limb = u32::try_from(value / BILLION).expect("the rest is below the divisor");
-            rest = value % BILLION;
-        }
-        groups.push(rest);
-        let zeros = limbs.iter().take_while(|limb| **limb == 0).count();
-        limbs.drain(..zeros);
-    }
-    let mut text = String::new();
-    for group in groups.iter().rev() {
-        text.push_str(&format!("{group:09}"));
-    }
-    if text.is_empty() {
-        text.push('0');
-    }
-    text
+    let digits = groups.iter().rev().map(|group| format!("{group:09}"));
+    digits.collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use crate::engine::values::canonical::tag::Tag;
 pub(crate) struct MalformedRow {
     /// The first byte that is not part of a value.
     pub position: usize,
-    /// The length of the row.
     pub length: usize,
 }
 
@@ -20,8 +19,6 @@ pub(crate) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The values in `row`.
-    #[must_use]
     pub(crate) fn new(row: &'a [u8]) -> Self {
         Self { row, position: 0 }
     }

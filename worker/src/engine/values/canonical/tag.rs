@@ -69,15 +69,6 @@ impl TimeUnit {
             Self::Ticks => 7,
         }
     }
-
-    /// The number of units in a second.
-    #[must_use]
-    pub fn per_second(self) -> i64 {
-        match self {
-            Self::Micros => 1_000_000,
-            Self::Ticks => 10_000_000,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,6 @@ pub(crate) const ENCODINGS: [(Encoding, &str); 15] = [
     (Encoding::Utc, "utc"),
 ];
 
-/// The name of an encoding in the configuration.
-#[must_use]
 pub(crate) fn encoding_name(encoding: Encoding) -> &'static str {
     ENCODINGS
         .iter()
@@ -35,7 +33,6 @@ pub(crate) fn encoding_name(encoding: Encoding) -> &'static str {
 }
 
 /// The conversion of numbers that count days or fractions of a second.
-#[must_use]
 pub(crate) fn counted(encoding: Encoding) -> Option<Conversion> {
     Some(match encoding {
         Encoding::EpochDays => Conversion::EpochDays,
@@ -175,7 +172,6 @@ fn utc(holder: &ColumnType, other: &ColumnType) -> Option<Decoding> {
 }
 
 /// The encodings under which two types can be compared.
-#[must_use]
 pub(crate) fn fitting_encodings(source: &ColumnType, target: &ColumnType) -> Vec<Encoding> {
     ENCODINGS
         .iter()
@@ -230,8 +226,6 @@ fn likely(encoding: Encoding, source: &ColumnType, target: &ColumnType) -> bool 
     }
 }
 
-/// The meaning of a value in an encoding.
-#[must_use]
 pub(crate) fn meaning(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::EpochDays => "the number counts days since 1970-01-01",

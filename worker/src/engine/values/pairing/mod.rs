@@ -18,7 +18,6 @@ use crate::engine::values::tolerance::parse_tolerance;
 /// How a pair of columns is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pairing {
-    /// The canonical form of both.
     pub kind: Kind,
     /// The conversion of the source's values.
     pub source: Option<Conversion>,
@@ -35,11 +34,8 @@ pub(crate) enum Incomparable {
         .advice.iter().map(|advice| format!("{advice}; or ")).collect::<String>()
     )]
     NoForm {
-        /// The column on the source.
         column: String,
-        /// Its type there.
         source_type: String,
-        /// Its type on the target.
         target_type: String,
         /// Options under which they can be compared, and when to use them.
         advice: Vec<String>,
@@ -49,13 +45,10 @@ pub(crate) enum Incomparable {
         "column `{column}`: {option} does not fit {source_type} on the source and {target_type} on the target: {reason}"
     )]
     Unfit {
-        /// The column on the source.
         column: String,
         /// The option, as in the configuration.
         option: String,
-        /// The column's type on the source.
         source_type: String,
-        /// Its type on the target.
         target_type: String,
         /// Why it does not fit, and which options do.
         reason: String,
@@ -67,10 +60,6 @@ type Misfit = (String, String);
 
 /// How a pair of columns is compared under `rule`. A column paired with itself
 /// under the default rule is compared in its own exact form.
-///
-/// # Errors
-///
-/// If their types have no common form, or an option of `rule` does not fit them.
 pub(crate) fn pairing(
     source: &Column,
     target: &Column,

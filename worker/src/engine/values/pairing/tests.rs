@@ -4,14 +4,8 @@ use crate::engine::values::pairing::encoding::*;
 use crate::engine::values::pairing::*;
 
 fn column(kind: ColumnType) -> Column {
-    Column {
-        name: "c".to_owned(),
-        declared: format!("{kind:?}"),
-        kind,
-        nullable: true,
-        read_as: None,
-        repertoire: crate::engine::values::column::Repertoire::default(),
-    }
+    let declared = format!("{kind:?}");
+    Column::new("c", kind, &declared)
 }
 
 fn under(rule: &ColumnRule, source: ColumnType, target: ColumnType) -> Result<Pairing, String> {

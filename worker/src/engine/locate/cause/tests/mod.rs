@@ -54,20 +54,12 @@ pub(crate) fn null() -> Vec<u8> {
 }
 
 pub(crate) fn column(name: &str, kind: ColumnType, canonical: Kind) -> PlannedColumn {
-    let column = Column {
-        name: name.to_owned(),
-        kind,
-        declared: "?".to_owned(),
-        nullable: true,
-        read_as: None,
-        repertoire: crate::engine::values::column::Repertoire::default(),
-    };
+    let column = Column::new(name, kind, "?");
     PlannedColumn {
         source: column.clone(),
         target: column,
         kind: canonical,
-        source_conversion: None,
-        target_conversion: None,
+        conversions: crate::engine::values::pair::Pair::default(),
         rule: ColumnRule::default(),
     }
 }
