@@ -52,9 +52,7 @@ pub(super) enum Write {
         table: TableId,
         open: OpenTable,
     },
-    /// The run is being cancelled.
     Cancelling(Cancellation),
-    /// A snapshot of the running tables.
     Snapshot(Snapshot),
     Ended(RunSummary),
 }
@@ -77,7 +75,7 @@ pub struct RunWriter {
     stop_asked: CancellationToken,
 }
 
-/// StatementCounts batches in the order in which they are sent.
+/// Numbers batches in the order in which they are sent.
 #[derive(Debug)]
 struct Outgoing {
     last: u64,
@@ -86,18 +84,7 @@ struct Outgoing {
 }
 
 /// Why the store cannot be written; absent while it can.
-#[derive(Debug, Clone, Default)]
-struct Broken(Arc<Mutex<Option<String>>>);
-
-impl Broken {
-    fn get(&self) -> Option<String> {
-        lock(&self.0).clone()
-    }
-
-    fn set(&self, reason: Option<String>) {
-        *lock(&self.0) = reason;
-    }
-}
+type Broken = Arc<Mutex<Option<String>>>;
 
 /// Ignores poisoning: a panic cannot leave these values inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -172,7 +159,7 @@ impl RunWriter {
 
     /// Why the store cannot be written; absent while it can.
     pub(crate) fn broken(&self) -> Option<String> {
-        self.broken.get()
+        lock(&self.broken).clone()
     }
 
     /// Stores the end of the run and waits until that is durable. When the store
@@ -183,8 +170,7 @@ impl RunWriter {
             .await
             .is_err()
         {
-            self.broken
-                .set(Some("it did not answer in time".to_owned()));
+            *lock(&self.broken) = Some("it did not answer in time".to_owned());
         }
         if let Some(reason) = self.broken() {
             report.notes.push(format!(
@@ -209,7 +195,6 @@ impl Drop for RunWriter {
     }
 }
 
-/// The state of the thread.
 struct Thread {
     path: String,
     connection: Connection,
@@ -244,7 +229,7 @@ impl Thread {
     }
 
     fn write_all(&mut self, batches: &[Batch]) {
-        let broken = self.broken.get().is_some();
+        let broken = lock(&self.broken).is_some();
         let writes: Vec<&Write> = batches
             .iter()
             .filter(|batch| !broken || batch.again)
@@ -257,7 +242,7 @@ impl Thread {
             Ok(()) => {
                 if broken {
                     tracing::warn!("the run store {} can be written again", self.path);
-                    self.broken.set(None);
+                    *lock(&self.broken) = None;
                 }
             }
             Err(error) => {
@@ -267,7 +252,7 @@ impl Thread {
                         self.path
                     );
                 }
-                self.broken.set(Some(error.to_string()));
+                *lock(&self.broken) = Some(error.to_string());
             }
         }
     }
