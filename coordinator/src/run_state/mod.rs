@@ -46,7 +46,6 @@ pub use summary::RunStatus;
 pub(crate) use summary::RunSummary;
 
 use fleet::Fleet;
-use invariants::SMALL;
 use queue::Queue;
 use table::{Phase, Stopping, Table};
 
@@ -224,9 +223,7 @@ impl RunState {
             self.completed = true;
             self.effects.push(Effect::Complete);
         }
-        if self.tables.len() <= SMALL {
-            debug_assert_eq!(self.check_invariants(), Ok(()));
-        }
+        debug_assert_eq!(self.check_invariants_if_small(), Ok(()));
         std::mem::take(&mut self.effects)
     }
 
