@@ -153,12 +153,6 @@ pub struct FinishedFile {
 }
 
 impl FinishedFile {
-    /// Where the file is now.
-    #[must_use]
-    pub fn temporary(&self) -> &Path {
-        &self.temporary
-    }
-
     /// The final path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -5,16 +5,20 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// The kind of a database, which decides the protocol and the SQL dialect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseKind {
     /// Microsoft SQL Server.
+    #[value(name = "sqlserver", alias = "mssql")]
     SqlServer,
     /// PostgreSQL.
+    #[value(alias = "postgresql")]
     Postgres,
 }
 
@@ -22,11 +26,7 @@ impl DatabaseKind {
     /// The kind that the scheme of a URL or the `engine` of a configuration names.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "mssql" | "sqlserver" => Some(Self::SqlServer),
-            "postgres" | "postgresql" => Some(Self::Postgres),
-            _ => None,
-        }
+        <Self as ValueEnum>::from_str(name, false).ok()
     }
 
     /// Its name in the configuration.
@@ -127,7 +127,7 @@ pub struct Tls {
 }
 
 /// Whether TLS is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TlsMode {
     /// Never.
     Off,

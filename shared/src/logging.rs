@@ -65,20 +65,10 @@ pub fn init(verbosity: Verbosity, format: LogFormat, traces: Option<TraceLayer>)
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(JsonFields::new())
         .with_writer(std::io::stderr);
-    let lines: BoxedLayer<_> = match format {
-        LogFormat::Human => Box::new(
-            lines
-                .with_ansi(colour)
-                .event_format(line::Human)
-                .with_filter(filter),
-        ),
-        LogFormat::Json => Box::new(
-            lines
-                .with_ansi(false)
-                .event_format(line::Json)
-                .with_filter(filter),
-        ),
-    };
+    let lines = lines
+        .with_ansi(colour && format == LogFormat::Human)
+        .event_format(line::Line(format))
+        .with_filter(filter);
     let already_set = Registry::default()
         .with(traces)
         .with(lines)
@@ -113,9 +103,6 @@ fn print(level: Level, prefix: &str, text: impl fmt::Display) {
     // A closed standard error must not stop the program.
     writeln!(std::io::stderr(), "{line}").ok();
 }
-
-/// A layer over the subscriber `S`.
-type BoxedLayer<S> = Box<dyn tracing_subscriber::Layer<S> + Send + Sync>;
 
 /// Whether a line comes from a database driver's debugging. Such lines contain whole
 /// statements, and with them values of rows, which may have to be redacted.

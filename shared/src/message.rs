@@ -230,14 +230,9 @@ pub enum DecodeError {
     },
 }
 
-#[derive(Serialize)]
-struct EnvelopeRef<'a, T> {
-    version: u32,
-    body: &'a T,
-}
-
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Envelope<T> {
+    version: u32,
     body: T,
 }
 
@@ -253,7 +248,7 @@ struct VersionOnly {
 /// Never: every message type serialises without an error.
 #[must_use]
 pub fn encode<T: Serialize>(body: &T) -> Vec<u8> {
-    serde_json::to_vec(&EnvelopeRef {
+    serde_json::to_vec(&Envelope {
         version: PROTOCOL_VERSION,
         body,
     })
@@ -271,8 +266,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     if version != PROTOCOL_VERSION {
         return Err(DecodeError::Version { found: version });
     }
-    let Envelope { body } = serde_json::from_slice(bytes)?;
-    Ok(body)
+    let envelope: Envelope<T> = serde_json::from_slice(bytes)?;
+    Ok(envelope.body)
 }
 
 /// Serialises durations as whole milliseconds.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// The options of a comparison that have defaults.
@@ -59,7 +60,9 @@ pub struct ColumnRule {
 }
 
 /// What happens to fractional digits that are not compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rounding {
     /// They are truncated.
@@ -71,7 +74,9 @@ pub enum Rounding {
 }
 
 /// What numbers, texts or bytes encode: the encodings of Debezium, and JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// Days since 1970-01-01 in an integer, for a date.
@@ -92,6 +97,7 @@ pub enum Encoding {
     MidnightNanos,
     /// ISO 8601 text, for a date, time, timestamp or instant.
     #[serde(rename = "iso-8601")]
+    #[value(name = "iso-8601")]
     Iso8601,
     /// A decimal as text.
     DecimalText,
@@ -108,7 +114,9 @@ pub enum Encoding {
 }
 
 /// Which blanks are ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trim {
     /// At the end.
@@ -120,7 +128,9 @@ pub enum Trim {
 }
 
 /// A Unicode normalisation form (UAX #15).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Normalization {
     /// Canonical composition.

@@ -17,9 +17,7 @@ const SHORTEST_KEY: usize = 32;
 /// signed for one purpose is not valid for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A task.
     Task,
-    /// A control message.
     Control,
 }
 

@@ -20,7 +20,6 @@ use outcome::Applied;
 use transaction::execute_scripts;
 use verification::verify_all;
 
-/// `reconcile apply FILE…`
 pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, CommandError> {
     let set = ScriptSet::open(&flags.files, flags.undo, flags.assume_applied)?;
     let Some(first) = set.scripts.first() else {

@@ -31,18 +31,6 @@ pub(super) enum Mode {
     Broker(Box<RabbitOptions>),
 }
 
-impl Mode {
-    /// For a run whose remaining tables are only cancelled.
-    pub(super) fn without_databases() -> Self {
-        Self::Local {
-            endpoints: BTreeMap::new(),
-            concurrency: 1,
-            heartbeat_period: LOCAL_HEARTBEAT,
-        }
-    }
-}
-
-/// One side of all comparisons.
 #[derive(Debug)]
 pub(super) struct SideSettings {
     pub(super) name: String,

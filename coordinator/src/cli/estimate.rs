@@ -22,7 +22,6 @@ pub(super) struct EstimateFlags {
 }
 
 impl EstimateFlags {
-    /// The number of workers.
     pub(super) fn estimate(&self) -> Result<u32, EstimateError> {
         estimate_optimal_workers(self.tables, self.seconds, self.budget, self.max_workers)
     }

@@ -55,7 +55,6 @@ impl Storage {
     }
 }
 
-/// Everything that a run needs.
 pub(super) struct Execution {
     pub(super) mode: Mode,
     pub(super) request: RunRequest,
@@ -125,14 +124,11 @@ pub(super) async fn carry_out(
     telemetry: &mut RunTelemetry,
 ) -> Result<RunReport, CommandError> {
     let Execution {
-        mode,
-        request,
-        storage,
-        output_dir,
-        target,
+        request, storage, ..
     } = execution;
-    let scripts = output_dir
-        .map(|directory| Scripts::prepare(&directory, target, request.run))
+    let scripts = execution
+        .output_dir
+        .map(|directory| Scripts::prepare(&directory, execution.target, request.run))
         .transpose()?;
     let specs: Vec<TableSpec> = request
         .tables
@@ -141,7 +137,7 @@ pub(super) async fn carry_out(
         .map(|table| table.spec.clone())
         .collect();
     let mut signals = Signals::listen().map_err(CommandError::Signals)?;
-    let (transport, worker) = connect(mode).await?;
+    let (transport, worker) = connect(execution.mode).await?;
     telemetry.connected(&transport, worker.as_ref());
     print_status(format!("run {}", request.run));
     let progress = Progress::new(request.tables.len(), transport.task_queue());

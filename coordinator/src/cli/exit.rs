@@ -13,7 +13,6 @@ use crate::report::{OutputError, RunReport, RunStatus};
 use crate::run::RunLost;
 use crate::store::StoreError;
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error(transparent)]
@@ -75,7 +74,6 @@ pub(super) const UNKNOWN: u8 = 5;
 /// Ended by a signal or a request to cancel.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// The exit code of a run.
 pub(super) fn of_report(report: &RunReport) -> u8 {
     match report.status {
         _ if report.interrupted => INTERRUPTED,
@@ -85,7 +83,6 @@ pub(super) fn of_report(report: &RunReport) -> u8 {
     }
 }
 
-/// The exit code of a command that failed.
 pub(super) fn of_error(error: &CommandError) -> u8 {
     match error {
         CommandError::Config(_)

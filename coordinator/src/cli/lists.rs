@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-/// aligned to the right.
+use super::exit::{self, CommandError};
+use crate::report::write_stdout;
+
+/// A table whose columns are as wide as their widest cell. A column whose heading begins with a
+/// space is aligned to the right.
 pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -33,7 +37,12 @@ pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]])
     text
 }
 
-/// A JSON document and a newline.
+/// Prints the output of a command, and returns the exit code of its success.
+pub(super) fn print(text: &str) -> Result<u8, CommandError> {
+    write_stdout(text)?;
+    Ok(exit::SUCCESS)
+}
+
 pub(super) fn pretty_json(value: &Json) -> String {
     format!("{value:#}\n")
 }

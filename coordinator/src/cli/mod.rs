@@ -31,10 +31,9 @@ use shared::logging::{Verbosity, report_error};
 use shared::telemetry::trace::Identity;
 use shared::telemetry::{Setup, set_up};
 
-use crate::report::write_stdout;
-
 use exit::CommandError;
 use flags::{Command, Flags, RunFlags};
+use lists::print;
 use settings::RunSettings;
 
 /// Runs the command that the arguments of this process name.
@@ -126,18 +125,9 @@ async fn run_command(flags: Flags) -> Result<u8, CommandError> {
 
 async fn execute_command(command: Command, config: Config) -> Result<u8, CommandError> {
     match command {
-        Command::Config => {
-            write_stdout(&config.to_string())?;
-            Ok(exit::SUCCESS)
-        }
-        Command::Estimate(flags) => {
-            write_stdout(&format!("{}\n", flags.estimate()?))?;
-            Ok(exit::SUCCESS)
-        }
-        Command::Types => {
-            write_stdout(&worker::engine::types_page())?;
-            Ok(exit::SUCCESS)
-        }
+        Command::Config => print(&config.to_string()),
+        Command::Estimate(flags) => print(&format!("{}\n", flags.estimate()?)),
+        Command::Types => print(&worker::engine::types_page()),
         Command::Run(flags) => {
             warn_of_flag_without_effect(&flags);
             let settings = RunSettings::resolve(*flags, config)?;

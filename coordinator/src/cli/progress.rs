@@ -17,7 +17,6 @@ const NAMED: usize = 3;
 /// How often the bar is drawn.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// Prints the progress of a run.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -49,39 +48,37 @@ impl Progress {
 
     fn notice(&self, state: &RunState, notice: &Notice) {
         let table = |id| &state.spec(id).source.table;
-        match notice {
-            Notice::NoWorkerYet => self.print_status(&format!(
-                "no worker is connected to {}; waiting for one (start reconcile-worker)",
-                self.task_queue
-            )),
-            Notice::NothingClaimed { workers: 0 } => {
-                self.print_status(&format!("no worker has claimed a table on {}", self.task_queue));
+        let queue = &self.task_queue;
+        let line = match notice {
+            Notice::NoWorkerYet => {
+                format!("no worker is connected to {queue}; waiting for one (start reconcile-worker)")
             }
-            Notice::NothingClaimed { workers } => self.print_status(&format!(
-                "no worker has claimed a table on {} yet; {workers} alive, busy with other runs; waiting",
-                self.task_queue
-            )),
-            Notice::Retry { table: id, attempt, failure, wait, .. } => self.print_status(&format!(
+            Notice::NothingClaimed { workers: 0 } => {
+                format!("no worker has claimed a table on {queue}")
+            }
+            Notice::NothingClaimed { workers } => format!(
+                "no worker has claimed a table on {queue} yet; {workers} alive, busy with other runs; waiting"
+            ),
+            Notice::Retry { table: id, attempt, failure, wait } => format!(
                 "retry      {} in {:.1} s: attempt {attempt}: {}: {failure}",
                 table(*id),
                 wait.as_secs_f64(),
                 failure.kind
-            )),
-            Notice::LeaseExpired { table: id, worker, .. } => {
-                self.print_status(&format!("lost       {}: worker {worker} sends no heartbeats any more", table(*id)));
+            ),
+            Notice::LeaseExpired { table: id, worker } => {
+                format!("lost       {}: worker {worker} sends no heartbeats any more", table(*id))
             }
             Notice::DuplicateClaim { table: id, worker } => {
                 tracing::warn!(table = %table(*id), %worker, "two workers have claimed the table; the first result counts");
+                return;
             }
-            Notice::Cancelling(CancelReason::Requested) => {
-                self.print_status("cancelling: waiting until running comparisons have stopped; interrupt again to end at once");
-            }
+            Notice::Cancelling(CancelReason::Requested) => "cancelling: waiting until running comparisons have stopped; interrupt again to end at once".to_owned(),
             Notice::Cancelling(CancelReason::FailFast) => {
-                if let Some(cause) = state.root_cause() {
-                    self.print_status(&format!("cancelling: {} failed or differs, and --fail-fast is set ({})", table(cause.table), cause.kind));
-                }
+                let Some(cause) = state.root_cause() else { return };
+                format!("cancelling: {} failed or differs, and --fail-fast is set ({})", table(cause.table), cause.kind)
             }
-        }
+        };
+        self.print_status(&line);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `reconcile resume` and `reconcile cancel`: continue a stored run, or cancel it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use shared::config::Config;
@@ -9,7 +10,9 @@ use shared::message::Control;
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 
-use super::connections::{Mode, broker, mode_of_stored, required_broker, with_prefix};
+use super::connections::{
+    LOCAL_HEARTBEAT, Mode, broker, mode_of_stored, required_broker, with_prefix,
+};
 use super::execute::{Execution, Storage, carry_out, deliver};
 use super::exit::{self, CommandError};
 use super::flags::{CancelFlags, ResumeFlags};
@@ -34,7 +37,6 @@ const POLL: Duration = Duration::from_millis(200);
 /// How often the request is repeated over the broker.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// `reconcile resume RUN`
 pub(super) async fn resume(flags: ResumeFlags, mut config: Config) -> Result<u8, CommandError> {
     let store = open_store(&flags.run, &config)?;
     let (run, lock) = take(&store, &flags.run)?;
@@ -108,7 +110,6 @@ async fn carry_on(
     Box::pin(carry_out(execution, telemetry)).await
 }
 
-/// `reconcile cancel RUN`
 pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, CommandError> {
     let found = RunStore::find(&state_dir(&config)?)?
         .map(|store| store.run(&flags.run).map(|run| (store, run)))
@@ -143,7 +144,12 @@ pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, Com
             let flags = with_prefix(&flags.broker, prefix);
             Mode::Broker(Box::new(required_broker(&flags, &config, CONNECTION)?))
         }
-        WorkerLocation::Local { .. } => Mode::without_databases(),
+        // The remaining tables are only cancelled.
+        WorkerLocation::Local { .. } => Mode::Local {
+            endpoints: BTreeMap::new(),
+            concurrency: 1,
+            heartbeat_period: LOCAL_HEARTBEAT,
+        },
     };
     let (run, lock) = take(&store, &run.id.to_string())?;
     let cancel = Some(CancelReason::Requested);

@@ -50,29 +50,25 @@ impl TableSelection {
 
     /// The source, if its catalog is needed to expand a pattern.
     pub(super) fn needs_catalog(&self) -> Option<Result<&Endpoint, UsageError>> {
-        let pattern = self.entries.iter().find_map(|entry| match entry {
-            Entry::Pattern(pattern) => Some(pattern),
+        let pattern = self.first_pattern()?;
+        let endpoint = self.source.endpoint.as_ref();
+        Some(endpoint.ok_or_else(|| UsageError::PatternWithoutEndpoint {
+            pattern,
+            endpoint: self.source.name.clone(),
+        }))
+    }
+
+    fn first_pattern(&self) -> Option<String> {
+        self.entries.iter().find_map(|entry| match entry {
+            Entry::Pattern(pattern) => Some(pattern.text.clone()),
             Entry::Table { .. } => None,
-        })?;
-        Some(
-            self.source
-                .endpoint
-                .as_ref()
-                .ok_or_else(|| UsageError::PatternWithoutEndpoint {
-                    pattern: pattern.text.clone(),
-                    endpoint: self.source.name.clone(),
-                }),
-        )
+        })
     }
 
     /// The error for a catalog that cannot be read.
     pub(super) fn catalog_error(&self, reason: Failure) -> UsageError {
-        let pattern = self.entries.iter().find_map(|entry| match entry {
-            Entry::Pattern(pattern) => Some(pattern.text.clone()),
-            Entry::Table { .. } => None,
-        });
         UsageError::Catalog {
-            pattern: pattern.unwrap_or_default(),
+            pattern: self.first_pattern().unwrap_or_default(),
             reason,
         }
     }

@@ -10,13 +10,12 @@ use shared::config::Config;
 use super::execute::deliver;
 use super::exit::{self, CommandError};
 use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
-use super::lists::{columns, pretty_json, seconds};
+use super::lists::{columns, pretty_json, print, seconds};
 use super::state_dir::{open_store, state_dir};
-use crate::report::{Output, ReportData, RunReport, write_stdout};
-use crate::run_state::{RestoredTable, RunSummary};
+use crate::report::{Output, ReportData, RunReport};
+use crate::run_state::RestoredTable;
 use crate::store::{RunStore, RunningTable, StoreError, StoredRun};
 
-/// `reconcile history`
 pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, CommandError> {
     let directory = state_dir(config)?;
     let runs = match RunStore::find(&directory)? {
@@ -45,11 +44,9 @@ pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, Comma
             columns(headings, &rows)
         }
     };
-    write_stdout(&text)?;
-    Ok(exit::SUCCESS)
+    print(&text)
 }
 
-/// `reconcile report RUN`
 pub(super) fn report(flags: ReportFlags, config: &Config) -> Result<u8, CommandError> {
     let store = open_store(&flags.run, config)?;
     let run = store.run(&flags.run)?;
@@ -66,17 +63,7 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
         run: run.id,
         goes_on: run.is_alive,
     };
-    let Some(RunSummary {
-        interrupted,
-        duration,
-        max_workers,
-        notes,
-        trace_id,
-        ..
-    }) = run.summary.clone()
-    else {
-        return Err(unfinished());
-    };
+    let summary = run.summary.clone().ok_or_else(unfinished)?;
     let mut tables = Vec::with_capacity(run.tables);
     for (planned, restored) in store.tables(run)? {
         let RestoredTable::Ended(record) = restored else {
@@ -87,20 +74,19 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
     Ok(RunReport::of(ReportData {
         run: run.id,
         started_at: run.started_at,
-        duration,
-        max_workers,
-        interrupted,
+        duration: summary.duration,
+        max_workers: summary.max_workers,
+        interrupted: summary.interrupted,
         root_cause: run
             .cancelling
             .as_ref()
             .and_then(|cancelling| cancelling.root_cause.clone()),
         tables,
-        notes,
-        trace_id,
+        notes: summary.notes,
+        trace_id: summary.trace_id,
     }))
 }
 
-/// `reconcile status RUN`
 pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, CommandError> {
     let store = open_store(&flags.run, config)?;
     let run = store.run(&flags.run)?;
@@ -115,8 +101,7 @@ pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, Command
         }
         ListFormat::Console => status_text(&run, &running),
     };
-    write_stdout(&text)?;
-    Ok(exit::SUCCESS)
+    print(&text)
 }
 
 fn status_text(run: &StoredRun, running: &[(String, &RunningTable)]) -> String {
@@ -204,7 +189,6 @@ fn json_of_running((table, activity): &(String, &RunningTable)) -> Json {
     })
 }
 
-/// The status of a run in one word.
 fn status_of(run: &StoredRun) -> &'static str {
     match &run.summary {
         Some(ended) => ended.status.as_str(),

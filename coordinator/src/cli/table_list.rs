@@ -3,7 +3,6 @@
 use shared::ids::{TableName, TableNameError};
 use worker::engine::CatalogTable;
 
-/// One entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
     /// A table, and its target if that has another name.
@@ -26,7 +25,6 @@ pub(super) struct Pattern {
     target_schema: Option<String>,
 }
 
-/// Why a list of tables cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TableListError {
     #[error("{0}")]
@@ -113,7 +111,6 @@ fn has_star(text: &str) -> bool {
     outside_quotes(text).any(|(_, c)| c == '*')
 }
 
-/// Splits at a character outside quotes.
 fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
     let mut ends: Vec<usize> = outside_quotes(text)
         .filter(|&(_, c)| c == at)

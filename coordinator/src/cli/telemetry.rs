@@ -26,19 +26,11 @@ pub(super) const PUSH_LIMIT: Duration = Duration::from_secs(3);
 /// The same after a second signal.
 pub(super) const HASTY_PUSH_LIMIT: Duration = Duration::from_millis(500);
 
-/// Where metrics go.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TelemetrySettings {
     serve: Option<Serve>,
     file: Option<PathBuf>,
-    push: Option<Push>,
-}
-
-/// Where metrics are pushed, and under which name.
-#[derive(Debug, Clone)]
-struct Push {
-    gateway: PushGateway,
-    instance: PushInstance,
+    push: Option<(PushGateway, PushInstance)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,17 +57,12 @@ impl TelemetrySettings {
             }),
         };
         let gateway = options.push_gateway.as_ref().map(Secret::reveal);
-        let push = gateway
-            .map(PushGateway::new)
-            .transpose()?
-            .map(|gateway| Push {
-                gateway,
-                instance: options.push_instance.unwrap_or_else(PushInstance::host),
-            });
+        let gateway = gateway.map(PushGateway::new).transpose()?;
+        let instance = options.push_instance.unwrap_or_else(PushInstance::host);
         Ok(Self {
             serve,
             file: options.metrics_file,
-            push,
+            push: gateway.map(|gateway| (gateway, instance)),
         })
     }
 
@@ -96,12 +83,11 @@ struct Destinations {
     end: RunEnd,
     transport: Arc<OnceLock<Arc<dyn Transport>>>,
     file: Option<PathBuf>,
-    push: Option<Push>,
+    push: Option<(PushGateway, PushInstance)>,
     _server: Option<Server>,
 }
 
 impl RunTelemetry {
-    /// No metrics.
     pub(super) fn off() -> Self {
         Self(None)
     }
@@ -177,7 +163,7 @@ impl RunTelemetry {
                 path.display()
             );
         }
-        if let Some(Push { gateway, instance }) = &to.push
+        if let Some((gateway, instance)) = &to.push
             && let Err(error) = gateway
                 .push(instance, to.metrics.of_the_work(), limit)
                 .await
@@ -221,7 +207,7 @@ mod tests {
         assert!(settings.serve.is_none(), "the flag wins: {settings:?}");
         assert_eq!(settings.file, config.metrics_file);
         let push = settings.push.unwrap();
-        assert_eq!(push.instance, PushInstance::host());
+        assert_eq!(push.1, PushInstance::host());
     }
 
     #[test]
@@ -233,7 +219,7 @@ mod tests {
         };
         let instance = |flags| {
             let settings = TelemetrySettings::resolve(flags, &config).unwrap();
-            settings.push.unwrap().instance.to_string()
+            settings.push.unwrap().1.to_string()
         };
         assert_eq!(instance(MetricsOptions::default()), "nightly");
         let flags = MetricsOptions {

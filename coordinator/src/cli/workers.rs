@@ -17,9 +17,8 @@ use tokio::time::Instant;
 use super::connections::required_broker;
 use super::exit::{self, CommandError};
 use super::flags::{BrokerFlags, DrainFlags, ListFormat, WorkersFlags};
-use super::lists::{columns, pretty_json, seconds};
+use super::lists::{columns, pretty_json, print, seconds};
 use super::state_dir::state_dir;
-use crate::report::write_stdout;
 use crate::store::RunStore;
 
 /// How long heartbeats are collected after a request. Workers answer at once.
@@ -28,7 +27,6 @@ const ANSWERS: Duration = Duration::from_secs(1);
 /// How long a worker may take to confirm that it is draining.
 const NOTICE: Duration = Duration::from_secs(10);
 
-/// The last heartbeat of a worker.
 struct Seen {
     heartbeat: Heartbeat,
     received: Instant,
@@ -71,7 +69,6 @@ impl Fleet {
     }
 }
 
-/// `reconcile workers`
 pub(super) async fn list(flags: &WorkersFlags, config: &Config) -> Result<u8, CommandError> {
     let mut fleet = Fleet::connect(&flags.broker, config).await?;
     let seen = fleet.collect().await?;
@@ -102,31 +99,30 @@ pub(super) async fn list(flags: &WorkersFlags, config: &Config) -> Result<u8, Co
         }
     };
     fleet.transport.close().await;
-    write_stdout(&text)?;
-    Ok(exit::SUCCESS)
+    print(&text)
 }
 
 impl Seen {
     fn to_row(&self, names: &mut Names) -> [String; 9] {
-        let Heartbeat {
-            worker,
-            host,
-            pid,
-            version,
-            capacity,
-            draining,
-            owned,
-            ..
-        } = &self.heartbeat;
-        let tables: Vec<String> = owned.iter().map(|owned| names.of(owned.work)).collect();
+        let heartbeat = &self.heartbeat;
+        let tables: Vec<String> = heartbeat
+            .owned
+            .iter()
+            .map(|owned| names.of(owned.work))
+            .collect();
         [
-            worker.to_string(),
-            host.clone(),
-            pid.to_string(),
-            version.clone(),
-            capacity.to_string(),
-            owned.len().to_string(),
-            if *draining { "draining" } else { "working" }.to_owned(),
+            heartbeat.worker.to_string(),
+            heartbeat.host.clone(),
+            heartbeat.pid.to_string(),
+            heartbeat.version.clone(),
+            heartbeat.capacity.to_string(),
+            heartbeat.owned.len().to_string(),
+            if heartbeat.draining {
+                "draining"
+            } else {
+                "working"
+            }
+            .to_owned(),
             format!("{} ago", seconds(self.received.elapsed())),
             tables.join(", "),
         ]
@@ -187,7 +183,6 @@ impl Names {
     }
 }
 
-/// `reconcile drain WORKER`
 pub(super) async fn drain(flags: &DrainFlags, config: &Config) -> Result<u8, CommandError> {
     let mut fleet = Fleet::connect(&flags.broker, config).await?;
     let seen = fleet.collect().await?;

@@ -6,15 +6,12 @@ use shared::telemetry::metrics::Metrics;
 
 use crate::run_state::{RunStatus, TableStatus};
 
-/// The buckets of the duration of a run, in seconds.
 const RUN_BUCKETS: [f64; 10] = [
     1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
 ];
 
-/// The buckets of the duration of a table, in seconds.
 const TABLE_BUCKETS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
-/// The counters and histograms of a run.
 #[derive(Debug)]
 pub(super) struct Counters {
     pub(super) success: IntCounter,
@@ -30,7 +27,6 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Registers all of them.
     pub(super) fn register(metrics: &Metrics) -> Self {
         let processed = counters(
             metrics,

@@ -24,7 +24,6 @@ use view::SharedView;
 /// The others share one, so that a long list does not overload Prometheus.
 const NAMED_TABLES: usize = 200;
 
-/// The shared `table` label.
 const OTHER_TABLES: &str = "other";
 
 /// Measures a run. The metrics stay when the run has ended.
@@ -65,7 +64,6 @@ impl RunMetrics {
         }
     }
 
-    /// Marks the run as ended if it does not reach its end.
     pub(crate) fn end(&self) -> RunEnd {
         RunEnd {
             runs: self.counters.runs.clone(),

@@ -12,7 +12,6 @@ use crate::run_state::{Counts, RunState, TableStatus};
 /// Workers that have their own `worker` label.
 const NAMED_WORKERS: usize = 500;
 
-/// The current state of a run.
 #[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) in_progress: bool,
@@ -25,7 +24,6 @@ pub(super) struct View {
     /// Rows of the verified tables, once the run has ended.
     pub(super) rows: (u64, u64),
     pub(super) duration: Duration,
-    /// Seconds since 1970.
     finished_at: Option<f64>,
 }
 
@@ -77,107 +75,86 @@ impl View {
 }
 
 impl SharedView {
-    /// Registers the gauges.
     pub(super) fn register(&self, metrics: &Metrics) {
-        self.register_run(metrics);
-        self.gauge(
-            metrics,
-            "parallel_active_workers",
-            "Tables that workers of this run have claimed and not ended.",
-            |view| view.running as f64,
-        );
-        self.gauge(
-            metrics,
-            "parallel_queue_size",
-            "Tables of this run that no worker has claimed yet.",
-            |view| view.unclaimed as f64,
-        );
-        self.labelled_gauge(
-            metrics,
-            "reconcile_worker_heartbeat_age_seconds",
-            "Time since the last heartbeat of a worker that is alive.",
-            "worker",
-            |view| {
-                let age = |heartbeat: &Instant| heartbeat.elapsed().as_secs_f64();
-                view.heartbeats
-                    .iter()
-                    .map(|(worker, heartbeat)| (worker.as_str().to_owned(), age(heartbeat)))
-                    .collect()
-            },
-        );
+        for (name, help, label, read) in GAUGES {
+            let view = self.clone();
+            let described = Described { name, help, label };
+            metrics.read_gauge(Span::Work, described, move || read(&view.lock()));
+        }
     }
+}
 
-    fn register_run(&self, metrics: &Metrics) {
-        self.gauge(
-            metrics,
-            "reconcile_run_in_progress",
-            "1 while the run goes on, else 0.",
-            |view| f64::from(u8::from(view.in_progress)),
-        );
-        self.labelled_gauge(
-            metrics,
-            "reconcile_run_tables",
-            "Tables of the run by status, including those that had ended before it was resumed.",
-            "status",
-            View::tables,
-        );
-        self.labelled_gauge(
-            metrics,
-            "reconcile_run_rows",
-            "Rows of the tables that were verified, once the run has ended.",
-            "side",
-            |view| {
-                let (source, target) = view.rows;
-                vec![
-                    ("source".to_owned(), source as f64),
-                    ("target".to_owned(), target as f64),
-                ]
-            },
-        );
-        self.gauge(
-            metrics,
-            "reconcile_run_duration_seconds",
-            "How long the run had taken when its state last changed.",
-            |view| view.duration.as_secs_f64(),
-        );
-        self.gauge(
-            metrics,
-            "reconcile_run_last_finished_timestamp_seconds",
-            "When the run ended, in seconds since 1970; 0 before.",
-            |view| view.finished_at.unwrap_or(0.0),
-        );
-    }
+/// The name, the help text, the label and the values of a gauge.
+type Gauge = (
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    fn(&View) -> Vec<Reading>,
+);
 
-    fn gauge(
-        &self,
-        metrics: &Metrics,
-        name: &'static str,
-        help: &'static str,
-        read: fn(&View) -> f64,
-    ) {
-        let view = self.clone();
-        let described = Described {
-            name,
-            help,
-            label: None,
-        };
-        metrics.read_gauge(Span::Work, described, move || {
-            vec![(String::new(), read(&view.lock()))]
-        });
-    }
+const GAUGES: [Gauge; 8] = [
+    (
+        "reconcile_run_in_progress",
+        "1 while the run goes on, else 0.",
+        None,
+        |view| single(f64::from(u8::from(view.in_progress))),
+    ),
+    (
+        "reconcile_run_tables",
+        "Tables of the run by status, including those that had ended before it was resumed.",
+        Some("status"),
+        View::tables,
+    ),
+    (
+        "reconcile_run_rows",
+        "Rows of the tables that were verified, once the run has ended.",
+        Some("side"),
+        |view| {
+            let (source, target) = view.rows;
+            vec![
+                ("source".to_owned(), source as f64),
+                ("target".to_owned(), target as f64),
+            ]
+        },
+    ),
+    (
+        "reconcile_run_duration_seconds",
+        "How long the run had taken when its state last changed.",
+        None,
+        |view| single(view.duration.as_secs_f64()),
+    ),
+    (
+        "reconcile_run_last_finished_timestamp_seconds",
+        "When the run ended, in seconds since 1970; 0 before.",
+        None,
+        |view| single(view.finished_at.unwrap_or(0.0)),
+    ),
+    (
+        "parallel_active_workers",
+        "Tables that workers of this run have claimed and not ended.",
+        None,
+        |view| single(view.running as f64),
+    ),
+    (
+        "parallel_queue_size",
+        "Tables of this run that no worker has claimed yet.",
+        None,
+        |view| single(view.unclaimed as f64),
+    ),
+    (
+        "reconcile_worker_heartbeat_age_seconds",
+        "Time since the last heartbeat of a worker that is alive.",
+        Some("worker"),
+        |view| {
+            let age = |heartbeat: &Instant| heartbeat.elapsed().as_secs_f64();
+            view.heartbeats
+                .iter()
+                .map(|(worker, heartbeat)| (worker.as_str().to_owned(), age(heartbeat)))
+                .collect()
+        },
+    ),
+];
 
-    fn labelled_gauge(
-        &self,
-        metrics: &Metrics,
-        name: &'static str,
-        help: &'static str,
-        label: &'static str,
-        read: fn(&View) -> Vec<Reading>,
-    ) {
-        let view = self.clone();
-        let label = Some(label);
-        metrics.read_gauge(Span::Work, Described { name, help, label }, move || {
-            read(&view.lock())
-        });
-    }
+fn single(value: f64) -> Vec<Reading> {
+    vec![(String::new(), value)]
 }

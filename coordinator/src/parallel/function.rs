@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 use worker::engine::{Engine, Found, Stop, TaskContext};
 
 use super::findings::{Findings, failure_of};
-use super::stats::Counted;
+use super::stats::{Counted, WORKERS};
 use super::table::TableJob;
 
 type Function = dyn Fn(TableJob, CancellationToken) -> BoxFuture<'static, Result<Findings, Failure>>
@@ -97,7 +97,7 @@ impl Engine for FunctionEngine {
             cancel.child_token(),
         );
         let work = async move {
-            let _counted = (slot, Counted::worker());
+            let _counted = (slot, Counted::new(&WORKERS));
             // The call is inside the task, because it may panic before it returns a future.
             function(job, token).await
         };

@@ -19,7 +19,7 @@ use worker::service::{self, WorkerOptions};
 use super::findings::Findings;
 use super::function::{FunctionEngine, ReconcileFunction};
 use super::options::{OptionsError, ParallelOptions, Settings};
-use super::stats::{Counted, TableCounter};
+use super::stats::{Counted, RUNS, TableCounter};
 use super::table::{IntoTable, Table, TableJob};
 use crate::report::RunReport;
 use crate::run::{self, RunLost, RunRequest};
@@ -110,7 +110,7 @@ pub enum ParallelError {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ParallelReconciler {
     options: ParallelOptions,
 }
@@ -155,15 +155,6 @@ impl ParallelReconciler {
         create_parallel_reconcile_job(self.options, tables, function)?
             .run()
             .await
-    }
-}
-
-/// The defaults of [`ParallelOptions`].
-impl Default for ParallelReconciler {
-    fn default() -> Self {
-        Self {
-            options: ParallelOptions::default(),
-        }
     }
 }
 
@@ -277,7 +268,7 @@ impl ParallelReconcileJob {
         thread::Builder::new()
             .name("reconcile-run".to_owned())
             .spawn(move || {
-                let counted = Counted::run();
+                let counted = Counted::new(&RUNS);
                 let run = run_to_end(request, engine, concurrency, cancel);
                 let report = actix_rt::System::new().block_on(run);
                 drop(counted);
@@ -302,7 +293,7 @@ async fn run_to_end(
         ..WorkerOptions::new(WorkerId::generate(), concurrency)
     };
     let worker = service::start(options, transport.clone(), Arc::new(engine)).await?;
-    let counter = Box::new(TableCounter::new());
+    let counter = Box::<TableCounter>::default();
     let handle = run::start(request, transport.clone(), counter).await?;
     let canceller = handle.canceller();
     let cancelling = async {

@@ -77,7 +77,6 @@ pub enum OptionsError {
     MaxAttempts,
 }
 
-/// Valid options.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     pub(super) max_workers: u16,

@@ -77,8 +77,8 @@ pub fn parallel_reconciliation_stats() -> ParallelStats {
     }
 }
 
-static RUNS: AtomicU64 = AtomicU64::new(0);
-static WORKERS: AtomicU64 = AtomicU64::new(0);
+pub(super) static RUNS: AtomicU64 = AtomicU64::new(0);
+pub(super) static WORKERS: AtomicU64 = AtomicU64::new(0);
 static QUEUED: AtomicU64 = AtomicU64::new(0);
 /// Tables that have ended, by status.
 static ENDED: [AtomicU64; TableStatus::ALL.len()] =
@@ -89,17 +89,7 @@ static ENDED: [AtomicU64; TableStatus::ALL.len()] =
 pub(super) struct Counted(&'static AtomicU64);
 
 impl Counted {
-    /// One run.
-    pub(super) fn run() -> Self {
-        Self::new(&RUNS)
-    }
-
-    /// One function.
-    pub(super) fn worker() -> Self {
-        Self::new(&WORKERS)
-    }
-
-    fn new(gauge: &'static AtomicU64) -> Self {
+    pub(super) fn new(gauge: &'static AtomicU64) -> Self {
         gauge.fetch_add(1, Ordering::Relaxed);
         Self(gauge)
     }
@@ -111,18 +101,13 @@ impl Drop for Counted {
     }
 }
 
-/// Counts the tables of one run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct TableCounter {
     /// This run's share of the queue; 0 when it has ended.
     queued: u64,
 }
 
 impl TableCounter {
-    pub(super) fn new() -> Self {
-        Self { queued: 0 }
-    }
-
     fn set_queued(&mut self, queued: u64) {
         if queued > self.queued {
             QUEUED.fetch_add(queued - self.queued, Ordering::Relaxed);

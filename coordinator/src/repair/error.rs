@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 pub enum ScriptError {
     #[error("cannot read {}: {error}", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
-    /// It is not a repair script.
     #[error("{} is not a repair script of this version; `reconcile run --generate-repair` writes them", path.display())]
     Foreign { path: PathBuf },
     /// Its content does not have its digest.
@@ -16,7 +15,6 @@ pub enum ScriptError {
     Edited { path: PathBuf },
     #[error("cannot write {}: {error}", path.display())]
     Unwritable { path: PathBuf, error: io::Error },
-    /// It undoes a repair that was not applied, as far as is known.
     #[error("{} undoes a repair that `reconcile apply` has not applied, so there is nothing to undo; if the repair was applied with psql or sqlcmd, repeat the command with --assume-applied", path.display())]
     NotApplied { path: PathBuf },
     /// An earlier commit was not answered, or its process was killed.
@@ -30,10 +28,8 @@ pub enum ScriptError {
     /// The repair script and the undo script beside it are from different runs.
     #[error("{} does not undo {}; move it away to continue without it, or write both again with `reconcile run --generate-repair`", undo.display(), repair.display())]
     NotItsUndo { undo: PathBuf, repair: PathBuf },
-    /// The repair was applied to another database.
     #[error("{} undoes what was applied to {database}; undo it there, or use a copy of the directory as the run wrote it", undo.display())]
     AppliedElsewhere { undo: PathBuf, database: String },
-    /// The scripts do not belong together.
     #[error("{reason}")]
     Mixed { reason: String },
 }
@@ -61,7 +57,7 @@ impl ScriptError {
         }
     }
 
-    pub(super) fn edited(path: &Path) -> Self {
+    pub(crate) fn edited(path: &Path) -> Self {
         Self::Edited {
             path: path.to_owned(),
         }

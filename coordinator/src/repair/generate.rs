@@ -11,7 +11,7 @@ use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, RepairPlan, RepairStatement};
 
 use super::header::Header;
-use super::manifest::{Manifest, ManifestTable};
+use super::manifest::{FORMAT, Manifest, ManifestTable};
 use super::order::{Ordered, RepairedTable, order};
 use super::script_writer::ScriptWriter;
 use super::spool::Spool;
@@ -36,9 +36,7 @@ pub struct Scripts {
     spool: Spool,
 }
 
-/// A table that has statements.
 struct Repaired<'a> {
-    /// Its position in the report.
     at: usize,
     plan: &'a RepairPlan,
     spec: &'a TableSpec,
@@ -120,13 +118,14 @@ impl Scripts {
         for (result, repair) in report.results.iter_mut().zip(repairs) {
             result.repair = repair;
         }
-        let manifest = Manifest::new(
-            report.run_id.clone(),
-            report.timestamp.clone(),
-            repaired.first().map(|table| table.plan.engine),
-            &self.directory,
+        let manifest = Manifest {
+            format: FORMAT,
+            run: report.run_id.clone(),
+            timestamp: report.timestamp.clone(),
+            engine: repaired.first().map(|table| table.plan.engine),
+            apply: format!("reconcile apply {}", self.directory.display()),
             tables,
-        );
+        };
         if let Err(error) = manifest.write(&self.directory) {
             report.notes.push(format!(
                 "the manifest of the repair scripts could not be written to {}: {error}",
@@ -190,7 +189,6 @@ impl Scripts {
         written
     }
 
-    /// Writes both scripts of a table.
     fn write_table(
         &self,
         report: &RunReport,

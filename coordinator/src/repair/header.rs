@@ -8,7 +8,6 @@ use shared::outcome::{ForeignKey, Sequence};
 use super::statement::{Direction, StatementCounts};
 use worker::engine::{ScriptDialect, script_dialect};
 
-/// What a script is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header {
     pub(crate) direction: Direction,
@@ -27,9 +26,7 @@ pub(crate) struct Header {
     /// done; otherwise it contains the inverse of the whole repair.
     #[serde(default)]
     pub(crate) applied: bool,
-    /// How many statements the script has.
     pub(crate) statements: StatementCounts,
-    /// Whether inserts set an identity column.
     pub(crate) identity_insert: bool,
     /// The sequences that number the rows of the table.
     #[serde(default)]
@@ -41,7 +38,6 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// A random token for a new file.
     pub(super) fn token() -> String {
         let mut bytes = [0_u8; 12];
         aws_lc_rs::rand::fill(&mut bytes).expect("the system has a source of random numbers");

@@ -13,16 +13,15 @@ use super::statement::{Direction, StatementCounts};
 pub(super) const MANIFEST: &str = "repair.json";
 
 /// The format that this version writes and reads.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    format: u32,
+    pub(super) format: u32,
     pub(super) run: String,
-    timestamp: String,
-    engine: Option<DatabaseKind>,
-    /// The command that applies all of them.
-    apply: String,
+    pub(super) timestamp: String,
+    pub(super) engine: Option<DatabaseKind>,
+    pub(super) apply: String,
     /// Parents before children.
     pub(super) tables: Vec<ManifestTable>,
 }
@@ -37,25 +36,6 @@ pub(super) struct ManifestTable {
 }
 
 impl Manifest {
-    /// The manifest of a run that began at `timestamp` and has written scripts
-    /// for `engine` to `directory`.
-    pub(super) fn new(
-        run: String,
-        timestamp: String,
-        engine: Option<DatabaseKind>,
-        directory: &Path,
-        tables: Vec<ManifestTable>,
-    ) -> Self {
-        Self {
-            format: FORMAT,
-            run,
-            timestamp,
-            engine,
-            apply: format!("reconcile apply {}", directory.display()),
-            tables,
-        }
-    }
-
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         atomic_file::replace(&directory.join(MANIFEST), text.as_bytes(), Access::Owner)
@@ -71,7 +51,6 @@ impl Manifest {
 }
 
 impl ManifestTable {
-    /// The name of the table's script.
     pub(super) fn script(&self, direction: Direction) -> &str {
         match direction {
             Direction::Repair => &self.repair,

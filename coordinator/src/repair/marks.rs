@@ -6,41 +6,37 @@
 
 use shared::outcome::RepairAction;
 
-use super::statement::Statement;
+use super::statement::{ACTIONS, Statement};
 
-/// The first line of every script.
 pub(super) const FIRST_LINE: &str = "-- reconcile repair script, format 1";
 
-/// Begins the mark of an inactive statement.
 const INACTIVE: &str = "held ";
 
-/// Begins the mark of the last line.
-const DIGEST: &str = "digest ";
+/// Begins the mark of the last line, before the digest of all other lines.
+pub(super) const DIGEST: &str = "digest ";
 
 pub(super) fn line(token: &str, mark: &str) -> String {
     format!("-- {token} {mark}")
 }
 
-/// The mark on `line`, if it has one.
 pub(super) fn mark_of<'a>(line: &'a [u8], token: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(b"-- ")?.strip_prefix(token.as_bytes())?;
     let mark = std::str::from_utf8(rest.strip_prefix(b" ")?).ok()?;
     Some(mark.trim_end())
 }
 
-/// The mark before a statement: its action, its key and its number.
-pub(super) fn of_statement(statement: &Statement) -> String {
-    let Statement {
-        action,
-        key,
-        number,
-        sql: _,
-    } = statement;
-    let action = match action {
+fn word(action: RepairAction) -> &'static str {
+    match action {
         RepairAction::Delete => "delete",
         RepairAction::Update => "update",
         RepairAction::Insert => "insert",
-    };
+    }
+}
+
+/// The mark before a statement: its action, its key and its number.
+pub(super) fn of_statement(statement: &Statement) -> String {
+    let Statement { key, number, .. } = statement;
+    let action = word(statement.action);
     let blank = if key.is_empty() { "" } else { " " };
     format!("{action}{blank}{key} #{number}")
 }
@@ -49,12 +45,8 @@ pub(super) fn of_statement(statement: &Statement) -> String {
 /// number: former versions did not write numbers.
 pub(super) fn parse_statement(mark: &str) -> Option<(Statement, bool)> {
     let mut words = mark.split(' ');
-    let action = match words.next()? {
-        "delete" => RepairAction::Delete,
-        "update" => RepairAction::Update,
-        "insert" => RepairAction::Insert,
-        _ => return None,
-    };
+    let name = words.next()?;
+    let action = ACTIONS.into_iter().find(|action| word(*action) == name)?;
     let (mut key, mut number) = (String::new(), None);
     for word in words {
         match word.strip_prefix('#') {
@@ -76,7 +68,6 @@ pub(super) fn of_inactive(statement: &Statement, sql: &str) -> String {
     format!("{INACTIVE}{} {sql}", of_statement(statement))
 }
 
-/// The statement that a mark contains.
 pub(super) fn parse_inactive(mark: &str) -> Option<Statement> {
     let mark = mark.strip_prefix(INACTIVE)?;
     let (mark, sql) = mark.split_at(mark.find('"')?);
@@ -85,13 +76,4 @@ pub(super) fn parse_inactive(mark: &str) -> Option<Statement> {
         sql: serde_json::from_str(sql).ok()?,
         ..statement
     })
-}
-
-/// The mark with the digest of all lines before it.
-pub(super) fn of_digest(digest: &str) -> String {
-    format!("{DIGEST}{digest}")
-}
-
-pub(super) fn parse_digest(mark: &str) -> Option<&str> {
-    mark.strip_prefix(DIGEST)
 }

@@ -23,17 +23,14 @@ pub(crate) fn steps(tables: usize, direction: Direction) -> Vec<(usize, RepairAc
     steps
 }
 
-/// A table that is repaired.
 #[derive(Debug, Clone)]
 pub(super) struct RepairedTable<'a> {
     pub(super) schema: &'a str,
     pub(super) table: &'a str,
     pub(super) foreign_keys: &'a [ForeignKey],
-    /// The statements of its repair.
     pub(super) counts: StatementCounts,
 }
 
-/// The order of a list of tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ordered {
     /// Positions in the list, parents first. Deletions go in reverse order.
@@ -42,7 +39,6 @@ pub(super) struct Ordered {
     pub(super) deferred: Vec<Vec<ForeignKey>>,
 }
 
-/// Orders `tables` by their foreign keys.
 pub(super) fn order(tables: &[RepairedTable<'_>]) -> Ordered {
     let parents: Vec<Vec<usize>> = tables
         .iter()

@@ -9,7 +9,7 @@ use shared::outcome::RepairAction;
 
 use super::error::ScriptError;
 use super::header::Header;
-use super::marks::{self, FIRST_LINE, mark_of};
+use super::marks::{self, DIGEST, FIRST_LINE, mark_of};
 use super::statement::{Statement, StatementCounts};
 
 /// A script that has its digest.
@@ -51,7 +51,7 @@ impl Script {
                 return Err(ScriptError::edited(path));
             }
             let mark = mark_of(&line, &header.token);
-            if let Some(expected) = mark.and_then(marks::parse_digest) {
+            if let Some(expected) = mark.and_then(|mark| mark.strip_prefix(DIGEST)) {
                 let intact = hex::encode(digest.finish()) == expected;
                 if !intact || !file.fill_buf().map_err(&unreadable)?.is_empty() {
                     return Err(ScriptError::edited(path));
@@ -94,7 +94,6 @@ impl Script {
     }
 }
 
-/// A statement of a script.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) statement: Statement,
@@ -110,7 +109,6 @@ struct EntryReader {
     seen: StatementCounts,
     /// The active statement whose end has not been read yet, and its SQL so far.
     current: Option<(Statement, Vec<u8>)>,
-    /// The inactive statement that comes next.
     inactive: Option<Statement>,
 }
 

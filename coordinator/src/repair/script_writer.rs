@@ -9,16 +9,14 @@ use shared::atomic_file::{Access, AtomicFile, FinishedFile};
 use shared::outcome::RepairAction;
 
 use super::header::Header;
-use super::marks::{self, FIRST_LINE};
+use super::marks::{self, DIGEST, FIRST_LINE};
 use super::statement::{Direction, Statement, StatementCounts};
 
-/// Statements of one batch.
 const BATCH: u64 = 200;
 
 /// Bytes of the statements of one batch, unless it has only one statement.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A script that is being written.
 pub(super) struct ScriptWriter {
     header: Header,
     file: AtomicFile,
@@ -158,12 +156,11 @@ impl ScriptWriter {
         self.lines(&header.advance_sequences())?;
         self.lines(dialect.end())?;
         let digest = hex::encode(self.digest.clone().finish());
-        self.mark(&marks::of_digest(&digest))?;
+        self.mark(&format!("{DIGEST}{digest}"))?;
         Ok(self.file)
     }
 }
 
-/// The comment at the beginning of a script.
 fn description(header: &Header) -> Vec<String> {
     let Header {
         run,

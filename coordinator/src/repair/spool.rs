@@ -55,9 +55,14 @@ impl Spool {
 
     /// The statements of a table that has ended, in the order in which they
     /// arrived; `None` if there are none.
-    pub(super) fn statements(&self, table: TableId) -> Result<Option<Statements>, String> {
-        let file = self.file(table)?;
-        Ok(file.map(|file| Statements(BufReader::new(file))))
+    pub(super) fn statements(
+        &self,
+        table: TableId,
+    ) -> Result<Option<impl Iterator<Item = io::Result<RepairStatement>> + use<>>, String> {
+        let lines = self
+            .file(table)?
+            .map(|file| BufReader::new(file).split(b'\n'));
+        Ok(lines.map(|lines| lines.map(parse)))
     }
 
     /// The same statements, the last one first.
@@ -79,7 +84,6 @@ impl Spool {
         }
     }
 
-    /// Removes all statements of the run.
     pub(crate) fn remove(&self) {
         let mut files = self.files();
         files.open.clear();
@@ -155,11 +159,7 @@ impl RunObserver for Spool {
                         .record(*table)
                         .filter(|record| record.status() == TableStatus::Mismatched)
                         .and_then(|record| {
-                            let work = WorkId {
-                                run: state.run(),
-                                table: *table,
-                                attempt: record.attempt,
-                            };
+                            let work = state.work(*table, record.attempt);
                             Some((work, record.worker.clone()?))
                         });
                     if let Err(error) = files.end(*table, decided) {
@@ -168,23 +168,6 @@ impl RunObserver for Spool {
                 }
                 _ => {}
             }
-        }
-    }
-}
-
-/// Statements from the first to the last.
-#[derive(Debug)]
-pub(super) struct Statements(BufReader<File>);
-
-impl Iterator for Statements {
-    type Item = io::Result<RepairStatement>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut line = Vec::new();
-        match self.0.read_until(b'\n', &mut line) {
-            Ok(0) => None,
-            Ok(_) => Some(serde_json::from_slice(&line).map_err(io::Error::from)),
-            Err(error) => Some(Err(error)),
         }
     }
 }
@@ -241,9 +224,12 @@ impl Iterator for Backwards {
     type Item = io::Result<RepairStatement>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let line = self.last_line().transpose()?;
-        Some(line.and_then(|line| serde_json::from_slice(&line).map_err(io::Error::from)))
+        self.last_line().transpose().map(parse)
     }
+}
+
+fn parse(line: io::Result<Vec<u8>>) -> io::Result<RepairStatement> {
+    serde_json::from_slice(&line?).map_err(io::Error::from)
 }
 
 #[cfg(test)]

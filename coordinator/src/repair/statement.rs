@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use shared::outcome::RepairAction;
 
-/// The order of the statements in a script.
 pub(super) const ACTIONS: [RepairAction; 3] = [
     RepairAction::Delete,
     RepairAction::Update,
@@ -21,7 +20,6 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The end of the names of such scripts.
     pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Repair => ".repair.sql",
@@ -48,10 +46,8 @@ impl Direction {
     }
 }
 
-/// A statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statement {
-    /// What it does to its row.
     pub(crate) action: RepairAction,
     /// The encoded key of its row in hexadecimal; empty where there is no key.
     pub(crate) key: String,
@@ -68,7 +64,6 @@ impl Statement {
     }
 }
 
-/// How many statements there are of each action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StatementCounts {
     pub(crate) delete: u64,
@@ -82,18 +77,19 @@ impl StatementCounts {
     }
 
     pub(crate) fn of(&self, action: RepairAction) -> u64 {
-        match action {
-            RepairAction::Delete => self.delete,
-            RepairAction::Update => self.update,
-            RepairAction::Insert => self.insert,
-        }
+        let mut copy = *self;
+        *copy.count_mut(action)
     }
 
     pub(crate) fn add(&mut self, action: RepairAction, count: u64) {
+        *self.count_mut(action) += count;
+    }
+
+    fn count_mut(&mut self, action: RepairAction) -> &mut u64 {
         match action {
-            RepairAction::Delete => self.delete += count,
-            RepairAction::Update => self.update += count,
-            RepairAction::Insert => self.insert += count,
+            RepairAction::Delete => &mut self.delete,
+            RepairAction::Update => &mut self.update,
+            RepairAction::Insert => &mut self.insert,
         }
     }
 

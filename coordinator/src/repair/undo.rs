@@ -24,7 +24,6 @@ use super::statement::{Direction, Statement, StatementCounts};
 pub(crate) struct Effects([Vec<u32>; 3]);
 
 impl Effects {
-    /// Counts one more effect of a statement.
     pub(crate) fn add(&mut self, action: RepairAction, number: u64) {
         let list = &mut self.0[action as usize];
         let at = usize::try_from(number).expect("a script has at most usize::MAX statements");
@@ -191,11 +190,9 @@ impl Script {
     }
 }
 
-/// The next version of an undo script.
 struct Renewal<'a> {
     /// The script that has been executed, but not committed.
     script: &'a Script,
-    /// The undo script before that.
     undo: &'a Script,
     effects: &'a Effects,
 }

@@ -6,7 +6,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use shared::failure::FailureKind;
 use shared::ids::RunId;
 use shared::message::TableSpec;
-use shared::outcome::Comparison;
 
 use super::model::{AttemptReport, RootCauseReport, RunReport, TableError, TableResult};
 use crate::run_state::{
@@ -14,7 +13,6 @@ use crate::run_state::{
     millis, table_ids,
 };
 
-/// Everything that a report is built from.
 #[derive(Debug)]
 pub(crate) struct ReportData {
     pub(crate) run: RunId,
@@ -51,41 +49,31 @@ impl RunReport {
         })
     }
 
-    /// The report of a complete run.
-    pub(crate) fn of(account: ReportData) -> Self {
-        let ReportData {
-            run,
-            started_at,
-            duration,
-            max_workers,
-            interrupted,
-            root_cause,
-            tables,
-            notes,
-            trace_id,
-        } = account;
-        let root_cause = root_cause.and_then(|RootCause { table, kind, error }| {
-            let (spec, _) = tables.get(table.index())?;
-            Some(RootCauseReport {
-                table: spec.source.table.to_string(),
-                kind,
-                error,
-            })
-        });
+    pub(crate) fn of(data: ReportData) -> Self {
+        let root_cause = data
+            .root_cause
+            .and_then(|RootCause { table, kind, error }| {
+                let (spec, _) = data.tables.get(table.index())?;
+                Some(RootCauseReport {
+                    table: spec.source.table.to_string(),
+                    kind,
+                    error,
+                })
+            });
         let mut counts = Counts::default();
-        let mut results = Vec::with_capacity(tables.len());
+        let mut results = Vec::with_capacity(data.tables.len());
         let mut errors = Vec::new();
-        for (spec, record) in tables {
+        for (spec, record) in data.tables {
             counts.add(record.status(), 1);
             errors.extend(error_of(&spec, &record, root_cause.as_ref()));
             results.push(result_of(&spec, record));
         }
         Self {
-            run_id: run.to_string(),
+            run_id: data.run.to_string(),
             status: RunStatus::of(&counts),
-            timestamp: started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-            duration_seconds: seconds(duration),
-            max_workers,
+            timestamp: data.started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            duration_seconds: seconds(data.duration),
+            max_workers: data.max_workers,
             total_tables: results.len(),
             successful: counts.matched + counts.mismatched,
             matched: counts.matched,
@@ -93,83 +81,75 @@ impl RunReport {
             failed: counts.failed,
             timeout: counts.timeout,
             cancelled: counts.cancelled,
-            interrupted,
+            interrupted: data.interrupted,
             results,
             errors,
             root_cause,
-            notes,
-            trace_id,
+            notes: data.notes,
+            trace_id: data.trace_id,
         }
     }
 }
 
 fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
     let status = record.status();
-    let mut result = TableResult {
+    let (comparison, differences) = match record.verdict {
+        Verdict::Compared {
+            comparison,
+            differences,
+        } => (Some(*comparison), differences),
+        Verdict::Failed(_) | Verdict::TimedOut { .. } | Verdict::Cancelled(_) => (None, Vec::new()),
+    };
+    let counts = comparison
+        .as_ref()
+        .map(|found| (found.source_count, found.target_count));
+    let (source_count, target_count) = counts.unzip();
+    let rows = comparison.as_ref().and_then(|found| found.rows);
+    let (checksums, reads, causes, key, notes, repair_plan) = comparison
+        .map(|it| {
+            (
+                it.checksums,
+                it.reads,
+                it.causes,
+                it.key,
+                it.notes,
+                it.repair,
+            )
+        })
+        .unwrap_or_default();
+    let checksum_match = checksums.as_ref().map(|sums| sums.source == sums.target);
+    let (source_checksum, target_checksum) =
+        checksums.map(|sums| (sums.source, sums.target)).unzip();
+    let (source_read, target_read) = reads.map(|reads| (reads.source, reads.target)).unzip();
+    TableResult {
         table: spec.source.table.to_string(),
         target: spec.target.table.to_string(),
         is_match: status == TableStatus::Matched,
         status,
-        source_count: None,
-        target_count: None,
-        difference: None,
-        source_checksum: None,
-        target_checksum: None,
-        checksum_match: None,
-        missing: None,
-        extra: None,
-        modified: None,
-        settled: None,
-        differences: Vec::new(),
-        truncated: None,
-        causes: Vec::new(),
-        source_read: None,
-        target_read: None,
+        source_count,
+        target_count,
+        difference: counts.map(|(source, target)| i128::from(target) - i128::from(source)),
+        source_checksum,
+        target_checksum,
+        checksum_match,
+        missing: rows.map(|rows| rows.missing),
+        extra: rows.map(|rows| rows.extra),
+        modified: rows.map(|rows| rows.modified),
+        settled: rows.map(|rows| rows.settled),
+        differences,
+        truncated: rows.map(|rows| rows.truncated),
+        causes,
+        source_read,
+        target_read,
         worker: record.worker.map(|worker| worker.to_string()),
         attempt: record.attempt.0,
         duration_seconds: record.duration.map(seconds),
-        key: Vec::new(),
-        notes: Vec::new(),
+        key,
+        notes,
         quiet_after_ms: record.quiet_after.map(millis),
         repair: None,
-        repair_plan: None,
-    };
-    if let Verdict::Compared {
-        comparison,
-        differences,
-    } = record.verdict
-    {
-        result.differences = differences;
-        add_comparison(&mut result, *comparison);
+        repair_plan,
     }
-    result
-}
-
-fn add_comparison(result: &mut TableResult, comparison: Comparison) {
-    let (source, target) = (comparison.source_count, comparison.target_count);
-    result.source_count = Some(source);
-    result.target_count = Some(target);
-    result.difference = Some(i128::from(target) - i128::from(source));
-    if let Some(checksums) = comparison.checksums {
-        result.checksum_match = Some(checksums.source == checksums.target);
-        result.source_checksum = Some(checksums.source);
-        result.target_checksum = Some(checksums.target);
-    }
-    if let Some(rows) = comparison.rows {
-        result.missing = Some(rows.missing);
-        result.extra = Some(rows.extra);
-        result.modified = Some(rows.modified);
-        result.settled = Some(rows.settled);
-        result.truncated = Some(rows.truncated);
-    }
-    if let Some(reads) = comparison.reads {
-        result.source_read = Some(reads.source);
-        result.target_read = Some(reads.target);
-    }
-    result.causes = comparison.causes;
-    result.key = comparison.key;
-    result.notes = comparison.notes;
-    result.repair_plan = comparison.repair;
 }
 
 fn error_of(

@@ -10,47 +10,22 @@ use shared::outcome::{Difference, DifferenceKind, SideRead};
 use super::model::{RepairReport, RootCauseReport, RunReport, TableError, TableResult, cause_line};
 use crate::run_state::{RunStatus, TableStatus};
 
-/// The differing rows of one table that are listed.
 const MOST_ROWS: usize = 5;
 
 /// Characters of the longest value that is shown in full.
 const LONGEST_VALUE: usize = 40;
 
-/// Causes of one table that are shown.
 const MOST_CAUSES: usize = 5;
 
-/// Columns of one differing row that are shown.
 const MOST_COLUMNS: usize = 4;
 
-#[derive(Debug, Clone, Copy)]
-enum Colour {
-    Green,
-    Red,
-    Yellow,
-    Dim,
-    Bold,
-}
+// Parameters of the escape sequence `ESC [ … m`.
+const GREEN: &str = "1;32";
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const DIM: &str = "2";
+const BOLD: &str = "1";
 
-/// Text in a colour, where there are colours.
-struct Painted<'a>(&'a str, Option<Colour>);
-
-impl fmt::Display for Painted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(text, Some(colour)) = self else {
-            return f.write_str(self.0);
-        };
-        let code = match colour {
-            Colour::Green => "1;32",
-            Colour::Red => "1;31",
-            Colour::Yellow => "1;33",
-            Colour::Dim => "2",
-            Colour::Bold => "1",
-        };
-        write!(f, "\x1b[{code}m{text}\x1b[0m")
-    }
-}
-
-/// The whole report.
 pub(super) fn render(report: &RunReport, colour: bool) -> String {
     let mut console = Console {
         text: String::new(),
@@ -68,17 +43,21 @@ struct Console {
 }
 
 impl Console {
-    fn paint<'a>(&self, text: &'a str, colour: Colour) -> Painted<'a> {
-        Painted(text, self.colour.then_some(colour))
+    fn paint(&self, text: &str, colour: &str) -> String {
+        if self.colour {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn heading(&mut self, text: &str) -> fmt::Result {
-        let heading = self.paint(text, Colour::Bold);
+        let heading = self.paint(text, BOLD);
         writeln!(self.text, "\n{heading}")
     }
 
     fn dim(&mut self, indent: &str, line: &str) -> fmt::Result {
-        let line = self.paint(line, Colour::Dim);
+        let line = self.paint(line, DIM);
         writeln!(self.text, "{indent}{line}")
     }
 
@@ -86,7 +65,7 @@ impl Console {
         self.verdict(report)?;
         self.counts(report)?;
         if let Some(RootCauseReport { table, kind, error }) = &report.root_cause {
-            let label = self.paint("ended by", Colour::Bold);
+            let label = self.paint("ended by", BOLD);
             writeln!(self.text, "\n{label} {table}: {kind}: {error}")?;
         }
         self.unverified(report)?;
@@ -96,12 +75,12 @@ impl Console {
 
     fn verdict(&mut self, report: &RunReport) -> fmt::Result {
         let (colour, words) = match report.status {
-            RunStatus::Pass => (Colour::Green, "every table was verified and is equal"),
-            RunStatus::Fail => (Colour::Red, "every table was verified, and some differ"),
+            RunStatus::Pass => (GREEN, "every table was verified and is equal"),
+            RunStatus::Fail => (RED, "every table was verified, and some differ"),
             RunStatus::Incomplete if report.interrupted => {
-                (Colour::Yellow, "interrupted; some tables were not verified")
+                (YELLOW, "interrupted; some tables were not verified")
             }
-            RunStatus::Incomplete => (Colour::Yellow, "some tables could not be verified"),
+            RunStatus::Incomplete => (YELLOW, "some tables could not be verified"),
         };
         let word = self.paint(report.status.as_str(), colour);
         writeln!(self.text, "{word}  {words}")
@@ -158,7 +137,7 @@ impl Console {
                         .map(|worker| format!(" on {worker}"))
                         .unwrap_or_default();
                     let attempt = format!("attempt {}{worker}", error.attempt);
-                    let attempt = self.paint(&attempt, Colour::Dim);
+                    let attempt = self.paint(&attempt, DIM);
                     writeln!(self.text, "  {:width$}  {attempt}", "")?;
                 }
             }

@@ -4,7 +4,6 @@ use shared::outcome::SideRead;
 
 use super::model::{RunReport, TableResult, cause_line};
 
-/// The columns, in order.
 const HEADER: [&str; 21] = [
     "table",
     "target",
@@ -29,7 +28,6 @@ const HEADER: [&str; 21] = [
     "target_read",
 ];
 
-/// A header and one line per table.
 pub(super) fn render(report: &RunReport) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing to memory cannot fail, and every record has the header's length.
@@ -90,12 +88,10 @@ fn record(result: &TableResult, error: Option<(&str, &str)>) -> [String; HEADER.
 /// `SNAPSHOT 2026-01-31T12:00:00.000Z/2026-01-31T12:00:09.120Z`
 fn read(read: Option<&SideRead>) -> String {
     read.map(|read| {
-        let SideRead {
-            isolation,
-            started_at,
-            finished_at,
-        } = read;
-        format!("{isolation} {started_at}/{finished_at}")
+        format!(
+            "{} {}/{}",
+            read.isolation, read.started_at, read.finished_at
+        )
     })
     .unwrap_or_default()
 }

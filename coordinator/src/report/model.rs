@@ -60,7 +60,6 @@ pub struct TableResult {
     #[serde(rename = "match")]
     pub is_match: bool,
     /// How it ended.
-    #[serde(serialize_with = "as_word")]
     pub status: TableStatus,
     /// Rows in the source.
     pub source_count: Option<u64>,
@@ -191,10 +190,6 @@ impl RunReport {
             trace_id: self.trace_id.clone(),
         }
     }
-}
-
-fn as_word<S: serde::Serializer>(status: &TableStatus, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(status.as_str())
 }
 
 /// A cause on one line: `3 rows: CreatedAt: cut to milliseconds in the target`.

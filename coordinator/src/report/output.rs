@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use shared::atomic_file::{Access, AtomicFile};
 
-/// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     #[error("cannot write the report to {}: {reason}; name a file in a directory that exists and is writable", path.display())]
@@ -39,7 +38,6 @@ impl Output {
             .map_err(OutputError::file(path))
     }
 
-    /// The path of the report.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }

@@ -11,9 +11,7 @@ use actix::{
 use chrono::{DateTime, Utc};
 use shared::ids::Attempt;
 use shared::message::{Control, Event, Heartbeat, Task};
-use shared::transport::{
-    Deliveries, Delivery, Messages, Ownership, TraceContext, Transport, TransportError,
-};
+use shared::transport::{Delivery, Ownership, TraceContext, Transport, TransportError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,15 +26,12 @@ use crate::run_state::{Effect, Input, RunState, Time, millis};
 /// How long the end of a run waits for messages in transit to the broker.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// The wait after the broker refused a control message.
 const CONTROL_RETRY: Duration = Duration::from_millis(500);
 
-/// An input for the state machine.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Apply(pub(super) Input);
 
-/// The actor of one run.
 pub(super) struct RunActor {
     /// Absent once the report has been built from it.
     state: Option<RunState>,
@@ -61,25 +56,15 @@ pub(super) struct RunActor {
     report: Option<oneshot::Sender<RunReport>>,
 }
 
-/// The receivers of what happens in a run.
-pub(super) struct Outputs {
-    pub(super) observer: Box<dyn RunObserver>,
-    pub(super) trace: RunTrace,
-    pub(super) report: oneshot::Sender<RunReport>,
-}
-
 impl RunActor {
     pub(super) fn new(
         state: RunState,
         started_at: DateTime<Utc>,
         transport: Arc<dyn Transport>,
-        outputs: Outputs,
+        observer: Box<dyn RunObserver>,
+        trace: RunTrace,
+        report: oneshot::Sender<RunReport>,
     ) -> Self {
-        let Outputs {
-            observer,
-            trace,
-            report,
-        } = outputs;
         Self {
             state: Some(state),
             started: Instant::now(),
@@ -97,20 +82,6 @@ impl RunActor {
         }
     }
 
-    /// Connects the transport's streams to the actor.
-    pub(super) fn listen(
-        &self,
-        events: Deliveries<Event>,
-        heartbeats: Messages<Heartbeat>,
-        controls: Messages<Control>,
-        context: &mut Context<Self>,
-    ) {
-        context.add_stream(events);
-        context.add_stream(heartbeats);
-        context.add_stream(controls);
-    }
-
-    /// The span of log lines about the run.
     fn span(&self) -> Span {
         self.trace
             .as_ref()
@@ -187,7 +158,6 @@ impl RunActor {
         });
     }
 
-    /// Sets the timer to the next wakeup of the state machine.
     fn set_timer(&mut self, context: &mut Context<Self>) {
         let Some(at) = self.state.as_ref().and_then(RunState::next_wakeup) else {
             return;

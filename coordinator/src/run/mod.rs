@@ -9,7 +9,7 @@ mod trace;
 
 use std::sync::Arc;
 
-use actix::{Actor as _, Addr};
+use actix::{Actor as _, Addr, AsyncContext as _};
 use chrono::{DateTime, Utc};
 use shared::ids::{RunId, WorkerId};
 use shared::transport::{Transport, TransportError};
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::report::RunReport;
 use crate::run_state::{Effect, Input, Limits, PlannedTable, Restored, RunPlan, RunState};
 
-use actor::{Apply, Outputs, RunActor};
+use actor::{Apply, RunActor};
 use trace::RunTrace;
 
 pub use observer::RunObserver;
@@ -68,13 +68,7 @@ pub async fn start(
     transport: Arc<dyn Transport>,
     observer: Box<dyn RunObserver>,
 ) -> Result<RunHandle, TransportError> {
-    let RunRequest {
-        run,
-        tables,
-        limits,
-        started_at,
-        restored,
-    } = request;
+    let run = request.run;
     // The subscriptions come first, so that no answer to a later message is missed.
     let events = transport.consume_events(run).await?;
     let heartbeats = transport.consume_heartbeats().await?;
@@ -82,27 +76,23 @@ pub async fn start(
     let controls = transport.consume_control(&name).await?;
     let plan = RunPlan {
         run,
-        tables,
-        limits,
+        tables: request.tables,
+        limits: request.limits,
         task_queue: transport.task_queue(),
         seed: fastrand::u64(..),
     };
     let (done, report) = oneshot::channel();
     let trace = RunTrace::begin(run, plan.tables.len());
     let trace_id = trace.id().map(str::to_owned);
-    let state = match restored {
+    let state = match request.restored {
         None => RunState::new(plan),
         Some(restored) => RunState::restore(plan, restored),
     };
-    let outputs = Outputs {
-        observer,
-        trace,
-        report: done,
-    };
-    let actor = RunActor::new(state, started_at, transport, outputs);
     let address = RunActor::create(|context| {
-        actor.listen(events, heartbeats, controls, context);
-        actor
+        context.add_stream(events);
+        context.add_stream(heartbeats);
+        context.add_stream(controls);
+        RunActor::new(state, request.started_at, transport, observer, trace, done)
     });
     Ok(RunHandle {
         run,

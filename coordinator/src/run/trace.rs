@@ -51,17 +51,14 @@ impl RunTrace {
         }
     }
 
-    /// The span of log lines about the run.
     pub(super) fn span(&self) -> &Span {
         &self.span
     }
 
-    /// The identifier of the trace.
     pub(super) fn id(&self) -> Option<&str> {
         self.context.trace_id()
     }
 
-    /// Records the span of the attempt that an event came from.
     pub(super) fn record_span(&mut self, event: &Event, trace: &TraceContext) {
         if !matches!(event.body, EventBody::Claimed | EventBody::Finished { .. }) {
             return;
@@ -95,7 +92,6 @@ impl RunTrace {
         }
     }
 
-    /// Ends the span with the result of the run.
     pub(super) fn end(self, report: &RunReport) {
         let span = &self.span;
         span.record("max_workers", report.max_workers);

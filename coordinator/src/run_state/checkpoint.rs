@@ -5,7 +5,6 @@ use shared::ids::Attempt;
 
 use super::record::{AttemptFailure, CancelReason, RootCause, TableRecord};
 
-/// The state of a run whose coordinator is gone.
 #[derive(Debug, Clone, Default)]
 pub struct Restored {
     /// Its tables, in the order of the plan.
@@ -16,14 +15,12 @@ pub struct Restored {
     pub root_cause: Option<RootCause>,
 }
 
-/// The state of one table.
 #[derive(Debug, Clone)]
 pub enum RestoredTable {
     Ended(Box<TableRecord>),
     Open(OpenTable),
 }
 
-/// The state of a table that has not ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenTable {
     /// No attempt above this one was published.

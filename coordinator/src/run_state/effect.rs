@@ -8,7 +8,6 @@ use shared::outcome::{Failure, RepairStatement};
 
 use super::record::CancelReason;
 
-/// Something that must be done, in the order of the list.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Publish a task, then report `Input::Published` or `Input::PublishFailed`.
@@ -23,9 +22,7 @@ pub enum Effect {
     /// Repair statements of a table have arrived. They must be on disk before
     /// the event that brought them is acknowledged.
     KeepRepair {
-        /// The attempt that made them.
         work: WorkId,
-        /// The worker that made them.
         worker: WorkerId,
         /// A batch that was not received before.
         statements: Vec<RepairStatement>,
@@ -37,36 +34,35 @@ pub enum Effect {
         /// The time from the request to the confirmation.
         after: Duration,
     },
-    /// An operator may want to know this.
     Notice(Notice),
     /// All tables have ended and no answer is outstanding. The last effect of a run.
     Complete,
 }
 
-/// What an operator may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// No worker has sent a heartbeat for some seconds.
     NoWorkerYet,
     /// The claim timeout has passed and no worker has claimed a table.
-    NothingClaimed { workers: usize },
+    NothingClaimed {
+        workers: usize,
+    },
     /// An attempt ended without a result and the table is tried again.
     Retry {
         table: TableId,
         attempt: Attempt,
-        /// The worker that made it; absent when none had claimed it.
-        worker: Option<WorkerId>,
         failure: Failure,
         wait: Duration,
     },
     /// A worker that owned a table missed three heartbeats.
     LeaseExpired {
         table: TableId,
-        attempt: Attempt,
         worker: WorkerId,
     },
     /// A second worker has claimed an attempt that another one owns.
-    DuplicateClaim { table: TableId, worker: WorkerId },
-    /// The run is being cancelled.
+    DuplicateClaim {
+        table: TableId,
+        worker: WorkerId,
+    },
     Cancelling(CancelReason),
 }

@@ -13,7 +13,6 @@ use super::{Effect, Notice, Probe, RunState, Time, Verdict};
 /// The most claims of one attempt that are tracked; further ones are ignored.
 const MAX_CLAIMS: usize = 8;
 
-/// How many publishes of one table may fail before it fails.
 const MAX_PUBLISH_FAILURES: u32 = 10;
 
 /// How the work of an event relates to its table.
@@ -24,14 +23,6 @@ enum Standing {
     Stale,
     /// The run has no such table, or did not dispatch the attempt.
     Unknown,
-}
-
-/// What a worker reports at the end of an attempt.
-struct Finished {
-    outcome: Outcome,
-    /// How many batches of differences it has sent.
-    batches: u32,
-    duration: Duration,
 }
 
 impl RunState {
@@ -77,12 +68,8 @@ impl RunState {
                 batches,
                 duration_ms,
             } => {
-                let finished = Finished {
-                    outcome: *outcome,
-                    batches,
-                    duration: Duration::from_millis(duration_ms),
-                };
-                self.on_finished(work.table, worker, finished);
+                let duration = Duration::from_millis(duration_ms);
+                self.on_finished(work.table, worker, *outcome, batches, duration);
             }
         }
     }
@@ -164,7 +151,15 @@ impl RunState {
         }
     }
 
-    fn on_finished(&mut self, id: TableId, worker: WorkerId, finished: Finished) {
+    /// `batches`: how many batches of differences the worker has sent.
+    fn on_finished(
+        &mut self,
+        id: TableId,
+        worker: WorkerId,
+        outcome: Outcome,
+        batches: u32,
+        duration: Duration,
+    ) {
         let Phase::Running(running) = &mut self.tables[id.index()].phase else {
             return;
         };
@@ -178,15 +173,13 @@ impl RunState {
         let attempt = EndedAttempt {
             table: id,
             worker: Some(worker.clone()),
-            duration: Some(finished.duration),
+            duration: Some(duration),
         };
-        let failure = match finished.outcome {
-            Outcome::Compared(comparison) => {
-                match verdict_of(table, claim, comparison, finished.batches) {
-                    Ok(verdict) => return self.end(attempt, verdict),
-                    Err(failure) => failure,
-                }
-            }
+        let failure = match outcome {
+            Outcome::Compared(comparison) => match verdict_of(table, claim, comparison, batches) {
+                Ok(verdict) => return self.end(attempt, verdict),
+                Err(failure) => failure,
+            },
             Outcome::Failed(failure) => failure,
             Outcome::TimedOut { .. } => {
                 let allowed = table.planned.spec.timeout;

@@ -16,7 +16,6 @@ const MISSED_HEARTBEATS: u32 = 3;
 const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 const LONGEST_PERIOD: Duration = Duration::from_secs(300);
 
-/// The workers that are alive.
 #[derive(Debug)]
 pub(super) struct Fleet {
     workers: BTreeMap<WorkerId, LiveWorker>,
@@ -75,7 +74,6 @@ impl Fleet {
         self.last_contact = now;
     }
 
-    /// Removes the workers that have missed too many heartbeats.
     pub(super) fn forget_gone(&mut self, now: Time) {
         self.workers.retain(|_, worker| worker.gone_at() > now);
     }
@@ -117,15 +115,9 @@ impl Fleet {
             .min()
     }
 
-    /// One heartbeat period of `worker`.
-    pub(super) fn period(&self, worker: &WorkerId) -> Duration {
-        self.workers
-            .get(worker)
-            .map_or(self.default_period, |worker| worker.period)
-    }
-
     /// How long a claim of `worker` is valid without a heartbeat.
     pub(super) fn lease(&self, worker: &WorkerId) -> Duration {
-        self.period(worker) * MISSED_HEARTBEATS
+        let worker = self.workers.get(worker);
+        worker.map_or(self.default_period, |worker| worker.period) * MISSED_HEARTBEATS
     }
 }

@@ -2,12 +2,10 @@
 
 use shared::message::{Event, Heartbeat, WorkId};
 
-/// Something that happened.
 #[derive(Debug, Clone)]
 pub(crate) enum Input {
     /// The run begins. This is the first input; a second one has no effect.
     Begin,
-    /// A worker reports about a table.
     Event(Event),
     Heartbeat(Heartbeat),
     /// The broker has confirmed the task of [`Effect::Publish`](super::Effect::Publish).
@@ -19,7 +17,6 @@ pub(crate) enum Input {
     },
     /// The broker has confirmed the last `Announce`.
     Announced,
-    /// The user cancels the run.
     Cancel,
     /// The transport has closed for good; no further message will arrive.
     Disconnected {

@@ -119,11 +119,9 @@ pub struct RunState {
     notified_nothing_claimed: bool,
     /// The largest window that was in force.
     widest_window: u32,
-    /// The effects of the current input.
     effects: Vec<Effect>,
 }
 
-/// The run is being cancelled.
 #[derive(Debug, Clone, Copy)]
 struct Cancelling {
     reason: CancelReason,
@@ -133,7 +131,6 @@ struct Cancelling {
     claims_until: Time,
 }
 
-/// The workers were asked to announce themselves.
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     asked: Time,
@@ -156,33 +153,26 @@ impl RunState {
     ///
     /// With more than `u32::MAX` tables.
     pub(crate) fn new(plan: RunPlan) -> Self {
-        let RunPlan {
-            run,
-            tables,
-            limits,
-            task_queue,
-            seed,
-        } = plan;
         assert!(
-            u32::try_from(tables.len()).is_ok(),
+            u32::try_from(plan.tables.len()).is_ok(),
             "a run has at most u32::MAX tables"
         );
         let mut queue = Queue::default();
-        for (id, planned) in table_ids().zip(&tables) {
+        for (id, planned) in table_ids().zip(&plan.tables) {
             queue.push(id, planned);
         }
         Self {
-            run,
-            seed,
-            task_queue,
+            run: plan.run,
+            seed: plan.seed,
+            task_queue: plan.task_queue,
             now: Time::START,
             begun: false,
             completed: false,
-            tables: tables.into_iter().map(Table::new).collect(),
+            tables: plan.tables.into_iter().map(Table::new).collect(),
             queue,
             outstanding: BTreeSet::new(),
             stopping: BTreeMap::new(),
-            fleet: Fleet::new(limits.heartbeat_period, Time::START),
+            fleet: Fleet::new(plan.limits.heartbeat_period, Time::START),
             counts: Counts::default(),
             root_cause: None,
             cancelling: None,
@@ -194,7 +184,7 @@ impl RunState {
             notified_nothing_claimed: false,
             widest_window: 0,
             effects: Vec::new(),
-            limits,
+            limits: plan.limits,
         }
     }
 
@@ -214,7 +204,9 @@ impl RunState {
                     self.begun = true;
                     self.fleet.note_contact(self.now);
                     self.effects.push(Effect::Control(Control::Announce));
-                    self.resume_cancelling();
+                    if let Some(reason) = self.cancel_at_begin.take() {
+                        self.begin_cancelling(reason);
+                    }
                 }
             }
             Input::Event(event) => self.on_event(event),
@@ -244,7 +236,6 @@ impl RunState {
                 .is_none_or(|cancelling| cancelling.claims_until <= self.now)
     }
 
-    /// Publishes tables until the window is full.
     fn dispatch(&mut self) {
         let window = self.window();
         self.widest_window = self.widest_window.max(window);
@@ -283,7 +274,7 @@ impl RunState {
         self.outstanding.len() + self.stopping.len()
     }
 
-    fn work(&self, table: TableId, attempt: Attempt) -> WorkId {
+    pub(crate) fn work(&self, table: TableId, attempt: Attempt) -> WorkId {
         WorkId {
             run: self.run,
             table,
@@ -313,17 +304,14 @@ impl RunState {
         &self.tables[table.index()].planned.spec
     }
 
-    /// The final record of `table`, once it has ended.
     pub(crate) fn record(&self, table: TableId) -> Option<&TableRecord> {
         self.tables.get(table.index()).and_then(Table::record)
     }
 
-    /// How many tables have ended in each way.
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// The table that ended the run, when fail-fast did.
     pub(crate) fn root_cause(&self) -> Option<&RootCause> {
         self.root_cause.as_ref()
     }

@@ -1,6 +1,5 @@
 //! The plan of a run: its tables, its limits, and its measure of time.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -31,18 +30,10 @@ impl Time {
     }
 }
 
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ms", self.0)
-    }
-}
-
-/// The identifiers of a run's tables, in list order.
 pub(crate) fn table_ids() -> impl Iterator<Item = TableId> {
     (0..=u32::MAX).map(TableId)
 }
 
-/// Whole milliseconds of `duration`.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -372,7 +372,7 @@ impl World {
         self.tell(Input::Tick);
         assert!(
             self.state.next_wakeup().is_none_or(|next| next > self.now),
-            "after a tick the next one is in the future: {:?} at {}",
+            "after a tick the next one is in the future: {:?} at {:?}",
             self.state.next_wakeup(),
             self.now
         );

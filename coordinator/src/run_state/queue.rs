@@ -12,7 +12,6 @@ use super::plan::{PlannedTable, Time};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Preference(i32, Option<u64>, Reverse<TableId>);
 
-/// The tables that are not dispatched.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     ready: BinaryHeap<Preference>,
@@ -32,7 +31,6 @@ impl Queue {
         self.delayed.insert((until, table));
     }
 
-    /// Takes the next table to dispatch out.
     pub(super) fn pop(&mut self) -> Option<TableId> {
         self.ready
             .pop()
@@ -48,13 +46,11 @@ impl Queue {
         })
     }
 
-    /// Takes a table out that is dispatched already.
     pub(super) fn remove(&mut self, table: TableId) {
         self.ready.retain(|entry| entry.2.0 != table);
         self.delayed.retain(|&(_, delayed)| delayed != table);
     }
 
-    /// When the next retry is due.
     pub(super) fn next_due(&self) -> Option<Time> {
         self.delayed.first().map(|&(until, _)| until)
     }

@@ -8,7 +8,6 @@ use shared::failure::FailureKind;
 use shared::ids::{Attempt, TableId, WorkerId};
 use shared::outcome::{Comparison, Difference, Failure};
 
-/// The final record of one table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableRecord {
     pub verdict: Verdict,
@@ -26,20 +25,17 @@ pub struct TableRecord {
 }
 
 impl TableRecord {
-    /// The status of the verdict.
     #[must_use]
     pub fn status(&self) -> TableStatus {
         self.verdict.status()
     }
 }
 
-/// An attempt that ended without a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailure {
     pub attempt: Attempt,
     /// The worker that made it; absent when none had claimed it.
     pub worker: Option<WorkerId>,
-    /// Why it has no result.
     pub failure: Failure,
 }
 
@@ -65,7 +61,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The status of the verdict.
     #[must_use]
     pub fn status(&self) -> TableStatus {
         match self {
@@ -79,7 +74,8 @@ impl Verdict {
 }
 
 /// The five ways in which a table can end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TableStatus {
     /// Verified, and equal.
     Matched,
@@ -128,26 +124,21 @@ impl fmt::Display for TableStatus {
     }
 }
 
-/// Why a run was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelReason {
     /// A table ended in a way that ends the run.
     FailFast,
-    /// The user requested it.
     Requested,
 }
 
-/// The table that ended the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootCause {
     pub table: TableId,
-    /// The class of the error.
     pub kind: FailureKind,
     pub error: String,
 }
 
-/// How many tables ended in each way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Verified, and equal.
@@ -163,34 +154,28 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Tables that have ended.
     #[must_use]
     pub fn total(&self) -> usize {
-        TableStatus::ALL
-            .into_iter()
-            .map(|status| self.of(status))
-            .sum()
+        self.matched + self.mismatched + self.failed + self.timeout + self.cancelled
     }
 
-    /// Tables that ended in one way.
     #[must_use]
     pub fn of(&self, status: TableStatus) -> usize {
-        match status {
-            TableStatus::Matched => self.matched,
-            TableStatus::Mismatched => self.mismatched,
-            TableStatus::Failed => self.failed,
-            TableStatus::Timeout => self.timeout,
-            TableStatus::Cancelled => self.cancelled,
-        }
+        let mut copy = *self;
+        *copy.count_mut(status)
     }
 
     pub(crate) fn add(&mut self, status: TableStatus, count: usize) {
+        *self.count_mut(status) += count;
+    }
+
+    fn count_mut(&mut self, status: TableStatus) -> &mut usize {
         match status {
-            TableStatus::Matched => self.matched += count,
-            TableStatus::Mismatched => self.mismatched += count,
-            TableStatus::Failed => self.failed += count,
-            TableStatus::Timeout => self.timeout += count,
-            TableStatus::Cancelled => self.cancelled += count,
+            TableStatus::Matched => &mut self.matched,
+            TableStatus::Mismatched => &mut self.mismatched,
+            TableStatus::Failed => &mut self.failed,
+            TableStatus::Timeout => &mut self.timeout,
+            TableStatus::Cancelled => &mut self.cancelled,
         }
     }
 }

@@ -31,16 +31,11 @@ impl RunState {
     /// If there are more than `u32::MAX` tables.
     pub(crate) fn restore(plan: RunPlan, restored: Restored) -> Self {
         let mut state = Self::new(plan);
-        let Restored {
-            tables,
-            cancelling,
-            root_cause,
-        } = restored;
         state.queue.drain();
         let mut may_be_running = false;
-        for (id, restored) in table_ids().zip(tables).take(state.tables.len()) {
+        for (id, restored_table) in table_ids().zip(restored.tables).take(state.tables.len()) {
             let table = &mut state.tables[id.index()];
-            match restored {
+            match restored_table {
                 RestoredTable::Ended(record) => {
                     state.counts.add(record.status(), 1);
                     table.attempt = record.attempt;
@@ -57,8 +52,10 @@ impl RunState {
                 state.queue.push(id, &table.planned);
             }
         }
-        state.root_cause = root_cause.filter(|cause| state.record(cause.table).is_some());
-        state.cancel_at_begin = cancelling;
+        state.root_cause = restored
+            .root_cause
+            .filter(|cause| state.record(cause.table).is_some());
+        state.cancel_at_begin = restored.cancelling;
         state.adopting = may_be_running.then_some(Adopting {
             until: Time::START.after(BROKER_PATIENCE),
             asked: false,
@@ -80,13 +77,8 @@ impl RunState {
         }
     }
 
-    pub(super) fn end_adoption_when_due(&mut self) {
-        let now = self.now;
-        self.adopting = self.adopting.filter(|adopting| adopting.until > now);
-    }
-
-    /// Adopts `work` if it is the last published attempt of a table that has waited
-    /// since the restart. Returns whether it was adopted.
+    /// Adopts `work` if it is the last published attempt of a table that waits
+    /// since the restart. Returns whether it did.
     pub(super) fn adopt(&mut self, work: WorkId) -> bool {
         let has_slot = match self.limits.window {
             Window::Fixed(window) => self.slots_in_use() < window.get() as usize,
@@ -114,28 +106,15 @@ impl RunState {
         self.outstanding.insert(work.table);
         true
     }
-
-    /// Continues a cancellation that the previous coordinator began.
-    pub(super) fn resume_cancelling(&mut self) {
-        if let Some(reason) = self.cancel_at_begin.take() {
-            self.begin_cancelling(reason);
-        }
-    }
 }
 
 impl Table {
     fn restore(&mut self, open: OpenTable) {
-        let OpenTable {
-            published,
-            spent,
-            free,
-            history,
-        } = open;
-        self.attempt = published.next();
-        self.adoptable = (published >= Attempt::FIRST).then_some(published);
-        self.spent = spent;
-        self.free = free;
-        self.history = history;
+        self.attempt = open.published.next();
+        self.adoptable = (open.published >= Attempt::FIRST).then_some(open.published);
+        self.spent = open.spent;
+        self.free = open.free;
+        self.history = open.history;
     }
 
     fn open(&self) -> Option<OpenTable> {

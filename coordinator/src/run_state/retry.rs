@@ -63,7 +63,6 @@ impl RunState {
         self.effects.push(Effect::Notice(Notice::Retry {
             table: id,
             attempt: number,
-            worker: attempt.worker,
             failure,
             wait,
         }));
@@ -85,13 +84,9 @@ impl RunState {
     /// The last lease of the current attempt has expired.
     pub(super) fn lease_expired(&mut self, id: TableId, workers: Vec<WorkerId>) {
         let work = self.work(id, self.tables[id.index()].attempt);
-        for worker in &workers {
-            let worker = worker.clone();
-            self.effects.push(Effect::Notice(Notice::LeaseExpired {
-                table: id,
-                attempt: work.attempt,
-                worker,
-            }));
+        for worker in workers.iter().cloned() {
+            let lost = Notice::LeaseExpired { table: id, worker };
+            self.effects.push(Effect::Notice(lost));
         }
         // The worker may still be alive; then it must stop.
         self.effects

@@ -48,17 +48,13 @@ impl RunStatus {
 /// What the store keeps of a run that has ended, beside the records of its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
-    /// The verdict.
     pub status: RunStatus,
     /// Whether the run was cancelled on request.
     pub interrupted: bool,
-    /// How long it took.
     pub duration: Duration,
     /// The most tables that could run at a time.
     pub max_workers: u32,
-    /// How many tables ended in each way.
     pub counts: Counts,
-    /// Notes on the run as a whole.
     #[serde(default)]
     pub notes: Vec<String>,
     /// The identifier of its trace, when traces were sent.

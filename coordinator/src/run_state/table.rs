@@ -9,7 +9,6 @@ use shared::outcome::Difference;
 use super::plan::{PlannedTable, Time};
 use super::record::{AttemptFailure, TableRecord};
 
-/// A table and its history in this run.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) planned: PlannedTable,
@@ -64,7 +63,6 @@ impl Table {
     }
 }
 
-/// The phase of a table.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// In the coordinator's own queue; the current attempt is not dispatched yet.
@@ -72,14 +70,12 @@ pub(super) enum Phase {
     /// Published to the broker; no worker has claimed it yet.
     Published {
         at: Time,
-        /// When the broker confirmed it.
         confirmed: Option<Time>,
     },
     Running(Running),
     Done(Box<TableRecord>),
 }
 
-/// A claimed attempt.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) since: Time,
@@ -89,7 +85,6 @@ pub(super) struct Running {
     pub(super) claims: Vec<Claim>,
 }
 
-/// A worker's claim of an attempt.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) worker: WorkerId,

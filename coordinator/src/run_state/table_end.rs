@@ -9,7 +9,6 @@ use shared::outcome::Failure;
 use super::table::Phase;
 use super::{AttemptFailure, CancelReason, Effect, RunState, TableRecord, Verdict, table_ids};
 
-/// The attempt whose end is processed.
 #[derive(Debug)]
 pub(super) struct EndedAttempt {
     pub(super) table: TableId,
@@ -20,7 +19,6 @@ pub(super) struct EndedAttempt {
 }
 
 impl EndedAttempt {
-    /// An attempt that no worker had claimed.
     pub(super) fn unclaimed(table: TableId) -> Self {
         Self {
             table,
@@ -79,12 +77,6 @@ impl RunState {
             self.root_cause = Some(cause);
             self.begin_cancelling(CancelReason::FailFast);
         }
-    }
-
-    /// Ends a table whose deadline has passed.
-    pub(super) fn time_out(&mut self, id: TableId) {
-        let allowed = self.tables[id.index()].planned.spec.timeout;
-        self.end(self.current_attempt(id), Verdict::TimedOut { allowed });
     }
 
     /// The current attempt of a table and the worker that claimed it first.

@@ -11,7 +11,7 @@ use shared::outcome::{Failure, FailureKind};
 
 use super::table::{Phase, Running};
 use super::table_end::EndedAttempt;
-use super::{Effect, Notice, Probe, RunState, Time};
+use super::{Effect, Notice, Probe, RunState, Time, Verdict};
 
 /// How long the broker may take to confirm a message before it counts as lost.
 pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(300);
@@ -84,7 +84,7 @@ impl RunState {
         if let Some(cancelling) = self.cancelling.filter(|cancelling| cancelling.until <= now) {
             self.give_up_waiting(cancelling.reason);
         }
-        self.end_adoption_when_due();
+        self.adopting = self.adopting.filter(|adopting| adopting.until > now);
         self.notify_missing_workers();
         for id in self.outstanding.clone() {
             self.tick_table(id);
@@ -121,7 +121,10 @@ impl RunState {
                 let failure = Failure::new(FailureKind::UnclaimedError, message);
                 self.attempt_failed(EndedAttempt::unclaimed(id), failure);
             }
-            Phase::Running(running) if running.deadline <= now => self.time_out(id),
+            Phase::Running(running) if running.deadline <= now => {
+                let allowed = self.tables[id.index()].planned.spec.timeout;
+                self.end(self.current_attempt(id), Verdict::TimedOut { allowed });
+            }
             _ => {}
         }
     }

@@ -46,7 +46,6 @@ impl RunLock {
         std::fs::remove_file(path(directory, run)).ok();
     }
 
-    /// Whether the coordinator of `run` is alive.
     pub(crate) fn is_held(directory: &Path, run: RunId) -> bool {
         File::open(path(directory, run))
             .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))

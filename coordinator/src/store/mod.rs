@@ -39,7 +39,6 @@ const KEPT_DAYS: i64 = 90;
 /// Only so many runs are kept, the latest ones.
 const KEPT_RUNS: u32 = 1_000;
 
-/// The name of the database in the state directory.
 const FILE: &str = "runs.db";
 
 /// The store of runs.
@@ -93,7 +92,6 @@ impl RunStore {
         self.directory.join(FILE)
     }
 
-    /// The state directory.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -106,7 +104,6 @@ impl RunStore {
         }
     }
 
-    /// All rows of a query.
     fn query<T>(
         &self,
         sql: &str,

@@ -5,11 +5,9 @@ use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use shared::ids::RunId;
 
-use super::stored_run::{StoredRun, StoredTables};
-use super::{RunLock, RunStore, StoreError};
+use super::{RunLock, RunStore, StoreError, StoredRun};
 use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableStatus};
 
-/// The name of the latest run.
 const LATEST: &str = "latest";
 
 const COLUMNS: &str = "key, id, started_at, settings, tables, cancelling, running, ended";
@@ -42,7 +40,6 @@ impl RunRow {
 }
 
 impl RunStore {
-    /// All runs, the latest first.
     pub(crate) fn runs(&self) -> Result<Vec<StoredRun>, StoreError> {
         let select = format!("SELECT {COLUMNS} FROM runs ORDER BY started_at DESC, key DESC");
         let rows = self.query(&select, [], RunRow::of)?;
@@ -148,8 +145,10 @@ impl RunStore {
         )
     }
 
-    /// The tables of a run, each with its state.
-    pub(crate) fn tables(&self, run: &StoredRun) -> Result<StoredTables, StoreError> {
+    pub(crate) fn tables(
+        &self,
+        run: &StoredRun,
+    ) -> Result<Vec<(PlannedTable, RestoredTable)>, StoreError> {
         type Columns = (usize, String, Option<String>, Option<String>);
         let rows: Vec<Columns> = self.query(
             "SELECT position, planned, open, record FROM tables \

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::endpoint::Endpoint;
 use shared::ids::{RunId, TableId, WorkerId};
 
-use crate::run_state::{
-    CancelReason, Counts, Limits, PlannedTable, RestoredTable, RootCause, RunSummary,
-};
+use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary};
 
 /// What is needed to resume a run, beside its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,16 +50,14 @@ pub struct StoredSide {
 
 /// Identifies a database, without any secret.
 pub(crate) fn database_identity(endpoint: &Endpoint) -> String {
-    let Endpoint {
-        engine,
-        host,
-        port,
-        database,
-        schema,
-        ..
-    } = endpoint;
-    let scheme = engine.scheme();
-    format!("{scheme}://{host}:{port}/{database}, schema {schema}")
+    format!(
+        "{}://{}:{}/{}, schema {}",
+        endpoint.engine.scheme(),
+        endpoint.host,
+        endpoint.port,
+        endpoint.database,
+        endpoint.schema
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -83,10 +79,6 @@ pub struct StoredRun {
     pub is_alive: bool,
 }
 
-/// The tables of a run, each with its state.
-pub(super) type StoredTables = Vec<(PlannedTable, RestoredTable)>;
-
-/// Why a run is being cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancellation {
     pub reason: CancelReason,
@@ -94,16 +86,13 @@ pub struct Cancellation {
     pub root_cause: Option<RootCause>,
 }
 
-/// The running tables at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     pub at: DateTime<Utc>,
-    /// How many workers were alive.
     pub workers: usize,
     pub activities: Vec<RunningTable>,
 }
 
-/// A table that a worker runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningTable {
     pub table: TableId,

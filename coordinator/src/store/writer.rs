@@ -52,9 +52,7 @@ pub(super) enum Write {
         table: TableId,
         open: OpenTable,
     },
-    /// The run is being cancelled.
     Cancelling(Cancellation),
-    /// A snapshot of the running tables.
     Snapshot(Snapshot),
     Ended(RunSummary),
 }
@@ -85,19 +83,8 @@ struct Outgoing {
     batches: Option<SyncSender<Batch>>,
 }
 
-/// Why the store cannot be written; `None` while it can be.
-#[derive(Debug, Clone, Default)]
-struct Broken(Arc<Mutex<Option<String>>>);
-
-impl Broken {
-    fn get(&self) -> Option<String> {
-        lock(&self.0).clone()
-    }
-
-    fn set(&self, reason: Option<String>) {
-        *lock(&self.0) = reason;
-    }
-}
+/// Why the store cannot be written; absent while it can.
+type Broken = Arc<Mutex<Option<String>>>;
 
 /// Ignores poisoning: a panic cannot leave these values inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,7 +160,7 @@ impl RunWriter {
 
     /// Why the store cannot be written; `None` while it can be.
     pub(crate) fn broken(&self) -> Option<String> {
-        self.broken.get()
+        lock(&self.broken).clone()
     }
 
     /// Stores the end of the run and waits until it is durable. If the store cannot be
@@ -184,8 +171,7 @@ impl RunWriter {
             .await
             .is_err()
         {
-            self.broken
-                .set(Some("it did not answer in time".to_owned()));
+            *lock(&self.broken) = Some("it did not answer in time".to_owned());
         }
         if let Some(reason) = self.broken() {
             report.notes.push(format!(
@@ -210,7 +196,6 @@ impl Drop for RunWriter {
     }
 }
 
-/// The state of the thread.
 struct Thread {
     path: String,
     connection: Connection,
@@ -245,7 +230,7 @@ impl Thread {
     }
 
     fn write_all(&mut self, batches: &[Batch]) {
-        let broken = self.broken.get().is_some();
+        let broken = lock(&self.broken).is_some();
         let writes: Vec<&Write> = batches
             .iter()
             .filter(|batch| !broken || batch.again)
@@ -258,7 +243,7 @@ impl Thread {
             Ok(()) => {
                 if broken {
                     tracing::warn!("the run store {} can be written again", self.path);
-                    self.broken.set(None);
+                    *lock(&self.broken) = None;
                 }
             }
             Err(error) => {
@@ -268,7 +253,7 @@ impl Thread {
                         self.path
                     );
                 }
-                self.broken.set(Some(error.to_string()));
+                *lock(&self.broken) = Some(error.to_string());
             }
         }
     }

@@ -1,92 +1,67 @@
 //! Settings that are one of a few words.
 
-use std::fmt;
-use std::str::FromStr;
-
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::nearest::one_of;
 
-/// Declares an enum whose variants users write as words, with synonyms after `|`.
-macro_rules! choice {
-    (
-        $(#[$attribute:meta])*
-        $name:ident {
-            $($(#[$of_variant:meta])* $variant:ident = $word:literal $(| $synonym:literal)*,)+
-        }
-    ) => {
-        $(#[$attribute])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$of_variant])* $variant,)+
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text.trim().to_ascii_lowercase().as_str() {
-                    $($word $(| $synonym)* => Ok(Self::$variant),)+
-                    _ => Err(one_of(text, &[$($word),+])),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$variant => $word,)+ })
-            }
-        }
-    };
+/// Which result of a table cancels the rest of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum FailFast {
+    /// None: every table is tried.
+    #[default]
+    Off,
+    /// A table that could not be verified because of an error.
+    Error,
+    /// An error, or a table that differs.
+    Mismatch,
 }
 
-choice! {
-    /// Which result of a table cancels the rest of the run.
-    #[derive(Default, Serialize, Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    FailFast {
-        /// None: every table is tried.
-        #[default]
-        Off = "off",
-        /// A table that could not be verified because of an error.
-        Error = "error",
-        /// An error, or a table that differs.
-        Mismatch = "mismatch",
-    }
+/// The form of a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Text for people.
+    #[default]
+    Console,
+    /// JSON with every detail, for programs.
+    Json,
+    /// CSV with one line per table, for spreadsheets.
+    Csv,
 }
 
-choice! {
-    /// The form of a report.
-    #[derive(Default)]
-    ReportFormat {
-        /// Text for people.
-        #[default]
-        Console = "console",
-        /// JSON with every detail, for programs.
-        Json = "json",
-        /// CSV with one line per table, for spreadsheets.
-        Csv = "csv",
-    }
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text for people.
+    #[default]
+    Human,
+    /// One JSON object per line, for programs.
+    Json,
 }
 
-choice! {
-    /// The form of a log line.
-    #[derive(Default)]
-    LogFormat {
-        /// Text for people.
-        #[default]
-        Human = "human",
-        /// One JSON object per line, for programs.
-        Json = "json",
-    }
+/// The protocol of an OpenTelemetry collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OtlpProtocol {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP over HTTP with Protobuf bodies; `OTEL_EXPORTER_OTLP_PROTOCOL` calls it `http/protobuf`.
+    #[value(alias = "http/protobuf")]
+    Http,
 }
 
-choice! {
-    /// The protocol of an OpenTelemetry collector.
-    OtlpProtocol {
-        /// OTLP over gRPC.
-        Grpc = "grpc",
-        /// OTLP over HTTP with Protobuf bodies; `OTEL_EXPORTER_OTLP_PROTOCOL` calls it `http/protobuf`.
-        Http = "http" | "http/protobuf",
-    }
+/// The choice that `text` names, in upper or lower case.
+pub(crate) fn parse_choice<T: ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text.trim(), true).map_err(|_| {
+        let words: Vec<String> = T::value_variants().iter().map(word).collect();
+        one_of(text, &words)
+    })
+}
+
+/// The word for a choice.
+pub(super) fn word<T: ValueEnum>(choice: &T) -> String {
+    choice
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
 }

@@ -60,7 +60,6 @@ impl Parts {
     }
 }
 
-/// The names that are marked as missing.
 fn missing<const N: usize>(names: [(&str, bool); N]) -> Vec<&str> {
     let missing = |(name, is_missing): (_, bool)| is_missing.then_some(name);
     names.into_iter().filter_map(missing).collect()
@@ -105,7 +104,6 @@ fn endpoint_url(
     url
 }
 
-/// Reads the endpoint that `section` describes.
 pub(super) fn read(
     name: &str,
     mut section: Section,

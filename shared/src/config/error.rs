@@ -15,37 +15,10 @@ pub enum ConfigError {
         /// Why.
         reason: std::io::Error,
     },
-    /// The file is not TOML.
+    /// The file is not TOML, a key is unknown, a value has the wrong type or is out of range, or a
+    /// section lacks a required key or has keys that exclude each other.
     #[error("{origin}: {reason}")]
-    Syntax {
-        /// Where.
-        origin: Origin,
-        /// Why.
-        reason: String,
-    },
-    /// A key that no section has.
-    #[error("{origin}: unknown key `{key}`{suggestion}")]
-    UnknownKey {
-        /// Where.
-        origin: Origin,
-        /// The key with its section.
-        key: String,
-        /// The key that was probably meant, or all keys of the section.
-        suggestion: String,
-    },
-    /// A value of the wrong type, or out of range.
-    #[error("{origin}: `{key}`: {reason}")]
-    Value {
-        /// Where.
-        origin: Origin,
-        /// The key with its section.
-        key: String,
-        /// Why, and what is expected.
-        reason: String,
-    },
-    /// A section without a required key, or with keys that exclude each other.
-    #[error("{origin}: {reason}")]
-    Section {
+    Content {
         /// Where.
         origin: Origin,
         /// Why, and what is expected.

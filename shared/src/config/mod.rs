@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use crate::endpoint::{DatabaseKind, Endpoint};
 
 pub use broker::BrokerConfig;
+pub(crate) use choices::parse_choice;
 pub use choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat};
 pub use error::{ConfigError, Origin};
 pub use metrics_addr::MetricsAddr;
@@ -127,10 +128,10 @@ pub fn parse(
     let mut sources = Sources::new(path.to_owned(), text, environment);
     let mut root = sources.root()?;
 
-    let mut section = sources.section(&mut root, "endpoints", true)?;
+    let mut section = sources.section(&mut root, "endpoints")?;
     let mut sections = sources.all_sections(&mut section)?;
     for name in endpoint::names_in_variables(environment, sections.keys().cloned()) {
-        let described = sources.section(&mut section, &name, true)?;
+        let described = sources.section(&mut section, &name)?;
         sections.insert(name, described);
     }
     let mut endpoints = BTreeMap::new();
@@ -138,14 +139,14 @@ pub fn parse(
         let endpoint = endpoint::read(&name, section, &mut sources)?;
         endpoints.insert(name, endpoint);
     }
-    let mut section = sources.section(&mut root, "run", true)?;
+    let mut section = sources.section(&mut root, "run")?;
     let mut run = RunOptions::read(&mut section, &mut sources)?;
     let report = ReportOptions::read(&mut section, &mut sources)?;
     let store = StoreOptions::read(&mut section, &mut sources)?;
     section.finish(&sources)?;
-    let section = sources.section(&mut root, "broker", true)?;
+    let section = sources.section(&mut root, "broker")?;
     let broker = broker::read(section, &mut sources)?;
-    let mut section = sources.section(&mut root, "telemetry", true)?;
+    let mut section = sources.section(&mut root, "telemetry")?;
     let telemetry = TelemetryConfig {
         metrics: MetricsOptions::read(&mut section, &mut sources)?,
         traces: TraceOptions::read(&mut section, &mut sources)?,

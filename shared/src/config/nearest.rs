@@ -29,7 +29,8 @@ pub fn suggestion(text: &str, known: &[impl AsRef<str>]) -> String {
 }
 
 /// "`jsn` is not one of console, json, csv; did you mean `json`?"
-pub(super) fn one_of(text: &str, words: &[&str]) -> String {
+pub(super) fn one_of(text: &str, words: &[impl AsRef<str>]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let hint = nearest(text, words.iter().copied())
         .map(|word| format!("; did you mean `{word}`?"))
         .unwrap_or_default();

@@ -109,7 +109,6 @@ pub(super) struct Declared {
     pub(super) default: String,
 }
 
-/// Reads the value of a flag.
 pub(super) fn parse_flag<T: FromValue>(text: &str) -> Result<T, String> {
     T::from_value(Value::Untyped(text.to_owned()))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use clap::{Arg, Args as _, Command};
+use clap::{Arg, Args, Command};
 
 use super::options::Declared;
 use super::section::variable_name;
@@ -32,40 +32,21 @@ secrets. Unknown keys and unknown `RECONCILE_…` variables of these sections ar
 
 /// An option: its declaration, and its flag as clap has it.
 fn options() -> Vec<(Declared, Arg)> {
+    fn group<T: Args>(declared: Vec<Declared>) -> Vec<(Declared, Arg)> {
+        let command = T::augment_args(Command::new("run"));
+        let flags: Vec<Arg> = command.get_arguments().cloned().collect();
+        assert_eq!(declared.len(), flags.len(), "{declared:?}");
+        declared.into_iter().zip(flags).collect()
+    }
     let groups = [
-        (
-            RunOptions::declared(),
-            RunOptions::augment_args(Command::new("run")),
-        ),
-        (
-            ReportOptions::declared(),
-            ReportOptions::augment_args(Command::new("run")),
-        ),
-        (
-            StoreOptions::declared(),
-            StoreOptions::augment_args(Command::new("run")),
-        ),
-        (
-            MetricsOptions::declared(),
-            MetricsOptions::augment_args(Command::new("run")),
-        ),
-        (
-            TraceOptions::declared(),
-            TraceOptions::augment_args(Command::new("run")),
-        ),
-        (
-            LogOptions::declared(),
-            LogOptions::augment_args(Command::new("run")),
-        ),
+        group::<RunOptions>(RunOptions::declared()),
+        group::<ReportOptions>(ReportOptions::declared()),
+        group::<StoreOptions>(StoreOptions::declared()),
+        group::<MetricsOptions>(MetricsOptions::declared()),
+        group::<TraceOptions>(TraceOptions::declared()),
+        group::<LogOptions>(LogOptions::declared()),
     ];
-    groups
-        .into_iter()
-        .flat_map(|(declared, command)| {
-            let flags: Vec<Arg> = command.get_arguments().cloned().collect();
-            assert_eq!(declared.len(), flags.len(), "{declared:?}");
-            declared.into_iter().zip(flags)
-        })
-        .collect()
+    groups.into_iter().flatten().collect()
 }
 
 fn variable(option: &Declared) -> String {

@@ -57,19 +57,25 @@ impl<'a> Sources<'a> {
         self.environment
     }
 
-    /// The top level of the file.
     pub(super) fn root(&self) -> Result<Section, ConfigError> {
-        let table = DeTable::parse(self.text).map_err(|error| ConfigError::Syntax {
-            origin: self.origin(error.span().map_or(0, |span| span.start)),
-            reason: error.message().to_owned(),
+        let table = DeTable::parse(self.text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            self.error(at, error.message().to_owned())
         })?;
         Ok(Section {
             name: String::new(),
-            variables: false,
+            variables: true,
             at: 0,
             entries: entries(table.get_ref()),
             known: Vec::new(),
         })
+    }
+
+    fn error(&self, at: usize, reason: String) -> ConfigError {
+        ConfigError::Content {
+            origin: self.origin(at),
+            reason,
+        }
     }
 
     fn origin(&self, at: usize) -> Origin {
@@ -84,12 +90,7 @@ impl<'a> Sources<'a> {
 
     /// Takes a sub-section out of `parent`. An absent one is empty: variables may
     /// still set its keys.
-    pub(super) fn section(
-        &self,
-        parent: &mut Section,
-        key: &str,
-        variables: bool,
-    ) -> Result<Section, ConfigError> {
+    pub(super) fn section(&self, parent: &mut Section, key: &str) -> Result<Section, ConfigError> {
         parent.known.push(key.to_owned());
         let name = parent.full_name(key);
         let written = parent.entries.remove(key);
@@ -97,7 +98,7 @@ impl<'a> Sources<'a> {
             at: parent.at,
             value: Value::Table(BTreeMap::new()),
         };
-        self.nested(name, written.unwrap_or(absent), variables)
+        self.nested(name, written.unwrap_or(absent), parent.variables)
     }
 
     /// Takes all sub-sections out of `parent`, by name.
@@ -125,12 +126,9 @@ impl<'a> Sources<'a> {
             return Ok(Vec::new());
         };
         let Value::List(values) = value else {
-            let reason = format!("write every entry as a section of its own, headed [[{key}]]");
-            return Err(ConfigError::Value {
-                origin: self.origin(at),
-                key: key.to_owned(),
-                reason,
-            });
+            let reason =
+                format!("`{key}`: write every entry as a section of its own, headed [[{key}]]");
+            return Err(self.error(at, reason));
         };
         (1..)
             .zip(values)
@@ -146,12 +144,8 @@ impl<'a> Sources<'a> {
     ) -> Result<Section, ConfigError> {
         let Written { at, value } = written;
         let Value::Table(entries) = value else {
-            let reason = format!("this is a section; write its keys under [{name}]");
-            return Err(ConfigError::Value {
-                origin: self.origin(at),
-                key: name,
-                reason,
-            });
+            let reason = format!("`{name}`: this is a section; write its keys under [{name}]");
+            return Err(self.error(at, reason));
         };
         Ok(Section {
             name,
@@ -172,10 +166,9 @@ impl<'a> Sources<'a> {
         });
         match unknown {
             None => Ok(()),
-            Some(name) => Err(ConfigError::UnknownKey {
+            Some(name) => Err(ConfigError::Content {
                 origin: Origin::Variable(name.clone()),
-                key: name.clone(),
-                suggestion: suggestion(name, &Vec::from_iter(self.readable)),
+                reason: unknown_key(name, name, &Vec::from_iter(self.readable)),
             }),
         }
     }
@@ -184,10 +177,7 @@ impl<'a> Sources<'a> {
 impl Section {
     /// An error about the section as a whole.
     pub(super) fn error(&self, sources: &Sources<'_>, reason: impl Into<String>) -> ConfigError {
-        ConfigError::Section {
-            origin: sources.origin(self.at),
-            reason: format!("[{}] {}", self.name, reason.into()),
-        }
+        sources.error(self.at, format!("[{}] {}", self.name, reason.into()))
     }
 
     fn full_name(&self, key: &str) -> String {
@@ -220,27 +210,27 @@ impl Section {
         let Some((origin, value)) = written else {
             return Ok(None);
         };
-        match T::from_value(value) {
-            Ok(value) => Ok(Some(value)),
-            Err(reason) => Err(ConfigError::Value {
-                origin,
-                key: self.full_name(key),
-                reason,
-            }),
-        }
+        let read = T::from_value(value).map(Some);
+        read.map_err(|reason| ConfigError::Content {
+            origin,
+            reason: format!("`{}`: {reason}", self.full_name(key)),
+        })
     }
 
     /// Fails when a key has not been taken: it is unknown.
     pub(super) fn finish(&self, sources: &Sources<'_>) -> Result<(), ConfigError> {
         match self.entries.iter().min_by_key(|(_, written)| written.at) {
             None => Ok(()),
-            Some((key, written)) => Err(ConfigError::UnknownKey {
-                origin: sources.origin(written.at),
-                key: self.full_name(key),
-                suggestion: suggestion(key, &self.known),
-            }),
+            Some((key, written)) => {
+                let reason = unknown_key(&self.full_name(key), key, &self.known);
+                Err(sources.error(written.at, reason))
+            }
         }
     }
+}
+
+fn unknown_key(full_name: &str, key: &str, known: &[String]) -> String {
+    format!("unknown key `{full_name}`{}", suggestion(key, known))
 }
 
 /// The variable that sets `endpoints.erp.password`: `RECONCILE_ENDPOINTS_ERP_PASSWORD`.

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
-
+use super::choices::parse_choice;
 use super::error::ConfigError;
 use super::nearest::one_of;
 use super::section::{Section, Sources};
-use super::value::{FromValue, Value};
-use crate::options::{
-    ColumnRule, Encoding, Filters, Normalization, Rounding, SoftDelete, Tolerance, Trim,
-};
+use super::value::{FromValue, Value, Written};
+use crate::options::{ColumnRule, Encoding, Filters, SoftDelete, Tolerance, Trim};
 
 /// `[tables.rules.COLUMN]`.
 pub(super) fn read_rules(
     parent: &mut Section,
     sources: &mut Sources<'_>,
 ) -> Result<BTreeMap<String, ColumnRule>, ConfigError> {
-    let mut rules = sources.section(parent, "rules", false)?;
+    let mut rules = sources.section(parent, "rules")?;
     sources
         .all_sections(&mut rules)?
         .into_iter()
@@ -54,14 +51,6 @@ fn read_rule(mut section: Section, sources: &mut Sources<'_>) -> Result<ColumnRu
     Ok(rule)
 }
 
-/// `where`: one condition for both sides, or one for each.
-pub(super) fn read_filters(
-    section: &mut Section,
-    sources: &mut Sources<'_>,
-) -> Result<Filters, ConfigError> {
-    Ok(section.take(sources, "where")?.unwrap_or_default())
-}
-
 impl FromValue for Filters {
     fn from_value(value: Value) -> Result<Self, String> {
         match value {
@@ -70,15 +59,9 @@ impl FromValue for Filters {
                 target: Some(both),
             }),
             Value::Table(mut entries) => {
-                let mut side = |name: &str| {
-                    entries
-                        .remove(name)
-                        .map(|written| String::from_value(written.value))
-                        .transpose()
-                };
                 let filters = Self {
-                    source: side("source")?,
-                    target: side("target")?,
+                    source: take_text(&mut entries, "source")?,
+                    target: take_text(&mut entries, "target")?,
                 };
                 only_known(entries.keys(), &["source", "target"])?;
                 Ok(filters)
@@ -101,17 +84,11 @@ impl FromValue for SoftDelete {
                 value: None,
             }),
             Value::Table(mut entries) => {
-                let column = entries
-                    .remove("column")
+                let column = take_text(&mut entries, "column")?
                     .ok_or_else(|| format!("lacks `column`; expected {expected}"))?;
-                let value = entries.remove("value");
+                let value = take_text(&mut entries, "value")?;
                 only_known(entries.keys(), &["column", "value"])?;
-                Ok(Self {
-                    column: String::from_value(column.value)?,
-                    value: value
-                        .map(|written| String::from_value(written.value))
-                        .transpose()?,
-                })
+                Ok(Self { column, value })
             }
             other => Err(other.unexpected(expected)),
         }
@@ -163,50 +140,16 @@ impl FromValue for Trim {
     fn from_value(value: Value) -> Result<Self, String> {
         match value {
             Value::Boolean(true) => Ok(Self::Both),
-            other => word(other, &["start", "end", "both"]),
+            other => parse_choice(&String::from_value(other)?),
         }
     }
 }
 
-impl FromValue for Rounding {
-    fn from_value(value: Value) -> Result<Self, String> {
-        word(value, &["truncate", "half-up", "half-even"])
-    }
-}
-
-impl FromValue for Normalization {
-    fn from_value(value: Value) -> Result<Self, String> {
-        word(value, &["nfc", "nfd", "nfkc", "nfkd"])
-    }
-}
-
-impl FromValue for Encoding {
-    fn from_value(value: Value) -> Result<Self, String> {
-        let words = [
-            "epoch-days",
-            "epoch-seconds",
-            "epoch-millis",
-            "epoch-micros",
-            "epoch-nanos",
-            "midnight-millis",
-            "midnight-micros",
-            "midnight-nanos",
-            "iso-8601",
-            "decimal-text",
-            "decimal-bytes",
-            "base64",
-            "hex",
-            "json",
-            "utc",
-        ];
-        word(value, &words)
-    }
-}
-
-/// One of the `words` that the type deserializes from.
-fn word<T: DeserializeOwned>(value: Value, words: &[&str]) -> Result<T, String> {
-    let text = String::from_value(value)?;
-    serde_json::from_value(serde_json::Value::from(text.as_str())).map_err(|_| one_of(&text, words))
+fn take_text(entries: &mut BTreeMap<String, Written>, key: &str) -> Result<Option<String>, String> {
+    let written = entries.remove(key);
+    written
+        .map(|written| String::from_value(written.value))
+        .transpose()
 }
 
 fn only_known<'a>(

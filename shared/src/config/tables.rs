@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::section::{Section, Sources};
-use super::table_rules::{read_filters, read_rules};
+use super::table_rules::read_rules;
 use crate::ids::TableName;
 use crate::message::ColumnSelection;
 use crate::options::{ColumnRule, Filters, SoftDelete};
@@ -33,7 +33,6 @@ pub struct TableEntry {
     pub soft_delete: Option<SoftDelete>,
 }
 
-/// Reads one entry.
 pub(super) fn read(
     mut section: Section,
     sources: &mut Sources<'_>,
@@ -43,9 +42,9 @@ pub(super) fn read(
     let key: Option<Vec<String>> = section.take(sources, "key")?;
     let priority = section.take(sources, "priority")?.unwrap_or(0);
     let timeout = section.take(sources, "timeout")?;
-    let mut columns = sources.section(&mut section, "columns", false)?;
+    let mut columns = sources.section(&mut section, "columns")?;
     let rules = read_rules(&mut section, sources)?;
-    let filters = read_filters(&mut section, sources)?;
+    let filters = section.take(sources, "where")?.unwrap_or_default();
     let soft_delete = section.take(sources, "soft_delete")?;
     section.finish(sources)?;
     let Some(source) = source else {

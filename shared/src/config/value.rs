@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat};
+use clap::ValueEnum;
+
+use super::choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat, parse_choice, word};
 use super::metrics_addr::MetricsAddr;
-use super::nearest::one_of;
 use super::units::{ByteSize, parse_duration};
 use crate::endpoint::{DatabaseKind, Secret, TlsMode, mask_password};
 use crate::ids::TableName;
+use crate::options::{Encoding, Normalization, Rounding};
 use crate::telemetry::metrics::push::PushInstance;
 
 /// A value and where it begins in the file, in bytes.
@@ -98,26 +100,18 @@ words! {
     String: Text, TEXT, |text, _| Ok(text.to_owned()), quoted;
     PathBuf: Text, TEXT, |text, _| Ok(text.into()), |path| quoted(&path.display());
     Secret: Text, TEXT, |text, _| Ok(Self::new(text)), |it| quoted(&mask_password(it.reveal()));
-    FailFast: Text, TEXT, parsed, quoted;
-    ReportFormat: Text, TEXT, parsed, quoted;
     MetricsAddr: Text, TEXT, parsed, quoted;
     PushInstance: Text, TEXT, parsed, quoted;
-    OtlpProtocol: Text, TEXT, parsed, quoted;
-    LogFormat: Text, TEXT, parsed, quoted;
     TableName: Text, TEXT, parsed, quoted;
-    DatabaseKind: Text, TEXT, |text, _| {
-        Self::parse(text).ok_or_else(|| one_of(text, &["sqlserver", "postgres"]))
-    }, |kind| quoted(&kind.name());
-    TlsMode: Text, TEXT, |text, _| match text {
-        "off" => Ok(Self::Off),
-        "prefer" => Ok(Self::Prefer),
-        "require" => Ok(Self::Require),
-        other => Err(one_of(other, &["off", "prefer", "require"])),
-    }, |mode| quoted(match mode {
-        Self::Off => &"off",
-        Self::Prefer => &"prefer",
-        Self::Require => &"require",
-    });
+    FailFast: Text, TEXT, choice, quoted_word;
+    ReportFormat: Text, TEXT, choice, quoted_word;
+    OtlpProtocol: Text, TEXT, choice, quoted_word;
+    LogFormat: Text, TEXT, choice, quoted_word;
+    DatabaseKind: Text, TEXT, choice, quoted_word;
+    TlsMode: Text, TEXT, choice, quoted_word;
+    Rounding: Text, TEXT, choice, quoted_word;
+    Normalization: Text, TEXT, choice, quoted_word;
+    Encoding: Text, TEXT, choice, quoted_word;
     ByteSize: Text | Integer, "a size such as \"64MiB\"", parsed, quoted;
     Duration: Text | Integer, "a duration such as \"30s\", or a number of seconds",
         |text, _| parse_duration(text), |it| quoted(&humantime::format_duration(*it));
@@ -130,6 +124,14 @@ words! {
 
 fn parsed<T: FromStr<Err: fmt::Display>>(text: &str, _: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn choice<T: ValueEnum>(text: &str, _: &str) -> Result<T, String> {
+    parse_choice(text)
+}
+
+fn quoted_word(choice: &impl ValueEnum) -> String {
+    quoted(&word(choice))
 }
 
 fn number<T: FromStr>(text: &str, expected: &str) -> Result<T, String> {

@@ -10,18 +10,17 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::config::LogFormat;
+
 /// The fields of enclosing spans that a line contains, in this order.
 const CONTEXT: [&str; 5] = ["table", "attempt", "worker", "run", "trace_id"];
 
-/// For people: time, level, message, fields, and in brackets the fields of spans.
+/// Formats for people: time, level, message, fields, and in brackets the fields of spans; or
+/// for programs: one JSON object with all fields at its top level.
 #[derive(Debug)]
-pub(super) struct Human;
+pub(super) struct Line(pub(super) LogFormat);
 
-/// For programs: one JSON object with all fields at its top level.
-#[derive(Debug)]
-pub(super) struct Json;
-
-impl<S, N> FormatEvent<S, N> for Human
+impl<S, N> FormatEvent<S, N> for Line
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
@@ -32,9 +31,12 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = human(event, &span_fields(context));
+        let context = span_fields(context);
+        if self.0 == LogFormat::Json {
+            return writeln!(writer, "{}", Value::Object(json(event, context)));
+        }
+        let line = human(event, &context);
         let level = *event.metadata().level();
-        let word = level_name(level);
         if writer.has_ansi_escapes() {
             let colour = match level {
                 Level::ERROR => "1;31",
@@ -44,29 +46,13 @@ where
             };
             write!(
                 writer,
-                "\x1b[2m{}\x1b[0m \x1b[{colour}m{word:>5}\x1b[0m ",
-                now()
+                "\x1b[2m{}\x1b[0m \x1b[{colour}m{:>5}\x1b[0m ",
+                now(),
+                level.as_str()
             )?;
         } else {
-            write!(writer, "{} {word:>5} ", now())?;
+            write!(writer, "{} {:>5} ", now(), level.as_str())?;
         }
-        line.push('\n');
-        writer.write_str(&line)
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-    N: for<'writer> FormatFields<'writer> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let line = Value::Object(json(event, span_fields(context)));
         writeln!(writer, "{line}")
     }
 }
@@ -75,20 +61,10 @@ where
 pub(super) fn message(level: Level, text: &impl fmt::Display) -> String {
     let line = serde_json::json!({
         "timestamp": now(),
-        "level": level_name(level),
+        "level": level.as_str(),
         "message": text.to_string(),
     });
     line.to_string()
-}
-
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "ERROR",
-        Level::WARN => "WARN",
-        Level::INFO => "INFO",
-        Level::DEBUG => "DEBUG",
-        Level::TRACE => "TRACE",
-    }
 }
 
 fn now() -> String {
@@ -127,7 +103,7 @@ fn human(event: &Event<'_>, context: &Map<String, Value>) -> String {
     let fields = Fields::of(event);
     let mut line = fields.message;
     for (name, value) in &fields.others {
-        pair(&mut line, ' ', name, value);
+        pair(&mut line, name, value);
     }
     let mut begin = " [";
     for name in CONTEXT {
@@ -136,7 +112,7 @@ fn human(event: &Event<'_>, context: &Map<String, Value>) -> String {
             .filter(|_| !fields.others.contains_key(name))
         {
             line.push_str(begin);
-            pair(&mut line, ' ', name, value);
+            pair(&mut line, name, value);
             begin = "";
         }
     }
@@ -155,10 +131,10 @@ fn human(event: &Event<'_>, context: &Map<String, Value>) -> String {
         })
 }
 
-/// Appends `name=value`, after `separator` unless it is the first.
-fn pair(line: &mut String, separator: char, name: &str, value: &Value) {
+/// Appends `name=value`, after a space unless it is the first.
+fn pair(line: &mut String, name: &str, value: &Value) {
     if !line.is_empty() && !line.ends_with('[') {
-        line.push(separator);
+        line.push(' ');
     }
     line.push_str(name);
     line.push('=');
@@ -178,7 +154,7 @@ fn json(event: &Event<'_>, context: Map<String, Value>) -> Map<String, Value> {
     let metadata = event.metadata();
     let mut line = Map::new();
     line.insert("timestamp".to_owned(), now().into());
-    line.insert("level".to_owned(), level_name(*metadata.level()).into());
+    line.insert("level".to_owned(), metadata.level().as_str().into());
     line.insert("message".to_owned(), fields.message.into());
     line.extend(context);
     // The event's own fields override those of spans.
@@ -187,7 +163,6 @@ fn json(event: &Event<'_>, context: Map<String, Value>) -> Map<String, Value> {
     line
 }
 
-/// The fields of an event.
 #[derive(Debug, Default)]
 struct Fields {
     message: String,
@@ -309,7 +284,7 @@ mod tests {
 
     #[test]
     fn json_has_everything_at_the_top_level() {
-        let lines = logged(Json, || {
+        let lines = logged(Line(LogFormat::Json), || {
             in_a_table(|| tracing::warn!(rows = 7_u64, "two\nlines"));
             tracing::error!(run = %"r2", "outside");
         });
@@ -343,7 +318,7 @@ mod tests {
 
     #[test]
     fn text_lines_end_with_the_fields_of_their_spans() {
-        let lines = logged(Human, || {
+        let lines = logged(Line(LogFormat::Human), || {
             in_a_table(|| tracing::warn!(rows = 7_u64, "two\nlines"));
             tracing::error!("outside");
         });

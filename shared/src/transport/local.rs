@@ -6,7 +6,7 @@
 //! messages or heartbeats behind loses the oldest ones.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Acknowledge, Deliveries, Delivery, Health, Messages, Ownership, PREFETCH, TraceContext,
-    Transport, TransportError,
+    Transport, TransportError, lock,
 };
 use crate::ids::{RunId, WorkerId};
 use crate::message::{Control, Event, Heartbeat, Task};
@@ -66,10 +66,7 @@ impl LocalTransport {
 impl Transport for LocalTransport {
     async fn publish_task(&self, task: &Task, trace: &TraceContext) -> Result<(), TransportError> {
         self.ensure_open()?;
-        self.tasks
-            .push(task.clone(), trace.clone())
-            .await
-            .map_err(|QueueRemoved| TransportError::Closed)
+        self.tasks.push(task.clone(), trace.clone()).await
     }
 
     async fn publish_event(
@@ -86,10 +83,7 @@ impl Transport for LocalTransport {
         queue
             .push(event.clone(), trace.clone())
             .await
-            .map_err(|QueueRemoved| match self.ensure_open() {
-                Ok(()) => unroutable(),
-                Err(closed) => closed,
-            })
+            .map_err(|_| self.ensure_open().err().unwrap_or_else(unroutable))
     }
 
     async fn publish_control(&self, control: &Control) -> Result<(), TransportError> {
@@ -107,7 +101,7 @@ impl Transport for LocalTransport {
 
     async fn consume_tasks(&self, prefetch: u16) -> Result<Deliveries<Task>, TransportError> {
         self.ensure_open()?;
-        Ok(Consumer::deliveries(&self.tasks, prefetch))
+        Ok(deliveries(&self.tasks, prefetch))
     }
 
     async fn consume_events(&self, run: RunId) -> Result<Deliveries<Event>, TransportError> {
@@ -117,7 +111,7 @@ impl Transport for LocalTransport {
                 .entry(run)
                 .or_insert_with(|| Queue::new(EVENT_LIMIT, self.closed.child_token())),
         );
-        Ok(Consumer::deliveries(&queue, PREFETCH))
+        Ok(deliveries(&queue, PREFETCH))
     }
 
     async fn consume_control(
@@ -177,10 +171,6 @@ fn messages<T: Clone + Send + 'static>(
     Box::pin(received.take_until(closed.cancelled_owned()))
 }
 
-/// The queue was removed while a publisher waited for its limit.
-#[derive(Debug)]
-struct QueueRemoved;
-
 /// Messages in the order of their publication. Each is delivered to one consumer.
 #[derive(Debug)]
 struct Queue<T> {
@@ -221,10 +211,11 @@ impl<T> Queue<T> {
         })
     }
 
-    async fn push(&self, message: T, trace: TraceContext) -> Result<(), QueueRemoved> {
+    /// Waits for the limit; fails when the queue is removed meanwhile.
+    async fn push(&self, message: T, trace: TraceContext) -> Result<(), TransportError> {
         let permit = tokio::select! {
             biased;
-            () = self.removed.cancelled() => return Err(QueueRemoved),
+            () = self.removed.cancelled() => return Err(TransportError::Closed),
             permit = Arc::clone(&self.free).acquire_owned() => permit.expect("the semaphore is never closed"),
         };
         let mut ready = lock(&self.ready);
@@ -269,45 +260,32 @@ impl<T> Queue<T> {
     }
 }
 
-/// One consumer of a queue.
-#[derive(Debug)]
-struct Consumer<T> {
-    queue: Arc<Queue<T>>,
-    /// One permit for every further delivery that the consumer may receive.
-    slots: Arc<Semaphore>,
-}
-
-impl<T: Clone + Send + std::fmt::Debug + 'static> Consumer<T> {
-    fn deliveries(queue: &Arc<Queue<T>>, prefetch: u16) -> Deliveries<T> {
-        let consumer = Self {
-            queue: Arc::clone(queue),
-            slots: Arc::new(Semaphore::new(prefetch.into())),
+/// Delivers the messages of `queue` to one consumer, which keeps at most `prefetch` of them.
+fn deliveries<T: Clone + Send + std::fmt::Debug + 'static>(
+    queue: &Arc<Queue<T>>,
+    prefetch: u16,
+) -> Deliveries<T> {
+    // One permit for every further delivery that the consumer may receive.
+    let slots = Arc::new(Semaphore::new(prefetch.into()));
+    let consumer = (Arc::clone(queue), slots);
+    let taken = stream::unfold(consumer, |(queue, slots)| async move {
+        let slot = Arc::clone(&slots)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
+        let (position, entry) = queue.pop().await;
+        let (message, trace) = (entry.message.clone(), entry.trace.clone());
+        let redelivered = entry.redelivered;
+        let acknowledger = Acknowledger {
+            queue: Arc::clone(&queue),
+            position,
+            entry: Mutex::new(Some(entry)),
+            _slot: slot,
         };
-        let removed = queue.removed.clone();
-        let taken = stream::unfold(consumer, |consumer| async move {
-            let slot = Arc::clone(&consumer.slots)
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
-            let (position, entry) = consumer.queue.pop().await;
-            let (message, trace, redelivered) = (
-                entry.message.clone(),
-                entry.trace.clone(),
-                entry.redelivered,
-            );
-            let acknowledger = Acknowledger {
-                queue: Arc::clone(&consumer.queue),
-                position,
-                entry: Mutex::new(Some(entry)),
-                _slot: slot,
-            };
-            Some((
-                Delivery::new(message, trace, redelivered, Arc::new(acknowledger)),
-                consumer,
-            ))
-        });
-        Box::pin(taken.take_until(removed.cancelled_owned()))
-    }
+        let delivery = Delivery::new(message, trace, redelivered, Arc::new(acknowledger));
+        Some((delivery, (queue, slots)))
+    });
+    Box::pin(taken.take_until(queue.removed.clone().cancelled_owned()))
 }
 
 /// Answers one delivery; requeues it when it is dropped without an answer.
@@ -352,10 +330,4 @@ impl<T> Drop for Acknowledger<T> {
             self.queue.requeue(self.position, entry);
         }
     }
-}
-
-/// Locks a mutex, poisoned or not: no critical section can panic between two changes, so the value
-/// is consistent.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

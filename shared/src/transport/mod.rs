@@ -8,7 +8,7 @@ pub mod rabbit;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures::Stream;
@@ -123,7 +123,6 @@ pub struct Delivery<T> {
 }
 
 impl<T> Delivery<T> {
-    /// A delivery that `acknowledger` answers.
     pub(crate) fn new(
         message: T,
         trace: TraceContext,
@@ -140,13 +139,8 @@ impl<T> Delivery<T> {
 
     /// Separates the message from the delivery, which must still be answered.
     pub fn into_parts(self) -> (T, Delivery<()>) {
-        let Self {
-            message,
-            trace,
-            redelivered,
-            acknowledger,
-        } = self;
-        (message, Delivery::new((), trace, redelivered, acknowledger))
+        let rest = Delivery::new((), self.trace, self.redelivered, self.acknowledger);
+        (self.message, rest)
     }
 
     /// Acknowledges the delivery: the message is done and is not delivered again.
@@ -185,6 +179,12 @@ pub enum Ownership {
     Held,
     /// The delivery was already lost. The broker delivers the message again.
     Lost,
+}
+
+/// Locks a mutex, poisoned or not: no critical section can panic between two changes, so the value
+/// is consistent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a message could not be sent or received.

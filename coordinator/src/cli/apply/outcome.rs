@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::repair::{Direction, Effects, StatementCounts};
 
-/// The result of all scripts.
 #[derive(Debug, Serialize)]
 pub(super) struct Applied {
     pub(super) direction: Direction,
@@ -16,8 +15,7 @@ pub(super) struct Applied {
     pub(super) verification: Option<&'static str>,
 }
 
-/// The result of one script.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct AppliedTable {
     pub(super) table: String,
     pub(super) file: String,

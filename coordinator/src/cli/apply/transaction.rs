@@ -6,12 +6,9 @@ use worker::engine::{CommitError, WritableTarget, script_dialect};
 
 use super::outcome::AppliedTable;
 use crate::cli::exit::CommandError;
-use crate::repair::{
-    Effects, Header, RenewedUndo, Script, ScriptError, ScriptSet, Statement, StatementCounts, steps,
-};
+use crate::repair::{Header, RenewedUndo, Script, ScriptError, ScriptSet, Statement, steps};
 use crate::store::database_identity;
 
-/// The most statements in one batch.
 const BATCH: usize = 200;
 
 /// The most bytes of statements in one batch, exceeded by at most one statement.
@@ -30,11 +27,7 @@ pub(super) async fn execute_scripts(
         .map(|script| AppliedTable {
             table: format!("{}.{}", script.header.schema, script.header.table),
             file: script.path.display().to_string(),
-            applied: StatementCounts::default(),
-            skipped: StatementCounts::default(),
-            verified: None,
-            keys: Vec::new(),
-            effects: Effects::default(),
+            ..AppliedTable::default()
         })
         .collect();
     let statements = |script: &Script| script.header.statements.total();
@@ -176,8 +169,5 @@ async fn execute_action(
     if seen == script.header.statements.of(action) {
         return Ok(());
     }
-    Err(ScriptError::Edited {
-        path: script.path.clone(),
-    }
-    .into())
+    Err(ScriptError::edited(&script.path).into())
 }

@@ -7,7 +7,7 @@ use shared::endpoint::Endpoint;
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{Scope, Task};
 use shared::options::TableOptions;
-use shared::outcome::{Depth, Failure, FailureKind, RowCounts};
+use shared::outcome::{Depth, Failure, FailureKind};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use worker::engine::{Progress, ReconcileEngine, Stop, TaskContext};
@@ -89,16 +89,10 @@ async fn verify(
             }
         })
     })?;
-    let RowCounts {
-        missing,
-        extra,
-        modified,
-        ..
-    } = counts;
     Ok(Verified {
         rows: (!all).then_some(keys.len()),
-        missing,
-        extra,
-        modified,
+        missing: counts.missing,
+        extra: counts.extra,
+        modified: counts.modified,
     })
 }

@@ -373,7 +373,7 @@ fn a_difference_ends_the_run_only_when_asked() {
         story.finish(0, 1, "w", compared(1), 0);
         // The counted difference was not listed, which max_differences may ask for.
         assert_eq!(story.status(0), Some(TableStatus::Mismatched));
-        assert_eq!(story.state.is_complete(), ends, "{fail_fast}");
+        assert_eq!(story.state.is_complete(), ends, "{fail_fast:?}");
     }
 }
 

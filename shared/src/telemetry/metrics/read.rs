@@ -18,12 +18,9 @@ pub struct Described {
     pub label: Option<&'static str>,
 }
 
-/// The type of a metric.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// It never decreases.
     Counter,
-    /// It increases and decreases.
     Gauge,
 }
 

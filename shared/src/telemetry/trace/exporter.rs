@@ -21,7 +21,6 @@ pub(super) struct Health(Arc<State>);
 #[derive(Debug)]
 struct State {
     destination: String,
-    /// Whether the last try failed.
     failing: AtomicBool,
     warned: AtomicBool,
     /// Triggered at the end of the process: exports are not repeated any more.
@@ -29,7 +28,6 @@ struct State {
 }
 
 impl Health {
-    /// The state of the export to `destination`.
     pub(super) fn new(destination: String) -> Self {
         Self(Arc::new(State {
             destination,
@@ -39,7 +37,6 @@ impl Health {
         }))
     }
 
-    /// Whether the last try failed.
     pub(super) fn is_failing(&self) -> bool {
         self.0.failing.load(Ordering::Relaxed)
     }

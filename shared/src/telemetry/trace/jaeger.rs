@@ -26,7 +26,6 @@ use super::settings::TraceError;
 /// The largest datagram that an agent accepts by default, in bytes.
 const LARGEST_DATAGRAM: usize = 65_000;
 
-/// Exports spans to an agent.
 #[derive(Debug)]
 pub(super) struct ThriftExporter {
     exporter: Arc<Mutex<opentelemetry_jaeger::Exporter>>,
@@ -35,7 +34,7 @@ pub(super) struct ThriftExporter {
 impl ThriftExporter {
     /// An exporter to `agent`, HOST:PORT, for the process that `resource` describes.
     pub(super) fn new(agent: &str, resource: &Resource) -> Result<Self, TraceError> {
-        let unusable = |reason: String| TraceError::Endpoint {
+        let unusable = |reason: String| TraceError::Setting {
             place: "--jaeger-agent",
             reason,
         };

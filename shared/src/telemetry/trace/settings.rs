@@ -6,7 +6,7 @@ use std::fmt;
 use clap::Args;
 use url::Url;
 
-use crate::config::{OtlpProtocol, TraceOptions};
+use crate::config::{OtlpProtocol, TraceOptions, parse_choice};
 use crate::endpoint::Secret;
 
 /// The standard port for OTLP over HTTP.
@@ -64,17 +64,9 @@ impl fmt::Display for Destination {
 /// Why traces cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TraceError {
-    /// The address is invalid.
+    /// The address or the protocol is invalid.
     #[error("{place}: {reason}")]
-    Endpoint {
-        /// The flag, variable or key.
-        place: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// The protocol is invalid.
-    #[error("{place}: {reason}")]
-    Protocol {
+    Setting {
         /// The flag, variable or key.
         place: &'static str,
         /// Why.
@@ -90,9 +82,7 @@ impl TraceError {
     #[must_use]
     pub fn is_of_environment(&self) -> bool {
         match self {
-            Self::Endpoint { place, .. } | Self::Protocol { place, .. } => {
-                place.starts_with("OTEL_")
-            }
+            Self::Setting { place, .. } => place.starts_with("OTEL_"),
             Self::Exporter(_) => true,
         }
     }
@@ -145,15 +135,13 @@ impl Destination {
             return Ok(None);
         };
         let mut url =
-            parse_endpoint(&endpoint).map_err(|reason| TraceError::Endpoint { place, reason })?;
+            parse_endpoint(&endpoint).map_err(|reason| TraceError::Setting { place, reason })?;
         let protocol = match flags.collector.otlp_protocol {
             Some(protocol) => Some(protocol),
             None => variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
                 .or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"))
                 .map(|(place, value)| {
-                    value
-                        .parse()
-                        .map_err(|reason| TraceError::Protocol { place, reason })
+                    parse_choice(&value).map_err(|reason| TraceError::Setting { place, reason })
                 })
                 .transpose()?
                 .or(config.otlp_protocol),
@@ -214,7 +202,7 @@ mod tests {
         })
         .map(|destination| {
             destination.map(|destination| match destination {
-                Destination::Otlp { url, protocol } => format!("{protocol} {url}"),
+                Destination::Otlp { url, protocol } => format!("{protocol:?} {url}").to_lowercase(),
                 #[cfg(feature = "jaeger-thrift")]
                 Destination::JaegerAgent(agent) => agent,
             })

@@ -27,7 +27,7 @@ pub(super) async fn consume<T: DeserializeOwned + Send + 'static>(
     let (client, exchange) = (Arc::clone(client), exchange.to_owned());
     // Ends when the receiver is dropped or the transport is closed.
     tokio::spawn(async move {
-        while !out.is_closed() && !client.is_closing() {
+        while !out.is_closed() && !client.closing.is_cancelled() {
             let next = tokio::select! {
                 () = out.closed() => return,
                 next = subscriptions.next() => next,
@@ -59,7 +59,7 @@ async fn forward<T: DeserializeOwned>(
                     return;
                 }
                 let ack = delivery.acker.ack(BasicAckOptions::default());
-                if let Err(error) = subscription.link().while_connected(ack).await {
+                if let Err(error) = subscription.link.while_connected(ack).await {
                     tracing::debug!("a message on {exchange} was not acknowledged: {error}");
                     return;
                 }

@@ -18,7 +18,6 @@ pub(super) fn is_refusal(error: &lapin::Error) -> bool {
     )
 }
 
-/// The error of an attempt to connect.
 pub(super) fn connect_error(address: &Address, error: &LinkError) -> TransportError {
     let message = match error {
         LinkError::Timeout(_) => {
@@ -63,7 +62,6 @@ pub(super) fn connect_error(address: &Address, error: &LinkError) -> TransportEr
     TransportError::Broker { message }
 }
 
-/// The error of an operation that the broker refused.
 pub(super) fn refusal(address: &Address, error: &lapin::Error) -> TransportError {
     let advice = match protocol_kind(error) {
         Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)) => format!(
@@ -104,7 +102,6 @@ fn is_login(error: &lapin::Error) -> bool {
         .contains("login was refused")
 }
 
-/// Whether the reply names the task queue.
 fn names_task_queue(error: &lapin::Error) -> bool {
     reply_text(error).contains(".tasks'")
 }

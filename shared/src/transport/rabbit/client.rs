@@ -24,7 +24,6 @@ use crate::transport::{Health, TransportError};
 /// The first pause before another try; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest pause before another try.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long [`Client::close`] waits for publishes that are not yet confirmed.
@@ -39,16 +38,17 @@ pub(super) const PERSISTENT: u8 = 2;
 /// The state that the transport, the supervisor and the consumers share.
 #[derive(Debug)]
 pub(super) struct Client {
-    address: Address,
-    topology: Topology,
+    pub(super) address: Address,
+    pub(super) topology: Topology,
     /// The current link. `None` while there is no connection.
     link: watch::Sender<Option<Arc<Link>>>,
-    signing_key: Option<SigningKey>,
+    pub(super) signing_key: Option<SigningKey>,
     reconnects: AtomicU64,
     dead_lettered: AtomicU64,
     /// Locked for reading by every publish, so that closing can wait for all of them.
     publishing: RwLock<()>,
-    closing: CancellationToken,
+    /// Triggered when the transport is being closed. Then the supervisor ends the connection.
+    pub(super) closing: CancellationToken,
 }
 
 impl Client {
@@ -74,25 +74,13 @@ impl Client {
         Ok(client)
     }
 
-    pub(super) fn address(&self) -> &Address {
-        &self.address
-    }
-
-    pub(super) fn topology(&self) -> &Topology {
-        &self.topology
-    }
-
-    pub(super) fn signing_key(&self) -> Option<&SigningKey> {
-        self.signing_key.as_ref()
-    }
-
     pub(super) fn health(&self) -> Health {
         Health {
             connected: self
                 .link
                 .borrow()
                 .as_ref()
-                .is_some_and(|link| !link.broken().is_cancelled()),
+                .is_some_and(|link| !link.broken.is_cancelled()),
             reconnects: self.reconnects.load(Ordering::Relaxed),
             dead_lettered: self.dead_lettered.load(Ordering::Relaxed),
         }
@@ -111,7 +99,7 @@ impl Client {
             };
             let since = Instant::now();
             self.link.send_replace(None);
-            link.broken().cancel();
+            link.broken.cancel();
             tracing::warn!(
                 "lost the connection to the broker at {}: {reason}; reconnecting",
                 self.address
@@ -145,7 +133,7 @@ impl Client {
         tokio::select! {
             biased;
             () = self.closing.cancelled() => Err(TransportError::Closed),
-            found = link.wait_for(|link| link.as_ref().is_some_and(|link| !link.broken().is_cancelled())) => {
+            found = link.wait_for(|link| link.as_ref().is_some_and(|link| !link.broken.is_cancelled())) => {
                 let found = found.map_err(|_| TransportError::Closed)?;
                 found.clone().ok_or(TransportError::Closed)
             }
@@ -172,7 +160,7 @@ impl Client {
                 Err(error) if is_refusal(&error) => return Err(refusal(&self.address, &error)),
                 Err(error) => {
                     tracing::debug!("publishing again after: {error}");
-                    if !link.broken().is_cancelled() {
+                    if !link.broken.is_cancelled() {
                         self.declare_again(&link).await;
                     }
                 }
@@ -253,7 +241,7 @@ impl Client {
     /// Adds the signature of a message body, if this process has a key.
     pub(super) fn sign(&self, headers: &mut FieldTable, purpose: Purpose, body: &[u8]) {
         if let Some(key) = &self.signing_key {
-            headers::insert_signature(headers, &key.sign(purpose, body));
+            headers::insert(headers, headers::SIGNATURE, &key.sign(purpose, body));
         }
     }
 
@@ -286,21 +274,6 @@ impl Client {
         Ok(())
     }
 
-    /// Whether the transport is being closed.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.is_cancelled()
-    }
-
-    /// Returns when the transport is being closed.
-    pub(super) async fn wait_for_closing(&self) {
-        self.closing.cancelled().await;
-    }
-
-    /// Makes the supervisor end the connection, without waiting for it.
-    pub(super) fn start_closing(&self) {
-        self.closing.cancel();
-    }
-
     /// Ends the connection after the publishes in progress are confirmed.
     pub(super) async fn close(&self) {
         if tokio::time::timeout(CLOSE_TIMEOUT, self.publishing.write())
@@ -314,10 +287,10 @@ impl Client {
             );
         }
         let link = self.link.borrow().clone();
-        self.start_closing();
+        self.closing.cancel();
         if let Some(link) = link {
             // The supervisor breaks the link when it has closed the connection.
-            link.broken().cancelled().await;
+            link.broken.cancelled().await;
         }
     }
 }

@@ -97,7 +97,6 @@ impl Drop for Acknowledger {
     }
 }
 
-/// Returns a delivery to its queue.
 pub(super) async fn requeue(acker: &Acker) -> lapin::Result<bool> {
     acker
         .nack(BasicNackOptions {
@@ -138,10 +137,10 @@ fn check_signature(
     delivery: &AmqpDelivery,
     purpose: Option<Purpose>,
 ) -> Result<(), &'static str> {
-    let (Some(key), Some(purpose)) = (client.signing_key(), purpose) else {
+    let (Some(key), Some(purpose)) = (&client.signing_key, purpose) else {
         return Ok(());
     };
-    let signature = headers::signature(&delivery.properties)
+    let signature = headers::text(&delivery.properties, headers::SIGNATURE)
         .ok_or("it is not signed, and this process has a signing key")?;
     if key.verify(purpose, &delivery.data, &signature) {
         Ok(())

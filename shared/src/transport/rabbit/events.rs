@@ -42,14 +42,14 @@ async fn forward(
     out: &mpsc::Sender<Delivery<Event>>,
     mut subscription: Subscription,
 ) -> bool {
-    let queue = client.topology().run_queue(run);
+    let queue = client.topology.run_queue(run);
     let (dropped_in, mut dropped) = mpsc::unbounded_channel();
     loop {
         let delivery = tokio::select! {
             () = out.closed() => return false,
             Some(end) = dropped.recv() => {
                 if let Dropped::Unanswered(acker) = end
-                    && let Err(error) = subscription.link().while_connected(requeue(&acker)).await
+                    && let Err(error) = subscription.link.while_connected(requeue(&acker)).await
                 {
                     tracing::debug!("an event could not be requeued: {error}");
                 }
@@ -62,7 +62,7 @@ async fn forward(
         };
         match accept::<Event>(client, &queue, &delivery, None).await {
             Ok(Some((event, trace))) => {
-                let broken = subscription.link().broken().clone();
+                let broken = subscription.link.broken.clone();
                 let acknowledger = Acknowledger::new(delivery.acker, broken, dropped_in.clone());
                 let redelivered = delivery.redelivered;
                 let delivery = Delivery::new(event, trace, redelivered, Arc::new(acknowledger));

@@ -11,10 +11,8 @@ const TRACEPARENT: &str = "traceparent";
 /// The span of the attempt before, in the same form.
 const PREVIOUS_TRACEPARENT: &str = "reconcile-previous-traceparent";
 
-/// The signature of the body.
-const SIGNATURE: &str = "x-signature";
+pub(super) const SIGNATURE: &str = "x-signature";
 
-/// The headers that carry `trace`.
 pub(super) fn of_trace(trace: &TraceContext) -> FieldTable {
     let mut headers = FieldTable::default();
     for (name, span) in [
@@ -36,22 +34,11 @@ pub(super) fn trace(properties: &BasicProperties) -> TraceContext {
     }
 }
 
-/// Adds the signature of the body.
-pub(super) fn insert_signature(headers: &mut FieldTable, signature: &str) {
-    insert(headers, SIGNATURE, signature);
-}
-
-/// The signature that a received message carries.
-pub(super) fn signature(properties: &BasicProperties) -> Option<String> {
-    text(properties, SIGNATURE)
-}
-
-/// Adds a header with a text.
 pub(super) fn insert(headers: &mut FieldTable, name: &str, text: &str) {
     headers.insert(name.into(), AMQPValue::LongString(text.into()));
 }
 
-fn text(properties: &BasicProperties, name: &str) -> Option<String> {
+pub(super) fn text(properties: &BasicProperties, name: &str) -> Option<String> {
     match properties.headers().as_ref()?.inner().get(name)? {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
         AMQPValue::ShortString(text) => Some(text.to_string()),

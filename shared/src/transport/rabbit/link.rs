@@ -4,7 +4,7 @@
 //! acknowledgement and confirm belongs to exactly one connection, and a delivery of an earlier
 //! connection is never taken for a current one.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::Address;
 use super::topology::Topology;
+use crate::transport::lock;
 
 /// Publishes that wait for their confirms at the same time.
 const CONCURRENT_PUBLISHES: usize = 32;
@@ -41,7 +42,6 @@ pub(super) enum Routing {
     Refused,
 }
 
-/// A message to publish.
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
     pub(super) exchange: &'a str,
@@ -51,7 +51,6 @@ pub(super) struct Outgoing<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// One connection and its publishing channels.
 #[derive(Debug)]
 pub(super) struct Link {
     connection: Connection,
@@ -61,7 +60,8 @@ pub(super) struct Link {
     /// then attributes a returned message to any of them.
     idle: Mutex<Vec<Channel>>,
     publishes: Semaphore,
-    broken: CancellationToken,
+    /// Triggered when the link is lost or closed.
+    pub(super) broken: CancellationToken,
 }
 
 impl Link {
@@ -89,11 +89,6 @@ impl Link {
         Ok(link)
     }
 
-    /// Triggered when the link is lost or closed.
-    pub(super) fn broken(&self) -> &CancellationToken {
-        &self.broken
-    }
-
     /// A new channel. It closes when it is dropped; the broker then requeues its unacknowledged
     /// deliveries.
     pub(super) async fn open_channel(&self) -> lapin::Result<Channel> {
@@ -109,11 +104,7 @@ impl Link {
             .await
             .expect("the semaphore is never closed");
         // A variable of its own, so that the guard is dropped before the await below.
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = lock(&self.idle).pop();
         let channel = match idle {
             Some(channel) => channel,
             None => {
@@ -145,10 +136,7 @@ impl Link {
         };
         let confirmation = self.while_connected(published).await?;
         // Only after success: a channel with a publish in flight is dropped, which closes it.
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(channel);
+        lock(&self.idle).push(channel);
         Ok(if confirmation.is_nack() {
             Routing::Refused
         } else if confirmation.take_message().is_some() {
@@ -229,7 +217,6 @@ async fn connect(address: &Address) -> lapin::Result<Connection> {
     .await
 }
 
-/// Why a link could not be established.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
     #[error(transparent)]

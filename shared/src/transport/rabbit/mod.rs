@@ -53,7 +53,7 @@ impl RabbitTransport {
 
 impl Drop for RabbitTransport {
     fn drop(&mut self) {
-        self.client.start_closing();
+        self.client.closing.cancel();
     }
 }
 
@@ -65,7 +65,7 @@ impl Transport for RabbitTransport {
         self.client.sign(&mut headers, Purpose::Task, &payload);
         let message = Outgoing {
             exchange: "",
-            routing_key: &self.client.topology().tasks,
+            routing_key: &self.client.topology.tasks,
             mandatory: true,
             properties: persistent(headers),
             payload: &payload,
@@ -89,7 +89,7 @@ impl Transport for RabbitTransport {
         event: &Event,
         trace: &TraceContext,
     ) -> Result<(), TransportError> {
-        let topology = self.client.topology();
+        let topology = &self.client.topology;
         let run = event.work.run;
         let (payload, routing_key) = (encode(event), run.to_string());
         let message = Outgoing {
@@ -104,7 +104,7 @@ impl Transport for RabbitTransport {
                 destination: format!(
                     "queue {} on {}",
                     topology.run_queue(run),
-                    self.client.address()
+                    self.client.address
                 ),
             }),
             Routing::Queued | Routing::Refused => Ok(()),
@@ -116,7 +116,7 @@ impl Transport for RabbitTransport {
         let mut headers = FieldTable::default();
         self.client.sign(&mut headers, Purpose::Control, &payload);
         let message = Outgoing {
-            exchange: &self.client.topology().control,
+            exchange: &self.client.topology.control,
             routing_key: "",
             mandatory: false,
             properties: json().with_headers(headers),
@@ -129,7 +129,7 @@ impl Transport for RabbitTransport {
         // A heartbeat is not repeated: after a reconnect, the next one is more recent.
         self.client
             .publish_once(&Outgoing {
-                exchange: &self.client.topology().presence,
+                exchange: &self.client.topology.presence,
                 routing_key: "worker",
                 mandatory: false,
                 properties: json(),
@@ -150,16 +150,16 @@ impl Transport for RabbitTransport {
         &self,
         _worker: &WorkerId,
     ) -> Result<Messages<Control>, TransportError> {
-        let exchange = &self.client.topology().control;
+        let exchange = &self.client.topology.control;
         broadcast::consume(&self.client, exchange, Some(Purpose::Control)).await
     }
 
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError> {
-        broadcast::consume(&self.client, &self.client.topology().presence, None).await
+        broadcast::consume(&self.client, &self.client.topology.presence, None).await
     }
 
     async fn forget_run(&self, run: RunId) -> Result<(), TransportError> {
-        let queue = self.client.topology().run_queue(run);
+        let queue = self.client.topology.run_queue(run);
         let queue = queue.as_str();
         let delete = |channel: lapin::Channel| async move {
             channel
@@ -172,8 +172,7 @@ impl Transport for RabbitTransport {
     fn task_queue(&self) -> String {
         format!(
             "queue {} on {}",
-            self.client.topology().tasks,
-            self.client.address()
+            self.client.topology.tasks, self.client.address
         )
     }
 

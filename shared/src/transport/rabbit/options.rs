@@ -46,7 +46,6 @@ impl RabbitOptions {
     }
 }
 
-/// Validated options.
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) uri: AMQPUri,

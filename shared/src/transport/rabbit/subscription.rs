@@ -14,7 +14,6 @@ use super::link::Link;
 use crate::ids::RunId;
 use crate::transport::{PREFETCH, TransportError};
 
-/// Where the messages come from.
 #[derive(Debug)]
 pub(super) enum Source {
     /// The queue of a run's events.
@@ -32,15 +31,13 @@ impl fmt::Display for Source {
     }
 }
 
-/// A consumer on one link.
 pub(super) struct Subscription {
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
     /// The consumer ends when its channel is dropped.
     _channel: Channel,
     consumer: Consumer,
 }
 
-/// Why a subscription ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The link or the channel broke.
@@ -51,7 +48,7 @@ pub(super) enum End {
 
 impl Subscription {
     async fn open(client: &Client, source: &Source) -> Result<Self, TransportError> {
-        let topology = client.topology();
+        let topology = &client.topology;
         let (link, (channel, consumer)) = client
             .on_channel(|channel| async move {
                 topology.declare(&channel).await?;
@@ -82,28 +79,23 @@ impl Subscription {
         })
     }
 
-    pub(super) fn link(&self) -> &Link {
-        &self.link
-    }
-
     /// The next delivery. Dropping the future loses no delivery.
     pub(super) async fn next(&mut self) -> Result<AmqpDelivery, End> {
         tokio::select! {
-            () = self.link.broken().cancelled() => Err(End::Broken),
+            () = self.link.broken.cancelled() => Err(End::Broken),
             delivery = self.consumer.next() => match delivery {
                 Some(Ok(delivery)) => Ok(delivery),
                 Some(Err(error)) => {
                     tracing::debug!("a subscription ended: {error}");
                     Err(End::Broken)
                 }
-                None if self.link.broken().is_cancelled() => Err(End::Broken),
+                None if self.link.broken.is_cancelled() => Err(End::Broken),
                 None => Err(End::QueueDeleted),
             },
         }
     }
 }
 
-/// One subscription after another to the same source.
 pub(super) struct Subscriptions {
     client: Arc<Client>,
     source: Source,
@@ -130,7 +122,7 @@ impl Subscriptions {
         if self
             .last_link
             .take()
-            .is_some_and(|link| !link.broken().is_cancelled())
+            .is_some_and(|link| !link.broken.is_cancelled())
         {
             self.backoff.pause().await;
         }

@@ -77,7 +77,7 @@ async fn run_slot(
         match take_tasks(&client, &out, &link, &channel).await {
             Ok(()) | Err(SlotError::Transport(TransportError::Closed)) => return,
             Err(error) => {
-                if !link.broken().is_cancelled() {
+                if !link.broken.is_cancelled() {
                     tracing::warn!("taking tasks: {error}; trying again");
                     backoff.pause().await;
                     client.declare_again(&link).await;
@@ -104,7 +104,7 @@ async fn take_tasks(
     link: &Link,
     channel: &Channel,
 ) -> Result<(), SlotError> {
-    let queue = &client.topology().tasks;
+    let queue = &client.topology.tasks;
     let (dropped_in, mut dropped) = mpsc::unbounded_channel();
     for turn in 0_u64.. {
         let tag = format!("slot-{turn}");
@@ -129,7 +129,7 @@ async fn take_tasks(
             continue;
         };
         let acknowledger =
-            Acknowledger::new(delivery.acker, link.broken().clone(), dropped_in.clone());
+            Acknowledger::new(delivery.acker, link.broken.clone(), dropped_in.clone());
         let delivery = Delivery::new(task, trace, delivery.redelivered, Arc::new(acknowledger));
         if out.send(delivery).await.is_err() {
             return Ok(());
@@ -143,7 +143,7 @@ async fn take_tasks(
         // The slot is taken until the delivery is dropped, even if the link breaks before.
         let end = tokio::select! {
             end = dropped.recv() => end,
-            () = client.wait_for_closing() => return Err(TransportError::Closed.into()),
+            () = client.closing.cancelled() => return Err(TransportError::Closed.into()),
         };
         if let Some(Dropped::Unanswered(acker)) = end {
             link.while_connected(requeue(&acker)).await?;
@@ -168,7 +168,7 @@ async fn wait_for_delivery(
     let mut consumer = link.while_connected(consume).await?;
     let delivery = tokio::select! {
         biased;
-        () = link.broken().cancelled() => {
+        () = link.broken.cancelled() => {
             return Err(SlotError::Amqp(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()));
         }
         delivery = consumer.next() => Some(delivery.ok_or(SlotError::QueueDeleted)?),

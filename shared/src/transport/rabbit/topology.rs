@@ -22,7 +22,6 @@ const RUN_EXPIRES: i32 = 7 * 24 * 3600 * 1000;
 /// The most control messages or heartbeats that wait for one receiver; then the oldest are dropped.
 const BROADCAST_LIMIT: i32 = 10_000;
 
-/// The names under one prefix.
 #[derive(Debug, Clone)]
 pub(super) struct Topology {
     pub(super) tasks: String,
@@ -45,38 +44,20 @@ impl Topology {
         }
     }
 
-    /// The queue of a run's events.
     pub(super) fn run_queue(&self, run: RunId) -> String {
         format!("{}{run}", self.run_prefix)
     }
 
     /// Declares the queues and exchanges that every process needs.
     pub(super) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        let mut dead = FieldTable::default();
-        dead.insert("x-max-length".into(), AMQPValue::LongInt(DEAD_LETTERS));
-        channel
-            .queue_declare(
-                self.dead.as_str().into(),
-                QueueDeclareOptions::durable(),
-                quorum(dead),
-            )
-            .await?;
-
-        let mut tasks = FieldTable::default();
-        tasks.insert(
-            "x-delivery-limit".into(),
-            AMQPValue::LongInt(DELIVERY_LIMIT),
-        );
-        tasks.insert("x-dead-letter-exchange".into(), text(""));
-        tasks.insert("x-dead-letter-routing-key".into(), text(&self.dead));
-        channel
-            .queue_declare(
-                self.tasks.as_str().into(),
-                QueueDeclareOptions::durable(),
-                quorum(tasks),
-            )
-            .await?;
-
+        let dead = [("x-max-length", AMQPValue::LongInt(DEAD_LETTERS))];
+        declare_quorum(channel, &self.dead, dead).await?;
+        let tasks = [
+            ("x-delivery-limit", AMQPValue::LongInt(DELIVERY_LIMIT)),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&self.dead)),
+        ];
+        declare_quorum(channel, &self.tasks, tasks).await?;
         for (name, kind) in [
             (&self.events, ExchangeKind::Topic),
             (&self.control, ExchangeKind::Fanout),
@@ -96,24 +77,9 @@ impl Topology {
     /// Declares the queue of a run, binds it to the events of that run, and returns its name.
     pub(super) async fn declare_run(&self, channel: &Channel, run: RunId) -> lapin::Result<String> {
         let queue = self.run_queue(run);
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-expires".into(), AMQPValue::LongInt(RUN_EXPIRES));
-        channel
-            .queue_declare(
-                queue.as_str().into(),
-                QueueDeclareOptions::durable(),
-                quorum(arguments),
-            )
-            .await?;
-        channel
-            .queue_bind(
-                queue.as_str().into(),
-                self.events.as_str().into(),
-                run.to_string().into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        let expires = [("x-expires", AMQPValue::LongInt(RUN_EXPIRES))];
+        declare_quorum(channel, &queue, expires).await?;
+        bind(channel, &queue, &self.events, &run.to_string()).await?;
         Ok(queue)
     }
 
@@ -136,24 +102,43 @@ impl Topology {
             .await?;
         let name = queue.name().as_str().to_owned();
         // A fan-out exchange ignores the key; in a topic exchange "#" matches every key.
-        channel
-            .queue_bind(
-                name.as_str().into(),
-                exchange.into(),
-                "#".into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        bind(channel, &name, exchange, "#").await?;
         Ok(name)
     }
 }
 
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    channel
+        .queue_bind(
+            queue.into(),
+            exchange.into(),
+            key.into(),
+            options,
+            arguments,
+        )
+        .await
+}
+
 /// A quorum queue survives the loss of a broker node. Messages to a classic queue are unroutable
 /// while its node is down, and an unroutable event means that the run is over.
-fn quorum(mut arguments: FieldTable) -> FieldTable {
-    arguments.insert("x-queue-type".into(), text("quorum"));
-    arguments
+async fn declare_quorum<const N: usize>(
+    channel: &Channel,
+    name: &str,
+    arguments: [(&str, AMQPValue); N],
+) -> lapin::Result<()> {
+    let mut table = FieldTable::default();
+    for (key, value) in arguments
+        .into_iter()
+        .chain([("x-queue-type", text("quorum"))])
+    {
+        table.insert(key.into(), value);
+    }
+    let options = QueueDeclareOptions::durable();
+    channel
+        .queue_declare(name.into(), options, table)
+        .await
+        .map(drop)
 }
 
 fn text(value: &str) -> AMQPValue {

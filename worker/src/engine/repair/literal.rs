@@ -5,7 +5,7 @@ use crate::engine::values::column::Column;
 use crate::engine::values::value::{Unwritable, Value};
 
 /// The condition that is true exactly for rows whose `column` has `value`.
-pub(crate) fn holds(
+pub(crate) fn exact_term(
     dialect: &dyn RepairDialect,
     column: &Column,
     value: &Value,
@@ -20,7 +20,7 @@ pub(crate) fn holds(
 
 /// A condition that an index can answer. It is true at least for the rows whose
 /// `column` the database considers equal to `value`.
-pub(crate) fn equals(
+pub(crate) fn indexed_term(
     dialect: &dyn RepairDialect,
     column: &Column,
     value: &Value,
