@@ -43,6 +43,24 @@ enum Heartbeats {
     Requested,
 }
 
+impl Heartbeats {
+    /// Whether a heartbeat that is requested now is to be published at once.
+    fn request(&mut self) -> bool {
+        let is_idle = *self == Self::Idle;
+        *self = if is_idle {
+            Self::Publishing
+        } else {
+            Self::Requested
+        };
+        is_idle
+    }
+
+    /// Whether another one is to be requested after one was published.
+    fn end_publishing(&mut self) -> bool {
+        std::mem::replace(self, Self::Idle) == Self::Requested
+    }
+}
+
 impl WorkerActor {
     /// An actor without work, which triggers both tokens.
     pub(super) fn new(
@@ -111,11 +129,9 @@ impl WorkerActor {
 
     /// Publishes a heartbeat, after the one that is being published.
     fn send_heartbeat(&mut self, address: Addr<Self>) {
-        if self.heartbeats != Heartbeats::Idle {
-            self.heartbeats = Heartbeats::Requested;
+        if !self.heartbeats.request() {
             return;
         }
-        self.heartbeats = Heartbeats::Publishing;
         let (heartbeat, resources) = (self.heartbeat(), Arc::clone(&self.resources));
         tokio::spawn(async move {
             if let Err(error) = resources.transport.publish_heartbeat(&heartbeat).await {
@@ -219,9 +235,7 @@ impl Handler<HeartbeatPublished> for WorkerActor {
     type Result = ();
 
     fn handle(&mut self, _: HeartbeatPublished, context: &mut Self::Context) {
-        let is_requested = self.heartbeats == Heartbeats::Requested;
-        self.heartbeats = Heartbeats::Idle;
-        if is_requested {
+        if self.heartbeats.end_publishing() {
             self.send_heartbeat(context.address());
         }
     }
@@ -275,5 +289,22 @@ impl Handler<StopActor> for WorkerActor {
 
     fn handle(&mut self, _: StopActor, context: &mut Self::Context) {
         context.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Heartbeats;
+
+    #[test]
+    fn a_heartbeat_requested_during_a_publication_follows_it_once() {
+        let mut heartbeats = Heartbeats::Idle;
+        assert!(heartbeats.request());
+        assert!(!heartbeats.request());
+        assert!(!heartbeats.request());
+        assert!(heartbeats.end_publishing(), "a request was dropped");
+        assert!(heartbeats.request());
+        assert!(!heartbeats.end_publishing());
+        assert_eq!(heartbeats, Heartbeats::Idle);
     }
 }
