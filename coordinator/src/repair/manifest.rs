@@ -22,7 +22,8 @@ pub(super) struct Manifest {
     pub(super) timestamp: String,
     pub(super) engine: Option<DatabaseKind>,
     pub(super) apply: String,
-    /// Parents before children.
+    /// Ordered by foreign keys: a referenced table comes before the tables that
+    /// reference it, except in a cycle.
     pub(super) tables: Vec<ManifestTable>,
 }
 

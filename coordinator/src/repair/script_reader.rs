@@ -12,7 +12,7 @@ use super::header::Header;
 use super::marks::{self, DIGEST, FIRST_LINE, mark_of};
 use super::statement::{Statement, StatementCounts};
 
-/// A script that has its digest.
+/// A script whose content matches its digest.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) path: PathBuf,
@@ -64,7 +64,7 @@ impl Script {
         }
     }
 
-    /// Its active statements with one action.
+    /// The statements with this action that are executed.
     pub(crate) fn statements(
         &self,
         action: RepairAction,
@@ -97,7 +97,7 @@ impl Script {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) statement: Statement,
-    /// Whether it is executed, and not in a comment.
+    /// Whether the statement is executed. Inactive statements are comments.
     pub(super) active: bool,
 }
 
@@ -105,7 +105,8 @@ struct EntryReader {
     file: BufReader<File>,
     token: String,
     path: PathBuf,
-    /// Statements so far, to number those of former versions.
+    /// The numbers of active statements so far. They number the statements of scripts
+    /// that a former version wrote without numbers.
     seen: StatementCounts,
     /// The active statement whose end has not been read yet, and its SQL so far.
     current: Option<(Statement, Vec<u8>)>,
