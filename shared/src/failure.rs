@@ -63,6 +63,8 @@ failure_kinds! {
     InvalidFilter,
     /// An option of a column or a table does not fit it.
     InvalidRule,
+    /// A column of the source's key has no partner in the target.
+    KeyColumnMissing,
     /// An option needs a key, and the table has none.
     KeyNeeded,
     /// A statement waited too long for a lock.
@@ -247,6 +249,7 @@ mod tests {
         "InternalError",
         "InvalidFilter",
         "InvalidRule",
+        "KeyColumnMissing",
         "KeyNeeded",
         "LockTimeout",
         "NothingToCompare",

@@ -66,6 +66,7 @@ fn comparison(modified: u64) -> Comparison {
         causes: Vec::new(),
         reads: None,
         repair: None,
+        coverage: None,
     }
 }
 
