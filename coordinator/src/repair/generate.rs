@@ -122,7 +122,7 @@ impl Scripts {
             format: FORMAT,
             run: report.run_id.clone(),
             timestamp: report.timestamp.clone(),
-            engine: repaired.first().map(|table| table.plan.engine),
+            engine: repaired.first().map(|table| table.plan.kind),
             apply: format!("reconcile apply {}", self.directory.display()),
             tables,
         };
@@ -204,7 +204,7 @@ impl Scripts {
                 run: report.run_id.clone(),
                 timestamp: report.timestamp.clone(),
                 token: Header::token(),
-                engine: plan.engine,
+                engine: plan.kind,
                 database: self.database.clone(),
                 applied: false,
                 schema: plan.schema.clone(),

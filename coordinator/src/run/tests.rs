@@ -17,7 +17,7 @@ use shared::outcome::{
 };
 use shared::transport::local::LocalTransport;
 use shared::transport::{Ownership, TraceContext, Transport};
-use worker::engine::{Engine, Found, Stop, TaskContext};
+use worker::engine::{Engine, FindingBatch, Stop, TaskContext};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
 use super::*;
@@ -91,7 +91,7 @@ impl Engine for Scripted {
                 for _ in 0..2 {
                     context
                         .findings
-                        .send(Found::Rows(vec![row.clone()]))
+                        .send(FindingBatch::Rows(vec![row.clone()]))
                         .await
                         .map_err(|_| Stop::Cancelled)?;
                 }
@@ -395,7 +395,7 @@ fn a_worker_that_dies_loses_its_table_to_another() {
         };
         let trace = TraceContext::default();
         stage.transport.publish_event(&claim, &trace).await.unwrap();
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
         drop(tasks);
         let worker = stage.worker("w", 1).await;
         let report = soon(handle.report()).await.unwrap();

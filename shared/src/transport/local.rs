@@ -309,13 +309,13 @@ impl<T> Acknowledger<T> {
 #[async_trait]
 impl<T: Send + std::fmt::Debug> Acknowledge for Acknowledger<T> {
     async fn ack(&self) -> Ownership {
-        self.take().map_or(Ownership::Lost, |_| Ownership::Held)
+        self.take().map_or(Ownership::Lost, |_| Ownership::Owned)
     }
 
     async fn requeue(&self) -> Ownership {
         self.take().map_or(Ownership::Lost, |entry| {
             self.queue.requeue(self.position, entry);
-            Ownership::Held
+            Ownership::Owned
         })
     }
 

@@ -176,7 +176,7 @@ pub(crate) trait Acknowledge: fmt::Debug + Send + Sync {
 #[must_use = "a lost delivery belongs to another consumer"]
 pub enum Ownership {
     /// The broker accepted the answer.
-    Held,
+    Owned,
     /// The delivery was already lost. The broker delivers the message again.
     Lost,
 }

@@ -27,7 +27,7 @@ pub use database::filter::{FilterError, validate};
 pub use database::kinds::script_dialect;
 pub use database::script::ScriptDialect;
 pub use reconcile::ReconcileEngine;
-pub use task::{Engine, Found, Progress, ScanTotals, Stop, TaskContext};
+pub use task::{Engine, FindingBatch, Progress, ScanTotals, Stop, TaskContext};
 pub use types_page::types_page;
 pub use values::canonical::RowEncoder;
 pub use values::column::CatalogTable;

@@ -94,7 +94,7 @@ impl AttemptRun {
             }
         }
         match self.delivery.ack().await {
-            Ownership::Held => {
+            Ownership::Owned => {
                 self.job.set_claimed();
                 true
             }

@@ -6,7 +6,7 @@ use shared::transport::TransportError;
 use tokio::sync::mpsc;
 
 use super::reporter::Reporter;
-use crate::engine::Found;
+use crate::engine::FindingBatch;
 
 /// Maximum size of the rows in one message, in bytes of JSON. A larger row has
 /// a message of its own.
@@ -16,19 +16,19 @@ const MESSAGE_LIMIT: usize = 256 * 1024;
 /// returns how many there were. Stops at the first that cannot be published.
 pub(super) async fn publish(
     reporter: &Reporter,
-    mut batches: mpsc::Receiver<Found>,
+    mut batches: mpsc::Receiver<FindingBatch>,
 ) -> Result<u32, TransportError> {
     let mut batch = 0;
     while let Some(findings) = batches.recv().await {
         match findings {
-            Found::Rows(rows) => {
+            FindingBatch::Rows(rows) => {
                 for rows in split(rows, MESSAGE_LIMIT) {
                     let body = EventBody::Differences { batch, rows };
                     reporter.publish(body).await?;
                     batch += 1;
                 }
             }
-            Found::Repair(statements) => {
+            FindingBatch::Repair(statements) => {
                 for statements in split(statements, MESSAGE_LIMIT) {
                     let body = EventBody::Repair { batch, statements };
                     reporter.publish(body).await?;

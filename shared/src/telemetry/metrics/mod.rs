@@ -20,7 +20,7 @@ use crate::transport::Transport;
 
 /// How long a gauge is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span {
+pub enum Validity {
     /// Also after the end of the process: it describes the work that was done.
     Work,
     /// While the process runs.
@@ -52,7 +52,7 @@ impl Metrics {
             Box::new(prometheus::process_collector::ProcessCollector::for_self()),
         );
         metrics.read_gauge(
-            Span::Work,
+            Validity::Work,
             Described {
                 name: "reconcile_build_info",
                 help: "Always 1; the label is the version of the program.",
@@ -79,13 +79,13 @@ impl Metrics {
     /// Like [`Metrics::register`].
     pub fn read_gauge(
         &self,
-        span: Span,
+        validity: Validity,
         described: Described,
         read: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
     ) {
-        let registry = match span {
-            Span::Work => &self.work,
-            Span::Life => &self.life,
+        let registry = match validity {
+            Validity::Work => &self.work,
+            Validity::Life => &self.life,
         };
         let gauge = ReadAtScrape::new(Kind::Gauge, described, read);
         register(registry, Box::new(gauge));
@@ -115,7 +115,7 @@ impl Metrics {
             move || vec![(String::new(), read(transport.health()))]
         };
         self.read_gauge(
-            Span::Life,
+            Validity::Life,
             Described {
                 name: "reconcile_broker_connected",
                 help: "1 while the process is connected to the broker, else 0.",

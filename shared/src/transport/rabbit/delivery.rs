@@ -56,7 +56,7 @@ impl Acknowledger {
             biased;
             () = self.broken.cancelled() => Ownership::Lost,
             sent = answer => match sent {
-                Ok(true) => Ownership::Held,
+                Ok(true) => Ownership::Owned,
                 // lapin returns false, not an error, when the delivery was answered before or its
                 // channel is closed.
                 Ok(false) => Ownership::Lost,

@@ -37,7 +37,7 @@ pub(crate) fn reading(side: SideOf, endpoint: &Endpoint, statement: &str) -> Spa
     };
     // A disabled span does not parse the statement.
     if !span.is_disabled() {
-        span.record("db.system", database(endpoint.engine).facts().trace_name);
+        span.record("db.system", database(endpoint.kind).facts().trace_name);
         span.record("db.query.text", without_values(statement));
     }
     span

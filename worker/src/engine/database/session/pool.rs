@@ -8,8 +8,8 @@ use shared::failure::{Failure, FailureKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::database::kinds::database;
+use crate::engine::database::session::idle::wait_until_idle;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label};
-use crate::engine::database::session::quiet::wait_until_quiet;
 use crate::engine::database::session::{Session, interrupt};
 use crate::engine::error::DatabaseError;
 
@@ -166,7 +166,7 @@ impl Pool {
     }
 
     async fn open(&self, label: &Label) -> Result<(Box<dyn Session>, Isolation), DatabaseError> {
-        let database = database(self.endpoint.engine);
+        let database = database(self.endpoint.kind);
         let mut session = database.open(&self.endpoint, Access::Read).await?;
         let isolation = session.begin(label).await?;
         Ok((session, isolation))
@@ -227,7 +227,7 @@ impl SessionLease {
         let id = self.session.id();
         interrupt(self.session).await;
         let endpoint = &self.pool.endpoint;
-        match wait_until_quiet(endpoint, id).await {
+        match wait_until_idle(endpoint, id).await {
             Ok(Activity::Idle) => {}
             Ok(Activity::NotVisible) => {
                 tracing::debug!(
