@@ -378,16 +378,8 @@ async fn only_the_unroutable_event_of_many_is_refused(parties: Parties) {
 }
 
 async fn control_messages_reach_every_worker(parties: Parties) {
-    let mut one = parties
-        .one
-        .consume_control(&WorkerId::named("one"))
-        .await
-        .unwrap();
-    let mut other = parties
-        .other
-        .consume_control(&WorkerId::named("other"))
-        .await
-        .unwrap();
+    let mut one = parties.one.consume_control().await.unwrap();
+    let mut other = parties.other.consume_control().await.unwrap();
     let run = RunId::generate();
     let sent = [
         Control::Announce,
@@ -439,11 +431,7 @@ async fn a_closed_transport_ends_its_streams(parties: Parties) {
     let run = RunId::generate();
     let mut tasks = parties.one.consume_tasks(2).await.unwrap();
     let mut events = parties.one.consume_events(run).await.unwrap();
-    let mut control = parties
-        .one
-        .consume_control(&WorkerId::named("w"))
-        .await
-        .unwrap();
+    let mut control = parties.one.consume_control().await.unwrap();
     parties
         .one
         .publish_task(&task(run, 0), &TraceContext::default())

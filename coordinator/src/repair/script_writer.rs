@@ -110,7 +110,7 @@ impl ScriptWriter {
             self.in_batch >= BATCH || self.bytes_in_batch.saturating_add(bytes) > BATCH_BYTES;
         if self.in_batch > 0
             && full
-            && let Some(separator) = self.header.dialect().batch_separator()
+            && let Some(separator) = self.header.dialect().lines().batch_separator
         {
             self.mark("batch")?;
             self.lines(separator)?;
@@ -150,11 +150,11 @@ impl ScriptWriter {
         self.end_section()?;
         self.mark("end")?;
         let header = self.header.clone();
-        let dialect = header.dialect();
-        self.lines(dialect.check_deferred().as_slice())?;
+        let lines = header.dialect().lines();
+        self.lines(lines.check_deferred.as_slice())?;
         self.lines(&header.restore_constraints(&header.deferred))?;
         self.lines(&header.advance_sequences())?;
-        self.lines(dialect.end())?;
+        self.lines(lines.end)?;
         let digest = hex::encode(self.digest.clone().finish());
         self.mark(&format!("{DIGEST}{digest}"))?;
         Ok(self.file)

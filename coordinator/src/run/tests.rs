@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use shared::config::FailFast;
 use shared::ids::{Attempt, TableId, TableName, WorkerId};
 use shared::message::{ColumnSelection, Event, EventBody, Side, TableSpec, Task, WorkId};
@@ -22,7 +21,7 @@ use worker::service::{self, WorkerHandle, WorkerOptions};
 
 use super::*;
 use crate::report::RunStatus;
-use crate::run_state::{TableStatus, Window};
+use crate::run_state::{Effect, TableStatus, Window};
 
 /// What the engine does with a table, by the table's name.
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +161,7 @@ impl Stage {
 
     async fn start(&self, limits: Limits) -> RunHandle {
         let request = RunRequest::new(self.tables.clone(), limits);
-        start(request, self.transport.clone(), Box::new(Unobserved))
+        start(request, self.transport.clone(), Box::new(None::<Recorder>))
             .await
             .unwrap()
     }

@@ -11,6 +11,7 @@ mod effect;
 mod events;
 mod fleet;
 mod input;
+#[cfg(any(test, debug_assertions))]
 mod invariants;
 mod plan;
 mod queue;
@@ -223,7 +224,8 @@ impl RunState {
             self.completed = true;
             self.effects.push(Effect::Complete);
         }
-        debug_assert_eq!(self.check_invariants_if_small(), Ok(()));
+        #[cfg(any(test, debug_assertions))]
+        assert_eq!(self.check_invariants_if_small(), Ok(()));
         std::mem::take(&mut self.effects)
     }
 

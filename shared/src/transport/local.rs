@@ -17,7 +17,7 @@ use super::{
     Acknowledge, Deliveries, Delivery, Health, Messages, Ownership, PREFETCH, TraceContext,
     Transport, TransportError, lock,
 };
-use crate::ids::{RunId, WorkerId};
+use crate::ids::RunId;
 use crate::message::{Control, Event, Heartbeat, Task};
 
 /// The most tasks that are published and not acknowledged.
@@ -114,10 +114,7 @@ impl Transport for LocalTransport {
         Ok(deliveries(&queue, PREFETCH))
     }
 
-    async fn consume_control(
-        &self,
-        _worker: &WorkerId,
-    ) -> Result<Messages<Control>, TransportError> {
+    async fn consume_control(&self) -> Result<Messages<Control>, TransportError> {
         self.ensure_open()?;
         Ok(messages(self.control.subscribe(), self.closed.clone()))
     }

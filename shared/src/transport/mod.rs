@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use futures::Stream;
 
-use crate::ids::{RunId, WorkerId};
+use crate::ids::RunId;
 use crate::message::{Control, Event, Heartbeat, Task};
 
 /// A stream of deliveries that ends when the transport is closed. The transport reconnects by
@@ -60,8 +60,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     async fn consume_events(&self, run: RunId) -> Result<Deliveries<Event>, TransportError>;
 
     /// Receives control messages sent after this call returns.
-    async fn consume_control(&self, worker: &WorkerId)
-    -> Result<Messages<Control>, TransportError>;
+    async fn consume_control(&self) -> Result<Messages<Control>, TransportError>;
 
     /// Receives heartbeats sent after this call returns.
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError>;

@@ -36,7 +36,7 @@ async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
     let worker = connect(broker.amqp_url(), "cut").await;
     let run = RunId::generate();
     let mut tasks = worker.consume_tasks(1).await.unwrap();
-    let mut control = worker.consume_control(&WorkerId::named("w")).await.unwrap();
+    let mut control = worker.consume_control().await.unwrap();
     let mut events = coordinator.consume_events(run).await.unwrap();
     coordinator
         .publish_task(&task(run, 0), &TraceContext::default())
@@ -340,7 +340,7 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
     let worker = process(Some("a")).await;
     let run = RunId::generate();
     let mut tasks = worker.consume_tasks(1).await.unwrap();
-    let mut control = worker.consume_control(&WorkerId::named("w")).await.unwrap();
+    let mut control = worker.consume_control().await.unwrap();
 
     // Messages of a process without the key, or with another one, are rejected.
     let forged = Control::CancelRun { run };

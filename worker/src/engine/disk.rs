@@ -116,12 +116,6 @@ struct Block {
     length: u32,
 }
 
-impl Block {
-    fn read(self, file: &File) -> io::Result<Vec<u8>> {
-        read(file, self.offset, self.length as usize)
-    }
-}
-
 fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, offset)?;
@@ -224,7 +218,7 @@ impl Partitioned {
         let bytes = match (partition.blocks.pop_front(), &self.file) {
             (Some(block), Some(file)) => {
                 self.free.push(block);
-                block.read(file)?
+                read(file, block.offset, block.length as usize)?
             }
             _ => std::mem::take(&mut partition.buffer),
         };
@@ -249,7 +243,9 @@ impl Partitioned {
     pub(crate) fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => block.read(file).map(Cow::Owned),
+            (Some(block), Some(file)) => {
+                read(file, block.offset, block.length as usize).map(Cow::Owned)
+            }
             _ => Ok(Cow::Borrowed(&partition.buffer)),
         }
     }

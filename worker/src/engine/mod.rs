@@ -25,7 +25,7 @@ pub use database::apply::{CommitError, WritableTarget};
 pub use database::catalog::list_tables;
 pub use database::filter::{FilterError, validate};
 pub use database::kinds::script_dialect;
-pub use database::script::ScriptDialect;
+pub use database::script::{ScriptDialect, ScriptLines};
 pub use reconcile::ReconcileEngine;
 pub use task::{Engine, FindingBatch, Progress, ScanTotals, Stop, TaskContext};
 pub use types_page::types_page;

@@ -77,8 +77,8 @@ async fn change(
     else {
         return Ok(());
     };
-    let dialect = script_dialect(*engine);
-    for line in dialect.preamble() {
+    let lines = script_dialect(*engine).lines();
+    for line in lines.preamble {
         execute(target, line).await?;
     }
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
@@ -89,7 +89,7 @@ async fn change(
     for (at, action) in steps(set.scripts.len(), *direction) {
         execute_action(target, &set.scripts[at], action, &mut tables[at]).await?;
     }
-    if let Some(check) = dialect.check_deferred() {
+    if let Some(check) = lines.check_deferred {
         execute(target, check).await?;
     }
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
@@ -169,5 +169,5 @@ async fn execute_action(
     if seen == script.header.statements.of(action) {
         return Ok(());
     }
-    Err(ScriptError::edited(&script.path).into())
+    Err(ScriptError::Edited(script.path.clone()).into())
 }

@@ -114,29 +114,31 @@ impl Metrics {
             let transport = Arc::clone(transport);
             move || vec![(String::new(), read(transport.health()))]
         };
+        let described = |name, help| Described {
+            name,
+            help,
+            label: None,
+        };
         self.read_gauge(
             Validity::Life,
-            Described {
-                name: "reconcile_broker_connected",
-                help: "1 while the process is connected to the broker, else 0.",
-                label: None,
-            },
+            described(
+                "reconcile_broker_connected",
+                "1 while the process is connected to the broker, else 0.",
+            ),
             read(|health| f64::from(u8::from(health.connected))),
         );
         self.read_counter(
-            Described {
-                name: "reconcile_broker_reconnects_total",
-                help: "Connections to the broker that were lost and made again.",
-                label: None,
-            },
+            described(
+                "reconcile_broker_reconnects_total",
+                "Connections to the broker that were lost and made again.",
+            ),
             read(|health| health.reconnects as f64),
         );
         self.read_counter(
-            Described {
-                name: "reconcile_dead_lettered_total",
-                help: "Messages that this process did not understand or trust and moved to the dead-letter queue.",
-                label: None,
-            },
+            described(
+                "reconcile_dead_lettered_total",
+                "Messages that this process did not understand or trust and moved to the dead-letter queue.",
+            ),
             read(|health| health.dead_lettered as f64),
         );
     }

@@ -1,6 +1,5 @@
 //! Pushes metrics to a Prometheus Pushgateway, for processes that end before a scrape.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::endpoint::mask_password;
+use crate::failure::with_causes;
 
 /// The value of the label `job` of pushed metrics.
 const JOB: &str = "reconcile";
@@ -123,7 +123,8 @@ impl PushGateway {
         let gateway = mask_password(self.url.as_str());
         let unreachable = |error: reqwest::Error| PushError::Unreachable {
             gateway: gateway.clone(),
-            reason: chain(&error.without_url()),
+            // reqwest's own text names only the step that failed.
+            reason: with_causes(&error.without_url()),
         };
         let client = reqwest::Client::builder()
             .timeout(limit)
@@ -155,17 +156,6 @@ impl PushGateway {
             utf8_percent_encode(&instance.0, NON_ALPHANUMERIC)
         )
     }
-}
-
-/// The text of an error and of all its sources: reqwest's own text names only the step that failed.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

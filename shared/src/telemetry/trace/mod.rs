@@ -72,35 +72,30 @@ impl Tracing {
         // `Export` repeats failed exports.
         let once = RetryPolicy::disabled();
         let provider = match destination {
-            Destination::Otlp {
-                url,
-                protocol: OtlpProtocol::Grpc,
-            } => {
-                let exporter = opentelemetry_otlp::SpanExporter::builder()
-                    .with_tonic()
-                    .with_endpoint(url.as_str())
-                    .with_retry_policy(once);
-                let exporter = if url.scheme() == "https" {
-                    exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots())
-                } else {
-                    exporter
+            Destination::Otlp { url, protocol } => {
+                let builder = opentelemetry_otlp::SpanExporter::builder();
+                let built = match protocol {
+                    OtlpProtocol::Grpc => {
+                        let exporter = builder
+                            .with_tonic()
+                            .with_endpoint(url.as_str())
+                            .with_retry_policy(once);
+                        if url.scheme() == "https" {
+                            exporter
+                                .with_tls_config(ClientTlsConfig::new().with_enabled_roots())
+                                .build()
+                        } else {
+                            exporter.build()
+                        }
+                    }
+                    OtlpProtocol::Http => builder
+                        .with_http()
+                        .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+                        .with_endpoint(url.as_str())
+                        .with_retry_policy(once)
+                        .build(),
                 };
-                let exporter = exporter
-                    .build()
-                    .map_err(|error| TraceError::Exporter(error.to_string()))?;
-                provider(exporter, identity, &health)
-            }
-            Destination::Otlp {
-                url,
-                protocol: OtlpProtocol::Http,
-            } => {
-                let exporter = opentelemetry_otlp::SpanExporter::builder()
-                    .with_http()
-                    .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-                    .with_endpoint(url.as_str())
-                    .with_retry_policy(once)
-                    .build()
-                    .map_err(|error| TraceError::Exporter(error.to_string()))?;
+                let exporter = built.map_err(|error| TraceError::Exporter(error.to_string()))?;
                 provider(exporter, identity, &health)
             }
             #[cfg(feature = "jaeger-thrift")]

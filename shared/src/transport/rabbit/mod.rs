@@ -24,7 +24,7 @@ use self::client::{Client, PERSISTENT};
 use self::link::{Outgoing, Routing};
 pub use self::options::{DEFAULT_PREFIX, RabbitOptions};
 use super::{Deliveries, Health, Messages, TraceContext, Transport, TransportError};
-use crate::ids::{RunId, WorkerId};
+use crate::ids::RunId;
 use crate::message::{Control, Event, Heartbeat, Task, encode};
 use crate::signing::Purpose;
 
@@ -146,10 +146,7 @@ impl Transport for RabbitTransport {
         events::consume(&self.client, run).await
     }
 
-    async fn consume_control(
-        &self,
-        _worker: &WorkerId,
-    ) -> Result<Messages<Control>, TransportError> {
+    async fn consume_control(&self) -> Result<Messages<Control>, TransportError> {
         let exchange = &self.client.topology.control;
         broadcast::consume(&self.client, exchange, Some(Purpose::Control)).await
     }

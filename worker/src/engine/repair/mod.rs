@@ -114,9 +114,10 @@ fn own_form(
     rule: Option<&ColumnRule>,
 ) -> Option<(Column, Reading)> {
     let as_text = rule.is_some_and(|rule| rule.as_text);
+    let base = column.declared.split('(').next().unwrap_or_default();
     // The comparison has decoded the column's text, unless it does not read it or reads it as bytes.
     let may_be_invalid =
-        (rule.is_none() || as_text) && dialect.may_hold_unpaired_surrogates(column);
+        (rule.is_none() || as_text) && dialect.facts().utf_16_types.contains(&base);
     if may_be_invalid || (as_text && side == SideOf::Source) {
         let unfolded = Folding::of(&ColumnRule::default());
         let conversion = Some(Conversion::DatabaseText(unfolded));
