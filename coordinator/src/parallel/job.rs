@@ -18,7 +18,7 @@ use worker::service::{self, WorkerOptions};
 
 use super::findings::Findings;
 use super::function::{FunctionEngine, ReconcileFunction};
-use super::options::{OptionsError, ParallelOptions};
+use super::options::{OptionsError, ParallelOptions, SHORTEST};
 use super::stats::{Counted, RUNS, TableCounter};
 use super::table::{IntoTable, Table, TableJob};
 use crate::report::RunReport;
@@ -216,10 +216,10 @@ where
     }
     let mut listed = BTreeSet::new();
     for table in &tables {
-        if !table.has_time() {
+        if table.timeout.is_some_and(|timeout| timeout < SHORTEST) {
             return Err(ParallelError::Timeout(table.source().clone()));
         }
-        if !listed.insert(table.identity()) {
+        if !listed.insert((&table.source, &table.target)) {
             return Err(ParallelError::Twice(table.source().clone()));
         }
     }

@@ -76,9 +76,7 @@ impl Transport for LocalTransport {
     ) -> Result<(), TransportError> {
         self.ensure_open()?;
         let run = event.work.run;
-        let unroutable = || TransportError::Unroutable {
-            destination: format!("the event queue of run {run}"),
-        };
+        let unroutable = || TransportError::Unroutable(format!("the event queue of run {run}"));
         let queue = lock(&self.runs).get(&run).cloned().ok_or_else(unroutable)?;
         queue
             .push(event.clone(), trace.clone())

@@ -190,17 +190,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The broker has no queue for this message.
-    #[error("the message has no receiver: {destination} does not exist")]
-    Unroutable {
-        /// The queue that is missing.
-        destination: String,
-    },
-    /// The broker cannot be reached, or refused the login or an operation.
-    #[error("{message}")]
-    Broker {
-        /// What happened and what to do, with the broker's address and without the password.
-        message: String,
-    },
+    #[error("the message has no receiver: {0} does not exist")]
+    Unroutable(String),
+    /// The broker cannot be reached, or refused the login or an operation: what happened and what
+    /// to do, with the broker's address and without the password.
+    #[error("{0}")]
+    Broker(String),
     /// The transport was closed by this process.
     #[error("the connection to the broker was closed")]
     Closed,

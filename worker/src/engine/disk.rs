@@ -209,10 +209,6 @@ impl Partitioned {
 
     /// Removes the first block from partition `at` and returns it; `None` if the
     /// partition is empty. Later writes may overwrite the block on disk.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     pub(crate) fn take(&mut self, at: usize) -> io::Result<Option<Vec<u8>>> {
         let partition = &mut self.partitions[at];
         let bytes = match (partition.blocks.pop_front(), &self.file) {
@@ -236,10 +232,6 @@ impl Partitioned {
     }
 
     /// Reads block `number` of partition `at`.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     pub(crate) fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
@@ -251,10 +243,6 @@ impl Partitioned {
     }
 
     /// Reads `length` bytes, starting at `position`, of block `number` of partition `at`.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     ///
     /// # Panics
     ///

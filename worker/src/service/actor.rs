@@ -89,7 +89,7 @@ impl WorkerActor {
         let (to, stop) = (address.clone(), self.stop_consuming.clone());
         tokio::spawn(async move {
             while let Some(Some(delivery)) = stop.run_until_cancelled(tasks.next()).await {
-                if to.send(Input::Task(delivery)).await.is_err() {
+                if to.send(Input::Task(Box::new(delivery))).await.is_err() {
                     return;
                 }
             }
@@ -213,7 +213,7 @@ impl Actor for WorkerActor {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) enum Input {
-    Task(Delivery<Task>),
+    Task(Box<Delivery<Task>>),
     Control(Control),
     /// A heartbeat was published, or could not be.
     HeartbeatPublished,
@@ -232,7 +232,7 @@ impl Handler<Input> for WorkerActor {
 
     fn handle(&mut self, input: Input, context: &mut Self::Context) {
         match input {
-            Input::Task(delivery) => self.admit(delivery, context.address()),
+            Input::Task(delivery) => self.admit(*delivery, context.address()),
             Input::Control(control) => self.obey(&control, context.address()),
             Input::HeartbeatPublished => {
                 if self.heartbeats.end_publishing() {

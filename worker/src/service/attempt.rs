@@ -79,7 +79,7 @@ impl AttemptRun {
         }
         match reporter.publish(EventBody::Claimed).await {
             Ok(()) => {}
-            Err(error @ TransportError::Unroutable { .. }) => {
+            Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; its task is discarded: {error}");
                 discard(&self.delivery).await;
                 return false;
@@ -162,7 +162,7 @@ impl AttemptRun {
             .await
         {
             Ok(()) => {}
-            Err(error @ TransportError::Unroutable { .. }) => {
+            Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; the outcome is discarded: {error}")
             }
             // The lease expires, and the coordinator dispatches the table again.

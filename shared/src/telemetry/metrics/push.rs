@@ -73,24 +73,9 @@ pub enum PushError {
     /// The URL is invalid.
     #[error("the Pushgateway's URL is invalid; write http://HOST:9091 or https://HOST")]
     Url,
-    /// The gateway cannot be reached.
-    #[error("cannot push metrics to the Pushgateway at {gateway}: {reason}")]
-    Unreachable {
-        /// The URL without a password.
-        gateway: String,
-        /// The reason.
-        reason: String,
-    },
-    /// The gateway answered with an error.
-    #[error("the Pushgateway at {gateway} refused the metrics with {status}: {answer}")]
-    Refused {
-        /// The URL without a password.
-        gateway: String,
-        /// The HTTP status.
-        status: u16,
-        /// The first 200 characters of the answer.
-        answer: String,
-    },
+    /// The gateway cannot be reached, or refused the metrics.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl PushGateway {
@@ -121,10 +106,12 @@ impl PushGateway {
         limit: Duration,
     ) -> Result<(), PushError> {
         let gateway = mask_password(self.url.as_str());
-        let unreachable = |error: reqwest::Error| PushError::Unreachable {
-            gateway: gateway.clone(),
+        let unreachable = |error: reqwest::Error| {
             // reqwest's own text names only the step that failed.
-            reason: with_causes(&error.without_url()),
+            let reason = with_causes(&error.without_url());
+            PushError::Failed(format!(
+                "cannot push metrics to the Pushgateway at {gateway}: {reason}"
+            ))
         };
         let client = reqwest::Client::builder()
             .timeout(limit)
@@ -142,11 +129,11 @@ impl PushGateway {
             return Ok(());
         }
         let answer = response.text().await.unwrap_or_default();
-        Err(PushError::Refused {
-            gateway,
-            status: status.as_u16(),
-            answer: answer.trim().chars().take(200).collect(),
-        })
+        let answer: String = answer.trim().chars().take(200).collect();
+        Err(PushError::Failed(format!(
+            "the Pushgateway at {gateway} refused the metrics with {}: {answer}",
+            status.as_u16()
+        )))
     }
 
     fn address(&self, instance: &PushInstance) -> String {

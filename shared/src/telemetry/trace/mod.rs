@@ -11,6 +11,7 @@ mod jaeger;
 mod jaeger_tests;
 mod settings;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -53,7 +54,7 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Tracing {
     provider: SdkTracerProvider,
-    health: Health,
+    health: Arc<Health>,
 }
 
 impl Tracing {
@@ -150,12 +151,12 @@ pub(crate) fn is_ours(target: &str) -> bool {
     )
 }
 
-fn provider<E>(exporter: E, identity: &Identity, health: &Health) -> SdkTracerProvider
+fn provider<E>(exporter: E, identity: &Identity, health: &Arc<Health>) -> SdkTracerProvider
 where
     E: SpanExporter + 'static,
 {
     SdkTracerProvider::builder()
-        .with_batch_exporter(Export::new(exporter, health.clone()))
+        .with_batch_exporter(Export::new(exporter, Arc::clone(health)))
         .with_resource(resource(identity))
         .build()
 }

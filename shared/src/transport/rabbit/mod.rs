@@ -76,9 +76,7 @@ impl Transport for RabbitTransport {
             let link = self.client.link().await?;
             self.client.declare_again(&link).await;
             if self.client.publish(&message).await? == Routing::Returned {
-                return Err(TransportError::Unroutable {
-                    destination: self.task_queue(),
-                });
+                return Err(TransportError::Unroutable(self.task_queue()));
             }
         }
         Ok(())
@@ -100,13 +98,11 @@ impl Transport for RabbitTransport {
             payload: &payload,
         };
         match self.client.publish(&message).await? {
-            Routing::Returned => Err(TransportError::Unroutable {
-                destination: format!(
-                    "queue {} on {}",
-                    topology.run_queue(run),
-                    self.client.address
-                ),
-            }),
+            Routing::Returned => Err(TransportError::Unroutable(format!(
+                "queue {} on {}",
+                topology.run_queue(run),
+                self.client.address
+            ))),
             Routing::Queued | Routing::Refused => Ok(()),
         }
     }
