@@ -451,8 +451,7 @@ async fn heartbeats_list_what_is_owned_and_come_when_asked(parties: Parties) {
         ..WorkerOptions::new(WorkerId::named("worker"), 4)
     };
     let stage = Stage::with(parties, options, |step: Step| async move {
-        step.context.progress.add_source_rows(5);
-        step.context.progress.add_target_rows(3);
+        step.context.progress.add_rows(5, 3);
         step.gate().await;
         Ok(equal())
     })

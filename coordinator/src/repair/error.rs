@@ -43,7 +43,7 @@ impl ScriptError {
         }
     }
 
-    pub(super) fn unwritable(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+    pub(crate) fn unwritable(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |error| Self::Unwritable {
             path: path.clone(),

@@ -2,10 +2,9 @@
 //! that `reconcile apply` reads. The last line is a digest of all lines before it.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use aws_lc_rs::digest::{self, Context};
-use shared::atomic_file::{Access, AtomicFile, FinishedFile};
+use shared::atomic_file::AtomicFile;
 use shared::outcome::RepairAction;
 
 use super::header::Header;
@@ -27,20 +26,8 @@ pub(super) struct ScriptWriter {
 }
 
 impl ScriptWriter {
-    /// Begins the script that will be at `path`.
-    pub(super) fn create(path: &Path, header: Header) -> io::Result<Self> {
-        Self::begin(AtomicFile::create(path, Access::Owner)?, header)
-    }
-
-    /// Begins the script that will be at `path`, in the new file `temporary`.
-    pub(super) fn create_at(temporary: &Path, path: &Path, header: Header) -> io::Result<Self> {
-        Self::begin(
-            AtomicFile::create_at(temporary, path, Access::Owner)?,
-            header,
-        )
-    }
-
-    fn begin(file: AtomicFile, header: Header) -> io::Result<Self> {
+    /// Begins the script in `file`.
+    pub(super) fn begin(file: AtomicFile, header: Header) -> io::Result<Self> {
         let name = file.path().file_name().unwrap_or_default();
         let name = comment(&name.to_string_lossy());
         let mut script = Self {
@@ -136,17 +123,8 @@ impl ScriptWriter {
         Ok(())
     }
 
-    /// Ends the script and puts it at its path.
-    pub(super) fn commit(self) -> io::Result<()> {
-        self.end()?.commit()
-    }
-
-    /// Ends the script and leaves it in its temporary file.
-    pub(super) fn finish(self) -> io::Result<FinishedFile> {
-        self.end()?.finish()
-    }
-
-    fn end(mut self) -> io::Result<AtomicFile> {
+    /// Ends the script. The caller decides when the file gets its final path.
+    pub(super) fn end(mut self) -> io::Result<AtomicFile> {
         self.end_section()?;
         self.mark("end")?;
         let header = self.header.clone();
@@ -207,13 +185,16 @@ mod tests {
     use std::fs;
 
     use super::super::header::testing::header;
+    use shared::atomic_file::Access;
+
     use super::*;
 
     #[test]
     fn batches_of_sqlcmd_are_small_whatever_is_in_them() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("t.repair.sql");
-        let mut script = ScriptWriter::create(&path, header()).unwrap();
+        let file = AtomicFile::create(&path, Access::Owner).unwrap();
+        let mut script = ScriptWriter::begin(file, header()).unwrap();
         let long = "x".repeat(400_000);
         // The first action fills a batch exactly; then the actions change.
         for (action, count, sql) in [
@@ -231,7 +212,7 @@ mod tests {
                 script.add(&statement).unwrap();
             }
         }
-        script.commit().unwrap();
+        script.end().unwrap().commit().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let batches: Vec<&str> = text.split("\nGO\n").collect();
         // The last updates and the first inserts share one.

@@ -298,10 +298,6 @@ impl RunState {
     }
 
     /// What is compared for `table`.
-    ///
-    /// # Panics
-    ///
-    /// When the run has no such table.
     pub(crate) fn spec(&self, table: TableId) -> &TableSpec {
         &self.tables[table.index()].planned.spec
     }

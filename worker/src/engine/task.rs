@@ -92,14 +92,10 @@ impl Progress {
         self.totals.bytes[side].fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts rows read from the source.
-    pub fn add_source_rows(&self, rows: u64) {
-        self.add(SideOf::Source, rows, 0);
-    }
-
-    /// Counts rows read from the target.
-    pub fn add_target_rows(&self, rows: u64) {
-        self.add(SideOf::Target, rows, 0);
+    /// Counts rows read from the source and from the target.
+    pub fn add_rows(&self, source: u64, target: u64) {
+        self.add(SideOf::Source, source, 0);
+        self.add(SideOf::Target, target, 0);
     }
 
     /// Rows read from the source and from the target.

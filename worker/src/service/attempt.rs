@@ -19,8 +19,7 @@ use super::attempt_span::AttemptSpan;
 use super::findings;
 use super::ledger::Job;
 use super::panics;
-use super::reporter::Reporter;
-use super::resources::WorkerResources;
+use super::resources::{Reporter, WorkerResources};
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Stop, TaskContext};
 

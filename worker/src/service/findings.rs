@@ -5,7 +5,7 @@ use shared::message::EventBody;
 use shared::transport::TransportError;
 use tokio::sync::mpsc;
 
-use super::reporter::Reporter;
+use super::resources::Reporter;
 use crate::engine::FindingBatch;
 
 /// Maximum size of the rows in one message, in bytes of JSON. A larger row has

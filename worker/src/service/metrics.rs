@@ -158,7 +158,7 @@ mod tests {
         for _ in 0..2 {
             let progress = Progress::within(Arc::clone(worker.scanned()));
             progress.add(SideOf::Source, 5, 50);
-            progress.add_target_rows(7);
+            progress.add_rows(0, 7);
             assert_eq!(progress.rows(), (5, 7));
         }
         let text = metrics.scrape();

@@ -13,7 +13,6 @@ mod ledger;
 mod metrics;
 mod options;
 mod panics;
-mod reporter;
 mod resources;
 mod stop;
 

@@ -6,7 +6,7 @@ use worker::engine::{CommitError, WritableTarget, script_dialect};
 
 use super::outcome::AppliedTable;
 use crate::cli::exit::CommandError;
-use crate::repair::{Header, RenewedUndo, Script, ScriptError, ScriptSet, Statement, steps};
+use crate::repair::{Header, Script, ScriptError, ScriptSet, Statement, steps};
 use crate::store::database_identity;
 
 const BATCH: usize = 200;
@@ -53,13 +53,17 @@ pub(super) async fn execute_scripts(
         Ok(()) => {}
         Err(CommitError::Refused(failure)) => return Err(CommandError::NotApplied(failure)),
         Err(CommitError::Unanswered(failure)) => {
-            renewed.into_iter().for_each(RenewedUndo::leave_undecided);
+            for undo in renewed {
+                // This never fails on Unix.
+                undo.keep().ok();
+            }
             return Err(CommandError::Unanswered(failure));
         }
     }
     let mut renamed = Ok(());
     for undo in renewed {
-        renamed = renamed.and(undo.confirm());
+        let unwritable = ScriptError::unwritable(undo.path());
+        renamed = renamed.and(undo.commit().map_err(unwritable));
     }
     Ok((tables, renamed.map_err(CommandError::UndoNotRenamed)))
 }

@@ -85,13 +85,10 @@ impl PushGateway {
     ///
     /// When `url` is not such a URL.
     pub fn new(url: &str) -> Result<Self, PushError> {
-        let url = Url::parse(url).map_err(|_| PushError::Url)?;
-        let known = matches!(url.scheme(), "http" | "https") && url.has_host();
-        if known {
-            Ok(Self { url })
-        } else {
-            Err(PushError::Url)
-        }
+        let url = Url::parse(url).ok().filter(Url::has_host);
+        url.filter(|url| matches!(url.scheme(), "http" | "https"))
+            .map(|url| Self { url })
+            .ok_or(PushError::Url)
     }
 
     /// Replaces the metrics of `instance` at the gateway by `text`.

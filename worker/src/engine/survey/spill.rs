@@ -101,10 +101,6 @@ fn decode(bytes: &[u8; ELEMENT]) -> Element {
 /// `budget`. Checks `is_cancelled` before every partition. If a partition does not
 /// fit in memory, also checks it before every block.
 ///
-/// # Errors
-///
-/// When the disk fails or the spill limit is reached, or when it is cancelled.
-///
 /// # Panics
 ///
 /// When the numbers of partitions differ.

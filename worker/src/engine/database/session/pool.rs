@@ -193,10 +193,6 @@ impl SessionLease {
     }
 
     /// Begins a new transaction. It sees all data that is committed now.
-    ///
-    /// # Errors
-    ///
-    /// When the connection was lost.
     pub(crate) async fn resume(&mut self) -> Result<(), Failure> {
         let begun = self.session.begin(&self.label).await;
         self.isolation =
