@@ -21,10 +21,6 @@ pub(crate) struct Script {
 
 impl Script {
     /// Reads the header of the script at `path` and verifies its digest.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, is not a script or was changed.
     pub(crate) fn open(path: &Path) -> Result<Self, ScriptError> {
         let unreadable = ScriptError::unreadable(path);
         let foreign = || ScriptError::Foreign(path.to_owned());

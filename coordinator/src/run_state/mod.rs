@@ -149,10 +149,6 @@ struct Adopting {
 
 impl RunState {
     /// The state before the run begins.
-    ///
-    /// # Panics
-    ///
-    /// With more than `u32::MAX` tables.
     pub(crate) fn new(plan: RunPlan) -> Self {
         assert!(
             u32::try_from(plan.tables.len()).is_ok(),

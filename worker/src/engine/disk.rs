@@ -243,10 +243,6 @@ impl Partitioned {
     }
 
     /// Reads `length` bytes, starting at `position`, of block `number` of partition `at`.
-    ///
-    /// # Panics
-    ///
-    /// When the block has fewer bytes.
     pub(crate) fn part(
         &self,
         at: usize,

@@ -42,7 +42,7 @@ impl AttemptRun {
     pub(super) async fn run(self) {
         let (delivery, worker) = (&self.delivery, &self.resources.options.id);
         let span = AttemptSpan::begin(&delivery.message, &delivery.trace, worker);
-        let entered = span.span().clone();
+        let entered = span.span.clone();
         self.claim_and_compare(span).instrument(entered).await;
     }
 
@@ -50,7 +50,7 @@ impl AttemptRun {
         let reporter = Reporter {
             resources: Arc::clone(&self.resources),
             work: self.delivery.message.work(),
-            trace: span.trace().clone(),
+            trace: span.trace.clone(),
         };
         // The coordinator's timer for the table starts later, when it receives the claim.
         let begin = Instant::now();
@@ -112,7 +112,7 @@ impl AttemptRun {
         let stop = &self.job.stop;
         let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
         let context = TaskContext {
-            cancel: stop.token().clone(),
+            cancel: stop.token.clone(),
             progress: Arc::clone(&self.job.progress),
             findings,
         };
@@ -190,7 +190,7 @@ async fn supervise(
     tokio::select! {
         biased;
         result = &mut running => return result,
-        () = stop.token().cancelled() => {}
+        () = stop.token.cancelled() => {}
         () = tokio::time::sleep(limit) => stop.request(StopReason::Overdue),
     }
     match tokio::time::timeout(STOP_LIMIT, &mut running).await {

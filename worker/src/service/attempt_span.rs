@@ -18,8 +18,9 @@ const TIMEOUT: &str = "timeout";
 
 #[derive(Debug)]
 pub(super) struct AttemptSpan {
-    span: Span,
-    trace: TraceContext,
+    pub(super) span: Span,
+    /// The trace context that travels with the attempt's events.
+    pub(super) trace: TraceContext,
     /// How long the attempt may take.
     timeout: Duration,
 }
@@ -55,15 +56,6 @@ impl AttemptSpan {
             trace,
             timeout: task.spec.timeout,
         }
-    }
-
-    pub(super) fn span(&self) -> &Span {
-        &self.span
-    }
-
-    /// The trace context that travels with the attempt's events.
-    pub(super) fn trace(&self) -> &TraceContext {
-        &self.trace
     }
 
     /// Records how the attempt ended, `duration` after its claim, and logs it.

@@ -86,10 +86,6 @@ pub(crate) trait RepairDialect: Dialect {
     ///
     /// Text is not converted to the column's type: an explicit conversion cuts
     /// a text that is too long without an error, an assignment refuses it.
-    ///
-    /// # Errors
-    ///
-    /// If a column of this type cannot hold the value.
     fn assigned(&self, column: &Column, value: &Value) -> Result<String, Unwritable>;
 
     /// The condition that holds exactly for rows whose `column`, written as

@@ -14,9 +14,7 @@ use crate::engine::database::session::{Session, interrupt};
 use crate::engine::error::DatabaseError;
 
 #[derive(Debug)]
-pub(crate) struct Pools {
-    pools: BTreeMap<String, Arc<Pool>>,
-}
+pub(crate) struct Pools(BTreeMap<String, Arc<Pool>>);
 
 #[derive(Debug)]
 struct Pool {
@@ -66,15 +64,15 @@ impl Pools {
                 )
             })
             .collect();
-        Self { pools }
+        Self(pools)
     }
 
     fn pool(&self, name: &str) -> Result<&Arc<Pool>, Failure> {
-        self.pools.get(name).ok_or_else(|| {
-            let known = if self.pools.is_empty() {
+        self.0.get(name).ok_or_else(|| {
+            let known = if self.0.is_empty() {
                 "none".to_owned()
             } else {
-                self.pools.keys().cloned().collect::<Vec<_>>().join(", ")
+                self.0.keys().cloned().collect::<Vec<_>>().join(", ")
             };
             Failure::new(
                 FailureKind::ConfigurationError,
@@ -88,10 +86,6 @@ impl Pools {
     /// Returns a session for each side of a table, each in a new transaction. Permits
     /// are acquired in the order of the endpoints' names, so that tables cannot
     /// deadlock.
-    ///
-    /// # Errors
-    ///
-    /// When an endpoint is unknown or cannot be reached, or refuses the login.
     pub(crate) async fn lease(
         &self,
         source: &str,
