@@ -4,6 +4,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The text of an error and of all its sources.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 /// Defines [`FailureKind`]. The name of a variant is also its text.
 macro_rules! failure_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident,)+) => {

@@ -126,7 +126,8 @@ pub struct RepairStatement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairPlan {
     /// The kind of the target's database, which is the SQL dialect.
-    pub engine: crate::endpoint::DatabaseKind,
+    #[serde(rename = "engine")]
+    pub kind: crate::endpoint::DatabaseKind,
     /// The target's schema, as in its catalog.
     pub schema: String,
     /// The target's name, as in its catalog.

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 use tokio_util::sync::CancellationToken;
-use worker::engine::{Engine, Found, Progress, ReconcileEngine, Stop, TaskContext};
+use worker::engine::{Engine, FindingBatch, Progress, ReconcileEngine, Stop, TaskContext};
 
 /// One comparison.
 #[derive(Debug, Clone, Deserialize)]
@@ -219,8 +219,8 @@ pub async fn compare_and_repair(
         let (mut differences, mut statements) = (Vec::new(), Vec::new());
         while let Some(batch) = receiver.recv().await {
             match batch {
-                Found::Rows(rows) => differences.extend(rows),
-                Found::Repair(made) => statements.extend(made),
+                FindingBatch::Rows(rows) => differences.extend(rows),
+                FindingBatch::Repair(made) => statements.extend(made),
             }
         }
         (differences, statements)
@@ -543,7 +543,7 @@ impl Maker {
     ///
     /// When the endpoint refuses.
     pub async fn connect(endpoint: &Endpoint) -> anyhow::Result<Self> {
-        match endpoint.engine {
+        match endpoint.kind {
             DatabaseKind::Postgres => {
                 let url = format!(
                     "postgres://{}:{}@{}:{}/{}",

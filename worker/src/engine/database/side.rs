@@ -91,7 +91,7 @@ impl OpenSide {
     }
 
     pub(crate) fn kind(&self) -> DatabaseKind {
-        self.endpoint.engine
+        self.endpoint.kind
     }
 
     /// How this side was read and when, from the start of its transaction until

@@ -49,18 +49,15 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
 ORDER BY 1, 2";
 
-/// Queries of the catalog, prepared once a session.
-pub(crate) struct CatalogStatements {
-    columns: Statement,
-    keys: Statement,
-}
+/// The statements for columns and for keys, prepared once a session.
+pub(crate) type CatalogStatements = (Statement, Statement);
 
-impl CatalogStatements {
-    pub(crate) async fn prepare(client: &Client) -> Result<Self, DatabaseError> {
-        let exact = format!("{COLUMNS}{EXACT}");
-        let (columns, keys) = tokio::try_join!(client.prepare(&exact), client.prepare(KEYS))?;
-        Ok(Self { columns, keys })
-    }
+pub(crate) async fn prepare(client: &Client) -> Result<CatalogStatements, DatabaseError> {
+    let columns = format!("{COLUMNS}{EXACT}");
+    Ok(tokio::try_join!(
+        client.prepare(&columns),
+        client.prepare(KEYS)
+    )?)
 }
 
 pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, DatabaseError> {
@@ -78,11 +75,11 @@ pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, Da
 
 pub(crate) async fn find_tables(
     client: &Client,
-    statements: &CatalogStatements,
+    (columns, keys_of): &CatalogStatements,
     schema: &str,
     name: &str,
 ) -> Result<Vec<Table>, DatabaseError> {
-    let mut rows = client.query(&statements.columns, &[&schema, &name]).await?;
+    let mut rows = client.query(columns, &[&schema, &name]).await?;
     if rows.is_empty() {
         rows = client
             .query(&format!("{COLUMNS}{ANY_CASE}"), &[&schema, &name])
@@ -107,7 +104,7 @@ pub(crate) async fn find_tables(
         }
     }
     if let [(oid, table)] = tables.as_mut_slice() {
-        let rows = client.query(&statements.keys, &[&*oid]).await?;
+        let rows = client.query(keys_of, &[&*oid]).await?;
         let columns = rows
             .iter()
             .map(|row| Ok((row.try_get::<_, u32>(0)?.into(), row.try_get(1)?)))
