@@ -1,8 +1,8 @@
 CREATE TABLE dbo.Artist (ArtistId int NOT NULL PRIMARY KEY, Name nvarchar(120) NULL, IsBand bit NOT NULL);
-CREATE TABLE dbo.Album (AlbumId int NOT NULL PRIMARY KEY, Title nvarchar(160) NOT NULL, ArtistId int NOT NULL REFERENCES dbo.Artist (ArtistId), ReleasedOn date NULL, Cover varbinary(max) NULL);
+CREATE TABLE dbo.Album (AlbumId int NOT NULL PRIMARY KEY, Title nvarchar(160) NOT NULL, ArtistId int NOT NULL, ReleasedOn date NULL, Cover varbinary(max) NULL);
 CREATE TABLE dbo.MediaKind (MediaKindId smallint NOT NULL PRIMARY KEY, Name nvarchar(60) NOT NULL);
 CREATE TABLE dbo.Genre (GenreId tinyint NOT NULL PRIMARY KEY, Name nvarchar(60) NOT NULL);
-CREATE TABLE dbo.Track (TrackId int NOT NULL PRIMARY KEY, Name nvarchar(200) NOT NULL, AlbumId int NULL REFERENCES dbo.Album (AlbumId), MediaKindId smallint NOT NULL, GenreId tinyint NULL, Milliseconds int NOT NULL, Bytes bigint NULL, UnitPrice decimal(10,2) NOT NULL, [Loudness-dB] real NULL);
+CREATE TABLE dbo.Track (TrackId int NOT NULL PRIMARY KEY, Name nvarchar(200) NOT NULL, AlbumId int NULL, MediaKindId smallint NOT NULL, GenreId tinyint NULL, Milliseconds int NOT NULL, Bytes bigint NULL, UnitPrice decimal(10,2) NOT NULL, [Loudness-dB] real NULL);
 CREATE TABLE dbo.[Play List] (PlayListId int NOT NULL PRIMARY KEY, Name nvarchar(120) NULL, [Public] bit NOT NULL);
 CREATE TABLE dbo.[Play List Track] (PlayListId int NOT NULL, TrackId int NOT NULL, [Order] smallint NOT NULL, PRIMARY KEY (PlayListId, TrackId));
 CREATE TABLE dbo.Employee (EmployeeId int NOT NULL PRIMARY KEY, LastName nvarchar(20) NOT NULL, FirstName nvarchar(20) NOT NULL, ReportsTo int NULL, HireDate datetime NULL, [E-Mail] nvarchar(60) NULL);
