@@ -20,7 +20,7 @@ use crate::engine::disk::Budget;
 use crate::engine::locate::locate;
 use crate::engine::locate::redact::Redactor;
 use crate::engine::plan::Plan;
-use crate::engine::plan::coverage::structure;
+use crate::engine::plan::coverage::{notes as coverage_notes, structure};
 use crate::engine::recheck::recheck;
 use crate::engine::repair::repair;
 use crate::engine::repair::verify::{can_verify_keys, verify};
@@ -142,6 +142,7 @@ async fn compare(
     let mut notes = condition_notes(&tables);
     if spec.depth == Depth::Counts {
         let coverage = structure(spec, &tables)?;
+        notes.extend(coverage_notes(&coverage, &[]));
         let counts = sides.count(&tables).await?;
         let reads = sides.reads();
         sides.close().await;
