@@ -6,6 +6,7 @@ pub mod atomic_file;
 pub mod config;
 pub mod endpoint;
 pub mod failure;
+pub mod hash_key;
 pub mod ids;
 pub mod logging;
 pub mod message;
