@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod endpoint;
 pub mod failure;
 pub mod identity;
+pub mod hash_key;
 pub mod ids;
 pub mod logging;
 pub mod message;

@@ -192,6 +192,7 @@ async fn compare(
         checksums: Some(Checksums {
             source: checksums.source,
             target: checksums.target,
+            checksum_key: Some(planned.checksum_key),
         }),
         rows: compared.rows,
         key: planned.plan.key_names(),
