@@ -81,6 +81,8 @@ failure_kinds! {
     SpillLimit,
     /// A statement ran too long.
     StatementTimeout,
+    /// A table was replaced or altered while it was compared.
+    TableChanged,
     /// A table does not exist.
     TableNotFound,
     /// TLS could not be negotiated, or the certificate is not trusted.
@@ -146,6 +148,7 @@ impl FailureKind {
                 | Self::SerializationFailure
                 | Self::Stopped
                 | Self::StoppedByWorker
+                | Self::TableChanged
                 | Self::TimeoutError
                 | Self::TooManyConnections
                 | Self::UnclaimedError
@@ -256,6 +259,7 @@ mod tests {
         "SerializationFailure",
         "SpillLimit",
         "StatementTimeout",
+        "TableChanged",
         "TableNotFound",
         "TlsError",
         "TooManyConnections",

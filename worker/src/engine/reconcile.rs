@@ -66,10 +66,10 @@ impl ReconcileEngine {
         let planned = Planned::new(&task.spec, tables, &sides)?;
         if can_verify_keys(&planned, &task.spec) {
             let counts = verify(&mut sides, &planned, &task.spec, keys).await?;
-            sides.close().await;
+            sides.close().await?;
             return Ok((counts, false));
         }
-        sides.close().await;
+        sides.close().await?;
         let comparison = self.reconcile(task, context).await?;
         let not_compared = || {
             Failure::new(
@@ -142,7 +142,7 @@ async fn compare(
     if spec.depth == Depth::Counts {
         let counts = sides.count(&tables).await?;
         let reads = sides.reads();
-        sides.close().await;
+        sides.close().await?;
         return Ok(Comparison {
             source_count: counts.source,
             target_count: counts.target,
@@ -179,7 +179,7 @@ async fn compare(
             repair: None,
         }
     };
-    sides.close().await;
+    sides.close().await?;
     let counts = compared.sums.as_ref().map(|sum| sum.count().unsigned_abs());
     let checksums = compared.sums.map(|sum| format!("{:032x}", sum.checksum()));
     Ok(Comparison {

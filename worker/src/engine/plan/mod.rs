@@ -266,6 +266,7 @@ mod tests {
             .map(|key| key.iter().map(|name| (*name).to_owned()).collect())
             .collect();
         Table {
+            object: 1,
             schema: "s".to_owned(),
             name: "t".to_owned(),
             columns,

@@ -47,17 +47,38 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
 ORDER BY 1, 2";
 
+/// Whether the transaction's snapshot sees the table `$1`, its children and its
+/// partitions as they are stored now, and `$2` is still its name. The functions read
+/// the catalog as it is now, the tables of the catalog are read in the snapshot.
+const UNCHANGED: &str = "\
+WITH RECURSIVE parts (oid) AS ( \
+  SELECT $1::oid \
+  UNION \
+  SELECT i.inhrelid FROM parts JOIN pg_catalog.pg_inherits AS i ON i.inhparent = parts.oid) \
+SELECT pg_catalog.to_regclass($2)::oid IS NOT DISTINCT FROM $1::oid AND NOT EXISTS ( \
+  SELECT FROM parts JOIN pg_catalog.pg_class AS c ON c.oid = parts.oid \
+  WHERE c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid))";
+
 /// Queries of the catalog, prepared once a session.
 pub(crate) struct CatalogStatements {
     columns: Statement,
     keys: Statement,
+    unchanged: Statement,
 }
 
 impl CatalogStatements {
     pub(crate) async fn prepare(client: &Client) -> Result<Self, DatabaseError> {
         let exact = format!("{COLUMNS}{EXACT}");
-        let (columns, keys) = tokio::try_join!(client.prepare(&exact), client.prepare(KEYS))?;
-        Ok(Self { columns, keys })
+        let (columns, keys, unchanged) = tokio::try_join!(
+            client.prepare(&exact),
+            client.prepare(KEYS),
+            client.prepare(UNCHANGED)
+        )?;
+        Ok(Self {
+            columns,
+            keys,
+            unchanged,
+        })
     }
 }
 
@@ -91,6 +112,7 @@ pub(crate) async fn find_tables(
         let oid: u32 = row.try_get(2)?;
         if tables.last().is_none_or(|(last, _)| *last != oid) {
             let table = Table {
+                object: oid.into(),
                 schema: row.try_get(0)?,
                 name: row.try_get(1)?,
                 columns: Vec::new(),
@@ -113,6 +135,19 @@ pub(crate) async fn find_tables(
         table.keys = keys(&columns);
     }
     Ok(tables.into_iter().map(|(_, table)| table).collect())
+}
+
+/// Whether the snapshot sees the table with this number and qualified name as it is now.
+pub(crate) async fn is_unchanged(
+    client: &Client,
+    statements: &CatalogStatements,
+    oid: u32,
+    qualified: &str,
+) -> Result<bool, DatabaseError> {
+    let row = client
+        .query_one(&statements.unchanged, &[&oid, &qualified])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// -1 means that the table was never analyzed.
