@@ -49,7 +49,7 @@ impl ReconcileEngine {
     }
 
     /// Compares only the rows with these encoded keys, or all rows where rows
-    /// cannot be looked up by their keys. Returns how many differ, and whether
+    /// cannot be looked up by these keys. Returns how many differ, and whether
     /// all were compared.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl ReconcileEngine {
         let mut sides = self.open(task, context).await?;
         let tables = sides.describe(&task.spec).await?;
         let planned = Planned::new(&task.spec, tables, &sides)?;
-        if can_verify_keys(&planned, &task.spec) {
+        if can_verify_keys(&planned, &task.spec, keys) {
             let counts = verify(&mut sides, &planned, &task.spec, keys).await?;
             sides.close().await?;
             return Ok((counts, false));
