@@ -4,7 +4,11 @@
 //!
 //! `RELOADS=n` sets the number of comparisons of each scene, `SEED` the random choices.
 
-#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a missing value is a failure, and the counts are of interest"
+)]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
