@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::MissingColumns;
-use crate::naming::Naming;
 use crate::hash_key::HashKey;
+use crate::naming::Naming;
 
 /// The options of a comparison that have defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -19,16 +19,25 @@ use crate::engine::task::Stop;
 use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
 use crate::engine::values::pair::Pair;
 
-/// Whether rows of this table can be compared by their keys alone.
-pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec) -> bool {
+/// Whether the rows with these keys can be compared by their keys alone. A key that was
+/// read when its columns had other types would find no row.
+pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec, keys: &[Vec<u8>]) -> bool {
     let has_tolerance = spec
         .options
         .rules
         .values()
         .any(|rule| rule.tolerance.is_some());
-    planned.plan.fetch_by_key && !has_tolerance
+    let columns = &planned.plan.columns[..planned.plan.key_columns];
+    let is_key = |key: &Vec<u8>| {
+        Values::new(key).count() == columns.len()
+            && Values::new(key)
+                .zip(columns)
+                .all(|(value, pair)| value.is_ok_and(|value| pair.kind.includes(value)))
+    };
+    planned.plan.fetch_by_key && !has_tolerance && keys.iter().all(is_key)
 }
 
+/// How many rows with these keys differ, if [`can_verify_keys`].
 pub(crate) async fn verify(
     sides: &mut Sides,
     planned: &Planned,
@@ -36,10 +45,8 @@ pub(crate) async fn verify(
     keys: &[Vec<u8>],
 ) -> Result<RowCounts, Stop> {
     let hasher = planned.hasher;
-    let columns = planned.plan.key_columns;
     let keys: Vec<(u128, Vec<u8>)> = keys
         .iter()
-        .filter(|key| Values::new(key).filter(Result::is_ok).count() == columns)
         .map(|key| (hasher.key(key), key.clone()))
         .collect();
     let statements = planned.statements.as_ref();
