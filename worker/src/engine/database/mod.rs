@@ -17,3 +17,4 @@ pub(crate) mod side;
 pub(crate) mod spans;
 pub(crate) mod sql_server;
 pub(crate) mod statement;
+pub(crate) mod surrogate;

@@ -120,6 +120,7 @@ async fn sketch_both(
     let form = planned.plan.key_form;
     let sinks = Pair::of(|_| SketchSink::new(form, cells));
     let sinks = scan(sides, planned, sinks).await?;
+    planned.plan.end_first_pass();
     Ok(sinks.map(SketchSink::into_sketch))
 }
 

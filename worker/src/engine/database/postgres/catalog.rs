@@ -47,6 +47,9 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
 ORDER BY 1, 2";
 
+/// What a `bit(1)` is converted to before it is read.
+pub(crate) const BIT_AS_BOOLEAN: &str = "integer::boolean";
+
 /// Queries of the catalog, prepared once a session.
 pub(crate) struct CatalogStatements {
     columns: Statement,
@@ -139,9 +142,12 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     } else {
         column_type(base, modifier)
     };
+    let declared: String = row.try_get(6)?;
+    let enum_type = (class == "e").then(|| domain_base.clone().unwrap_or(declared.clone()));
     let read_as = match (&kind, domain_base) {
         // Only as text it can be compared with text that is none of its labels.
         _ if class == "e" => Some("text".to_owned()),
+        (ColumnType::Bool, _) if base == "bit" => Some(BIT_AS_BOOLEAN.to_owned()),
         (ColumnType::Money, _) => Some("numeric".to_owned()),
         (ColumnType::Json | ColumnType::Xml, _) => Some("text".to_owned()),
         (_, base) => base,
@@ -149,7 +155,7 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     Ok(Some(Column {
         name,
         kind,
-        declared: row.try_get(6)?,
+        declared,
         nullable: row.try_get(5)?,
         read_as,
         repertoire: Repertoire {
@@ -157,16 +163,20 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
             labels: row
                 .try_get::<_, Option<Vec<String>>>(11)?
                 .unwrap_or_default(),
+            enum_type,
+            ignores_trailing_blanks: false,
         },
     }))
 }
 
-/// The type of values of a PostgreSQL type; `modifier` is the digits of a second of times, -1 for the most.
+/// The type of values of a PostgreSQL type; `modifier` is the digits of a second of
+/// times, -1 for the most, and the length of a `bit`.
 pub(crate) fn column_type(name: &str, modifier: i32) -> ColumnType {
     // A type modifier of -1 means the finest: six digits.
     let digits = u8::try_from(modifier).unwrap_or(6);
     match name {
         "bool" => ColumnType::Bool,
+        "bit" if modifier == 1 => ColumnType::Bool,
         "int2" | "int4" | "int8" => ColumnType::Int,
         "numeric" => ColumnType::Decimal,
         "money" => ColumnType::Money,
