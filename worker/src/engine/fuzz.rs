@@ -120,16 +120,20 @@ fn plain_columns() -> Vec<Column> {
     ]
 }
 
-fn converted_columns() -> Vec<Column> {
-    let converted = |kind, stored, conversion, shape| Column {
+fn converted(kind: Kind, stored: Stored, conversion: Conversion, shape: Shape) -> Column {
+    Column {
         reading: Reading {
             kind,
             stored,
             conversion: Some(conversion),
         },
         shape,
-    };
-    vec![
+    }
+}
+
+fn converted_columns() -> Vec<Column> {
+    let mut columns = times_and_words();
+    columns.extend([
         converted(Kind::Json, Stored::Text, Conversion::Json, Shape::Text),
         converted(
             Kind::Decimal,
@@ -174,6 +178,26 @@ fn converted_columns() -> Vec<Column> {
             Shape::Text,
         ),
         converted(
+            Kind::Decimal,
+            Stored::Bytes,
+            Conversion::DecimalBytes { scale: 2 },
+            Shape::Bytes,
+        ),
+        converted(Kind::Bytes, Stored::Text, Conversion::Base64, Shape::Text),
+        converted(Kind::Bytes, Stored::Text, Conversion::Hex, Shape::Text),
+        converted(
+            Kind::Text,
+            Stored::Text,
+            Conversion::Text(folding()),
+            Shape::Text,
+        ),
+    ]);
+    columns
+}
+
+fn times_and_words() -> Vec<Column> {
+    vec![
+        converted(
             Kind::Timestamp(resolution(3)),
             Stored::Text,
             Conversion::SqlServerText,
@@ -198,20 +222,6 @@ fn converted_columns() -> Vec<Column> {
             Shape::Text,
         ),
         converted(Kind::Text, Stored::Text, Conversion::Xml, Shape::Text),
-        converted(
-            Kind::Decimal,
-            Stored::Bytes,
-            Conversion::DecimalBytes { scale: 2 },
-            Shape::Bytes,
-        ),
-        converted(Kind::Bytes, Stored::Text, Conversion::Base64, Shape::Text),
-        converted(Kind::Bytes, Stored::Text, Conversion::Hex, Shape::Text),
-        converted(
-            Kind::Text,
-            Stored::Text,
-            Conversion::Text(folding()),
-            Shape::Text,
-        ),
     ]
 }
 

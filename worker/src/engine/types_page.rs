@@ -324,7 +324,8 @@ false_words = ["N", "Nein"]
 
 Times that SQL Server writes in style 0, its default for `datetime`, have no seconds:
 `Jun 26 2015 12:00AM`. Such a text equals a time without seconds only. The names of the
-months are the English ones.
+months are the English ones. Style 127 may write a `Z` behind the time of a type without
+a zone, where it means nothing.
 
 XML is compared in a canonical form: without its declaration, white space between
 elements, the order of attributes and the kind of quotes; references, CDATA and empty

@@ -7,8 +7,8 @@ use shared::options::{ColumnRule, Encoding};
 use crate::engine::repair::fit::{Destination, declaration, fit};
 use crate::engine::values::boolean_words::{BooleanWords, word};
 use crate::engine::values::canonical::{
-    Count, Iso8601, canonical_json, canonical_xml, parse_decimal, parse_sql_server_text,
-    twos_complement_decimal, without_declaration,
+    Count, Iso8601, canonical_json, canonical_xml, parse_decimal, parse_sql_server_local_text,
+    parse_sql_server_text, twos_complement_decimal, without_declaration,
 };
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::conversion::{Conversion, base64, hexadecimal};
@@ -270,7 +270,10 @@ fn from_time_text(text: &str, to: Destination<'_>) -> Result<Value, Unwritable> 
     };
     let text = text.trim().as_bytes();
     let parsed = match to.rule.encoding {
-        Some(Encoding::SqlServerText) => parse_sql_server_text(text),
+        Some(Encoding::SqlServerText) => match to.column.kind {
+            ColumnType::Instant(_) => parse_sql_server_text(text),
+            _ => parse_sql_server_local_text(text),
+        },
         _ => Iso8601::parse(text),
     };
     match (parsed, &to.column.kind) {

@@ -12,7 +12,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crate::engine::values::boolean_words::BooleanWords;
 use crate::engine::values::canonical::{
     Count, Decimal, Iso8601, RowEncoder, TimeUnit, canonical_json, canonical_xml, float32_decimal,
-    float64_decimal, parse_decimal, parse_sql_server_text, twos_complement_decimal,
+    float64_decimal, parse_decimal, parse_sql_server_local_text, parse_sql_server_text,
+    twos_complement_decimal,
 };
 use crate::engine::values::folding::Folding;
 use crate::engine::values::kind::Kind;
@@ -104,7 +105,11 @@ impl Conversion {
             }
             (Self::Iso8601, Raw::Text(text)) => time(Iso8601::parse, text, kind, encoder),
             (Self::SqlServerText, Raw::Text(text)) => {
-                time(parse_sql_server_text, text, kind, encoder);
+                let parse = match kind {
+                    Kind::Timestamp(_) => parse_sql_server_local_text,
+                    _ => parse_sql_server_text,
+                };
+                time(parse, text, kind, encoder);
             }
             (Self::LocalTime(zone), Raw::Timestamp(moment)) => {
                 local_time(moment, zone.existing(moment), kind, encoder)?;

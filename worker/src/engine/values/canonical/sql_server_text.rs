@@ -16,6 +16,14 @@ pub(crate) fn parse_sql_server_text(text: &[u8]) -> Option<Iso8601> {
     Iso8601::parse(text).or_else(|| default_style(text))
 }
 
+/// The same for a type without a zone, to which style 127 maps a time with `Z`.
+pub(crate) fn parse_sql_server_local_text(text: &[u8]) -> Option<Iso8601> {
+    match text {
+        [local @ .., b'Z'] if local.contains(&b'T') => parse_sql_server_text(local),
+        _ => parse_sql_server_text(text),
+    }
+}
+
 /// `mon dd yyyy`, and perhaps `hh:miAM` with an offset; or `hh:miAM` alone.
 fn default_style(text: &[u8]) -> Option<Iso8601> {
     let Some((month, rest)) = month(text) else {
@@ -148,6 +156,20 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn style_127_has_a_zone_that_a_type_without_one_ignores() {
+        let moment = |value: i128, digits| Count { value, digits };
+        for (text, value) in [
+            ("2000-01-01T00:00:01.5Z", Iso8601::Timestamp(moment(15, 1))),
+            ("2000-01-01T00:00:01", Iso8601::Timestamp(moment(1, 0))),
+            ("2000-01-01T00:00:01+00:00", Iso8601::Instant(moment(1, 0))),
+        ] {
+            let parsed = parse_sql_server_local_text(text.as_bytes());
+            assert_eq!(parsed, Some(value), "{text}");
+        }
+        assert_eq!(parse_sql_server_local_text(b"20000101Z"), None);
     }
 
     #[test]
