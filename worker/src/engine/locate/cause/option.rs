@@ -2,7 +2,7 @@
 
 use shared::options::{ColumnRule, Rounding, Tolerance};
 
-use crate::engine::locate::cause::damage::{Cause, Damage, Level};
+use crate::engine::locate::cause::damage::{Cause, Damage, Folds, Level};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::pairing::encoding::{fitting_encodings, rule_key};
@@ -18,6 +18,38 @@ impl Cause {
             rule_key(&column.source.name),
             fields(&rule).join(", ")
         ))
+    }
+
+    /// The distance of the tolerance that the rule has, if it is one of numbers.
+    pub(crate) fn tolerance(&self, column: &PlannedColumn) -> Option<f64> {
+        match (self.damage, self.absorbing(column)?.tolerance?) {
+            (Damage::ScaleCut(..), Tolerance::Absolute(distance)) => distance.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// What else the rule ignores; `None` if it only decodes values.
+    pub(crate) fn also_ignores(&self, column: &PlannedColumn) -> Option<String> {
+        let rule = self.absorbing(column)?;
+        if let Some(folds) = Folds::of(self.damage) {
+            return Some(format!("every difference in {}", folds.words()));
+        }
+        if rule.precision != column.rule.precision || rule.rounding != column.rule.rounding {
+            return Some("every difference in further digits of a second".to_owned());
+        }
+        let seconds = if column.source.kind.is_time() {
+            " s"
+        } else {
+            ""
+        };
+        match rule.tolerance? {
+            Tolerance::Absolute(distance) => {
+                Some(format!("every difference of at most {distance}{seconds}"))
+            }
+            Tolerance::Relative(share) => Some(format!(
+                "every difference of at most {share:e} of the value"
+            )),
+        }
     }
 
     fn absorbing(&self, column: &PlannedColumn) -> Option<ColumnRule> {
@@ -50,19 +82,10 @@ impl Cause {
             Damage::DigitsCut(digits) => {
                 relative(&mut rule, 5.0 * 10_f64.powi(-i32::from(digits)))?;
             }
-            Damage::BlanksTrimmed(which) => {
-                if rule.trim.is_some() {
-                    return None;
-                }
-                rule.trim = Some(which);
-            }
-            Damage::CaseFolded(_) => rule.case_insensitive = true,
-            Damage::Normalized(form) => {
-                if rule.unicode.is_some() {
-                    return None;
-                }
-                rule.unicode = Some(form);
-            }
+            Damage::BlanksTrimmed(_)
+            | Damage::CaseFolded(_)
+            | Damage::Normalized(_)
+            | Damage::Folded(_) => fold(&mut rule, Folds::of(self.damage)?)?,
             Damage::NotDecoded(encoding) => {
                 let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
                 if rule.encoding.is_some() || !fitting.contains(&encoding) {
@@ -76,6 +99,17 @@ impl Cause {
         // The values differ under the present rule.
         (rule != column.rule).then_some(rule)
     }
+}
+
+fn fold(rule: &mut ColumnRule, folds: Folds) -> Option<()> {
+    // Another value of the option is already set.
+    if rule.trim.and(folds.trim).is_some() || rule.unicode.and(folds.form).is_some() {
+        return None;
+    }
+    rule.trim = folds.trim.or(rule.trim);
+    rule.case_insensitive |= folds.case;
+    rule.unicode = folds.form.or(rule.unicode);
+    Some(())
 }
 
 fn holds_datetime(column: &PlannedColumn) -> bool {
