@@ -4,6 +4,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The text of an error and of all its sources.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 /// Defines [`FailureKind`]. The name of a variant is also its text.
 macro_rules! failure_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident,)+) => {
@@ -63,6 +75,8 @@ failure_kinds! {
     InvalidFilter,
     /// An option of a column or a table does not fit it.
     InvalidRule,
+    /// A column of the source's key has no partner in the target.
+    KeyColumnMissing,
     /// An option needs a key, and the table has none.
     KeyNeeded,
     /// A statement waited too long for a lock.
@@ -247,6 +261,7 @@ mod tests {
         "InternalError",
         "InvalidFilter",
         "InvalidRule",
+        "KeyColumnMissing",
         "KeyNeeded",
         "LockTimeout",
         "NothingToCompare",

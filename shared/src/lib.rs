@@ -4,11 +4,14 @@
 
 pub mod atomic_file;
 pub mod config;
+pub mod coverage;
 pub mod endpoint;
 pub mod failure;
+pub mod identity;
 pub mod ids;
 pub mod logging;
 pub mod message;
+pub mod naming;
 pub mod options;
 pub mod outcome;
 pub mod signals;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::coverage::MissingColumns;
+use crate::naming::Naming;
+
 /// The options of a comparison that have defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -28,6 +31,10 @@ pub struct TableOptions {
     pub limits: EngineLimits,
     /// Reads SQL Server under READ UNCOMMITTED: without locks, and without consistency.
     pub read_uncommitted: bool,
+    /// How far names of tables and columns may differ and still be paired.
+    pub naming: Naming,
+    /// What source columns without a partner in the target mean.
+    pub missing_columns: MissingColumns,
 }
 
 /// How one column is compared.

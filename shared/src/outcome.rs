@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::coverage::Coverage;
 pub use crate::failure::{Failure, FailureKind};
 
 /// How detailed a comparison is.
@@ -42,6 +43,9 @@ pub struct Comparison {
     /// What a repair of the target needs beside its statements.
     #[serde(default)]
     pub repair: Option<Box<RepairPlan>>,
+    /// Which columns were compared and how; `None` from workers that do not report it.
+    #[serde(default)]
+    pub coverage: Option<Box<Coverage>>,
 }
 
 /// How and when both sides were read.
@@ -132,7 +136,8 @@ pub struct RepairStatement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairPlan {
     /// The kind of the target's database, which is the SQL dialect.
-    pub engine: crate::endpoint::DatabaseKind,
+    #[serde(rename = "engine")]
+    pub kind: crate::endpoint::DatabaseKind,
     /// The target's schema, as in its catalog.
     pub schema: String,
     /// The target's name, as in its catalog.
@@ -189,11 +194,21 @@ pub struct Sequence {
 }
 
 impl Comparison {
-    /// Whether both sides are equal at the depth of the comparison. If the numbers of differing rows
+    /// Whether both sides are equal at the depth of the comparison: their structure and their rows.
+    #[must_use]
+    pub fn is_match(&self) -> bool {
+        let structure_differs = self
+            .coverage
+            .as_ref()
+            .is_some_and(|coverage| coverage.structure_differs());
+        !structure_differs && self.rows_match()
+    }
+
+    /// Whether the rows are equal in what was compared of them. If the numbers of differing rows
     /// are known, they alone decide: counts and checksums also differ for rows that are within a
     /// tolerance or have settled.
     #[must_use]
-    pub fn is_match(&self) -> bool {
+    pub fn rows_match(&self) -> bool {
         if let Some(rows) = &self.rows {
             return rows.total() == 0;
         }

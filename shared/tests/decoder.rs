@@ -204,6 +204,7 @@ fn messages() -> Vec<Vec<u8>> {
         causes: Vec::new(),
         reads: None,
         repair: None,
+        coverage: None,
     };
     let failure = Failure::new(FailureKind::QueryError, "no")
         .retryable()

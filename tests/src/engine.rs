@@ -11,7 +11,7 @@ use shared::options::TableOptions;
 use shared::outcome::{Comparison, Depth, Difference, RowCounts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use worker::engine::{Engine, Found, Progress, ReconcileEngine, Stop, TaskContext};
+use worker::engine::{Engine, FindingBatch, Progress, ReconcileEngine, Stop, TaskContext};
 
 /// An engine between a source and a target, and how it compares.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Bench {
         let gather = async {
             let mut listed = Vec::new();
             while let Some(found) = receiver.recv().await {
-                if let Found::Rows(rows) = found {
+                if let FindingBatch::Rows(rows) = found {
                     listed.extend(rows);
                 }
             }

@@ -34,6 +34,7 @@ impl Engine for IdleEngine {
             causes: Vec::new(),
             reads: None,
             repair: None,
+            coverage: None,
         })
     }
 }

@@ -40,13 +40,13 @@ pub(super) enum CommandError {
     #[error("nothing was changed: {0}")]
     NotUndoable(ScriptError),
     #[error(
-        "the database did not answer the commit, which may or may not have succeeded; check the target before you repeat: {0}"
+        "the database did not answer the commit, so it is unknown whether the target was changed; check the target before you repeat the command: {0}"
     )]
     Unanswered(Failure),
     #[error("the scripts were applied, but the rows could not be compared again: {0}")]
     NotVerified(Failure),
     #[error(
-        "the scripts were applied, but an undo script is still in a file that ends in .pending: {0}"
+        "the scripts were applied, but a new undo script, whose name ends in .pending, could not replace the old one: {0}"
     )]
     UndoNotRenamed(ScriptError),
     #[error("the scripts were applied, but the result cannot be printed: {0}")]
@@ -59,13 +59,15 @@ pub(super) enum CommandError {
     Signals(std::io::Error),
 }
 
-/// The command succeeded; of a run: every table verified and equal.
+/// The command succeeded. For a run: every table was verified and is equal.
 pub(super) const SUCCESS: u8 = 0;
 /// Every table verified, and some differ.
 pub(super) const DIFFERENT: u8 = 1;
-/// Wrong usage or configuration, or a broker that cannot be reached.
+/// The command line, the configuration, the run store or a file is unusable, or the broker
+/// cannot be reached.
 pub(super) const UNUSABLE: u8 = 2;
-/// Some table could not be verified, whatever the results of the others.
+/// Some table could not be verified, whatever the results of the others. For
+/// `reconcile apply`: the scripts were not applied.
 pub(super) const UNVERIFIED: u8 = 3;
 /// The target was changed, and a later step failed.
 pub(super) const UNCHECKED: u8 = 4;

@@ -89,6 +89,10 @@ pub(super) struct RunFlags {
     )]
     pub(super) continue_on_error: bool,
 
+    /// The same as `--missing-columns note`
+    #[arg(long, conflicts_with = "missing_columns", help_heading = "Comparison")]
+    pub(super) allow_missing_columns: bool,
+
     #[command(flatten)]
     pub(super) report: ReportOptions,
 

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use shared::config::{Config, FailFast, ReportFormat, RunOptions};
+use shared::coverage::MissingColumns;
 use shared::outcome::Depth;
 
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};
@@ -52,6 +53,9 @@ impl RunSettings {
         let mut options = flags.options;
         if flags.continue_on_error {
             options.fail_fast = Some(FailFast::Off);
+        }
+        if flags.allow_missing_columns {
+            options.missing_columns = Some(MissingColumns::Note);
         }
         let options = options.or(config.run.clone());
         let side = |side, name: &Option<String>, url: &Option<String>| {

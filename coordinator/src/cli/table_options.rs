@@ -41,6 +41,8 @@ pub(super) fn table_options(
             spill_bytes: options.spill_limit().0,
         },
         read_uncommitted: options.read_uncommitted(),
+        naming: options.naming(),
+        missing_columns: options.missing_columns(),
         ..TableOptions::default()
     })
 }

@@ -20,8 +20,8 @@ use crate::run_state::{
 use counters::Counters;
 use view::SharedView;
 
-/// The first tables of the list have their own `table` label, up to this number.
-/// The others share one, so that a long list does not overload Prometheus.
+/// How many tables, from the start of the list, have their own `table` label. All
+/// other tables share one label, so that a long list does not overload Prometheus.
 const NAMED_TABLES: usize = 200;
 
 const OTHER_TABLES: &str = "other";
@@ -31,14 +31,14 @@ const OTHER_TABLES: &str = "other";
 pub(crate) struct RunMetrics {
     counters: Counters,
     view: SharedView,
-    /// The number of workers of the run's histogram that is registered already.
+    /// The `worker_count` label under which the histogram of the run exists.
     announced: Option<u32>,
     begin: Instant,
-    /// How long the run had taken at `begin`.
+    /// The time from the start of the run to `begin`. It is long if the run was resumed.
     before: Duration,
 }
 
-/// Marks a run as ended that did not reach its end.
+/// Counts a run as incomplete if it ends early.
 #[derive(Debug, Clone)]
 pub(crate) struct RunEnd {
     runs: IntCounterVec,
@@ -48,10 +48,6 @@ pub(crate) struct RunEnd {
 impl RunMetrics {
     /// Registers the metrics of a run that began at `started_at`. All of them
     /// exist from the start, with 0.
-    ///
-    /// # Panics
-    ///
-    /// When the metrics of a run are registered already.
     pub(crate) fn register(metrics: &Metrics, started_at: DateTime<Utc>) -> Self {
         let view = SharedView::default();
         view.register(metrics);
@@ -108,14 +104,15 @@ impl RunMetrics {
         view.end();
     }
 
-    /// The histogram of a run with so many workers. It replaces the empty one for
-    /// the number that was known before.
+    /// Returns the histogram of the run with this `worker_count` label. If the label
+    /// has changed, the histogram with the old label is removed. It is empty, because a
+    /// duration is recorded only when the run completes.
     fn run_histogram(&mut self, workers: u32) -> Histogram {
         let histograms = &self.counters.run_seconds;
         if let Some(other) = self.announced.replace(workers)
             && other != workers
         {
-            // This is the only place that removes one, so it exists.
+            // This cannot fail: no other code removes a histogram.
             histograms.remove_label_values(&[&other.to_string()]).ok();
         }
         histograms.with_label_values(&[&workers.to_string()])
@@ -188,8 +185,8 @@ impl RunObserver for RunMetrics {
 }
 
 impl RunEnd {
-    /// Counts the run as incomplete if it has not reached its end: it could not
-    /// begin, or its process is being ended.
+    /// Counts the run as incomplete if it did not complete. Either it could not begin,
+    /// or its process is ending.
     pub(crate) fn or_incomplete(&self) {
         let mut view = self.view.lock();
         if !view.ended {

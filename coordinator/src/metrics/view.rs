@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use shared::ids::WorkerId;
-use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
+use shared::telemetry::metrics::{Described, Metrics, Reading, Validity};
 
 use crate::run_state::{Counts, RunState, TableStatus};
 
-/// Workers that have their own `worker` label.
+/// The most workers whose heartbeats are shown. Workers after these, in the order of
+/// names, have no `worker` label.
 const NAMED_WORKERS: usize = 500;
 
 #[derive(Debug, Default)]
@@ -49,7 +50,8 @@ impl View {
         self.finished_at = Some(Utc::now().timestamp_millis() as f64 / 1000.0);
     }
 
-    /// Copies the times of the last heartbeats. Names that are known are reused.
+    /// Copies the times of the last heartbeats. A name that the view already contains
+    /// is moved, not cloned.
     pub(super) fn update_heartbeats(&mut self, state: &RunState) {
         let (now, at) = (Instant::now(), state.now());
         let mut known = std::mem::take(&mut self.heartbeats).into_iter().peekable();
@@ -79,7 +81,7 @@ impl SharedView {
         for (name, help, label, read) in GAUGES {
             let view = self.clone();
             let described = Described { name, help, label };
-            metrics.read_gauge(Span::Work, described, move || read(&view.lock()));
+            metrics.read_gauge(Validity::Work, described, move || read(&view.lock()));
         }
     }
 }
@@ -131,7 +133,7 @@ const GAUGES: [Gauge; 8] = [
     ),
     (
         "parallel_active_workers",
-        "Tables that workers of this run have claimed and not ended.",
+        "Tables of this run that a worker has claimed and that have not ended.",
         None,
         |view| single(view.running as f64),
     ),

@@ -30,6 +30,7 @@ impl Findings {
             causes: Vec::new(),
             reads: None,
             repair: None,
+            coverage: None,
         })
     }
 

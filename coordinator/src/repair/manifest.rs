@@ -22,7 +22,8 @@ pub(super) struct Manifest {
     pub(super) timestamp: String,
     pub(super) engine: Option<DatabaseKind>,
     pub(super) apply: String,
-    /// Parents before children.
+    /// Ordered by foreign keys: a referenced table comes before the tables that
+    /// reference it, except in a cycle.
     pub(super) tables: Vec<ManifestTable>,
 }
 
@@ -46,7 +47,7 @@ impl Manifest {
         serde_json::from_slice(&text)
             .ok()
             .filter(|manifest: &Self| manifest.format == FORMAT)
-            .ok_or_else(|| ScriptError::foreign(path))
+            .ok_or_else(|| ScriptError::Foreign(path.to_owned()))
     }
 }
 

@@ -27,7 +27,9 @@ impl Direction {
         }
     }
 
-    /// The action of a script of this direction for an action of the repair, and vice versa.
+    /// Maps the action of a repair statement to the action of its counterpart in a script
+    /// of this direction. An undo script deletes what the repair inserts, and inserts what
+    /// the repair deletes. The mapping is its own inverse.
     pub(super) fn orient(self, action: RepairAction) -> RepairAction {
         match (self, action) {
             (Self::Undo, RepairAction::Delete) => RepairAction::Insert,
@@ -36,7 +38,8 @@ impl Direction {
         }
     }
 
-    /// The counts of a script of this direction for those of the repair, and vice versa.
+    /// Maps the counts of a repair to the counts of a script of this direction. The
+    /// mapping is its own inverse.
     pub(super) fn orient_counts(self, repair: StatementCounts) -> StatementCounts {
         let mut counts = StatementCounts::default();
         for action in ACTIONS {
@@ -51,14 +54,16 @@ pub(crate) struct Statement {
     pub(crate) action: RepairAction,
     /// The encoded key of its row in hexadecimal; empty where there is no key.
     pub(crate) key: String,
-    /// Its position among the statements of the repair with the same action, from
-    /// 0. The inverse of a statement has the number of that statement.
+    /// The number of a repair statement is its position, from 0, among the repair
+    /// statements with the same action. The statement that undoes it has the same
+    /// number.
     pub(crate) number: u64,
     pub(crate) sql: String,
 }
 
 impl Statement {
-    /// Whether both are copies of one statement of a script.
+    /// Whether both have the same action and number. In an undo script that
+    /// `reconcile apply` wrote, a statement occurs as often as its counterpart took effect.
     pub(super) fn is_copy_of(&self, other: &Self) -> bool {
         (self.action, self.number) == (other.action, other.number)
     }

@@ -1,14 +1,15 @@
-//! What watches a run from beside it.
+//! The interface through which other modules observe a run.
 
 use super::receipt::Receipt;
 use crate::run_state::{Effect, RunState};
 
-/// Observes a run: progress, metrics and the store of runs do.
+/// Observes a run. The progress display, the metrics, the spool of repair statements and
+/// the store implement it.
 pub trait RunObserver: Send + Unpin + 'static {
-    /// Called after every input, before the effects are carried out and before
-    /// the event that caused them is acknowledged. So what is stored here is
-    /// durable before it has an effect. Runs on the actor's thread and must be
-    /// short.
+    /// Called after every input, before its effects are carried out. If the input is
+    /// an event, the event is acknowledged later. An observer that writes in another
+    /// thread returns a [`receipt`](Self::receipt). This function runs on the actor's
+    /// thread and must return quickly.
     fn applied(&mut self, state: &RunState, effects: &[Effect]);
 
     /// Called after [`applied`](Self::applied). The acknowledgement of the event,

@@ -51,6 +51,7 @@ pub(crate) fn compared(differing: u64) -> Outcome {
         causes: Vec::new(),
         reads: None,
         repair: None,
+        coverage: None,
     })
 }
 

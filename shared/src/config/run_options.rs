@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::choices::{FailFast, ReportFormat};
 use super::options::options;
 use super::units::ByteSize;
+use crate::coverage::MissingColumns;
+use crate::naming::Naming;
 use crate::options::{EngineLimits, Recheck};
 
 /// The most tables that a run compares at the same time.
@@ -37,6 +39,12 @@ options! {
     /// Key columns by their source names, separated by commas
     #[arg(value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(String))]
     pk_columns: Vec<String>, else "the primary key";
+    /// How far names of tables and columns may differ and still be paired: not at all, in case, or also in `_`, blanks and `-`
+    #[arg(value_name = "exact|ignore-case|normalised")]
+    naming: Naming = Naming::Normalised;
+    /// Whether a source column without a partner in the target makes its table different
+    #[arg(value_name = "difference|note")]
+    missing_columns: MissingColumns = MissingColumns::Difference;
     /// Number of differing rows per table that the report lists; all are counted
     #[arg(value_name = "N")]
     max_differences: u32 = 1000;

@@ -13,8 +13,10 @@ use clap::ValueEnum;
 use super::choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat, parse_choice, word};
 use super::metrics_addr::MetricsAddr;
 use super::units::{ByteSize, parse_duration};
+use crate::coverage::MissingColumns;
 use crate::endpoint::{DatabaseKind, Secret, TlsMode, mask_password};
 use crate::ids::TableName;
+use crate::naming::Naming;
 use crate::options::{Encoding, Normalization, Rounding};
 use crate::telemetry::metrics::push::PushInstance;
 
@@ -112,6 +114,8 @@ words! {
     Rounding: Text, TEXT, choice, quoted_word;
     Normalization: Text, TEXT, choice, quoted_word;
     Encoding: Text, TEXT, choice, quoted_word;
+    Naming: Text, TEXT, choice, quoted_word;
+    MissingColumns: Text, TEXT, choice, quoted_word;
     ByteSize: Text | Integer, "a size such as \"64MiB\"", parsed, quoted;
     Duration: Text | Integer, "a duration such as \"30s\", or a number of seconds",
         |text, _| parse_duration(text), |it| quoted(&humantime::format_duration(*it));

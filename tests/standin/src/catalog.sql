@@ -222,7 +222,7 @@ SELECT d.object_id, d.name::varchar(128) COLLATE sys.ci_as AS name, d.column_id,
         END)::smallint AS scale,
        (CASE WHEN d.base IN ('char', 'varchar', 'nchar', 'nvarchar', 'text', 'ntext')
             THEN coalesce(d.declared_collation, 'SQL_Latin1_General_CP1_CI_AS') END)::varchar(128) AS collation_name,
-       d.is_nullable, d.is_identity, d.is_computed, 0::smallint AS generated_always_type
+       d.is_nullable, d.is_identity, d.is_computed, 0::smallint AS generated_always_type, d.default_object_id
 FROM (
     SELECT a.attrelid::integer AS object_id, a.attname AS name, a.attnum::integer AS column_id,
            CASE split_part(split_part(y.declared, ' ', 1), '(', 1)
@@ -230,7 +230,8 @@ FROM (
            substring(split_part(y.declared, ' ', 1) FROM '\((max|\d+)') AS length,
            substring(split_part(y.declared, ' ', 1) FROM ',(\d+)') AS scale,
            substring(y.declared FROM ' COLLATE (\S+)') AS declared_collation,
-           NOT a.attnotnull AS is_nullable, a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_computed
+           NOT a.attnotnull AS is_nullable, a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_computed,
+           CASE WHEN a.atthasdef AND a.attgenerated = '' THEN (SELECT f.oid::integer FROM pg_attrdef f WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum) ELSE 0 END AS default_object_id
     FROM pg_attribute a
     JOIN sys.objects o ON o.object_id = a.attrelid::integer,
     LATERAL (SELECT sys.declared_type(a.attrelid, a.attnum, a.atttypid, a.atttypmod) AS declared) y

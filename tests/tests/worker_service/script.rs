@@ -148,6 +148,7 @@ pub(crate) fn equal() -> Comparison {
         causes: Vec::new(),
         reads: None,
         repair: None,
+        coverage: None,
     }
 }
 

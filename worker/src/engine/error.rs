@@ -65,6 +65,26 @@ pub(crate) mod advice {
 }
 
 impl DatabaseError {
+    /// What a driver reported. Where the message may quote values, `code` is what may be said of it.
+    pub(crate) fn driver(
+        (kind, advice): (FailureKind, &'static str),
+        message: String,
+        code: Option<String>,
+        is_refusal: bool,
+    ) -> Self {
+        let redacted = code.map_or_else(
+            || message.clone(),
+            |code| format!("{code}; the text is redacted, as it may quote values"),
+        );
+        Self::Driver(Box::new(DriverError {
+            kind,
+            advice,
+            message,
+            redacted,
+            is_refusal,
+        }))
+    }
+
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Driver(error) if error.is_refusal)
     }

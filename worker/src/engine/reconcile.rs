@@ -20,6 +20,7 @@ use crate::engine::disk::Budget;
 use crate::engine::locate::locate;
 use crate::engine::locate::redact::Redactor;
 use crate::engine::plan::Plan;
+use crate::engine::plan::coverage::structure;
 use crate::engine::recheck::recheck;
 use crate::engine::repair::repair;
 use crate::engine::repair::verify::{can_verify_keys, verify};
@@ -140,6 +141,7 @@ async fn compare(
     let tables = within(span, sides.describe(spec)).await?;
     let mut notes = condition_notes(&tables);
     if spec.depth == Depth::Counts {
+        let coverage = structure(spec, &tables)?;
         let counts = sides.count(&tables).await?;
         let reads = sides.reads();
         sides.close().await;
@@ -153,6 +155,7 @@ async fn compare(
             causes: Vec::new(),
             reads: Some(reads),
             repair: None,
+            coverage: Some(Box::new(coverage)),
         });
     }
 
@@ -195,6 +198,7 @@ async fn compare(
         causes: compared.causes,
         reads: Some(compared.reads),
         repair: compared.repair,
+        coverage: Some(Box::new(planned.plan.coverage)),
     })
 }
 

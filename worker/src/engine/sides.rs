@@ -127,9 +127,10 @@ impl Sides {
             source: spec.source.table.clone(),
             target: spec.target.table.clone(),
         };
+        let naming = spec.options.naming;
         let mut tables = self
-            .on_both(names, |side, name| {
-                Box::pin(async move { side.describe(&name).await })
+            .on_both(names, move |side, name| {
+                Box::pin(async move { side.describe(&name, naming).await })
             })
             .await?;
         let (kinds, options) = (self.kinds(), &spec.options);

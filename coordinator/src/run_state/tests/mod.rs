@@ -114,6 +114,7 @@ fn a_result_that_is_not_deep_enough_does_not_count() {
         causes: Vec::new(),
         reads: None,
         repair: None,
+        coverage: None,
     });
     story.finish(0, 1, "w", shallow, 0);
     assert_eq!(story.status(0), Some(TableStatus::Failed));

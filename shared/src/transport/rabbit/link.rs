@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::tcp::AMQPUriTcpExt as _;
-use lapin::types::ShortString;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, ConnectionState, ErrorKind,
 };
@@ -21,7 +20,7 @@ use super::options::Address;
 use super::topology::Topology;
 use crate::transport::lock;
 
-/// Publishes that wait for their confirms at the same time.
+/// How many messages may wait for the broker's confirm at the same time.
 const CONCURRENT_PUBLISHES: usize = 32;
 
 /// How long TCP, TLS and login may take together.
@@ -56,8 +55,8 @@ pub(super) struct Link {
     connection: Connection,
     /// Channels in confirm mode without a publish in flight.
     ///
-    /// A channel carries one publish at a time. The broker may confirm several at once, and lapin
-    /// then attributes a returned message to any of them.
+    /// A channel carries one publish at a time. If it carried several, the broker could confirm
+    /// them together, and lapin could attribute a returned message to the wrong publish.
     idle: Mutex<Vec<Channel>>,
     publishes: Semaphore,
     /// Triggered when the link is lost or closed.
@@ -119,14 +118,10 @@ impl Link {
             ..BasicPublishOptions::default()
         };
         let published = async {
-            let (exchange, routing_key) = (
-                ShortString::from(message.exchange),
-                ShortString::from(message.routing_key),
-            );
             channel
                 .basic_publish(
-                    exchange,
-                    routing_key,
+                    message.exchange.into(),
+                    message.routing_key.into(),
                     options,
                     message.payload,
                     message.properties.clone(),
@@ -135,7 +130,8 @@ impl Link {
                 .await
         };
         let confirmation = self.while_connected(published).await?;
-        // Only after success: a channel with a publish in flight is dropped, which closes it.
+        // The channel is reused only after the confirm. If the publish fails or is abandoned, the
+        // channel is dropped, which closes it.
         lock(&self.idle).push(channel);
         Ok(if confirmation.is_nack() {
             Routing::Refused
@@ -181,11 +177,11 @@ impl Link {
         }
     }
 
-    /// Closes the connection, if the broker answers within 2 s.
+    /// Closes the connection. Waits at most 2 s for the broker's answer.
     pub(super) async fn close(&self) {
         let closed = self.connection.close(200, "OK".into());
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), closed).await {
-            tracing::debug!("closing the connection to the broker: {error}");
+            tracing::debug!("cannot close the connection to the broker: {error}");
         }
         self.broken.cancel();
     }
@@ -198,8 +194,8 @@ async fn connect(address: &Address) -> lapin::Result<Connection> {
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
     let tls = address.tls.clone();
     let open_socket = async move |uri: lapin::uri::AMQPUri, runtime| {
-        // This runs on lapin's own thread, where a dropped future does not stop it: without this
-        // timeout it waits as long as the operating system does.
+        // lapin runs this future on its own thread, and dropping `connect` does not stop it.
+        // Without this timeout, it would wait as long as the operating system allows.
         tokio::time::timeout(
             CONNECT_TIMEOUT,
             uri.connect_with_config_async(tls.as_ref(), &runtime),

@@ -1,8 +1,10 @@
 //! What tables there are and what columns and keys they have.
 
+use shared::config::nearest;
 use shared::endpoint::Endpoint;
 use shared::failure::{Failure, FailureKind};
 use shared::ids::TableName;
+use shared::naming::{Naming, cut, find_name};
 
 use crate::engine::database::kinds::database;
 use crate::engine::database::session::Session;
@@ -17,7 +19,7 @@ use crate::engine::values::column::{CatalogTable, Table};
 /// When the endpoint cannot be reached, refuses the login or its catalog cannot be read.
 pub async fn list_tables(endpoint: &Endpoint) -> Result<Vec<CatalogTable>, Failure> {
     let failed = |error: DatabaseError| error.at(endpoint, "cannot list the tables");
-    let mut session = database(endpoint.engine)
+    let mut session = database(endpoint.kind)
         .open(endpoint, Access::Read)
         .await
         .map_err(failed)?;
@@ -30,48 +32,104 @@ pub async fn list_tables(endpoint: &Endpoint) -> Result<Vec<CatalogTable>, Failu
     session.list_tables().await.map_err(failed)
 }
 
-/// Looks a table up: by the exact name, and if there is none, by the name
-/// without regard to case.
+/// Looks a table up: by the exact name, else by the name without regard to case, else by the
+/// names of all tables as `naming` allows.
 ///
 /// # Errors
 ///
-/// `TableNotFound` when there is none, `AmbiguousTable` when there are several that differ by case.
+/// `TableNotFound` when there is none, `AmbiguousTable` when there are several with similar names.
 pub(crate) async fn describe(
     session: &mut dyn Session,
     endpoint: &Endpoint,
     name: &TableName,
+    naming: Naming,
 ) -> Result<Table, Failure> {
     let schema = name.schema.as_deref().unwrap_or(&endpoint.schema);
+    let wanted = format!("{schema}.{}", name.name);
+    let failed = |error: DatabaseError| error.at(endpoint, &format!("cannot describe {wanted}"));
     let mut found = session
         .find_tables(schema, &name.name)
         .await
-        .map_err(|error| error.at(endpoint, &format!("cannot describe {schema}.{}", name.name)))?;
-    let refuse = |kind, message: String| Err(Failure::new(kind, message));
+        .map_err(failed)?;
+    if naming == Naming::Exact {
+        found.retain(|table| table.schema == schema && table.name == name.name);
+    }
+    if found.is_empty() {
+        let all = session.list_tables().await.map_err(failed)?;
+        let similar = similar(&all, schema, &name.name, naming)
+            .map_err(|names| ambiguous(endpoint, &wanted, &names))?;
+        let table = similar.ok_or_else(|| not_found(endpoint, &wanted, &all, &name.name))?;
+        found = session
+            .find_tables(&table.schema, &table.name)
+            .await
+            .map_err(failed)?;
+    }
     match found.len() {
-        0 => refuse(
-            FailureKind::TableNotFound,
-            format!(
-                "there is no table {schema}.{} at endpoint `{}`, {} (check schema and table, and that the user may see it)",
-                name.name,
-                endpoint.name,
-                endpoint.location()
-            ),
-        ),
+        0 => Err(not_found(endpoint, &wanted, &[], &name.name)),
         1 => Ok(found.remove(0)),
         _ => {
             let names: Vec<_> = found
                 .iter()
                 .map(|table| format!("{}.{}", table.schema, table.name))
                 .collect();
-            refuse(
-                FailureKind::AmbiguousTable,
-                format!(
-                    "{schema}.{} at endpoint `{}` may be {}; write the name with the upper and lower case of the database",
-                    name.name,
-                    endpoint.name,
-                    names.join(" or ")
-                ),
-            )
+            Err(ambiguous(endpoint, &wanted, &names))
         }
     }
+}
+
+/// The table whose schema and name are similar to those that are wanted, or the names of all
+/// that are, if they are several.
+fn similar<'a>(
+    all: &'a [CatalogTable],
+    schema: &str,
+    name: &str,
+    naming: Naming,
+) -> Result<Option<&'a CatalogTable>, Vec<String>> {
+    let of_schema: Vec<&CatalogTable> = all
+        .iter()
+        .filter(|table| table.schema.to_lowercase() == schema.to_lowercase())
+        .collect();
+    let names: Vec<&str> = of_schema.iter().map(|table| table.name.as_str()).collect();
+    match find_name(name, &names, naming) {
+        Ok(found) => Ok(found.map(|(at, _)| of_schema[at])),
+        Err(several) => Err(several
+            .into_iter()
+            .map(|at| format!("{}.{}", of_schema[at].schema, of_schema[at].name))
+            .collect()),
+    }
+}
+
+fn ambiguous(endpoint: &Endpoint, wanted: &str, names: &[String]) -> Failure {
+    Failure::new(
+        FailureKind::AmbiguousTable,
+        format!(
+            "{wanted} at endpoint `{}` may be {}; write the name exactly as the database has it",
+            endpoint.name,
+            names.join(" or ")
+        ),
+    )
+}
+
+fn not_found(endpoint: &Endpoint, wanted: &str, all: &[CatalogTable], name: &str) -> Failure {
+    let whole: Vec<String> = all
+        .iter()
+        .map(|table| format!("{}.{}", table.schema, table.name))
+        .collect();
+    let hint = match nearest(wanted, whole.iter().map(String::as_str)) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "check schema and table, and that the user may see it".to_owned(),
+    };
+    let long = if cut(name) == name {
+        ""
+    } else {
+        "; the name is longer than the 63 bytes that PostgreSQL keeps"
+    };
+    Failure::new(
+        FailureKind::TableNotFound,
+        format!(
+            "there is no table {wanted} at endpoint `{}`, {} ({hint}{long})",
+            endpoint.name,
+            endpoint.location()
+        ),
+    )
 }

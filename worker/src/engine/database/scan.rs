@@ -2,6 +2,7 @@
 //! [`RowSink`](crate::engine::values::canonical::RowSink).
 
 use crate::engine::error::DatabaseError;
+use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder};
 use crate::engine::values::kind::Kind;
 use crate::engine::values::reading::{Reading, Stored};
 
@@ -79,12 +80,19 @@ pub(crate) fn row_count(count: Option<i64>) -> Result<u64, DatabaseError> {
         .ok_or_else(|| DatabaseError::Malformed("a count without a number of rows".to_owned()))
 }
 
+/// Appends the decimal `number` / 10^`scale`.
+#[inline]
+pub(crate) fn push_scaled(encoder: &mut RowEncoder, number: i128, scale: u8) {
+    encoder.decimal(&Decimal::from_scaled(
+        number,
+        scale,
+        &mut DigitBuffer::default(),
+    ));
+}
+
 /// Text that stands for a UUID becomes one; other text stays text, so that it
 /// equals no UUID.
-pub(crate) fn push_uuid_text(
-    encoder: &mut crate::engine::values::canonical::RowEncoder,
-    text: &[u8],
-) {
+pub(crate) fn push_uuid_text(encoder: &mut RowEncoder, text: &[u8]) {
     match uuid::Uuid::try_parse_ascii(text) {
         Ok(uuid) => encoder.uuid(uuid.as_bytes()),
         Err(_) => encoder.text(text),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::TableName;
+use shared::naming::Naming;
 use shared::outcome::{Failure, FailureKind, SideRead};
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +91,7 @@ impl OpenSide {
     }
 
     pub(crate) fn kind(&self) -> DatabaseKind {
-        self.endpoint.engine
+        self.endpoint.kind
     }
 
     /// How this side was read and when, from the start of its transaction until
@@ -104,10 +105,14 @@ impl OpenSide {
         }
     }
 
-    pub(crate) async fn describe(&mut self, name: &TableName) -> Result<Table, Stop> {
+    pub(crate) async fn describe(
+        &mut self,
+        name: &TableName,
+        naming: Naming,
+    ) -> Result<Table, Stop> {
         let (endpoint, limit) = (Arc::clone(&self.endpoint), self.statement_limit());
         self.run("reading the catalog", limit, async |lease| {
-            catalog::describe(&mut *lease.session, &endpoint, name).await
+            catalog::describe(&mut *lease.session, &endpoint, name, naming).await
         })
         .await
     }

@@ -1,15 +1,20 @@
 //! What is read from the two sides of a table and how it is compared: which
 //! columns are paired, in which canonical form, and what identifies a row.
 
+pub(crate) mod coverage;
+mod key;
 pub(crate) mod names;
-pub(crate) mod pairs;
+mod pairs;
 
-use pairs::pair_columns;
+use shared::coverage::Coverage;
 use shared::failure::{Failure, FailureKind};
 use shared::message::TableSpec;
 use shared::options::ColumnRule;
 
-use crate::engine::plan::names::{Rules, existing};
+use crate::engine::plan::coverage::{coverage, narrowed, notes, shown_rule};
+use crate::engine::plan::key::choose_key;
+use crate::engine::plan::names::Rules;
+use crate::engine::plan::pairs::{PairedColumns, pair_columns};
 use crate::engine::rows::element::KeyForm;
 use crate::engine::values::column::{Column, ColumnType, SideOf, Table};
 use crate::engine::values::conversion::Conversion;
@@ -30,6 +35,8 @@ pub(crate) struct Plan {
     /// Whether a row can be fetched by its canonical key: the key's columns
     /// hold exactly what is compared, and no NULL.
     pub fetch_by_key: bool,
+    /// What is compared and what is not, for the report.
+    pub coverage: Coverage,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -74,20 +81,32 @@ impl Plan {
 /// # Errors
 ///
 /// `ColumnNotFound` when the specification names a column that does not exist,
-/// `AmbiguousColumn` when names that differ by case only leave open which columns
-/// belong together, `IncomparableColumn` when two columns have no common form, `InvalidRule`
+/// `AmbiguousColumn` when similar names leave open which columns belong together,
+/// `KeyColumnMissing` when a column of the key has no partner, `IncomparableColumn` when two columns have no common form, `InvalidRule`
 /// when a column's options do not fit its types or its place in the key,
 /// `NothingToCompare` when no column is on both sides.
 pub(crate) fn plan(spec: &TableSpec, tables: &Pair<Table>) -> Result<Plan, Failure> {
-    let mut notes = Vec::new();
     let rules = Rules::resolve(spec, tables)?;
-    let pairs = pair_columns(spec, tables, &rules, &mut notes)?;
-    let key = choose_key(spec, tables, &pairs, &mut notes)?;
-    let (pairs, key_columns) = key_first(pairs, &key);
-    let columns = pairs
-        .into_iter()
-        .map(|pair| planned_column(pair, &rules))
+    let mut paired = pair_columns(spec, tables, &rules)?;
+    let key = choose_key(spec, tables, &paired)?;
+    if paired.pairs.is_empty() {
+        return Err(nothing_to_compare(tables));
+    }
+    let key_columns = key_first(&mut paired, &key.columns);
+    let columns = paired
+        .pairs
+        .iter()
+        .map(|pair| planned_column(pair.columns.clone(), &rules))
         .collect::<Result<Vec<_>, Failure>>()?;
+    let mut coverage = coverage(spec, tables, &paired);
+    coverage.key_origin = key.origin;
+    for (shown, column) in coverage.columns.iter_mut().zip(&columns) {
+        shown.rule = shown_rule(&column.rule);
+        if column.rule.encoding.is_none() {
+            shown.narrowed = narrowed(&column.source, &column.target);
+        }
+    }
+    let mut notes = notes(&coverage, &key.columns);
 
     let key = &columns[..key_columns];
     if let Some(column) = key.iter().find(|column| column.rule.tolerance.is_some()) {
@@ -125,22 +144,30 @@ pub(crate) fn plan(spec: &TableSpec, tables: &Pair<Table>) -> Result<Plan, Failu
         key_columns,
         key_form,
         fetch_by_key,
+        coverage,
         notes,
     })
 }
 
-/// Key columns first, in the order of the key, and then the others, in the
-/// source's order. Returns also how many columns the key has.
-fn key_first(mut pairs: Vec<Pair<Column>>, key: &[String]) -> (Vec<Pair<Column>>, usize) {
-    let mut columns = Vec::with_capacity(pairs.len());
-    for name in key {
-        if let Some(at) = pairs.iter().position(|pair| pair.source.name == *name) {
-            columns.push(pairs.remove(at));
-        }
-    }
-    let key_columns = columns.len();
-    columns.append(&mut pairs);
-    (columns, key_columns)
+fn nothing_to_compare(tables: &Pair<Table>) -> Failure {
+    let Pair { source, target } = tables;
+    Failure::new(
+        FailureKind::NothingToCompare,
+        format!(
+            "{}.{} and {}.{} have no column in common; pair them with columns.map",
+            source.schema, source.name, target.schema, target.name
+        ),
+    )
+}
+
+/// Puts the pairs of the key's columns first, in the order of the key, before the others in the
+/// source's order. Returns how many columns the key has.
+fn key_first(paired: &mut PairedColumns, key: &[String]) -> usize {
+    let place = |name: &String| key.iter().position(|it| it == name);
+    paired
+        .pairs
+        .sort_by_key(|pair| place(&pair.columns.source.name).unwrap_or(key.len()));
+    key.len()
 }
 
 fn planned_column(pair: Pair<Column>, rules: &Rules<'_>) -> Result<PlannedColumn, Failure> {
@@ -200,324 +227,5 @@ fn is_stored_as_compared(column: &PlannedColumn) -> bool {
     }
 }
 
-/// Names of the key's columns as the source spells them; empty without a key.
-fn choose_key(
-    spec: &TableSpec,
-    tables: &Pair<Table>,
-    pairs: &[Pair<Column>],
-    notes: &mut Vec<String>,
-) -> Result<Vec<String>, Failure> {
-    let is_compared = |name: &String| pairs.iter().any(|pair| pair.source.name == *name);
-    if let Some(names) = &spec.key {
-        let mut key: Vec<String> = Vec::new();
-        for name in names {
-            let column = existing(&tables.source, name, "the key")?;
-            if !is_compared(&column.name) {
-                return Err(Failure::new(
-                    FailureKind::ColumnNotFound,
-                    format!(
-                        "the key's column `{name}` is not compared: it is excluded or not on the target"
-                    ),
-                ));
-            }
-            if !key.contains(&column.name) {
-                key.push(column.name.clone());
-            }
-        }
-        return Ok(key);
-    }
-    let mut source_keys = tables.source.keys.iter();
-    if let Some(key) = source_keys.find(|key| key.iter().all(is_compared)) {
-        return Ok(key.clone());
-    }
-    let source_name = |name: &String| {
-        let pair = pairs.iter().find(|pair| pair.target.name == *name)?;
-        Some(pair.source.name.clone())
-    };
-    let mut target_keys = tables.target.keys.iter();
-    let target_key =
-        target_keys.find_map(|key| key.iter().map(source_name).collect::<Option<Vec<_>>>());
-    if let Some(key) = &target_key {
-        notes.push(format!(
-            "the key ({}) is the target's: the source declares none",
-            key.join(", ")
-        ));
-    }
-    Ok(target_key.unwrap_or_default())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::message::{ColumnSelection, Side};
-    use shared::outcome::Depth;
-
-    fn column(name: &str, kind: ColumnType) -> Column {
-        let declared = format!("{kind:?}");
-        Column {
-            nullable: false,
-            ..Column::new(name, kind, &declared)
-        }
-    }
-
-    fn table(columns: Vec<Column>, keys: &[&[&str]]) -> Table {
-        let keys = keys
-            .iter()
-            .map(|key| key.iter().map(|name| (*name).to_owned()).collect())
-            .collect();
-        Table {
-            schema: "s".to_owned(),
-            name: "t".to_owned(),
-            columns,
-            keys,
-            condition: None,
-            estimated_rows: None,
-        }
-    }
-
-    fn pair(source: Table, target: Table) -> Pair<Table> {
-        Pair { source, target }
-    }
-
-    fn spec(key: Option<&[&str]>, columns: ColumnSelection) -> TableSpec {
-        let side = |endpoint: &str| Side {
-            endpoint: endpoint.to_owned(),
-            table: "t".parse().unwrap(),
-        };
-        TableSpec {
-            source: side("a"),
-            target: side("b"),
-            depth: Depth::Rows,
-            key: key.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
-            columns,
-            max_differences: 10,
-            chunk_size: 10,
-            timeout: std::time::Duration::from_secs(1),
-            options: shared::options::TableOptions::default(),
-        }
-    }
-
-    fn names(plan: &Plan) -> Vec<&str> {
-        plan.columns
-            .iter()
-            .map(|column| column.source.name.as_str())
-            .collect()
-    }
-
-    #[test]
-    fn columns_pair_by_name_and_the_key_comes_first() {
-        let source = table(
-            vec![
-                column("Note", ColumnType::Text { padded: false }),
-                column("Id", ColumnType::Int),
-            ],
-            &[&["Id"]],
-        );
-        let target = table(
-            vec![
-                column("id", ColumnType::Decimal),
-                column("note", ColumnType::Text { padded: true }),
-                column("more", ColumnType::Int),
-            ],
-            &[],
-        );
-        let plan = plan(
-            &spec(None, ColumnSelection::default()),
-            &pair(source, target),
-        )
-        .unwrap();
-        assert_eq!(names(&plan), ["Id", "Note"]);
-        assert_eq!(
-            (plan.key_columns, plan.key_form, plan.fetch_by_key),
-            (1, KeyForm::Compact, true)
-        );
-        assert_eq!(plan.columns[0].kind, Kind::Decimal);
-        assert_eq!(plan.notes, ["only on the target, not compared: more"]);
-    }
-
-    #[test]
-    fn names_that_differ_only_by_case_find_their_own() {
-        let text = || ColumnType::Text { padded: false };
-        let source = table(vec![column("a", text()), column("A", text())], &[]);
-        let target = table(vec![column("A", text()), column("a", text())], &[]);
-        let plan = plan(
-            &spec(None, ColumnSelection::default()),
-            &pair(source, target),
-        )
-        .unwrap();
-        assert!(
-            plan.columns
-                .iter()
-                .all(|column| column.source.name == column.target.name)
-        );
-        assert_eq!(plan.key_form, KeyForm::WholeRow);
-    }
-
-    #[test]
-    #[expect(clippy::too_many_lines, reason = "a table of cases")]
-    fn the_exact_name_comes_before_one_in_another_case() {
-        let column = |name: &str| column(name, ColumnType::Int);
-        let paired = |source: &[&str], target: &[&str], selection: ColumnSelection| {
-            let table =
-                |names: &[&str]| table(names.iter().map(|name| column(name)).collect(), &[]);
-            let plan = plan(&spec(None, selection), &pair(table(source), table(target)))?;
-            let pairs: Vec<String> = plan
-                .columns
-                .iter()
-                .map(|pair| format!("{} {}", pair.source.name, pair.target.name))
-                .collect();
-            Ok::<_, Failure>((pairs.join(", "), plan.notes.join("; ")))
-        };
-        let usual = ColumnSelection::default;
-        let map = |from: &str, to: &str| ColumnSelection {
-            map: [(from.to_owned(), to.to_owned())].into(),
-            ..usual()
-        };
-        let without = |name: &str| ColumnSelection {
-            exclude: vec![name.to_owned()],
-            ..usual()
-        };
-        for (source, target, selection, pairs, note) in [
-            (
-                &["ID", "id"][..],
-                &["id"][..],
-                usual(),
-                "id id",
-                "only on the source, not compared: ID",
-            ),
-            (
-                &["id"],
-                &["ID", "id"],
-                usual(),
-                "id id",
-                "only on the target, not compared: ID",
-            ),
-            (&["ID", "id"], &["id", "Id"], usual(), "ID Id, id id", ""),
-            (
-                &["ID", "id"],
-                &["Id", "iD"],
-                map("id", "iD"),
-                "ID Id, id iD",
-                "",
-            ),
-            (&["ID", "id"], &["Id"], without("ID"), "id Id", ""),
-            (&["id"], &["Id", "ID"], without("ID"), "id Id", ""),
-            // What an excluded column is paired with is no other column's.
-            (
-                &["ID", "id", "a"],
-                &["ID", "a"],
-                without("ID"),
-                "a a",
-                "only on the source, not compared: id",
-            ),
-            // Another one may be paired with what is left of it.
-            (
-                &["a", "b"],
-                &["a"],
-                ColumnSelection {
-                    exclude: vec!["a".to_owned()],
-                    ..map("b", "a")
-                },
-                "b a",
-                "",
-            ),
-            // The target's spelling leaves the pair out too.
-            (&["id", "a"], &["ID", "a"], without("ID"), "a a", ""),
-        ] {
-            let (found, notes) = paired(source, target, selection).unwrap();
-            assert_eq!(found, pairs, "{source:?} {target:?}");
-            assert!(notes.starts_with(note), "{notes}");
-            assert!(!note.is_empty() || !notes.contains("only on"), "{notes}");
-        }
-        for (source, target) in [
-            (&["ID", "id"][..], &["Id"][..]),
-            (&["Id"], &["ID", "id"]),
-            (&["ID", "id"], &["Id", "iD"]),
-        ] {
-            let failure = paired(source, target, usual()).unwrap_err();
-            assert_eq!(failure.kind, FailureKind::AmbiguousColumn);
-            for name in source.iter().chain(target) {
-                let quoted = format!("`{name}`");
-                assert!(failure.message.contains(&quoted), "{}", failure.message);
-            }
-        }
-    }
-
-    #[test]
-    fn selection_maps_and_leaves_out() {
-        let source = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("old", ColumnType::Int),
-                column("geo", ColumnType::Other),
-            ],
-            &[&["id"]],
-        );
-        let target = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("new", ColumnType::Int),
-                column("extra", ColumnType::Int),
-            ],
-            &[],
-        );
-        let selection = ColumnSelection {
-            include: vec![],
-            exclude: vec!["GEO".to_owned(), "extra".to_owned()],
-            map: [("old".to_owned(), "new".to_owned())].into(),
-        };
-        let plan = plan(&spec(None, selection), &pair(source, target)).unwrap();
-        assert_eq!(names(&plan), ["id", "old"]);
-        assert_eq!(plan.columns[1].target.name, "new");
-        assert!(plan.notes.is_empty(), "{:?}", plan.notes);
-    }
-
-    #[test]
-    fn a_pair_without_a_rule_names_column_types_and_option() {
-        let source = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("place", ColumnType::Other),
-            ],
-            &[&["id"]],
-        );
-        let target = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("place", ColumnType::Text { padded: false }),
-            ],
-            &[],
-        );
-        let failure = plan(
-            &spec(None, ColumnSelection::default()),
-            &pair(source, target),
-        )
-        .unwrap_err();
-        assert_eq!(failure.kind, FailureKind::IncomparableColumn);
-        for part in ["`place`", "Other", "Text", "columns.exclude"] {
-            assert!(failure.message.contains(part), "{}", failure.message);
-        }
-    }
-
-    #[test]
-    fn unknown_columns_are_named() {
-        let source = table(vec![column("id", ColumnType::Int)], &[&["id"]]);
-        let tables = pair(source.clone(), source);
-        let selection = ColumnSelection {
-            exclude: vec!["idd".to_owned()],
-            ..ColumnSelection::default()
-        };
-        assert!(
-            plan(&spec(None, selection), &tables)
-                .unwrap_err()
-                .message
-                .contains("`idd`")
-        );
-        assert!(
-            plan(&spec(Some(&["no"]), ColumnSelection::default()), &tables)
-                .unwrap_err()
-                .message
-                .contains("`no`")
-        );
-    }
-}
+mod tests;

@@ -3,23 +3,18 @@
 use shared::config::nearest;
 use shared::failure::{Failure, FailureKind};
 use shared::message::TableSpec;
+use shared::naming::{Naming, find_name};
 use shared::options::ColumnRule;
 
 use crate::engine::values::column::{Column, SideOf, Table};
 use crate::engine::values::pair::Pair;
 
-/// Finds a column by its exact name, else by its name in any case if that is one column.
+/// Finds a column that the user names: by its exact name, else by the name without regard to
+/// case, else also without regard to `_`, blanks and `-`, each if that is one column.
 pub(crate) fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
-    columns
-        .iter()
-        .find(|column| column.name == name)
-        .or_else(|| {
-            let lower = name.to_lowercase();
-            let mut alike = columns
-                .iter()
-                .filter(|column| column.name.to_lowercase() == lower);
-            alike.next().filter(|_| alike.next().is_none())
-        })
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let found = find_name(name, &names, Naming::Normalised).ok().flatten();
+    found.map(|(at, _)| &columns[at])
 }
 
 /// Finds a column that the user names on either side, by its exact name first.
@@ -28,11 +23,11 @@ pub(crate) fn on_either<'a>(tables: &'a Pair<Table>, name: &str) -> Option<(Side
         let mut columns = tables[side].columns.iter();
         Some((side, columns.find(|column| column.name == name)?))
     };
-    let in_any_case = |side| Some((side, find(&tables[side].columns, name)?));
+    let alike = |side| Some((side, find(&tables[side].columns, name)?));
     exact(SideOf::Source)
         .or_else(|| exact(SideOf::Target))
-        .or_else(|| in_any_case(SideOf::Source))
-        .or_else(|| in_any_case(SideOf::Target))
+        .or_else(|| alike(SideOf::Source))
+        .or_else(|| alike(SideOf::Target))
 }
 
 /// Finds a column that the user names.

@@ -1,7 +1,10 @@
 //! Which columns of the two sides belong together.
 
+use shared::config::nearest;
+use shared::coverage::{ColumnSide, MissingColumn, Uncompared, UncomparedColumn};
 use shared::failure::{Failure, FailureKind};
 use shared::message::TableSpec;
+use shared::naming::{NameMatch, Naming, pair_names};
 
 use crate::engine::plan::names::{Rules, existing, find, on_either};
 use crate::engine::values::column::{Column, SideOf, Table};
@@ -45,12 +48,20 @@ impl<'a> Selection<'a> {
             .map(|mark| existing(target, &mark.column, "soft_delete"))
             .transpose()?
             .map(|column| column.name.as_str());
-        let mut mapped = Vec::new();
+        let mut mapped: Vec<(&str, &Column)> = Vec::new();
         for (from, to) in &columns.map {
-            mapped.push((
-                existing(source, from, "columns.map")?.name.as_str(),
-                existing(target, to, "columns.map")?,
-            ));
+            let from = existing(source, from, "columns.map")?.name.as_str();
+            let to = existing(target, to, "columns.map")?;
+            if let Some((other, _)) = mapped.iter().find(|(_, other)| other.name == to.name) {
+                return Err(Failure::new(
+                    FailureKind::InvalidRule,
+                    format!(
+                        "columns.map pairs both `{other}` and `{from}` with `{}`; a column of the target belongs to one column of the source",
+                        to.name
+                    ),
+                ));
+            }
+            mapped.push((from, to));
         }
         Ok(Self {
             rules,
@@ -92,130 +103,173 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Pairs the columns that take part. Adds notes of those that only one side has.
+/// Two columns that belong together.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ColumnPair {
+    pub(crate) columns: Pair<Column>,
+    /// Why they do.
+    pub(crate) pairing: NameMatch,
+}
+
+/// Which columns belong together, and which are not compared.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PairedColumns {
+    pub(crate) pairs: Vec<ColumnPair>,
+    pub(crate) missing: Vec<MissingColumn>,
+    pub(crate) uncompared: Vec<UncomparedColumn>,
+}
+
+impl PairedColumns {
+    /// Whether a column of the source is not compared because the target has none for it.
+    pub(crate) fn has_no_partner(&self, name: &str) -> bool {
+        self.missing.iter().any(|column| column.name == name)
+            || self.uncompared.iter().any(|column| {
+                column.side == ColumnSide::Source
+                    && column.reason == Uncompared::Computed
+                    && column.name == name
+            })
+    }
+}
+
+/// Pairs the columns that take part.
 pub(crate) fn pair_columns(
     spec: &TableSpec,
     tables: &Pair<Table>,
     rules: &Rules<'_>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Pair<Column>>, Failure> {
+) -> Result<PairedColumns, Failure> {
     let Pair { source, target } = tables;
     let selection = Selection::resolve(spec, tables, rules)?;
-    let counterparts = counterparts(tables, &selection)?;
-    let mut pairs: Vec<Pair<Column>> = Vec::new();
-    let mut only_source = Vec::new();
-    let is_taken = |pairs: &[Pair<Column>], column: &Column| {
-        pairs.iter().any(|pair| pair.target.name == column.name)
+    let counterparts = counterparts(tables, &selection, spec.options.naming)?;
+    let mut pairs: Vec<ColumnPair> = Vec::new();
+    let mut alone = Vec::new();
+    let mut uncompared = Vec::new();
+    let mut leave_out = |column: &Column, side, reason| {
+        uncompared.push(UncomparedColumn {
+            name: column.name.clone(),
+            side,
+            reason,
+        });
     };
     for (column, counterpart) in source.columns.iter().zip(counterparts) {
-        if selection.is_left_out(SideOf::Source, column) {
+        let is_left_out = selection.is_left_out(SideOf::Source, column);
+        match counterpart {
+            Some((found, _)) if is_left_out || selection.is_left_out(SideOf::Target, found) => {
+                leave_out(column, ColumnSide::Source, Uncompared::LeftOut);
+            }
+            Some((found, pairing)) => pairs.push(ColumnPair {
+                columns: Pair {
+                    source: column.clone(),
+                    target: found.clone(),
+                },
+                pairing,
+            }),
+            None if is_left_out => leave_out(column, ColumnSide::Source, Uncompared::LeftOut),
+            None if column.computed => leave_out(column, ColumnSide::Source, Uncompared::Computed),
+            None => alone.push(column),
+        }
+    }
+    let mut free = Vec::new();
+    for column in &target.columns {
+        if pairs
+            .iter()
+            .any(|pair| pair.columns.target.name == column.name)
+        {
             continue;
         }
-        match counterpart.filter(|found| !is_taken(&pairs, found)) {
-            Some(found) if selection.is_left_out(SideOf::Target, found) => {}
-            Some(found) => pairs.push(Pair {
-                source: column.clone(),
-                target: found.clone(),
-            }),
-            None => only_source.push(column.name.as_str()),
-        }
+        let reason = if selection.mark == Some(&column.name) {
+            Uncompared::SoftDeleteMark
+        } else if selection.is_expectedly_alone(source, column) {
+            Uncompared::LeftOut
+        } else {
+            free.push(column.name.as_str());
+            if column.nullable || column.has_default {
+                Uncompared::TargetOnly
+            } else {
+                Uncompared::TargetOnlyRequired
+            }
+        };
+        leave_out(column, ColumnSide::Target, reason);
     }
-    let only_target: Vec<_> = target
-        .columns
-        .iter()
-        .filter(|column| !is_taken(&pairs, column))
-        .filter(|column| !selection.is_expectedly_alone(source, column))
-        .map(|column| column.name.as_str())
+    let missing = alone
+        .into_iter()
+        .map(|column| MissingColumn {
+            name: column.name.clone(),
+            declared: column.declared.clone(),
+            nearest: nearest(&column.name, free.iter().copied()).map(str::to_owned),
+        })
         .collect();
-    for (side, names) in [("source", only_source), ("target", only_target)] {
-        if !names.is_empty() {
-            notes.push(format!(
-                "only on the {side}, not compared: {}",
-                names.join(", ")
-            ));
-        }
-    }
-    if pairs.is_empty() {
-        return Err(Failure::new(
-            FailureKind::NothingToCompare,
-            format!(
-                "{}.{} and {}.{} have no column in common; pair them with columns.map",
-                source.schema, source.name, target.schema, target.name
-            ),
-        ));
-    }
-    Ok(pairs)
+    Ok(PairedColumns {
+        pairs,
+        missing,
+        uncompared,
+    })
 }
 
-/// The target's column that belongs to each of the source's: the one that it is
-/// mapped to, else the one of exactly its name, else of the remaining ones the
-/// one of its name in another case.
+/// The target's column that belongs to each of the source's, and why: the one that it is mapped
+/// to, the one of exactly its name, or of the columns that take part the one with the most similar
+/// name; for a column without any of these, one that the user left out.
 fn counterparts<'a>(
     tables: &'a Pair<Table>,
     selection: &Selection<'a>,
-) -> Result<Vec<Option<&'a Column>>, Failure> {
+    naming: Naming,
+) -> Result<Vec<Option<(&'a Column, NameMatch)>>, Failure> {
     let Pair { source, target } = tables;
-    let mut found: Vec<Option<&Column>> = source
-        .columns
-        .iter()
-        .map(|column| {
-            let mut mapped = selection.mapped.iter();
-            let to = mapped.find(|(from, _)| *from == column.name);
-            let exact = || {
-                target
-                    .columns
-                    .iter()
-                    .find(|other| other.name == column.name && !selection.is_mapped_to(other))
-            };
-            to.map(|(_, to)| *to).or_else(exact)
-        })
-        .collect();
-    let mut remaining: Vec<(String, &Column)> = target
-        .columns
-        .iter()
-        .filter(|column| {
-            let is_found = found.iter().flatten().any(|it| it.name == column.name);
-            !selection.is_mapped_to(column) && !is_found
-        })
-        .map(|column| (column.name.to_lowercase(), column))
-        .collect();
-    // Columns that take part are preferred.
-    remaining.sort_by_key(|(_, column)| selection.is_left_out(SideOf::Target, column));
-    let alone: Vec<(usize, String)> = source
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(at, column)| {
-            found[*at].is_none() && !selection.is_left_out(SideOf::Source, column)
-        })
-        .map(|(at, column)| (at, column.name.to_lowercase()))
-        .collect();
-    for (at, lower) in &alone {
-        let of_target: Vec<&Column> = remaining
+    let exact = |column: &Column| {
+        let mut others = target.columns.iter();
+        others.find(|other| other.name == column.name && !selection.is_mapped_to(other))
+    };
+    let mut found: Vec<Option<(&Column, NameMatch)>> = Vec::new();
+    for column in &source.columns {
+        let mut mapped = selection.mapped.iter();
+        let to = mapped.find(|(from, _)| *from == column.name);
+        found.push(match to {
+            Some((_, to)) => Some((to, NameMatch::Given)),
+            None => exact(column).map(|column| (column, NameMatch::Exact)),
+        });
+    }
+    for is_left_out in [false, true] {
+        let alone: Vec<usize> = (0..source.columns.len())
+            .filter(|&at| found[at].is_none())
+            .filter(|&at| !selection.is_left_out(SideOf::Source, &source.columns[at]))
+            .collect();
+        let free: Vec<&Column> = target
+            .columns
             .iter()
-            .filter(|(name, _)| name == lower)
-            .map(|(_, column)| *column)
+            .filter(|column| selection.is_left_out(SideOf::Target, column) == is_left_out)
+            .filter(|column| !selection.is_mapped_to(column))
+            .filter(|column| !found.iter().flatten().any(|(it, _)| it.name == column.name))
             .collect();
         let of_source: Vec<&str> = alone
             .iter()
-            .filter(|(_, name)| name == lower)
-            .map(|(at, _)| source.columns[*at].name.as_str())
+            .map(|&at| source.columns[at].name.as_str())
             .collect();
-        let taking_part: Vec<&str> = of_target
-            .iter()
-            .filter(|column| !selection.is_left_out(SideOf::Target, column))
-            .map(|column| column.name.as_str())
-            .collect();
-        if taking_part.len() > 1 || (of_source.len() > 1 && !taking_part.is_empty()) {
-            return Err(ambiguous(tables, &of_source, &taking_part));
+        let of_target: Vec<&str> = free.iter().map(|column| column.name.as_str()).collect();
+        match pair_names(&of_source, &of_target, naming) {
+            Ok(pairs) => {
+                for (at, pair) in alone.into_iter().zip(pairs) {
+                    found[at] = pair.map(|(to, rule)| (free[to], rule));
+                }
+            }
+            // It does not matter which of the columns that are left out it would be.
+            Err(_) if is_left_out => {}
+            Err(ambiguity) => {
+                let names = |all: &[&'a str], at: &[usize]| at.iter().map(|&at| all[at]).collect();
+                let of_source: Vec<&str> = names(&of_source, &ambiguity.sources);
+                let of_target: Vec<&str> = names(&of_target, &ambiguity.targets);
+                return Err(ambiguous(tables, &of_source, &of_target, ambiguity.rule));
+            }
         }
-        found[*at] = of_target.first().copied();
     }
     Ok(found)
 }
 
 /// Several columns may belong together, and only the user knows which do.
-fn ambiguous(tables: &Pair<Table>, of_source: &[&str], of_target: &[&str]) -> Failure {
+fn ambiguous(
+    tables: &Pair<Table>,
+    of_source: &[&str],
+    of_target: &[&str],
+    rule: NameMatch,
+) -> Failure {
     let Pair { source, target } = tables;
     let list = |names: &[&str]| {
         let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -224,13 +278,14 @@ fn ambiguous(tables: &Pair<Table>, of_source: &[&str], of_target: &[&str]) -> Fa
     Failure::new(
         FailureKind::AmbiguousColumn,
         format!(
-            "{} of {}.{} may belong to {} of {}.{}, as their names differ by case only; pair them with columns.map, or leave the others out with columns.exclude",
+            "{} of {}.{} may belong to {} of {}.{}: their names are equal {}; pair them with columns.map, or leave the others out with columns.exclude",
             list(of_source),
             source.schema,
             source.name,
             list(of_target),
             target.schema,
-            target.name
+            target.name,
+            rule.describe().unwrap_or("exactly")
         ),
     )
 }

@@ -1,5 +1,5 @@
-//! Whether the rows of a key still differ or their copy only lags behind: the
-//! decision, from what several observations have seen of them.
+//! Decides whether the rows of a key differ, or whether the target only lags behind the
+//! source. The decision compares what several observations have read.
 
 use tokio_util::sync::CancellationToken;
 
@@ -20,19 +20,21 @@ const MOST_ROWS: usize = 4096;
 pub(crate) struct KeyHistory {
     /// Differences that the survey found under the key.
     differences: u64,
-    /// What only the source and only the target had at the survey, until the
-    /// first observation of a key that several rows may have.
+    /// The rows of the differences that the survey found. Present only before the first
+    /// observation of a key that several rows may have.
     surveyed: Option<Pair<Version>>,
     /// The versions of the source, the latest at the end.
     past: Vec<Version>,
     /// The version of the target at the last observation.
     target: Version,
-    /// Something changed between two observations, of which the survey is the first.
+    /// Whether the rows changed between two observations. The survey is the first
+    /// observation.
     changed: bool,
 }
 
 impl KeyHistory {
-    /// A key that at most one row of each side has, as the survey found it.
+    /// The history of a key that at most one row of each side has. `surveyed` has all
+    /// rows that the survey found with this key.
     pub(crate) fn whole(surveyed: Pair<Version>) -> Self {
         Self {
             differences: 1,
@@ -43,8 +45,9 @@ impl KeyHistory {
         }
     }
 
-    /// A key that several rows may have, under which the survey found so many
-    /// differences, with these rows. Rows that both sides have are not among them.
+    /// The history of a key that several rows may have. The survey found this number of
+    /// `differences`. `surveyed` has the rows of these differences, and no row that both
+    /// sides have.
     pub(crate) fn in_part(differences: u64, surveyed: Pair<Version>) -> Self {
         Self {
             differences,
@@ -59,9 +62,10 @@ impl KeyHistory {
         self.differences
     }
 
-    /// Takes in what both sides have now. Returns whether the key has settled: the
-    /// target has what the source has or had at an earlier observation, as a copy
-    /// that lags behind does. With tolerances near values are enough.
+    /// Compares what both sides have now, and returns whether the key has settled. It has
+    /// if the target equals the source, or an earlier version of the source: then the
+    /// target only lags behind. Values within the tolerance of their column are equal.
+    /// If the key has not settled, the new versions are recorded.
     pub(crate) fn observe(
         &mut self,
         source: Version,
@@ -81,7 +85,8 @@ impl KeyHistory {
             }
             None => self.target != target || self.past.last() != Some(&source),
         };
-        // More may be known now of an equal version than the survey knew.
+        // An equal version is replaced: the survey's version contains only hashes, and the
+        // new one may contain the values that a comparison under tolerances needs.
         self.past.pop_if(|last| *last == source);
         self.forget();
         self.past.push(source);
@@ -104,7 +109,8 @@ impl KeyHistory {
         self.past.drain(..forgotten);
     }
 
-    /// Whether the rows changed between two observations, and may change all the time.
+    /// Whether the rows changed between two observations. If so, they may change all the
+    /// time, and the key must be polled.
     pub(crate) fn has_changed(&self) -> bool {
         self.changed
     }
@@ -112,7 +118,8 @@ impl KeyHistory {
     /// Source and target at the last observation.
     pub(crate) fn last(&self) -> Pair<&Version> {
         Pair {
-            // Before the first one nothing is known of a key that several rows may have.
+            // If several rows may have the key, `past` is empty before the first observation.
+            // The target's version is empty then, too.
             source: self.past.last().unwrap_or(&self.target),
             target: &self.target,
         }
@@ -164,9 +171,9 @@ mod tests {
         Version::from(rows.collect::<Vec<_>>())
     }
 
-    /// What the source is at each moment: nothing (0) or a version.
+    /// The version of the source at each of 200 moments, as a number for [`version`].
     fn timeline() -> impl Strategy<Value = Vec<u128>> {
-        // Some rows never change, some all the time.
+        // The version changes after a fixed number of moments, from 1 to 11.
         (1_usize..12).prop_flat_map(|pace| {
             proptest::collection::vec(0_u128..1_000_000, 200 / pace + 1).prop_map(move |versions| {
                 versions
@@ -186,7 +193,8 @@ mod tests {
         })
     }
 
-    /// What the survey knows of a key: all, or what the sides do not share.
+    /// The history of a key after the survey. If `known`, the survey has read all rows of
+    /// the key. Otherwise it has read only the rows that one side has and the other lacks.
     fn surveyed(known: bool, source: Version, target: Version) -> KeyHistory {
         if known {
             KeyHistory::whole(Pair { source, target })
@@ -203,8 +211,8 @@ mod tests {
     }
 
     proptest! {
-        /// A copy that is always what the source was `lag` moments ago: observations
-        /// at every moment settle it once the lag has passed since the survey.
+        /// The target always equals the source `lag` moments earlier. If it is observed at
+        /// every moment, it settles at most `lag` + 1 moments after the survey.
         #[test]
         fn a_lagging_copy_settles(source in timeline(), lag in 0_usize..60, start in 60_usize..80) {
             let target = |at: usize| version(source[at - lag]);
@@ -213,9 +221,10 @@ mod tests {
             prop_assert!(settled || version(source[start]) == target(start));
         }
 
-        /// The same with observations so rare that versions are missed: then it may
-        /// go on to differ, but it has changed, and is not confirmed without polls.
-        /// Also after one observation, and where several rows may have the key.
+        /// The target lags as above, but observations are so rare that they miss versions.
+        /// The key may then not settle. But its rows have changed, so it is polled before it
+        /// is confirmed. One observation is enough for this, and several rows may have the
+        /// key.
         #[test]
         fn a_lagging_copy_is_never_confirmed_at_rest(source in timeline(), lag in 1_usize..30, gap in 31_usize..40, known in any::<bool>(), observations in 1_usize..4) {
             let target = |at: usize| version(source[at - lag]);
@@ -228,7 +237,8 @@ mod tests {
             prop_assert!(settled || history.has_changed(), "{:?}", history);
         }
 
-        /// A target that has a version of its own is found however the source changes.
+        /// If the target has a row that the source never had, the key does not settle, however
+        /// the source changes.
         #[test]
         fn a_broken_row_never_settles(source in timeline(), known in any::<bool>()) {
             let broken = versions(&[u128::MAX]);
@@ -239,7 +249,7 @@ mod tests {
             prop_assert_eq!(history.last(), Pair { source: &version(source[199]), target: &broken });
         }
 
-        /// What never changes and differs is confirmed without polls.
+        /// Rows that differ and never change are confirmed without polls.
         #[test]
         fn what_does_not_change_is_confirmed_at_once(source in proptest::collection::vec(1_u128..9, 1..4), target in 10_u128..19, shared in proptest::collection::vec(20_u128..29, 0..4), observations in 1_usize..5) {
             let (source, target) = (versions(&[&source[..], &shared].concat()), versions(&[&[target][..], &shared].concat()));

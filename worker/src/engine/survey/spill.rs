@@ -100,14 +100,6 @@ fn decode(bytes: &[u8; ELEMENT]) -> Element {
 /// Compares two spills with the same number of partitions, within the memory of
 /// `budget`. Checks `is_cancelled` before every partition. If a partition does not
 /// fit in memory, also checks it before every block.
-///
-/// # Errors
-///
-/// When the disk fails or the spill limit is reached, or when it is cancelled.
-///
-/// # Panics
-///
-/// When the numbers of partitions differ.
 pub(crate) fn compare(
     spills: Pair<Spill>,
     budget: &Budget,

@@ -63,6 +63,10 @@ pub(crate) struct Column {
     /// Its type as the database declares it: `decimal(15, 2)`.
     pub declared: String,
     pub nullable: bool,
+    /// Whether the database computes it from other columns.
+    pub computed: bool,
+    /// Whether an insert may leave it out: it has a default, is an identity or is computed.
+    pub has_default: bool,
     /// The type to which the database converts it before it is read, if the
     /// binary form of its own type cannot be used.
     pub read_as: Option<String>,
@@ -86,6 +90,8 @@ impl Column {
             kind,
             declared: declared.to_owned(),
             nullable: true,
+            computed: false,
+            has_default: false,
             read_as: None,
             repertoire: Repertoire::default(),
         }

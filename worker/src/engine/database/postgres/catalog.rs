@@ -7,11 +7,13 @@ use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire
 
 /// Columns of the tables with a name; one of the two conditions below is put
 /// behind it. A domain may be made of domains: what is in the end holds.
+/// `attgenerated` is read as JSON, because PostgreSQL 11 does not have it.
 const COLUMNS: &str = "\
 SELECT n.nspname, c.relname, c.oid, c.reltuples, a.attname, NOT a.attnotnull, \
        pg_catalog.format_type(a.atttypid, a.atttypmod), b.typname, b.typtype::text, \
        CASE WHEN b.oid <> a.atttypid THEN pg_catalog.format_type(b.oid, b.modifier) END, b.modifier, \
-       CASE WHEN b.typtype = 'e' THEN ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = b.oid) END \
+       CASE WHEN b.typtype = 'e' THEN ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = b.oid) END, \
+       COALESCE(to_jsonb(a) ->> 'attgenerated', '') <> '', a.atthasdef OR a.attidentity <> '' \
 FROM pg_catalog.pg_class AS c \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -26,7 +28,7 @@ LEFT JOIN LATERAL ( \
 ) AS b ON true \
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ";
 
-const EXACT: &str = "n.nspname = $1 AND c.relname = $2 ORDER BY c.oid, a.attnum";
+const EXACT: &str = "n.nspname = $1::text AND c.relname = $2::text ORDER BY c.oid, a.attnum";
 
 const ANY_CASE: &str = "lower(n.nspname::text) = lower($1) AND lower(c.relname::text) = lower($2) ORDER BY c.oid, a.attnum";
 
@@ -47,18 +49,15 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
 ORDER BY 1, 2";
 
-/// Queries of the catalog, prepared once a session.
-pub(crate) struct CatalogStatements {
-    columns: Statement,
-    keys: Statement,
-}
+/// The statements for columns and for keys, prepared once a session.
+pub(crate) type CatalogStatements = (Statement, Statement);
 
-impl CatalogStatements {
-    pub(crate) async fn prepare(client: &Client) -> Result<Self, DatabaseError> {
-        let exact = format!("{COLUMNS}{EXACT}");
-        let (columns, keys) = tokio::try_join!(client.prepare(&exact), client.prepare(KEYS))?;
-        Ok(Self { columns, keys })
-    }
+pub(crate) async fn prepare(client: &Client) -> Result<CatalogStatements, DatabaseError> {
+    let columns = format!("{COLUMNS}{EXACT}");
+    Ok(tokio::try_join!(
+        client.prepare(&columns),
+        client.prepare(KEYS)
+    )?)
 }
 
 pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, DatabaseError> {
@@ -76,11 +75,11 @@ pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, Da
 
 pub(crate) async fn find_tables(
     client: &Client,
-    statements: &CatalogStatements,
+    (columns, keys_of): &CatalogStatements,
     schema: &str,
     name: &str,
 ) -> Result<Vec<Table>, DatabaseError> {
-    let mut rows = client.query(&statements.columns, &[&schema, &name]).await?;
+    let mut rows = client.query(columns, &[&schema, &name]).await?;
     if rows.is_empty() {
         rows = client
             .query(&format!("{COLUMNS}{ANY_CASE}"), &[&schema, &name])
@@ -105,7 +104,7 @@ pub(crate) async fn find_tables(
         }
     }
     if let [(oid, table)] = tables.as_mut_slice() {
-        let rows = client.query(&statements.keys, &[&*oid]).await?;
+        let rows = client.query(keys_of, &[&*oid]).await?;
         let columns = rows
             .iter()
             .map(|row| Ok((row.try_get::<_, u32>(0)?.into(), row.try_get(1)?)))
@@ -151,6 +150,8 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
         kind,
         declared: row.try_get(6)?,
         nullable: row.try_get(5)?,
+        computed: row.try_get(12)?,
+        has_default: row.try_get(13)?,
         read_as,
         repertoire: Repertoire {
             code_page: None,

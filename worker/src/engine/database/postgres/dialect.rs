@@ -32,6 +32,8 @@ const FACTS: Facts = Facts {
     overriding_identity: " OVERRIDING SYSTEM VALUE",
     needs_identity_insert: false,
     money_text_digits: None,
+    money_scale: 2,
+    utf_16_types: &[],
 };
 
 impl Dialect for Postgres {
@@ -59,10 +61,6 @@ impl Dialect for Postgres {
         _parameters: &mut Vec<String>,
     ) -> Option<String> {
         look_up::term(column, value, &self.identifier(&column.name))
-    }
-
-    fn is_found(&self, _column: &Column, _value: &[u8]) -> bool {
-        true
     }
 
     fn parser(&self) -> Box<dyn sqlparser::dialect::Dialect> {
@@ -107,20 +105,12 @@ impl RepairDialect for Postgres {
         format!("DELETE FROM {table} WHERE {};", one_row(table, condition))
     }
 
-    fn may_hold_unpaired_surrogates(&self, _column: &Column) -> bool {
-        false
-    }
-
     fn round_trip_type(&self, _column: &Column) -> Option<&'static str> {
         Some("text")
     }
 
     fn storage_type<'a>(&self, column: &'a Column) -> &'a str {
         column.read_as.as_ref().unwrap_or(&column.declared)
-    }
-
-    fn money_limits(&self, _base: &str) -> (u8, i64) {
-        (2, i64::MAX)
     }
 
     fn text_length(&self, text: &str, base: &str, _code_page: Option<i32>) -> Option<usize> {

@@ -10,10 +10,10 @@ use futures::{StreamExt, pin_mut};
 use tokio_postgres::Client;
 
 use crate::engine::database::scan::{
-    ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
+    ProgressReporter, Query, Scanned, push_scaled, push_uuid_text, trim, unexpected,
 };
 use crate::engine::error::DatabaseError;
-use crate::engine::values::canonical::{Decimal, DecimalClass, DigitBuffer, RowEncoder, RowSink};
+use crate::engine::values::canonical::{Decimal, DecimalClass, RowEncoder, RowSink};
 use crate::engine::values::conversion::Raw;
 use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::reading::{Reading, Stored};
@@ -207,11 +207,7 @@ fn value(field: &[u8], reading: Reading, encoder: &mut RowEncoder) -> Option<()>
         Kind::Text => encoder.text(trim(field, reading.stored)),
         Kind::Int => encoder.int(int(field)?),
         Kind::Decimal if reading.stored == Stored::Int => {
-            encoder.decimal(&Decimal::from_scaled(
-                int(field)?.into(),
-                0,
-                &mut DigitBuffer::default(),
-            ));
+            push_scaled(encoder, int(field)?.into(), 0);
         }
         Kind::Decimal => encoder.decimal(&numeric(field)?),
         Kind::Date => encoder.date(i32::from_be_bytes(field.try_into().ok()?)),

@@ -61,8 +61,13 @@ impl std::fmt::Debug for PostgresSession {
     }
 }
 
-impl PostgresSession {
-    pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
+#[async_trait]
+impl Database for Postgres {
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        _access: Access,
+    ) -> Result<Box<dyn Session>, DatabaseError> {
         let mut config = Config::new();
         config
             .host(&endpoint.host)
@@ -99,25 +104,14 @@ impl PostgresSession {
             .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
             .await?
             .try_get(0)?;
-        Ok(Self {
+        Ok(Box::new(PostgresSession {
             client,
             driver,
             cancel,
             tls,
             pid,
             catalog: None,
-        })
-    }
-}
-
-#[async_trait]
-impl Database for Postgres {
-    async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        _access: Access,
-    ) -> Result<Box<dyn Session>, DatabaseError> {
-        Ok(Box::new(PostgresSession::connect(endpoint).await?))
+        }))
     }
 }
 
@@ -192,9 +186,7 @@ impl Session for PostgresSession {
     async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError> {
         let statements = match &self.catalog {
             Some(statements) => statements,
-            None => self
-                .catalog
-                .insert(CatalogStatements::prepare(&self.client).await?),
+            None => self.catalog.insert(catalog::prepare(&self.client).await?),
         };
         catalog::find_tables(&self.client, statements, schema, name).await
     }

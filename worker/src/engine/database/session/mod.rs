@@ -1,8 +1,8 @@
 //! Sessions with databases: what every kind of database offers.
 
+pub(crate) mod idle;
 pub(crate) mod label;
 pub(crate) mod pool;
-pub(crate) mod quiet;
 pub(crate) mod tls;
 
 use async_trait::async_trait;

@@ -16,7 +16,8 @@ WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
 const COLUMNS: &str = "\
 SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, \
        CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), o.object_id, \
-       CAST(COLLATIONPROPERTY(CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)), 'CodePage') AS int) \
+       CAST(COLLATIONPROPERTY(CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)), 'CodePage') AS int), \
+       CAST(CASE WHEN c.default_object_id <> 0 OR c.is_identity = 1 OR c.is_computed = 1 OR COALESCE(b.name, t.name) = 'timestamp' THEN 1 ELSE 0 END AS bit) \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.columns AS c ON c.object_id = o.object_id \
 JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
@@ -121,6 +122,8 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
         kind,
         declared: declared(&base, length, precision, scale),
         nullable: row.try_get(7)?.unwrap_or(true),
+        computed: row.try_get(8)?.unwrap_or(false),
+        has_default: row.try_get(12)?.unwrap_or(false),
         repertoire: Repertoire {
             code_page: code_pages.0,
             labels: Vec::new(),

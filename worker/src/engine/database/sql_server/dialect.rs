@@ -32,6 +32,8 @@ const FACTS: Facts = Facts {
     overriding_identity: "",
     needs_identity_insert: true,
     money_text_digits: Some(4),
+    money_scale: 4,
+    utf_16_types: &["nchar", "nvarchar", "ntext"],
 };
 
 impl Dialect for SqlServer {
@@ -116,13 +118,6 @@ impl RepairDialect for SqlServer {
         format!("DELETE TOP (1) FROM {table} WHERE {condition};")
     }
 
-    fn may_hold_unpaired_surrogates(&self, column: &Column) -> bool {
-        matches!(
-            column.declared.split('(').next(),
-            Some("nchar" | "nvarchar" | "ntext")
-        )
-    }
-
     fn round_trip_type(&self, column: &Column) -> Option<&'static str> {
         (column.declared == "xml").then_some("nvarchar(max)")
     }
@@ -131,15 +126,8 @@ impl RepairDialect for SqlServer {
         &column.declared
     }
 
-    fn money_limits(&self, base: &str) -> (u8, i64) {
-        match base {
-            "smallmoney" => (4, i32::MAX.into()),
-            _ => (4, i64::MAX),
-        }
-    }
-
     fn text_length(&self, text: &str, base: &str, code_page: Option<i32>) -> Option<usize> {
-        if matches!(base, "nchar" | "nvarchar" | "ntext") {
+        if FACTS.utf_16_types.contains(&base) {
             return Some(text.encode_utf16().count());
         }
         if text.is_ascii() || code_page == Some(UTF_8) {

@@ -3,7 +3,7 @@
 use shared::failure::FailureKind;
 use tiberius::error::Error;
 
-use crate::engine::error::{DatabaseError, DriverError, advice};
+use crate::engine::error::{DatabaseError, advice};
 
 /// The least severity of errors that end the connection.
 const FATAL: u8 = 20;
@@ -12,7 +12,6 @@ const NOT_UNICODE: &str = "a text value is not valid Unicode; an nvarchar column
 
 impl From<Error> for DatabaseError {
     fn from(error: Error) -> Self {
-        let (kind, advice) = class(&error);
         let (message, code) = match &error {
             Error::Server(server) => (
                 format!("{} (error {})", server.message().trim_end(), server.code()),
@@ -25,16 +24,8 @@ impl From<Error> for DatabaseError {
             ),
             _ => (error.to_string(), None),
         };
-        Self::Driver(Box::new(DriverError {
-            kind,
-            advice,
-            redacted: code.map_or_else(
-                || message.clone(),
-                |code| format!("{code}; the text is redacted, as it may quote values"),
-            ),
-            message,
-            is_refusal: matches!(&error, Error::Server(server) if server.class() < FATAL),
-        }))
+        let is_refusal = matches!(&error, Error::Server(server) if server.class() < FATAL);
+        Self::driver(class(&error), message, code, is_refusal)
     }
 }
 

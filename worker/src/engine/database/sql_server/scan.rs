@@ -5,7 +5,7 @@ use tiberius::ColumnData;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
 use crate::engine::database::scan::{
-    ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
+    ProgressReporter, Query, Scanned, push_scaled, push_uuid_text, trim, unexpected,
 };
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
@@ -120,11 +120,7 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
             _ => return None,
         },
         ColumnData::Numeric(Some(number)) if reading.kind == Kind::Decimal => {
-            encoder.decimal(&Decimal::from_scaled(
-                number.value(),
-                number.scale(),
-                &mut DigitBuffer::default(),
-            ));
+            push_scaled(encoder, number.value(), number.scale());
         }
         ColumnData::I32(Some(number)) => int((*number).into(), reading, encoder)?,
         ColumnData::I64(Some(number)) => int(*number, reading, encoder)?,
@@ -187,63 +183,47 @@ fn trim_wide(mut bytes: &[u8], stored: Stored) -> &[u8] {
     bytes
 }
 
-/// What the driver read, without its value.
-fn name(data: &ColumnData<'static>) -> &'static str {
-    match data {
-        ColumnData::U8(_) => "a tinyint",
-        ColumnData::I16(_) => "a smallint",
-        ColumnData::I32(_) => "an int",
-        ColumnData::I64(_) => "a bigint",
-        ColumnData::F32(_) => "a real",
-        ColumnData::F64(_) => "a float",
-        ColumnData::Bit(_) => "a bit",
-        ColumnData::String(_) => "text",
-        ColumnData::Guid(_) => "a uniqueidentifier",
-        ColumnData::Binary(_) => "bytes",
-        ColumnData::Numeric(_) => "a decimal",
-        ColumnData::Xml(_) => "XML",
-        ColumnData::DateTime(_) => "a datetime",
-        ColumnData::SmallDateTime(_) => "a smalldatetime",
-        ColumnData::Time(_) => "a time",
-        ColumnData::Date(_) => "a date",
-        ColumnData::DateTime2(_) => "a datetime2",
-        ColumnData::DateTimeOffset(_) => "a datetimeoffset",
-    }
+macro_rules! column_data {
+    ($($kind:ident $name:literal,)+) => {
+        /// What the driver read, without its value.
+        fn name(data: &ColumnData<'static>) -> &'static str {
+            match data {
+                $(ColumnData::$kind(_) => $name,)+
+            }
+        }
+
+        fn is_null(data: &ColumnData<'static>) -> bool {
+            matches!(data, $(ColumnData::$kind(None))|+)
+        }
+    };
 }
 
-fn is_null(data: &ColumnData<'static>) -> bool {
-    matches!(
-        data,
-        ColumnData::U8(None)
-            | ColumnData::I16(None)
-            | ColumnData::I32(None)
-            | ColumnData::I64(None)
-            | ColumnData::F32(None)
-            | ColumnData::F64(None)
-            | ColumnData::Bit(None)
-            | ColumnData::String(None)
-            | ColumnData::Guid(None)
-            | ColumnData::Binary(None)
-            | ColumnData::Numeric(None)
-            | ColumnData::Xml(None)
-            | ColumnData::DateTime(None)
-            | ColumnData::SmallDateTime(None)
-            | ColumnData::Time(None)
-            | ColumnData::Date(None)
-            | ColumnData::DateTime2(None)
-            | ColumnData::DateTimeOffset(None)
-    )
+column_data! {
+    U8 "a tinyint",
+    I16 "a smallint",
+    I32 "an int",
+    I64 "a bigint",
+    F32 "a real",
+    F64 "a float",
+    Bit "a bit",
+    String "text",
+    Guid "a uniqueidentifier",
+    Binary "bytes",
+    Numeric "a decimal",
+    Xml "XML",
+    DateTime "a datetime",
+    SmallDateTime "a smalldatetime",
+    Time "a time",
+    Date "a date",
+    DateTime2 "a datetime2",
+    DateTimeOffset "a datetimeoffset",
 }
 
 #[inline]
 fn int(number: i64, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
     match (reading.kind, number) {
         (Kind::Int, _) => encoder.int(number),
-        (Kind::Decimal, _) => encoder.decimal(&Decimal::from_scaled(
-            number.into(),
-            0,
-            &mut DigitBuffer::default(),
-        )),
+        (Kind::Decimal, _) => push_scaled(encoder, number.into(), 0),
         (Kind::Bool, 0) => encoder.bool(false),
         (Kind::Bool, 1) => encoder.bool(true),
         (Kind::Bool, _) => encoder.int(number),

@@ -9,7 +9,7 @@ use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::database::session::{Database, Session};
-use crate::engine::database::sql_server::connection::{Connection, LoginError, login};
+use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
 use crate::engine::database::sql_server::{catalog, constraints, scan};
 use crate::engine::error::DatabaseError;
@@ -19,6 +19,7 @@ use crate::engine::values::column::{CatalogTable, Table};
 /// The largest size of a session's CONTEXT_INFO in bytes.
 const MAX_CONTEXT: usize = 128;
 
+#[derive(Debug)]
 pub(crate) struct SqlServerSession {
     client: Connection,
     /// The most consistent isolation level that the database allows.
@@ -28,49 +29,7 @@ pub(crate) struct SqlServerSession {
     spid: i16,
 }
 
-impl std::fmt::Debug for SqlServerSession {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqlServerSession")
-            .field("set", &self.set)
-            .finish_non_exhaustive()
-    }
-}
-
 impl SqlServerSession {
-    pub(crate) async fn connect(
-        endpoint: &Endpoint,
-        access: Access,
-    ) -> Result<Self, DatabaseError> {
-        let client = match login(endpoint, &endpoint.host, endpoint.port, access).await {
-            // A gateway names the server that holds the database.
-            Err(LoginError::Driver(Error::Routing { host, port })) => {
-                login(endpoint, &host, port, access).await?
-            }
-            other => other?,
-        };
-        let mut session = Self {
-            client,
-            best: Isolation::ReadCommitted,
-            set: None,
-            spid: 0,
-        };
-        let state = session
-            .client
-            .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
-            .await?
-            .into_row()
-            .await?;
-        session.spid = state
-            .as_ref()
-            .and_then(|row| row.get(1))
-            .unwrap_or_default();
-        let state = state.and_then(|row| row.get::<u8, _>(0));
-        if state == Some(1) {
-            session.best = Isolation::Snapshot;
-        }
-        Ok(session)
-    }
-
     async fn run(&mut self, sql: &str) -> Result<Vec<Vec<Row>>, DatabaseError> {
         Ok(self.client.simple_query(sql).await?.into_results().await?)
     }
@@ -83,7 +42,31 @@ impl Database for SqlServer {
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
-        Ok(Box::new(SqlServerSession::connect(endpoint, access).await?))
+        let login = async |host: &str, port| {
+            let connected = login(endpoint, host, port, access).await;
+            connected.map_err(DatabaseError::Network)
+        };
+        let mut client = match login(&endpoint.host, endpoint.port).await? {
+            // A gateway names the server that holds the database.
+            Err(Error::Routing { host, port }) => login(&host, port).await??,
+            other => other?,
+        };
+        let state = client
+            .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
+            .await?
+            .into_row()
+            .await?;
+        let allows_snapshots = state.as_ref().and_then(|row| row.get::<u8, _>(0)) == Some(1);
+        Ok(Box::new(SqlServerSession {
+            client,
+            best: if allows_snapshots {
+                Isolation::Snapshot
+            } else {
+                Isolation::ReadCommitted
+            },
+            set: None,
+            spid: state.and_then(|row| row.get(1)).unwrap_or_default(),
+        }))
     }
 }
 

@@ -293,19 +293,27 @@ impl<'a> CauseTally<'a> {
             if !support.suffices(counts.differing) || (everywhere && null < self.rows) {
                 return None;
             }
-            let (word, other) = (side.word(), side.other().word());
-            let explanation = if everywhere {
+            let word = side.word();
+            let column = &self.columns[at];
+            let (has_values, is_computed) = match side {
+                Damaged::Target => ("source", column.source.computed),
+                Damaged::Source => ("target", column.target.computed),
+            };
+            let mut explanation = if everywhere {
                 format!("every {word} value is NULL")
             } else {
-                format!("NULL in the {word} where the {other} has a value")
+                format!("NULL in the {word} where the {has_values} has a value")
             };
+            if is_computed {
+                explanation += &format!("; it is computed in the {has_values}");
+            }
             let cause = match side {
                 Damaged::Target => "null-in-target",
                 Damaged::Source => "null-in-source",
             };
             let first = seen.first;
             let group = CauseGroup {
-                column: Some(self.columns[at].source.name.clone()),
+                column: Some(column.source.name.clone()),
                 ..seen.group(cause, explanation)
             };
             Some((at, first, group))

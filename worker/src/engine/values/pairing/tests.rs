@@ -1,5 +1,7 @@
 //! Which pairs have a rule, and what the errors of the others say.
 
+use clap::ValueEnum as _;
+
 use crate::engine::values::pairing::encoding::*;
 use crate::engine::values::pairing::*;
 
@@ -86,6 +88,20 @@ fn every_type_but_the_unknown_has_its_own_form() {
     for kind in types() {
         let own = under(&ColumnRule::default(), kind.clone(), kind.clone());
         assert_eq!(own.is_ok(), kind != ColumnType::Other, "{kind:?}: {own:?}");
+    }
+}
+
+#[test]
+fn every_encoding_is_listed_under_its_name() {
+    let named = |encoding: &Encoding| encoding.to_possible_value().unwrap().get_name().to_owned();
+    let declared: Vec<(Encoding, String)> = Encoding::value_variants()
+        .iter()
+        .map(|encoding| (*encoding, named(encoding)))
+        .collect();
+    let listed = ENCODINGS.map(|(encoding, name)| (encoding, name.to_owned()));
+    assert_eq!(listed.as_slice(), declared);
+    for (encoding, name) in listed {
+        assert_eq!(serde_json::to_value(encoding).unwrap(), name);
     }
 }
 

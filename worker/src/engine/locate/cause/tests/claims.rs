@@ -209,7 +209,9 @@ fn a_column_without_values_on_one_side_is_one_line() {
     let number = |value: i128| (decimal(value, 2), null());
     let same = (text("a"), text("a"));
     let pairs = |every_row: bool, values: &[i128]| {
-        let columns = [numbers(), text_column("t")];
+        let mut total = numbers();
+        total.source.computed = every_row;
+        let columns = [total, text_column("t")];
         let mut tally = CauseTally::new(&columns).of_whole_table(every_row);
         for (order, value) in values.iter().enumerate() {
             let row = [number(*value), same.clone()];
@@ -222,7 +224,10 @@ fn a_column_without_values_on_one_side_is_one_line() {
     };
     assert_eq!(
         pairs(true, &[3, 0, 999]),
-        [("null-in-target: every target value is NULL".to_owned(), 3)]
+        [(
+            "null-in-target: every target value is NULL; it is computed in the source".to_owned(),
+            3
+        )]
     );
     assert_eq!(
         pairs(false, &[3, 4, 999]),
