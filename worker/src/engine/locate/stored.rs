@@ -137,7 +137,7 @@ fn exact(pair: &PlannedColumn, side: SideOf) -> Option<Reading> {
         | Kind::Instant(Resolution { digits, .. }) => Some(digits),
         _ => None,
     };
-    match (pair.conversions[side], digits(pair.kind)) {
+    match (&pair.conversions[side], digits(pair.kind)) {
         (None, Some(compared)) => {
             let own = pairing(column, column, &ColumnRule::default()).ok()?;
             let kind = match (own.kind, pair.kind) {

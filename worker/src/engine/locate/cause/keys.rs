@@ -185,7 +185,7 @@ impl<'a> KeyPairs<'a> {
                 .collect();
             candidates.sort_unstable();
             candidates.dedup();
-            let mut fitting = candidates.into_iter().filter_map(|extra| {
+            let fitting = candidates.into_iter().filter_map(|extra| {
                 let fits = self.fits(key, &self.extra[extra])?;
                 *partners.entry(extra).or_default() += 1;
                 Some(Paired {
@@ -194,9 +194,9 @@ impl<'a> KeyPairs<'a> {
                     fits,
                 })
             });
-            let (first, second) = (fitting.next(), fitting.next());
-            if let (Some(pair), None) = (first, second) {
-                pairs.push(pair);
+            let fitting: Vec<Paired> = fitting.collect();
+            if fitting.len() == 1 {
+                pairs.extend(fitting);
             }
         }
         pairs.retain(|pair| partners.get(&pair.extra) == Some(&1));
