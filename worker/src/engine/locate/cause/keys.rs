@@ -35,7 +35,7 @@ const MOST_KEYS: usize = 10_000;
 /// The longest value, in bytes, by which keys are paired.
 const LONGEST: usize = 2048;
 
-/// The most keys of a block that are tested. More of them have no one partner.
+/// The most keys of a block that are tested. With more of them, none is certain.
 const MOST_CANDIDATES: usize = 8;
 
 /// Quarters of an hour by which time zones shift a time.
