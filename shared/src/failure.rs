@@ -95,6 +95,8 @@ failure_kinds! {
     SpillLimit,
     /// A statement ran too long.
     StatementTimeout,
+    /// A table was replaced or altered while it was compared.
+    TableChanged,
     /// A table does not exist.
     TableNotFound,
     /// TLS could not be negotiated, or the certificate is not trusted.
@@ -160,6 +162,7 @@ impl FailureKind {
                 | Self::SerializationFailure
                 | Self::Stopped
                 | Self::StoppedByWorker
+                | Self::TableChanged
                 | Self::TimeoutError
                 | Self::TooManyConnections
                 | Self::UnclaimedError
@@ -271,6 +274,7 @@ mod tests {
         "SerializationFailure",
         "SpillLimit",
         "StatementTimeout",
+        "TableChanged",
         "TableNotFound",
         "TlsError",
         "TooManyConnections",

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::MissingColumns;
+use crate::hash_key::HashKey;
 use crate::naming::Naming;
 
 /// The options of a comparison that have defaults.
@@ -27,6 +28,9 @@ pub struct TableOptions {
     pub repair: bool,
     /// Which values the worker replaces by hashes.
     pub redaction: Option<Redaction>,
+    /// The run's key under which rows are hashed. `None`: the worker draws one for the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<HashKey>,
     /// How much memory and disk one comparison may use.
     pub limits: EngineLimits,
     /// Reads SQL Server under READ UNCOMMITTED: without locks, and without consistency.

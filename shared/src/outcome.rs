@@ -227,6 +227,10 @@ pub struct Checksums {
     pub source: String,
     /// The sum over the rows of the target.
     pub target: String,
+    /// The fingerprint of the key under which the rows were hashed. Checksums with different
+    /// fingerprints cannot be compared. `None`: an older worker hashed without a key.
+    #[serde(default)]
+    pub checksum_key: Option<String>,
 }
 
 /// Exact numbers of differing rows, even if not every difference is listed.

@@ -52,6 +52,7 @@ fn comparison(modified: u64) -> Comparison {
         checksums: Some(Checksums {
             source: format!("{:032x}", 1),
             target: format!("{:032x}", 1 + modified),
+            checksum_key: Some("0f1e2d3c".to_owned()),
         }),
         rows: Some(RowCounts {
             missing: 0,

@@ -57,6 +57,7 @@ pub(crate) mod advice {
     pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
     pub(crate) const DATABASE: &str = "check the endpoint's database";
     pub(crate) const TABLE: &str = "check schema and table";
+    pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
     pub(crate) const PERMISSION: &str = "grant SELECT on it to the endpoint's user";
     pub(crate) const STATEMENT_TIMEOUT: &str =
         "raise statement_timeout of the endpoint or the table's timeout";

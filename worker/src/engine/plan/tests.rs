@@ -21,6 +21,7 @@ fn table(columns: Vec<Column>, keys: &[&[&str]]) -> Table {
         .map(|key| key.iter().map(|name| (*name).to_owned()).collect())
         .collect();
     Table {
+        object: 1,
         schema: "s".to_owned(),
         name: "t".to_owned(),
         columns,

@@ -49,15 +49,39 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
 ORDER BY 1, 2";
 
-/// The statements for columns and for keys, prepared once a session.
-pub(crate) type CatalogStatements = (Statement, Statement);
+/// Whether the transaction's snapshot sees the table `$1`, its children and its
+/// partitions as they are stored now, and `$2` is still its name. The functions read
+/// the catalog as it is now, the tables of the catalog are read in the snapshot.
+const UNCHANGED: &str = "\
+WITH RECURSIVE parts (oid) AS ( \
+  SELECT $1::oid \
+  UNION \
+  SELECT i.inhrelid FROM parts JOIN pg_catalog.pg_inherits AS i ON i.inhparent = parts.oid) \
+SELECT pg_catalog.to_regclass($2)::oid IS NOT DISTINCT FROM $1::oid AND NOT EXISTS ( \
+  SELECT FROM parts JOIN pg_catalog.pg_class AS c ON c.oid = parts.oid \
+  WHERE c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid))";
 
-pub(crate) async fn prepare(client: &Client) -> Result<CatalogStatements, DatabaseError> {
-    let columns = format!("{COLUMNS}{EXACT}");
-    Ok(tokio::try_join!(
-        client.prepare(&columns),
-        client.prepare(KEYS)
-    )?)
+/// Queries of the catalog, prepared once a session.
+pub(crate) struct CatalogStatements {
+    columns: Statement,
+    keys: Statement,
+    unchanged: Statement,
+}
+
+impl CatalogStatements {
+    pub(crate) async fn prepare(client: &Client) -> Result<Self, DatabaseError> {
+        let exact = format!("{COLUMNS}{EXACT}");
+        let (columns, keys, unchanged) = tokio::try_join!(
+            client.prepare(&exact),
+            client.prepare(KEYS),
+            client.prepare(UNCHANGED)
+        )?;
+        Ok(Self {
+            columns,
+            keys,
+            unchanged,
+        })
+    }
 }
 
 pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, DatabaseError> {
@@ -75,11 +99,11 @@ pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, Da
 
 pub(crate) async fn find_tables(
     client: &Client,
-    (columns, keys_of): &CatalogStatements,
+    statements: &CatalogStatements,
     schema: &str,
     name: &str,
 ) -> Result<Vec<Table>, DatabaseError> {
-    let mut rows = client.query(columns, &[&schema, &name]).await?;
+    let mut rows = client.query(&statements.columns, &[&schema, &name]).await?;
     if rows.is_empty() {
         rows = client
             .query(&format!("{COLUMNS}{ANY_CASE}"), &[&schema, &name])
@@ -90,6 +114,7 @@ pub(crate) async fn find_tables(
         let oid: u32 = row.try_get(2)?;
         if tables.last().is_none_or(|(last, _)| *last != oid) {
             let table = Table {
+                object: oid.into(),
                 schema: row.try_get(0)?,
                 name: row.try_get(1)?,
                 columns: Vec::new(),
@@ -104,7 +129,7 @@ pub(crate) async fn find_tables(
         }
     }
     if let [(oid, table)] = tables.as_mut_slice() {
-        let rows = client.query(keys_of, &[&*oid]).await?;
+        let rows = client.query(&statements.keys, &[&*oid]).await?;
         let columns = rows
             .iter()
             .map(|row| Ok((row.try_get::<_, u32>(0)?.into(), row.try_get(1)?)))
@@ -112,6 +137,19 @@ pub(crate) async fn find_tables(
         table.keys = keys(&columns);
     }
     Ok(tables.into_iter().map(|(_, table)| table).collect())
+}
+
+/// Whether the snapshot sees the table with this number and qualified name as it is now.
+pub(crate) async fn is_unchanged(
+    client: &Client,
+    statements: &CatalogStatements,
+    oid: u32,
+    qualified: &str,
+) -> Result<bool, DatabaseError> {
+    let row = client
+        .query_one(&statements.unchanged, &[&oid, &qualified])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// -1 means that the table was never analyzed.

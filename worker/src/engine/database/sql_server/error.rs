@@ -40,7 +40,9 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
             229 | 230 | 916 => (FailureKind::PermissionDenied, advice::PERMISSION),
             1205 => (FailureKind::Deadlock, ""),
             1222 => (FailureKind::LockTimeout, advice::LOCK_TIMEOUT),
-            3960 | 3961 => (FailureKind::SerializationFailure, ""),
+            3960 => (FailureKind::SerializationFailure, ""),
+            // A snapshot cannot read a table that was altered or truncated after it was taken.
+            3961 => (FailureKind::TableChanged, advice::TABLE_CHANGED),
             // Azure SQL reports these while it moves or throttles the database.
             40197 | 40501 | 40613 | 10928 | 10929 | 49918..=49920 => CONNECTION,
             _ => (FailureKind::QueryError, ""),

@@ -8,7 +8,7 @@ use tiberius::error::Error;
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
-use crate::engine::database::session::{Database, Session};
+use crate::engine::database::session::{Database, Held, Session};
 use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
 use crate::engine::database::sql_server::{catalog, constraints, scan};
@@ -138,6 +138,26 @@ impl Session for SqlServerSession {
 
     async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError> {
         catalog::find_tables(&mut self.client, schema, name).await
+    }
+
+    /// A schema stability lock lasts no longer than a statement. With SNAPSHOT, the server
+    /// reports error 3961 if the table has changed since the snapshot; otherwise
+    /// `is_unchanged` finds it.
+    async fn hold(
+        &mut self,
+        schema: &str,
+        name: &str,
+        _lock_first: bool,
+    ) -> Result<Held, DatabaseError> {
+        let mut tables = self.find_tables(schema, name).await?;
+        Ok(match (tables.pop(), tables.is_empty()) {
+            (Some(table), true) => Held::Table(Box::new(table)),
+            _ => Held::Absent,
+        })
+    }
+
+    async fn is_unchanged(&mut self, table: &Table) -> Result<bool, DatabaseError> {
+        catalog::is_unchanged(&mut self.client, table).await
     }
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {
