@@ -7,7 +7,9 @@ use serde_json::Value;
 use shared::failure::FailureKind;
 use shared::outcome::{Difference, DifferenceKind, SideRead};
 
-use super::model::{RepairReport, RootCauseReport, RunReport, TableError, TableResult, cause_line};
+use super::model::{
+    RepairReport, RootCauseReport, RunReport, TableError, TableResult, cause_line, rule_line,
+};
 use crate::run_state::{RunStatus, TableStatus};
 
 const MOST_ROWS: usize = 5;
@@ -218,8 +220,8 @@ impl Console {
         writeln!(self.text, "    known causes{among}:")?;
         for cause in result.causes.iter().take(MOST_CAUSES) {
             writeln!(self.text, "      {}", cause_line(cause))?;
-            if let Some(option) = &cause.option {
-                self.dim("        ", &format!("{option} absorbs it"))?;
+            if let Some(rule) = rule_line(cause) {
+                self.dim("        ", &rule)?;
             }
         }
         if result.causes.len() > MOST_CAUSES {

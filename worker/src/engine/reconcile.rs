@@ -307,7 +307,7 @@ async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compa
     if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
         let redactor = Redactor::new(options, &step.planned.plan.columns);
-        causes = within(span, locate(step, listed, &redactor)).await?;
+        causes = within(span, locate(step, listed, differing.counts(), &redactor)).await?;
     }
 
     let mut repaired = None;
