@@ -84,6 +84,8 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
         tables,
         notes: summary.notes,
         trace_id: summary.trace_id,
+        origin: summary.origin,
+        databases: summary.databases,
     }))
 }
 

@@ -59,11 +59,14 @@ fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: boo
         last.extend(state.apply(Input::Tick, Time(3000)));
     }
     assert_eq!(last.last(), Some(&Effect::Complete), "{last:?}");
-    RunReport::new(
-        state,
-        Utc.timestamp_millis_opt(1_700_000_000_123).unwrap(),
-        Duration::from_millis(2345),
-    )
+    let started_at = Utc.timestamp_millis_opt(1_700_000_000_123).unwrap();
+    let mut report = RunReport::new(state, started_at, Duration::from_millis(2345));
+    report.origin = Some(Origin {
+        tool_version: "0.1.0".to_owned(),
+        user: Some("ops".to_owned()),
+        host: "host1".to_owned(),
+    });
+    report
 }
 
 fn modified() -> Difference {
@@ -129,7 +132,18 @@ fn the_json_report_has_the_documented_fields() {
         "errors",
         "root_cause",
     ];
-    let more = ["interrupted", "notes", "trace_id"];
+    let more = [
+        "interrupted",
+        "notes",
+        "trace_id",
+        "schema_version",
+        "verdict",
+        "depth",
+        "origin",
+        "source",
+        "target",
+        "scope",
+    ];
     let mut expected: Vec<&str> = documented.into_iter().chain(more).collect();
     let mut found = keys(&json);
     expected.sort_unstable();
@@ -142,6 +156,8 @@ fn the_json_report_has_the_documented_fields() {
             "target",
             "match",
             "status",
+            "verdict",
+            "depth",
             "source_count",
             "target_count",
             "difference",
@@ -161,6 +177,8 @@ fn the_json_report_has_the_documented_fields() {
             "attempt",
             "duration_seconds",
             "key",
+            "columns",
+            "coverage",
             "notes",
             "quiet_after_ms",
         ]
@@ -278,11 +296,11 @@ fn the_csv_report_has_one_line_per_table() {
         "{text}"
     );
     assert!(
-        lines[3].ends_with("TableNotFound,TableNotFound happened,,,"),
+        lines[3].contains("TableNotFound,TableNotFound happened,,,,incomplete,,"),
         "{text}"
     );
     assert!(
-        lines[4].ends_with("CancelledError,\"not started, because t2 ended the run\",,,"),
+        lines[4].contains("CancelledError,\"not started, because t2 ended the run\",,,"),
         "{text}"
     );
 }
@@ -291,9 +309,10 @@ fn the_csv_report_has_one_line_per_table() {
 fn the_console_shows_the_verdict_first_and_what_needs_attention() {
     let text = mixed().to_console(false);
     let expected = "\
-INCOMPLETE  some tables could not be verified
+INCOMPLETE: 2 of 4 tables could not be verified; 1 different
 4 tables: 1 matched, 1 mismatched, 1 failed, 1 cancelled, in 2.3 s
 run 01900000-0000-7000-8000-000000000000 of 2023-11-14T22:13:20.123Z
+by reconcile 0.1.0, ops on host1
 
 ended by t2: TableNotFound: TableNotFound happened
 
@@ -305,6 +324,7 @@ Not verified
 Different
   t1  10 rows on both sides; 0 missing, 0 extra, 1 modified
     modified  id=7  v: 'a\\u{1b}[31m\\n' → null  n: 1 → 2
+  →: from the source's value to the target's; \\u{…}: a character by its code
 ";
     assert_eq!(text, expected);
     assert!(
@@ -392,7 +412,7 @@ fn causes_and_reads_are_in_every_format() {
     let csv = report.to_csv();
     let line = csv.lines().nth(1).unwrap();
     assert!(
-        line.ends_with(
+        line.contains(
             ",\"3 rows: at: cut to milliseconds in the target; 1 row: the row is newer in the source, as at says\",SNAPSHOT 2026-01-31T12:00:01.000Z/2026-01-31T12:00:11.000Z,REPEATABLE READ 2026-01-31T12:00:02.000Z/2026-01-31T12:00:12.000Z"
         ),
         "{line}"

@@ -196,6 +196,8 @@ fn end(store: &RunStore, run: RunId) {
         },
         notes: Vec::new(),
         trace_id: None,
+        origin: None,
+        databases: None,
     })]);
     futures::executor::block_on(receipt.wait());
 }
