@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use shared::failure::FailureKind;
 use shared::identity::DatabaseIdentity;
 use shared::ids::RunId;
-use shared::message::TableSpec;
+use shared::message::{ALL_ROWS, TableSpec};
 
 use super::model::{
     AttemptReport, DatabaseReport, Requested, RootCauseReport, RunReport, SCHEMA_VERSION,
@@ -129,11 +129,11 @@ fn databases(data: &ReportData) -> Option<(DatabaseReport, DatabaseReport)> {
 }
 
 fn requested(tables: &[(TableSpec, TableRecord)]) -> Requested {
-    let options = || tables.iter().map(|(spec, _)| &spec.options);
+    let any = |is: fn(&TableSpec) -> bool| tables.iter().any(|(spec, _)| is(spec));
     Requested {
-        recheck: options().any(|options| options.recheck.times > 0),
-        repair: options().any(|options| options.repair),
-        rows_output: false,
+        recheck: any(|spec| spec.options.recheck.times > 0),
+        repair: any(|spec| spec.options.repair),
+        all_rows: any(|spec| spec.max_differences == ALL_ROWS),
     }
 }
 
@@ -146,6 +146,7 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         } => (Some(*comparison), differences),
         Verdict::Failed(_) | Verdict::TimedOut { .. } | Verdict::Cancelled(_) => (None, Vec::new()),
     };
+    let listed = differences.len() as u64;
     let counts = comparison
         .as_ref()
         .map(|found| (found.source_count, found.target_count));
@@ -187,7 +188,8 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         modified: rows.map(|rows| rows.modified),
         settled: rows.map(|rows| rows.settled),
         differences,
-        truncated: rows.map(|rows| rows.truncated),
+        // A worker that sends every row lists more of them than the report does.
+        truncated: rows.map(|rows| rows.truncated || rows.total() > listed),
         causes,
         source_read,
         target_read,

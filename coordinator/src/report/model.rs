@@ -86,8 +86,8 @@ pub(crate) struct Requested {
     pub(crate) recheck: bool,
     /// Repair scripts were written.
     pub(crate) repair: bool,
-    /// All differing rows were written to a file.
-    pub(crate) rows_output: bool,
+    /// Workers sent all differing rows.
+    pub(crate) all_rows: bool,
 }
 
 /// A database of a run. What is not known of it is null.
@@ -293,6 +293,7 @@ impl RunReport {
             },
             notes: self.notes.clone(),
             trace_id: self.trace_id.clone(),
+            depth: Some(self.depth),
             origin: self.origin.clone(),
             databases: self.databases.clone(),
         }

@@ -14,7 +14,9 @@ use shared::outcome::{
 
 use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
-use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, RunState, Time};
+use crate::run_state::{
+    Effect, Input, Limits, PlannedTable, RunPlan, RunState, RunSummary, TableRecord, Time,
+};
 
 /// The report of a run in which these outcomes arrive, one table at a time.
 fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: bool) -> RunReport {
@@ -422,7 +424,7 @@ fn causes_and_reads_are_in_every_format() {
     let expected = "\
 Different
   t0  10 rows on both sides; 0 missing, 0 extra, 1 modified; 2 more settled
-    known causes:
+    known causes, among the rows that are listed:
       3 rows: at: cut to milliseconds in the target
         rules.at = { precision = 3 } absorbs it
       1 row: the row is newer in the source, as at says
@@ -433,6 +435,52 @@ Notes
   t0: read under SNAPSHOT in the source, REPEATABLE READ in the target
 ";
     assert!(console.ends_with(expected), "{console}");
+}
+
+/// A run that an earlier version stored has no header and no coverage.
+#[test]
+fn a_stored_run_of_an_earlier_version_has_a_report() {
+    let summary = json!({
+        "status": "PASS", "interrupted": false, "duration": {"secs": 1, "nanos": 0},
+        "max_workers": 1,
+        "counts": {"matched": 1, "mismatched": 0, "failed": 0, "timeout": 0, "cancelled": 0},
+    });
+    let summary: RunSummary = serde_json::from_value(summary).unwrap();
+    let record = json!({
+        "verdict": {"compared": {
+            "comparison": {"source_count": 2, "target_count": 2, "checksums": null, "rows": null},
+            "differences": [],
+        }},
+        "attempt": 1, "worker": null, "duration": null, "quiet_after": null, "history": [],
+    });
+    let record: TableRecord = serde_json::from_value(record).unwrap();
+    let mut report = RunReport::of(ReportData {
+        run: RunId::generate(),
+        started_at: Utc::now(),
+        duration: summary.duration,
+        max_workers: summary.max_workers,
+        interrupted: summary.interrupted,
+        root_cause: None,
+        tables: vec![(spec("t"), record)],
+        notes: summary.notes,
+        trace_id: summary.trace_id,
+        origin: summary.origin,
+        databases: summary.databases,
+    });
+    report.run_id = "R".to_owned();
+    report.timestamp = "T".to_owned();
+    assert_eq!(report.verdict, ReportVerdict::CountsEqual);
+    assert_eq!(
+        report.to_console(false),
+        "COUNTS EQUAL: the row counts of 1 table agree; values were not compared\n\
+         1 table: 1 matched, 0 mismatched, in 1.0 s\nrun R of T\n"
+    );
+    let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(
+        (&json["origin"], &json["results"][0]["columns"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(report.to_csv().lines().count(), 2);
 }
 
 #[test]

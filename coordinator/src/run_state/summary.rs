@@ -141,6 +141,13 @@ impl Origin {
     }
 }
 
+impl RunSummary {
+    /// What the run shows; unknown of runs of earlier versions.
+    pub(crate) fn verdict(&self) -> Option<ReportVerdict> {
+        Some(ReportVerdict::of(self.status, self.depth?))
+    }
+}
+
 /// What the store keeps of a run that has ended, beside the records of its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
@@ -156,6 +163,9 @@ pub struct RunSummary {
     /// The identifier of its trace, when traces were sent.
     #[serde(default)]
     pub trace_id: Option<String>,
+    /// The depth of its tables; absent from runs of earlier versions.
+    #[serde(default)]
+    pub depth: Option<Depth>,
     /// Who carried it out; absent from runs of earlier versions.
     #[serde(default)]
     pub origin: Option<Origin>,

@@ -30,6 +30,7 @@ fn settings() -> StoredSettings {
         source: side("source"),
         target: side("target"),
         output_dir: None,
+        rows_output: None,
     }
 }
 
@@ -196,6 +197,7 @@ fn end(store: &RunStore, run: RunId) {
         },
         notes: Vec::new(),
         trace_id: None,
+        depth: None,
         origin: None,
         databases: None,
     })]);

@@ -36,7 +36,7 @@ pub(super) fn different(page: &mut Page, report: &RunReport) {
         if let Some(repair) = &result.repair {
             repaired(page, repair);
         }
-        causes(page, result);
+        causes(page, result, report.requested.all_rows);
         if let (Some(source), Some(target)) = (&result.source_read, &result.target_read) {
             let read = format!("read: source {}, target {}", when(source), when(target));
             page.dim("    ", &read);
@@ -193,11 +193,11 @@ fn repaired(page: &mut Page, repair: &RepairReport) {
     }
 }
 
-fn causes(page: &mut Page, result: &TableResult) {
+fn causes(page: &mut Page, result: &TableResult, all_rows_were_sent: bool) {
     if result.causes.is_empty() {
         return;
     }
-    let among = if result.truncated == Some(true) {
+    let among = if result.truncated == Some(true) && !all_rows_were_sent {
         ", among the rows that are listed"
     } else {
         ""

@@ -49,7 +49,7 @@ fn steps(report: &RunReport) -> Vec<(String, String)> {
     if !mismatched.iter().any(rows_differ) {
         return steps;
     }
-    if !report.requested.rows_output {
+    if !report.requested.all_rows {
         step(
             run("--rows-output rows.jsonl"),
             "writes every row that differs to a file",

@@ -33,12 +33,9 @@ pub(super) fn values(source: &Value, target: &Value) -> (String, String) {
     };
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     let difference = Difference::between(&left, &right);
-    let is_long = left.len().max(right.len()) > WIDTH;
-    let start = if is_long && difference.start > BEFORE + 1 {
-        difference.start - BEFORE
-    } else {
-        0
-    };
+    // The window does not begin later than its end needs.
+    let latest = left.len().max(right.len()).saturating_sub(WIDTH);
+    let start = difference.start.saturating_sub(BEFORE).min(latest);
     let shown = |side: &[char], end: usize| Shown {
         difference: (difference.start, end),
         manner: difference.manner,
@@ -280,7 +277,7 @@ mod tests {
         let remark = "A long remark about an employee, of more than forty characters: ";
         assert_eq!(
             shown(&format!("{remark}red."), &format!("{remark}blue.")),
-            "'…characters: red.' → '…characters: blue.'"
+            "'…ee, of more than forty characters: red.' → '…ee, of more than forty characters: blue.'"
         );
         let long = "x".repeat(100);
         assert_eq!(

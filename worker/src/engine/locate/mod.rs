@@ -55,13 +55,7 @@ pub(crate) async fn locate(
         source: None,
         target: None,
     };
-    let mut outbox = Outbox {
-        plan,
-        context: step.task,
-        redactor,
-        tally: CauseTally::new(&plan.columns).hiding(redactor.hidden()),
-        batch: Vec::new(),
-    };
+    let mut outbox = Outbox::new(step, plan, redactor);
     if !to_read.is_empty() {
         let mut rows = Rows::open(step, &Projection::Compared, &to_read).await?;
         loop {
@@ -84,6 +78,27 @@ pub(crate) async fn locate(
     Ok(outbox.tally.finish())
 }
 
+/// The same for all rows of `differing`, which may be more than fit in memory.
+pub(crate) async fn locate_all(
+    step: &mut StepContext<'_>,
+    differing: &Differing,
+    redactor: &Redactor,
+) -> Result<Vec<CauseGroup>, Stop> {
+    let mut outbox = Outbox::new(step, &step.planned.plan, redactor);
+    let mut rows = Rows::open(step, &Projection::Compared, differing).await?;
+    loop {
+        let chunk = rows.next(step).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        for row in chunk {
+            outbox.put(&row).await?;
+        }
+    }
+    outbox.send().await?;
+    Ok(outbox.tally.finish())
+}
+
 /// Described rows that have not been sent.
 struct Outbox<'a> {
     plan: &'a Plan,
@@ -93,7 +108,17 @@ struct Outbox<'a> {
     batch: Vec<Difference>,
 }
 
-impl Outbox<'_> {
+impl<'a> Outbox<'a> {
+    fn new(step: &StepContext<'a>, plan: &'a Plan, redactor: &'a Redactor) -> Self {
+        Self {
+            plan,
+            context: step.task,
+            redactor,
+            tally: CauseTally::new(&plan.columns).hiding(redactor.hidden()),
+            batch: Vec::new(),
+        }
+    }
+
     async fn put(&mut self, row: &LocatedRow) -> Result<(), Stop> {
         let difference = self.describe(row)?;
         self.batch.push(difference);
