@@ -6,7 +6,11 @@ mod console;
 mod csv;
 mod model;
 mod output;
+#[cfg(test)]
+mod schema;
 mod scope;
+#[cfg(test)]
+mod sums;
 #[cfg(test)]
 mod tests;
 
