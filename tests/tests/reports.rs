@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
+use std::time::Duration;
+
 use serde_json::{Value as Json, json};
 use tests::product::{Run, result};
-use tests::scene::Scene;
+use tests::scene::{Gates, Scene};
 
 /// Runs in the directory of the scene; the configuration asks for JSON at row level.
 fn run(scene: &Scene, arguments: &[&str]) -> Run {
@@ -350,6 +352,46 @@ fn all_differing_rows_are_written_to_a_file() {
         .filter(|name| name.starts_with(".rows"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The rows of a table that had ended before the coordinator was killed are in the file too.
+#[test]
+fn the_file_of_a_resumed_run_has_all_rows() {
+    let sql = |v: &str| {
+        format!(
+            "CREATE TABLE first (id int PRIMARY KEY, v text); INSERT INTO first VALUES (1, '{v}');
+             CREATE VIEW later AS SELECT 2 AS id, '{v}'::text AS v"
+        )
+    };
+    let scene = Scene::new(
+        &format!("{}, gate(0) AS number", sql("a")),
+        &format!("{}, 0 AS number", sql("b")),
+    )
+    .unwrap();
+    let gates = Gates::closed(&scene.source, 1).unwrap();
+    let arguments = ["--tables", "first,later", "--rows-output", "rows.jsonl"];
+    let mut killed = scene.here.start(&[&["run"][..], &arguments].concat());
+    killed
+        .wait_for_line("mismatched", Duration::from_secs(60))
+        .unwrap();
+    killed.kill();
+    gates.open(0).unwrap();
+    let resumed = scene
+        .here
+        .reconcile(&["resume", "latest", "--format", "json"]);
+    assert_eq!(resumed.code, 1, "{resumed:?}");
+    let report = resumed.report();
+    assert_eq!(report["mismatched"], 2, "{report:#}");
+    let text = std::fs::read_to_string(scene.here.path().join("rows.jsonl")).unwrap();
+    let tables: Vec<Json> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Json>(line).unwrap()["table"].take())
+        .collect();
+    assert!(
+        tables.iter().filter(|table| **table == "first").count() == 1
+            && tables.iter().any(|table| table == "later"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl RunReport {
             origin: data.origin,
             source,
             target,
-            scope: Scope::of(&results),
+            scope: scope_of(&results),
             results,
             errors,
             root_cause,
@@ -116,6 +116,16 @@ impl RunReport {
             requested,
         }
     }
+}
+
+fn scope_of(results: &[TableResult]) -> Scope {
+    let mut scope = Scope::default();
+    for result in results {
+        if let Some((coverage, columns)) = result.coverage.as_ref().zip(result.columns) {
+            scope.add(coverage, columns);
+        }
+    }
+    scope
 }
 
 /// The source and the target, of which at least the endpoints are known from the tables.

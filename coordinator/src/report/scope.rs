@@ -8,8 +8,6 @@ use shared::coverage::{ColumnSide, Coverage, PairedColumn, Uncompared, Uncompare
 use shared::naming::NameMatch;
 use shared::outcome::Depth;
 
-use super::model::TableResult;
-
 /// How many names were paired by each rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Pairings {
@@ -159,28 +157,21 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub(super) fn of(results: &[TableResult]) -> Self {
-        let mut scope = Self::default();
-        for result in results {
-            let (Some(coverage), Some(columns)) = (&result.coverage, result.columns) else {
-                continue;
-            };
-            scope.tables += 1;
-            // A worker that does not report the rule resolved the name that the task has.
-            scope
-                .tables_paired
-                .add(coverage.table_pairing.unwrap_or(NameMatch::Given));
-            scope.columns += columns;
-            let count = |is: fn(&PairedColumn) -> bool| {
-                coverage.columns.iter().filter(|column| is(column)).count()
-            };
-            scope.columns_with_rule += count(|column| column.rule.is_some());
-            scope.columns_narrowed += count(|column| column.narrowed.is_some());
-            let conditions = [&coverage.source_condition, &coverage.target_condition];
-            scope.tables_with_condition +=
-                usize::from(conditions.iter().any(|condition| condition.is_some()));
-        }
-        scope
+    /// Adds a table.
+    pub(super) fn add(&mut self, coverage: &Coverage, columns: ColumnCounts) {
+        self.tables += 1;
+        // A worker that does not report the rule resolved the name that the task has.
+        let pairing = coverage.table_pairing.unwrap_or(NameMatch::Given);
+        self.tables_paired.add(pairing);
+        self.columns += columns;
+        let count = |is: fn(&PairedColumn) -> bool| {
+            coverage.columns.iter().filter(|column| is(column)).count()
+        };
+        self.columns_with_rule += count(|column| column.rule.is_some());
+        self.columns_narrowed += count(|column| column.narrowed.is_some());
+        let conditions = [&coverage.source_condition, &coverage.target_condition];
+        let has_condition = conditions.iter().any(|condition| condition.is_some());
+        self.tables_with_condition += usize::from(has_condition);
     }
 
     /// Columns of the source that have no part in the comparison, without the missing ones.

@@ -186,7 +186,7 @@ fn a_cancelled_run_is_known_as_one_before_anybody_is_told() {
 
 fn end(store: &RunStore, run: RunId) {
     let writer = RunWriter::start(&store.path(), run).unwrap();
-    let receipt = writer.write(vec![writer::Write::Ended(RunSummary {
+    let receipt = writer.write(vec![writer::Write::Ended(Box::new(RunSummary {
         status: RunStatus::Pass,
         interrupted: false,
         duration: std::time::Duration::from_secs(1),
@@ -200,7 +200,7 @@ fn end(store: &RunStore, run: RunId) {
         depth: None,
         origin: None,
         databases: None,
-    })]);
+    }))]);
     futures::executor::block_on(receipt.wait());
 }
 
