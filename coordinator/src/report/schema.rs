@@ -3,17 +3,26 @@
 use std::path::Path;
 
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::model::RunReport;
 
 pub(super) fn schema() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize();
-    let mut schema = settings
+    let schema = settings
         .into_generator()
         .into_root_schema_for::<RunReport>();
-    schema.insert("title".to_owned(), "Report of reconcile".into());
-    schema.into()
+    // What the document is comes first.
+    let mut ordered = Map::new();
+    let dialect = schema.get("$schema").cloned().unwrap_or_default();
+    ordered.insert("$schema".to_owned(), dialect);
+    ordered.insert("title".to_owned(), "Report of reconcile".into());
+    if let Value::Object(rest) = schema.into() {
+        for (key, value) in rest {
+            ordered.entry(key).or_insert(value);
+        }
+    }
+    Value::Object(ordered)
 }
 
 #[test]

@@ -336,6 +336,41 @@ Different
     );
 }
 
+/// Names and messages come from databases. None of them reaches the terminal as a command.
+#[test]
+fn no_control_character_reaches_the_console() {
+    let hostile = "a\u{1b}[2J\u{7}\r\nb";
+    let mut report = explained();
+    for result in &mut report.results {
+        result.table = hostile.to_owned();
+        result.target = hostile.to_owned();
+        result.notes.push(hostile.to_owned());
+        result.differences.push(Difference {
+            kind: DifferenceKind::Modified,
+            key: serde_json::Map::from_iter([(hostile.to_owned(), json!(hostile))]),
+            columns: vec![ColumnDifference {
+                name: hostile.to_owned(),
+                source: json!(hostile),
+                target: json!("b"),
+            }],
+        });
+        for cause in &mut result.causes {
+            cause.column = Some(hostile.to_owned());
+        }
+    }
+    report.notes.push(hostile.to_owned());
+    let mut failed = mixed();
+    report.errors = std::mem::take(&mut failed.errors);
+    for error in &mut report.errors {
+        error.table = hostile.to_owned();
+        error.error = hostile.to_owned();
+    }
+    let console = report.to_console(false);
+    let control = console.chars().find(|it| it.is_control() && *it != '\n');
+    assert_eq!(control, None, "{console:?}");
+    assert!(console.contains("a\\u{1b}[2J\\u{7}\\r\\nb"), "{console}");
+}
+
 /// A table with causes, and how it was read.
 fn explained() -> RunReport {
     let cause =

@@ -65,8 +65,9 @@ fn unverified(page: &mut Page, report: &RunReport) {
 }
 
 fn notes(page: &mut Page, report: &RunReport) {
-    let mut lines = reads(&report.results);
-    lines.extend(report.notes.iter().map(|note| printable(note)));
+    let reads = reads(&report.results);
+    let of_run = reads.iter().chain(&report.notes);
+    let mut lines: Vec<String> = of_run.map(|note| printable(note)).collect();
     for result in &report.results {
         let table = name(&result.table);
         let notes = result.notes.iter().map(|note| printable(note));
