@@ -154,7 +154,7 @@ fn every_option_is_printed_as_it_was_read() {
         ];
         let printed = samples
             .iter()
-            .chain(&["'json'", "'127.0.0.1:7'", "'x'"])
+            .chain(&["'json'", "'127.0.0.1:7'", "'exact'", "'note'", "'x'"])
             .any(|sample| {
                 let text = format!("[{section}]\n{key} = {sample}\n");
                 super::parse(Path::new("f"), &text, &BTreeMap::new())
