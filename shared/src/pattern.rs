@@ -107,6 +107,12 @@ impl NamePattern {
             .all(|token| matches!(token, Token::Char(_)))
     }
 
+    /// The name, if it is one; else its literal characters.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.fill("")
+    }
+
     /// How many of its characters are meant literally. More of them make it more specific.
     #[must_use]
     pub fn literal_length(&self) -> usize {

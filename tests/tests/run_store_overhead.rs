@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use coordinator::run::{self, RunObserver, RunRequest, Unobserved};
-use coordinator::run_state::{Limits, PlannedTable, Window};
+use coordinator::run_state::{Limits, PlannedTable, TableScope, Window};
 use coordinator::store::{
     Recorder, RunStore, RunWriter, StoredSettings, StoredSide, WorkerLocation,
 };
@@ -75,6 +75,7 @@ async fn run_all(directory: Option<&Path>) -> Duration {
         let mut store = RunStore::open(directory).unwrap();
         let settings = StoredSettings {
             output_dir: None,
+            scope: TableScope::default(),
             limits,
             location: WorkerLocation::Local { concurrency: 8 },
             source: side("source"),

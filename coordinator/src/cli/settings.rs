@@ -10,14 +10,18 @@ use shared::outcome::Depth;
 
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};
 use super::flags::RunFlags;
-use super::selection::{TableSelection, entries};
+use super::selection::{TableSelection, entries, exclusions};
 use super::state_dir::state_dir;
 use super::table_options::table_options;
+use super::table_settings::TableSettings;
 use super::telemetry::TelemetrySettings;
 use super::usage::UsageError;
 use crate::report::Output;
-use crate::run_state::{Limits, Window};
+use crate::run_state::{Limits, TableScope, Window};
 use crate::store::{StoredSettings, WorkerLocation};
+
+/// The source's default schema if its endpoint is not known here.
+pub(super) const DEFAULT_SCHEMA: &str = "dbo";
 
 /// Tables at the same time with `--parallel` alone.
 const DEFAULT_WORKERS: NonZeroU32 = NonZeroU32::new(4).expect("not zero");
@@ -49,7 +53,7 @@ impl RunSettings {
         } else {
             broker(&flags.broker, &config, "reconcile run")?
         };
-        let entries = entries(&flags, &config.tables);
+        let listed = entries(&flags, &config.tables);
         let mut options = flags.options;
         if flags.continue_on_error {
             options.fail_fast = Some(FailFast::Off);
@@ -71,17 +75,26 @@ impl RunSettings {
         let target = side("target", &options.target, &flags.urls.target_url)?;
         let limits = limits(&options, broker.is_some());
         let depth = depth(&options);
+        let source_schema = source
+            .endpoint
+            .as_ref()
+            .map_or_else(|| DEFAULT_SCHEMA.to_owned(), |it| it.schema.clone());
+        let settings = TableSettings::new(config.tables, config.rules, source_schema);
+        let entries = listed?;
         let tables = TableSelection {
             key: key_columns(&options)?,
-            options: table_options(&options, &config.tables, depth)?,
-            entries: entries?,
+            options: table_options(&options, &settings, depth)?,
+            exclusions: exclusions(&entries, &options)?,
+            entries,
+            include_views: options.include_views(),
+            strict_tables: options.strict_tables(),
+            settings,
             depth,
             max_differences: options.max_differences(),
             chunk_size: options.row_level_chunk_size().get(),
             timeout: options.parallel_timeout(),
             source,
             target,
-            configured: config.tables,
         };
         let mode = match broker {
             Some(options) => Mode::Broker(Box::new(options)),
@@ -128,6 +141,7 @@ impl RunSettings {
             source: self.tables.source.to_stored(),
             target: self.tables.target.to_stored(),
             output_dir: self.output_dir.clone(),
+            scope: TableScope::default(),
         }
     }
 }

@@ -83,6 +83,7 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
             .and_then(|cancelling| cancelling.root_cause.clone()),
         tables,
         notes: summary.notes,
+        scope: run.settings.scope.clone(),
         trace_id: summary.trace_id,
     }))
 }

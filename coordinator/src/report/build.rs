@@ -9,7 +9,7 @@ use shared::message::TableSpec;
 
 use super::model::{AttemptReport, RootCauseReport, RunReport, TableError, TableResult};
 use crate::run_state::{
-    CancelReason, Counts, RootCause, RunState, RunStatus, TableRecord, TableStatus, Verdict,
+    CancelReason, Counts, RootCause, RunState, TableRecord, TableScope, TableStatus, Verdict,
     millis, table_ids,
 };
 
@@ -23,6 +23,7 @@ pub(crate) struct ReportData {
     pub(crate) root_cause: Option<RootCause>,
     pub(crate) tables: Vec<(TableSpec, TableRecord)>,
     pub(crate) notes: Vec<String>,
+    pub(crate) scope: TableScope,
     pub(crate) trace_id: Option<String>,
 }
 
@@ -44,7 +45,8 @@ impl RunReport {
             interrupted: state.cancel_reason() == Some(CancelReason::Requested),
             root_cause: state.root_cause().cloned(),
             tables,
-            notes: Vec::new(),
+            notes: state.scope().notes.clone(),
+            scope: state.scope().clone(),
             trace_id: None,
         })
     }
@@ -70,7 +72,7 @@ impl RunReport {
         }
         Self {
             run_id: data.run.to_string(),
-            status: RunStatus::of(&counts),
+            status: data.scope.status(&counts),
             timestamp: data.started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             duration_seconds: seconds(data.duration),
             max_workers: data.max_workers,
@@ -84,6 +86,7 @@ impl RunReport {
             interrupted: data.interrupted,
             results,
             errors,
+            target_only_tables: data.scope.target_only_tables,
             root_cause,
             notes: data.notes,
             trace_id: data.trace_id,

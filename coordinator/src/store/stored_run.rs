@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::endpoint::Endpoint;
 use shared::ids::{RunId, TableId, WorkerId};
 
-use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary};
+use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary, TableScope};
 
 /// What is needed to resume a run, beside its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct StoredSettings {
     /// The directory of its repair scripts, if it writes any.
     #[serde(default)]
     pub output_dir: Option<PathBuf>,
+    /// What is left out of its tables, and what only the target has.
+    #[serde(default)]
+    pub scope: TableScope,
 }
 
 /// Where the workers of a run are.

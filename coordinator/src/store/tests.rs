@@ -15,7 +15,7 @@ use crate::run::RunObserver as _;
 use crate::run_state::testing::{compared, failed, limits, spec};
 use crate::run_state::{
     CancelReason, Counts, Effect, Input, PlannedTable, RestoredTable, RunPlan, RunState,
-    RunSummary, Time,
+    RunSummary, TableScope, Time,
 };
 
 fn settings() -> StoredSettings {
@@ -30,6 +30,7 @@ fn settings() -> StoredSettings {
         source: side("source"),
         target: side("target"),
         output_dir: None,
+        scope: TableScope::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::engine::database::session::label::{Access, Label};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::{CatalogTable, Table};
 
-/// All tables and views of an endpoint, but for the system's own.
+/// All tables and views of an endpoint, and those of the system that are among the users' own.
 ///
 /// # Errors
 ///
