@@ -202,9 +202,9 @@ fn one_target(
             [(_, target)] => return Ok((*target).clone()),
             [(_, one), (_, other), ..] => {
                 return Err(UsageError::SeveralTargets {
-                    source_table: source.clone(),
-                    one: (*one).clone(),
-                    other: (*other).clone(),
+                    source_table: source.to_string(),
+                    one: one.to_string(),
+                    other: other.to_string(),
                 });
             }
         }

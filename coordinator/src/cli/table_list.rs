@@ -1,6 +1,7 @@
 //! Parses lists of tables.
 
 use shared::ids::TableName;
+use shared::naming::POSTGRES_NAME_BYTES;
 use shared::pattern::{
     PatternError, TablePattern, TableSelector, TargetPattern, TargetSelector, check_target,
 };
@@ -65,6 +66,16 @@ pub(super) enum TableListError {
     #[error("table {0} is listed twice; name it once")]
     Twice(String),
     #[error(
+        "table {source_table} is listed twice: its targets {one} and {other} are both {target} of the target database{hint}"
+    )]
+    OneTarget {
+        source_table: String,
+        one: String,
+        other: String,
+        target: String,
+        hint: &'static str,
+    },
+    #[error(
         "`{pattern}` matches none of the {tables} tables of {endpoint}; {}a pattern without a schema only matches tables of {schema}",
         nearest.as_ref().map(|nearest| format!("did you mean {nearest}? ")).unwrap_or_default()
     )]
@@ -77,6 +88,16 @@ pub(super) enum TableListError {
     },
     #[error("`{pattern}` matches only {left_out}; list a table or view by its name to compare it")]
     OnlyLeftOut { pattern: String, left_out: String },
+}
+
+/// Why names that differ may be one name.
+pub(super) fn cut_hint<'a>(names: impl IntoIterator<Item = &'a TableName>) -> &'static str {
+    let is_long = |name: &TableName| name.name.len() > POSTGRES_NAME_BYTES;
+    if names.into_iter().any(is_long) {
+        "; PostgreSQL keeps 63 bytes of a name"
+    } else {
+        ""
+    }
 }
 
 /// Parses a list that is separated by commas. Blank entries are skipped.

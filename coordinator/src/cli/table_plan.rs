@@ -11,7 +11,7 @@ use worker::engine::CatalogTable;
 use super::catalog_names::CatalogNames;
 use super::left_out::{LeftOut, Reason};
 use super::selection::{Catalogs, Names, TableSelection};
-use super::table_list::{Entry, TableListError, implied_target};
+use super::table_list::{Entry, TableListError, cut_hint, implied_target};
 use super::table_options::check_repair;
 use super::target_only::{TargetScope, target_only_tables};
 use super::usage::UsageError;
@@ -85,7 +85,7 @@ impl TableSelection {
         names: &Names<'_>,
         left_out: &mut LeftOut,
     ) -> Result<Vec<Option<PlannedTable>>, UsageError> {
-        let mut listed = BTreeSet::new();
+        let mut listed: BTreeMap<_, TableName> = BTreeMap::new();
         let mut named = Vec::new();
         for entry in &self.entries {
             let Entry::Table { source, target } = entry else {
@@ -98,12 +98,12 @@ impl TableSelection {
                 continue;
             }
             let planned = self.planned(source, target.as_slice(), names)?;
-            let identity = (
-                self.source_identity(source, names),
-                self.target_identity(&planned.spec.target.table, names),
-            );
-            if !listed.insert(identity) {
-                return Err(TableListError::Twice(source.to_string()).into());
+            let target = &planned.spec.target.table;
+            let of_target = self.target_identity(target, names);
+            let of_source = self.source_identity(source, names);
+            let other = listed.insert((of_source, of_target.clone()), target.clone());
+            if let Some(other) = other {
+                return Err(twice(source, &other, target, of_target).into());
             }
             named.push(Some(planned));
         }
@@ -258,12 +258,10 @@ impl TableSelection {
             let same = by_target.entry(target.clone()).or_default();
             if let Some(other) = same.iter().find(|it| !are_parts(&it.spec, &planned.spec)) {
                 return Err(UsageError::SharedTarget {
-                    one: other.spec.source.table.clone(),
-                    other: planned.spec.source.table.clone(),
-                    target: match target {
-                        (Some(schema), name) => format!("{schema}.{name}"),
-                        (None, name) => name,
-                    },
+                    one: other.spec.source.table.to_string(),
+                    other: planned.spec.source.table.to_string(),
+                    hint: cut_hint([&other.spec.target.table, &planned.spec.target.table]),
+                    target: whole(target),
                 });
             }
             same.push(planned);
@@ -380,6 +378,32 @@ impl TableSelection {
     /// The target of a table that is listed without one and has no entry.
     pub(super) fn implied(&self, source: &TableName) -> TableName {
         implied_target(source, &self.settings.source_schema)
+    }
+}
+
+/// The error for a table that is listed twice with one target.
+fn twice(
+    source: &TableName,
+    one: &TableName,
+    other: &TableName,
+    target: Identity,
+) -> TableListError {
+    if one.name.to_lowercase() == other.name.to_lowercase() {
+        return TableListError::Twice(source.to_string());
+    }
+    TableListError::OneTarget {
+        source_table: source.to_string(),
+        hint: cut_hint([one, other]),
+        one: one.to_string(),
+        other: other.to_string(),
+        target: whole(target),
+    }
+}
+
+fn whole((schema, name): Identity) -> String {
+    match schema {
+        Some(schema) => format!("{schema}.{name}"),
+        None => name,
     }
 }
 
@@ -661,6 +685,16 @@ precision = 3
         assert_eq!(both.unwrap().0, "Users=Users users=users");
         let twice = error("", "DBO.T,[dbo].[t]", "dbo.T", "public.t");
         assert!(twice.contains("listed twice"), "{twice}");
+        let long = "a".repeat(70);
+        let cut = &long[..63];
+        let list = format!("t={long},t={cut}");
+        let message = error("", &list, "", &format!("public.{cut}"));
+        for word in [&long, cut, "listed twice", "63 bytes"] {
+            assert!(message.contains(word), "{message}");
+        }
+        let list = format!("t={long},u={cut}");
+        let message = error("", &list, "", &format!("public.{cut}"));
+        assert!(message.contains("both resolve to") && message.contains("63 bytes"));
         // Each is compared with its own part of the target.
         let parts = "[[tables]]\nsource = 'a'\nwhere = { target = 'n = 1' }\n[[tables]]\nsource = 'b'\nwhere = { target = 'n = 2' }\n";
         assert_eq!(

@@ -64,20 +64,21 @@ pub(super) enum UsageError {
     #[error("`{pattern}` may be several tables; name one of them")]
     OneTable { pattern: String },
     #[error(
-        "{one} and {other} of the source both resolve to {target} of the target; name another target for one of them, as in source=target, or leave one out with --exclude"
+        "{one} and {other} of the source both resolve to {target} of the target{hint}; name another target for one of them, as in source=target, or leave one out with --exclude"
     )]
     SharedTarget {
-        one: TableName,
-        other: TableName,
+        one: String,
+        other: String,
         target: String,
+        hint: &'static str,
     },
     #[error(
         "the target of {source_table} may be {one} or {other}, and both exist; name it, as in source=target"
     )]
     SeveralTargets {
-        source_table: TableName,
-        one: TableName,
-        other: TableName,
+        source_table: String,
+        one: String,
+        other: String,
     },
     #[error(
         "--strict-tables needs the target's catalog, and endpoint `{endpoint}` is not in this configuration; add it, or leave --strict-tables out"
