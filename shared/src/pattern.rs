@@ -126,7 +126,8 @@ impl NamePattern {
         self.find(name).is_some()
     }
 
-    /// Like [`matches`](Self::matches), without regard to what `naming` ignores.
+    /// Like [`matches`](Self::matches), without regard to what `naming` ignores. A pattern that
+    /// would have no literal characters left keeps them.
     #[must_use]
     pub fn matches_under(&self, name: &str, naming: Naming) -> bool {
         match naming {
@@ -137,7 +138,8 @@ impl NamePattern {
                 pattern
                     .tokens
                     .retain(|token| !matches!(token, Token::Char(c) if ignored(*c)));
-                self.matches(name) || pattern.matches(&normalised(name))
+                let is_literal = pattern.literal_length() > 0;
+                self.matches(name) || (is_literal && pattern.matches(&normalised(name)))
             }
         }
     }
@@ -560,6 +562,7 @@ mod tests {
         assert!(under("OrderDetail*", "order_details"));
         assert!(under("server1_*", "server1_orders"));
         assert!(!under("OrderDetail*", "orders"));
+        assert!(!under("__*", "orders") && under("__*", "__orders"));
         assert!(!pattern("OrderDetail*").matches_under("order_details", Naming::IgnoreCase));
     }
 

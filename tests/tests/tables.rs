@@ -250,7 +250,7 @@ fn names_that_postgresql_cuts_are_one_name() {
         "{run:?}"
     );
     scene.configure(&format!(
-        "[[tables]]\nsource = '{cut}'\ntarget = '{long}'\n[[tables]]\nsource = '{cut}'\n"
+        "[[tables]]\nsource = '{cut}'\ntarget = '{long}'\n[[tables]]\nsource = '{cut}'\ntarget = '{cut}'\n"
     ));
     let twice = scene.run(&[]);
     assert_eq!(twice.code, 2, "{twice:?}");

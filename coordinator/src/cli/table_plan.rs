@@ -755,7 +755,7 @@ precision = 3
             "--tables",
             "*",
             "--exclude",
-            "forgotten,erp_*,nothing",
+            "forgotten,erp_*,nothing,_?_*",
             "--strict-tables",
         ]);
         assert_eq!((tables.as_str(), scope.strict), ("public.tmp_c", true));
@@ -763,6 +763,7 @@ precision = 3
             scope.notes[2..],
             [
                 "the exclusion `nothing` matches no table of the list",
+                "the exclusion `_?_*` matches no table of the list",
                 "1 table only in the target: public.tmp_c; a difference, by --strict-tables",
             ]
         );

@@ -112,7 +112,7 @@ impl<'a> TargetScope<'a> {
             Entry::Pattern {
                 source,
                 target: None,
-            } => self.is_implied_by(source, table),
+            } => self.is_implied_by(source, table, self.naming),
             Entry::Table { .. } | Entry::Exclusion(_) => false,
         });
         let mut exclusions = self.selection.exclusions.iter();
@@ -128,7 +128,7 @@ impl<'a> TargetScope<'a> {
     }
 
     /// Whether a table of the source that the pattern matches would have this target.
-    fn is_implied_by(&self, pattern: &TablePattern, table: &CatalogTable) -> bool {
+    fn is_implied_by(&self, pattern: &TablePattern, table: &CatalogTable, naming: Naming) -> bool {
         let settings = &self.selection.settings;
         let from_default = match &pattern.schema {
             None => true,
@@ -143,13 +143,15 @@ impl<'a> TargetScope<'a> {
                     && !(schema.is_name() && settings.is_default(&table.schema))
             })
         };
-        of_schema && pattern.name.matches_under(&table.name, self.naming)
+        of_schema && pattern.name.matches_under(&table.name, naming)
     }
 
     /// Whether an exclusion of the source's tables leaves the table of the target out too.
     pub(super) fn is_excluded_by(&self, excluded: &TableSelector, table: &CatalogTable) -> bool {
         match excluded {
-            TableSelector::Pattern(pattern) => self.is_implied_by(pattern, table),
+            TableSelector::Pattern(pattern) => {
+                self.is_implied_by(pattern, table, Naming::IgnoreCase)
+            }
             TableSelector::Name(name) => {
                 let target = self.selection.implied(name);
                 let schema = target.schema.as_deref().unwrap_or(self.default_schema);

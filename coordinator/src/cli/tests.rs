@@ -373,6 +373,7 @@ fn every_end_has_its_exit_code() {
         results: Vec::new(),
         errors: Vec::new(),
         target_only_tables: Vec::new(),
+        strict_tables: false,
         root_cause: None,
         notes: Vec::new(),
         trace_id: None,

@@ -86,6 +86,7 @@ impl RunReport {
             interrupted: data.interrupted,
             results,
             errors,
+            strict_tables: data.scope.strict,
             target_only_tables: data.scope.target_only_tables,
             root_cause,
             notes: data.notes,
