@@ -129,7 +129,13 @@ fn the_json_report_has_the_documented_fields() {
         "errors",
         "root_cause",
     ];
-    let more = ["interrupted", "notes", "trace_id"];
+    let more = [
+        "interrupted",
+        "notes",
+        "strict_tables",
+        "target_only_tables",
+        "trace_id",
+    ];
     let mut expected: Vec<&str> = documented.into_iter().chain(more).collect();
     let mut found = keys(&json);
     expected.sort_unstable();
