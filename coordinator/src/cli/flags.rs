@@ -71,8 +71,8 @@ pub(super) struct ConfigFlags {
 
 #[derive(Debug, Default, Args)]
 pub(super) struct RunFlags {
-    /// Tables: `table`, `schema.table` or `source=target`, separated by commas [default:
-    /// `[[tables]]` of the configuration]
+    /// Tables, separated by commas: `table`, `schema.table`, `source=target`, patterns such as
+    /// `dbo.*`, and `!table` for those to leave out [default: `[[tables]]` of the configuration]
     ///
     /// In names of the source `*` stands for any text, `?` for one character and `[a-c]` for one
     /// of a set; square brackets around a whole name are quotes, as is "…". In a target `*` stands

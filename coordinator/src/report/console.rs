@@ -76,6 +76,10 @@ impl Console {
     fn verdict(&mut self, report: &RunReport) -> fmt::Result {
         let (colour, words) = match report.status {
             RunStatus::Pass => (GREEN, "every table was verified and is equal"),
+            RunStatus::Fail if report.mismatched == 0 => (
+                RED,
+                "every table was verified and is equal, but the target has more tables",
+            ),
             RunStatus::Fail => (RED, "every table was verified, and some differ"),
             RunStatus::Incomplete if report.interrupted => {
                 (YELLOW, "interrupted; some tables were not verified")

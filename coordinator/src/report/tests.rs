@@ -442,3 +442,22 @@ fn a_file_takes_its_place_only_when_it_is_whole() {
     assert!(Output::prepare(&directory.path().join("no/such/file")).is_err());
     assert!(Output::prepare(directory.path()).is_err());
 }
+
+#[test]
+fn tables_that_only_the_target_has_are_no_rows_that_differ() {
+    let mut report = report(vec![(compared(0), Vec::new())], limits(1), false);
+    assert_eq!(
+        (report.status, report.strict_tables),
+        (RunStatus::Pass, false)
+    );
+    report.status = RunStatus::Fail;
+    report.strict_tables = true;
+    report.target_only_tables = vec!["public.more".to_owned()];
+    let console = report.to_console(false);
+    assert!(
+        console.contains("is equal, but the target has more tables"),
+        "{console}"
+    );
+    let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["target_only_tables"][0], "public.more");
+}
