@@ -196,6 +196,23 @@ fn names_of_sql_server_are_found_in_any_case() {
 }
 
 #[test]
+fn schemas_and_tables_of_similar_names_are_found() {
+    let scene = Scene::postgres(
+        "CREATE SCHEMA \"HumanResources\"; CREATE TABLE \"HumanResources\".\"Employee Pay-History\" (id int PRIMARY KEY); CREATE TABLE \"ErrorLog\" (id int PRIMARY KEY)",
+        "CREATE SCHEMA human_resources; CREATE TABLE human_resources.employee_pay_history (id int PRIMARY KEY); CREATE TABLE error_log (id int PRIMARY KEY); CREATE TABLE human_resources.more (id int PRIMARY KEY)",
+    );
+    let run = scene.run(&["--tables", "*.*"]);
+    let report = run.report();
+    assert_eq!((run.code, &report["matched"]), (0, &json!(2)), "{report:#}");
+    assert_eq!(
+        texts(&report["target_only_tables"]),
+        ["human_resources.more"]
+    );
+    let exact = scene.run(&["--tables", "HumanResources.*", "--naming", "ignore-case"]);
+    assert_eq!(exact.code, 3, "{exact:?}");
+}
+
+#[test]
 fn two_tables_that_differ_in_case_do_not_pass_for_one() {
     let scene = Scene::postgres(
         "CREATE TABLE \"Users\" (id int PRIMARY KEY); CREATE TABLE users (id int PRIMARY KEY); CREATE TABLE orders (id int PRIMARY KEY)",

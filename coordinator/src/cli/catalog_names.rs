@@ -1,6 +1,6 @@
 //! Names of tables, resolved in a catalog by the rules of the workers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::TableName;
 use shared::naming::{Naming, find_name, shared_forms};
@@ -12,6 +12,8 @@ pub(super) struct CatalogNames<'a> {
     tables: &'a [CatalogTable],
     default_schema: &'a str,
     naming: Naming,
+    /// The schemas of the tables.
+    schemas: BTreeSet<&'a str>,
     /// Positions of tables by their schema in lower case and a form of their name.
     by_form: BTreeMap<(String, String), Vec<usize>>,
 }
@@ -29,8 +31,21 @@ impl<'a> CatalogNames<'a> {
             tables,
             default_schema,
             naming,
+            schemas: tables.iter().map(|table| table.schema.as_str()).collect(),
             by_form,
         }
+    }
+
+    /// A schema in lower case: of this name in any case, else of a similar name.
+    fn schema(&self, name: &str) -> String {
+        let lower = name.to_lowercase();
+        let mut schemas = self.schemas.iter();
+        if schemas.any(|schema| schema.to_lowercase() == lower) {
+            return lower;
+        }
+        let schemas: Vec<&str> = self.schemas.iter().copied().collect();
+        let found = find_name(name, &schemas, self.naming).ok().flatten();
+        found.map_or(lower, |(at, _)| schemas[at].to_lowercase())
     }
 
     pub(super) fn tables(&self) -> &'a [CatalogTable] {
@@ -41,7 +56,7 @@ impl<'a> CatalogNames<'a> {
     /// several, which the worker reports.
     pub(super) fn find(&self, name: &TableName) -> Option<usize> {
         let schema = name.schema.as_deref().unwrap_or(self.default_schema);
-        let lower = schema.to_lowercase();
+        let lower = self.schema(schema);
         let mut candidates: Vec<usize> = shared_forms(&name.name)
             .into_iter()
             .filter_map(|form| self.by_form.get(&(lower.clone(), form)))
@@ -95,6 +110,7 @@ mod tests {
             ("public", cut),
             ("sales", "a_b"),
             ("sales", "ab_"),
+            ("human_resources", "pay"),
         ]
         .into_iter()
         .map(|(schema, name)| CatalogTable::new(schema, name))
@@ -118,6 +134,8 @@ mod tests {
             (&long, Naming::Exact, cut),
             ("sales.AB", all, "none"),
             ("sales.ab_", all, "ab_"),
+            ("HumanResources.Pay", all, "pay"),
+            ("HumanResources.Pay", Naming::IgnoreCase, "none"),
         ] {
             assert_eq!(found(text, naming), expected, "{text}");
         }

@@ -122,7 +122,7 @@ impl<'a> TargetScope<'a> {
     fn is_within(&self, pattern: &TablePattern, table: &CatalogTable) -> bool {
         let of_schema = match &pattern.schema {
             None => self.is_default(&table.schema),
-            Some(schema) => schema.matches(&table.schema),
+            Some(schema) => schema.matches_under(&table.schema, self.naming),
         };
         of_schema && pattern.name.matches_under(&table.name, self.naming)
     }
@@ -139,7 +139,7 @@ impl<'a> TargetScope<'a> {
         } else {
             // The source's default schema is another one in the target.
             pattern.schema.as_ref().is_some_and(|schema| {
-                schema.matches(&table.schema)
+                schema.matches_under(&table.schema, naming)
                     && !(schema.is_name() && settings.is_default(&table.schema))
             })
         };

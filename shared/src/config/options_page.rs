@@ -26,6 +26,7 @@ row_level = true
 A variable holds `true` or `false` for a flag without a value, and a list is separated by
 commas. `reconcile config` prints the settings of the file and the variables, without
 secrets. Unknown keys and unknown `RECONCILE_…` variables of these sections are errors.
+[tables.md](tables.md) describes lists of tables, `[[tables]]` and `[[rules]]`.
 
 <!-- The tables are generated: UPDATE_DOCS=1 cargo test -p shared --lib options_page -->
 ";
