@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::endpoint::TlsMode;
+use crate::pattern::TableSelector;
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     variables
@@ -282,6 +283,66 @@ fn what_is_shown_is_the_same_configuration_without_its_secrets() {
     assert_eq!(again.endpoints, config.endpoints);
     assert_eq!(again.run, config.run);
     assert_eq!(again.tables, config.tables);
+}
+
+#[test]
+fn tables_and_rules_may_be_patterns() {
+    let text = r#"
+[run]
+exclude = ["dbo.tmp_*", "\"a,b\""]
+
+[[tables]]
+source = "sales.*"
+target = "archive.*_copy"
+key = ["id"]
+
+[[rules]]
+tables = "sales.*"
+columns = "*_at"
+type = "datetime2"
+precision = 3
+
+[[rules]]
+type = "nchar"
+trim = "end"
+tolerance = { absolute = "0.5" }
+"#;
+    let config = parse_text(text).unwrap();
+    assert!(matches!(config.tables[0].source, TableSelector::Pattern(_)));
+    let rule = &config.rules[0].rule;
+    assert!(rule.columns.as_ref().unwrap().matches("Created_At"));
+    assert_eq!(
+        (rule.declared.as_deref(), rule.rule.precision),
+        (Some("datetime2"), Some(3))
+    );
+    let again = parse_text(&config.to_string()).unwrap();
+    assert_eq!((again.tables, again.rules), (config.tables, config.rules));
+    assert_eq!(again.run.exclude, config.run.exclude);
+    for (text, word) in [
+        ("[[tables]]\nsource = 'a*'\ntarget = 'b'\n", "`b` is one"),
+        (
+            "[[tables]]\nsource = 'a'\ntarget = 'b*'\n",
+            "none that it can stand for",
+        ),
+        ("[[tables]]\nsource = 'a[b'\n", "without `]`"),
+        ("[[rules]]\ntables = 'a'\ntrim = 'end'\n", "lacks `columns`"),
+        ("[[rules]]\ncolumns = 'a'\n", "has no rule"),
+        (
+            "[[rules]]\ncolumns = 'a'\ntirm = 'end'\n",
+            "did you mean `trim`?",
+        ),
+        (
+            "[[rules]]\ncolumns = '[z-a]*'\ntrim = 'end'\n",
+            "before it begins",
+        ),
+        (
+            "[[rules]]\ncolumns = 'a'\nprecision = 8\n",
+            "above 7 digits",
+        ),
+    ] {
+        let message = error(text);
+        assert!(message.contains(word), "{text}: {message}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! columns are paired, in which canonical form, and what identifies a row.
 
 pub(crate) mod coverage;
+mod general_rules;
 mod key;
 pub(crate) mod names;
 mod pairs;
