@@ -353,3 +353,43 @@ fn a_missing_file_is_an_error_only_when_it_was_named() {
         Err(ConfigError::Unreadable { .. })
     ));
 }
+
+#[test]
+fn a_rule_takes_words_and_a_zone_where_they_have_a_meaning() {
+    let rule = |options: &str| {
+        let text = format!("{FULL}\n[tables.rules.v]\n{options}");
+        parse_text(&text)
+    };
+    let config = rule("as = 'boolean-text'\ntrue_words = ['J']\nfalse_words = ['N', '']").unwrap();
+    let read = &config.tables[0].rules["v"];
+    assert_eq!(read.true_words, ["J"]);
+    assert_eq!(read.false_words, ["N", ""]);
+    let config = rule("zone = 'Europe/Berlin'\nprecision = 3").unwrap();
+    let read = &config.tables[0].rules["v"];
+    assert_eq!(read.zone.as_deref(), Some("Europe/Berlin"));
+    for (options, words) in [
+        ("true_words = ['J']", "as = \"boolean-text\""),
+        ("as = 'hex'\nfalse_words = ['N']", "as = \"boolean-text\""),
+        (
+            "as = 'utc'\nzone = 'Europe/Berlin'",
+            "cannot have `zone` together",
+        ),
+        (
+            "as_text = true\nzone = 'Europe/Berlin'",
+            "cannot have `zone` together",
+        ),
+        ("as = 'boolean'", "boolean-text"),
+    ] {
+        let error = rule(options).unwrap_err().to_string();
+        assert!(error.contains(words), "{options}: {error}");
+    }
+}
+
+#[test]
+fn a_rule_without_the_newest_options_is_read_by_older_workers() {
+    // They refuse fields that they do not know.
+    let written = serde_json::to_string(&crate::options::ColumnRule::default()).unwrap();
+    for field in ["true_words", "false_words", "zone"] {
+        assert!(!written.contains(field), "{written}");
+    }
+}
