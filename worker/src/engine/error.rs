@@ -43,6 +43,15 @@ pub(crate) enum DatabaseError {
         column: usize,
         reason: String,
     },
+    /// The driver cannot decode a text. It does not say of which column.
+    #[error("a text value has an unpaired surrogate, which is not valid Unicode")]
+    NotUnicode,
+    #[error("column `{column}` has a text with an unpaired surrogate, which is not valid Unicode")]
+    UnpairedSurrogate {
+        column: String,
+        /// Whether the database converts the column to text.
+        as_text: bool,
+    },
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
     NullKey { column: String },
     #[error("cannot keep rows in a temporary file in {}: {}", std::env::temp_dir().display(), .0)]
@@ -59,6 +68,7 @@ pub(crate) mod advice {
     pub(crate) const TABLE: &str = "check schema and table";
     pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
     pub(crate) const PERMISSION: &str = "grant SELECT on it to the endpoint's user";
+    pub(crate) const NOT_UNICODE: &str = "an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
     pub(crate) const STATEMENT_TIMEOUT: &str =
         "raise statement_timeout of the endpoint or the table's timeout";
     pub(crate) const LOCK_TIMEOUT: &str =
@@ -100,6 +110,13 @@ impl DatabaseError {
             Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
             Self::Malformed(_) => (FailureKind::ProtocolError, ""),
             Self::Value { .. } => (FailureKind::ValueError, ""),
+            Self::NotUnicode | Self::UnpairedSurrogate { as_text: false, .. } => {
+                (FailureKind::ValueError, advice::NOT_UNICODE)
+            }
+            Self::UnpairedSurrogate { as_text: true, .. } => (
+                FailureKind::ValueError,
+                "correct the value, or leave the column out with columns.exclude",
+            ),
             Self::NullKey { .. } => (
                 FailureKind::ValueError,
                 "correct the rows or the declaration, or name another key with --pk-columns or key = [..]",

@@ -184,6 +184,7 @@ async fn compare(
         }
     };
     sides.close().await?;
+    notes.extend(planned.plan.zone_notes());
     let counts = compared.sums.as_ref().map(|sum| sum.count().unsigned_abs());
     let checksums = compared.sums.map(|sum| format!("{:032x}", sum.checksum()));
     Ok(Comparison {

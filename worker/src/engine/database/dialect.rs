@@ -52,6 +52,10 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// The item of a `SELECT` list that reads `column` as `reading` expects it.
     fn expression(&self, column: &Column, reading: &Reading) -> String;
 
+    /// The item of a `SELECT` list that reads the text of `column` as UTF-16, if the
+    /// driver decodes that text and stops at an unpaired surrogate.
+    fn undecoded(&self, column: &Column, reading: &Reading) -> Option<String>;
+
     /// The condition that finds the rows in which `column` has the canonical
     /// `value`. It may find other rows too, where the database considers
     /// different values equal. `None` if no row can have the value. Values that

@@ -18,3 +18,4 @@ pub(crate) mod side;
 pub(crate) mod spans;
 pub(crate) mod sql_server;
 pub(crate) mod statement;
+pub(crate) mod surrogate;

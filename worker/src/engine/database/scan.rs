@@ -1,6 +1,8 @@
 //! Reads rows out of a database and pushes their canonical values into a
 //! [`RowSink`](crate::engine::values::canonical::RowSink).
 
+use std::sync::Arc;
+
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder};
 use crate::engine::values::kind::Kind;
@@ -42,6 +44,17 @@ impl<'a> ProgressReporter<'a> {
     }
 }
 
+/// The columns of a statement whose text the driver decodes, and stops at an
+/// unpaired surrogate.
+#[derive(Debug)]
+pub(crate) struct Undecoded {
+    /// Their names, in the order of the statement, and whether the database converts
+    /// them to text.
+    pub columns: Vec<(String, bool)>,
+    /// Reads them as UTF-16.
+    pub statement: String,
+}
+
 /// A statement that gives rows, and how to read them.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
@@ -52,6 +65,8 @@ pub(crate) struct Query {
     pub readings: Vec<Reading>,
     /// How many of them, from the first, are the key.
     pub key_columns: usize,
+    /// How the column is found whose text the driver cannot decode.
+    pub undecoded: Option<Arc<Undecoded>>,
     /// The first column, where it is a key that is relied on to be never NULL.
     pub never_null: Option<String>,
 }

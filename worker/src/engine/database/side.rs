@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::kinds::database;
-use crate::engine::database::scan::{Query, Scanned};
+use crate::engine::database::scan::{Query, Scanned, Undecoded};
 use crate::engine::database::session::label::Isolation;
 use crate::engine::database::session::pool::SessionLease;
+use crate::engine::database::surrogate::find_column;
 use crate::engine::database::{hold, spans};
 use crate::engine::error::DatabaseError;
 use crate::engine::task::{Progress, Stop};
@@ -168,7 +169,15 @@ impl OpenSide {
         let (side, progress) = (self.side, Arc::clone(&self.progress));
         let progress = move |Scanned { rows, bytes }| progress.add(side, rows, bytes);
         self.run_reading(&query.statement, async |lease| {
-            lease.session.scan(query, sink, &progress).await
+            match (
+                lease.session.scan(query, sink, &progress).await,
+                &query.undecoded,
+            ) {
+                (Err(DatabaseError::NotUnicode), Some(undecoded)) => {
+                    Err(name_column(lease, undecoded).await)
+                }
+                (scanned, _) => scanned,
+            }
         })
         .await?;
         Ok(())
@@ -286,6 +295,24 @@ impl OpenSide {
             error.at(&self.endpoint, &what)
         })
     }
+}
+
+/// The error for a text that the driver cannot decode, with the name of its column.
+async fn name_column(lease: &mut SessionLease, undecoded: &Undecoded) -> DatabaseError {
+    let found = match undecoded.columns.as_slice() {
+        [only] => Some(only.clone()),
+        // The driver cannot continue on the connection.
+        _ => match lease.renew().await {
+            Ok(()) => find_column(&mut *lease.session, undecoded).await,
+            Err(error) => {
+                tracing::debug!(%error, "the column with an unpaired surrogate was not read again");
+                None
+            }
+        },
+    };
+    found.map_or(DatabaseError::NotUnicode, |(column, as_text)| {
+        DatabaseError::UnpairedSurrogate { column, as_text }
+    })
 }
 
 /// Returns `limit` once so much time has passed; never without a limit.

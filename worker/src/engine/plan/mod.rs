@@ -22,6 +22,7 @@ use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::pair::Pair;
 use crate::engine::values::pairing::{Incomparable, pairing};
 use crate::engine::values::reading::Reading;
+use crate::engine::values::zone::{Ambiguous, Zone};
 
 /// The comparison of two tables, decided before a row is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +63,51 @@ impl PlannedColumn {
 
     /// How the column is read on one side to be compared.
     pub(crate) fn reading(&self, side: SideOf) -> Reading {
-        Reading::new(self.kind, &self.on(side).kind, self.conversions[side])
+        let conversion = self.conversions[side].clone();
+        let reading = Reading::new(self.kind, &self.on(side).kind, conversion);
+        if self.source.kind.is_padded() || self.target.kind.is_padded() {
+            return reading.without_padding();
+        }
+        reading
     }
 }
 
 impl Plan {
+    /// Ends the first pass over all rows, in which local times are counted.
+    pub(crate) fn end_first_pass(&self) {
+        self.zones().for_each(|(_, zone)| zone.end_first_pass());
+    }
+
+    /// How many local times are not those of exactly one instant.
+    pub(crate) fn zone_notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (column, zone) in self.zones() {
+            let (name, zone_name) = (&column.source.name, zone.name());
+            let Ambiguous { skipped, repeated } = zone.ambiguous();
+            if repeated > 0 {
+                notes.push(format!(
+                    "`{name}`: {repeated} local times occur twice, when clocks in {zone_name} are set back; each equals both of its instants"
+                ));
+            }
+            if skipped > 0 {
+                notes.push(format!(
+                    "`{name}`: {skipped} local times are skipped, when clocks in {zone_name} are set forward; each is compared as the time that is later by as much as the clocks are set forward"
+                ));
+            }
+        }
+        notes
+    }
+
+    /// The columns with local times of a zone.
+    fn zones(&self) -> impl Iterator<Item = (&PlannedColumn, &Zone)> {
+        self.columns.iter().filter_map(|column| {
+            let Some(Conversion::LocalTime(zone)) = &column.conversions.source else {
+                return None;
+            };
+            Some((column, zone))
+        })
+    }
+
     /// Names of the key's columns, as the source spells them.
     pub(crate) fn key_names(&self) -> Vec<String> {
         self.columns[..self.key_columns]
@@ -216,7 +257,7 @@ fn is_stored_as_compared(column: &PlannedColumn) -> bool {
     match &column.kind {
         Kind::Bool | Kind::Int | Kind::Decimal | Kind::Bytes | Kind::Date => true,
         // XML has no `=`.
-        Kind::Text => alike(|kind| matches!(kind, ColumnType::Text { .. })),
+        Kind::Text => alike(ColumnType::is_text) && finds_padded(column),
         Kind::Uuid => column.source.kind == column.target.kind,
         Kind::Time(resolution) | Kind::Timestamp(resolution) => exact(resolution),
         Kind::Instant(resolution) => {
@@ -225,6 +266,19 @@ fn is_stored_as_compared(column: &PlannedColumn) -> bool {
         // A database's `=` compares floats by value and not by bits; JSON may have no `=`.
         Kind::Float32 | Kind::Float64 | Kind::Json => false,
     }
+}
+
+/// Whether a look-up on either side finds a text with any number of blanks at its
+/// end, where the column of the other side is filled with blanks to a fixed length.
+fn finds_padded(column: &PlannedColumn) -> bool {
+    let is_padded = |side: &Column| side.kind.is_padded();
+    let finds = |side: &Column| {
+        is_padded(side)
+            || side.repertoire.ignores_trailing_blanks
+            || side.short_varying_length().is_some()
+    };
+    let columns = [&column.source, &column.target];
+    !columns.into_iter().any(is_padded) || columns.into_iter().all(finds)
 }
 
 #[cfg(test)]

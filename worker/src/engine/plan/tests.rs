@@ -108,6 +108,32 @@ fn columns_pair_by_name_and_the_key_comes_first() {
 }
 
 #[test]
+fn a_padded_key_is_looked_up_where_all_its_forms_are_found() {
+    let key = |declared: &str, padded: bool, ignores_trailing_blanks: bool| {
+        let mut column = Column {
+            nullable: false,
+            ..Column::new("id", ColumnType::Text { padded }, declared)
+        };
+        column.repertoire.ignores_trailing_blanks = ignores_trailing_blanks;
+        table(vec![column], &[&["id"]])
+    };
+    let is_looked_up = |target: Table| {
+        let tables = pair(key("char(9)", true, true), target);
+        let plan = plan(&spec(None, ColumnSelection::default()), &tables).unwrap();
+        for side in [SideOf::Source, SideOf::Target] {
+            let stored = plan.columns[0].reading(side).stored;
+            assert_eq!(stored, crate::engine::values::reading::Stored::PaddedText);
+        }
+        plan.fetch_by_key
+    };
+    assert!(is_looked_up(key("character(9)", true, false)));
+    assert!(is_looked_up(key("character varying(9)", false, false)));
+    assert!(is_looked_up(key("varchar(900)", false, true)));
+    assert!(!is_looked_up(key("character varying(900)", false, false)));
+    assert!(!is_looked_up(key("text", false, false)));
+}
+
+#[test]
 fn names_that_differ_only_by_case_find_their_own() {
     let text = || ColumnType::Text { padded: false };
     let source = table(vec![column("a", text()), column("A", text())], &[]);

@@ -205,7 +205,7 @@ fn text(
 }
 
 /// The type's name and the numbers behind it: `numeric(12, 3)`. `(max)` is none.
-fn declaration(declared: &str) -> (&str, Vec<i64>) {
+pub(crate) fn declaration(declared: &str) -> (&str, Vec<i64>) {
     let (base, rest) = declared.split_once('(').unwrap_or((declared, ""));
     let list = rest.split(')').next().unwrap_or_default();
     let numbers = list.split(',').filter_map(|one| one.trim().parse().ok());

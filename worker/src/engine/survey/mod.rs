@@ -120,6 +120,7 @@ async fn sketch_both(
     let hasher = planned.hasher;
     let sinks = Pair::of(|_| SketchSink::new(hasher, cells));
     let sinks = scan(sides, planned, sinks).await?;
+    planned.plan.end_first_pass();
     Ok(sinks.map(SketchSink::into_sketch))
 }
 

@@ -53,6 +53,11 @@ impl ColumnType {
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. })
     }
+
+    /// Whether trailing blanks of its values are padding.
+    pub(crate) fn is_padded(&self) -> bool {
+        matches!(self, Self::Text { padded: true })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +85,11 @@ pub(crate) struct Repertoire {
     pub code_page: Option<i32>,
     /// The labels of an enum; empty for other types.
     pub labels: Vec<String>,
+    /// The enum itself, as PostgreSQL writes its name, also where the column's type
+    /// is a domain over it.
+    pub enum_type: Option<String>,
+    /// Whether the database's `=` ignores blanks at the end of the column's texts.
+    pub ignores_trailing_blanks: bool,
 }
 
 impl Column {
@@ -95,6 +105,17 @@ impl Column {
             read_as: None,
             repertoire: Repertoire::default(),
         }
+    }
+
+    /// The largest number of characters of a short PostgreSQL `varchar(n)`: a text
+    /// with any number of blanks at its end has few forms in it. `None` for other
+    /// columns.
+    pub(crate) fn short_varying_length(&self) -> Option<usize> {
+        const LONGEST: usize = 64;
+        let stored = self.read_as.as_ref().unwrap_or(&self.declared);
+        let length = stored.strip_prefix("character varying(")?;
+        let length = length.strip_suffix(')')?.parse().ok()?;
+        (length <= LONGEST).then_some(length)
     }
 
     /// The digits of a second of PostgreSQL's timestamps, with or without a zone;

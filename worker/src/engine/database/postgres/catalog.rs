@@ -60,6 +60,8 @@ WITH RECURSIVE parts (oid) AS ( \
 SELECT pg_catalog.to_regclass($2)::oid IS NOT DISTINCT FROM $1::oid AND NOT EXISTS ( \
   SELECT FROM parts JOIN pg_catalog.pg_class AS c ON c.oid = parts.oid \
   WHERE c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid))";
+/// What a `bit(1)` is converted to before it is read.
+pub(crate) const BIT_AS_BOOLEAN: &str = "integer::boolean";
 
 /// Queries of the catalog, prepared once a session.
 pub(crate) struct CatalogStatements {
@@ -176,9 +178,12 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     } else {
         column_type(base, modifier)
     };
+    let declared: String = row.try_get(6)?;
+    let enum_type = (class == "e").then(|| domain_base.clone().unwrap_or(declared.clone()));
     let read_as = match (&kind, domain_base) {
         // Only as text it can be compared with text that is none of its labels.
         _ if class == "e" => Some("text".to_owned()),
+        (ColumnType::Bool, _) if base == "bit" => Some(BIT_AS_BOOLEAN.to_owned()),
         (ColumnType::Money, _) => Some("numeric".to_owned()),
         (ColumnType::Json | ColumnType::Xml, _) => Some("text".to_owned()),
         (_, base) => base,
@@ -186,7 +191,7 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     Ok(Some(Column {
         name,
         kind,
-        declared: row.try_get(6)?,
+        declared,
         nullable: row.try_get(5)?,
         computed: row.try_get(12)?,
         has_default: row.try_get(13)?,
@@ -196,16 +201,20 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
             labels: row
                 .try_get::<_, Option<Vec<String>>>(11)?
                 .unwrap_or_default(),
+            enum_type,
+            ignores_trailing_blanks: false,
         },
     }))
 }
 
-/// The type of values of a PostgreSQL type; `modifier` is the digits of a second of times, -1 for the most.
+/// The type of values of a PostgreSQL type; `modifier` is the digits of a second of
+/// times, -1 for the most, and the length of a `bit`.
 pub(crate) fn column_type(name: &str, modifier: i32) -> ColumnType {
     // A type modifier of -1 means the finest: six digits.
     let digits = u8::try_from(modifier).unwrap_or(6);
     match name {
         "bool" => ColumnType::Bool,
+        "bit" if modifier == 1 => ColumnType::Bool,
         "int2" | "int4" | "int8" => ColumnType::Int,
         "numeric" => ColumnType::Decimal,
         "money" => ColumnType::Money,

@@ -181,6 +181,13 @@ impl SessionLease {
         self.label.statement_timeout
     }
 
+    /// Replaces a session whose connection can no longer be used by one in a new
+    /// transaction.
+    pub(crate) async fn renew(&mut self) -> Result<(), DatabaseError> {
+        (self.session, self.isolation) = self.pool.open(&self.label).await?;
+        Ok(())
+    }
+
     pub(crate) async fn pause(&mut self) -> Result<(), Failure> {
         let ended = self.session.end().await;
         ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))

@@ -139,7 +139,6 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     Ok(Column {
         name: text(row, 2)?,
         read_as: read_as(&base, &kind, length, code_pages),
-        kind,
         declared: declared(&base, length, precision, scale),
         nullable: row.try_get(7)?.unwrap_or(true),
         computed: row.try_get(8)?.unwrap_or(false),
@@ -147,7 +146,11 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
         repertoire: Repertoire {
             code_page: code_pages.0,
             labels: Vec::new(),
+            enum_type: None,
+            // Both sides of `=` are filled with blanks to one length.
+            ignores_trailing_blanks: kind.is_text(),
         },
+        kind,
     })
 }
 

@@ -56,6 +56,18 @@ impl Dialect for SqlServer {
         }
     }
 
+    fn undecoded(&self, column: &Column, reading: &Reading) -> Option<String> {
+        let name = self.identifier(&column.name);
+        let is_converted = matches!(reading.conversion, Some(Conversion::DatabaseText(_)));
+        let text = as_text(column, &name);
+        if is_converted && column.declared == "sql_variant" {
+            return Some(format!("CAST({text} AS varbinary(max)) AS {name}"));
+        }
+        let base = column.declared.split('(').next().unwrap_or_default();
+        let is_decoded = !is_converted && FACTS.utf_16_types.contains(&base);
+        is_decoded.then(|| format!("{text} AS {name}"))
+    }
+
     fn look_up_term(
         &self,
         column: &Column,

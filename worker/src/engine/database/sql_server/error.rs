@@ -8,10 +8,11 @@ use crate::engine::error::{DatabaseError, advice};
 /// The least severity of errors that end the connection.
 const FATAL: u8 = 20;
 
-const NOT_UNICODE: &str = "a text value is not valid Unicode; an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
-
 impl From<Error> for DatabaseError {
     fn from(error: Error) -> Self {
+        if is_undecodable(&error) {
+            return Self::NotUnicode;
+        }
         let (message, code) = match &error {
             Error::Server(server) => (
                 format!("{} (error {})", server.message().trim_end(), server.code()),
@@ -26,6 +27,15 @@ impl From<Error> for DatabaseError {
         };
         let is_refusal = matches!(&error, Error::Server(server) if server.class() < FATAL);
         Self::driver(class(&error), message, code, is_refusal)
+    }
+}
+
+/// Whether the driver met an unpaired surrogate in a row.
+fn is_undecodable(error: &Error) -> bool {
+    match error {
+        Error::Utf16 => true,
+        Error::Protocol(what) => what.contains("UTF-16"),
+        _ => false,
     }
 }
 
@@ -49,9 +59,7 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
         },
         Error::Io { .. } | Error::Routing { .. } => CONNECTION,
         Error::Tls(_) => (FailureKind::TlsError, advice::TLS),
-        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => (FailureKind::ValueError, NOT_UNICODE),
-        // The driver's text for unpaired surrogates in a row.
-        Error::Protocol(what) if what.contains("UTF-16") => (FailureKind::ValueError, NOT_UNICODE),
+        Error::Utf8 | Error::Encoding(_) => (FailureKind::ValueError, ""),
         _ => (FailureKind::ProtocolError, ""),
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, RowSink};
 use crate::engine::values::conversion::{Conversion, Raw};
 use crate::engine::values::kind::{Kind, Resolution};
-use crate::engine::values::moment::SECONDS_OF_DAY;
+use crate::engine::values::moment::{Moment, SECONDS_OF_DAY};
 use crate::engine::values::reading::{Reading, Stored};
 
 /// Days from 0001-01-01 to 2000-01-01.
@@ -57,9 +57,9 @@ pub(crate) async fn scan(
             if position == 0 && is_null(data) {
                 query.null(position)?;
             }
-            let pushed = match reading.conversion {
-                None => value(data, *reading, &mut encoder),
-                Some(conversion) => converted(data, *reading, conversion, &mut encoder),
+            let pushed = match &reading.conversion {
+                None => value(data, reading, &mut encoder),
+                Some(conversion) => converted(data, reading, conversion, &mut encoder),
             };
             if pushed.is_none() {
                 return Err(unexpected(position, name(data), reading.kind));
@@ -81,8 +81,8 @@ pub(crate) async fn scan(
 /// Appends one value after its conversion; `None` when it is not of its type.
 fn converted(
     data: &ColumnData<'static>,
-    reading: Reading,
-    conversion: Conversion,
+    reading: &Reading,
+    conversion: &Conversion,
     encoder: &mut RowEncoder,
 ) -> Option<()> {
     let mut digits = DigitBuffer::default();
@@ -102,6 +102,16 @@ fn converted(
         ColumnData::String(Some(text)) => Raw::Text(trim(text.as_bytes(), reading.stored)),
         ColumnData::Binary(Some(bytes)) => Raw::Bytes(trim_wide(bytes, reading.stored)),
         ColumnData::Date(Some(date)) => Raw::Date(days(*date)),
+        ColumnData::DateTime2(Some(at)) => Raw::Timestamp(hundred_nanos(*at)),
+        ColumnData::DateTimeOffset(Some(at)) => Raw::Instant(hundred_nanos(at.datetime2())),
+        ColumnData::DateTime(Some(at)) => Raw::Timestamp(Moment {
+            units: datetime(*at) * 1000,
+            digits: 6,
+        }),
+        ColumnData::SmallDateTime(Some(at)) => Raw::Timestamp(Moment {
+            units: smalldatetime(*at) * 1_000_000,
+            digits: 6,
+        }),
         // NULL, or what no conversion takes.
         _ => {
             return is_null(data).then(|| encoder.null());
@@ -112,7 +122,7 @@ fn converted(
 
 /// Appends one value; `None` when it is not of its kind.
 #[inline]
-fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
+fn value(data: &ColumnData<'static>, reading: &Reading, encoder: &mut RowEncoder) -> Option<()> {
     match data {
         ColumnData::String(Some(text)) => match reading.kind {
             Kind::Text => encoder.text(trim(text.as_bytes(), reading.stored)),
@@ -220,7 +230,7 @@ column_data! {
 }
 
 #[inline]
-fn int(number: i64, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
+fn int(number: i64, reading: &Reading, encoder: &mut RowEncoder) -> Option<()> {
     match (reading.kind, number) {
         (Kind::Int, _) => encoder.int(number),
         (Kind::Decimal, _) => push_scaled(encoder, number.into(), 0),
@@ -245,10 +255,16 @@ fn ticks(time: Time) -> i64 {
 
 #[inline]
 fn datetime2(at: DateTime2, resolution: Resolution) -> i64 {
-    resolution.convert(
-        i64::from(days(at.date())) * SECONDS_OF_DAY * 10_000_000 + ticks(at.time()),
-        7,
-    )
+    let Moment { units, digits } = hundred_nanos(at);
+    resolution.convert(units, digits)
+}
+
+#[inline]
+fn hundred_nanos(at: DateTime2) -> Moment {
+    Moment {
+        units: i64::from(days(at.date())) * SECONDS_OF_DAY * 10_000_000 + ticks(at.time()),
+        digits: 7,
+    }
 }
 
 /// Milliseconds since 2000-01-01, as SQL Server shows them: .000, .003 or .007 in the last digit.

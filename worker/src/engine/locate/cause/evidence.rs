@@ -159,6 +159,7 @@ pub(crate) fn weigh(
         | Damage::LeadingZeros
         | Damage::NumberAsText
         | Damage::TimeAsText(_)
+        | Damage::XmlNotation
         | Damage::ZeroBytesTrimmed => Weight::Conclusive,
     }
 }

@@ -1,8 +1,8 @@
 //! The configuration under which damaged values are equal.
 
-use shared::options::{ColumnRule, Rounding, Tolerance};
+use shared::options::{ColumnRule, Encoding, Rounding, Tolerance};
 
-use crate::engine::locate::cause::damage::{Cause, Damage, Folds, Level};
+use crate::engine::locate::cause::damage::{Cause, Damage, Folds, Level, Notation};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::pairing::encoding::{fitting_encodings, rule_key};
@@ -86,13 +86,12 @@ impl Cause {
             | Damage::CaseFolded(_)
             | Damage::Normalized(_)
             | Damage::Folded(_) => fold(&mut rule, Folds::of(self.damage)?)?,
-            Damage::NotDecoded(encoding) => {
-                let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
-                if rule.encoding.is_some() || !fitting.contains(&encoding) {
-                    return None;
-                }
-                rule.as_text = false;
-                rule.encoding = Some(encoding);
+            Damage::NotDecoded(encoding) => encode(&mut rule, encoding, column)?,
+            Damage::BooleanAsText => encode(&mut rule, Encoding::BooleanText, column)?,
+            Damage::XmlNotation => encode(&mut rule, Encoding::Xml, column)?,
+            // Whatever is ISO 8601 is also a text of SQL Server.
+            Damage::TimeAsText(Notation::SqlServer) if rule.encoding == Some(Encoding::Iso8601) => {
+                rule.encoding = Some(Encoding::SqlServerText);
             }
             _ => return None,
         }
@@ -109,6 +108,16 @@ fn fold(rule: &mut ColumnRule, folds: Folds) -> Option<()> {
     rule.trim = folds.trim.or(rule.trim);
     rule.case_insensitive |= folds.case;
     rule.unicode = folds.form.or(rule.unicode);
+    Some(())
+}
+
+fn encode(rule: &mut ColumnRule, encoding: Encoding, column: &PlannedColumn) -> Option<()> {
+    let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
+    if rule.encoding.is_some() || rule.zone.is_some() || !fitting.contains(&encoding) {
+        return None;
+    }
+    rule.as_text = false;
+    rule.encoding = Some(encoding);
     Some(())
 }
 
@@ -142,6 +151,9 @@ fn fields(rule: &ColumnRule) -> Vec<String> {
         rounding,
         encoding,
         scale,
+        true_words,
+        false_words,
+        zone,
         trim,
         case_insensitive,
         unicode,
@@ -150,12 +162,18 @@ fn fields(rule: &ColumnRule) -> Vec<String> {
         redact,
     } = rule;
     let flag = |name: &str, set: bool| set.then(|| format!("{name} = true"));
+    let words = |name: &str, words: &Vec<String>| {
+        (!words.is_empty()).then(|| format!("{name} = {}", word(words)))
+    };
     [
         flag("ignore", *ignore),
         precision.map(|digits| format!("precision = {digits}")),
         rounding.map(|rounding| format!("rounding = {}", word(&rounding))),
         encoding.map(|encoding| format!("as = {}", word(&encoding))),
         scale.map(|digits| format!("scale = {digits}")),
+        words("true_words", true_words),
+        words("false_words", false_words),
+        zone.as_ref().map(|zone| format!("zone = {}", word(zone))),
         trim.map(|which| format!("trim = {}", word(&which))),
         flag("case_insensitive", *case_insensitive),
         unicode.map(|form| format!("unicode = {}", word(&form))),
