@@ -95,8 +95,8 @@ pub(crate) async fn locate(
         outbox.put(&by_key(difference)).await?;
     }
     outbox.send().await?;
-    let mut causes = outbox.tally.finish();
-    causes.extend(outbox.keys.finish());
+    let mut causes = outbox.keys.finish();
+    causes.extend(outbox.tally.finish());
     Ok(causes)
 }
 
