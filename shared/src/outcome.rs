@@ -1,12 +1,15 @@
 //! The outcome of an attempt at one table, and its parts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
 pub use crate::failure::{Failure, FailureKind};
 
 /// How detailed a comparison is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// The number of rows on each side.
@@ -59,7 +62,7 @@ pub struct Reads {
 }
 
 /// How and when one side was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SideRead {
     /// The isolation level: `REPEATABLE READ`, `SNAPSHOT`, …
     pub isolation: String,
@@ -70,7 +73,7 @@ pub struct SideRead {
 }
 
 /// Rows that differ in one column for the same cause.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseGroup {
     /// The column by its source name; `None` for a cause that concerns the whole row.
     pub column: Option<String>,
@@ -97,7 +100,7 @@ pub struct CauseGroup {
 }
 
 /// One row that a cause explains.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseExample {
     /// The row's key.
     pub key: serde_json::Map<String, serde_json::Value>,
@@ -194,7 +197,32 @@ pub struct Sequence {
     pub ascending: bool,
 }
 
+impl Depth {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Counts, Self::Checksum, Self::Rows];
+
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counts => "counts",
+            Self::Checksum => "checksum",
+            Self::Rows => "rows",
+        }
+    }
+}
+
 impl Comparison {
+    /// How detailed it was.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        match (&self.checksums, &self.rows) {
+            (_, Some(_)) => Depth::Rows,
+            (Some(_), None) => Depth::Checksum,
+            (None, None) => Depth::Counts,
+        }
+    }
+
     /// Whether both sides are equal at the depth of the comparison: their structure and their rows.
     #[must_use]
     pub fn is_match(&self) -> bool {
@@ -258,7 +286,9 @@ impl RowCounts {
 }
 
 /// How a row differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
     /// The row is only in the source.
@@ -273,7 +303,7 @@ pub enum DifferenceKind {
 ///
 /// Values are JSON: null, booleans, integers and finite floats as such, all other values as text in
 /// one fixed notation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// How it differs.
     pub kind: DifferenceKind,
@@ -285,7 +315,7 @@ pub struct Difference {
 }
 
 /// The two values of a column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ColumnDifference {
     /// The column by its source name.
     pub name: String,

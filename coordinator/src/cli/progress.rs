@@ -95,6 +95,7 @@ impl RunObserver for Progress {
                 Effect::Publish(_)
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRows { .. }
                 | Effect::WentQuiet { .. }
                 | Effect::Complete => {}
             }

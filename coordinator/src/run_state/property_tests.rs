@@ -199,6 +199,7 @@ impl World {
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRows { .. }
                 | Effect::Notice(_) => {}
             }
         }

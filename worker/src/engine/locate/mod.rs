@@ -65,17 +65,7 @@ pub(crate) async fn locate(
         source: None,
         target: None,
     };
-    let mut outbox = Outbox {
-        plan,
-        context: step.task,
-        redactor,
-        forms: &forms,
-        tally: CauseTally::new(&plan.columns)
-            .hiding(redactor.hidden())
-            .of_whole_table(counts.total() + counts.modified == step.rows),
-        keys: KeyPairs::new(&plan.columns[..plan.key_columns]),
-        batch: Vec::new(),
-    };
+    let mut outbox = Outbox::new(step, counts, redactor, &forms);
     if !to_read.is_empty() {
         let mut rows = Rows::open(step, &forms.projection(), &to_read).await?;
         loop {
@@ -94,10 +84,28 @@ pub(crate) async fn locate(
     for difference in known {
         outbox.put(&by_key(difference)).await?;
     }
-    outbox.send().await?;
-    let mut causes = outbox.keys.finish();
-    causes.extend(outbox.tally.finish());
-    Ok(causes)
+    outbox.finish().await
+}
+
+/// The same for all rows of `differing`, which may be more than fit in memory.
+pub(crate) async fn locate_all(
+    step: &mut StepContext<'_>,
+    differing: &Differing,
+    redactor: &Redactor,
+) -> Result<Vec<CauseGroup>, Stop> {
+    let forms = StoredForms::of(&step.planned.plan);
+    let mut outbox = Outbox::new(step, differing.counts(), redactor, &forms);
+    let mut rows = Rows::open(step, &forms.projection(), differing).await?;
+    loop {
+        let chunk = rows.next(step).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        for row in chunk {
+            outbox.put(&row).await?;
+        }
+    }
+    outbox.finish().await
 }
 
 /// Described rows that have not been sent.
@@ -111,7 +119,35 @@ struct Outbox<'a> {
     batch: Vec<Difference>,
 }
 
-impl Outbox<'_> {
+impl<'a> Outbox<'a> {
+    fn new(
+        step: &StepContext<'a>,
+        counts: RowCounts,
+        redactor: &'a Redactor,
+        forms: &'a StoredForms,
+    ) -> Self {
+        let plan = &step.planned.plan;
+        Self {
+            plan,
+            context: step.task,
+            redactor,
+            forms,
+            tally: CauseTally::new(&plan.columns)
+                .hiding(redactor.hidden())
+                .of_whole_table(counts.total() + counts.modified == step.rows),
+            keys: KeyPairs::new(&plan.columns[..plan.key_columns]),
+            batch: Vec::new(),
+        }
+    }
+
+    /// Sends the last rows. Returns the causes that explain the rows.
+    async fn finish(mut self) -> Result<Vec<CauseGroup>, Stop> {
+        self.send().await?;
+        let mut causes = self.keys.finish();
+        causes.extend(self.tally.finish());
+        Ok(causes)
+    }
+
     async fn put(&mut self, row: &LocatedRow) -> Result<(), Stop> {
         let difference = self.describe(row)?;
         self.batch.push(difference);
