@@ -190,8 +190,8 @@ pub struct TableResult {
     pub differences: Vec<Difference>,
     /// Whether more rows differ than are listed.
     pub truncated: Option<bool>,
-    /// Why the modified rows that are listed differ, as far as known causes
-    /// explain it, the most frequent first.
+    /// Why the rows that are listed differ, as far as known causes explain it: those
+    /// that pair keys, then those of columns, each the most frequent first.
     pub causes: Vec<CauseGroup>,
     /// How and when the source was read.
     pub source_read: Option<SideRead>,
