@@ -11,6 +11,7 @@ mod effect;
 mod events;
 mod fleet;
 mod input;
+#[cfg(any(test, debug_assertions))]
 mod invariants;
 mod plan;
 mod queue;
@@ -148,10 +149,6 @@ struct Adopting {
 
 impl RunState {
     /// The state before the run begins.
-    ///
-    /// # Panics
-    ///
-    /// With more than `u32::MAX` tables.
     pub(crate) fn new(plan: RunPlan) -> Self {
         assert!(
             u32::try_from(plan.tables.len()).is_ok(),
@@ -223,7 +220,8 @@ impl RunState {
             self.completed = true;
             self.effects.push(Effect::Complete);
         }
-        debug_assert_eq!(self.check_invariants_if_small(), Ok(()));
+        #[cfg(any(test, debug_assertions))]
+        assert_eq!(self.check_invariants_if_small(), Ok(()));
         std::mem::take(&mut self.effects)
     }
 
@@ -296,10 +294,6 @@ impl RunState {
     }
 
     /// What is compared for `table`.
-    ///
-    /// # Panics
-    ///
-    /// When the run has no such table.
     pub(crate) fn spec(&self, table: TableId) -> &TableSpec {
         &self.tables[table.index()].planned.spec
     }

@@ -19,8 +19,7 @@ use super::attempt_span::AttemptSpan;
 use super::findings;
 use super::ledger::Job;
 use super::panics;
-use super::reporter::Reporter;
-use super::resources::WorkerResources;
+use super::resources::{Reporter, WorkerResources};
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Stop, TaskContext};
 
@@ -43,7 +42,7 @@ impl AttemptRun {
     pub(super) async fn run(self) {
         let (delivery, worker) = (&self.delivery, &self.resources.options.id);
         let span = AttemptSpan::begin(&delivery.message, &delivery.trace, worker);
-        let entered = span.span().clone();
+        let entered = span.span.clone();
         self.claim_and_compare(span).instrument(entered).await;
     }
 
@@ -51,7 +50,7 @@ impl AttemptRun {
         let reporter = Reporter {
             resources: Arc::clone(&self.resources),
             work: self.delivery.message.work(),
-            trace: span.trace().clone(),
+            trace: span.trace.clone(),
         };
         // The coordinator's timer for the table starts later, when it receives the claim.
         let begin = Instant::now();
@@ -79,7 +78,7 @@ impl AttemptRun {
         }
         match reporter.publish(EventBody::Claimed).await {
             Ok(()) => {}
-            Err(error @ TransportError::Unroutable { .. }) => {
+            Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; its task is discarded: {error}");
                 discard(&self.delivery).await;
                 return false;
@@ -94,7 +93,7 @@ impl AttemptRun {
             }
         }
         match self.delivery.ack().await {
-            Ownership::Held => {
+            Ownership::Owned => {
                 self.job.set_claimed();
                 true
             }
@@ -113,7 +112,7 @@ impl AttemptRun {
         let stop = &self.job.stop;
         let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
         let context = TaskContext {
-            cancel: stop.token().clone(),
+            cancel: stop.token.clone(),
             progress: Arc::clone(&self.job.progress),
             findings,
         };
@@ -162,7 +161,7 @@ impl AttemptRun {
             .await
         {
             Ok(()) => {}
-            Err(error @ TransportError::Unroutable { .. }) => {
+            Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; the outcome is discarded: {error}")
             }
             // The lease expires, and the coordinator dispatches the table again.
@@ -191,7 +190,7 @@ async fn supervise(
     tokio::select! {
         biased;
         result = &mut running => return result,
-        () = stop.token().cancelled() => {}
+        () = stop.token.cancelled() => {}
         () = tokio::time::sleep(limit) => stop.request(StopReason::Overdue),
     }
     match tokio::time::timeout(STOP_LIMIT, &mut running).await {

@@ -1,5 +1,7 @@
 //! Which pairs have a rule, and what the errors of the others say.
 
+use clap::ValueEnum as _;
+
 use crate::engine::values::pairing::encoding::*;
 use crate::engine::values::pairing::*;
 
@@ -56,6 +58,10 @@ fn swapped_sides_have_the_mirrored_rule() {
             ..ColumnRule::default()
         });
     }
+    rules.push(ColumnRule {
+        zone: Some("Europe/Berlin".to_owned()),
+        ..ColumnRule::default()
+    });
     for rule in &rules {
         for a in types() {
             for b in types() {
@@ -86,6 +92,20 @@ fn every_type_but_the_unknown_has_its_own_form() {
     for kind in types() {
         let own = under(&ColumnRule::default(), kind.clone(), kind.clone());
         assert_eq!(own.is_ok(), kind != ColumnType::Other, "{kind:?}: {own:?}");
+    }
+}
+
+#[test]
+fn every_encoding_is_listed_under_its_name() {
+    let named = |encoding: &Encoding| encoding.to_possible_value().unwrap().get_name().to_owned();
+    let declared: Vec<(Encoding, String)> = Encoding::value_variants()
+        .iter()
+        .map(|encoding| (*encoding, named(encoding)))
+        .collect();
+    let listed = ENCODINGS.map(|(encoding, name)| (encoding, name.to_owned()));
+    assert_eq!(listed.as_slice(), declared);
+    for (encoding, name) in listed {
+        assert_eq!(serde_json::to_value(encoding).unwrap(), name);
     }
 }
 
@@ -152,11 +172,20 @@ fn advice_is_what_can_be_pasted_and_works() {
             message(ColumnType::DateTime, ColumnType::Instant(6)),
             "rules.c.as = \"utc\"",
         ),
+        (
+            message(ColumnType::Bool, text()),
+            "rules.c.as = \"boolean-text\"",
+        ),
         (message(ColumnType::Other, text()), "rules.c.as_text = true"),
     ] {
         let first = error.split("; ").nth(1).unwrap_or_default().to_owned();
         assert!(first.contains(option), "{error}");
     }
+    let local = message(ColumnType::Instant(6), ColumnType::DateTime);
+    assert!(
+        local.contains("rules.c.zone = \"Europe/Berlin\""),
+        "{local}"
+    );
     assert_eq!(rule_key("Created At"), "rules.\"Created At\"");
 }
 
@@ -310,6 +339,63 @@ fn options_that_do_not_fit_are_refused_with_what_does() {
                 text(),
             ),
             "choose one",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    encoding: Some(Encoding::Utc),
+                    zone: Some("Europe/Berlin".to_owned()),
+                    ..usual()
+                },
+                ColumnType::DateTime,
+                ColumnType::Instant(6),
+            ),
+            "choose one",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    zone: Some("Europe/Berlim".to_owned()),
+                    ..usual()
+                },
+                ColumnType::DateTime,
+                ColumnType::Instant(6),
+            ),
+            "IANA",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    zone: Some("Europe/Berlin".to_owned()),
+                    ..usual()
+                },
+                ColumnType::Instant(6),
+                ColumnType::Instant(6),
+            ),
+            "local times",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    true_words: vec!["J".to_owned()],
+                    ..usual()
+                },
+                ColumnType::Bool,
+                text(),
+            ),
+            "boolean-text",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    encoding: Some(Encoding::BooleanText),
+                    true_words: vec!["N".to_owned()],
+                    ..usual()
+                },
+                ColumnType::Bool,
+                text(),
+            ),
+            "both true and false",
         ),
     ] {
         assert!(error.contains(words) && error.contains("`c`"), "{error}");
