@@ -80,12 +80,22 @@ pub struct CauseGroup {
     pub cause: String,
     /// The cause in a sentence for users, with its measure: "cut to 10 characters".
     pub explanation: String,
-    /// How many of the examined rows it explains.
+    /// How many of the examined rows it explains. If it pairs keys, the number of pairs.
     pub rows: u64,
-    /// One of these rows.
+    /// How many rows were examined: the listed modified rows that differ in the column. If it
+    /// pairs keys, the most pairs that the listed rows can have. 0 if the number is not known.
+    #[serde(default)]
+    pub examined: u64,
+    /// Whether it pairs missing rows with extra rows: both have the same key but for this cause.
+    #[serde(default)]
+    pub pairs_keys: bool,
+    /// One of these rows; of a pair of keys, the key of the missing row.
     pub example: CauseExample,
     /// The configuration under which such rows count as equal, if there is one.
     pub option: Option<String>,
+    /// The other differences that this configuration ignores: "every difference in letter case".
+    #[serde(default)]
+    pub also_ignores: Option<String>,
 }
 
 /// One row that a cause explains.

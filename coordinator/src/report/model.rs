@@ -303,13 +303,30 @@ impl RunReport {
     }
 }
 
-/// A cause on one line: `3 rows: CreatedAt: cut to milliseconds in the target`.
+/// A cause on one line: `3 of 4 rows: CreatedAt: cut to milliseconds in the target`.
 pub(super) fn cause_line(cause: &CauseGroup) -> String {
-    let rows = if cause.rows == 1 { "row" } else { "rows" };
     let column = cause
         .column
         .as_ref()
         .map(|column| format!("{column}: "))
         .unwrap_or_default();
-    format!("{} {rows}: {column}{}", cause.rows, cause.explanation)
+    if cause.pairs_keys {
+        return format!("{column}{}", cause.explanation);
+    }
+    let (count, all) = match cause.examined {
+        // Runs of earlier versions have no such number.
+        0 => (cause.rows.to_string(), cause.rows),
+        all => (format!("{} of {all}", cause.rows), all),
+    };
+    let rows = if all == 1 { "row" } else { "rows" };
+    format!("{count} {rows}: {column}{}", cause.explanation)
+}
+
+/// The rule that ignores a cause, and what else it ignores.
+pub(super) fn rule_line(cause: &CauseGroup) -> Option<String> {
+    let option = cause.option.as_ref()?;
+    Some(match &cause.also_ignores {
+        Some(more) => format!("{option} ignores this, and {more}"),
+        None => format!("{option} ignores this"),
+    })
 }

@@ -380,12 +380,16 @@ fn explained() -> RunReport {
             cause: "fraction-truncated".to_owned(),
             explanation: explanation.to_owned(),
             rows,
+            examined: 4,
+            pairs_keys: false,
             example: CauseExample {
                 key: serde_json::Map::from_iter([("id".to_owned(), json!(7))]),
                 source: json!("12:00:00.123456"),
                 target: json!("12:00:00.123"),
             },
             option: option.map(str::to_owned),
+            also_ignores: option
+                .map(|_| "every difference in further digits of a second".to_owned()),
         };
     let read = |isolation: &str, second: u32| SideRead {
         isolation: isolation.to_owned(),
@@ -433,8 +437,11 @@ fn causes_and_reads_are_in_every_format() {
             "cause": "fraction-truncated",
             "explanation": "cut to milliseconds in the target",
             "rows": 3,
+            "examined": 4,
+            "pairs_keys": false,
             "example": {"key": {"id": 7}, "source": "12:00:00.123456", "target": "12:00:00.123"},
             "option": "rules.at = { precision = 3 }",
+            "also_ignores": "every difference in further digits of a second",
         })
     );
     assert_eq!(
@@ -451,7 +458,7 @@ fn causes_and_reads_are_in_every_format() {
     let line = csv.lines().nth(1).unwrap();
     assert!(
         line.contains(
-            ",\"3 rows: at: cut to milliseconds in the target; 1 row: the row is newer in the source, as at says\",SNAPSHOT 2026-01-31T12:00:01.000Z/2026-01-31T12:00:11.000Z,REPEATABLE READ 2026-01-31T12:00:02.000Z/2026-01-31T12:00:12.000Z"
+            ",\"3 of 4 rows: at: cut to milliseconds in the target; 1 of 4 rows: the row is newer in the source, as at says\",SNAPSHOT 2026-01-31T12:00:01.000Z/2026-01-31T12:00:11.000Z,REPEATABLE READ 2026-01-31T12:00:02.000Z/2026-01-31T12:00:12.000Z"
         ),
         "{line}"
     );
@@ -460,10 +467,10 @@ fn causes_and_reads_are_in_every_format() {
     let expected = "\
 Different
   t0  10 rows on both sides; 0 missing, 0 extra, 1 modified; 2 more settled
-    known causes, among the rows that are listed:
-      3 rows: at: cut to milliseconds in the target
-        rules.at = { precision = 3 } absorbs it
-      1 row: the row is newer in the source, as at says
+    known causes:
+      3 of 4 rows: at: cut to milliseconds in the target
+        rules.at = { precision = 3 } ignores this, and every difference in further digits of a second
+      1 of 4 rows: the row is newer in the source, as at says
     read: source 2026-01-31T12:00:01.000Z to 2026-01-31T12:00:11.000Z, target 2026-01-31T12:00:02.000Z to 2026-01-31T12:00:12.000Z
 
 Notes

@@ -316,7 +316,7 @@ async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compa
         causes = within(span, locate_all(step, &differing, &redactor)).await?;
     } else if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
-        causes = within(span, locate(step, listed, &redactor)).await?;
+        causes = within(span, locate(step, listed, differing.counts(), &redactor)).await?;
     }
 
     let mut repaired = None;

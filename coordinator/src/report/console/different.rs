@@ -6,7 +6,7 @@ use shared::outcome::{Difference, DifferenceKind, SideRead};
 use super::page::{Page, plural, widest};
 use super::structure::missing;
 use super::visible::{BLANK, name, printable, value, values};
-use crate::report::model::{RepairReport, RunReport, TableResult, cause_line};
+use crate::report::model::{RepairReport, RunReport, TableResult, cause_line, rule_line};
 use crate::run_state::TableStatus;
 
 const MOST_ROWS: usize = 5;
@@ -205,8 +205,8 @@ fn causes(page: &mut Page, result: &TableResult, all_rows_were_sent: bool) {
     page.line("    ", &format!("known causes{among}:"));
     for cause in result.causes.iter().take(MOST_CAUSES) {
         page.line("      ", &printable(&cause_line(cause)));
-        if let Some(option) = &cause.option {
-            page.dim("        ", &printable(&format!("{option} absorbs it")));
+        if let Some(rule) = rule_line(cause) {
+            page.dim("        ", &printable(&rule));
         }
     }
     if result.causes.len() > MOST_CAUSES {
