@@ -25,6 +25,11 @@ pub enum PatternError {
     /// A range of characters ends before it begins.
     #[error("`{0}` has a range of characters that ends before it begins")]
     Range(String),
+    /// It leaves tables out, where a table is expected.
+    #[error(
+        "`{0}` begins with `!`, which leaves tables out in a list of --tables or --tables-file; here write the name without it, and in double quotes a name that begins so"
+    )]
+    Exclusion(String),
     /// A pattern of target names is not one.
     #[error(
         "`{0}` is not a pattern of target tables: one `*` stands there for what the last `*` of the source matched, and nothing else may vary"
@@ -374,6 +379,9 @@ impl FromStr for TableSelector {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
+        if text.trim_start().starts_with('!') {
+            return Err(PatternError::Exclusion(text.trim().to_owned()));
+        }
         let has_wildcard = |part: &str| {
             let part = part.trim();
             quoted(part).is_none() && !part.starts_with('"') && part.contains(['*', '?', '['])
@@ -594,6 +602,7 @@ mod tests {
             ("[a-", "without `]`"),
             ("[z-a]*", "ends before it begins"),
             ("a.b.*", "two parts"),
+            ("!a", "begins with `!`"),
             ("*.", "empty"),
             ("a=", ""),
             ("\"a*", "quote"),

@@ -233,6 +233,11 @@ fn a_configuration_that_cannot_be_right_is_refused() {
             &["rules[1]", "columns", "type"],
         ),
         (
+            "an exclusion where a table is expected",
+            format!("{ENDPOINTS}\n[[tables]]\nsource = '!a'\n"),
+            &["tables[1].source", "`!a`", "--tables"],
+        ),
+        (
             "a target for several tables",
             format!("{ENDPOINTS}\n[[tables]]\nsource = 'a*'\ntarget = 'b'\n"),
             &["tables[1]", "target", "`b`"],
