@@ -1,25 +1,11 @@
 //! What a comparison covered: which tables and columns were paired and how, and which columns were
 //! not compared, and why.
 
-use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::naming::NameMatch;
-use crate::options::ColumnRule;
-
-/// What a source column without a partner in the target means.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum, JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum MissingColumns {
-    /// The structure differs, so the table does.
-    #[default]
-    Difference,
-    /// It is noted.
-    Note,
-}
+use crate::options::{ColumnRule, MissingColumns};
 
 /// What a comparison covered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

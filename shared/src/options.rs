@@ -7,7 +7,6 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::coverage::MissingColumns;
 use crate::hash_key::HashKey;
 use crate::naming::Naming;
 use crate::pattern::NamePattern;
@@ -60,6 +59,19 @@ pub struct GeneralRule {
     pub declared: Option<String>,
     /// How the columns are compared.
     pub rule: ColumnRule,
+}
+
+/// What a source column without a partner in the target means.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum MissingColumns {
+    /// The structure differs, so the table does.
+    #[default]
+    Difference,
+    /// It is noted.
+    Note,
 }
 
 /// How one column is compared.

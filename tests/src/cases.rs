@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
-use shared::coverage::MissingColumns;
 use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
+use shared::options::MissingColumns;
 use shared::options::TableOptions;
 use shared::outcome::{
     CauseGroup, Comparison, Depth, Difference, DifferenceKind, Failure, FailureKind,

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use shared::config::{Config, FailFast, ReportFormat, RunOptions};
-use shared::coverage::MissingColumns;
 use shared::message::ALL_ROWS;
+use shared::options::MissingColumns;
 use shared::outcome::Depth;
 
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};

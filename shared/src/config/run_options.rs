@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::choices::{FailFast, ReportFormat};
 use super::options::options;
 use super::units::ByteSize;
-use crate::coverage::MissingColumns;
 use crate::naming::Naming;
+use crate::options::MissingColumns;
 use crate::options::{EngineLimits, Recheck};
 
 /// The most tables that a run compares at the same time.

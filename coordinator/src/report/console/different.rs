@@ -1,6 +1,6 @@
 //! The tables that differ: their numbers, structure, rows and causes.
 
-use shared::coverage::MissingColumns;
+use shared::options::MissingColumns;
 use shared::outcome::{Difference, DifferenceKind, SideRead};
 
 use super::page::{Page, plural, widest};

@@ -9,8 +9,8 @@ mod visible;
 
 use std::collections::BTreeMap;
 
-use shared::coverage::MissingColumns;
 use shared::failure::FailureKind;
+use shared::options::MissingColumns;
 
 use super::model::{RootCauseReport, RunReport, TableError, TableResult};
 use page::{BOLD, Page, plural, widest};

@@ -152,7 +152,6 @@ fn names_that_differ_only_by_case_find_their_own() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn the_exact_name_comes_before_one_in_another_case() {
     let column = |name: &str| column(name, ColumnType::Int);
     let paired = |source: &[&str], target: &[&str], selection: ColumnSelection| {
