@@ -89,14 +89,20 @@ failure_kinds! {
     TlsError,
     /// The server has no connections left.
     TooManyConnections,
+    /// Source and target are the same table of the same database.
+    SameTable,
     /// A value is outside the range of its type, or not valid Unicode.
     ValueError,
 
     // The worker.
+    /// The endpoint of the worker leads to another database than that of the run.
+    OtherDatabase,
     /// The comparison panicked.
     Panic,
     /// The comparison stopped without a request.
     Stopped,
+    /// The worker has not configured an endpoint of the table.
+    UnknownEndpoint,
 
     // The coordinator.
     /// The broker did not accept a message, or the connection to it was lost.
@@ -145,12 +151,14 @@ impl FailureKind {
                 | Self::Deadlock
                 | Self::HandedBack
                 | Self::LockTimeout
+                | Self::OtherDatabase
                 | Self::SerializationFailure
                 | Self::Stopped
                 | Self::StoppedByWorker
                 | Self::TimeoutError
                 | Self::TooManyConnections
                 | Self::UnclaimedError
+                | Self::UnknownEndpoint
                 | Self::WorkerLost
         )
     }
@@ -262,9 +270,12 @@ mod tests {
         "TableNotFound",
         "TlsError",
         "TooManyConnections",
+        "SameTable",
         "ValueError",
+        "OtherDatabase",
         "Panic",
         "Stopped",
+        "UnknownEndpoint",
         "BrokerError",
         "CancelledError",
         "HandedBack",

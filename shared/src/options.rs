@@ -35,6 +35,8 @@ pub struct TableOptions {
     pub naming: Naming,
     /// What source columns without a partner in the target mean.
     pub missing_columns: MissingColumns,
+    /// Compares a table with itself instead of failing.
+    pub allow_same: bool,
 }
 
 /// How one column is compared.

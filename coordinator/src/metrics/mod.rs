@@ -182,6 +182,7 @@ impl RunObserver for RunMetrics {
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
                 | Effect::WentQuiet { .. }
+                | Effect::DatabasesKnown
                 | Effect::Notice(_) => {}
             }
         }

@@ -44,7 +44,7 @@ impl RunReport {
             interrupted: state.cancel_reason() == Some(CancelReason::Requested),
             root_cause: state.root_cause().cloned(),
             tables,
-            notes: Vec::new(),
+            notes: state.notes(),
             trace_id: None,
         })
     }

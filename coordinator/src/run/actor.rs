@@ -128,6 +128,7 @@ impl RunActor {
             Effect::TableEnded(_)
             | Effect::KeepRepair { .. }
             | Effect::WentQuiet { .. }
+            | Effect::DatabasesKnown
             | Effect::Notice(_) => {}
         }
     }

@@ -7,6 +7,7 @@
 
 mod cancellation;
 mod checkpoint;
+mod databases;
 mod effect;
 mod events;
 mod fleet;
@@ -31,6 +32,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::identity::DatabaseIdentity;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Scope, TableSpec, Task, WorkId};
 use shared::outcome::{Failure, FailureKind};
@@ -45,6 +47,7 @@ pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRe
 pub use summary::RunStatus;
 pub(crate) use summary::RunSummary;
 
+use databases::Refusals;
 use fleet::Fleet;
 use queue::Queue;
 use table::{Phase, Stopping, Table};
@@ -106,6 +109,9 @@ pub struct RunState {
     outstanding: BTreeSet<TableId>,
     stopping: BTreeMap<TableId, Stopping>,
     fleet: Fleet,
+    /// The databases of the run by endpoint, as the first claims named them.
+    databases: Vec<DatabaseIdentity>,
+    refusals: Refusals,
     counts: Counts,
     root_cause: Option<RootCause>,
     cancelling: Option<Cancelling>,
@@ -161,6 +167,11 @@ impl RunState {
         for (id, planned) in table_ids().zip(&plan.tables) {
             queue.push(id, planned);
         }
+        let routes = plan.tables.iter().map(|table| {
+            let TableSpec { source, target, .. } = &table.spec;
+            (source.endpoint.clone(), target.endpoint.clone())
+        });
+        let fleet = Fleet::new(plan.limits.heartbeat_period, routes, Time::START);
         Self {
             run: plan.run,
             seed: plan.seed,
@@ -172,7 +183,9 @@ impl RunState {
             queue,
             outstanding: BTreeSet::new(),
             stopping: BTreeMap::new(),
-            fleet: Fleet::new(plan.limits.heartbeat_period, Time::START),
+            fleet,
+            databases: Vec::new(),
+            refusals: Refusals::default(),
             counts: Counts::default(),
             root_cause: None,
             cancelling: None,
@@ -202,7 +215,7 @@ impl RunState {
             Input::Begin => {
                 if !self.begun {
                     self.begun = true;
-                    self.fleet.note_contact(self.now);
+                    self.fleet.begin(self.now);
                     self.effects.push(Effect::Control(Control::Announce));
                     if let Some(reason) = self.cancel_at_begin.take() {
                         self.begin_cancelling(reason);
@@ -239,7 +252,7 @@ impl RunState {
     fn dispatch(&mut self) {
         let window = self.window();
         self.widest_window = self.widest_window.max(window);
-        if self.cancelling.is_some() || self.adopting.is_some() {
+        if self.cancelling.is_some() || self.adopting.is_some() || self.is_held_off() {
             return;
         }
         while self.slots_in_use() < window as usize {
@@ -257,15 +270,19 @@ impl RunState {
                 attempt: table.attempt,
                 scope: Scope::WholeTable,
                 spec: table.planned.spec.clone(),
+                databases: databases::of_table(&self.databases, &table.planned.spec),
             })));
         }
     }
 
     /// How many tables may be dispatched and unfinished now.
     fn window(&self) -> u32 {
+        let capacity = self.fleet.capacity().max(1);
         match self.limits.window {
+            // A task beyond the capacity of the others would go to the worker that returns it.
+            Window::Fixed(count) if self.fleet.has_unfit() => count.get().min(capacity),
             Window::Fixed(count) => count.get(),
-            Window::Fleet => self.fleet.capacity().max(1),
+            Window::Fleet => capacity,
         }
     }
 

@@ -10,7 +10,8 @@ use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableSta
 
 const LATEST: &str = "latest";
 
-const COLUMNS: &str = "key, id, started_at, settings, tables, cancelling, running, ended";
+const COLUMNS: &str =
+    "key, id, started_at, settings, tables, cancelling, running, ended, databases";
 
 /// A row of `runs` before it is parsed.
 struct RunRow {
@@ -22,6 +23,7 @@ struct RunRow {
     cancelling: Option<String>,
     running: Option<String>,
     ended: Option<String>,
+    databases: Option<String>,
 }
 
 impl RunRow {
@@ -35,6 +37,7 @@ impl RunRow {
             cancelling: row.get(5)?,
             running: row.get(6)?,
             ended: row.get(7)?,
+            databases: row.get(8)?,
         })
     }
 }
@@ -111,6 +114,11 @@ impl RunStore {
                 .running
                 .map(|text| parse(id, "running", &text))
                 .transpose()?,
+            databases: row
+                .databases
+                .map(|text| parse(id, "databases", &text))
+                .transpose()?
+                .unwrap_or_default(),
             is_alive: summary.is_none() && RunLock::is_held(self.directory(), id),
             summary,
         })

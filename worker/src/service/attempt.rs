@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::identity::{DatabaseIdentity, contradiction};
 use shared::message::{EventBody, Task};
 use shared::outcome::{Comparison, Failure, FailureKind, Outcome};
 use shared::transport::{Delivery, Ownership, TransportError};
@@ -31,6 +32,17 @@ const QUEUED_BATCHES: usize = 4;
 /// aborted, so that a stuck database cannot occupy a slot for ever.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
+/// What an attempt finds behind the endpoints of its task.
+#[derive(Debug)]
+enum Found {
+    /// The databases of the run, or those that become the run's.
+    Right(Vec<DatabaseIdentity>),
+    /// Other databases, or an endpoint is not configured here.
+    Wrong(Vec<DatabaseIdentity>, Failure),
+    /// A database could not be reached.
+    None(Failure),
+}
+
 #[derive(Debug)]
 pub(super) struct AttemptRun {
     pub(super) delivery: Delivery<Task>,
@@ -48,27 +60,89 @@ impl AttemptRun {
     }
 
     async fn claim_and_compare(self, span: AttemptSpan) {
+        // The coordinator's timer for the table starts later, when it receives the claim.
+        let begin = Instant::now();
+        let found = self.find_databases().await;
         let reporter = Reporter {
             resources: Arc::clone(&self.resources),
             work: self.delivery.message.work(),
             trace: span.trace().clone(),
+            databases: match &found {
+                Found::Right(databases) | Found::Wrong(databases, _) => databases.clone(),
+                Found::None(_) => Vec::new(),
+            },
         };
-        // The coordinator's timer for the table starts later, when it receives the claim.
-        let begin = Instant::now();
+        if let Found::Wrong(_, failure) = found {
+            span.record(&Outcome::HandedBack, begin.elapsed());
+            return self.refuse(&reporter, failure).await;
+        }
         if !self.claim(&reporter).await {
             return;
         }
-        let (outcome, batches) = match self.job.stop.requested() {
+        let (outcome, batches) = match (self.job.stop.requested(), found) {
             // The request came while the claim was being published.
-            Some((reason, since)) => match stop_outcome(reason, since) {
+            (Some((reason, since)), _) => match stop_outcome(reason, since) {
                 Some(outcome) => (outcome, 0),
                 None => return,
             },
-            None => self.compare(&reporter).await,
+            (None, Found::None(failure)) => (Outcome::Failed(failure), 0),
+            (None, Found::Right(databases) | Found::Wrong(databases, _)) => {
+                self.compare(&reporter, databases).await
+            }
         };
         let duration = begin.elapsed();
         span.record(&outcome, duration);
         self.report(&reporter, outcome, batches, duration).await;
+    }
+
+    /// The databases behind the endpoints of the task, and whether they are those of the run.
+    async fn find_databases(&self) -> Found {
+        let (engine, task) = (&self.resources.engine, &self.delivery.message);
+        if let Some(known) = engine.endpoints()
+            && let Some(missing) = [&task.spec.source.endpoint, &task.spec.target.endpoint]
+                .into_iter()
+                .find(|endpoint| !known.contains(endpoint))
+        {
+            let message = format!("it has no endpoint `{missing}`");
+            let failure = Failure::new(FailureKind::UnknownEndpoint, message);
+            return Found::Wrong(Vec::new(), failure.uncounted());
+        }
+        let found = tokio::select! {
+            found = engine.databases(&task.spec) => found,
+            // The claim follows, and the reason for the stop with it.
+            () = self.job.stop.token().cancelled() => return Found::Right(Vec::new()),
+        };
+        match found {
+            Err(failure) => Found::None(failure),
+            Ok(databases) => match contradiction(&databases, &task.databases) {
+                None => Found::Right(databases),
+                Some(reason) => {
+                    let failure = Failure::new(FailureKind::OtherDatabase, reason);
+                    Found::Wrong(databases, failure.uncounted())
+                }
+            },
+        }
+    }
+
+    /// Returns a task that this worker cannot run to the coordinator, without a claim.
+    async fn refuse(&self, reporter: &Reporter, failure: Failure) {
+        if !self.delivery.is_current() {
+            return;
+        }
+        tracing::info!("handed back: {failure}");
+        self.resources.metrics.record_outcome(&Outcome::HandedBack);
+        let returned = EventBody::Finished {
+            outcome: Box::new(Outcome::Failed(failure)),
+            batches: 0,
+            duration_ms: 0,
+        };
+        match reporter.publish(returned).await {
+            Ok(()) | Err(TransportError::Unroutable { .. }) => discard(&self.delivery).await,
+            // The delivery stays unacknowledged, so the broker requeues the task.
+            Err(error) => tracing::error!(
+                "the task could not be handed back; it returns to its queue: {error}"
+            ),
+        }
     }
 
     /// Whether this worker owns the task now.
@@ -109,7 +183,11 @@ impl AttemptRun {
 
     /// Runs the engine to its end; returns the outcome and the number of
     /// batches that were published.
-    async fn compare(&self, reporter: &Reporter) -> (Outcome, u32) {
+    async fn compare(
+        &self,
+        reporter: &Reporter,
+        databases: Vec<DatabaseIdentity>,
+    ) -> (Outcome, u32) {
         let stop = &self.job.stop;
         let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
         let context = TaskContext {
@@ -118,7 +196,9 @@ impl AttemptRun {
             findings,
         };
         let engine = Arc::clone(&self.resources.engine);
-        let task = self.delivery.message.clone();
+        let mut task = self.delivery.message.clone();
+        // The engine may only compare in the databases of the claim.
+        task.databases = databases;
         let is_redacted = task.spec.options.redaction.is_some();
         if is_redacted {
             panics::redact_panic_messages();

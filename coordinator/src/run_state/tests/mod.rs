@@ -1,5 +1,6 @@
 //! Single decisions of the state machine, one scenario each.
 
+mod databases;
 mod story;
 
 use std::num::NonZeroU32;
@@ -466,6 +467,7 @@ fn busy() -> Heartbeat {
             source_rows: 0,
             target_rows: 0,
         }],
+        endpoints: None,
     }
 }
 

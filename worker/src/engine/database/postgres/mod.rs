@@ -4,6 +4,7 @@ pub(crate) mod catalog;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod identity;
 pub(crate) mod lexical;
 pub(crate) mod literal;
 pub(crate) mod look_up;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use shared::endpoint::{Endpoint, TlsMode};
+use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
@@ -11,7 +12,7 @@ use crate::engine::database::constraints::Constraints;
 use crate::engine::database::postgres::catalog::{self, CatalogStatements};
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::postgres::{constraints, scan};
+use crate::engine::database::postgres::{constraints, identity, scan};
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::database::session::{Database, Session, tls};
@@ -49,6 +50,7 @@ pub(crate) struct PostgresSession {
     cancel: CancelToken,
     tls: MakeRustlsConnect,
     pid: i32,
+    identity: DatabaseIdentity,
     /// Catalog queries, prepared when they are first needed.
     catalog: Option<CatalogStatements>,
 }
@@ -99,12 +101,14 @@ impl PostgresSession {
             .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
             .await?
             .try_get(0)?;
+        let identity = identity::read(&client, endpoint).await?;
         Ok(Self {
             client,
             driver,
             cancel,
             tls,
             pid,
+            identity,
             catalog: None,
         })
     }
@@ -147,6 +151,10 @@ impl Session for PostgresSession {
 
     fn id(&self) -> SessionId {
         SessionId(self.pid.into())
+    }
+
+    fn identity(&self) -> &DatabaseIdentity {
+        &self.identity
     }
 
     async fn interrupt(self: Box<Self>) {

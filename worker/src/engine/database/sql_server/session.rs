@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
+use shared::identity::DatabaseIdentity;
 use tiberius::Row;
 use tiberius::error::Error;
 
@@ -11,7 +12,7 @@ use crate::engine::database::session::label::{Access, Activity, Isolation, Label
 use crate::engine::database::session::{Database, Session};
 use crate::engine::database::sql_server::connection::{Connection, LoginError, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
-use crate::engine::database::sql_server::{catalog, constraints, scan};
+use crate::engine::database::sql_server::{catalog, constraints, identity, scan};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -26,6 +27,7 @@ pub(crate) struct SqlServerSession {
     /// The session's isolation level and lock timeout in milliseconds, once they are set.
     set: Option<(Isolation, u128)>,
     spid: i16,
+    identity: DatabaseIdentity,
 }
 
 impl std::fmt::Debug for SqlServerSession {
@@ -41,18 +43,20 @@ impl SqlServerSession {
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Self, DatabaseError> {
-        let client = match login(endpoint, &endpoint.host, endpoint.port, access).await {
+        let mut client = match login(endpoint, &endpoint.host, endpoint.port, access).await {
             // A gateway names the server that holds the database.
             Err(LoginError::Driver(Error::Routing { host, port })) => {
                 login(endpoint, &host, port, access).await?
             }
             other => other?,
         };
+        let identity = identity::read(&mut client, endpoint).await?;
         let mut session = Self {
             client,
             best: Isolation::ReadCommitted,
             set: None,
             spid: 0,
+            identity,
         };
         let state = session
             .client
@@ -121,6 +125,10 @@ impl Session for SqlServerSession {
 
     fn id(&self) -> SessionId {
         SessionId(self.spid.into())
+    }
+
+    fn identity(&self) -> &DatabaseIdentity {
+        &self.identity
     }
 
     async fn interrupt(mut self: Box<Self>) {
