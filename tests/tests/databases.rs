@@ -186,10 +186,11 @@ async fn found(source: &str, target: &str) -> [DatabaseIdentity; 2] {
 /// A user without rights, by whom `database` is reached through the URL that is returned.
 fn plain_user(database: &Database, name: &str) -> Result<String, ServiceError> {
     database.execute(&format!(
-        "DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        "DO $$ BEGIN CREATE ROLE {name} LOGIN PASSWORD 'reads'; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
     ))?;
     let mut url = url::Url::parse(&database.url()).expect("the URL of a test server");
     url.set_username(name).expect("a URL with a host");
+    url.set_password(Some("reads")).expect("a URL with a host");
     Ok(url.into())
 }
 
