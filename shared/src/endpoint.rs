@@ -143,7 +143,7 @@ pub struct Endpoint {
     /// The name of the endpoint in configuration files, tasks and messages.
     pub name: String,
     /// The kind of database.
-    pub engine: DatabaseKind,
+    pub kind: DatabaseKind,
     /// Host name, address, or (PostgreSQL) the directory of a Unix socket.
     pub host: String,
     /// TCP port.
@@ -230,7 +230,7 @@ impl Endpoint {
         };
         let mut endpoint = Self {
             name: name.to_owned(),
-            engine: kind,
+            kind,
             port: url.port().unwrap_or(kind.default_port()),
             database: decode(url.path().trim_start_matches('/'))?,
             user: decode(url.username())?,
@@ -282,7 +282,7 @@ impl Endpoint {
             _ => Err(format!("{key}={value}: write a whole number above 0")),
         };
         let seconds = || number().map(|number| Duration::from_secs(number.into()));
-        match (key, self.engine) {
+        match (key, self.kind) {
             ("encrypt", DatabaseKind::SqlServer) => {
                 self.tls.mode = if boolean()? {
                     TlsMode::Require
@@ -331,7 +331,7 @@ impl Endpoint {
     pub fn location(&self) -> String {
         format!(
             "{} at {}:{}/{}",
-            self.engine, self.host, self.port, self.database
+            self.kind, self.host, self.port, self.database
         )
     }
 }
@@ -375,7 +375,7 @@ mod tests {
             "mssql://sa:p%40ss@db.example:1444/shop?encrypt=false&schema=sales",
         )
         .unwrap();
-        assert_eq!(endpoint.engine, DatabaseKind::SqlServer);
+        assert_eq!(endpoint.kind, DatabaseKind::SqlServer);
         assert_eq!(
             (endpoint.host.as_str(), endpoint.port),
             ("db.example", 1444)

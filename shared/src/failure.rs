@@ -4,6 +4,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The text of an error and of all its sources.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 /// Defines [`FailureKind`]. The name of a variant is also its text.
 macro_rules! failure_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident,)+) => {
@@ -83,6 +95,8 @@ failure_kinds! {
     SpillLimit,
     /// A statement ran too long.
     StatementTimeout,
+    /// A table was replaced or altered while it was compared.
+    TableChanged,
     /// A table does not exist.
     TableNotFound,
     /// TLS could not be negotiated, or the certificate is not trusted.
@@ -142,6 +156,12 @@ failure_kinds! {
 pub struct OtherKind(String);
 
 impl FailureKind {
+    /// Whether a worker returns the task because it cannot run it. Another worker may.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::OtherDatabase | Self::UnknownEndpoint)
+    }
+
     /// Whether another attempt may succeed, unless [`Failure::retryable`] overrides it.
     fn is_retryable(&self) -> bool {
         matches!(
@@ -155,6 +175,7 @@ impl FailureKind {
                 | Self::SerializationFailure
                 | Self::Stopped
                 | Self::StoppedByWorker
+                | Self::TableChanged
                 | Self::TimeoutError
                 | Self::TooManyConnections
                 | Self::UnclaimedError
@@ -267,6 +288,7 @@ mod tests {
         "SerializationFailure",
         "SpillLimit",
         "StatementTimeout",
+        "TableChanged",
         "TableNotFound",
         "TlsError",
         "TooManyConnections",

@@ -155,14 +155,8 @@ impl FromStr for TableName {
                 chars.next();
                 loop {
                     match chars.next() {
-                        Some(c) if c == closing => {
-                            if chars.peek() == Some(&closing) {
-                                chars.next();
-                                part.push(closing);
-                            } else {
-                                break;
-                            }
-                        }
+                        // A doubled closing character stands for itself.
+                        Some(c) if c == closing && chars.next_if_eq(&c).is_none() => break,
                         Some(c) => part.push(c),
                         None => return Err(TableNameError::Quote(text.to_owned())),
                     }
@@ -171,12 +165,8 @@ impl FromStr for TableName {
                     return Err(TableNameError::Quote(text.to_owned()));
                 }
             } else {
-                while let Some(&c) = chars.peek() {
-                    if c == '.' {
-                        break;
-                    }
+                while let Some(c) = chars.next_if(|c| *c != '.') {
                     part.push(c);
-                    chars.next();
                 }
                 part = part.trim().to_owned();
             }

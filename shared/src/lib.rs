@@ -7,6 +7,7 @@ pub mod config;
 pub mod coverage;
 pub mod endpoint;
 pub mod failure;
+pub mod hash_key;
 pub mod identity;
 pub mod ids;
 pub mod logging;

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::MissingColumns;
+use crate::hash_key::HashKey;
 use crate::naming::Naming;
 
 /// The options of a comparison that have defaults.
@@ -27,6 +28,9 @@ pub struct TableOptions {
     pub repair: bool,
     /// Which values the worker replaces by hashes.
     pub redaction: Option<Redaction>,
+    /// The run's key under which rows are hashed. `None`: the worker draws one for the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash_key: Option<HashKey>,
     /// How much memory and disk one comparison may use.
     pub limits: EngineLimits,
     /// Reads SQL Server under READ UNCOMMITTED: without locks, and without consistency.
@@ -54,6 +58,16 @@ pub struct ColumnRule {
     pub encoding: Option<Encoding>,
     /// With `as = "decimal-bytes"`: the number of digits after the decimal point.
     pub scale: Option<u8>,
+    /// With `as = "boolean-text"`: the words that mean true; empty: the usual ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub true_words: Vec<String>,
+    /// With `as = "boolean-text"`: the words that mean false; empty: the usual ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub false_words: Vec<String>,
+    /// The time zone of local times without a zone, by its name in the IANA database,
+    /// for the comparison with instants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Which blanks are ignored.
     pub trim: Option<Trim>,
     /// Upper and lower case are equal.
@@ -82,7 +96,8 @@ pub enum Rounding {
     HalfEven,
 }
 
-/// What numbers, texts or bytes encode: the encodings of Debezium, and JSON.
+/// What numbers, texts or bytes encode: the encodings of Debezium, JSON, XML, booleans
+/// in words, and times as SQL Server writes them.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
 )]
@@ -108,9 +123,12 @@ pub enum Encoding {
     #[serde(rename = "iso-8601")]
     #[value(name = "iso-8601")]
     Iso8601,
+    /// A date, time, timestamp or instant as SQL Server's `CONVERT` writes it.
+    SqlServerText,
     /// A decimal as text.
     DecimalText,
-    /// A decimal's unscaled value as big-endian two's complement; needs `scale`.
+    /// A decimal's unscaled value as big-endian two's complement, in bytes or as Base64
+    /// text; needs `scale`.
     DecimalBytes,
     /// Bytes as Base64 text.
     Base64,
@@ -118,6 +136,10 @@ pub enum Encoding {
     Hex,
     /// Text is JSON and is compared as JSON.
     Json,
+    /// Text is XML and is compared in its canonical form.
+    Xml,
+    /// A boolean as a word, such as `Y` and `N`.
+    BooleanText,
     /// A timestamp without a time zone is in UTC, for the comparison with an instant.
     Utc,
 }

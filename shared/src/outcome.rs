@@ -126,7 +126,8 @@ pub struct RepairStatement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepairPlan {
     /// The kind of the target's database, which is the SQL dialect.
-    pub engine: crate::endpoint::DatabaseKind,
+    #[serde(rename = "engine")]
+    pub kind: crate::endpoint::DatabaseKind,
     /// The target's schema, as in its catalog.
     pub schema: String,
     /// The target's name, as in its catalog.
@@ -216,6 +217,10 @@ pub struct Checksums {
     pub source: String,
     /// The sum over the rows of the target.
     pub target: String,
+    /// The fingerprint of the key under which the rows were hashed. Checksums with different
+    /// fingerprints cannot be compared. `None`: an older worker hashed without a key.
+    #[serde(default)]
+    pub checksum_key: Option<String>,
 }
 
 /// Exact numbers of differing rows, even if not every difference is listed.

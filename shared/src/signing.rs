@@ -33,26 +33,8 @@ impl fmt::Debug for SigningKey {
 
 /// Why a signing key could not be read from a file.
 #[derive(Debug, thiserror::Error)]
-pub enum SigningKeyError {
-    /// The file cannot be read.
-    #[error("cannot read the signing key {file}: {error}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// The error of the operating system.
-        error: std::io::Error,
-    },
-    /// The key is too short to be a secret.
-    #[error(
-        "the signing key {file} has {length} bytes; it needs at least {SHORTEST_KEY}, made for example by `openssl rand -hex 32`"
-    )]
-    TooShort {
-        /// The file.
-        file: String,
-        /// The length of the key in bytes, without white space at its ends.
-        length: usize,
-    },
-}
+#[error("{0}")]
+pub struct SigningKeyError(String);
 
 impl SigningKey {
     /// Reads the key in `file`, without white space at its ends.
@@ -61,14 +43,15 @@ impl SigningKey {
     ///
     /// When the file cannot be read or has fewer than 32 bytes.
     pub fn read(file: &Path) -> Result<Self, SigningKeyError> {
-        let name = || file.display().to_string();
-        let bytes = std::fs::read(file).map_err(|error| SigningKeyError::Unreadable {
-            file: name(),
-            error,
+        let bytes = std::fs::read(file).map_err(|error| {
+            let file = file.display();
+            SigningKeyError(format!("cannot read the signing key {file}: {error}"))
         })?;
-        Self::from_secret(bytes.trim_ascii()).map_err(|length| SigningKeyError::TooShort {
-            file: name(),
-            length,
+        Self::from_secret(bytes.trim_ascii()).map_err(|length| {
+            SigningKeyError(format!(
+                "the signing key {} has {length} bytes; it needs at least {SHORTEST_KEY}, made for example by `openssl rand -hex 32`",
+                file.display()
+            ))
         })
     }
 

@@ -208,6 +208,7 @@ fn messages() -> Vec<Vec<u8>> {
         checksums: Some(Checksums {
             source: "00ff".to_owned(),
             target: "ff00".to_owned(),
+            checksum_key: Some("0f1e2d3c".to_owned()),
         }),
         rows: Some(RowCounts {
             missing: 1,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
+use shared::coverage::MissingColumns;
 use shared::endpoint::{DatabaseKind, Endpoint};
 use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
@@ -19,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 use tokio_util::sync::CancellationToken;
-use worker::engine::{Engine, Found, Progress, ReconcileEngine, Stop, TaskContext};
+use worker::engine::{Engine, FindingBatch, Progress, ReconcileEngine, Stop, TaskContext};
 
 /// One comparison.
 #[derive(Debug, Clone, Deserialize)]
@@ -86,6 +87,12 @@ pub struct Expectation {
     pub counts: Option<[u64; 3]>,
     /// The failure, where the tables cannot be compared.
     pub error: Option<ExpectedError>,
+    /// All columns of the source without a partner in the target.
+    #[serde(default)]
+    pub missing_columns: Vec<String>,
+    /// All columns of the target without a partner in the source.
+    #[serde(default)]
+    pub extra_columns: Vec<String>,
     /// Words that must be in the notes.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -213,8 +220,8 @@ pub async fn compare_and_repair(
         let (mut differences, mut statements) = (Vec::new(), Vec::new());
         while let Some(batch) = receiver.recv().await {
             match batch {
-                Found::Rows(rows) => differences.extend(rows),
-                Found::Repair(made) => statements.extend(made),
+                FindingBatch::Rows(rows) => differences.extend(rows),
+                FindingBatch::Repair(made) => statements.extend(made),
             }
         }
         (differences, statements)
@@ -315,6 +322,7 @@ impl Case {
             (Ok(answer), Some(error)) => bail!("expected {error:?}, got {answer:?}"),
             (Ok((comparison, differences)), None) => {
                 self.check_counts(comparison, mirrored)?;
+                self.check_structure(comparison, mirrored)?;
                 if !mirrored {
                     self.check_notes_and_causes(comparison)?;
                 }
@@ -340,6 +348,29 @@ impl Case {
             );
         }
         Ok(())
+    }
+
+    fn check_structure(&self, comparison: &Comparison, mirrored: bool) -> anyhow::Result<()> {
+        let coverage = comparison
+            .coverage
+            .as_ref()
+            .context("there is no coverage")?;
+        let missing = coverage.missing_columns.iter();
+        let missing: Vec<&str> = missing.map(|column| column.name.as_str()).collect();
+        let wanted = self.missing(mirrored);
+        ensure!(
+            missing == *wanted,
+            "missing columns: expected {wanted:?}, got {missing:?}"
+        );
+        Ok(())
+    }
+
+    fn missing(&self, mirrored: bool) -> &Vec<String> {
+        if mirrored {
+            &self.expect.extra_columns
+        } else {
+            &self.expect.missing_columns
+        }
     }
 
     fn check_notes_and_causes(&self, comparison: &Comparison) -> anyhow::Result<()> {
@@ -368,8 +399,10 @@ impl Case {
     ) -> anyhow::Result<()> {
         let expect = &self.expect;
         let [missing, extra, modified] = self.expected_rows(mirrored);
+        let structure = self.options.missing_columns == MissingColumns::Note
+            || self.missing(mirrored).is_empty();
         ensure!(
-            comparison.is_match() == (missing + extra + modified == 0),
+            comparison.is_match() == (structure && missing + extra + modified == 0),
             "match is {}: {comparison:?}",
             comparison.is_match()
         );
@@ -511,7 +544,7 @@ impl Maker {
     ///
     /// When the endpoint refuses.
     pub async fn connect(endpoint: &Endpoint) -> anyhow::Result<Self> {
-        match endpoint.engine {
+        match endpoint.kind {
             DatabaseKind::Postgres => {
                 let url = format!(
                     "postgres://{}:{}@{}:{}/{}",

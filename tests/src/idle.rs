@@ -21,6 +21,7 @@ impl Engine for IdleEngine {
             checksums: (depth >= Depth::Checksum).then(|| Checksums {
                 source: nothing(),
                 target: nothing(),
+                checksum_key: Some("0f1e2d3c".to_owned()),
             }),
             rows: (depth >= Depth::Rows).then_some(RowCounts {
                 missing: 0,

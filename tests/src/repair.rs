@@ -206,8 +206,7 @@ pub fn findings(report: &Json) -> Vec<Json> {
                 result["table"],
                 result["source_count"],
                 result["target_count"],
-                result["source_checksum"],
-                result["target_checksum"],
+                result["checksum_match"],
                 differences
             ])
         })

@@ -85,7 +85,7 @@ async fn carry_out(
 ) -> anyhow::Result<Vec<String>> {
     let failed = |failure: Failure| anyhow!("{}: {}", failure.kind, failure.message);
     let mut writable = WritableTarget::open(target).await.map_err(failed)?;
-    for line in script_dialect(plan.engine).preamble() {
+    for line in script_dialect(plan.kind).lines().preamble {
         writable.execute(line).await.map_err(failed)?;
     }
     // What was done last is taken back first.

@@ -134,7 +134,7 @@ const REPORT_FIELDS: [&str; 15] = [
 ];
 
 /// The fields of a table in it.
-const TABLE_FIELDS: [&str; 19] = [
+const TABLE_FIELDS: [&str; 20] = [
     "table",
     "target",
     "match",
@@ -145,6 +145,7 @@ const TABLE_FIELDS: [&str; 19] = [
     "source_checksum",
     "target_checksum",
     "checksum_match",
+    "checksum_key",
     "missing",
     "extra",
     "modified",
@@ -219,6 +220,8 @@ fn the_report_has_the_documented_fields_and_values() {
         (&json!(true), &json!(true))
     );
     assert_eq!(equal["source_checksum"], equal["target_checksum"]);
+    assert_eq!(equal["checksum_key"], differs["checksum_key"]);
+    assert_eq!(equal["checksum_key"].as_str().unwrap().len(), 8);
 }
 
 #[test]
@@ -326,7 +329,15 @@ fn an_equal_run_over_the_broker() {
             result(&alone, table).clone(),
             result(&report, table).clone(),
         );
-        for changing in ["worker", "duration_seconds", "source_read", "target_read"] {
+        for changing in [
+            "worker",
+            "duration_seconds",
+            "source_read",
+            "target_read",
+            "source_checksum",
+            "target_checksum",
+            "checksum_key",
+        ] {
             here.as_object_mut().unwrap().remove(changing);
             there.as_object_mut().unwrap().remove(changing);
         }

@@ -60,12 +60,20 @@ async fn copies_of_a_row_count_when_a_repair_is_verified() {
             key.key().to_vec()
         })
         .to_vec();
-    let counts = bench.verify(&keys).await.unwrap();
+    let (counts, all) = bench.verify(&keys).await.unwrap();
     assert_eq!((counts.missing, counts.extra, counts.modified), (0, 1, 0));
+    assert!(!all, "the rows were not looked up by their keys");
     database
         .execute("DELETE FROM b; INSERT INTO b TABLE a")
         .unwrap();
-    assert_eq!(bench.verify(&keys).await.unwrap().total(), 0);
+    assert_eq!(bench.verify(&keys).await.unwrap().0.total(), 0);
+    // No row has a number as its key any more.
+    database
+        .execute("ALTER TABLE a ALTER grp TYPE text; ALTER TABLE b ALTER grp TYPE text; INSERT INTO b VALUES ('1', 'c')")
+        .unwrap();
+    let (counts, all) = bench.verify(&keys).await.unwrap();
+    assert_eq!((counts.missing, counts.extra, counts.modified), (0, 1, 0));
+    assert!(all, "the rows were looked up by keys of another type");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,7 +59,7 @@ async fn run(source: &Endpoint, target: &Endpoint, pairs: u64) {
             made.iter().map(|(_, pair)| write(pair)).collect()
         };
         let (left, right) = (
-            sql(&|pair| pair.source_sql(source.engine)),
+            sql(&|pair| pair.source_sql(source.kind)),
             sql(&|pair| pair.target_sql(DatabaseKind::Postgres)),
         );
         let (left, right) = tokio::join!(makers.0.execute(&left), makers.1.execute(&right));

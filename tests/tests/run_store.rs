@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::poll::poll;
@@ -119,6 +120,14 @@ impl Fleet {
     }
 }
 
+/// The fingerprints of the keys under which the tables of a report were hashed.
+fn checksum_keys(report: &Json) -> BTreeSet<String> {
+    let results = report["results"].as_array().unwrap().iter();
+    results
+        .filter_map(|result| result["checksum_key"].as_str().map(str::to_owned))
+        .collect()
+}
+
 /// A report without what may differ between a run that was disturbed and one that was not.
 fn comparable(mut report: Json) -> Json {
     for field in ["run_id", "timestamp", "duration_seconds", "max_workers"] {
@@ -134,6 +143,9 @@ fn comparable(mut report: Json) -> Json {
                 "history",
                 "source_read",
                 "target_read",
+                "source_checksum",
+                "target_checksum",
+                "checksum_key",
             ] {
                 entry.remove(field);
             }
@@ -189,6 +201,11 @@ fn a_coordinator_that_is_killed_is_resumed_and_the_report_is_the_same() {
     let again = resumed.stderr.matches("matched ").count();
     assert!(again < 24, "what had ended is not done again: {resumed:?}");
     assert_eq!(comparable(resumed.report()), comparable(reference.report()));
+    assert_eq!(checksum_keys(&resumed.report()).len(), 1);
+    assert_ne!(
+        checksum_keys(&resumed.report()),
+        checksum_keys(&reference.report())
+    );
 
     let repeated = scene.command(&["report", "latest", "--format", "json"]);
     assert_eq!(repeated.code, 3, "{repeated:?}");

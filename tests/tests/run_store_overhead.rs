@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use coordinator::run::{self, RunObserver, RunRequest, Unobserved};
+use coordinator::run::{self, RunObserver, RunRequest};
 use coordinator::run_state::{Limits, PlannedTable, Window};
 use coordinator::store::{
     Recorder, RunStore, RunWriter, StoredSettings, StoredSide, WorkerLocation,
@@ -86,7 +86,7 @@ async fn run_all(directory: Option<&Path>) -> Duration {
         Arc::new(RunWriter::start(&store.path(), request.run).unwrap())
     });
     let observer: Box<dyn RunObserver> = match &writer {
-        None => Box::new(Unobserved),
+        None => Box::new(None::<Recorder>),
         Some(writer) => Box::new(Recorder::new(Arc::clone(writer))),
     };
     let handle = run::start(request, transport, observer).await.unwrap();

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use harness::services::{Database, shared_postgres};
+use shared::hash_key::HashKey;
 use shared::message::TableSpec;
 use shared::options::EngineLimits;
 use shared::outcome::{Depth, Difference, DifferenceKind};
@@ -431,6 +432,31 @@ async fn how_and_when_the_sides_were_read_is_told() {
                 side.started_at.ends_with('Z') && side.started_at.len() == 24,
                 "{side:?}"
             );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checksums_depend_on_the_key_of_the_run() {
+    let database = database(
+        "CREATE TABLE a (id int PRIMARY KEY, v text); INSERT INTO a SELECT i, 'v' || i FROM generate_series(1, 100) AS i; \
+         CREATE TABLE b AS SELECT * FROM a",
+    );
+    let (one, other) = (HashKey::generate(), HashKey::generate());
+    let mut found = Vec::new();
+    for key in [Some(&one), Some(&one), Some(&other), None, None] {
+        let bench = bench(&database).with(|spec| spec.options.hash_key = key.cloned());
+        let sums = bench.run().await.unwrap().comparison.checksums.unwrap();
+        assert_eq!(sums.source, sums.target);
+        found.push(sums);
+    }
+    assert_eq!(found[0], found[1]);
+    assert_eq!(found[0].checksum_key, Some(one.fingerprint()));
+    assert_eq!(found[2].checksum_key, Some(other.fingerprint()));
+    for (at, sums) in found.iter().enumerate().skip(1) {
+        for later in &found[at + 1..] {
+            assert_ne!(sums.source, later.source);
+            assert_ne!(sums.checksum_key, later.checksum_key);
         }
     }
 }

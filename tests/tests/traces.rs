@@ -546,7 +546,15 @@ fn comparable(run: &Run) -> Json {
     }
     for list in ["results", "errors"] {
         for entry in report[list].as_array_mut().unwrap() {
-            for field in ["worker", "duration_seconds", "source_read", "target_read"] {
+            for field in [
+                "worker",
+                "duration_seconds",
+                "source_read",
+                "target_read",
+                "source_checksum",
+                "target_checksum",
+                "checksum_key",
+            ] {
                 entry.as_object_mut().unwrap().remove(field);
             }
         }

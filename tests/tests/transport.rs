@@ -99,7 +99,7 @@ async fn tasks_arrive_in_order_and_whole(parties: Parties) {
             (&task(run, number), &traced(number))
         );
         assert!(!delivery.redelivered && delivery.is_current());
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
     }
     let delivery = next(&mut deliveries).await;
     assert_eq!(
@@ -121,7 +121,7 @@ async fn deliveries_are_limited_until_they_are_let_go(parties: Parties) {
     let mut held = Vec::new();
     for _ in 0..3 {
         let delivery = next(&mut deliveries).await;
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
         held.push(delivery);
     }
     nothing(&mut deliveries).await;
@@ -147,7 +147,7 @@ async fn a_requeued_task_comes_back_marked(parties: Parties) {
     let mut deliveries = parties.other.consume_tasks(2).await.unwrap();
     let first = next(&mut deliveries).await;
     assert!(!first.redelivered);
-    assert_eq!(first.requeue().await, Ownership::Held);
+    assert_eq!(first.requeue().await, Ownership::Owned);
     drop(first);
     let second = next(&mut deliveries).await;
     assert_eq!(
@@ -167,7 +167,7 @@ async fn an_unanswered_task_comes_back(parties: Parties) {
     drop(next(&mut deliveries).await);
     let again = next(&mut deliveries).await;
     assert!(again.redelivered);
-    assert_eq!(again.ack().await, Ownership::Held);
+    assert_eq!(again.ack().await, Ownership::Owned);
 }
 
 async fn a_dropped_consumer_gives_back_what_it_held(parties: Parties) {
@@ -183,7 +183,7 @@ async fn a_dropped_consumer_gives_back_what_it_held(parties: Parties) {
     let acknowledged = next(&mut deliveries).await;
     let held = next(&mut deliveries).await;
     let (acknowledged_table, held_table) = (acknowledged.message.table.0, held.message.table.0);
-    assert_eq!(acknowledged.ack().await, Ownership::Held);
+    assert_eq!(acknowledged.ack().await, Ownership::Owned);
     drop(deliveries);
 
     // Still answerable, although nothing more is taken.
@@ -215,7 +215,7 @@ async fn an_answer_counts_once(parties: Parties) {
         .unwrap();
     let mut deliveries = parties.other.consume_tasks(1).await.unwrap();
     let delivery = next(&mut deliveries).await;
-    assert_eq!(delivery.ack().await, Ownership::Held);
+    assert_eq!(delivery.ack().await, Ownership::Owned);
     assert!(!delivery.is_current());
     assert_eq!(delivery.ack().await, Ownership::Lost);
     assert_eq!(delivery.requeue().await, Ownership::Lost);
@@ -232,7 +232,7 @@ async fn a_free_slot_gets_the_task_when_other_workers_are_busy(parties: Parties)
         .await
         .unwrap();
     let busy = next(&mut one).await;
-    assert_eq!(busy.ack().await, Ownership::Held);
+    assert_eq!(busy.ack().await, Ownership::Owned);
     // One worker is busy and has nothing unacknowledged; all the rest is the other's.
     let mut other = parties.other.consume_tasks(1).await.unwrap();
     for number in 1..10 {
@@ -246,7 +246,7 @@ async fn a_free_slot_gets_the_task_when_other_workers_are_busy(parties: Parties)
             (delivery.message.table.0, delivery.redelivered),
             (number, false)
         );
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
     }
 }
 
@@ -282,7 +282,7 @@ async fn events_wait_for_their_coordinator_and_survive_it(parties: Parties) {
             (&delivery.message, &delivery.trace),
             (&event(run, 0, body(batch)), &traced(batch))
         );
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
     }
     let unanswered = next(&mut first).await;
     assert_eq!(unanswered.message.body, body(2));
@@ -296,7 +296,7 @@ async fn events_wait_for_their_coordinator_and_survive_it(parties: Parties) {
             panic!("{:?}", delivery.message)
         };
         assert!(batch != 2 || delivery.redelivered);
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
         seen.push(batch);
     }
     // The broker may requeue deliveries of a lost consumer after later ones.
@@ -309,7 +309,7 @@ async fn events_of_a_run_without_a_queue_are_unroutable(parties: Parties) {
     let claimed = event(run, 0, EventBody::Claimed);
     let refused = |result| {
         assert!(
-            matches!(result, Err(TransportError::Unroutable { .. })),
+            matches!(result, Err(TransportError::Unroutable(_))),
             "{result:?}"
         )
     };
@@ -326,7 +326,7 @@ async fn events_of_a_run_without_a_queue_are_unroutable(parties: Parties) {
         .publish_event(&claimed, &TraceContext::default())
         .await
         .unwrap();
-    assert_eq!(next(&mut events).await.ack().await, Ownership::Held);
+    assert_eq!(next(&mut events).await.ack().await, Ownership::Owned);
 
     parties.one.forget_run(run).await.unwrap();
     refused(
@@ -361,7 +361,7 @@ async fn only_the_unroutable_event_of_many_is_refused(parties: Parties) {
         let mut seen = BTreeSet::new();
         while seen.len() < 200 {
             let delivery = next(&mut events).await;
-            assert_eq!(delivery.ack().await, Ownership::Held);
+            assert_eq!(delivery.ack().await, Ownership::Owned);
             seen.insert(delivery.message.work.table.0);
         }
         seen
@@ -369,7 +369,7 @@ async fn only_the_unroutable_event_of_many_is_refused(parties: Parties) {
     let (results, seen) = tokio::join!(results, receive);
     for (to, result) in results {
         assert_eq!(
-            matches!(result, Err(TransportError::Unroutable { .. })),
+            matches!(result, Err(TransportError::Unroutable(_))),
             to == gone,
             "{result:?}"
         );
@@ -379,16 +379,8 @@ async fn only_the_unroutable_event_of_many_is_refused(parties: Parties) {
 }
 
 async fn control_messages_reach_every_worker(parties: Parties) {
-    let mut one = parties
-        .one
-        .consume_control(&WorkerId::named("one"))
-        .await
-        .unwrap();
-    let mut other = parties
-        .other
-        .consume_control(&WorkerId::named("other"))
-        .await
-        .unwrap();
+    let mut one = parties.one.consume_control().await.unwrap();
+    let mut other = parties.other.consume_control().await.unwrap();
     let run = RunId::generate();
     let sent = [
         Control::Announce,
@@ -441,11 +433,7 @@ async fn a_closed_transport_ends_its_streams(parties: Parties) {
     let run = RunId::generate();
     let mut tasks = parties.one.consume_tasks(2).await.unwrap();
     let mut events = parties.one.consume_events(run).await.unwrap();
-    let mut control = parties
-        .one
-        .consume_control(&WorkerId::named("w"))
-        .await
-        .unwrap();
+    let mut control = parties.one.consume_control().await.unwrap();
     parties
         .one
         .publish_task(&task(run, 0), &TraceContext::default())

@@ -17,7 +17,7 @@ use shared::ids::{RunId, WorkerId};
 use shared::message::{Control, Event, EventBody};
 use shared::outcome::{Comparison, Difference, DifferenceKind, Failure, FailureKind, Outcome};
 use shared::transport::{Deliveries, Ownership, TraceContext};
-use worker::engine::{Found, Stop};
+use worker::engine::{FindingBatch, Stop};
 use worker::service::{WorkerHandle, WorkerOptions, start};
 
 use parties::{BOUND, Parties, QUIET, connect, next, nothing, task};
@@ -119,7 +119,7 @@ impl Stage {
     /// The table and the body of the next event.
     async fn event(&mut self) -> (u32, EventBody) {
         let delivery = next(&mut self.events).await;
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
         (delivery.message.work.table.0, delivery.message.body.clone())
     }
 
@@ -323,7 +323,7 @@ async fn differences_arrive_in_order_and_complete(parties: Parties) {
         for batch in batches() {
             step.context
                 .findings
-                .send(Found::Rows(batch))
+                .send(FindingBatch::Rows(batch))
                 .await
                 .unwrap();
         }
@@ -451,8 +451,7 @@ async fn heartbeats_list_what_is_owned_and_come_when_asked(parties: Parties) {
         ..WorkerOptions::new(WorkerId::named("worker"), 4)
     };
     let stage = Stage::with(parties, options, |step: Step| async move {
-        step.context.progress.add_source_rows(5);
-        step.context.progress.add_target_rows(3);
+        step.context.progress.add_rows(5, 3);
         step.gate().await;
         Ok(equal())
     })
@@ -536,7 +535,7 @@ fn a_result_survives_a_crash_of_the_broker() {
             step.gate().await;
             step.context
                 .findings
-                .send(Found::Rows(vec![row(1, "found during the cut")]))
+                .send(FindingBatch::Rows(vec![row(1, "found during the cut")]))
                 .await
                 .unwrap();
             Ok(equal())

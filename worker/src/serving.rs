@@ -32,14 +32,7 @@ impl MetricsAddress {
         let MetricsAddr::At(address) = self.addr else {
             return Ok(None);
         };
-        match Bound::at(address).await {
-            Ok(bound) => Ok(Some(bound)),
-            Err(error) if self.is_configured => Err(error),
-            Err(error) => {
-                tracing::warn!("{error}; going on without");
-                Ok(None)
-            }
-        }
+        Bound::if_possible(address, self.is_configured).await
     }
 
     /// Asks the worker of this machine that serves here whether it is alive.

@@ -78,11 +78,11 @@ fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Resul
     let named = flags.target.is_some() || flags.urls.target_url.is_some();
     let now = database_identity(target);
     for Script { path, header } in &set.scripts {
-        if header.engine != target.engine {
+        if header.engine != target.kind {
             return Err(UsageError::OtherDialect {
                 file: path.clone(),
                 wanted: header.engine,
-                found: target.engine,
+                found: target.kind,
             });
         }
         if let Some(before) = header.database.as_ref().filter(|before| **before != now)

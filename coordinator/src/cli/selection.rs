@@ -131,7 +131,7 @@ impl TableSelection {
             ("target", &self.target, &filters.target),
         ] {
             if let (Some(endpoint), Some(filter)) = (&settings.endpoint, filter) {
-                validate(endpoint.engine, filter).map_err(|reason| UsageError::Filter {
+                validate(endpoint.kind, filter).map_err(|reason| UsageError::Filter {
                     table: spec.source.table.clone(),
                     side,
                     reason: Box::new(reason),

@@ -1,6 +1,7 @@
 //! The options of comparisons, from the options of the run and the configured tables.
 
 use shared::config::{RunOptions, TableEntry};
+use shared::hash_key::HashKey;
 use shared::message::TableSpec;
 use shared::options::{EngineLimits, Recheck, Redaction, RedactionKey, TableOptions};
 use shared::outcome::Depth;
@@ -36,6 +37,8 @@ pub(super) fn table_options(
             key: RedactionKey::generate(),
             all: redact_all,
         }),
+        // One key for the run: its checksums can be compared with each other.
+        hash_key: Some(HashKey::generate()),
         limits: EngineLimits {
             memory_bytes: options.memory_limit().0,
             spill_bytes: options.spill_limit().0,

@@ -28,17 +28,11 @@ pub(super) const HASTY_PUSH_LIMIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct TelemetrySettings {
-    serve: Option<Serve>,
+    /// The address, and whether the run fails when it is taken. An address from the
+    /// configuration is shared with the workers of the machine, one of which may have taken it.
+    serve: Option<(SocketAddr, bool)>,
     file: Option<PathBuf>,
     push: Option<(PushGateway, PushInstance)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Serve {
-    address: SocketAddr,
-    /// Whether the run fails when the address is taken. An address from the configuration
-    /// is shared with the workers of the machine, one of which may have taken it.
-    is_required: bool,
 }
 
 impl TelemetrySettings {
@@ -51,10 +45,7 @@ impl TelemetrySettings {
         let options = flags.or(config.clone());
         let serve = match options.metrics_addr {
             None | Some(MetricsAddr::Off) => None,
-            Some(MetricsAddr::At(address)) => Some(Serve {
-                address,
-                is_required,
-            }),
+            Some(MetricsAddr::At(address)) => Some((address, is_required)),
         };
         let gateway = options.push_gateway.as_ref().map(Secret::reveal);
         let gateway = gateway.map(PushGateway::new).transpose()?;
@@ -102,17 +93,7 @@ impl RunTelemetry {
         }
         let bound = match settings.serve {
             None => None,
-            Some(Serve {
-                address,
-                is_required,
-            }) => match Bound::at(address).await {
-                Ok(bound) => Some(bound),
-                Err(error) if is_required => return Err(error),
-                Err(error) => {
-                    tracing::warn!("{error}; the run continues without metrics over HTTP");
-                    None
-                }
-            },
+            Some((address, is_required)) => Bound::if_possible(address, is_required).await?,
         };
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let run = RunMetrics::register(&metrics, started_at);
@@ -237,7 +218,7 @@ mod tests {
         };
         let is_required = |flags| {
             let settings = TelemetrySettings::resolve(flags, &config).unwrap();
-            settings.serve.map(|serve| serve.is_required)
+            settings.serve.map(|(_, is_required)| is_required)
         };
         assert_eq!(is_required(MetricsOptions::default()), Some(false));
         let flags = MetricsOptions {

@@ -356,6 +356,19 @@ fn redaction_has_one_key_a_run_and_excludes_repairs() {
 }
 
 #[test]
+fn all_tables_of_a_run_are_hashed_under_one_key_and_two_runs_under_two() {
+    let keys = || {
+        let settings = resolve(&["--tables", "a,b", "--row-level"]).unwrap();
+        let tables = settings.tables.plan(&[]).unwrap();
+        let keys = tables.into_iter().map(|table| table.spec.options.hash_key);
+        keys.map(Option::unwrap).collect::<Vec<_>>()
+    };
+    let (one, other) = (keys(), keys());
+    assert_eq!(one[0], one[1]);
+    assert_ne!(one[0], other[0]);
+}
+
+#[test]
 fn a_pattern_leaves_out_what_is_listed_by_name() {
     let table = |name: &str, rows: u64| CatalogTable {
         schema: "dbo".to_owned(),

@@ -49,13 +49,17 @@ impl Fleet {
         })
     }
 
+    async fn heartbeat(&mut self, until: Instant) -> Option<Heartbeat> {
+        let next = tokio::time::timeout_at(until, self.heartbeats.next());
+        next.await.ok().flatten()
+    }
+
     /// Requests a heartbeat of every worker and collects them.
     async fn collect(&mut self) -> Result<BTreeMap<WorkerId, Seen>, CommandError> {
         self.transport.publish_control(&Control::Announce).await?;
         let mut seen = BTreeMap::new();
         let until = Instant::now() + ANSWERS;
-        while let Ok(Some(heartbeat)) = tokio::time::timeout_at(until, self.heartbeats.next()).await
-        {
+        while let Some(heartbeat) = self.heartbeat(until).await {
             let received = Instant::now();
             seen.insert(
                 heartbeat.worker.clone(),
@@ -200,9 +204,7 @@ pub(super) async fn drain(flags: &DrainFlags, config: &Config) -> Result<u8, Com
         };
         fleet.transport.publish_control(&control).await?;
         let until_answers = Instant::now() + ANSWERS;
-        while let Ok(Some(heartbeat)) =
-            tokio::time::timeout_at(until_answers, fleet.heartbeats.next()).await
-        {
+        while let Some(heartbeat) = fleet.heartbeat(until_answers).await {
             if heartbeat.worker == worker && heartbeat.draining {
                 fleet.transport.close().await;
                 print_status(format!(

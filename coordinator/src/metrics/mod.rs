@@ -48,10 +48,6 @@ pub(crate) struct RunEnd {
 impl RunMetrics {
     /// Registers the metrics of a run that began at `started_at`. All of them
     /// exist from the start, with 0.
-    ///
-    /// # Panics
-    ///
-    /// When the metrics of a run are registered already.
     pub(crate) fn register(metrics: &Metrics, started_at: DateTime<Utc>) -> Self {
         let view = SharedView::default();
         view.register(metrics);

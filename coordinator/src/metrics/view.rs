@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use shared::ids::WorkerId;
-use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
+use shared::telemetry::metrics::{Described, Metrics, Reading, Validity};
 
 use crate::run_state::{Counts, RunState, TableStatus};
 
@@ -81,7 +81,7 @@ impl SharedView {
         for (name, help, label, read) in GAUGES {
             let view = self.clone();
             let described = Described { name, help, label };
-            metrics.read_gauge(Span::Work, described, move || read(&view.lock()));
+            metrics.read_gauge(Validity::Work, described, move || read(&view.lock()));
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
-use worker::engine::{Engine, Found, Stop, TaskContext};
+use worker::engine::{Engine, FindingBatch, Stop, TaskContext};
 
 use super::findings::{Findings, failure_of};
 use super::stats::{Counted, WORKERS};
@@ -130,7 +130,7 @@ impl Engine for FunctionEngine {
         if !findings.differences.is_empty()
             && context
                 .findings
-                .send(Found::Rows(findings.differences))
+                .send(FindingBatch::Rows(findings.differences))
                 .await
                 .is_err()
         {

@@ -18,11 +18,12 @@ use worker::service::{self, WorkerOptions};
 
 use super::findings::Findings;
 use super::function::{FunctionEngine, ReconcileFunction};
-use super::options::{OptionsError, ParallelOptions, Settings};
+use super::options::{OptionsError, ParallelOptions, SHORTEST};
 use super::stats::{Counted, RUNS, TableCounter};
 use super::table::{IntoTable, Table, TableJob};
 use crate::report::RunReport;
 use crate::run::{self, RunLost, RunRequest};
+use crate::run_state::Limits;
 
 /// How long the end of a run waits for functions that do not stop.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -164,7 +165,9 @@ impl ParallelReconciler {
 /// runs have up to twice `max_workers` running functions.
 #[derive(Debug, Clone)]
 pub struct ParallelReconcileJob {
-    settings: Settings,
+    options: ParallelOptions,
+    concurrency: u16,
+    limits: Limits,
     tables: Arc<[Table]>,
     function: ReconcileFunction,
 }
@@ -203,7 +206,7 @@ where
     T: Into<Findings>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    let settings = options.validate()?;
+    let (concurrency, limits) = options.validate()?;
     let tables: Vec<Table> = tables
         .into_iter()
         .map(IntoTable::into_table)
@@ -213,15 +216,17 @@ where
     }
     let mut listed = BTreeSet::new();
     for table in &tables {
-        if !table.has_time() {
+        if table.timeout.is_some_and(|timeout| timeout < SHORTEST) {
             return Err(ParallelError::Timeout(table.source().clone()));
         }
-        if !listed.insert(table.identity()) {
+        if !listed.insert((&table.source, &table.target)) {
             return Err(ParallelError::Twice(table.source().clone()));
         }
     }
     Ok(ParallelReconcileJob {
-        settings,
+        options,
+        concurrency,
+        limits,
         tables: tables.into(),
         function: ReconcileFunction::new(function),
     })
@@ -249,17 +254,13 @@ impl ParallelReconcileJob {
         let engine = FunctionEngine::new(
             self.function.clone(),
             runtime,
-            self.settings.max_workers,
-            self.settings.cancel_grace,
+            self.concurrency,
+            self.options.cancel_grace,
         );
-        let tables = self.tables.iter();
-        let request = RunRequest::new(
-            tables
-                .map(|table| table.planned(self.settings.timeout))
-                .collect(),
-            self.settings.limits(),
-        );
-        let (run, concurrency) = (request.run, self.settings.max_workers);
+        let timeout = self.options.timeout_per_table;
+        let tables = self.tables.iter().map(|table| table.planned(timeout));
+        let request = RunRequest::new(tables.collect(), self.limits.clone());
+        let (run, concurrency) = (request.run, self.concurrency);
         let cancel = cancel.child_token();
         // When the caller drops this future, the run is cancelled.
         let _abandoned = cancel.clone().drop_guard();

@@ -77,18 +77,9 @@ pub enum OptionsError {
     MaxAttempts,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
-    pub(super) max_workers: u16,
-    pub(super) timeout: Duration,
-    pub(super) cancel_grace: Duration,
-    fail_fast: FailFast,
-    max_attempts: NonZeroU32,
-    window: NonZeroU32,
-}
-
 impl ParallelOptions {
-    pub(super) fn validate(self) -> Result<Settings, OptionsError> {
+    /// How many functions run at a time, and the limits of the run.
+    pub(super) fn validate(self) -> Result<(u16, Limits), OptionsError> {
         let too_many_or_none = OptionsError::MaxWorkers(self.max_workers);
         if self.max_workers > MAX_WORKERS {
             return Err(too_many_or_none);
@@ -96,30 +87,20 @@ impl ParallelOptions {
         if self.timeout_per_table < SHORTEST {
             return Err(OptionsError::Timeout(self.timeout_per_table));
         }
-        Ok(Settings {
-            max_workers: u16::try_from(self.max_workers).map_err(|_| too_many_or_none)?,
-            timeout: self.timeout_per_table,
-            cancel_grace: self.cancel_grace,
+        let window = NonZeroU32::new(self.max_workers).ok_or(too_many_or_none)?;
+        let limits = Limits {
+            window: Window::Fixed(window),
+            max_attempts: NonZeroU32::new(self.max_attempts).ok_or(OptionsError::MaxAttempts)?,
             fail_fast: if self.fail_fast {
                 FailFast::Error
             } else {
                 FailFast::Off
             },
-            max_attempts: NonZeroU32::new(self.max_attempts).ok_or(OptionsError::MaxAttempts)?,
-            window: NonZeroU32::new(self.max_workers).ok_or(too_many_or_none)?,
-        })
-    }
-}
-
-impl Settings {
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
-            window: Window::Fixed(self.window),
-            max_attempts: self.max_attempts,
-            fail_fast: self.fail_fast,
             cancel_grace: self.cancel_grace.saturating_add(ANSWER),
             ..Limits::default()
-        }
+        };
+        let concurrency = u16::try_from(self.max_workers).map_err(|_| too_many_or_none)?;
+        Ok((concurrency, limits))
     }
 }
 
@@ -129,10 +110,11 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid_and_documented() {
-        let settings = ParallelOptions::default().validate().unwrap();
-        assert_eq!(settings.max_workers, 4);
-        assert_eq!(settings.timeout, Duration::from_secs(3600));
-        assert_eq!(settings.limits().fail_fast, FailFast::Off);
+        let (concurrency, limits) = ParallelOptions::default().validate().unwrap();
+        assert_eq!(concurrency, 4);
+        let timeout = ParallelOptions::default().timeout_per_table;
+        assert_eq!(timeout, Duration::from_secs(3600));
+        assert_eq!(limits.fail_fast, FailFast::Off);
     }
 
     #[test]

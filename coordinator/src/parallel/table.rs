@@ -7,7 +7,6 @@ use shared::ids::{Attempt, TableName, TableNameError};
 use shared::message::{ColumnSelection, Side, TableSpec, Task};
 use shared::outcome::Depth;
 
-use super::options::SHORTEST;
 use crate::run_state::PlannedTable;
 
 /// A table of a run, with its own options.
@@ -26,9 +25,9 @@ use crate::run_state::PlannedTable;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    source: TableName,
-    target: TableName,
-    timeout: Option<Duration>,
+    pub(super) source: TableName,
+    pub(super) target: TableName,
+    pub(super) timeout: Option<Duration>,
     priority: i32,
     estimated_rows: Option<u64>,
 }
@@ -81,16 +80,6 @@ impl Table {
     #[must_use]
     pub fn source(&self) -> &TableName {
         &self.source
-    }
-
-    /// Whether the timeout is long enough.
-    pub(super) fn has_time(&self) -> bool {
-        self.timeout.is_none_or(|timeout| timeout >= SHORTEST)
-    }
-
-    /// Both names: a run has each pair once.
-    pub(super) fn identity(&self) -> (&TableName, &TableName) {
-        (&self.source, &self.target)
     }
 
     pub(super) fn planned(&self, timeout: Duration) -> PlannedTable {

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 pub enum ScriptError {
     #[error("cannot read {}: {error}", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("{} is not a repair script of this version; `reconcile run --generate-repair` writes them", path.display())]
-    Foreign { path: PathBuf },
+    #[error("{} is not a repair script of this version; `reconcile run --generate-repair` writes them", .0.display())]
+    Foreign(PathBuf),
     /// Its content does not have its digest.
-    #[error("{} has been changed since it was written; write it again with `reconcile run --generate-repair`, or execute it with psql or sqlcmd if the change is intended", path.display())]
-    Edited { path: PathBuf },
+    #[error("{} has been changed since it was written; write it again with `reconcile run --generate-repair`, or execute it with psql or sqlcmd if the change is intended", .0.display())]
+    Edited(PathBuf),
     #[error("cannot write {}: {error}", path.display())]
     Unwritable { path: PathBuf, error: io::Error },
-    #[error("{} undoes a repair that `reconcile apply` has not applied, so there is nothing to undo; if the repair was applied with psql or sqlcmd, repeat the command with --assume-applied", path.display())]
-    NotApplied { path: PathBuf },
+    #[error("{} undoes a repair that `reconcile apply` has not applied, so there is nothing to undo; if the repair was applied with psql or sqlcmd, repeat the command with --assume-applied", .0.display())]
+    NotApplied(PathBuf),
     /// An earlier commit was not answered, or its process was killed.
     #[error("it is not known whether an earlier `reconcile apply` was committed. If it was, {} must replace {}. Check the target. If the changes are there, repeat the command with --assume-applied; if not, remove the first file", pending.display(), undo.display())]
     Pending {
@@ -30,8 +30,8 @@ pub enum ScriptError {
     NotItsUndo { undo: PathBuf, repair: PathBuf },
     #[error("{} undoes what was applied to {database}; undo it there, or use a copy of the directory as the run wrote it", undo.display())]
     AppliedElsewhere { undo: PathBuf, database: String },
-    #[error("{reason}")]
-    Mixed { reason: String },
+    #[error("{0}")]
+    Mixed(String),
 }
 
 impl ScriptError {
@@ -43,23 +43,11 @@ impl ScriptError {
         }
     }
 
-    pub(super) fn unwritable(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+    pub(crate) fn unwritable(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |error| Self::Unwritable {
             path: path.clone(),
             error,
-        }
-    }
-
-    pub(super) fn foreign(path: &Path) -> Self {
-        Self::Foreign {
-            path: path.to_owned(),
-        }
-    }
-
-    pub(crate) fn edited(path: &Path) -> Self {
-        Self::Edited {
-            path: path.to_owned(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use shared::atomic_file::{Access, AtomicFile};
 use shared::ids::{RunId, TableId};
 use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, RepairPlan, RepairStatement};
@@ -122,7 +123,7 @@ impl Scripts {
             format: FORMAT,
             run: report.run_id.clone(),
             timestamp: report.timestamp.clone(),
-            engine: repaired.first().map(|table| table.plan.engine),
+            engine: repaired.first().map(|table| table.plan.kind),
             apply: format!("reconcile apply {}", self.directory.display()),
             tables,
         };
@@ -204,7 +205,7 @@ impl Scripts {
                 run: report.run_id.clone(),
                 timestamp: report.timestamp.clone(),
                 token: Header::token(),
-                engine: plan.engine,
+                engine: plan.kind,
                 database: self.database.clone(),
                 applied: false,
                 schema: plan.schema.clone(),
@@ -217,7 +218,7 @@ impl Scripts {
                 sequences: plan.sequences.clone(),
                 foreign_keys: plan.foreign_keys.clone(),
                 deferred: deferred.to_vec(),
-                spec: table.spec.clone(),
+                spec: without_hash_key(table.spec),
             };
             self.write_script(table, header, &path)
                 .map_err(|why| format!("{} could not be written: {why}", path.display()))?;
@@ -239,7 +240,8 @@ impl Scripts {
     ) -> Result<(), String> {
         let text = |error: io::Error| error.to_string();
         let direction = header.direction;
-        let mut script = ScriptWriter::create(path, header).map_err(text)?;
+        let file = AtomicFile::create(path, Access::Owner).map_err(text)?;
+        let mut script = ScriptWriter::begin(file, header).map_err(text)?;
         for action in ACTIONS {
             let repaired = direction.orient(action);
             let count = table.counts.of(repaired);
@@ -270,7 +272,7 @@ impl Scripts {
                 script.add(&statement).map_err(text)?;
             }
         }
-        script.commit().map_err(text)
+        script.end().and_then(AtomicFile::commit).map_err(text)
     }
 }
 
@@ -300,6 +302,14 @@ fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
         number += 1;
     }
     candidate
+}
+
+/// The specification that a script contains. The verification after the script draws a
+/// key of its own, so the script does not reveal that of the run.
+fn without_hash_key(spec: &TableSpec) -> TableSpec {
+    let mut spec = spec.clone();
+    spec.options.hash_key = None;
+    spec
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Manifest {
         serde_json::from_slice(&text)
             .ok()
             .filter(|manifest: &Self| manifest.format == FORMAT)
-            .ok_or_else(|| ScriptError::foreign(path))
+            .ok_or_else(|| ScriptError::Foreign(path.to_owned()))
     }
 }
 

@@ -26,4 +26,4 @@ pub(crate) use script_reader::Script;
 pub(crate) use script_set::ScriptSet;
 pub use statement::Direction;
 pub(crate) use statement::{Statement, StatementCounts};
-pub(crate) use undo::{Effects, RenewedUndo};
+pub(crate) use undo::Effects;

@@ -21,13 +21,9 @@ pub(crate) struct Script {
 
 impl Script {
     /// Reads the header of the script at `path` and verifies its digest.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read, is not a script or was changed.
     pub(crate) fn open(path: &Path) -> Result<Self, ScriptError> {
         let unreadable = ScriptError::unreadable(path);
-        let foreign = || ScriptError::foreign(path);
+        let foreign = || ScriptError::Foreign(path.to_owned());
         let mut file = BufReader::new(File::open(path).map_err(&unreadable)?);
         let mut first = vec![0; FIRST_LINE.len() + 1];
         match file.read_exact(&mut first) {
@@ -38,7 +34,7 @@ impl Script {
         }
         let mut line = Vec::new();
         if file.read_until(b'\n', &mut line).map_err(&unreadable)? == 0 {
-            return Err(ScriptError::edited(path));
+            return Err(ScriptError::Edited(path.to_owned()));
         }
         let json = line.strip_prefix(b"-- ").ok_or_else(foreign)?;
         let header: Header = serde_json::from_slice(json).map_err(|_| foreign())?;
@@ -48,13 +44,13 @@ impl Script {
             digest.update(&line);
             line.clear();
             if file.read_until(b'\n', &mut line).map_err(&unreadable)? == 0 {
-                return Err(ScriptError::edited(path));
+                return Err(ScriptError::Edited(path.to_owned()));
             }
             let mark = mark_of(&line, &header.token);
             if let Some(expected) = mark.and_then(|mark| mark.strip_prefix(DIGEST)) {
                 let intact = hex::encode(digest.finish()) == expected;
                 if !intact || !file.fill_buf().map_err(&unreadable)?.is_empty() {
-                    return Err(ScriptError::edited(path));
+                    return Err(ScriptError::Edited(path.to_owned()));
                 }
                 return Ok(Self {
                     path: path.to_owned(),
@@ -157,7 +153,7 @@ impl EntryReader {
             return Ok(None);
         };
         sql.pop();
-        let sql = String::from_utf8(sql).map_err(|_| ScriptError::edited(&self.path))?;
+        let sql = String::from_utf8(sql).map_err(|_| ScriptError::Edited(self.path.clone()))?;
         Ok(Some(Entry {
             statement: Statement { sql, ..statement },
             active: true,

@@ -56,9 +56,7 @@ impl ScriptSet {
             direction == Direction::Undo && !applied && !assume_applied
         };
         if let Some(script) = scripts.iter().find(not_applied) {
-            return Err(ScriptError::NotApplied {
-                path: script.path.clone(),
-            });
+            return Err(ScriptError::NotApplied(script.path.clone()));
         }
         Ok(Self::ordered(scripts))
     }
@@ -105,14 +103,12 @@ fn read_manifest(
     for table in &manifest.tables {
         let script = open(&path.with_file_name(table.script(direction)))?;
         if script.header.run != manifest.run {
-            return Err(ScriptError::Mixed {
-                reason: format!(
-                    "{} is from run {}, but its manifest is from run {}; a later run has replaced one of them",
-                    script.path.display(),
-                    script.header.run,
-                    manifest.run
-                ),
-            });
+            return Err(ScriptError::Mixed(format!(
+                "{} is from run {}, but its manifest is from run {}; a later run has replaced one of them",
+                script.path.display(),
+                script.header.run,
+                manifest.run
+            )));
         }
         scripts.push(script);
     }
@@ -122,7 +118,7 @@ fn read_manifest(
 /// Checks that the scripts have one target and one direction, and that no table
 /// has two scripts.
 fn check(scripts: &[Script], undo: bool) -> Result<(), ScriptError> {
-    let mixed = |reason: String| Err(ScriptError::Mixed { reason });
+    let mixed = |reason: String| Err(ScriptError::Mixed(reason));
     for (at, Script { path, header }) in scripts.iter().enumerate() {
         let path = path.display();
         if undo && header.direction != Direction::Undo {

@@ -2,10 +2,9 @@
 //! that `reconcile apply` reads. The last line is a digest of all lines before it.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use aws_lc_rs::digest::{self, Context};
-use shared::atomic_file::{Access, AtomicFile, FinishedFile};
+use shared::atomic_file::AtomicFile;
 use shared::outcome::RepairAction;
 
 use super::header::Header;
@@ -27,20 +26,8 @@ pub(super) struct ScriptWriter {
 }
 
 impl ScriptWriter {
-    /// Begins the script that will be at `path`.
-    pub(super) fn create(path: &Path, header: Header) -> io::Result<Self> {
-        Self::begin(AtomicFile::create(path, Access::Owner)?, header)
-    }
-
-    /// Begins the script that will be at `path`, in the new file `temporary`.
-    pub(super) fn create_at(temporary: &Path, path: &Path, header: Header) -> io::Result<Self> {
-        Self::begin(
-            AtomicFile::create_at(temporary, path, Access::Owner)?,
-            header,
-        )
-    }
-
-    fn begin(file: AtomicFile, header: Header) -> io::Result<Self> {
+    /// Begins the script in `file`.
+    pub(super) fn begin(file: AtomicFile, header: Header) -> io::Result<Self> {
         let name = file.path().file_name().unwrap_or_default();
         let name = comment(&name.to_string_lossy());
         let mut script = Self {
@@ -110,7 +97,7 @@ impl ScriptWriter {
             self.in_batch >= BATCH || self.bytes_in_batch.saturating_add(bytes) > BATCH_BYTES;
         if self.in_batch > 0
             && full
-            && let Some(separator) = self.header.dialect().batch_separator()
+            && let Some(separator) = self.header.dialect().lines().batch_separator
         {
             self.mark("batch")?;
             self.lines(separator)?;
@@ -136,25 +123,16 @@ impl ScriptWriter {
         Ok(())
     }
 
-    /// Ends the script and puts it at its path.
-    pub(super) fn commit(self) -> io::Result<()> {
-        self.end()?.commit()
-    }
-
-    /// Ends the script and leaves it in its temporary file.
-    pub(super) fn finish(self) -> io::Result<FinishedFile> {
-        self.end()?.finish()
-    }
-
-    fn end(mut self) -> io::Result<AtomicFile> {
+    /// Ends the script. The caller decides when the file gets its final path.
+    pub(super) fn end(mut self) -> io::Result<AtomicFile> {
         self.end_section()?;
         self.mark("end")?;
         let header = self.header.clone();
-        let dialect = header.dialect();
-        self.lines(dialect.check_deferred().as_slice())?;
+        let lines = header.dialect().lines();
+        self.lines(lines.check_deferred.as_slice())?;
         self.lines(&header.restore_constraints(&header.deferred))?;
         self.lines(&header.advance_sequences())?;
-        self.lines(dialect.end())?;
+        self.lines(lines.end)?;
         let digest = hex::encode(self.digest.clone().finish());
         self.mark(&format!("{DIGEST}{digest}"))?;
         Ok(self.file)
@@ -207,13 +185,16 @@ mod tests {
     use std::fs;
 
     use super::super::header::testing::header;
+    use shared::atomic_file::Access;
+
     use super::*;
 
     #[test]
     fn batches_of_sqlcmd_are_small_whatever_is_in_them() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("t.repair.sql");
-        let mut script = ScriptWriter::create(&path, header()).unwrap();
+        let file = AtomicFile::create(&path, Access::Owner).unwrap();
+        let mut script = ScriptWriter::begin(file, header()).unwrap();
         let long = "x".repeat(400_000);
         // The first action fills a batch exactly; then the actions change.
         for (action, count, sql) in [
@@ -231,7 +212,7 @@ mod tests {
                 script.add(&statement).unwrap();
             }
         }
-        script.commit().unwrap();
+        script.end().unwrap().commit().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let batches: Vec<&str> = text.split("\nGO\n").collect();
         // The last updates and the first inserts share one.

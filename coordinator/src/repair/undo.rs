@@ -10,7 +10,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shared::atomic_file::{self, FinishedFile};
+use shared::atomic_file::{self, Access, AtomicFile, FinishedFile};
 use shared::outcome::RepairAction;
 
 use super::error::ScriptError;
@@ -140,16 +140,12 @@ impl Script {
     }
 
     /// Writes the new undo script after this script has had `effects` in
-    /// `database`. Returns `None` if this script has no undo script.
-    ///
-    /// # Errors
-    ///
-    /// When the undo script cannot be read or written, or belongs to another repair.
+    /// `database`, beside the old one. Returns `None` if this script has no undo script.
     pub(crate) fn renew_undo(
         &self,
         effects: &Effects,
         database: &str,
-    ) -> Result<Option<RenewedUndo>, ScriptError> {
+    ) -> Result<Option<FinishedFile>, ScriptError> {
         // Another process may have changed it in the meantime, so it is read again.
         let Some(undo) = self.undo(database)? else {
             return Ok(None);
@@ -171,7 +167,8 @@ impl Script {
             ..undo.header.clone()
         };
         let pending = pending_path(&undo.path);
-        let created = ScriptWriter::create_at(&pending, &undo.path, header);
+        let created = AtomicFile::create_at(&pending, &undo.path, Access::Owner)
+            .and_then(|file| ScriptWriter::begin(file, header));
         let mut file = created.map_err(|error| match error.kind() {
             // Another process has left it behind, or applies the same script now.
             io::ErrorKind::AlreadyExists => ScriptError::Pending {
@@ -183,9 +180,9 @@ impl Script {
         if renewal.write(&mut file)? != statements {
             return Err(self.not_its_undo(&undo));
         }
-        let finished = file.finish();
+        let finished = file.end().and_then(AtomicFile::finish);
         finished
-            .map(|file| Some(RenewedUndo(file)))
+            .map(Some)
             .map_err(ScriptError::unwritable(&pending))
     }
 }
@@ -258,28 +255,5 @@ impl Renewal<'_> {
             return Err(misfit());
         }
         Ok(active)
-    }
-}
-
-/// A new undo script beside the old one. Dropping it removes it.
-#[derive(Debug)]
-pub(crate) struct RenewedUndo(FinishedFile);
-
-impl RenewedUndo {
-    /// Replaces the old undo script, because the commit took effect.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot; then the new one stays beside it.
-    pub(crate) fn confirm(self) -> Result<(), ScriptError> {
-        let unwritable = ScriptError::unwritable(self.0.path());
-        self.0.commit().map_err(unwritable)
-    }
-
-    /// Leaves it beside the old undo script, because the outcome of the commit is
-    /// unknown.
-    pub(crate) fn leave_undecided(self) {
-        // This never fails on Unix.
-        self.0.keep().ok();
     }
 }

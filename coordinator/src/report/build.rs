@@ -118,6 +118,9 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         })
         .unwrap_or_default();
     let checksum_match = checksums.as_ref().map(|sums| sums.source == sums.target);
+    let checksum_key = checksums
+        .as_ref()
+        .and_then(|sums| sums.checksum_key.clone());
     let (source_checksum, target_checksum) =
         checksums.map(|sums| (sums.source, sums.target)).unzip();
     let (source_read, target_read) = reads.map(|reads| (reads.source, reads.target)).unzip();
@@ -132,6 +135,7 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         source_checksum,
         target_checksum,
         checksum_match,
+        checksum_key,
         missing: rows.map(|rows| rows.missing),
         extra: rows.map(|rows| rows.extra),
         modified: rows.map(|rows| rows.modified),

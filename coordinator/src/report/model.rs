@@ -73,6 +73,9 @@ pub struct TableResult {
     pub target_checksum: Option<String>,
     /// Whether the sums are equal.
     pub checksum_match: Option<bool>,
+    /// The fingerprint of the key under which rows were hashed. Checksums of another run can be
+    /// compared with these only if it is the same.
+    pub checksum_key: Option<String>,
     /// Rows only in the source.
     pub missing: Option<u64>,
     /// Rows only in the target.

@@ -149,6 +149,7 @@ fn the_json_report_has_the_documented_fields() {
             "source_checksum",
             "target_checksum",
             "checksum_match",
+            "checksum_key",
             "missing",
             "extra",
             "modified",

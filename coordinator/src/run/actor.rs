@@ -10,7 +10,7 @@ use actix::{
 };
 use chrono::{DateTime, Utc};
 use shared::ids::Attempt;
-use shared::message::{Control, Event, Heartbeat, Task};
+use shared::message::{Control, Event, Task};
 use shared::transport::{Delivery, Ownership, TraceContext, Transport, TransportError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -275,28 +275,10 @@ impl StreamHandler<Delivery<Event>> for RunActor {
     }
 }
 
-impl StreamHandler<Heartbeat> for RunActor {
-    fn handle(&mut self, heartbeat: Heartbeat, context: &mut Self::Context) {
-        self.apply(Input::Heartbeat(heartbeat), context);
-    }
-
-    /// The end of the event stream is handled; the default would stop the actor.
-    fn finished(&mut self, _: &mut Self::Context) {}
-}
-
-impl StreamHandler<Control> for RunActor {
-    fn handle(&mut self, control: Control, context: &mut Self::Context) {
-        let run = self.state.as_ref().map(RunState::run);
-        match control {
-            Control::StopRun { run: stopped } if Some(stopped) == run => {
-                self.apply(Input::Cancel, context);
-            }
-            Control::StopRun { .. }
-            | Control::CancelRun { .. }
-            | Control::CancelAttempt { .. }
-            | Control::Announce
-            | Control::Drain { .. } => {}
-        }
+/// Heartbeats and control messages.
+impl StreamHandler<Input> for RunActor {
+    fn handle(&mut self, input: Input, context: &mut Self::Context) {
+        self.apply(input, context);
     }
 
     /// The end of the event stream is handled; the default would stop the actor.

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use actix::{Actor as _, Addr, AsyncContext as _};
 use chrono::{DateTime, Utc};
-use shared::ids::{RunId, WorkerId};
+use futures::StreamExt as _;
+use shared::ids::RunId;
+use shared::message::Control;
 use shared::transport::{Transport, TransportError};
 use tokio::sync::oneshot;
 
 use crate::report::RunReport;
-use crate::run_state::{Effect, Input, Limits, PlannedTable, Restored, RunPlan, RunState};
+use crate::run_state::{Input, Limits, PlannedTable, Restored, RunPlan, RunState};
 
 use actor::{Apply, RunActor};
 use trace::RunTrace;
@@ -50,14 +52,6 @@ impl RunRequest {
     }
 }
 
-/// Observes nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unobserved;
-
-impl RunObserver for Unobserved {
-    fn applied(&mut self, _: &RunState, _: &[Effect]) {}
-}
-
 /// Starts a run. Must be called inside an actix system.
 ///
 /// # Errors
@@ -72,8 +66,7 @@ pub async fn start(
     // The subscriptions come first, so that no answer to a later message is missed.
     let events = transport.consume_events(run).await?;
     let heartbeats = transport.consume_heartbeats().await?;
-    let name = WorkerId::named(format!("coordinator-{run}"));
-    let controls = transport.consume_control(&name).await?;
+    let controls = transport.consume_control().await?;
     let plan = RunPlan {
         run,
         tables: request.tables,
@@ -90,8 +83,11 @@ pub async fn start(
     };
     let address = RunActor::create(|context| {
         context.add_stream(events);
-        context.add_stream(heartbeats);
-        context.add_stream(controls);
+        context.add_stream(heartbeats.map(Input::Heartbeat));
+        context.add_stream(controls.filter_map(move |control| {
+            let stops = control == Control::StopRun { run };
+            async move { stops.then_some(Input::Cancel) }
+        }));
         RunActor::new(state, request.started_at, transport, observer, trace, done)
     });
     Ok(RunHandle {

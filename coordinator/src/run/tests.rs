@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
 use shared::config::FailFast;
 use shared::ids::{Attempt, TableId, TableName, WorkerId};
 use shared::message::{ColumnSelection, Event, EventBody, Side, TableSpec, Task, WorkId};
@@ -17,12 +16,12 @@ use shared::outcome::{
 };
 use shared::transport::local::LocalTransport;
 use shared::transport::{Ownership, TraceContext, Transport};
-use worker::engine::{Engine, Found, Stop, TaskContext};
+use worker::engine::{Engine, FindingBatch, Stop, TaskContext};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
 use super::*;
 use crate::report::RunStatus;
-use crate::run_state::{TableStatus, Window};
+use crate::run_state::{Effect, TableStatus, Window};
 
 /// What the engine does with a table, by the table's name.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +52,7 @@ fn comparison(modified: u64) -> Comparison {
         checksums: Some(Checksums {
             source: format!("{:032x}", 1),
             target: format!("{:032x}", 1 + modified),
+            checksum_key: Some("0f1e2d3c".to_owned()),
         }),
         rows: Some(RowCounts {
             missing: 0,
@@ -92,7 +92,7 @@ impl Engine for Scripted {
                 for _ in 0..2 {
                     context
                         .findings
-                        .send(Found::Rows(vec![row.clone()]))
+                        .send(FindingBatch::Rows(vec![row.clone()]))
                         .await
                         .map_err(|_| Stop::Cancelled)?;
                 }
@@ -163,7 +163,7 @@ impl Stage {
 
     async fn start(&self, limits: Limits) -> RunHandle {
         let request = RunRequest::new(self.tables.clone(), limits);
-        start(request, self.transport.clone(), Box::new(Unobserved))
+        start(request, self.transport.clone(), Box::new(None::<Recorder>))
             .await
             .unwrap()
     }
@@ -377,7 +377,7 @@ fn a_run_leaves_nothing_at_the_transport() {
             .publish_event(&event, &Default::default())
             .await;
         assert!(
-            matches!(late, Err(TransportError::Unroutable { .. })),
+            matches!(late, Err(TransportError::Unroutable(_))),
             "{late:?}"
         );
     });
@@ -398,7 +398,7 @@ fn a_worker_that_dies_loses_its_table_to_another() {
         };
         let trace = TraceContext::default();
         stage.transport.publish_event(&claim, &trace).await.unwrap();
-        assert_eq!(delivery.ack().await, Ownership::Held);
+        assert_eq!(delivery.ack().await, Ownership::Owned);
         drop(tasks);
         let worker = stage.worker("w", 1).await;
         let report = soon(handle.report()).await.unwrap();

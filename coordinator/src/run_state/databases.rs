@@ -186,11 +186,7 @@ impl RunState {
 fn returned(body: &EventBody) -> Option<&Failure> {
     match body {
         EventBody::Finished { outcome, .. } => match &**outcome {
-            Outcome::Failed(failure) => matches!(
-                failure.kind,
-                FailureKind::OtherDatabase | FailureKind::UnknownEndpoint
-            )
-            .then_some(failure),
+            Outcome::Failed(failure) => Some(failure).filter(|failure| failure.kind.is_refusal()),
             _ => None,
         },
         _ => None,

@@ -12,6 +12,7 @@ mod effect;
 mod events;
 mod fleet;
 mod input;
+#[cfg(any(test, debug_assertions))]
 mod invariants;
 mod plan;
 mod queue;
@@ -154,10 +155,6 @@ struct Adopting {
 
 impl RunState {
     /// The state before the run begins.
-    ///
-    /// # Panics
-    ///
-    /// With more than `u32::MAX` tables.
     pub(crate) fn new(plan: RunPlan) -> Self {
         assert!(
             u32::try_from(plan.tables.len()).is_ok(),
@@ -236,7 +233,8 @@ impl RunState {
             self.completed = true;
             self.effects.push(Effect::Complete);
         }
-        debug_assert_eq!(self.check_invariants_if_small(), Ok(()));
+        #[cfg(any(test, debug_assertions))]
+        assert_eq!(self.check_invariants_if_small(), Ok(()));
         std::mem::take(&mut self.effects)
     }
 
@@ -313,10 +311,6 @@ impl RunState {
     }
 
     /// What is compared for `table`.
-    ///
-    /// # Panics
-    ///
-    /// When the run has no such table.
     pub(crate) fn spec(&self, table: TableId) -> &TableSpec {
         &self.tables[table.index()].planned.spec
     }

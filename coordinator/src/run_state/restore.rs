@@ -25,10 +25,6 @@ const ANSWERS: Duration = Duration::from_secs(1);
 
 impl RunState {
     /// The state of a run under a new coordinator, before `Input::Begin`.
-    ///
-    /// # Panics
-    ///
-    /// If there are more than `u32::MAX` tables.
     pub(crate) fn restore(plan: RunPlan, restored: Restored) -> Self {
         let mut state = Self::new(plan);
         state.queue.drain();

@@ -40,6 +40,7 @@ pub(crate) fn compared(differing: u64) -> Outcome {
         checksums: Some(Checksums {
             source: checksum(0),
             target: checksum(differing),
+            checksum_key: Some("0f1e2d3c".to_owned()),
         }),
         rows: Some(RowCounts {
             missing: 0,

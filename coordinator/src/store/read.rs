@@ -1,7 +1,6 @@
 //! Reads stored runs.
 
 use chrono::{DateTime, Utc};
-use rusqlite::Row;
 use serde::de::DeserializeOwned;
 use shared::ids::RunId;
 
@@ -11,41 +10,25 @@ use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableSta
 const LATEST: &str = "latest";
 
 const COLUMNS: &str =
-    "key, id, started_at, settings, tables, cancelling, running, ended, databases";
+    "id, key, started_at, settings, tables, cancelling, running, ended, databases";
 
-/// A row of `runs` before it is parsed.
-struct RunRow {
-    key: i64,
-    id: String,
-    started_at: String,
-    settings: String,
-    tables: usize,
-    cancelling: Option<String>,
-    running: Option<String>,
-    ended: Option<String>,
-    databases: Option<String>,
-}
-
-impl RunRow {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            key: row.get(0)?,
-            id: row.get(1)?,
-            started_at: row.get(2)?,
-            settings: row.get(3)?,
-            tables: row.get(4)?,
-            cancelling: row.get(5)?,
-            running: row.get(6)?,
-            ended: row.get(7)?,
-            databases: row.get(8)?,
-        })
-    }
-}
+/// The [`COLUMNS`] of a row of `runs` before they are parsed.
+type RunRow = (
+    String,
+    i64,
+    String,
+    String,
+    usize,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
 
 impl RunStore {
     pub(crate) fn runs(&self) -> Result<Vec<StoredRun>, StoreError> {
         let select = format!("SELECT {COLUMNS} FROM runs ORDER BY started_at DESC, key DESC");
-        let rows = self.query(&select, [], RunRow::of)?;
+        let rows: Vec<RunRow> = self.query(&select, [], |row| row.try_into())?;
         rows.into_iter().map(|row| self.parse_run(row)).collect()
     }
 
@@ -64,20 +47,20 @@ impl RunStore {
         if name.is_empty() {
             return Err(unknown());
         }
-        let mut rows = if name == LATEST {
+        let mut rows: Vec<RunRow> = if name == LATEST {
             let select =
                 format!("SELECT {COLUMNS} FROM runs ORDER BY started_at DESC, key DESC LIMIT 1");
-            self.query(&select, [], RunRow::of)?
+            self.query(&select, [], |row| row.try_into())?
         } else {
             let select = format!(
                 "SELECT {COLUMNS} FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id"
             );
-            self.query(&select, [&name], RunRow::of)?
+            self.query(&select, [&name], |row| row.try_into())?
         };
         if rows.len() > 1 {
             return Err(StoreError::AmbiguousRun {
                 name,
-                candidates: rows.into_iter().map(|row| row.id).collect(),
+                candidates: rows.into_iter().map(|(id, ..)| id).collect(),
             });
         }
         let row = rows.pop().ok_or_else(unknown)?;
@@ -85,40 +68,28 @@ impl RunStore {
     }
 
     fn parse_run(&self, row: RunRow) -> Result<StoredRun, StoreError> {
-        let id: RunId = row.id.parse().map_err(|_| StoreError::Damaged {
-            run: row.id.clone(),
+        let (id, key, started_at, settings, tables, cancelling, running, ended, databases) = row;
+        let id: RunId = id.parse().map_err(|_| StoreError::Damaged {
+            run: id,
             reason: "its identifier is not valid".to_owned(),
         })?;
-        let started_at = DateTime::parse_from_rfc3339(&row.started_at)
+        let started_at = DateTime::parse_from_rfc3339(&started_at)
             .map_err(|error| damaged(id, "started_at", &error))?
             .with_timezone(&Utc);
-        let summary: Option<RunSummary> = row
-            .ended
-            .map(|text| parse(id, "ended", &text))
-            .transpose()?;
+        let summary: Option<RunSummary> = parse_if_any(id, "ended", ended)?;
         let counts = match &summary {
             Some(summary) => summary.counts,
-            None => self.counts(row.key)?,
+            None => self.counts(key)?,
         };
         Ok(StoredRun {
             id,
             started_at,
-            settings: parse(id, "settings", &row.settings)?,
-            tables: row.tables,
+            settings: parse(id, "settings", &settings)?,
+            tables,
             counts,
-            cancelling: row
-                .cancelling
-                .map(|text| parse(id, "cancelling", &text))
-                .transpose()?,
-            running: row
-                .running
-                .map(|text| parse(id, "running", &text))
-                .transpose()?,
-            databases: row
-                .databases
-                .map(|text| parse(id, "databases", &text))
-                .transpose()?
-                .unwrap_or_default(),
+            cancelling: parse_if_any(id, "cancelling", cancelling)?,
+            running: parse_if_any(id, "running", running)?,
+            databases: parse_if_any(id, "databases", databases)?.unwrap_or_default(),
             is_alive: summary.is_none() && RunLock::is_held(self.directory(), id),
             summary,
         })
@@ -128,7 +99,7 @@ impl RunStore {
         let rows: Vec<(String, usize)> = self.query(
             "SELECT status, count(*) FROM tables WHERE run = ?1 AND status IS NOT NULL GROUP BY status",
             [key],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| row.try_into(),
         )?;
         let mut counts = Counts::default();
         for (word, count) in rows {
@@ -162,7 +133,7 @@ impl RunStore {
             "SELECT position, planned, open, record FROM tables \
              WHERE run = (SELECT key FROM runs WHERE id = ?1) ORDER BY position",
             [run.id.to_string()],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            |row| row.try_into(),
         )?;
         let whole = rows.len() == run.tables
             && rows
@@ -205,6 +176,14 @@ impl RunStore {
 
 fn parse<T: DeserializeOwned>(run: RunId, column: &str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| damaged(run, column, &error))
+}
+
+fn parse_if_any<T: DeserializeOwned>(
+    run: RunId,
+    column: &str,
+    text: Option<String>,
+) -> Result<Option<T>, StoreError> {
+    text.map(|text| parse(run, column, &text)).transpose()
 }
 
 fn damaged(run: RunId, column: &str, error: &dyn std::fmt::Display) -> StoreError {

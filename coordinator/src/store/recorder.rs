@@ -93,8 +93,8 @@ impl RunObserver for Recorder {
                     // The disk may have free space by now. Then the whole run is stored after
                     // all; otherwise the store will not show that it has ended.
                     let all = table_ids().take(state.table_count());
-                    self.writer
-                        .write_again(all.filter_map(|table| ended(state, table)).collect());
+                    let all = all.filter_map(|table| ended(state, table)).collect();
+                    self.writer.write(all, true);
                 }
                 Effect::Publish(_)
                 | Effect::Control(_)
@@ -106,7 +106,7 @@ impl RunObserver for Recorder {
         }
         writes.extend(self.snapshot(state));
         self.receipt = (!writes.is_empty())
-            .then(|| self.writer.write(writes))
+            .then(|| self.writer.write(writes, false))
             .filter(|_| must_wait);
     }
 

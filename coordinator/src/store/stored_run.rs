@@ -53,7 +53,7 @@ pub struct StoredSide {
 pub(crate) fn database_identity(endpoint: &Endpoint) -> String {
     format!(
         "{}://{}:{}/{}, schema {}",
-        endpoint.engine.scheme(),
+        endpoint.kind.scheme(),
         endpoint.host,
         endpoint.port,
         endpoint.database,

@@ -187,18 +187,21 @@ fn a_cancelled_run_is_known_as_one_before_anybody_is_told() {
 
 fn end(store: &RunStore, run: RunId) {
     let writer = RunWriter::start(&store.path(), run).unwrap();
-    let receipt = writer.write(vec![writer::Write::Ended(RunSummary {
-        status: RunStatus::Pass,
-        interrupted: false,
-        duration: std::time::Duration::from_secs(1),
-        max_workers: 1,
-        counts: Counts {
-            matched: 2,
-            ..Counts::default()
-        },
-        notes: Vec::new(),
-        trace_id: None,
-    })]);
+    let receipt = writer.write(
+        vec![writer::Write::Ended(RunSummary {
+            status: RunStatus::Pass,
+            interrupted: false,
+            duration: std::time::Duration::from_secs(1),
+            max_workers: 1,
+            counts: Counts {
+                matched: 2,
+                ..Counts::default()
+            },
+            notes: Vec::new(),
+            trace_id: None,
+        })],
+        false,
+    );
     futures::executor::block_on(receipt.wait());
 }
 

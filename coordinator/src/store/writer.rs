@@ -133,17 +133,9 @@ impl RunWriter {
 
     /// Queues a batch of writes. Batches are written in the order of the calls. The
     /// receipt resolves when this batch and all earlier ones are durable, or when the
-    /// store cannot be written.
-    pub(super) fn write(&self, writes: Vec<Write>) -> Receipt {
-        self.send(writes, false)
-    }
-
-    /// Like [`write`](Self::write), but is tried even if an earlier write has failed.
-    pub(super) fn write_again(&self, writes: Vec<Write>) -> Receipt {
-        self.send(writes, true)
-    }
-
-    fn send(&self, writes: Vec<Write>, again: bool) -> Receipt {
+    /// store cannot be written. With `again` the batch is tried even if an earlier
+    /// write has failed.
+    pub(super) fn write(&self, writes: Vec<Write>, again: bool) -> Receipt {
         let mut outgoing = lock(&self.outgoing);
         outgoing.last += 1;
         let number = outgoing.last;
@@ -168,7 +160,7 @@ impl RunWriter {
     /// Stores the end of the run and waits until it is durable. If the store cannot be
     /// written, adds a note to the report.
     pub async fn finish(&self, report: &mut RunReport) {
-        let receipt = self.write(vec![Write::Ended(report.summary())]);
+        let receipt = self.write(vec![Write::Ended(report.summary())], false);
         if tokio::time::timeout(LAST_WRITE, receipt.wait())
             .await
             .is_err()

@@ -60,7 +60,7 @@ fn write_section(f: &mut fmt::Formatter<'_>, heading: &str, lines: &[String]) ->
 fn of_endpoint(endpoint: &Endpoint) -> String {
     let password = (!endpoint.password.is_empty()).then(|| "***".to_owned());
     [
-        line("engine", Some(&endpoint.engine)),
+        line("engine", Some(&endpoint.kind)),
         line("host", Some(&endpoint.host)),
         line("port", Some(&endpoint.port)),
         line("database", Some(&endpoint.database)),

@@ -29,6 +29,9 @@ fn read_rule(mut section: Section, sources: &mut Sources<'_>) -> Result<ColumnRu
         rounding: section.take(sources, "rounding")?,
         encoding: section.take(sources, "as")?,
         scale: section.take(sources, "scale")?,
+        true_words: section.take(sources, "true_words")?.unwrap_or_default(),
+        false_words: section.take(sources, "false_words")?.unwrap_or_default(),
+        zone: section.take(sources, "zone")?,
         trim: section.take(sources, "trim")?,
         case_insensitive: section
             .take(sources, "case_insensitive")?
@@ -46,6 +49,19 @@ fn read_rule(mut section: Section, sources: &mut Sources<'_>) -> Result<ColumnRu
         return Err(section.error(
             sources,
             "needs `scale` with as = \"decimal-bytes\", and only there",
+        ));
+    }
+    let has_words = !(rule.true_words.is_empty() && rule.false_words.is_empty());
+    if has_words && rule.encoding != Some(Encoding::BooleanText) {
+        return Err(section.error(
+            sources,
+            "has `true_words` or `false_words`, which need as = \"boolean-text\"",
+        ));
+    }
+    if rule.zone.is_some() && (rule.encoding.is_some() || rule.as_text) {
+        return Err(section.error(
+            sources,
+            "cannot have `zone` together with `as` or `as_text`",
         ));
     }
     Ok(rule)

@@ -191,29 +191,25 @@ impl Fields {
     }
 }
 
+macro_rules! record {
+    ($($method:ident: $value:ty,)+) => {
+        $(fn $method(&mut self, field: &Field, value: $value) {
+            self.insert(field, value.into());
+        })+
+    };
+}
+
 impl Visit for Fields {
+    record! {
+        record_str: &str,
+        record_i64: i64,
+        record_u64: u64,
+        record_f64: f64,
+        record_bool: bool,
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.insert(field, format!("{value:?}").into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field, value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.insert(field, value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field, value.into());
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.insert(field, value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.insert(field, value.into());
     }
 }
 

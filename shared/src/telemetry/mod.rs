@@ -27,18 +27,13 @@ pub struct Setup<'a> {
 /// When flags or configuration contain an invalid collector. An invalid variable of OpenTelemetry
 /// is only a warning, because it may be set for all programs of a machine.
 pub fn set_up(setup: Setup<'_>, config: &TelemetryConfig) -> Result<Option<Tracing>, TraceError> {
-    let started = match setup.traces {
-        None => Ok(None),
-        Some((flags, identity)) => {
-            Destination::resolve(flags, &config.traces, |name| std::env::var(name).ok()).and_then(
-                |destination| {
-                    destination
-                        .map(|destination| Tracing::start(&destination, &identity))
-                        .transpose()
-                },
-            )
-        }
+    let start = |(flags, identity): (&TraceFlags, Identity)| {
+        let variable = |name: &str| std::env::var(name).ok();
+        Destination::resolve(flags, &config.traces, variable)?
+            .map(|destination| Tracing::start(&destination, &identity))
+            .transpose()
     };
+    let started = setup.traces.map_or(Ok(None), start);
     let (tracing, layer, warning) = match started {
         Ok(Some((tracing, layer))) => (Some(tracing), Some(layer), None),
         Ok(None) => (None, None, None),

@@ -17,7 +17,7 @@ use super::{
     Acknowledge, Deliveries, Delivery, Health, Messages, Ownership, PREFETCH, TraceContext,
     Transport, TransportError, lock,
 };
-use crate::ids::{RunId, WorkerId};
+use crate::ids::RunId;
 use crate::message::{Control, Event, Heartbeat, Task};
 
 /// The most tasks that are published and not acknowledged.
@@ -76,9 +76,7 @@ impl Transport for LocalTransport {
     ) -> Result<(), TransportError> {
         self.ensure_open()?;
         let run = event.work.run;
-        let unroutable = || TransportError::Unroutable {
-            destination: format!("the event queue of run {run}"),
-        };
+        let unroutable = || TransportError::Unroutable(format!("the event queue of run {run}"));
         let queue = lock(&self.runs).get(&run).cloned().ok_or_else(unroutable)?;
         queue
             .push(event.clone(), trace.clone())
@@ -114,10 +112,7 @@ impl Transport for LocalTransport {
         Ok(deliveries(&queue, PREFETCH))
     }
 
-    async fn consume_control(
-        &self,
-        _worker: &WorkerId,
-    ) -> Result<Messages<Control>, TransportError> {
+    async fn consume_control(&self) -> Result<Messages<Control>, TransportError> {
         self.ensure_open()?;
         Ok(messages(self.control.subscribe(), self.closed.clone()))
     }
@@ -309,13 +304,13 @@ impl<T> Acknowledger<T> {
 #[async_trait]
 impl<T: Send + std::fmt::Debug> Acknowledge for Acknowledger<T> {
     async fn ack(&self) -> Ownership {
-        self.take().map_or(Ownership::Lost, |_| Ownership::Held)
+        self.take().map_or(Ownership::Lost, |_| Ownership::Owned)
     }
 
     async fn requeue(&self) -> Ownership {
         self.take().map_or(Ownership::Lost, |entry| {
             self.queue.requeue(self.position, entry);
-            Ownership::Held
+            Ownership::Owned
         })
     }
 

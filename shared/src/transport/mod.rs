@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use futures::Stream;
 
-use crate::ids::{RunId, WorkerId};
+use crate::ids::RunId;
 use crate::message::{Control, Event, Heartbeat, Task};
 
 /// A stream of deliveries that ends when the transport is closed. The transport reconnects by
@@ -60,8 +60,7 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     async fn consume_events(&self, run: RunId) -> Result<Deliveries<Event>, TransportError>;
 
     /// Receives control messages sent after this call returns.
-    async fn consume_control(&self, worker: &WorkerId)
-    -> Result<Messages<Control>, TransportError>;
+    async fn consume_control(&self) -> Result<Messages<Control>, TransportError>;
 
     /// Receives heartbeats sent after this call returns.
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError>;
@@ -176,7 +175,7 @@ pub(crate) trait Acknowledge: fmt::Debug + Send + Sync {
 #[must_use = "a lost delivery belongs to another consumer"]
 pub enum Ownership {
     /// The broker accepted the answer.
-    Held,
+    Owned,
     /// The delivery was already lost. The broker delivers the message again.
     Lost,
 }
@@ -191,17 +190,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The broker has no queue for this message.
-    #[error("the message has no receiver: {destination} does not exist")]
-    Unroutable {
-        /// The queue that is missing.
-        destination: String,
-    },
-    /// The broker cannot be reached, or refused the login or an operation.
-    #[error("{message}")]
-    Broker {
-        /// What happened and what to do, with the broker's address and without the password.
-        message: String,
-    },
+    #[error("the message has no receiver: {0} does not exist")]
+    Unroutable(String),
+    /// The broker cannot be reached, or refused the login or an operation: what happened and what
+    /// to do, with the broker's address and without the password.
+    #[error("{0}")]
+    Broker(String),
     /// The transport was closed by this process.
     #[error("the connection to the broker was closed")]
     Closed,

@@ -107,7 +107,7 @@ async fn measure(
             .context("no event for a minute; are there workers?")?
             .context("the transport was closed")?;
         anyhow::ensure!(
-            delivery.ack().await == Ownership::Held,
+            delivery.ack().await == Ownership::Owned,
             "an event was lost and comes again"
         );
         if let EventBody::Finished { .. } = delivery.message.body {

@@ -130,8 +130,8 @@ impl Databases {
         } = *meeting;
         format!(
             "{} to {}{}",
-            self.endpoints[left].engine,
-            self.endpoints[right].engine,
+            self.endpoints[left].kind,
+            self.endpoints[right].kind,
             if mirrored { ", mirrored" } else { "" }
         )
     }

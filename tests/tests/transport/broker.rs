@@ -36,7 +36,7 @@ async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
     let worker = connect(broker.amqp_url(), "cut").await;
     let run = RunId::generate();
     let mut tasks = worker.consume_tasks(1).await.unwrap();
-    let mut control = worker.consume_control(&WorkerId::named("w")).await.unwrap();
+    let mut control = worker.consume_control().await.unwrap();
     let mut events = coordinator.consume_events(run).await.unwrap();
     coordinator
         .publish_task(&task(run, 0), &TraceContext::default())
@@ -57,7 +57,7 @@ async fn after_a_cut_nothing_is_lost_and_old_deliveries_are_stale() {
     drop(held);
     let again = next(&mut tasks).await;
     assert_eq!((again.message.table.0, again.redelivered), (0, true));
-    assert_eq!(again.ack().await, Ownership::Held);
+    assert_eq!(again.ack().await, Ownership::Owned);
     drop(again);
 
     // Control messages arrive again once the queue exists; earlier ones are lost.
@@ -104,7 +104,7 @@ async fn tasks_published_through_three_cuts_all_arrive() {
     let mut acknowledged = Vec::new();
     while counted(&acknowledged).len() < 600 {
         let delivery = next(&mut deliveries).await;
-        if delivery.ack().await == Ownership::Held {
+        if delivery.ack().await == Ownership::Owned {
             acknowledged.push(delivery.message.table.0);
         }
     }
@@ -340,7 +340,7 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
     let worker = process(Some("a")).await;
     let run = RunId::generate();
     let mut tasks = worker.consume_tasks(1).await.unwrap();
-    let mut control = worker.consume_control(&WorkerId::named("w")).await.unwrap();
+    let mut control = worker.consume_control().await.unwrap();
 
     // Messages of a process without the key, or with another one, are rejected.
     let forged = Control::CancelRun { run };
@@ -358,7 +358,7 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
     }
     let delivery = next(&mut tasks).await;
     assert_eq!(delivery.message, task(run, 2));
-    assert_eq!(delivery.ack().await, Ownership::Held);
+    assert_eq!(delivery.ack().await, Ownership::Owned);
     let received = tokio::time::timeout(BOUND, control.next()).await;
     assert_eq!(
         received.expect("the signed message did not arrive"),

@@ -116,12 +116,6 @@ struct Block {
     length: u32,
 }
 
-impl Block {
-    fn read(self, file: &File) -> io::Result<Vec<u8>> {
-        read(file, self.offset, self.length as usize)
-    }
-}
-
 fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, offset)?;
@@ -215,16 +209,12 @@ impl Partitioned {
 
     /// Removes the first block from partition `at` and returns it; `None` if the
     /// partition is empty. Later writes may overwrite the block on disk.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     pub(crate) fn take(&mut self, at: usize) -> io::Result<Option<Vec<u8>>> {
         let partition = &mut self.partitions[at];
         let bytes = match (partition.blocks.pop_front(), &self.file) {
             (Some(block), Some(file)) => {
                 self.free.push(block);
-                block.read(file)?
+                read(file, block.offset, block.length as usize)?
             }
             _ => std::mem::take(&mut partition.buffer),
         };
@@ -242,27 +232,17 @@ impl Partitioned {
     }
 
     /// Reads block `number` of partition `at`.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
     pub(crate) fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => block.read(file).map(Cow::Owned),
+            (Some(block), Some(file)) => {
+                read(file, block.offset, block.length as usize).map(Cow::Owned)
+            }
             _ => Ok(Cow::Borrowed(&partition.buffer)),
         }
     }
 
     /// Reads `length` bytes, starting at `position`, of block `number` of partition `at`.
-    ///
-    /// # Errors
-    ///
-    /// When the disk fails.
-    ///
-    /// # Panics
-    ///
-    /// When the block has fewer bytes.
     pub(crate) fn part(
         &self,
         at: usize,

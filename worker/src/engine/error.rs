@@ -43,6 +43,15 @@ pub(crate) enum DatabaseError {
         column: usize,
         reason: String,
     },
+    /// The driver cannot decode a text. It does not say of which column.
+    #[error("a text value has an unpaired surrogate, which is not valid Unicode")]
+    NotUnicode,
+    #[error("column `{column}` has a text with an unpaired surrogate, which is not valid Unicode")]
+    UnpairedSurrogate {
+        column: String,
+        /// Whether the database converts the column to text.
+        as_text: bool,
+    },
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
     NullKey { column: String },
     #[error("cannot keep rows in a temporary file in {}: {}", std::env::temp_dir().display(), .0)]
@@ -57,7 +66,9 @@ pub(crate) mod advice {
     pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
     pub(crate) const DATABASE: &str = "check the endpoint's database";
     pub(crate) const TABLE: &str = "check schema and table";
+    pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
     pub(crate) const PERMISSION: &str = "grant SELECT on it to the endpoint's user";
+    pub(crate) const NOT_UNICODE: &str = "an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
     pub(crate) const STATEMENT_TIMEOUT: &str =
         "raise statement_timeout of the endpoint or the table's timeout";
     pub(crate) const LOCK_TIMEOUT: &str =
@@ -65,6 +76,26 @@ pub(crate) mod advice {
 }
 
 impl DatabaseError {
+    /// What a driver reported. Where the message may quote values, `code` is what may be said of it.
+    pub(crate) fn driver(
+        (kind, advice): (FailureKind, &'static str),
+        message: String,
+        code: Option<String>,
+        is_refusal: bool,
+    ) -> Self {
+        let redacted = code.map_or_else(
+            || message.clone(),
+            |code| format!("{code}; the text is redacted, as it may quote values"),
+        );
+        Self::Driver(Box::new(DriverError {
+            kind,
+            advice,
+            message,
+            redacted,
+            is_refusal,
+        }))
+    }
+
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Driver(error) if error.is_refusal)
     }
@@ -79,6 +110,13 @@ impl DatabaseError {
             Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
             Self::Malformed(_) => (FailureKind::ProtocolError, ""),
             Self::Value { .. } => (FailureKind::ValueError, ""),
+            Self::NotUnicode | Self::UnpairedSurrogate { as_text: false, .. } => {
+                (FailureKind::ValueError, advice::NOT_UNICODE)
+            }
+            Self::UnpairedSurrogate { as_text: true, .. } => (
+                FailureKind::ValueError,
+                "correct the value, or leave the column out with columns.exclude",
+            ),
             Self::NullKey { .. } => (
                 FailureKind::ValueError,
                 "correct the rows or the declaration, or name another key with --pk-columns or key = [..]",

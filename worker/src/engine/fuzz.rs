@@ -5,21 +5,24 @@
 //! `FUZZ_MINUTES=n` sets the total time in minutes; without it each test takes
 //! two seconds.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::database::postgres::scan::CopyReader;
 use crate::engine::database::scan::Query;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{
-    Decimal, DecimalClass, Iso8601, RowEncoder, RowSink, Values, canonical_json, parse_decimal,
-    twos_complement_decimal,
+    Decimal, DecimalClass, Iso8601, RowEncoder, RowSink, Values, canonical_json, canonical_xml,
+    parse_decimal, twos_complement_decimal,
 };
 use crate::engine::values::conversion::{Conversion, Raw};
 use crate::engine::values::folding::Folding;
 use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::moment::Moment;
 use crate::engine::values::reading::{Reading, Stored};
 use crate::engine::values::tolerance::within;
 use crate::engine::values::value::{to_json, to_text};
+use crate::engine::values::zone::Zone;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -50,7 +53,7 @@ fn fuzz<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> TestCaseResult)
 }
 
 /// A column of a stream, and the shape of its values.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Column {
     reading: Reading,
     shape: Shape,
@@ -117,16 +120,20 @@ fn plain_columns() -> Vec<Column> {
     ]
 }
 
-fn converted_columns() -> Vec<Column> {
-    let converted = |kind, stored, conversion, shape| Column {
+fn converted(kind: Kind, stored: Stored, conversion: Conversion, shape: Shape) -> Column {
+    Column {
         reading: Reading {
             kind,
             stored,
             conversion: Some(conversion),
         },
         shape,
-    };
-    vec![
+    }
+}
+
+fn converted_columns() -> Vec<Column> {
+    let mut columns = times_and_words();
+    columns.extend([
         converted(Kind::Json, Stored::Text, Conversion::Json, Shape::Text),
         converted(
             Kind::Decimal,
@@ -184,7 +191,42 @@ fn converted_columns() -> Vec<Column> {
             Conversion::Text(folding()),
             Shape::Text,
         ),
+    ]);
+    columns
+}
+
+fn times_and_words() -> Vec<Column> {
+    vec![
+        converted(
+            Kind::Timestamp(resolution(3)),
+            Stored::Text,
+            Conversion::SqlServerText,
+            Shape::Text,
+        ),
+        converted(
+            Kind::Timestamp(resolution(6)),
+            Stored::Instant,
+            Conversion::LocalTime(zone()),
+            Shape::Wide(8),
+        ),
+        converted(
+            Kind::Timestamp(resolution(0)),
+            Stored::Timestamp,
+            Conversion::LocalTime(zone()),
+            Shape::Wide(8),
+        ),
+        converted(
+            Kind::Bool,
+            Stored::Text,
+            Conversion::BooleanText(Arc::default()),
+            Shape::Text,
+        ),
+        converted(Kind::Text, Stored::Text, Conversion::Xml, Shape::Text),
     ]
+}
+
+fn zone() -> Zone {
+    Zone::named("America/New_York").unwrap()
 }
 
 fn folding() -> Folding {
@@ -223,6 +265,8 @@ fn text() -> impl Strategy<Value = String> {
         "[0-9]{1,5}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{0,20})?)?(Z|[-+][0-9]{2}:?[0-9]{0,2})?)?",
         "(0x|[\\\\]x)?[0-9a-fA-F]{0,9}",
         "[A-Za-z0-9+/_-]{0,12}={0,3}",
+        "[A-Za-z]{0,3} {0,2}[0-9]{1,2} [0-9]{1,4} {0,2}[0-9]{1,2}:[0-9]{2}[AP]M( [-+][0-9]{2}:[0-9]{2})?",
+        "(<[a-c]( [a-c]='[a-c&;#0-9]{0,4}')?/?>|</[a-c]>|[a-c ]|&[a-z#0-9]{0,4};){0,8}",
         json(),
     ]
 }
@@ -319,7 +363,11 @@ fn read(columns: &[Column], messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Result<u64, 
     let query = Query {
         statement: String::new(),
         parameters: Vec::new(),
-        readings: columns.iter().map(|column| column.reading).collect(),
+        readings: columns
+            .iter()
+            .map(|column| column.reading.clone())
+            .collect(),
+        undecoded: None,
         never_null: None,
         key_columns: 1,
     };
@@ -426,8 +474,10 @@ fn values_of_arbitrary_bytes_are_rendered_and_compared() {
         Tolerance::Relative(0.1),
     ]);
     let encoded = || {
-        (select(columns()), any::<u64>())
-            .prop_flat_map(|(column, _)| (Just(column), field(column.shape)))
+        (select(columns()), any::<u64>()).prop_flat_map(|(column, _)| {
+            let shape = column.shape;
+            (Just(column), field(shape))
+        })
     };
     fuzz(
         (vec(any::<u8>(), 0..64), encoded(), encoded(), tolerances),
@@ -466,6 +516,10 @@ fn conversions() -> impl Strategy<Value = Conversion> {
         Conversion::SinceMidnight(6),
         Conversion::SinceMidnight(9),
         Conversion::Iso8601,
+        Conversion::SqlServerText,
+        Conversion::LocalTime(zone()),
+        Conversion::BooleanText(Arc::default()),
+        Conversion::Xml,
         Conversion::DecimalText,
         Conversion::DecimalBytes { scale: 0 },
         Conversion::DecimalBytes { scale: 255 },
@@ -486,6 +540,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
                 ]
             })
             .chain([
+                Kind::Bool,
                 Kind::Date,
                 Kind::Decimal,
                 Kind::Text,
@@ -531,6 +586,14 @@ fn every_conversion_accepts_every_value() {
                 Raw::Bytes(&bytes),
                 Raw::Bytes(text.as_bytes()),
                 Raw::Date(days),
+                Raw::Timestamp(Moment {
+                    units: number,
+                    digits: 6,
+                }),
+                Raw::Instant(Moment {
+                    units: number,
+                    digits: 7,
+                }),
             ] {
                 let mut encoder = RowEncoder::default();
                 encoder.start_row();
@@ -569,6 +632,9 @@ fn a_canonical_value_reads_back_as_itself() {
                 if let Some(canonical) = canonical_json(input) {
                     prop_assert_eq!(canonical_json(&canonical), Some(canonical.clone()));
                     prop_assert!(std::str::from_utf8(&canonical).is_ok());
+                }
+                if let Some(canonical) = canonical_xml(input) {
+                    prop_assert_eq!(canonical_xml(&canonical), Some(canonical.clone()));
                 }
                 let mut buffer = Vec::new();
                 if let Some(decimal) = parse_decimal(input, &mut buffer) {

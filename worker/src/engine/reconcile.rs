@@ -21,7 +21,7 @@ use crate::engine::disk::Budget;
 use crate::engine::locate::locate;
 use crate::engine::locate::redact::Redactor;
 use crate::engine::plan::Plan;
-use crate::engine::plan::coverage::structure;
+use crate::engine::plan::coverage::{notes as coverage_notes, structure};
 use crate::engine::recheck::recheck;
 use crate::engine::repair::repair;
 use crate::engine::repair::verify::{can_verify_keys, verify};
@@ -51,7 +51,7 @@ impl ReconcileEngine {
     }
 
     /// Compares only the rows with these encoded keys, or all rows where rows
-    /// cannot be looked up by their keys. Returns how many differ, and whether
+    /// cannot be looked up by these keys. Returns how many differ, and whether
     /// all were compared.
     ///
     /// # Errors
@@ -66,12 +66,12 @@ impl ReconcileEngine {
         let (mut sides, _) = self.open(task, context).await?;
         let tables = sides.describe(&task.spec).await?;
         let planned = Planned::new(&task.spec, tables, &sides)?;
-        if can_verify_keys(&planned, &task.spec) {
+        if can_verify_keys(&planned, &task.spec, keys) {
             let counts = verify(&mut sides, &planned, &task.spec, keys).await?;
-            sides.close().await;
+            sides.close().await?;
             return Ok((counts, false));
         }
-        sides.close().await;
+        sides.close().await?;
         let comparison = self.reconcile(task, context).await?;
         let not_compared = || {
             Failure::new(
@@ -186,9 +186,10 @@ async fn compare(
     let mut notes = condition_notes(&tables);
     if spec.depth == Depth::Counts {
         let coverage = structure(spec, &tables)?;
+        notes.extend(coverage_notes(&coverage, &[]));
         let counts = sides.count(&tables).await?;
         let reads = sides.reads();
-        sides.close().await;
+        sides.close().await?;
         return Ok(Comparison {
             source_count: counts.source,
             target_count: counts.target,
@@ -226,7 +227,8 @@ async fn compare(
             repair: None,
         }
     };
-    sides.close().await;
+    sides.close().await?;
+    notes.extend(planned.plan.zone_notes());
     let counts = compared.sums.as_ref().map(|sum| sum.count().unsigned_abs());
     let checksums = compared.sums.map(|sum| format!("{:032x}", sum.checksum()));
     Ok(Comparison {
@@ -235,6 +237,7 @@ async fn compare(
         checksums: Some(Checksums {
             source: checksums.source,
             target: checksums.target,
+            checksum_key: Some(planned.checksum_key),
         }),
         rows: compared.rows,
         key: planned.plan.key_names(),

@@ -21,6 +21,12 @@ use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{SideOf, Table};
 use crate::engine::values::pair::Pair;
 
+/// The input of work that needs none.
+const NONE: Pair<()> = Pair {
+    source: (),
+    target: (),
+};
+
 #[derive(Debug)]
 pub(crate) struct Sides {
     sides: Pair<OpenSide>,
@@ -171,14 +177,13 @@ impl Sides {
 
     /// Ends both transactions, waits until `due`, and begins new ones.
     pub(crate) async fn pause_until(&mut self, due: Instant) -> Result<(), Stop> {
-        let none = || Pair::of(|_| ());
-        self.on_both(none(), |side, ()| Box::pin(side.pause()))
+        self.on_both(NONE, |side, ()| Box::pin(side.pause()))
             .await?;
         tokio::select! {
             () = tokio::time::sleep_until(due.into()) => {}
             () = self.stop.cancelled() => return Err(Stop::Cancelled),
         }
-        self.on_both(none(), |side, ()| Box::pin(side.resume()))
+        self.on_both(NONE, |side, ()| Box::pin(side.resume()))
             .await?;
         Ok(())
     }
@@ -204,8 +209,15 @@ impl Sides {
     }
 
     /// Ends both transactions and gives the sessions back to their pools.
-    pub(crate) async fn close(self) {
+    ///
+    /// # Errors
+    ///
+    /// When a table was replaced or altered while it was read; what was read must not be used then.
+    pub(crate) async fn close(mut self) -> Result<(), Stop> {
+        self.on_both(NONE, |side, ()| Box::pin(side.check()))
+            .await?;
         tokio::join!(self.sides.source.close(), self.sides.target.close());
+        Ok(())
     }
 }
 

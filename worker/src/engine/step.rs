@@ -1,5 +1,6 @@
 //! What the steps of one comparison share.
 
+use shared::hash_key::HashKey;
 use shared::message::TableSpec;
 use shared::outcome::Failure;
 
@@ -7,6 +8,7 @@ use crate::engine::database::kinds::database;
 use crate::engine::database::statement::SideStatements;
 use crate::engine::disk::Budget;
 use crate::engine::plan::{Plan, plan};
+use crate::engine::rows::hash::RowHasher;
 use crate::engine::sides::Sides;
 use crate::engine::task::{Stop, TaskContext};
 use crate::engine::values::column::{SideOf, Table};
@@ -35,6 +37,9 @@ pub(crate) fn chunk_size(spec: &TableSpec) -> usize {
 pub(crate) struct Planned {
     pub(crate) tables: Pair<Table>,
     pub(crate) plan: Plan,
+    pub(crate) hasher: RowHasher,
+    /// The fingerprint of the key under which the rows are hashed.
+    pub(crate) checksum_key: String,
     pub(crate) statements: Pair<SideStatements>,
 }
 
@@ -45,12 +50,18 @@ impl Planned {
         sides: &Sides,
     ) -> Result<Self, Failure> {
         let plan = plan(spec, &tables)?;
+        // Without a key of the run, checksums can be compared within the table only.
+        let key = spec.options.hash_key.clone();
+        let key = key.unwrap_or_else(HashKey::generate);
+        let hasher = RowHasher::new(plan.key_form, &key);
         let kinds = sides.kinds();
         let statements =
             Pair::of(|side| SideStatements::new(database(kinds[side]), &tables[side], &plan, side));
         Ok(Self {
             tables,
             plan,
+            hasher,
+            checksum_key: key.fingerprint(),
             statements,
         })
     }

@@ -64,12 +64,12 @@ pub struct TaskContext {
     pub progress: Arc<Progress>,
     /// Where differing rows and repairs are sent, in batches. The comparison is
     /// cancelled when the receiver is dropped.
-    pub findings: mpsc::Sender<Found>,
+    pub findings: mpsc::Sender<FindingBatch>,
 }
 
 impl TaskContext {
     /// Sends a batch. When the receiver was dropped, it is no longer needed.
-    pub(crate) async fn send(&self, batch: Found) -> Result<(), Stop> {
+    pub(crate) async fn send(&self, batch: FindingBatch) -> Result<(), Stop> {
         let sent = self.findings.send(batch).await;
         sent.map_err(|_| Stop::Cancelled)
     }
@@ -77,7 +77,7 @@ impl TaskContext {
 
 /// A batch of results that a comparison sends while it runs.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub enum FindingBatch {
     /// Differing rows.
     Rows(Vec<Difference>),
     /// Statements that repair the target.
@@ -108,14 +108,10 @@ impl Progress {
         self.totals.bytes[side].fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts rows read from the source.
-    pub fn add_source_rows(&self, rows: u64) {
-        self.add(SideOf::Source, rows, 0);
-    }
-
-    /// Counts rows read from the target.
-    pub fn add_target_rows(&self, rows: u64) {
-        self.add(SideOf::Target, rows, 0);
+    /// Counts rows read from the source and from the target.
+    pub fn add_rows(&self, source: u64, target: u64) {
+        self.add(SideOf::Source, source, 0);
+        self.add(SideOf::Target, target, 0);
     }
 
     /// Rows read from the source and from the target.

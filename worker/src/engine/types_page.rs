@@ -8,7 +8,7 @@ use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::Kind;
 use crate::engine::values::pairing::encoding::{
-    ENCODINGS, encoding_name, fitting_encodings, meaning,
+    ENCODINGS, encoding_name, fitting_encodings, meaning, zoned,
 };
 use crate::engine::values::pairing::{Pairing, pairing};
 
@@ -39,7 +39,7 @@ const SQL_SERVER: [Group; 20] = [
 ];
 
 const POSTGRES: [Group; 17] = [
-    ("boolean", "bool"),
+    ("boolean, bit(1)", "bool"),
     ("smallint, integer, bigint", "int8"),
     ("numeric", "numeric"),
     ("money", "money"),
@@ -126,9 +126,11 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
                 "without one, the table fails with an error that names them",
             ),
         };
+        let zone = zoned(&left.kind, &right.kind).map(|_| "`zone`".to_owned());
         let options: Vec<String> = encodings
             .iter()
             .map(|encoding| format!("`{}`", encoding_name(*encoding)))
+            .chain(zone)
             .collect();
         lines += &format!(
             "| {} | {form} | {how} | {} |\n",
@@ -138,7 +140,9 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
     }
     *page += &format!("\n### {}\n\n", left.declared);
     if !lines.is_empty() {
-        page.push_str("| with | compared as | rule | options of `as` |\n|---|---|---|---|\n");
+        page.push_str(
+            "| with | compared as | rule | options of `as`, and `zone` |\n|---|---|---|---|\n",
+        );
         page.push_str(&lines);
     }
     if !without.is_empty() {
@@ -190,7 +194,9 @@ fn rule(pairing: Pairing, left: &Column, right: &Column) -> &'static str {
         (Kind::Text, _) if one(|kind| *kind == ColumnType::Xml) => {
             "the text that each database sends for its XML"
         }
-        (Kind::Text, _) if padded => "by Unicode characters; padding at the end is ignored",
+        (Kind::Text, _) if padded => {
+            "by Unicode characters; blanks at the end mean nothing, on both sides"
+        }
         (Kind::Text, _) => "by Unicode characters",
         (Kind::Date, _) => "by day; PostgreSQL's infinities equal only themselves",
         (Kind::Timestamp(_), Some(Conversion::StartOfDay)) => {
@@ -225,13 +231,20 @@ fn written_by(encoding: Encoding) -> &'static str {
         Encoding::MidnightMicros => "Debezium, of `time(4-6)`",
         Encoding::MidnightNanos => "Debezium, of `time(7)`",
         Encoding::Iso8601 => {
-            "Debezium, of `datetimeoffset`; a text with a zone never equals a timestamp without one, nor a text without a zone an instant"
+            "Debezium, of `datetimeoffset`; a date without hyphens and a blank before the offset are read too; a text with a zone never equals a timestamp without one, nor a text without a zone an instant"
         }
         Encoding::DecimalText => "Debezium with `decimal.handling.mode=string`",
-        Encoding::DecimalBytes => "Debezium with `decimal.handling.mode=precise`; needs `scale`",
+        Encoding::SqlServerText => {
+            "SQL Server's `CONVERT` in the styles 0, 112, 120, 121, 126 and 127, `bcp`; what is ISO 8601 is read too"
+        }
+        Encoding::DecimalBytes => {
+            "Debezium with `decimal.handling.mode=precise`, as Base64 in its JSON; needs `scale`"
+        }
         Encoding::Base64 => "Debezium with `binary.handling.mode=base64` or `base64-url-safe`",
         Encoding::Hex => "Debezium with `binary.handling.mode=hex`; `0x` or `\\x` may precede it",
         Encoding::Json => "`nvarchar` or `text` with JSON on both sides",
+        Encoding::Xml => "`xml` in a database that keeps less of its notation",
+        Encoding::BooleanText => "type maps of converters; see below for the words",
         Encoding::Utc => "a `datetime2` that was copied into a `timestamptz`",
     }
 }
@@ -291,6 +304,58 @@ source = "dbo.prices"
 [tables.rules.price]
 as = "decimal-bytes"
 scale = 2
+```
+
+Words that stand for booleans are `true`, `t`, `1`, `yes`, `y`, `on` and `false`, `f`,
+`0`, `no`, `n`, `off`, in any case. `true_words` and `false_words` name others, which
+replace the usual ones. Any other text is a difference. A repair writes the first word
+that is named, else `true` or `false`, or `Y` or `N` to columns of fewer than five
+characters.
+
+```toml
+[[tables]]
+source = "dbo.customers"
+
+[tables.rules.active]
+as = "boolean-text"
+true_words = ["J", "Ja"]
+false_words = ["N", "Nein"]
+```
+
+Times that SQL Server writes in style 0, its default for `datetime`, have no seconds:
+`Jun 26 2015 12:00AM`. Such a text equals a time without seconds only. The names of the
+months are the English ones. Style 127 may write a `Z` behind the time of a type without
+a zone, where it means nothing.
+
+XML is compared in a canonical form: without its declaration, white space between
+elements, the order of attributes and the kind of quotes; references, CDATA and empty
+elements have one form, and prefixes of namespaces are replaced by what they mean. White
+space that was written by references or in CDATA, or under `xml:space="preserve"`,
+counts. Text that is no XML, has a document type definition, or is larger than 16 MiB
+or nested deeper than 256 elements is compared as it is.
+
+### Local times: `zone`
+
+`zone` names the time zone of local times without a zone (`datetime`, `datetime2`,
+`smalldatetime`, `timestamp`) that are compared with instants (`datetimeoffset`,
+`timestamptz`). Names and rules are those of the IANA time zone database that the
+program contains. Both sides are compared as local times:
+
+- When clocks are set back, local times occur twice. Such a time equals both of its
+  instants.
+- When clocks are set forward, local times are skipped. Such a time is compared as the
+  time that is later by as much as the clocks are set forward: 02:30 as 03:30. This is
+  what databases store for it.
+
+The report says how many there are. A repair writes the later one of two instants, as
+PostgreSQL does. `as = "utc"` is for times in UTC.
+
+```toml
+[[tables]]
+source = "dbo.orders"
+
+[tables.rules.placed]
+zone = "Europe/Berlin"
 ```
 
 ### Times: `precision`, `rounding`
@@ -363,7 +428,8 @@ collation and its bytes. A `geography` or `geometry` becomes the text of PostGIS
 measures (M) differ. A `geometry` of PostGIS itself becomes hexadecimal text:
 compare a view with its `ST_AsEWKT` instead. PostgreSQL converts floats with all
 digits, dates as `2020-12-31`, bytes in hexadecimal and instants in UTC,
-independent of the server's settings.
+independent of the server's settings. SQL Server converts a `bit` to `1` or `0`, as
+PostgreSQL does a `bit(1)`; a `boolean` becomes `true` or `false`.
 
 ```toml
 [[tables]]

@@ -89,18 +89,18 @@ impl WorkerActor {
         let (to, stop) = (address.clone(), self.stop_consuming.clone());
         tokio::spawn(async move {
             while let Some(Some(delivery)) = stop.run_until_cancelled(tasks.next()).await {
-                if to.send(TaskDelivered(delivery)).await.is_err() {
+                if to.send(Input::Task(Box::new(delivery))).await.is_err() {
                     return;
                 }
             }
             // Dropping the stream cancels the consumer at the broker.
             drop(tasks);
-            to.do_send(Drain);
+            to.do_send(Input::Drain);
         });
         let to = address.clone();
         tokio::spawn(async move {
             while let Some(message) = control.next().await {
-                if to.send(ControlReceived(message)).await.is_err() {
+                if to.send(Input::Control(message)).await.is_err() {
                     return;
                 }
             }
@@ -138,7 +138,7 @@ impl WorkerActor {
             if let Err(error) = resources.transport.publish_heartbeat(&heartbeat).await {
                 tracing::debug!("a heartbeat could not be published: {error}");
             }
-            address.do_send(HeartbeatPublished);
+            address.do_send(Input::HeartbeatPublished);
         });
     }
 
@@ -154,8 +154,48 @@ impl WorkerActor {
             if let Ok(Err(error)) = tokio::time::timeout(LAST_HEARTBEAT_LIMIT, published).await {
                 tracing::debug!("the last heartbeat could not be published: {error}");
             }
-            address.do_send(StopActor);
+            address.do_send(Input::Drained);
         });
+    }
+
+    fn admit(&mut self, delivery: Delivery<Task>, address: Addr<Self>) {
+        let work = delivery.message.work();
+        match self.ledger.admit(work) {
+            Admission::Claim(job) => {
+                let attempt = AttemptRun {
+                    delivery,
+                    job: Arc::clone(&job),
+                    resources: Arc::clone(&self.resources),
+                };
+                let running = tokio::spawn(attempt.run());
+                // A second task reports the end, so that a panic of the first is reported too.
+                tokio::spawn(async move {
+                    if let Err(error) = running.await {
+                        tracing::error!("an attempt ended without an outcome: {error}");
+                    }
+                    address.do_send(Input::AttemptEnded { work, job });
+                });
+            }
+            Admission::Discard => {
+                tracing::debug!(run = %work.run, table = work.table.0, "discarded a task that is cancelled or runs here already");
+                tokio::spawn(async move { discard(&delivery).await });
+            }
+            Admission::Requeue => drop(delivery),
+        }
+    }
+
+    fn obey(&mut self, control: &Control, address: Addr<Self>) {
+        self.ledger.cancel(control);
+        match control {
+            Control::Announce => self.send_heartbeat(address),
+            Control::Drain { worker } if *worker == self.resources.options.id => {
+                self.drain_requested.cancel()
+            }
+            Control::Drain { .. }
+            | Control::CancelRun { .. }
+            | Control::CancelAttempt { .. }
+            | Control::StopRun { .. } => {}
+        }
     }
 }
 
@@ -170,126 +210,52 @@ impl Actor for WorkerActor {
     }
 }
 
+/// What happens to the worker.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct TaskDelivered(Delivery<Task>);
+pub(super) enum Input {
+    Task(Box<Delivery<Task>>),
+    Control(Control),
+    /// A heartbeat was published, or could not be.
+    HeartbeatPublished,
+    AttemptEnded {
+        work: WorkId,
+        job: Arc<Job>,
+    },
+    /// Take no more tasks, finish or hand back the running attempts, then stop.
+    Drain,
+    /// The last heartbeat was published, or could not be.
+    Drained,
+}
 
-impl Handler<TaskDelivered> for WorkerActor {
+impl Handler<Input> for WorkerActor {
     type Result = ();
 
-    fn handle(&mut self, TaskDelivered(delivery): TaskDelivered, context: &mut Self::Context) {
-        let work = delivery.message.work();
-        match self.ledger.admit(work) {
-            Admission::Claim(job) => {
-                let attempt = AttemptRun {
-                    delivery,
-                    job: Arc::clone(&job),
-                    resources: Arc::clone(&self.resources),
-                };
-                let address = context.address();
-                let running = tokio::spawn(attempt.run());
-                // A second task reports the end, so that a panic of the first is reported too.
-                tokio::spawn(async move {
-                    if let Err(error) = running.await {
-                        tracing::error!("an attempt ended without an outcome: {error}");
-                    }
-                    address.do_send(AttemptEnded { work, job });
+    fn handle(&mut self, input: Input, context: &mut Self::Context) {
+        match input {
+            Input::Task(delivery) => self.admit(*delivery, context.address()),
+            Input::Control(control) => self.obey(&control, context.address()),
+            Input::HeartbeatPublished => {
+                if self.heartbeats.end_publishing() {
+                    self.send_heartbeat(context.address());
+                }
+            }
+            Input::AttemptEnded { work, job } => {
+                self.ledger.release(work, &job);
+                self.stop_if_drained(context.address());
+            }
+            Input::Drain if self.ledger.is_draining() => {}
+            Input::Drain => {
+                self.ledger.drain();
+                self.stop_consuming.cancel();
+                self.send_heartbeat(context.address());
+                context.run_later(self.resources.options.drain_grace, |actor, _| {
+                    actor.ledger.hand_back()
                 });
+                self.stop_if_drained(context.address());
             }
-            Admission::Discard => {
-                tracing::debug!(run = %work.run, table = work.table.0, "discarded a task that is cancelled or runs here already");
-                tokio::spawn(async move { discard(&delivery).await });
-            }
-            Admission::Requeue => drop(delivery),
+            Input::Drained => context.stop(),
         }
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct ControlReceived(Control);
-
-impl Handler<ControlReceived> for WorkerActor {
-    type Result = ();
-
-    fn handle(&mut self, ControlReceived(control): ControlReceived, context: &mut Self::Context) {
-        self.ledger.cancel(&control);
-        match control {
-            Control::Announce => self.send_heartbeat(context.address()),
-            Control::Drain { worker } if worker == self.resources.options.id => {
-                self.drain_requested.cancel()
-            }
-            Control::Drain { .. }
-            | Control::CancelRun { .. }
-            | Control::CancelAttempt { .. }
-            | Control::StopRun { .. } => {}
-        }
-    }
-}
-
-/// A heartbeat was published, or could not be.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct HeartbeatPublished;
-
-impl Handler<HeartbeatPublished> for WorkerActor {
-    type Result = ();
-
-    fn handle(&mut self, _: HeartbeatPublished, context: &mut Self::Context) {
-        if self.heartbeats.end_publishing() {
-            self.send_heartbeat(context.address());
-        }
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct AttemptEnded {
-    work: WorkId,
-    job: Arc<Job>,
-}
-
-impl Handler<AttemptEnded> for WorkerActor {
-    type Result = ();
-
-    fn handle(&mut self, AttemptEnded { work, job }: AttemptEnded, context: &mut Self::Context) {
-        self.ledger.release(work, &job);
-        self.stop_if_drained(context.address());
-    }
-}
-
-/// Take no more tasks, finish or hand back the running attempts, then stop.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Drain;
-
-impl Handler<Drain> for WorkerActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, context: &mut Self::Context) {
-        if self.ledger.is_draining() {
-            return;
-        }
-        self.ledger.drain();
-        self.stop_consuming.cancel();
-        self.send_heartbeat(context.address());
-        context.run_later(self.resources.options.drain_grace, |actor, _| {
-            actor.ledger.hand_back()
-        });
-        self.stop_if_drained(context.address());
-    }
-}
-
-/// The last heartbeat is published.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct StopActor;
-
-impl Handler<StopActor> for WorkerActor {
-    type Result = ();
-
-    fn handle(&mut self, _: StopActor, context: &mut Self::Context) {
-        context.stop();
     }
 }
 

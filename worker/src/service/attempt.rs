@@ -20,8 +20,7 @@ use super::attempt_span::AttemptSpan;
 use super::findings;
 use super::ledger::Job;
 use super::panics;
-use super::reporter::Reporter;
-use super::resources::WorkerResources;
+use super::resources::{Reporter, WorkerResources};
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Stop, TaskContext};
 
@@ -31,17 +30,6 @@ const QUEUED_BATCHES: usize = 4;
 /// How long an engine may take to stop after a request. After that its task is
 /// aborted, so that a stuck database cannot occupy a slot for ever.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-
-/// What an attempt finds behind the endpoints of its task.
-#[derive(Debug)]
-enum Found {
-    /// The databases of the run, or those that become the run's.
-    Right(Vec<DatabaseIdentity>),
-    /// Other databases, or an endpoint is not configured here.
-    Wrong(Vec<DatabaseIdentity>, Failure),
-    /// A database could not be reached.
-    None(Failure),
-}
 
 #[derive(Debug)]
 pub(super) struct AttemptRun {
@@ -55,89 +43,82 @@ impl AttemptRun {
     pub(super) async fn run(self) {
         let (delivery, worker) = (&self.delivery, &self.resources.options.id);
         let span = AttemptSpan::begin(&delivery.message, &delivery.trace, worker);
-        let entered = span.span().clone();
+        let entered = span.span.clone();
         self.claim_and_compare(span).instrument(entered).await;
     }
 
     async fn claim_and_compare(self, span: AttemptSpan) {
         // The coordinator's timer for the table starts later, when it receives the claim.
         let begin = Instant::now();
-        let found = self.find_databases().await;
+        let (databases, failure) = self.find_databases().await;
         let reporter = Reporter {
             resources: Arc::clone(&self.resources),
             work: self.delivery.message.work(),
-            trace: span.trace().clone(),
-            databases: match &found {
-                Found::Right(databases) | Found::Wrong(databases, _) => databases.clone(),
-                Found::None(_) => Vec::new(),
-            },
+            trace: span.trace.clone(),
+            databases: databases.clone(),
         };
-        if let Found::Wrong(_, failure) = found {
+        if let Some(failure) = failure.as_ref().filter(|failure| failure.kind.is_refusal()) {
             span.record(&Outcome::HandedBack, begin.elapsed());
             return self.refuse(&reporter, failure).await;
         }
         if !self.claim(&reporter).await {
             return;
         }
-        let (outcome, batches) = match (self.job.stop.requested(), found) {
-            // The request came while the claim was being published.
+        let (outcome, batches) = match (self.job.stop.requested(), failure) {
+            // The request came before the claim, or while it was being published.
             (Some((reason, since)), _) => match stop_outcome(reason, since) {
                 Some(outcome) => (outcome, 0),
                 None => return,
             },
-            (None, Found::None(failure)) => (Outcome::Failed(failure), 0),
-            (None, Found::Right(databases) | Found::Wrong(databases, _)) => {
-                self.compare(&reporter, databases).await
-            }
+            (None, Some(failure)) => (Outcome::Failed(failure), 0),
+            (None, None) => self.compare(&reporter, databases).await,
         };
         let duration = begin.elapsed();
         span.record(&outcome, duration);
         self.report(&reporter, outcome, batches, duration).await;
     }
 
-    /// The databases behind the endpoints of the task, and whether they are those of the run.
-    async fn find_databases(&self) -> Found {
+    /// The databases behind the endpoints of the task, and why the task cannot be run in them.
+    async fn find_databases(&self) -> (Vec<DatabaseIdentity>, Option<Failure>) {
         let (engine, task) = (&self.resources.engine, &self.delivery.message);
+        let refusal = |kind, reason: String| Some(Failure::new(kind, reason).uncounted());
         if let Some(known) = engine.endpoints()
             && let Some(missing) = [&task.spec.source.endpoint, &task.spec.target.endpoint]
                 .into_iter()
                 .find(|endpoint| !known.contains(endpoint))
         {
-            let message = format!("it has no endpoint `{missing}`");
-            let failure = Failure::new(FailureKind::UnknownEndpoint, message);
-            return Found::Wrong(Vec::new(), failure.uncounted());
+            let reason = format!("it has no endpoint `{missing}`");
+            return (Vec::new(), refusal(FailureKind::UnknownEndpoint, reason));
         }
         let found = tokio::select! {
             found = engine.databases(&task.spec) => found,
             // The claim follows, and the reason for the stop with it.
-            () = self.job.stop.token().cancelled() => return Found::Right(Vec::new()),
+            () = self.job.stop.token.cancelled() => Ok(Vec::new()),
         };
         match found {
-            Err(failure) => Found::None(failure),
-            Ok(databases) => match contradiction(&databases, &task.databases) {
-                None => Found::Right(databases),
-                Some(reason) => {
-                    let failure = Failure::new(FailureKind::OtherDatabase, reason);
-                    Found::Wrong(databases, failure.uncounted())
-                }
-            },
+            Err(failure) => (Vec::new(), Some(failure)),
+            Ok(databases) => {
+                let reason = contradiction(&databases, &task.databases);
+                let failure = reason.and_then(|reason| refusal(FailureKind::OtherDatabase, reason));
+                (databases, failure)
+            }
         }
     }
 
     /// Returns a task that this worker cannot run to the coordinator, without a claim.
-    async fn refuse(&self, reporter: &Reporter, failure: Failure) {
+    async fn refuse(&self, reporter: &Reporter, failure: &Failure) {
         if !self.delivery.is_current() {
             return;
         }
         tracing::info!("handed back: {failure}");
         self.resources.metrics.record_outcome(&Outcome::HandedBack);
         let returned = EventBody::Finished {
-            outcome: Box::new(Outcome::Failed(failure)),
+            outcome: Box::new(Outcome::Failed(failure.clone())),
             batches: 0,
             duration_ms: 0,
         };
         match reporter.publish(returned).await {
-            Ok(()) | Err(TransportError::Unroutable { .. }) => discard(&self.delivery).await,
+            Ok(()) | Err(TransportError::Unroutable(_)) => discard(&self.delivery).await,
             // The delivery stays unacknowledged, so the broker requeues the task.
             Err(error) => tracing::error!(
                 "the task could not be handed back; it returns to its queue: {error}"
@@ -153,7 +134,7 @@ impl AttemptRun {
         }
         match reporter.publish(EventBody::Claimed).await {
             Ok(()) => {}
-            Err(error @ TransportError::Unroutable { .. }) => {
+            Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; its task is discarded: {error}");
                 discard(&self.delivery).await;
                 return false;
@@ -168,7 +149,7 @@ impl AttemptRun {
             }
         }
         match self.delivery.ack().await {
-            Ownership::Held => {
+            Ownership::Owned => {
                 self.job.set_claimed();
                 true
             }
@@ -191,7 +172,7 @@ impl AttemptRun {
         let stop = &self.job.stop;
         let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
         let context = TaskContext {
-            cancel: stop.token().clone(),
+            cancel: stop.token.clone(),
             progress: Arc::clone(&self.job.progress),
             findings,
         };
@@ -242,7 +223,7 @@ impl AttemptRun {
             .await
         {
             Ok(()) => {}
-            Err(error @ TransportError::Unroutable { .. }) => {
+            Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; the outcome is discarded: {error}")
             }
             // The lease expires, and the coordinator dispatches the table again.
@@ -271,7 +252,7 @@ async fn supervise(
     tokio::select! {
         biased;
         result = &mut running => return result,
-        () = stop.token().cancelled() => {}
+        () = stop.token.cancelled() => {}
         () = tokio::time::sleep(limit) => stop.request(StopReason::Overdue),
     }
     match tokio::time::timeout(STOP_LIMIT, &mut running).await {

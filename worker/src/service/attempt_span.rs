@@ -13,10 +13,14 @@ use tracing::field::Empty;
 /// The log target of the lines about outcomes, so that they can be selected.
 const LOG_TARGET: &str = "worker::table";
 
+/// The attributes of an attempt that exceeded its time.
+const TIMEOUT: &str = "timeout";
+
 #[derive(Debug)]
 pub(super) struct AttemptSpan {
-    span: Span,
-    trace: TraceContext,
+    pub(super) span: Span,
+    /// The trace context that travels with the attempt's events.
+    pub(super) trace: TraceContext,
     /// How long the attempt may take.
     timeout: Duration,
 }
@@ -54,21 +58,12 @@ impl AttemptSpan {
         }
     }
 
-    pub(super) fn span(&self) -> &Span {
-        &self.span
-    }
-
-    /// The trace context that travels with the attempt's events.
-    pub(super) fn trace(&self) -> &TraceContext {
-        &self.trace
-    }
-
     /// Records how the attempt ended, `duration` after its claim, and logs it.
     pub(super) fn record(&self, outcome: &Outcome, duration: Duration) {
-        let result = self.result(outcome, duration);
+        let (status, result) = self.classify(outcome, duration);
         let span = &self.span;
-        span.record("status", result.status());
-        span.record("result", result.name());
+        span.record("status", status);
+        span.record("result", result);
         let seconds = duration.as_secs_f64();
         span.record("duration_seconds", seconds);
         match outcome {
@@ -80,7 +75,7 @@ impl AttemptSpan {
                 }
                 tracing::info!(
                     target: LOG_TARGET,
-                    result = result.name(),
+                    result,
                     seconds,
                     source_count = comparison.source_count,
                     target_count = comparison.target_count,
@@ -99,7 +94,7 @@ impl AttemptSpan {
                 );
             }
             Outcome::TimedOut { quiet_after_ms } | Outcome::Cancelled { quiet_after_ms } => {
-                if result == AttemptResult::Timeout {
+                if status == TIMEOUT {
                     let limit = self.timeout.as_secs_f64();
                     let message = format!("not done within {limit} s");
                     context::fail(span, &FailureKind::TimeoutError, &message);
@@ -112,58 +107,23 @@ impl AttemptSpan {
         }
     }
 
-    /// Classifies the outcome. The coordinator enforces the timeout by cancelling
-    /// the attempt, so a request that came no sooner than the timeout after the
-    /// claim was a timeout.
-    fn result(&self, outcome: &Outcome, duration: Duration) -> AttemptResult {
+    /// The attributes `status`, which dashboards group by, and `result`, which is finer.
+    /// The coordinator enforces the timeout by cancelling the attempt, so a request that
+    /// came no sooner than the timeout after the claim was a timeout.
+    fn classify(&self, outcome: &Outcome, duration: Duration) -> (&'static str, &'static str) {
+        let is_overdue = |quiet_after_ms: u64| {
+            duration.saturating_sub(Duration::from_millis(quiet_after_ms)) >= self.timeout
+        };
         match outcome {
-            Outcome::Compared(comparison) if comparison.is_match() => AttemptResult::Matched,
-            Outcome::Compared(_) => AttemptResult::Mismatched,
-            Outcome::Failed(_) => AttemptResult::Failed,
-            Outcome::HandedBack => AttemptResult::HandedBack,
-            Outcome::TimedOut { .. } => AttemptResult::Timeout,
-            Outcome::Cancelled { quiet_after_ms } => {
-                let requested_after =
-                    duration.saturating_sub(Duration::from_millis(*quiet_after_ms));
-                if requested_after >= self.timeout {
-                    AttemptResult::Timeout
-                } else {
-                    AttemptResult::Cancelled
-                }
+            Outcome::Compared(comparison) if comparison.is_match() => ("success", "matched"),
+            Outcome::Compared(_) => ("success", "mismatched"),
+            Outcome::Failed(_) => ("failed", "failed"),
+            Outcome::HandedBack => ("failed", "handed_back"),
+            Outcome::TimedOut { .. } => (TIMEOUT, TIMEOUT),
+            Outcome::Cancelled { quiet_after_ms } if is_overdue(*quiet_after_ms) => {
+                (TIMEOUT, TIMEOUT)
             }
-        }
-    }
-}
-
-/// The attribute `result`: finer than the attribute `status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AttemptResult {
-    Matched,
-    Mismatched,
-    Failed,
-    Timeout,
-    Cancelled,
-    HandedBack,
-}
-
-impl AttemptResult {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Matched => "matched",
-            Self::Mismatched => "mismatched",
-            Self::Failed => "failed",
-            Self::Timeout => "timeout",
-            Self::Cancelled => "cancelled",
-            Self::HandedBack => "handed_back",
-        }
-    }
-
-    /// The attribute `status`, which dashboards group by.
-    fn status(self) -> &'static str {
-        match self {
-            Self::Matched | Self::Mismatched => "success",
-            Self::Timeout => "timeout",
-            Self::Failed | Self::Cancelled | Self::HandedBack => "failed",
+            Outcome::Cancelled { .. } => ("failed", "cancelled"),
         }
     }
 }

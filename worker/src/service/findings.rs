@@ -5,8 +5,8 @@ use shared::message::EventBody;
 use shared::transport::TransportError;
 use tokio::sync::mpsc;
 
-use super::reporter::Reporter;
-use crate::engine::Found;
+use super::resources::Reporter;
+use crate::engine::FindingBatch;
 
 /// Maximum size of the rows in one message, in bytes of JSON. A larger row has
 /// a message of its own.
@@ -16,19 +16,19 @@ const MESSAGE_LIMIT: usize = 256 * 1024;
 /// returns how many there were. Stops at the first that cannot be published.
 pub(super) async fn publish(
     reporter: &Reporter,
-    mut batches: mpsc::Receiver<Found>,
+    mut batches: mpsc::Receiver<FindingBatch>,
 ) -> Result<u32, TransportError> {
     let mut batch = 0;
     while let Some(findings) = batches.recv().await {
         match findings {
-            Found::Rows(rows) => {
+            FindingBatch::Rows(rows) => {
                 for rows in split(rows, MESSAGE_LIMIT) {
                     let body = EventBody::Differences { batch, rows };
                     reporter.publish(body).await?;
                     batch += 1;
                 }
             }
-            Found::Repair(statements) => {
+            FindingBatch::Repair(statements) => {
                 for statements in split(statements, MESSAGE_LIMIT) {
                     let body = EventBody::Repair { batch, statements };
                     reporter.publish(body).await?;
@@ -46,7 +46,9 @@ fn split<T: Serialize>(rows: Vec<T>, limit: usize) -> Vec<Vec<T>> {
     let mut piece = Vec::new();
     let mut filled = 0;
     for row in rows {
-        let size = encoded_len(&row);
+        let encoded = serde_json::to_vec(&row);
+        // With the comma after it.
+        let size = encoded.expect("findings have string keys").len() + 1;
         if filled + size > limit && !piece.is_empty() {
             pieces.push(std::mem::take(&mut piece));
             filled = 0;
@@ -58,28 +60,6 @@ fn split<T: Serialize>(rows: Vec<T>, limit: usize) -> Vec<Vec<T>> {
         pieces.push(piece);
     }
     pieces
-}
-
-/// Length of the row in a message, including the comma after it.
-fn encoded_len(row: &impl Serialize) -> usize {
-    let mut counter = ByteCounter(1);
-    serde_json::to_writer(&mut counter, row).expect(
-        "findings have string keys and no failing serializers, and ByteCounter returns no error",
-    );
-    counter.0
-}
-
-struct ByteCounter(usize);
-
-impl std::io::Write for ByteCounter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

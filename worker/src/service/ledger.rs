@@ -1,8 +1,7 @@
 //! The attempts that a worker owns, and its decisions about deliveries and
 //! control messages. Plain data: no transport, no timers, no tasks.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::Hash;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,8 +59,8 @@ pub(super) enum Admission {
 pub(super) struct Ledger {
     metrics: Arc<WorkerMetrics>,
     jobs: HashMap<WorkId, Arc<Job>>,
-    cancelled_runs: Recent<RunId>,
-    cancelled_attempts: Recent<WorkId>,
+    cancelled_runs: VecDeque<RunId>,
+    cancelled_attempts: VecDeque<WorkId>,
     draining: bool,
 }
 
@@ -71,8 +70,8 @@ impl Ledger {
         Self {
             metrics,
             jobs: HashMap::new(),
-            cancelled_runs: Recent::default(),
-            cancelled_attempts: Recent::default(),
+            cancelled_runs: VecDeque::new(),
+            cancelled_attempts: VecDeque::new(),
             draining: false,
         }
     }
@@ -116,13 +115,13 @@ impl Ledger {
     pub(super) fn cancel(&mut self, control: &Control) {
         match control {
             Control::CancelRun { run } => {
-                self.cancelled_runs.remember(*run);
+                remember(&mut self.cancelled_runs, *run);
                 for (_, job) in self.jobs.iter().filter(|(work, _)| work.run == *run) {
                     job.stop.request(StopReason::Cancelled);
                 }
             }
             Control::CancelAttempt { work } => {
-                self.cancelled_attempts.remember(*work);
+                remember(&mut self.cancelled_attempts, *work);
                 if let Some(job) = self.jobs.get(work) {
                     job.stop.request(StopReason::Cancelled);
                 }
@@ -176,38 +175,14 @@ impl Ledger {
     }
 }
 
-/// The last [`REMEMBERED`] different values.
-#[derive(Debug)]
-struct Recent<T> {
-    order: VecDeque<T>,
-    known: HashSet<T>,
-}
-
-// Not derived: the derived implementation would require `T: Default`.
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self {
-            order: VecDeque::new(),
-            known: HashSet::new(),
-        }
+/// Adds `value` to the last [`REMEMBERED`] different values.
+fn remember<T: PartialEq>(values: &mut VecDeque<T>, value: T) {
+    if values.contains(&value) {
+        return;
     }
-}
-
-impl<T: Copy + Eq + Hash> Recent<T> {
-    fn remember(&mut self, value: T) {
-        if !self.known.insert(value) {
-            return;
-        }
-        self.order.push_back(value);
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-
-    fn contains(&self, value: &T) -> bool {
-        self.known.contains(value)
+    values.push_back(value);
+    if values.len() > REMEMBERED {
+        values.pop_front();
     }
 }
 

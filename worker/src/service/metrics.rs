@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 use shared::outcome::Outcome;
-use shared::telemetry::metrics::{Described, Metrics, Reading, Span};
+use shared::telemetry::metrics::{Described, Metrics, Reading, Validity};
 
 use crate::engine::ScanTotals;
 
@@ -69,7 +69,7 @@ impl WorkerMetrics {
         };
         let gauge = |name, help, of| {
             let label = None;
-            metrics.read_gauge(Span::Life, Described { name, help, label }, read(of));
+            metrics.read_gauge(Validity::Life, Described { name, help, label }, read(of));
         };
         gauge(
             "reconcile_worker_capacity",
@@ -158,7 +158,7 @@ mod tests {
         for _ in 0..2 {
             let progress = Progress::within(Arc::clone(worker.scanned()));
             progress.add(SideOf::Source, 5, 50);
-            progress.add_target_rows(7);
+            progress.add_rows(0, 7);
             assert_eq!(progress.rows(), (5, 7));
         }
         let text = metrics.scrape();

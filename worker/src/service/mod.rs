@@ -13,7 +13,6 @@ mod ledger;
 mod metrics;
 mod options;
 mod panics;
-mod reporter;
 mod resources;
 mod stop;
 
@@ -24,7 +23,7 @@ use actix::{Actor as _, Addr, Context};
 use shared::transport::{Transport, TransportError};
 use tokio_util::sync::CancellationToken;
 
-use self::actor::{Drain, WorkerActor};
+use self::actor::{Input, WorkerActor};
 use self::resources::WorkerResources;
 use crate::engine::Engine;
 
@@ -48,7 +47,7 @@ pub async fn start(
 ) -> Result<WorkerHandle, TransportError> {
     assert!(options.concurrency > 0, "concurrency must be at least 1");
     // Control messages first: no run that is cancelled from now on is missed.
-    let control = transport.consume_control(&options.id).await?;
+    let control = transport.consume_control().await?;
     let tasks = transport.consume_tasks(options.concurrency).await?;
     let (drain_requested, stopped) = (CancellationToken::new(), CancellationToken::new());
     let metrics = Arc::new(WorkerMetrics::new(options.concurrency));
@@ -91,7 +90,7 @@ impl WorkerHandle {
     /// period, hands back the rest, and returns when the worker has stopped.
     pub async fn drain(&self) {
         // An error means that the worker has stopped already.
-        self.address.send(Drain).await.ok();
+        self.address.send(Input::Drain).await.ok();
         self.stopped.cancelled().await;
     }
 

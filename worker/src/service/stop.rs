@@ -20,7 +20,8 @@ pub(super) enum StopReason {
 /// A request to stop. Only the first reason is kept: later ones are consequences.
 #[derive(Debug, Default)]
 pub(super) struct StopSignal {
-    token: CancellationToken,
+    /// Triggered by the first request.
+    pub(super) token: CancellationToken,
     first: OnceLock<(StopReason, Instant)>,
 }
 
@@ -37,10 +38,5 @@ impl StopSignal {
         self.first
             .get()
             .map(|(reason, since)| (*reason, since.elapsed()))
-    }
-
-    /// Triggered by the first request.
-    pub(super) fn token(&self) -> &CancellationToken {
-        &self.token
     }
 }

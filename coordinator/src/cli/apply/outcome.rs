@@ -48,12 +48,11 @@ impl Verified {
 impl Applied {
     /// PASS if all compared rows are equal, else FAIL.
     pub(super) fn verdict(&self) -> &'static str {
-        let differs = |verified: &Verified| verified.differing() > 0;
-        let verified = self
+        let mut verified = self
             .tables
             .iter()
             .filter_map(|table| table.verified.as_ref());
-        if verified.into_iter().any(differs) {
+        if verified.any(|verified| verified.differing() > 0) {
             "FAIL"
         } else {
             "PASS"

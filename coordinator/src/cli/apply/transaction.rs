@@ -6,7 +6,7 @@ use worker::engine::{CommitError, WritableTarget, script_dialect};
 
 use super::outcome::AppliedTable;
 use crate::cli::exit::CommandError;
-use crate::repair::{Header, RenewedUndo, Script, ScriptError, ScriptSet, Statement, steps};
+use crate::repair::{Header, Script, ScriptError, ScriptSet, Statement, steps};
 use crate::store::database_identity;
 
 const BATCH: usize = 200;
@@ -53,13 +53,17 @@ pub(super) async fn execute_scripts(
         Ok(()) => {}
         Err(CommitError::Refused(failure)) => return Err(CommandError::NotApplied(failure)),
         Err(CommitError::Unanswered(failure)) => {
-            renewed.into_iter().for_each(RenewedUndo::leave_undecided);
+            for undo in renewed {
+                // This never fails on Unix.
+                undo.keep().ok();
+            }
             return Err(CommandError::Unanswered(failure));
         }
     }
     let mut renamed = Ok(());
     for undo in renewed {
-        renamed = renamed.and(undo.confirm());
+        let unwritable = ScriptError::unwritable(undo.path());
+        renamed = renamed.and(undo.commit().map_err(unwritable));
     }
     Ok((tables, renamed.map_err(CommandError::UndoNotRenamed)))
 }
@@ -77,8 +81,8 @@ async fn change(
     else {
         return Ok(());
     };
-    let dialect = script_dialect(*engine);
-    for line in dialect.preamble() {
+    let lines = script_dialect(*engine).lines();
+    for line in lines.preamble {
         execute(target, line).await?;
     }
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
@@ -89,7 +93,7 @@ async fn change(
     for (at, action) in steps(set.scripts.len(), *direction) {
         execute_action(target, &set.scripts[at], action, &mut tables[at]).await?;
     }
-    if let Some(check) = dialect.check_deferred() {
+    if let Some(check) = lines.check_deferred {
         execute(target, check).await?;
     }
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
@@ -169,5 +173,5 @@ async fn execute_action(
     if seen == script.header.statements.of(action) {
         return Ok(());
     }
-    Err(ScriptError::edited(&script.path).into())
+    Err(ScriptError::Edited(script.path.clone()).into())
 }

@@ -52,6 +52,7 @@ fn task(script: &Script, table: TableId) -> Task {
     spec.options = TableOptions {
         repair: false,
         redaction: None,
+        hash_key: None,
         ..spec.options
     };
     Task {

@@ -20,7 +20,7 @@ use crate::transport::Transport;
 
 /// How long a gauge is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span {
+pub enum Validity {
     /// Also after the end of the process: it describes the work that was done.
     Work,
     /// While the process runs.
@@ -52,7 +52,7 @@ impl Metrics {
             Box::new(prometheus::process_collector::ProcessCollector::for_self()),
         );
         metrics.read_gauge(
-            Span::Work,
+            Validity::Work,
             Described {
                 name: "reconcile_build_info",
                 help: "Always 1; the label is the version of the program.",
@@ -79,13 +79,13 @@ impl Metrics {
     /// Like [`Metrics::register`].
     pub fn read_gauge(
         &self,
-        span: Span,
+        validity: Validity,
         described: Described,
         read: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
     ) {
-        let registry = match span {
-            Span::Work => &self.work,
-            Span::Life => &self.life,
+        let registry = match validity {
+            Validity::Work => &self.work,
+            Validity::Life => &self.life,
         };
         let gauge = ReadAtScrape::new(Kind::Gauge, described, read);
         register(registry, Box::new(gauge));
@@ -114,29 +114,31 @@ impl Metrics {
             let transport = Arc::clone(transport);
             move || vec![(String::new(), read(transport.health()))]
         };
+        let described = |name, help| Described {
+            name,
+            help,
+            label: None,
+        };
         self.read_gauge(
-            Span::Life,
-            Described {
-                name: "reconcile_broker_connected",
-                help: "1 while the process is connected to the broker, else 0.",
-                label: None,
-            },
+            Validity::Life,
+            described(
+                "reconcile_broker_connected",
+                "1 while the process is connected to the broker, else 0.",
+            ),
             read(|health| f64::from(u8::from(health.connected))),
         );
         self.read_counter(
-            Described {
-                name: "reconcile_broker_reconnects_total",
-                help: "Connections to the broker that were lost and made again.",
-                label: None,
-            },
+            described(
+                "reconcile_broker_reconnects_total",
+                "Connections to the broker that were lost and made again.",
+            ),
             read(|health| health.reconnects as f64),
         );
         self.read_counter(
-            Described {
-                name: "reconcile_dead_lettered_total",
-                help: "Messages that this process did not understand or trust and moved to the dead-letter queue.",
-                label: None,
-            },
+            described(
+                "reconcile_dead_lettered_total",
+                "Messages that this process did not understand or trust and moved to the dead-letter queue.",
+            ),
             read(|health| health.dead_lettered as f64),
         );
     }

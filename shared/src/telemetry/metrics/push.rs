@@ -1,6 +1,5 @@
 //! Pushes metrics to a Prometheus Pushgateway, for processes that end before a scrape.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::endpoint::mask_password;
+use crate::failure::with_causes;
 
 /// The value of the label `job` of pushed metrics.
 const JOB: &str = "reconcile";
@@ -73,24 +73,9 @@ pub enum PushError {
     /// The URL is invalid.
     #[error("the Pushgateway's URL is invalid; write http://HOST:9091 or https://HOST")]
     Url,
-    /// The gateway cannot be reached.
-    #[error("cannot push metrics to the Pushgateway at {gateway}: {reason}")]
-    Unreachable {
-        /// The URL without a password.
-        gateway: String,
-        /// The reason.
-        reason: String,
-    },
-    /// The gateway answered with an error.
-    #[error("the Pushgateway at {gateway} refused the metrics with {status}: {answer}")]
-    Refused {
-        /// The URL without a password.
-        gateway: String,
-        /// The HTTP status.
-        status: u16,
-        /// The first 200 characters of the answer.
-        answer: String,
-    },
+    /// The gateway cannot be reached, or refused the metrics.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl PushGateway {
@@ -100,13 +85,10 @@ impl PushGateway {
     ///
     /// When `url` is not such a URL.
     pub fn new(url: &str) -> Result<Self, PushError> {
-        let url = Url::parse(url).map_err(|_| PushError::Url)?;
-        let known = matches!(url.scheme(), "http" | "https") && url.has_host();
-        if known {
-            Ok(Self { url })
-        } else {
-            Err(PushError::Url)
-        }
+        let url = Url::parse(url).ok().filter(Url::has_host);
+        url.filter(|url| matches!(url.scheme(), "http" | "https"))
+            .map(|url| Self { url })
+            .ok_or(PushError::Url)
     }
 
     /// Replaces the metrics of `instance` at the gateway by `text`.
@@ -121,9 +103,12 @@ impl PushGateway {
         limit: Duration,
     ) -> Result<(), PushError> {
         let gateway = mask_password(self.url.as_str());
-        let unreachable = |error: reqwest::Error| PushError::Unreachable {
-            gateway: gateway.clone(),
-            reason: chain(&error.without_url()),
+        let unreachable = |error: reqwest::Error| {
+            // reqwest's own text names only the step that failed.
+            let reason = with_causes(&error.without_url());
+            PushError::Failed(format!(
+                "cannot push metrics to the Pushgateway at {gateway}: {reason}"
+            ))
         };
         let client = reqwest::Client::builder()
             .timeout(limit)
@@ -141,11 +126,11 @@ impl PushGateway {
             return Ok(());
         }
         let answer = response.text().await.unwrap_or_default();
-        Err(PushError::Refused {
-            gateway,
-            status: status.as_u16(),
-            answer: answer.trim().chars().take(200).collect(),
-        })
+        let answer: String = answer.trim().chars().take(200).collect();
+        Err(PushError::Failed(format!(
+            "the Pushgateway at {gateway} refused the metrics with {}: {answer}",
+            status.as_u16()
+        )))
     }
 
     fn address(&self, instance: &PushInstance) -> String {
@@ -155,17 +140,6 @@ impl PushGateway {
             utf8_percent_encode(&instance.0, NON_ALPHANUMERIC)
         )
     }
-}
-
-/// The text of an error and of all its sources: reqwest's own text names only the step that failed.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::Metrics;
+use crate::failure::with_causes;
 
 /// The content type of Prometheus's text format 0.0.4.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -55,6 +56,24 @@ impl Bound {
             Ok(Self { listener, address })
         };
         bind.await.map_err(|source| ServeError { address, source })
+    }
+
+    /// Like [`at`](Self::at). Without `is_required` an error is only a warning, and the result `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`at`](Self::at), if `is_required`.
+    pub async fn if_possible(
+        address: SocketAddr,
+        is_required: bool,
+    ) -> Result<Option<Self>, ServeError> {
+        match Self::at(address).await {
+            Err(error) if !is_required => {
+                tracing::warn!("{error}; the program continues without metrics over HTTP");
+                Ok(None)
+            }
+            bound => bound.map(Some),
+        }
     }
 
     /// Serves until the returned value is dropped. Must be called inside a tokio runtime.
@@ -132,10 +151,7 @@ pub async fn probe(address: SocketAddr) -> Result<(), String> {
             .build()?;
         client.get(&url).send().await?.error_for_status()
     };
-    match ask.await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(super::push::chain(&error)),
-    }
+    ask.await.map(drop).map_err(|error| with_causes(&error))
 }
 
 #[cfg(test)]

@@ -14,12 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// The pauses between tries to export the same spans.
 const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1200)];
 
-/// The state of the export. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(super) struct Health(Arc<State>);
-
+/// The state of the export.
 #[derive(Debug)]
-struct State {
+pub(super) struct Health {
     destination: String,
     failing: AtomicBool,
     warned: AtomicBool,
@@ -28,29 +25,29 @@ struct State {
 }
 
 impl Health {
-    pub(super) fn new(destination: String) -> Self {
-        Self(Arc::new(State {
+    pub(super) fn new(destination: String) -> Arc<Self> {
+        Arc::new(Self {
             destination,
             failing: AtomicBool::new(false),
             warned: AtomicBool::new(false),
             closing: CancellationToken::new(),
-        }))
+        })
     }
 
     pub(super) fn is_failing(&self) -> bool {
-        self.0.failing.load(Ordering::Relaxed)
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// From now on no export is repeated.
     pub(super) fn close(&self) {
-        self.0.closing.cancel();
+        self.closing.cancel();
     }
 
     /// Records a failed export. The first one is logged as a warning.
     pub(super) fn failed(&self, error: &impl Display) {
-        self.0.failing.store(true, Ordering::Relaxed);
-        let destination = &self.0.destination;
-        if self.0.warned.swap(true, Ordering::Relaxed) {
+        self.failing.store(true, Ordering::Relaxed);
+        let destination = &self.destination;
+        if self.warned.swap(true, Ordering::Relaxed) {
             tracing::debug!("cannot export traces to {destination}: {error}");
         } else {
             tracing::warn!(
@@ -62,8 +59,8 @@ impl Health {
     /// Waits before another try; `false` if no further try is allowed.
     async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(pause) => !self.0.closing.is_cancelled(),
-            () = self.0.closing.cancelled() => false,
+            () = tokio::time::sleep(pause) => !self.closing.is_cancelled(),
+            () = self.closing.cancelled() => false,
         }
     }
 }
@@ -74,12 +71,12 @@ impl Health {
 pub(super) struct Export<E> {
     exporter: Arc<E>,
     runtime: Handle,
-    health: Health,
+    health: Arc<Health>,
 }
 
 impl<E> Export<E> {
     /// Must be called inside a tokio runtime.
-    pub(super) fn new(exporter: E, health: Health) -> Self {
+    pub(super) fn new(exporter: E, health: Arc<Health>) -> Self {
         Self {
             exporter: Arc::new(exporter),
             runtime: Handle::current(),
@@ -90,7 +87,7 @@ impl<E> Export<E> {
 
 impl<E: SpanExporter + 'static> SpanExporter for Export<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let (exporter, health) = (Arc::clone(&self.exporter), self.health.clone());
+        let (exporter, health) = (Arc::clone(&self.exporter), Arc::clone(&self.health));
         let sending = self.runtime.spawn(send(exporter, batch, health));
         match sending.await {
             Ok(sent) => sent,
@@ -116,12 +113,12 @@ impl<E: SpanExporter + 'static> SpanExporter for Export<E> {
 async fn send<E: SpanExporter>(
     exporter: Arc<E>,
     batch: Vec<SpanData>,
-    health: Health,
+    health: Arc<Health>,
 ) -> OTelSdkResult {
     for pause in PAUSES {
         match exporter.export(batch.clone()).await {
             Ok(()) => {
-                health.0.failing.store(false, Ordering::Relaxed);
+                health.failing.store(false, Ordering::Relaxed);
                 return Ok(());
             }
             Err(error) => {

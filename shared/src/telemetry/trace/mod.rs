@@ -11,6 +11,7 @@ mod jaeger;
 mod jaeger_tests;
 mod settings;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -53,7 +54,7 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Tracing {
     provider: SdkTracerProvider,
-    health: Health,
+    health: Arc<Health>,
 }
 
 impl Tracing {
@@ -72,35 +73,30 @@ impl Tracing {
         // `Export` repeats failed exports.
         let once = RetryPolicy::disabled();
         let provider = match destination {
-            Destination::Otlp {
-                url,
-                protocol: OtlpProtocol::Grpc,
-            } => {
-                let exporter = opentelemetry_otlp::SpanExporter::builder()
-                    .with_tonic()
-                    .with_endpoint(url.as_str())
-                    .with_retry_policy(once);
-                let exporter = if url.scheme() == "https" {
-                    exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots())
-                } else {
-                    exporter
+            Destination::Otlp { url, protocol } => {
+                let builder = opentelemetry_otlp::SpanExporter::builder();
+                let built = match protocol {
+                    OtlpProtocol::Grpc => {
+                        let exporter = builder
+                            .with_tonic()
+                            .with_endpoint(url.as_str())
+                            .with_retry_policy(once);
+                        if url.scheme() == "https" {
+                            exporter
+                                .with_tls_config(ClientTlsConfig::new().with_enabled_roots())
+                                .build()
+                        } else {
+                            exporter.build()
+                        }
+                    }
+                    OtlpProtocol::Http => builder
+                        .with_http()
+                        .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
+                        .with_endpoint(url.as_str())
+                        .with_retry_policy(once)
+                        .build(),
                 };
-                let exporter = exporter
-                    .build()
-                    .map_err(|error| TraceError::Exporter(error.to_string()))?;
-                provider(exporter, identity, &health)
-            }
-            Destination::Otlp {
-                url,
-                protocol: OtlpProtocol::Http,
-            } => {
-                let exporter = opentelemetry_otlp::SpanExporter::builder()
-                    .with_http()
-                    .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-                    .with_endpoint(url.as_str())
-                    .with_retry_policy(once)
-                    .build()
-                    .map_err(|error| TraceError::Exporter(error.to_string()))?;
+                let exporter = built.map_err(|error| TraceError::Exporter(error.to_string()))?;
                 provider(exporter, identity, &health)
             }
             #[cfg(feature = "jaeger-thrift")]
@@ -155,12 +151,12 @@ pub(crate) fn is_ours(target: &str) -> bool {
     )
 }
 
-fn provider<E>(exporter: E, identity: &Identity, health: &Health) -> SdkTracerProvider
+fn provider<E>(exporter: E, identity: &Identity, health: &Arc<Health>) -> SdkTracerProvider
 where
     E: SpanExporter + 'static,
 {
     SdkTracerProvider::builder()
-        .with_batch_exporter(Export::new(exporter, health.clone()))
+        .with_batch_exporter(Export::new(exporter, Arc::clone(health)))
         .with_resource(resource(identity))
         .build()
 }

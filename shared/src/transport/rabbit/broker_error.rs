@@ -59,7 +59,7 @@ pub(super) fn connect_error(address: &Address, error: &LinkError) -> TransportEr
             ),
         },
     };
-    TransportError::Broker { message }
+    TransportError::Broker(message)
 }
 
 pub(super) fn refusal(address: &Address, error: &lapin::Error) -> TransportError {
@@ -73,12 +73,10 @@ pub(super) fn refusal(address: &Address, error: &lapin::Error) -> TransportError
         }
         _ => String::new(),
     };
-    TransportError::Broker {
-        message: format!(
-            "the broker at {address} refused: {}{advice}",
-            reply_text(error)
-        ),
-    }
+    TransportError::Broker(format!(
+        "the broker at {address} refused: {}{advice}",
+        reply_text(error)
+    ))
 }
 
 fn protocol_kind(error: &lapin::Error) -> Option<&AMQPErrorKind> {

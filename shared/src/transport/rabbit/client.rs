@@ -173,14 +173,13 @@ impl Client {
     pub(super) async fn publish_once(&self, message: &Outgoing<'_>) -> Result<(), TransportError> {
         let _publishing = self.publishing.read().await;
         let Some(link) = self.link.borrow().clone() else {
-            return Err(TransportError::Broker {
-                message: format!("not connected to the broker at {}", self.address),
-            });
+            let address = &self.address;
+            return Err(TransportError::Broker(format!(
+                "not connected to the broker at {address}"
+            )));
         };
-        match link.publish(message).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(refusal(&self.address, &error)),
-        }
+        let published = link.publish(message).await.map(drop);
+        published.map_err(|error| refusal(&self.address, &error))
     }
 
     /// Runs `operation` and logs a warning in intervals while it takes long: a broker that is

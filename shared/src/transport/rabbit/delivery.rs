@@ -1,5 +1,6 @@
 //! A delivery of the broker, from its arrival to its acknowledgement.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -12,51 +13,49 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::headers;
+use super::link::Link;
 use crate::message::decode;
 use crate::signing::Purpose;
-use crate::transport::{Acknowledge, Ownership, TraceContext, TransportError};
+use crate::transport::{Acknowledge, Delivery, Ownership, TraceContext, TransportError};
 
 /// Acknowledges one delivery, and reports when its receiver has dropped it.
 #[derive(Debug)]
-pub(super) struct Acknowledger {
+struct Acknowledger {
     acker: Acker,
     broken: CancellationToken,
     answered: AtomicBool,
-    dropped: mpsc::UnboundedSender<Dropped>,
+    dropped: DroppedSender,
 }
 
-/// The receiver of a delivery has dropped it.
-#[derive(Debug)]
-pub(super) enum Dropped {
-    /// The delivery was acknowledged or requeued before.
-    Answered,
-    /// The delivery was not answered; the consumer must requeue it.
-    Unanswered(Acker),
+/// Receives, exactly once of each delivery, that its receiver has dropped it: its acker if it was
+/// not answered before, so that the consumer must requeue it. The channel needs no bound, because
+/// the broker's prefetch limits the number of deliveries.
+pub(super) type DroppedSender = mpsc::UnboundedSender<Option<Acker>>;
+
+/// A delivery of `link` with its decoded message, for its receiver.
+pub(super) fn deliver<T>(
+    (message, trace): (T, TraceContext),
+    delivery: AmqpDelivery,
+    link: &Link,
+    dropped: &DroppedSender,
+) -> Delivery<T> {
+    let acknowledger = Acknowledger {
+        acker: delivery.acker,
+        broken: link.broken.clone(),
+        answered: AtomicBool::new(false),
+        dropped: dropped.clone(),
+    };
+    Delivery::new(message, trace, delivery.redelivered, Arc::new(acknowledger))
 }
 
 impl Acknowledger {
-    /// Sends to `dropped` exactly once. That channel needs no bound, because the broker's prefetch
-    /// limits the number of deliveries.
-    pub(super) fn new(
-        acker: Acker,
-        broken: CancellationToken,
-        dropped: mpsc::UnboundedSender<Dropped>,
-    ) -> Self {
-        Self {
-            acker,
-            broken,
-            answered: AtomicBool::new(false),
-            dropped,
-        }
-    }
-
     async fn answer(&self, answer: impl Future<Output = lapin::Result<bool>>) -> Ownership {
         self.answered.store(true, Ordering::Release);
         tokio::select! {
             biased;
             () = self.broken.cancelled() => Ownership::Lost,
             sent = answer => match sent {
-                Ok(true) => Ownership::Held,
+                Ok(true) => Ownership::Owned,
                 // lapin returns false, not an error, when the delivery was answered before or its
                 // channel is closed.
                 Ok(false) => Ownership::Lost,
@@ -87,11 +86,8 @@ impl Acknowledge for Acknowledger {
 
 impl Drop for Acknowledger {
     fn drop(&mut self) {
-        let dropped = if self.answered.load(Ordering::Acquire) {
-            Dropped::Answered
-        } else {
-            Dropped::Unanswered(self.acker.clone())
-        };
+        let is_answered = self.answered.load(Ordering::Acquire);
+        let dropped = (!is_answered).then(|| self.acker.clone());
         // The consumer may have ended, and its channel with it: the broker requeues the delivery.
         self.dropped.send(dropped).ok();
     }

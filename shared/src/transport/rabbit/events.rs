@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::Client;
-use super::delivery::{Acknowledger, Dropped, accept, requeue};
+use super::delivery::{accept, deliver, requeue};
 use super::subscription::{End, Source, Subscription, Subscriptions};
 use crate::ids::RunId;
 use crate::message::Event;
@@ -48,7 +48,7 @@ async fn forward(
         let delivery = tokio::select! {
             () = out.closed() => return false,
             Some(end) = dropped.recv() => {
-                if let Dropped::Unanswered(acker) = end
+                if let Some(acker) = end
                     && let Err(error) = subscription.link.while_connected(requeue(&acker)).await
                 {
                     tracing::debug!("an event could not be requeued: {error}");
@@ -61,11 +61,8 @@ async fn forward(
             },
         };
         match accept::<Event>(client, &queue, &delivery, None).await {
-            Ok(Some((event, trace))) => {
-                let broken = subscription.link.broken.clone();
-                let acknowledger = Acknowledger::new(delivery.acker, broken, dropped_in.clone());
-                let redelivered = delivery.redelivered;
-                let delivery = Delivery::new(event, trace, redelivered, Arc::new(acknowledger));
+            Ok(Some(event)) => {
+                let delivery = deliver(event, delivery, &subscription.link, &dropped_in);
                 if out.send(delivery).await.is_err() {
                     return false;
                 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::tcp::AMQPUriTcpExt as _;
-use lapin::types::ShortString;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, ConnectionState, ErrorKind,
 };
@@ -119,14 +118,10 @@ impl Link {
             ..BasicPublishOptions::default()
         };
         let published = async {
-            let (exchange, routing_key) = (
-                ShortString::from(message.exchange),
-                ShortString::from(message.routing_key),
-            );
             channel
                 .basic_publish(
-                    exchange,
-                    routing_key,
+                    message.exchange.into(),
+                    message.routing_key.into(),
                     options,
                     message.payload,
                     message.properties.clone(),

@@ -24,7 +24,7 @@ use self::client::{Client, PERSISTENT};
 use self::link::{Outgoing, Routing};
 pub use self::options::{DEFAULT_PREFIX, RabbitOptions};
 use super::{Deliveries, Health, Messages, TraceContext, Transport, TransportError};
-use crate::ids::{RunId, WorkerId};
+use crate::ids::RunId;
 use crate::message::{Control, Event, Heartbeat, Task, encode};
 use crate::signing::Purpose;
 
@@ -76,9 +76,7 @@ impl Transport for RabbitTransport {
             let link = self.client.link().await?;
             self.client.declare_again(&link).await;
             if self.client.publish(&message).await? == Routing::Returned {
-                return Err(TransportError::Unroutable {
-                    destination: self.task_queue(),
-                });
+                return Err(TransportError::Unroutable(self.task_queue()));
             }
         }
         Ok(())
@@ -100,13 +98,11 @@ impl Transport for RabbitTransport {
             payload: &payload,
         };
         match self.client.publish(&message).await? {
-            Routing::Returned => Err(TransportError::Unroutable {
-                destination: format!(
-                    "queue {} on {}",
-                    topology.run_queue(run),
-                    self.client.address
-                ),
-            }),
+            Routing::Returned => Err(TransportError::Unroutable(format!(
+                "queue {} on {}",
+                topology.run_queue(run),
+                self.client.address
+            ))),
             Routing::Queued | Routing::Refused => Ok(()),
         }
     }
@@ -146,10 +142,7 @@ impl Transport for RabbitTransport {
         events::consume(&self.client, run).await
     }
 
-    async fn consume_control(
-        &self,
-        _worker: &WorkerId,
-    ) -> Result<Messages<Control>, TransportError> {
+    async fn consume_control(&self) -> Result<Messages<Control>, TransportError> {
         let exchange = &self.client.topology.control;
         broadcast::consume(&self.client, exchange, Some(Purpose::Control)).await
     }

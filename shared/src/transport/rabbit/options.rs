@@ -56,11 +56,11 @@ pub(super) struct Address {
 impl Address {
     pub(super) fn resolve(options: &RabbitOptions) -> Result<Self, TransportError> {
         let text = options.url.reveal();
-        let unusable = |reason: &str| TransportError::Broker {
-            message: format!(
+        let unusable = |reason: &str| {
+            TransportError::Broker(format!(
                 "`{}` is not a broker URL ({reason}); write amqp://user:password@host:5672/vhost or amqps://… for TLS",
                 mask_password(text)
-            ),
+            ))
         };
         let url = Url::parse(text).map_err(|error| unusable(&error.to_string()))?;
         if !matches!(url.scheme(), "amqp" | "amqps") {
@@ -80,11 +80,11 @@ impl Address {
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let mut tls = OwnedTLSConfig::default();
         if let Some(file) = &options.ca_file {
-            let pem = std::fs::read_to_string(file).map_err(|error| TransportError::Broker {
-                message: format!(
+            let pem = std::fs::read_to_string(file).map_err(|error| {
+                TransportError::Broker(format!(
                     "cannot read the broker's ca_file {}: {error}",
                     file.display()
-                ),
+                ))
             })?;
             tls.cert_chain = Some(pem);
         }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::{Backoff, Client};
-use super::delivery::{Acknowledger, Dropped, accept, requeue};
+use super::delivery::{accept, deliver, requeue};
 use super::link::Link;
 use crate::message::Task;
 use crate::signing::Purpose;
@@ -122,15 +122,13 @@ async fn take_tasks(
         let mut cancel = pin!(cancel(channel, &tag));
         let cancelled = poll!(cancel.as_mut());
         let accepted = accept::<Task>(client, queue, &delivery, Some(Purpose::Task)).await?;
-        let Some((task, trace)) = accepted else {
+        let Some(task) = accepted else {
             if cancelled.is_pending() {
                 link.while_connected(cancel).await?;
             }
             continue;
         };
-        let acknowledger =
-            Acknowledger::new(delivery.acker, link.broken.clone(), dropped_in.clone());
-        let delivery = Delivery::new(task, trace, delivery.redelivered, Arc::new(acknowledger));
+        let delivery = deliver(task, delivery, link, &dropped_in);
         if out.send(delivery).await.is_err() {
             return Ok(());
         }
@@ -145,7 +143,7 @@ async fn take_tasks(
             end = dropped.recv() => end,
             () = client.closing.cancelled() => return Err(TransportError::Closed.into()),
         };
-        if let Some(Dropped::Unanswered(acker)) = end {
+        if let Some(Some(acker)) = end {
             link.while_connected(requeue(&acker)).await?;
         }
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use coordinator::run::{self, RunRequest, Unobserved};
+use coordinator::run::{self, RunRequest};
 use coordinator::run_state::{Limits, PlannedTable, Window};
+use coordinator::store::Recorder;
 use shared::ids::{TableName, WorkerId};
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::outcome::Depth;
@@ -58,7 +59,7 @@ async fn one_run() -> anyhow::Result<Duration> {
     };
     let request = RunRequest::new((0..TABLES).map(table).collect(), limits);
     let start = Instant::now();
-    let report = run::start(request, transport, Box::new(Unobserved))
+    let report = run::start(request, transport, Box::new(None::<Recorder>))
         .await?
         .report()
         .await?;

@@ -8,13 +8,16 @@ use serde_json::Value as Json;
 use crate::rig::Answer;
 
 /// What of a table may differ between two runs.
-const MAY_DIFFER: [&str; 6] = [
+const MAY_DIFFER: [&str; 9] = [
     "worker",
     "attempt",
     "duration_seconds",
     "quiet_after_ms",
     "source_read",
     "target_read",
+    "source_checksum",
+    "target_checksum",
+    "checksum_key",
 ];
 
 /// What of the whole report must not.

@@ -34,7 +34,7 @@ impl WritableTarget {
     /// When the target cannot be reached or refuses.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, Failure> {
         let failed = |error: DatabaseError| error.at(endpoint, "cannot connect");
-        let session = database(endpoint.engine)
+        let session = database(endpoint.kind)
             .open(endpoint, Access::Write)
             .await
             .map_err(failed)?;
@@ -58,7 +58,7 @@ impl WritableTarget {
     }
 
     fn facts(&self) -> &'static Facts {
-        database(self.endpoint.engine).facts()
+        database(self.endpoint.kind).facts()
     }
 
     /// Runs statements, each of which ends with a semicolon, and returns how many

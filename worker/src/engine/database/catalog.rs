@@ -19,7 +19,7 @@ use crate::engine::values::column::{CatalogTable, Table};
 /// When the endpoint cannot be reached, refuses the login or its catalog cannot be read.
 pub async fn list_tables(endpoint: &Endpoint) -> Result<Vec<CatalogTable>, Failure> {
     let failed = |error: DatabaseError| error.at(endpoint, "cannot list the tables");
-    let mut session = database(endpoint.engine)
+    let mut session = database(endpoint.kind)
         .open(endpoint, Access::Read)
         .await
         .map_err(failed)?;

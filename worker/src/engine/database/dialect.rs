@@ -33,6 +33,10 @@ pub(crate) struct Facts {
     pub(crate) needs_identity_insert: bool,
     /// The digits after the point with which money is converted to text, if that is a fixed number.
     pub(crate) money_text_digits: Option<usize>,
+    /// The digits after the point of a money type.
+    pub(crate) money_scale: u8,
+    /// The types whose text may hold unpaired surrogates, which the driver cannot decode.
+    pub(crate) utf_16_types: &'static [&'static str],
 }
 
 /// How one kind of database writes names, values and conditions that read rows.
@@ -48,6 +52,10 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// The item of a `SELECT` list that reads `column` as `reading` expects it.
     fn expression(&self, column: &Column, reading: &Reading) -> String;
 
+    /// The item of a `SELECT` list that reads the text of `column` as UTF-16, if the
+    /// driver decodes that text and stops at an unpaired surrogate.
+    fn undecoded(&self, column: &Column, reading: &Reading) -> Option<String>;
+
     /// The condition that finds the rows in which `column` has the canonical
     /// `value`. It may find other rows too, where the database considers
     /// different values equal. `None` if no row can have the value. Values that
@@ -61,7 +69,9 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
 
     /// Whether [`look_up_term`](Self::look_up_term) is certain to find the rows
     /// with this value.
-    fn is_found(&self, column: &Column, value: &[u8]) -> bool;
+    fn is_found(&self, _column: &Column, _value: &[u8]) -> bool {
+        true
+    }
 
     /// The parser's rules for conditions.
     fn parser(&self) -> Box<dyn sqlparser::dialect::Dialect>;
@@ -80,10 +90,6 @@ pub(crate) trait RepairDialect: Dialect {
     ///
     /// Text is not converted to the column's type: an explicit conversion cuts
     /// a text that is too long without an error, an assignment refuses it.
-    ///
-    /// # Errors
-    ///
-    /// If a column of this type cannot hold the value.
     fn assigned(&self, column: &Column, value: &Value) -> Result<String, Unwritable>;
 
     /// The condition that holds exactly for rows whose `column`, written as
@@ -101,18 +107,12 @@ pub(crate) trait RepairDialect: Dialect {
     /// The statement that deletes one of the rows that meet `condition`.
     fn delete_one(&self, table: &str, condition: &str) -> String;
 
-    /// Whether the column's text may hold unpaired surrogates, which the driver cannot decode.
-    fn may_hold_unpaired_surrogates(&self, column: &Column) -> bool;
-
     /// The type through which a column without a canonical form of its own is
     /// read so that the database reads the text back as the same value.
     fn round_trip_type(&self, column: &Column) -> Option<&'static str>;
 
     /// The declared type behind a domain; otherwise the column's own.
     fn storage_type<'a>(&self, column: &'a Column) -> &'a str;
-
-    /// The digits after the point and the largest number of units of a money type.
-    fn money_limits(&self, base: &str) -> (u8, i64);
 
     /// The length of a text in the unit in which a type limits it; `None` if
     /// the column's encoding cannot hold all its characters.

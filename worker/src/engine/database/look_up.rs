@@ -171,6 +171,25 @@ mod tests {
     }
 
     #[test]
+    fn postgresql_is_asked_for_the_type_behind_a_domain_over_an_enum() {
+        let mut note = column(ColumnType::Text { padded: false }, "note");
+        note.read_as = Some("text".to_owned());
+        note.repertoire.labels = vec!["ok".to_owned()];
+        note.repertoire.enum_type = Some("mood".to_owned());
+        let asked = |text: &str| {
+            let value = value(|encoder| encoder.text(text.as_bytes()));
+            ask(DatabaseKind::Postgres, &note, &value)
+        };
+        assert_eq!(asked("ok").unwrap(), "\"k\"::mood = 'ok'::mood");
+        assert_eq!(asked("bad"), None);
+        let mut bit = column(ColumnType::Bool, "bit(1)");
+        bit.read_as = Some("integer::boolean".to_owned());
+        let truth = value(|encoder| encoder.bool(true));
+        let asked = ask(DatabaseKind::Postgres, &bit, &truth);
+        assert_eq!(asked.unwrap(), "\"k\" = B'1'");
+    }
+
+    #[test]
     fn postgresql_is_asked_in_a_type_that_holds_the_value() {
         let asked = |declared: &str, kind: ColumnType, value: &[u8]| {
             ask(DatabaseKind::Postgres, &column(kind, declared), value)
@@ -191,6 +210,21 @@ mod tests {
         };
         assert_eq!(text("it's").unwrap(), "\"k\" = 'it''s'::text");
         assert_eq!(text("a\0"), None);
+        let padded = |text: &str| {
+            let value = value(|encoder| encoder.text(text.as_bytes()));
+            let kind = ColumnType::Text { padded: true };
+            asked("character varying(4)", kind, &value)
+        };
+        assert_eq!(
+            padded("é's").unwrap(),
+            "\"k\" IN ('é''s'::character varying(4), 'é''s '::character varying(4))"
+        );
+        assert_eq!(padded("abcde"), None);
+        let last = value(|encoder| encoder.timestamp(TimeUnit::Micros, 9_223_371_331_200_000_000));
+        assert_eq!(
+            asked("timestamp(0)", ColumnType::Timestamp(0), &last).unwrap(),
+            "\"k\" = '294276-12-31 23:59:59.999999'::timestamp(0)"
+        );
         let moment = value(|encoder| encoder.timestamp(TimeUnit::Micros, -1));
         assert_eq!(
             asked("timestamp", ColumnType::Timestamp(6), &moment).unwrap(),

@@ -1,7 +1,10 @@
 //! Reads rows out of a database and pushes their canonical values into a
 //! [`RowSink`](crate::engine::values::canonical::RowSink).
 
+use std::sync::Arc;
+
 use crate::engine::error::DatabaseError;
+use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder};
 use crate::engine::values::kind::Kind;
 use crate::engine::values::reading::{Reading, Stored};
 
@@ -41,6 +44,17 @@ impl<'a> ProgressReporter<'a> {
     }
 }
 
+/// The columns of a statement whose text the driver decodes, and stops at an
+/// unpaired surrogate.
+#[derive(Debug)]
+pub(crate) struct Undecoded {
+    /// Their names, in the order of the statement, and whether the database converts
+    /// them to text.
+    pub columns: Vec<(String, bool)>,
+    /// Reads them as UTF-16.
+    pub statement: String,
+}
+
 /// A statement that gives rows, and how to read them.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
@@ -51,6 +65,8 @@ pub(crate) struct Query {
     pub readings: Vec<Reading>,
     /// How many of them, from the first, are the key.
     pub key_columns: usize,
+    /// How the column is found whose text the driver cannot decode.
+    pub undecoded: Option<Arc<Undecoded>>,
     /// The first column, where it is a key that is relied on to be never NULL.
     pub never_null: Option<String>,
 }
@@ -79,12 +95,19 @@ pub(crate) fn row_count(count: Option<i64>) -> Result<u64, DatabaseError> {
         .ok_or_else(|| DatabaseError::Malformed("a count without a number of rows".to_owned()))
 }
 
+/// Appends the decimal `number` / 10^`scale`.
+#[inline]
+pub(crate) fn push_scaled(encoder: &mut RowEncoder, number: i128, scale: u8) {
+    encoder.decimal(&Decimal::from_scaled(
+        number,
+        scale,
+        &mut DigitBuffer::default(),
+    ));
+}
+
 /// Text that stands for a UUID becomes one; other text stays text, so that it
 /// equals no UUID.
-pub(crate) fn push_uuid_text(
-    encoder: &mut crate::engine::values::canonical::RowEncoder,
-    text: &[u8],
-) {
+pub(crate) fn push_uuid_text(encoder: &mut RowEncoder, text: &[u8]) {
     match uuid::Uuid::try_parse_ascii(text) {
         Ok(uuid) => encoder.uuid(uuid.as_bytes()),
         Err(_) => encoder.text(text),

@@ -2,6 +2,20 @@
 
 use shared::outcome::{ForeignKey, Sequence};
 
+/// The lines of repair scripts that do not depend on the table.
+#[derive(Debug)]
+pub struct ScriptLines {
+    /// The settings of a transaction that executes repair statements.
+    pub preamble: &'static [&'static str],
+    /// What commits the transaction of a script.
+    pub end: &'static [&'static str],
+    /// What separates two batches, if the client program executes a script in batches.
+    pub batch_separator: Option<&'static [&'static str]>,
+    /// The statement that checks all deferred constraints at once, if
+    /// [`restore_constraint`](ScriptDialect::restore_constraint) does not.
+    pub check_deferred: Option<&'static str>,
+}
+
 /// The SQL of repair scripts beside the statements of the engine.
 pub trait ScriptDialect: Sync {
     /// `name` as an identifier.
@@ -10,29 +24,14 @@ pub trait ScriptDialect: Sync {
     /// The program that executes a script, with its arguments.
     fn client_command(&self, file: &str) -> String;
 
-    /// The settings of a transaction that executes repair statements.
-    fn preamble(&self) -> &'static [&'static str];
+    /// The lines that are the same in every script.
+    fn lines(&self) -> &'static ScriptLines;
 
     /// The lines that begin the transaction of a script, with the preamble.
     fn begin(&self) -> Vec<&'static str>;
 
-    /// The lines that commit the transaction of a script.
-    fn end(&self) -> &'static [&'static str];
-
-    /// The lines that separate two batches, if the client program executes a
-    /// script in batches.
-    fn batch_separator(&self) -> Option<&'static [&'static str]> {
-        None
-    }
-
     /// A statement that defers the check of `key`, a constraint of `table`.
     fn defer_constraint(&self, table: &str, key: &ForeignKey) -> String;
-
-    /// A statement that checks all deferred constraints at once, if
-    /// [`restore_constraint`](Self::restore_constraint) does not.
-    fn check_deferred(&self) -> Option<&'static str> {
-        None
-    }
 
     /// A statement that gives the constraint `key` of `table` its former mode.
     fn restore_constraint(&self, table: &str, key: &ForeignKey) -> String;

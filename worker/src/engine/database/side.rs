@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::kinds::database;
-use crate::engine::database::scan::{Query, Scanned};
+use crate::engine::database::scan::{Query, Scanned, Undecoded};
 use crate::engine::database::session::label::Isolation;
 use crate::engine::database::session::pool::SessionLease;
-use crate::engine::database::{catalog, spans};
+use crate::engine::database::surrogate::find_column;
+use crate::engine::database::{hold, spans};
 use crate::engine::error::DatabaseError;
 use crate::engine::task::{Progress, Stop};
 use crate::engine::values::canonical::RowSink;
@@ -32,6 +33,8 @@ pub(crate) struct OpenSide {
     lease: Option<SessionLease>,
     endpoint: Arc<Endpoint>,
     isolation: Isolation,
+    /// The table as the plan knows it, once it was described.
+    described: Option<Arc<Table>>,
     cancel: CancellationToken,
     side: SideOf,
     progress: Arc<Progress>,
@@ -64,6 +67,7 @@ impl OpenSide {
         Self {
             endpoint: Arc::new(lease.endpoint().clone()),
             isolation: lease.isolation,
+            described: None,
             lease: Some(lease),
             cancel,
             side,
@@ -81,6 +85,7 @@ impl OpenSide {
             lease: self.lease.take(),
             endpoint: Arc::clone(&self.endpoint),
             isolation: self.isolation,
+            described: self.described.clone(),
             cancel: self.cancel.clone(),
             side: self.side,
             progress: Arc::clone(&self.progress),
@@ -91,7 +96,7 @@ impl OpenSide {
     }
 
     pub(crate) fn kind(&self) -> DatabaseKind {
-        self.endpoint.engine
+        self.endpoint.kind
     }
 
     /// How this side was read and when, from the start of its transaction until
@@ -105,14 +110,30 @@ impl OpenSide {
         }
     }
 
+    /// Describes the table with this name. Must be the first work of the transaction.
+    /// This and all later transactions read the table as it is described here, or
+    /// [`check`](Self::check) or [`resume`](Self::resume) fails.
     pub(crate) async fn describe(
         &mut self,
         name: &TableName,
         naming: Naming,
     ) -> Result<Table, Stop> {
         let (endpoint, limit) = (Arc::clone(&self.endpoint), self.statement_limit());
+        let describe =
+            async |lease: &mut SessionLease| hold::describe(lease, &endpoint, name, naming).await;
+        let table = self.run("reading the catalog", limit, describe).await?;
+        self.described = Some(Arc::new(table.clone()));
+        Ok(table)
+    }
+
+    /// Fails if the transaction may have read anything but the described table.
+    pub(crate) async fn check(&mut self) -> Result<(), Stop> {
+        let Some(table) = self.described.clone() else {
+            return Ok(());
+        };
+        let (endpoint, limit) = (Arc::clone(&self.endpoint), self.statement_limit());
         self.run("reading the catalog", limit, async |lease| {
-            catalog::describe(&mut *lease.session, &endpoint, name, naming).await
+            hold::check(lease, &endpoint, &table).await
         })
         .await
     }
@@ -148,27 +169,41 @@ impl OpenSide {
         let (side, progress) = (self.side, Arc::clone(&self.progress));
         let progress = move |Scanned { rows, bytes }| progress.add(side, rows, bytes);
         self.run_reading(&query.statement, async |lease| {
-            lease.session.scan(query, sink, &progress).await
+            match (
+                lease.session.scan(query, sink, &progress).await,
+                &query.undecoded,
+            ) {
+                (Err(DatabaseError::NotUnicode), Some(undecoded)) => {
+                    Err(name_column(lease, undecoded).await)
+                }
+                (scanned, _) => scanned,
+            }
         })
         .await?;
         Ok(())
     }
 
-    /// Ends the transaction, so that none is open while nothing is read.
+    /// Checks and ends the transaction, so that none is open while nothing is read.
     pub(crate) async fn pause(&mut self) -> Result<(), Stop> {
+        self.check().await?;
         self.run("ending a transaction", None, async |lease| {
             lease.pause().await
         })
         .await
     }
 
-    /// Begins a new transaction after [`OpenSide::pause`].
+    /// Begins a new transaction after [`OpenSide::pause`]. Fails if the table has changed.
     pub(crate) async fn resume(&mut self) -> Result<(), Stop> {
+        let (endpoint, described) = (Arc::clone(&self.endpoint), self.described.clone());
         let resume = async |lease: &mut SessionLease| {
             lease.resume().await?;
+            if let Some(table) = described {
+                hold::describe_again(lease, &endpoint, &table).await?;
+            }
             Ok::<_, Failure>(lease.isolation)
         };
-        self.isolation = self.run("beginning a transaction", None, resume).await?;
+        let limit = self.statement_limit();
+        self.isolation = self.run("beginning a transaction", limit, resume).await?;
         Ok(())
     }
 
@@ -260,6 +295,24 @@ impl OpenSide {
             error.at(&self.endpoint, &what)
         })
     }
+}
+
+/// The error for a text that the driver cannot decode, with the name of its column.
+async fn name_column(lease: &mut SessionLease, undecoded: &Undecoded) -> DatabaseError {
+    let found = match undecoded.columns.as_slice() {
+        [only] => Some(only.clone()),
+        // The driver cannot continue on the connection.
+        _ => match lease.renew().await {
+            Ok(()) => find_column(&mut *lease.session, undecoded).await,
+            Err(error) => {
+                tracing::debug!(%error, "the column with an unpaired surrogate was not read again");
+                None
+            }
+        },
+    };
+    found.map_or(DatabaseError::NotUnicode, |(column, as_text)| {
+        DatabaseError::UnpairedSurrogate { column, as_text }
+    })
 }
 
 /// Returns `limit` once so much time has passed; never without a limit.

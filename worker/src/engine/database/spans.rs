@@ -15,29 +15,26 @@ const LONGEST: usize = 2_000;
 
 /// The span of one statement that reads rows of a side.
 pub(crate) fn reading(side: SideOf, endpoint: &Endpoint, statement: &str) -> Span {
+    macro_rules! scan {
+        ($name:literal) => {
+            tracing::info_span!(
+                $name,
+                otel.kind = "client",
+                db.system = Empty,
+                db.namespace = endpoint.database,
+                endpoint = endpoint.name,
+                db.query.text = Empty,
+                rows = Empty,
+            )
+        };
+    }
     let span = match side {
-        SideOf::Source => tracing::info_span!(
-            "scan.source",
-            otel.kind = "client",
-            db.system = Empty,
-            db.namespace = endpoint.database,
-            endpoint = endpoint.name,
-            db.query.text = Empty,
-            rows = Empty,
-        ),
-        SideOf::Target => tracing::info_span!(
-            "scan.target",
-            otel.kind = "client",
-            db.system = Empty,
-            db.namespace = endpoint.database,
-            endpoint = endpoint.name,
-            db.query.text = Empty,
-            rows = Empty,
-        ),
+        SideOf::Source => scan!("scan.source"),
+        SideOf::Target => scan!("scan.target"),
     };
     // A disabled span does not parse the statement.
     if !span.is_disabled() {
-        span.record("db.system", database(endpoint.engine).facts().trace_name);
+        span.record("db.system", database(endpoint.kind).facts().trace_name);
         span.record("db.query.text", without_values(statement));
     }
     span

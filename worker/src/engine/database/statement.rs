@@ -1,15 +1,18 @@
 //! The statements that read rows, in each database's dialect.
 
+use std::sync::Arc;
+
 use shared::endpoint::DatabaseKind;
 
 use crate::engine::database::dialect::Dialect;
 use crate::engine::database::kinds::database;
-use crate::engine::database::scan::Query;
+use crate::engine::database::scan::{Query, Undecoded};
 use crate::engine::plan::Plan;
 use crate::engine::rows::element::KeyForm;
 use crate::engine::values::canonical::Values;
-use crate::engine::values::column::{Column, SideOf, Table};
-use crate::engine::values::reading::Reading;
+use crate::engine::values::column::{Column, ColumnType, SideOf, Table};
+use crate::engine::values::conversion::Conversion;
+use crate::engine::values::reading::{Reading, Stored};
 
 /// One side of a planned comparison, as its database sees it.
 #[derive(Debug, Clone)]
@@ -23,6 +26,7 @@ pub(crate) struct SideStatements {
     never_null: Option<String>,
     /// What rows must meet to take part.
     condition: Option<String>,
+    undecoded: Option<Arc<Undecoded>>,
 }
 
 impl SideStatements {
@@ -32,17 +36,16 @@ impl SideStatements {
         plan: &Plan,
         side: SideOf,
     ) -> Self {
-        let columns: Vec<Column> = plan
+        let read = plan
             .columns
             .iter()
-            .map(|pair| pair.on(side).clone())
-            .collect();
-        let readings = plan.columns.iter().map(|pair| pair.reading(side)).collect();
+            .map(|pair| (pair.on(side).clone(), pair.reading(side)));
+        let (columns, readings) = as_read(read);
         let qualified = dialect.qualified(&table.schema, &table.name);
         let never_null = (plan.key_form == KeyForm::Uuid)
             .then(|| columns.first().map(|column| column.name.clone()))
             .flatten();
-        Self {
+        let statements = Self {
             dialect,
             table: qualified,
             never_null,
@@ -50,17 +53,40 @@ impl SideStatements {
             readings,
             key_columns: plan.key_columns,
             condition: table.condition.clone(),
-        }
+            undecoded: None,
+        };
+        statements.with_undecoded()
+    }
+
+    fn with_undecoded(mut self) -> Self {
+        let (columns, list): (Vec<(String, bool)>, Vec<String>) = self
+            .columns
+            .iter()
+            .zip(&self.readings)
+            .filter_map(|(column, reading)| {
+                let undecoded = self.dialect.undecoded(column, reading)?;
+                let as_text = matches!(reading.conversion, Some(Conversion::DatabaseText(_)));
+                Some(((column.name.clone(), as_text), undecoded))
+            })
+            .unzip();
+        let condition = self.condition.as_ref();
+        let condition = condition.map_or_else(String::new, |own| format!(" WHERE ({own})"));
+        self.undecoded = (!columns.is_empty()).then(|| {
+            let statement = format!("SELECT {} FROM {}{condition}", list.join(", "), self.table);
+            Arc::new(Undecoded { columns, statement })
+        });
+        self
     }
 
     /// The same with other columns, of which those of the key are the first.
     pub(crate) fn with_columns(self, columns: Vec<(Column, Reading)>) -> Self {
-        let (columns, readings) = columns.into_iter().unzip();
-        Self {
+        let (columns, readings) = as_read(columns);
+        let statements = Self {
             columns,
             readings,
             ..self
-        }
+        };
+        statements.with_undecoded()
     }
 
     /// All columns of all rows.
@@ -134,9 +160,23 @@ impl SideStatements {
             parameters,
             readings: self.readings[..count].to_vec(),
             key_columns: self.key_columns,
+            undecoded: self.undecoded.clone(),
             never_null: self.never_null.clone(),
         }
     }
+}
+
+/// Columns and readings side by side. A column that is read without its trailing
+/// blanks is looked up like one that is filled with them.
+fn as_read(read: impl IntoIterator<Item = (Column, Reading)>) -> (Vec<Column>, Vec<Reading>) {
+    read.into_iter()
+        .map(|(mut column, reading)| {
+            if reading.stored == Stored::PaddedText && column.kind.is_text() {
+                column.kind = ColumnType::Text { padded: true };
+            }
+            (column, reading)
+        })
+        .unzip()
 }
 
 /// The statement that counts the rows of a table that take part.

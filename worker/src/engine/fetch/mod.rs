@@ -18,6 +18,7 @@ use crate::engine::fetch::sinks::{CollectSink, Collected, GatherSink, Identity};
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::{Differing, Reader};
 use crate::engine::rows::element::KeyForm;
+use crate::engine::rows::hash::RowHasher;
 use crate::engine::rows::keys::{KeyFilter, KeyMap, KeySet, WantedRows};
 use crate::engine::step::{Planned, StepContext, chunk_size};
 use crate::engine::task::Stop;
@@ -76,9 +77,9 @@ impl Projection {
         }
     }
 
-    fn identity(&self, form: KeyForm) -> Identity {
+    fn identity(&self, hasher: RowHasher) -> Identity {
         Identity {
-            form,
+            hasher,
             leading: match self {
                 Self::Compared => None,
                 Self::Own(own) => Some(own.leading),
@@ -131,7 +132,7 @@ impl<'a> Rows<'a> {
     ) -> Result<Self, Stop> {
         let form = step.planned.plan.key_form;
         let statements = projection.statements(step.planned);
-        let identity = projection.identity(form);
+        let identity = projection.identity(step.planned.hasher);
         let has_hashed_keys = || {
             let mut has = false;
             let read = differing.for_each(|difference| {
@@ -184,7 +185,7 @@ impl<'a> Rows<'a> {
                 side,
                 &differences,
                 keys,
-                identity.form,
+                identity.hasher.form(),
             )
         });
         let collected = step
@@ -255,7 +256,7 @@ pub(crate) async fn read_hashed_keys(
     if hashed.source.is_empty() && hashed.target.is_empty() {
         return Ok(keys);
     }
-    let identity = Projection::Compared.identity(step.planned.plan.key_form);
+    let identity = Projection::Compared.identity(step.planned.hasher);
     let queries = Pair::of(|side| {
         // Any row has the key.
         let any = hashed[side].iter().map(|key| (*key, KeySet::default()));
@@ -387,6 +388,11 @@ mod tests {
     use crate::engine::rows::element::Element;
     use crate::engine::values::canonical::RowEncoder;
     use crate::engine::values::canonical::RowSink as _;
+    use shared::hash_key::HashKey;
+    use std::sync::LazyLock;
+
+    static HASHER: LazyLock<RowHasher> =
+        LazyLock::new(|| RowHasher::new(KeyForm::Compact, &HashKey::generate()));
 
     /// A row whose key is 1.
     fn row(encoder: &mut RowEncoder, value: i64) {
@@ -399,7 +405,7 @@ mod tests {
     fn element(value: i64) -> Element {
         let mut encoder = RowEncoder::default();
         row(&mut encoder, value);
-        KeyForm::Compact.element(encoder.key(), encoder.row())
+        HASHER.element(encoder.key(), encoder.row())
     }
 
     fn collected(
@@ -407,7 +413,7 @@ mod tests {
         rows: impl IntoIterator<Item = i64>,
     ) -> (RowsOfKey<CollectedRow>, usize) {
         let identity = Identity {
-            form: KeyForm::Compact,
+            hasher: *HASHER,
             leading: None,
         };
         let key = element(0).key;

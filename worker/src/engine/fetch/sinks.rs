@@ -4,14 +4,15 @@ use std::io;
 
 use crate::engine::disk::{BLOCK, Budget, Partitioned};
 use crate::engine::fetch::matching::RowsOfKey;
-use crate::engine::rows::element::{Element, KeyForm, mix};
+use crate::engine::rows::element::Element;
+use crate::engine::rows::hash::{RowHasher, mix};
 use crate::engine::rows::keys::{KeyFilter, KeyMap, WantedRows, partition_of};
 use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
 
 /// How a row that may hold more than what is compared is identified.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Identity {
-    pub form: KeyForm,
+    pub hasher: RowHasher,
     /// How many columns, from the first, are hashed; all of them where absent.
     pub leading: Option<usize>,
 }
@@ -20,14 +21,14 @@ impl Identity {
     fn of(self, encoder: &RowEncoder) -> Element {
         let row = encoder.row();
         let Some(leading) = self.leading else {
-            return self.form.element(encoder.key(), row);
+            return self.hasher.element(encoder.key(), row);
         };
         let end = Values::new(row)
             .flatten()
             .take(leading)
             .map(<[u8]>::len)
             .sum();
-        self.form.element(encoder.key(), &row[..end])
+        self.hasher.element(encoder.key(), &row[..end])
     }
 }
 

@@ -16,7 +16,7 @@ use crate::engine::plan::Plan;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
 use crate::engine::step::StepContext;
-use crate::engine::task::{Found, Stop, TaskContext};
+use crate::engine::task::{FindingBatch, Stop, TaskContext};
 use crate::engine::tolerate::nearness::counts_as_equal;
 use crate::engine::values::canonical::Values;
 
@@ -153,7 +153,7 @@ impl Outbox<'_> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
-        self.context.send(Found::Rows(batch)).await
+        self.context.send(FindingBatch::Rows(batch)).await
     }
 }
 

@@ -22,6 +22,7 @@ use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::pair::Pair;
 use crate::engine::values::pairing::{Incomparable, pairing};
 use crate::engine::values::reading::Reading;
+use crate::engine::values::zone::{Ambiguous, Zone};
 
 /// The comparison of two tables, decided before a row is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +63,51 @@ impl PlannedColumn {
 
     /// How the column is read on one side to be compared.
     pub(crate) fn reading(&self, side: SideOf) -> Reading {
-        Reading::new(self.kind, &self.on(side).kind, self.conversions[side])
+        let conversion = self.conversions[side].clone();
+        let reading = Reading::new(self.kind, &self.on(side).kind, conversion);
+        if self.source.kind.is_padded() || self.target.kind.is_padded() {
+            return reading.without_padding();
+        }
+        reading
     }
 }
 
 impl Plan {
+    /// Ends the first pass over all rows, in which local times are counted.
+    pub(crate) fn end_first_pass(&self) {
+        self.zones().for_each(|(_, zone)| zone.end_first_pass());
+    }
+
+    /// How many local times are not those of exactly one instant.
+    pub(crate) fn zone_notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (column, zone) in self.zones() {
+            let (name, zone_name) = (&column.source.name, zone.name());
+            let Ambiguous { skipped, repeated } = zone.ambiguous();
+            if repeated > 0 {
+                notes.push(format!(
+                    "`{name}`: {repeated} local times occur twice, when clocks in {zone_name} are set back; each equals both of its instants"
+                ));
+            }
+            if skipped > 0 {
+                notes.push(format!(
+                    "`{name}`: {skipped} local times are skipped, when clocks in {zone_name} are set forward; each is compared as the time that is later by as much as the clocks are set forward"
+                ));
+            }
+        }
+        notes
+    }
+
+    /// The columns with local times of a zone.
+    fn zones(&self) -> impl Iterator<Item = (&PlannedColumn, &Zone)> {
+        self.columns.iter().filter_map(|column| {
+            let Some(Conversion::LocalTime(zone)) = &column.conversions.source else {
+                return None;
+            };
+            Some((column, zone))
+        })
+    }
+
     /// Names of the key's columns, as the source spells them.
     pub(crate) fn key_names(&self) -> Vec<String> {
         self.columns[..self.key_columns]
@@ -216,7 +257,7 @@ fn is_stored_as_compared(column: &PlannedColumn) -> bool {
     match &column.kind {
         Kind::Bool | Kind::Int | Kind::Decimal | Kind::Bytes | Kind::Date => true,
         // XML has no `=`.
-        Kind::Text => alike(|kind| matches!(kind, ColumnType::Text { .. })),
+        Kind::Text => alike(ColumnType::is_text) && finds_padded(column),
         Kind::Uuid => column.source.kind == column.target.kind,
         Kind::Time(resolution) | Kind::Timestamp(resolution) => exact(resolution),
         Kind::Instant(resolution) => {
@@ -227,278 +268,18 @@ fn is_stored_as_compared(column: &PlannedColumn) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::message::{ColumnSelection, Side};
-    use shared::outcome::Depth;
-
-    fn column(name: &str, kind: ColumnType) -> Column {
-        let declared = format!("{kind:?}");
-        Column {
-            nullable: false,
-            ..Column::new(name, kind, &declared)
-        }
-    }
-
-    fn table(columns: Vec<Column>, keys: &[&[&str]]) -> Table {
-        let keys = keys
-            .iter()
-            .map(|key| key.iter().map(|name| (*name).to_owned()).collect())
-            .collect();
-        Table {
-            schema: "s".to_owned(),
-            name: "t".to_owned(),
-            columns,
-            keys,
-            condition: None,
-            estimated_rows: None,
-        }
-    }
-
-    fn missing(plan: &Plan) -> String {
-        let names: Vec<_> = plan
-            .coverage
-            .missing_columns
-            .iter()
-            .map(|it| it.name.as_str())
-            .collect();
-        names.join(", ")
-    }
-
-    fn pair(source: Table, target: Table) -> Pair<Table> {
-        Pair { source, target }
-    }
-
-    fn spec(key: Option<&[&str]>, columns: ColumnSelection) -> TableSpec {
-        let side = |endpoint: &str| Side {
-            endpoint: endpoint.to_owned(),
-            table: "t".parse().unwrap(),
-        };
-        TableSpec {
-            source: side("a"),
-            target: side("b"),
-            depth: Depth::Rows,
-            key: key.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
-            columns,
-            max_differences: 10,
-            chunk_size: 10,
-            timeout: std::time::Duration::from_secs(1),
-            options: shared::options::TableOptions::default(),
-        }
-    }
-
-    fn names(plan: &Plan) -> Vec<&str> {
-        plan.columns
-            .iter()
-            .map(|column| column.source.name.as_str())
-            .collect()
-    }
-
-    #[test]
-    fn columns_pair_by_name_and_the_key_comes_first() {
-        let source = table(
-            vec![
-                column("Note", ColumnType::Text { padded: false }),
-                column("Id", ColumnType::Int),
-            ],
-            &[&["Id"]],
-        );
-        let target = table(
-            vec![
-                column("id", ColumnType::Decimal),
-                column("note", ColumnType::Text { padded: true }),
-                column("more", ColumnType::Int),
-            ],
-            &[],
-        );
-        let plan = plan(
-            &spec(None, ColumnSelection::default()),
-            &pair(source, target),
-        )
-        .unwrap();
-        assert_eq!(names(&plan), ["Id", "Note"]);
-        assert_eq!(
-            (plan.key_columns, plan.key_form, plan.fetch_by_key),
-            (1, KeyForm::Compact, true)
-        );
-        assert_eq!(plan.columns[0].kind, Kind::Decimal);
-        assert_eq!(
-            plan.notes,
-            [
-                "warning: only on the target, NOT NULL and without a default: more; an insert of the source's columns fails"
-            ]
-        );
-        assert_eq!(missing(&plan), "");
-    }
-
-    #[test]
-    fn names_that_differ_only_by_case_find_their_own() {
-        let text = || ColumnType::Text { padded: false };
-        let source = table(vec![column("a", text()), column("A", text())], &[]);
-        let target = table(vec![column("A", text()), column("a", text())], &[]);
-        let plan = plan(
-            &spec(None, ColumnSelection::default()),
-            &pair(source, target),
-        )
-        .unwrap();
-        assert!(
-            plan.columns
-                .iter()
-                .all(|column| column.source.name == column.target.name)
-        );
-        assert_eq!(plan.key_form, KeyForm::WholeRow);
-    }
-
-    #[test]
-    #[expect(clippy::too_many_lines, reason = "a table of cases")]
-    fn the_exact_name_comes_before_one_in_another_case() {
-        let column = |name: &str| column(name, ColumnType::Int);
-        let paired = |source: &[&str], target: &[&str], selection: ColumnSelection| {
-            let table =
-                |names: &[&str]| table(names.iter().map(|name| column(name)).collect(), &[]);
-            let plan = plan(&spec(None, selection), &pair(table(source), table(target)))?;
-            let pairs: Vec<String> = plan
-                .columns
-                .iter()
-                .map(|pair| format!("{} {}", pair.source.name, pair.target.name))
-                .collect();
-            Ok::<_, Failure>((pairs.join(", "), missing(&plan)))
-        };
-        let usual = ColumnSelection::default;
-        let map = |from: &str, to: &str| ColumnSelection {
-            map: [(from.to_owned(), to.to_owned())].into(),
-            ..usual()
-        };
-        let without = |name: &str| ColumnSelection {
-            exclude: vec![name.to_owned()],
-            ..usual()
-        };
-        for (source, target, selection, pairs, alone) in [
-            (&["ID", "id"][..], &["id"][..], usual(), "id id", "ID"),
-            (&["id"], &["ID", "id"], usual(), "id id", ""),
-            (&["ID", "id"], &["id", "Id"], usual(), "ID Id, id id", ""),
-            (
-                &["ID", "id"],
-                &["Id", "iD"],
-                map("id", "iD"),
-                "ID Id, id iD",
-                "",
-            ),
-            (&["ID", "id"], &["Id"], without("ID"), "id Id", ""),
-            (&["id"], &["Id", "ID"], without("ID"), "id Id", ""),
-            // What an excluded column is paired with is no other column's.
-            (&["ID", "id", "a"], &["ID", "a"], without("ID"), "a a", "id"),
-            // Another one may be paired with what is left of it.
-            (
-                &["a", "b"],
-                &["a"],
-                ColumnSelection {
-                    exclude: vec!["a".to_owned()],
-                    ..map("b", "a")
-                },
-                "b a",
-                "",
-            ),
-            // The target's spelling leaves the pair out too.
-            (&["id", "a"], &["ID", "a"], without("ID"), "a a", ""),
-        ] {
-            let found = paired(source, target, selection).unwrap();
-            assert_eq!(
-                found,
-                (pairs.to_owned(), alone.to_owned()),
-                "{source:?} {target:?}"
-            );
-        }
-        for (source, target) in [
-            (&["ID", "id"][..], &["Id"][..]),
-            (&["Id"], &["ID", "id"]),
-            (&["ID", "id"], &["Id", "iD"]),
-        ] {
-            let failure = paired(source, target, usual()).unwrap_err();
-            assert_eq!(failure.kind, FailureKind::AmbiguousColumn);
-            for name in source.iter().chain(target) {
-                let quoted = format!("`{name}`");
-                assert!(failure.message.contains(&quoted), "{}", failure.message);
-            }
-        }
-    }
-
-    #[test]
-    fn selection_maps_and_leaves_out() {
-        let source = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("old", ColumnType::Int),
-                column("geo", ColumnType::Other),
-            ],
-            &[&["id"]],
-        );
-        let target = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("new", ColumnType::Int),
-                column("extra", ColumnType::Int),
-            ],
-            &[],
-        );
-        let selection = ColumnSelection {
-            include: vec![],
-            exclude: vec!["GEO".to_owned(), "extra".to_owned()],
-            map: [("old".to_owned(), "new".to_owned())].into(),
-        };
-        let plan = plan(&spec(None, selection), &pair(source, target)).unwrap();
-        assert_eq!(names(&plan), ["id", "old"]);
-        assert_eq!(plan.columns[1].target.name, "new");
-        assert!(plan.notes.is_empty(), "{:?}", plan.notes);
-    }
-
-    #[test]
-    fn a_pair_without_a_rule_names_column_types_and_option() {
-        let source = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("place", ColumnType::Other),
-            ],
-            &[&["id"]],
-        );
-        let target = table(
-            vec![
-                column("id", ColumnType::Int),
-                column("place", ColumnType::Text { padded: false }),
-            ],
-            &[],
-        );
-        let failure = plan(
-            &spec(None, ColumnSelection::default()),
-            &pair(source, target),
-        )
-        .unwrap_err();
-        assert_eq!(failure.kind, FailureKind::IncomparableColumn);
-        for part in ["`place`", "Other", "Text", "columns.exclude"] {
-            assert!(failure.message.contains(part), "{}", failure.message);
-        }
-    }
-
-    #[test]
-    fn unknown_columns_are_named() {
-        let source = table(vec![column("id", ColumnType::Int)], &[&["id"]]);
-        let tables = pair(source.clone(), source);
-        let selection = ColumnSelection {
-            exclude: vec!["idd".to_owned()],
-            ..ColumnSelection::default()
-        };
-        assert!(
-            plan(&spec(None, selection), &tables)
-                .unwrap_err()
-                .message
-                .contains("`idd`")
-        );
-        assert!(
-            plan(&spec(Some(&["no"]), ColumnSelection::default()), &tables)
-                .unwrap_err()
-                .message
-                .contains("`no`")
-        );
-    }
+/// Whether a look-up on either side finds a text with any number of blanks at its
+/// end, where the column of the other side is filled with blanks to a fixed length.
+fn finds_padded(column: &PlannedColumn) -> bool {
+    let is_padded = |side: &Column| side.kind.is_padded();
+    let finds = |side: &Column| {
+        is_padded(side)
+            || side.repertoire.ignores_trailing_blanks
+            || side.short_varying_length().is_some()
+    };
+    let columns = [&column.source, &column.target];
+    !columns.into_iter().any(is_padded) || columns.into_iter().all(finds)
 }
+
+#[cfg(test)]
+mod tests;

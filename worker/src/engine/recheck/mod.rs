@@ -46,7 +46,7 @@ pub(crate) async fn recheck(
     since: Instant,
 ) -> Result<Differing, Stop> {
     let recheck = step.spec.options.recheck;
-    let nearness = Arc::new(Nearness::of(&step.planned.plan));
+    let nearness = Arc::new(Nearness::of(step.planned));
     let stop = step.sides.stop_token();
     let mut confirmed = Confirmed::new(differing.like(), Arc::clone(&nearness), stop);
     let (is_unique, budget) = (step.planned.is_unique(), step.budget.clone());
@@ -181,7 +181,7 @@ impl Observer {
             }
         };
         let mut sinks = Pair::of(|_| SeenSink {
-            form,
+            hasher: planned.hasher,
             nearness: Arc::clone(&self.nearness),
             wanted: WantedKeys::Exact(KeySet::default()),
             seen: SeenRows::new(pending),
@@ -232,9 +232,9 @@ impl Observer {
             }
         }
         let filter = Arc::new(filter);
-        let form = step.planned.plan.key_form;
+        let hasher = step.planned.hasher;
         let sinks = Pair::of(|_| SeenSink {
-            form,
+            hasher,
             nearness: Arc::clone(&self.nearness),
             wanted: WantedKeys::Approximate(Arc::clone(&filter)),
             seen: SeenRows::new(pending),

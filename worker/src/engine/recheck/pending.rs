@@ -9,7 +9,7 @@ use crate::engine::error::disk;
 use crate::engine::recheck::history::KeyHistory;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::{Differing, append, read};
-use crate::engine::rows::element::mix;
+use crate::engine::rows::hash::mix;
 use crate::engine::rows::keys::{KeyMap, KeySet, partition_of};
 use crate::engine::rows::version::{SeenRow, Version, next};
 use crate::engine::task::Stop;

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::engine::recheck::pending::SeenRows;
-use crate::engine::rows::element::{Element, KeyForm};
+use crate::engine::rows::element::Element;
+use crate::engine::rows::hash::RowHasher;
 use crate::engine::rows::keys::{KeyFilter, KeySet};
 use crate::engine::tolerate::nearness::Nearness;
 use crate::engine::values::canonical::{RowEncoder, RowSink};
@@ -19,7 +20,7 @@ pub(crate) enum WantedKeys {
 /// Records which rows there are under wanted keys.
 #[derive(Debug)]
 pub(crate) struct SeenSink {
-    pub(crate) form: KeyForm,
+    pub(crate) hasher: RowHasher,
     pub(crate) nearness: Arc<Nearness>,
     pub(crate) wanted: WantedKeys,
     pub(crate) seen: SeenRows,
@@ -27,7 +28,7 @@ pub(crate) struct SeenSink {
 
 impl RowSink for SeenSink {
     fn end_row(&mut self, encoded: &RowEncoder) -> io::Result<()> {
-        let Element { key, row } = self.form.element(encoded.key(), encoded.row());
+        let Element { key, row } = self.hasher.element(encoded.key(), encoded.row());
         let is_wanted = match &self.wanted {
             WantedKeys::Exact(keys) => keys.contains(&key),
             WantedKeys::Approximate(keys) => keys.may_hold(key),

@@ -4,9 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use shared::options::{ColumnRule, Encoding};
 
-use crate::engine::repair::fit::{Destination, fit};
+use crate::engine::repair::fit::{Destination, declaration, fit};
+use crate::engine::values::boolean_words::{BooleanWords, word};
 use crate::engine::values::canonical::{
-    Count, Iso8601, canonical_json, parse_decimal, twos_complement_decimal,
+    Count, Iso8601, canonical_json, canonical_xml, parse_decimal, parse_sql_server_local_text,
+    parse_sql_server_text, twos_complement_decimal, without_declaration,
 };
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::conversion::{Conversion, base64, hexadecimal};
@@ -14,6 +16,7 @@ use crate::engine::values::folding::Folding;
 use crate::engine::values::moment::{DAYS_FROM_1970, Moment, rescaled};
 use crate::engine::values::pairing::encoding::counted;
 use crate::engine::values::value::{Unwritable, Value};
+use crate::engine::values::zone::Zone;
 
 /// The value that the target must store for the source's `value`.
 pub(crate) fn for_target(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
@@ -72,10 +75,17 @@ fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
     let counts_time = rule.encoding.and_then(counted).is_some();
     let value = match value {
         V::Null => return Ok(V::Null),
+        V::Text(word) if rule.encoding == Some(Encoding::BooleanText) => {
+            let truth = BooleanWords::of(rule).truth(word.as_bytes());
+            V::Bool(truth.ok_or_else(|| to.invalid())?)
+        }
         V::Text(text) | V::Decimal(text) if counts_time && target.kind.is_time() => {
             V::Int(text.trim().parse().map_err(|_| to.invalid())?)
         }
-        V::Text(text) if target.kind.is_time() => from_iso_8601(&text, to)?,
+        V::Text(text) if target.kind.is_time() => from_time_text(&text, to)?,
+        V::Text(text) if target.kind == ColumnType::Xml && rule.encoding == Some(Encoding::Xml) => {
+            xml(&text, to)?
+        }
         V::Text(text) if target.kind == ColumnType::Json => json(text, to)?,
         other => other,
     };
@@ -83,7 +93,14 @@ fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
         ColumnType::Bool => match value {
             V::Bool(_) => Ok(value),
             V::Int(number @ (0 | 1)) => Ok(V::Bool(number == 1)),
-            V::Int(_) => Err(to.out_of_range()),
+            V::Decimal(number) if matches!(number.as_str(), "0" | "1") => {
+                Ok(V::Bool(number == "1"))
+            }
+            V::Int(_) | V::Decimal(_) => Err(to.out_of_range()),
+            V::Text(text) if rule.as_text => {
+                let truth = truth_of(&text, to).ok_or_else(|| to.invalid())?;
+                Ok(V::Bool(truth))
+            }
             _ => Err(to.invalid()),
         },
         ColumnType::Int
@@ -91,12 +108,14 @@ fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
         | ColumnType::Money
         | ColumnType::Float32
         | ColumnType::Float64 => number(value, to),
-        ColumnType::Text { .. } => match value {
-            V::UnpairedSurrogates(_) => Ok(value),
-            V::Date(_) | V::Time(_) | V::Timestamp(_) | V::Instant(_) if counts_time => {
-                Ok(V::Text(text(number(value, to)?, rule)))
+        ColumnType::Text { .. } => match (value, rule.encoding) {
+            (value, Some(Encoding::BooleanText)) => word_of(value, to).map(V::Text),
+            (value @ (V::Int(_) | V::Decimal(_)), Some(Encoding::DecimalBytes)) => {
+                let bytes = to_twos_complement(&value.into_text(), rule.scale);
+                let bytes = bytes.ok_or_else(|| to.invalid())?;
+                Ok(V::Text(STANDARD.encode(bytes)))
             }
-            _ => Ok(V::Text(text(value, rule))),
+            (value, _) => text_of(value, to),
         },
         ColumnType::Bytes => bytes(value, to),
         ColumnType::Date
@@ -117,6 +136,52 @@ fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
             _ => Ok(V::Text(text(value, rule))),
         },
     }
+}
+
+/// The text of a value, times as the numbers that count them where the column has these.
+fn text_of(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
+    use Value as V;
+    let counts_time = to.rule.encoding.and_then(counted).is_some();
+    match value {
+        V::UnpairedSurrogates(_) => Ok(value),
+        V::Date(_) | V::Time(_) | V::Timestamp(_) | V::Instant(_) if counts_time => {
+            Ok(V::Text(text(number(value, to)?, to.rule)))
+        }
+        _ => Ok(V::Text(text(value, to.rule))),
+    }
+}
+
+/// The word for a boolean, or for the number that stands for it.
+fn word_of(value: Value, to: Destination<'_>) -> Result<String, Unwritable> {
+    let truth = match value {
+        Value::Bool(truth) => truth,
+        Value::Int(number @ (0 | 1)) => number == 1,
+        _ => return Err(to.invalid()),
+    };
+    let (_, limits) = declaration(to.dialect.storage_type(to.column));
+    let longest = match limits.as_slice() {
+        [longest] => usize::try_from(*longest).ok(),
+        _ => None,
+    };
+    Ok(word(to.rule, truth, longest))
+}
+
+/// The boolean that the column's database converts to `text`.
+fn truth_of(text: &str, to: Destination<'_>) -> Option<bool> {
+    let is_boolean = declaration(to.dialect.storage_type(to.column)).0 == "boolean";
+    match (text, is_boolean) {
+        ("true", true) | ("1", false) => Some(true),
+        ("false", true) | ("0", false) => Some(false),
+        _ => None,
+    }
+}
+
+/// XML as its column takes it: a declaration would name an encoding that it does not have.
+fn xml(text: &str, to: Destination<'_>) -> Result<Value, Unwritable> {
+    if canonical_xml(text.as_bytes()).is_none() {
+        return Err(to.invalid());
+    }
+    Ok(Value::Text(without_declaration(text).to_owned()))
 }
 
 fn json(text: String, to: Destination<'_>) -> Result<Value, Unwritable> {
@@ -157,7 +222,9 @@ fn time(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
         }
         (ColumnType::Date | ColumnType::Time(_), _) => Err(to.invalid()),
         (kind, value) => {
+            let is_instant = matches!(value, V::Instant(_));
             let moment = since_2000(value, to.rule).ok_or_else(|| to.invalid())?;
+            let moment = in_zone(moment, is_instant, to)?;
             Ok(match kind {
                 ColumnType::Instant(digits) => V::Instant(moment.rounded(*digits, to.times)),
                 ColumnType::Timestamp(digits) => V::Timestamp(moment.rounded(*digits, to.times)),
@@ -165,6 +232,24 @@ fn time(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
             })
         }
     }
+}
+
+/// The instant of a local time of the rule's zone, and the local time of an instant;
+/// the moment itself without a zone.
+fn in_zone(moment: Moment, is_instant: bool, to: Destination<'_>) -> Result<Moment, Unwritable> {
+    let to_instant = matches!(to.column.kind, ColumnType::Instant(_));
+    let Some(zone) = to.rule.zone.as_deref().and_then(Zone::named) else {
+        return Ok(moment);
+    };
+    if moment.is_infinite() || is_instant == to_instant {
+        return Ok(moment);
+    }
+    let converted = if to_instant {
+        zone.instant(moment)
+    } else {
+        zone.local_time(moment)
+    };
+    converted.ok_or_else(|| to.out_of_range())
 }
 
 /// The date of which a moment is the midnight; with a tolerance, the date of a moment.
@@ -177,14 +262,26 @@ fn midnight_of(moment: Moment, to: Destination<'_>) -> Result<Value, Unwritable>
     days.map(Value::Date).map_err(|_| to.out_of_range())
 }
 
-/// Parses text in ISO 8601 into a value of the column's type.
-fn from_iso_8601(text: &str, to: Destination<'_>) -> Result<Value, Unwritable> {
+/// Parses text in ISO 8601, or as SQL Server writes it, into a value of the column's type.
+fn from_time_text(text: &str, to: Destination<'_>) -> Result<Value, Unwritable> {
     let moment = |Count { value, digits }| {
         let units = i64::try_from(rescaled(value, digits, 7)).map_err(|_| to.invalid())?;
         Ok(Moment { units, digits: 7 })
     };
-    match (Iso8601::parse(text.trim().as_bytes()), &to.column.kind) {
+    let text = text.trim().as_bytes();
+    let parsed = match to.rule.encoding {
+        Some(Encoding::SqlServerText) => match to.column.kind {
+            ColumnType::Instant(_) => parse_sql_server_text(text),
+            _ => parse_sql_server_local_text(text),
+        },
+        _ => Iso8601::parse(text),
+    };
+    match (parsed, &to.column.kind) {
         (Some(Iso8601::Date(days)), ColumnType::Date) => Ok(Value::Date(days)),
+        (Some(Iso8601::Date(days)), ColumnType::Timestamp(_) | ColumnType::DateTime) => {
+            let midnight = Moment::midnight(days).ok_or_else(|| to.out_of_range())?;
+            Ok(Value::Timestamp(midnight))
+        }
         (Some(Iso8601::Time(count)), ColumnType::Time(_)) => moment(count).map(Value::Time),
         (Some(Iso8601::Timestamp(count)), ColumnType::Timestamp(_) | ColumnType::DateTime) => {
             moment(count).map(Value::Timestamp)
@@ -248,6 +345,11 @@ fn number(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
             let digits = midnight_digits(rule).ok_or_else(invalid)?;
             let moment = moment.rounded(digits, to.times);
             integer(rescaled(moment.units.into(), moment.digits, digits))
+        }
+        V::Text(text) if rule.encoding == Some(Encoding::DecimalBytes) => {
+            let bytes = base64(text.trim().as_bytes()).ok_or_else(invalid)?;
+            let decimal = twos_complement(&bytes, rule.scale).ok_or_else(invalid)?;
+            Ok(V::Decimal(decimal))
         }
         V::Text(text) => {
             let text = text.trim();
@@ -367,6 +469,51 @@ mod tests {
         }
 
         #[test]
+        fn decimals_survive_as_base64(unscaled in any::<i64>()) {
+            let rule = encoded(Encoding::DecimalBytes);
+            let decimal = twos_complement(&unscaled.to_be_bytes(), Some(2)).unwrap();
+            let text = for_target(Value::Decimal(decimal.clone()), to(&column(ColumnType::Text { padded: false }), &rule)).unwrap();
+            let back = for_target(text, to(&column(ColumnType::Decimal), &rule)).unwrap();
+            let itself = for_target(Value::Decimal(decimal), to(&column(ColumnType::Decimal), &ColumnRule::default())).unwrap();
+            prop_assert_eq!(back, itself);
+        }
+
+        #[test]
+        fn timestamps_survive_as_text(micros in -60_000_000_000_000_000_i64..200_000_000_000_000_000) {
+            for encoding in [Encoding::Iso8601, Encoding::SqlServerText] {
+                let rule = encoded(encoding);
+                let value = Value::Timestamp(Moment { units: micros, digits: 6 });
+                let text = for_target(value.clone(), to(&column(ColumnType::Text { padded: false }), &rule)).unwrap();
+                let back = for_target(text, to(&column(ColumnType::Timestamp(6)), &rule)).unwrap();
+                prop_assert_eq!(back, value);
+            }
+        }
+
+        #[test]
+        fn booleans_survive_as_words(value: bool, longest in 1_usize..10) {
+            let rule = encoded(Encoding::BooleanText);
+            let declared = format!("varchar({longest})");
+            let text = Column::new("c", ColumnType::Text { padded: false }, &declared);
+            let word = for_target(Value::Bool(value), to(&text, &rule)).unwrap();
+            for (kind, expected) in [(ColumnType::Bool, Value::Bool(value)), (ColumnType::Int, Value::Int(value.into()))] {
+                prop_assert_eq!(for_target(word.clone(), to(&column(kind), &rule)).unwrap(), expected);
+            }
+            prop_assert_eq!(for_target(word.clone(), to(&text, &rule)).unwrap(), word);
+        }
+
+        #[test]
+        fn instants_survive_as_local_times_but_for_the_earlier_of_two(seconds in -3_000_000_000_i64..3_000_000_000) {
+            let rule = ColumnRule { zone: Some("America/New_York".to_owned()), ..ColumnRule::default() };
+            let instant = Moment { units: seconds * 1_000_000, digits: 6 };
+            let local = for_target(Value::Instant(instant), to(&column(ColumnType::Timestamp(6)), &rule)).unwrap();
+            let back = for_target(local.clone(), to(&column(ColumnType::Instant(6)), &rule)).unwrap();
+            let later = Moment { units: instant.units + 3_600_000_000, digits: 6 };
+            prop_assert!(back == Value::Instant(instant) || back == Value::Instant(later));
+            // Both have the same local time.
+            prop_assert_eq!(for_target(back, to(&column(ColumnType::Timestamp(6)), &rule)).unwrap(), local);
+        }
+
+        #[test]
         fn timestamps_survive_as_numbers(micros in -60_000_000_000_000_000_i64..200_000_000_000_000_000) {
             let rule = encoded(Encoding::EpochMicros);
             let number = for_target(Value::Timestamp(Moment { units: micros, digits: 6 }), to(&column(ColumnType::Int), &rule)).unwrap();
@@ -419,6 +566,17 @@ mod tests {
             }),
             2
         );
+    }
+
+    #[test]
+    fn xml_is_written_without_its_declaration() {
+        let write = |text: &str| {
+            let value = Value::Text(text.to_owned());
+            for_target(value, to(&column(ColumnType::Xml), &encoded(Encoding::Xml)))
+        };
+        let declared = "<?xml version='1.0' encoding='utf-8'?><a/>";
+        assert_eq!(write(declared), Ok(Value::Text("<a/>".to_owned())));
+        assert_eq!(write("<a>"), Err(Unwritable::Invalid("c".to_owned())));
     }
 
     #[test]

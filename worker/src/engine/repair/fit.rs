@@ -76,7 +76,7 @@ pub(crate) fn fit(value: Value, to: Destination<'_>) -> Result<Value, Unwritable
             text(value, *padded, (base, &limits), to)
         }
         (ColumnType::Text { .. }, Value::UnpairedSurrogates(_))
-            if !matches!(base, "nchar" | "nvarchar" | "ntext") =>
+            if !to.dialect.facts().utf_16_types.contains(&base) =>
         {
             Err(to.lossy())
         }
@@ -142,7 +142,11 @@ fn decimal(value: Value, limits: &[i64], to: Destination<'_>) -> Result<Value, U
 
 fn money(value: &Value, base: &str, to: Destination<'_>) -> Result<Value, Unwritable> {
     let plain = PlainDecimal::of(value).ok_or_else(|| to.out_of_range())?;
-    let (scale, most) = to.dialect.money_limits(base);
+    let scale = to.dialect.facts().money_scale;
+    let most = match base {
+        "smallmoney" => i32::MAX.into(),
+        _ => i64::MAX,
+    };
     plain.check_digits(15 + usize::from(scale == 2) * 2, scale, to)?;
     let range = -i128::from(most) - 1..=most.into();
     plain
@@ -201,7 +205,7 @@ fn text(
 }
 
 /// The type's name and the numbers behind it: `numeric(12, 3)`. `(max)` is none.
-fn declaration(declared: &str) -> (&str, Vec<i64>) {
+pub(crate) fn declaration(declared: &str) -> (&str, Vec<i64>) {
     let (base, rest) = declared.split_once('(').unwrap_or((declared, ""));
     let list = rest.split(')').next().unwrap_or_default();
     let numbers = list.split(',').filter_map(|one| one.trim().parse().ok());

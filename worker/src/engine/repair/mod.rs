@@ -28,7 +28,7 @@ use crate::engine::fetch::{OwnColumns, Projection, Rows};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::rows::differing::Differing;
 use crate::engine::step::{Planned, StepContext};
-use crate::engine::task::{Found, Stop};
+use crate::engine::task::{FindingBatch, Stop};
 use crate::engine::values::column::{Column, ColumnType, SideOf};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::folding::Folding;
@@ -96,12 +96,12 @@ pub(crate) async fn repair(
             if batch.len() == BATCH || bytes >= BATCH_BYTES {
                 bytes = 0;
                 let batch = std::mem::take(&mut batch);
-                step.task.send(Found::Repair(batch)).await?;
+                step.task.send(FindingBatch::Repair(batch)).await?;
             }
         }
     }
     if !batch.is_empty() {
-        step.task.send(Found::Repair(batch)).await?;
+        step.task.send(FindingBatch::Repair(batch)).await?;
     }
     Ok(repair.finish(step.spec, constraints))
 }
@@ -114,9 +114,10 @@ fn own_form(
     rule: Option<&ColumnRule>,
 ) -> Option<(Column, Reading)> {
     let as_text = rule.is_some_and(|rule| rule.as_text);
+    let base = column.declared.split('(').next().unwrap_or_default();
     // The comparison has decoded the column's text, unless it does not read it or reads it as bytes.
     let may_be_invalid =
-        (rule.is_none() || as_text) && dialect.may_hold_unpaired_surrogates(column);
+        (rule.is_none() || as_text) && dialect.facts().utf_16_types.contains(&base);
     if may_be_invalid || (as_text && side == SideOf::Source) {
         let unfolded = Folding::of(&ColumnRule::default());
         let conversion = Some(Conversion::DatabaseText(unfolded));
@@ -396,7 +397,7 @@ impl<'a> Repair<'a> {
         };
         let sequences = constraints.sequences.into_iter();
         RepairPlan {
-            engine: facts.kind,
+            kind: facts.kind,
             schema: target.schema.clone(),
             table: target.name.clone(),
             foreign_keys: constraints.foreign_keys,

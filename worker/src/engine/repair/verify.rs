@@ -10,7 +10,8 @@ use crate::engine::database::statement::SideStatements;
 use crate::engine::error::disk;
 use crate::engine::fetch::look_ups;
 use crate::engine::rows::differing::{Differing, pair};
-use crate::engine::rows::element::{Element, KeyForm};
+use crate::engine::rows::element::Element;
+use crate::engine::rows::hash::RowHasher;
 use crate::engine::rows::keys::KeySet;
 use crate::engine::sides::Sides;
 use crate::engine::step::{Planned, chunk_size};
@@ -18,28 +19,35 @@ use crate::engine::task::Stop;
 use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
 use crate::engine::values::pair::Pair;
 
-/// Whether rows of this table can be compared by their keys alone.
-pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec) -> bool {
+/// Whether the rows with these keys can be compared by their keys alone. A key that was
+/// read when its columns had other types would find no row.
+pub(crate) fn can_verify_keys(planned: &Planned, spec: &TableSpec, keys: &[Vec<u8>]) -> bool {
     let has_tolerance = spec
         .options
         .rules
         .values()
         .any(|rule| rule.tolerance.is_some());
-    planned.plan.fetch_by_key && !has_tolerance
+    let columns = &planned.plan.columns[..planned.plan.key_columns];
+    let is_key = |key: &Vec<u8>| {
+        Values::new(key).count() == columns.len()
+            && Values::new(key)
+                .zip(columns)
+                .all(|(value, pair)| value.is_ok_and(|value| pair.kind.includes(value)))
+    };
+    planned.plan.fetch_by_key && !has_tolerance && keys.iter().all(is_key)
 }
 
+/// How many rows with these keys differ, if [`can_verify_keys`].
 pub(crate) async fn verify(
     sides: &mut Sides,
     planned: &Planned,
     spec: &TableSpec,
     keys: &[Vec<u8>],
 ) -> Result<RowCounts, Stop> {
-    let form = planned.plan.key_form;
-    let columns = planned.plan.key_columns;
+    let hasher = planned.hasher;
     let keys: Vec<(u128, Vec<u8>)> = keys
         .iter()
-        .filter(|key| Values::new(key).filter(Result::is_ok).count() == columns)
-        .map(|key| (form.key(key), key.clone()))
+        .map(|key| (hasher.key(key), key.clone()))
         .collect();
     let statements = planned.statements.as_ref();
     // As many at once as the run looked up.
@@ -48,7 +56,7 @@ pub(crate) async fn verify(
             .flat_map(|keys| look_ups(of, keys))
             .collect()
     });
-    let mut elements = read(sides, form, queries).await?;
+    let mut elements = read(sides, hasher, queries).await?;
 
     // Rows that both sides have deleted are one way in which a difference ends;
     // when a look-up may have missed such rows, all rows are scanned.
@@ -65,7 +73,7 @@ pub(crate) async fn verify(
     if may_miss_rows {
         let wanted: KeySet = keys.iter().map(|(key, _)| *key).collect();
         let queries = statements.map(|of: &SideStatements| vec![(of.scan(), wanted.clone())]);
-        elements = read(sides, form, queries).await?;
+        elements = read(sides, hasher, queries).await?;
     }
     let Pair {
         mut source,
@@ -79,14 +87,14 @@ pub(crate) async fn verify(
 /// The rows that the queries of both sides find, each of them under its own keys.
 async fn read(
     sides: &mut Sides,
-    form: KeyForm,
+    hasher: RowHasher,
     queries: Pair<Vec<(Query, KeySet)>>,
 ) -> Result<Pair<Vec<Element>>, Stop> {
     sides
         .on_both(queries, move |side, queries| {
             Box::pin(async move {
                 let mut sink = ElementSink {
-                    form,
+                    hasher,
                     wanted: KeySet::default(),
                     elements: Vec::new(),
                 };
@@ -103,14 +111,14 @@ async fn read(
 /// Keeps the elements of all rows under wanted keys, including copies.
 #[derive(Debug)]
 struct ElementSink {
-    form: KeyForm,
+    hasher: RowHasher,
     wanted: KeySet,
     elements: Vec<Element>,
 }
 
 impl RowSink for ElementSink {
     fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
-        let element = self.form.element(row.key(), row.row());
+        let element = self.hasher.element(row.key(), row.row());
         if self.wanted.contains(&element.key) {
             self.elements.push(element);
         }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
-use crate::engine::rows::element::{KeyHasher, fold, mix};
+use crate::engine::rows::hash::{KeyHasher, fold, mix};
 
 pub(crate) type KeySet = HashSet<u128, BuildHasherDefault<KeyHasher>>;
 
@@ -81,13 +81,19 @@ pub(crate) fn partition_of(key: u128, partitions: usize) -> usize {
 mod tests {
     use super::*;
     use crate::engine::rows::element::KeyForm;
+    use crate::engine::rows::hash::RowHasher;
     use proptest::prelude::*;
+    use shared::hash_key::HashKey;
+    use std::sync::LazyLock;
+
+    static KEY: LazyLock<HashKey> = LazyLock::new(HashKey::generate);
 
     /// Keys as tables have them: numbers in a row, and hashes.
     fn keys(form: KeyForm, from: u64, step: u64, count: u64) -> impl Iterator<Item = u128> {
+        let hasher = RowHasher::new(form, &KEY);
         (0..count).map(move |at| {
             let number = from.wrapping_add(at.wrapping_mul(step)).to_be_bytes();
-            form.key(&number)
+            hasher.key(&number)
         })
     }
 

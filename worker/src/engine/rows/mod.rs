@@ -3,5 +3,6 @@
 pub(crate) mod difference;
 pub(crate) mod differing;
 pub(crate) mod element;
+pub(crate) mod hash;
 pub(crate) mod keys;
 pub(crate) mod version;

@@ -117,9 +117,10 @@ async fn sketch_both(
     planned: &Planned,
     cells: usize,
 ) -> Result<Pair<Sketch>, Stop> {
-    let form = planned.plan.key_form;
-    let sinks = Pair::of(|_| SketchSink::new(form, cells));
+    let hasher = planned.hasher;
+    let sinks = Pair::of(|_| SketchSink::new(hasher, cells));
     let sinks = scan(sides, planned, sinks).await?;
+    planned.plan.end_first_pass();
     Ok(sinks.map(SketchSink::into_sketch))
 }
 
@@ -139,9 +140,9 @@ async fn read_one_side(
     found: Survey,
     full: SideOf,
 ) -> Result<Survey, Stop> {
-    let form = step.planned.plan.key_form;
-    let mut sinks = Pair::of(|side| OneSidedSink::new(form, side, Differing::first(0)));
-    sinks[full] = OneSidedSink::new(form, full, found.differing);
+    let hasher = step.planned.hasher;
+    let mut sinks = Pair::of(|side| OneSidedSink::new(hasher, side, Differing::first(0)));
+    sinks[full] = OneSidedSink::new(hasher, full, found.differing);
     let parts = scan(step.sides, step.planned, sinks).await?;
     let parts = parts.map(|sink| (sink.differing, sink.sum));
     let (Pair { source, target }, sums) = parts.unzip();
@@ -167,8 +168,8 @@ async fn compare_exactly(step: &mut StepContext<'_>, found: Survey) -> Result<Su
         partitions,
         "more rows differ than the sketch can hold: comparing exactly"
     );
-    let form = step.planned.plan.key_form;
-    let sinks = Pair::of(|_| SpillSink::new(form, partitions, step.budget));
+    let hasher = step.planned.hasher;
+    let sinks = Pair::of(|_| SpillSink::new(hasher, partitions, step.budget));
     let parts = scan(step.sides, step.planned, sinks).await?;
     let (spills, sums) = parts.map(|sink| (sink.spill, sink.sum)).unzip();
     let mut differing = found.differing;

@@ -6,7 +6,8 @@ use std::io;
 use crate::engine::disk::Budget;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
-use crate::engine::rows::element::{Element, KeyForm};
+use crate::engine::rows::element::Element;
+use crate::engine::rows::hash::RowHasher;
 use crate::engine::survey::sketch;
 use crate::engine::survey::sketch::Sketch;
 use crate::engine::survey::spill::Spill;
@@ -16,17 +17,17 @@ use crate::engine::values::column::SideOf;
 /// Adds every row to a sketch.
 #[derive(Debug)]
 pub(crate) struct SketchSink {
-    form: KeyForm,
+    hasher: RowHasher,
     sketch: Sketch,
     /// Rows that are not in the sketch yet.
     batch: Vec<Element>,
 }
 
 impl SketchSink {
-    pub(crate) fn new(form: KeyForm, cells: usize) -> Self {
+    pub(crate) fn new(hasher: RowHasher, cells: usize) -> Self {
         Self {
-            form,
-            sketch: Sketch::new(cells),
+            hasher,
+            sketch: Sketch::new(cells, hasher.cells()),
             batch: Vec::new(),
         }
     }
@@ -41,7 +42,7 @@ impl SketchSink {
 impl RowSink for SketchSink {
     #[inline]
     fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
-        self.batch.push(self.form.element(row.key(), row.row()));
+        self.batch.push(self.hasher.element(row.key(), row.row()));
         if self.batch.len() == sketch::BATCH {
             self.sketch.add_all(&self.batch);
             self.batch.clear();
@@ -54,25 +55,25 @@ impl RowSink for SketchSink {
 /// exact comparison may read a later state of the table than the sketch.
 #[derive(Debug)]
 pub(crate) struct SpillSink {
-    form: KeyForm,
+    hasher: RowHasher,
     pub(crate) spill: Spill,
     /// Count and checksum of the rows.
     pub(crate) sum: Sketch,
 }
 
 impl SpillSink {
-    pub(crate) fn new(form: KeyForm, partitions: usize, budget: &Budget) -> Self {
+    pub(crate) fn new(hasher: RowHasher, partitions: usize, budget: &Budget) -> Self {
         Self {
-            form,
+            hasher,
             spill: Spill::new(partitions, budget),
-            sum: Sketch::new(0),
+            sum: Sketch::new(0, hasher.cells()),
         }
     }
 }
 
 impl RowSink for SpillSink {
     fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
-        let element = self.form.element(row.key(), row.row());
+        let element = self.hasher.element(row.key(), row.row());
         self.sum.add(element);
         // The page cache takes blocks; a task waits for the disk only when it is full.
         self.spill.add(element)
@@ -82,7 +83,7 @@ impl RowSink for SpillSink {
 /// Records every row as a difference, since the other side is empty.
 #[derive(Debug)]
 pub(crate) struct OneSidedSink {
-    form: KeyForm,
+    hasher: RowHasher,
     side: SideOf,
     pub(crate) differing: Differing,
     /// Count and checksum of the rows.
@@ -90,19 +91,19 @@ pub(crate) struct OneSidedSink {
 }
 
 impl OneSidedSink {
-    pub(crate) fn new(form: KeyForm, side: SideOf, differing: Differing) -> Self {
+    pub(crate) fn new(hasher: RowHasher, side: SideOf, differing: Differing) -> Self {
         Self {
-            form,
+            hasher,
             side,
             differing,
-            sum: Sketch::new(0),
+            sum: Sketch::new(0, hasher.cells()),
         }
     }
 }
 
 impl RowSink for OneSidedSink {
     fn end_row(&mut self, row: &RowEncoder) -> io::Result<()> {
-        let Element { key, row } = self.form.element(row.key(), row.row());
+        let Element { key, row } = self.hasher.element(row.key(), row.row());
         self.sum.add(Element { key, row });
         let (source, target) = match self.side {
             SideOf::Source => (Some(row), None),

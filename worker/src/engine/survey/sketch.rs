@@ -8,8 +8,12 @@
 //! times are not lost, and with one cell in each of three parts per element,
 //! which decodes with high probability up to 0.81 elements a cell (Goodrich
 //! and Mitzenmacher, "Invertible Bloom Lookup Tables", 2011).
+//!
+//! Which cells an element is in depends on the secret key of the run and on the row's
+//! hash under it. So rows cannot be chosen to share their cells.
 
-use crate::engine::rows::element::{Element, fold};
+use crate::engine::rows::element::Element;
+use crate::engine::rows::hash::{CellKey, fold};
 use crate::engine::values::pair::Pair;
 
 /// Parts of the table; every element is in one cell of each.
@@ -17,6 +21,11 @@ const PARTS: usize = 3;
 
 /// The most rows that are added at once.
 pub(crate) const BATCH: usize = 1024;
+
+/// The most steps of a decoding for each cell: a table that decodes has no more elements
+/// than cells, each cell is examined once at first, and the cells of an element again
+/// after it was removed.
+const STEPS: usize = 1 + PARTS;
 
 /// The fewest cells that a table has in each part.
 const SMALLEST_PART: usize = 128;
@@ -42,12 +51,13 @@ pub(crate) struct Sketch {
     checksum: u128,
     part: usize,
     cells: Vec<Cell>,
+    key: CellKey,
 }
 
 impl Sketch {
     /// An empty summary whose table has `cells` cells, rounded up. With 0 it
-    /// has no table, only count and checksum.
-    pub(crate) fn new(cells: usize) -> Self {
+    /// has no table, only count and checksum. Sketches of one comparison have one key.
+    pub(crate) fn new(cells: usize, key: CellKey) -> Self {
         let part = if cells == 0 {
             0
         } else {
@@ -58,6 +68,7 @@ impl Sketch {
             checksum: 0,
             part,
             cells: vec![Cell::default(); part * PARTS],
+            key,
         }
     }
 
@@ -72,6 +83,7 @@ impl Sketch {
             checksum: self.checksum,
             part: 0,
             cells: Vec::new(),
+            key: self.key,
         }
     }
 
@@ -88,11 +100,12 @@ impl Sketch {
     /// only one of its parts is in use at a time.
     pub(crate) fn add_all(&mut self, elements: &[Element]) {
         let mut checks = [0; BATCH];
+        let key = self.key;
         for batch in elements.chunks(BATCH) {
             for (element, check_of) in batch.iter().zip(&mut checks) {
                 self.count += 1;
                 self.checksum = self.checksum.wrapping_add(element.row);
-                *check_of = check(*element);
+                *check_of = check(*element, key);
             }
             if self.part == 0 {
                 continue;
@@ -111,7 +124,7 @@ impl Sketch {
 
     #[inline]
     fn put(&mut self, element: Element, count: i64) {
-        let check = check(element);
+        let check = check(element, self.key);
         let (key, row, check_sum) = if count < 0 {
             (
                 element.key.wrapping_neg(),
@@ -142,8 +155,9 @@ impl Sketch {
 
     pub(crate) fn subtract(&mut self, other: &Self) {
         assert_eq!(
-            self.part, other.part,
-            "sketches of one comparison have one size"
+            (self.part, self.key),
+            (other.part, other.key),
+            "sketches of one comparison have one size and one key"
         );
         self.count -= other.count;
         self.checksum = self.checksum.wrapping_sub(other.checksum);
@@ -160,10 +174,31 @@ impl Sketch {
     /// often on one side than on the other by two or more. What is returned
     /// accounts for the whole difference: count, checksum and every cell.
     pub(crate) fn decode(mut self) -> Option<Pair<Vec<Element>>> {
-        let (count, checksum) = (self.count, self.checksum);
+        let decoded = self.peel(&mut 0)?;
+        let sum = |elements: &[Element]| {
+            elements
+                .iter()
+                .fold(0_u128, |sum, element| sum.wrapping_add(element.row))
+        };
+        let accounts = self.cells.iter().all(Cell::is_empty)
+            && i64::try_from(decoded.source.len())
+                .ok()?
+                .checked_sub(i64::try_from(decoded.target.len()).ok()?)?
+                == self.count
+            && sum(&decoded.source).wrapping_sub(sum(&decoded.target)) == self.checksum;
+        accounts.then_some(decoded)
+    }
+
+    /// Removes elements that are alone in a cell from all their cells, until there is
+    /// none. `None` after more `steps` than a table that decodes needs.
+    fn peel(&mut self, steps: &mut usize) -> Option<Pair<Vec<Element>>> {
         let mut decoded = Pair::<Vec<Element>>::default();
         let mut pending: Vec<usize> = (0..self.cells.len()).collect();
         while let Some(at) = pending.pop() {
+            if *steps == STEPS * self.cells.len() {
+                return None;
+            }
+            *steps += 1;
             let cell = self.cells[at];
             let element = match cell.count {
                 1 => Element {
@@ -176,7 +211,7 @@ impl Sketch {
                 },
                 _ => continue,
             };
-            let expected = check(element);
+            let expected = check(element, self.key);
             let pure = cell.check
                 == if cell.count == 1 {
                     expected
@@ -191,43 +226,27 @@ impl Sketch {
             } else {
                 decoded.target.push(element)
             }
-            if decoded.source.len() + decoded.target.len() > self.cells.len() {
-                return None;
-            }
             self.put(element, -cell.count);
             pending.extend(positions(expected, self.part));
         }
-        let sum = |elements: &[Element]| {
-            elements
-                .iter()
-                .fold(0_u128, |sum, element| sum.wrapping_add(element.row))
-        };
-        let accounts = self.cells.iter().all(Cell::is_empty)
-            && i64::try_from(decoded.source.len())
-                .ok()?
-                .checked_sub(i64::try_from(decoded.target.len()).ok()?)?
-                == count
-            && sum(&decoded.source).wrapping_sub(sum(&decoded.target)) == checksum;
-        accounts.then_some(decoded)
+        Some(decoded)
     }
 }
 
 /// A checksum of key and row together, of 64 bits. Not linear: the check of a
-/// sum is not the sum of the checks.
+/// sum is not the sum of the checks. The row's hash is a secret function of the row, so
+/// that a key cannot be chosen by which one of the products is 0.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the two halves of a 128-bit number are wanted"
 )]
-fn check(element: Element) -> u64 {
+fn check(element: Element, CellKey(secret): CellKey) -> u64 {
     let (key, row) = (element.key, element.row);
-    let first = fold(
-        row as u64 ^ 0xA076_1D64_78BD_642F,
-        (row >> 64) as u64 ^ 0xE703_7ED1_A0B4_28DB,
-    );
+    let first = fold(row as u64 ^ secret[0], (row >> 64) as u64 ^ secret[1]);
     fold(
-        first ^ key as u64 ^ 0x8EBC_6AF0_9C88_C6E3,
-        (key >> 64) as u64 ^ first.rotate_left(32) ^ 0x5899_65CC_7537_4CC3,
+        first ^ key as u64 ^ secret[2],
+        (key >> 64) as u64 ^ first.rotate_left(32) ^ secret[3],
     )
 }
 
@@ -258,8 +277,19 @@ fn position(check: u64, part: usize, size: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::rows::element::KeyForm;
+    use crate::engine::rows::hash::{RowHasher, mix};
+    use crate::engine::values::canonical::RowEncoder;
     use proptest::prelude::*;
+    use shared::hash_key::HashKey;
     use std::collections::HashMap;
+
+    const KEY: CellKey = CellKey([
+        0xA076_1D64_78BD_642F,
+        0xE703_7ED1_A0B4_28DB,
+        0x8EBC_6AF0_9C88_C6E3,
+        0x5899_65CC_7537_4CC3,
+    ]);
 
     fn elements(range: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Element>> {
         // Few distinct keys and rows, so that keys repeat with other rows.
@@ -268,15 +298,14 @@ mod tests {
                 .into_iter()
                 .map(|(key, row)| Element {
                     key,
-                    row: u128::from(crate::engine::rows::element::mix(key * 7 + row))
-                        * 0x1_0000_0001,
+                    row: u128::from(mix(key * 7 + row)) * 0x1_0000_0001,
                 })
                 .collect()
         })
     }
 
     fn sketch(elements: &[Element], cells: usize) -> Sketch {
-        let mut sketch = Sketch::new(cells);
+        let mut sketch = Sketch::new(cells, KEY);
         for element in elements {
             sketch.add(*element);
         }
@@ -322,7 +351,7 @@ mod tests {
         #[test]
         fn adding_all_is_adding_each(all in elements(0..40), copies in 0_usize..60, cells in prop_oneof![Just(0_usize), Just(400)]) {
             let all = all.repeat(copies);
-            let mut at_once = Sketch::new(cells);
+            let mut at_once = Sketch::new(cells, KEY);
             at_once.add_all(&all);
             prop_assert_eq!(at_once, sketch(&all, cells));
         }
@@ -333,7 +362,7 @@ mod tests {
             let mut difference = sketch(&all, 400);
             difference.subtract(&sketch(&all[cut..], 400));
             difference.subtract(&sketch(&all[..cut], 400));
-            prop_assert_eq!(difference, Sketch::new(400));
+            prop_assert_eq!(difference, Sketch::new(400, KEY));
         }
 
         #[test]
@@ -358,5 +387,57 @@ mod tests {
                 .expect("0.73 elements a cell decode");
             assert_eq!(decoded.source.len(), 12_000, "seed {seed}");
         }
+    }
+
+    /// UUIDs that differ in their upper half only, with any lower half: the values from
+    /// which keys were once mixed give the product 0.
+    fn patterned(lower: u64, count: u64) -> (Sketch, CellKey) {
+        let hasher = RowHasher::new(KeyForm::Uuid, &HashKey::generate());
+        let mut sketch = Sketch::new(16_384, hasher.cells());
+        let mut encoder = RowEncoder::default();
+        for upper in 0..count {
+            let uuid = u128::from(upper) << 64 | u128::from(lower);
+            encoder.start_row();
+            encoder.uuid(&uuid.to_be_bytes());
+            encoder.end_key();
+            encoder.int(1);
+            sketch.add(hasher.element(encoder.key(), encoder.row()));
+        }
+        (sketch, hasher.cells())
+    }
+
+    #[test]
+    fn uuids_of_one_pattern_decode_like_others() {
+        for lower in [0x9E37_79B9_7F4A_7C15, 0x8EBC_6AF0_9C88_C6E3, 0] {
+            let (sketch, _) = patterned(lower, 12_000);
+            let cells = sketch.cells();
+            let mut steps = 0;
+            let decoded = sketch.clone().peel(&mut steps).unwrap();
+            assert_eq!(decoded.source.len(), 12_000);
+            assert_eq!(steps, cells + PARTS * 12_000);
+            assert!(sketch.decode().is_some());
+        }
+    }
+
+    #[test]
+    fn decoding_ends_when_it_is_given_up() {
+        // Too many elements: few cells hold one element.
+        let (mut sketch, key) = patterned(0x9E37_79B9_7F4A_7C15, 60_000);
+        let (mut steps, most) = (0, STEPS * sketch.cells());
+        assert!(sketch.clone().decode().is_none());
+        sketch.peel(&mut steps);
+        assert!(steps <= most, "{steps} of {most}");
+
+        // An element in one of its three cells only: each removal creates the next one.
+        let mut sketch = Sketch::new(16_384, key);
+        let element = Element { key: 1, row: 2 };
+        sketch.put(element, 1);
+        for at in &positions(check(element, key), sketch.part)[1..] {
+            sketch.cells[*at] = Cell::default();
+        }
+        let mut steps = 0;
+        assert!(sketch.clone().decode().is_none());
+        assert!(sketch.peel(&mut steps).is_none());
+        assert_eq!(steps, STEPS * sketch.cells());
     }
 }

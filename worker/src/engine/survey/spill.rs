@@ -13,7 +13,8 @@ use std::io;
 use crate::engine::disk::{BLOCK, Budget, Partitioned};
 use crate::engine::rows::difference::{RowDifference, Surplus, pair_off, surplus};
 use crate::engine::rows::differing::{Differing, pair};
-use crate::engine::rows::element::{Element, KeyHasher, mix};
+use crate::engine::rows::element::Element;
+use crate::engine::rows::hash::{KeyHasher, mix};
 use crate::engine::values::pair::Pair;
 
 /// Bytes of an element on disk.
@@ -100,14 +101,6 @@ fn decode(bytes: &[u8; ELEMENT]) -> Element {
 /// Compares two spills with the same number of partitions, within the memory of
 /// `budget`. Checks `is_cancelled` before every partition. If a partition does not
 /// fit in memory, also checks it before every block.
-///
-/// # Errors
-///
-/// When the disk fails or the spill limit is reached, or when it is cancelled.
-///
-/// # Panics
-///
-/// When the numbers of partitions differ.
 pub(crate) fn compare(
     spills: Pair<Spill>,
     budget: &Budget,
@@ -532,7 +525,7 @@ mod tests {
         let others = |keys: u128| {
             (0..20_000_u128).map(move |row| Element {
                 key: row % keys,
-                row: xxhash_rust::xxh3::xxh3_128(&row.to_le_bytes()),
+                row: u128::from(mix(row)) << 64 | u128::from(mix(!row)),
             })
         };
         for keys in [1, 2, 20_000] {

@@ -39,7 +39,7 @@ pub(crate) async fn leave_out_tolerated(
     let mut remaining = differing.like();
     let mut candidates = Differing::all(0, step.budget);
     pick_candidates(&differing, &mut remaining, &mut candidates).map_err(disk)?;
-    let nearness = Arc::new(Nearness::of(&step.planned.plan));
+    let nearness = Arc::new(Nearness::of(step.planned));
     let mut rows = Rows::open(step, &Projection::Compared, &candidates).await?;
     loop {
         let chunk = rows.next(step).await?;

@@ -2,13 +2,16 @@
 //! pairs of near rows as possible.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher as _;
 
 use shared::options::Tolerance;
+use siphasher::sip128::Hasher128 as _;
 use tokio_util::sync::CancellationToken;
-use xxhash_rust::xxh3::Xxh3;
 
-use crate::engine::plan::{Plan, PlannedColumn};
+use crate::engine::plan::PlannedColumn;
+use crate::engine::rows::hash::SipKey;
 use crate::engine::rows::version::{SeenRow, Tolerated, Version};
+use crate::engine::step::Planned;
 use crate::engine::task::Stop;
 use crate::engine::values::canonical::{MalformedRow, Values};
 use crate::engine::values::tolerance::{Position, within};
@@ -18,17 +21,21 @@ use crate::engine::values::tolerance::{Position, within};
 const MAX_COMPARISONS: u64 = 1 << 16;
 
 /// The columns of a plan that have a tolerance.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Nearness {
     /// Their positions in a row, ascending, and their tolerances.
     columns: Vec<(usize, Tolerance)>,
+    /// Hashes the other columns.
+    sip: SipKey,
 }
 
 impl Nearness {
     /// The tolerances in the rules of the plan's columns.
-    pub(crate) fn of(plan: &Plan) -> Self {
-        let columns = plan.columns.iter().enumerate();
+    pub(crate) fn of(planned: &Planned) -> Self {
+        let columns = planned.plan.columns.iter().enumerate();
         Self {
+            sip: planned.hasher.sip(),
             columns: columns
                 .filter_map(|(at, column)| Some((at, column.rule.tolerance.clone()?)))
                 .collect(),
@@ -46,18 +53,18 @@ impl Nearness {
         if self.is_exact() {
             return Ok(seen);
         }
-        let mut exact = Xxh3::new();
+        let mut exact = self.sip.hasher();
         let mut values = Vec::new();
         let mut columns = self.columns.iter().map(|(at, _)| *at).peekable();
         for (at, value) in Values::new(row).enumerate() {
             let value = value?;
             match columns.next_if_eq(&at) {
                 Some(_) => values.extend_from_slice(value),
-                None => exact.update(value),
+                None => exact.write(value),
             }
         }
         seen.tolerated = Some(Box::new(Tolerated {
-            exact: exact.digest128(),
+            exact: exact.finish128().as_u128(),
             values,
         }));
         Ok(seen)
@@ -329,12 +336,12 @@ mod tests {
     use super::*;
     use crate::engine::values::canonical::RowEncoder;
     use proptest::prelude::*;
-    use xxhash_rust::xxh3::xxh3_128;
 
     fn nearness(tolerances: &[Tolerance]) -> Nearness {
         let columns = tolerances.iter().cloned().enumerate();
         Nearness {
             columns: columns.map(|(at, limit)| (at + 1, limit)).collect(),
+            ..Nearness::default()
         }
     }
 
@@ -353,9 +360,8 @@ mod tests {
                 encoder.int(*b);
             }
             encoder.int(*rest);
-            nearness
-                .seen(xxh3_128(encoder.row()), encoder.row())
-                .unwrap()
+            let hash = nearness.sip.hash(encoder.row());
+            nearness.seen(hash, encoder.row()).unwrap()
         };
         Version::from(values.iter().map(seen).collect::<Vec<_>>())
     }

@@ -23,6 +23,25 @@ pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The day since 2000-01-01 of a date in the proleptic Gregorian calendar; year 0 is
+/// 1 BC. `None` if there is no such day. The inverse of [`civil`].
+pub(crate) fn days(year: i64, month: u32, day: u32) -> Option<i32> {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let (month, day) = (i64::from(month), i64::from(day));
+    // Years begin in March.
+    let shifted = year - i64::from(month <= 2);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let era = shifted.div_euclid(400);
+    let year_of_era = shifted.rem_euclid(400);
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+    let days = era * 146_097 + of_era - 730_425;
+    // The last days of short months.
+    let exists = civil(days) == (year, month, day);
+    i32::try_from(days).ok().filter(|_| exists)
+}
+
 /// How dates and timestamps are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notation {
@@ -103,6 +122,12 @@ mod tests {
                 expected.to_string(),
                 "{days} days after 2000-01-01"
             );
+            let (year, month, day) = civil(days.into());
+            let (month, day) = (u32::try_from(month).unwrap(), u32::try_from(day).unwrap());
+            assert_eq!(super::days(year, month, day), Some(days));
+        }
+        for (year, month, day) in [(2023, 2, 29), (2024, 2, 30), (2024, 4, 31), (2024, 0, 1)] {
+            assert_eq!(super::days(year, month, day), None, "{year}-{month}-{day}");
         }
         assert_eq!(date(-730_119, Notation::Iso8601), "0001-01-01");
         assert_eq!(date(-730_120, Notation::Iso8601), "0000-12-31");

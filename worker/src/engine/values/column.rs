@@ -53,6 +53,11 @@ impl ColumnType {
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. })
     }
+
+    /// Whether trailing blanks of its values are padding.
+    pub(crate) fn is_padded(&self) -> bool {
+        matches!(self, Self::Text { padded: true })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +85,11 @@ pub(crate) struct Repertoire {
     pub code_page: Option<i32>,
     /// The labels of an enum; empty for other types.
     pub labels: Vec<String>,
+    /// The enum itself, as PostgreSQL writes its name, also where the column's type
+    /// is a domain over it.
+    pub enum_type: Option<String>,
+    /// Whether the database's `=` ignores blanks at the end of the column's texts.
+    pub ignores_trailing_blanks: bool,
 }
 
 impl Column {
@@ -95,6 +105,17 @@ impl Column {
             read_as: None,
             repertoire: Repertoire::default(),
         }
+    }
+
+    /// The largest number of characters of a short PostgreSQL `varchar(n)`: a text
+    /// with any number of blanks at its end has few forms in it. `None` for other
+    /// columns.
+    pub(crate) fn short_varying_length(&self) -> Option<usize> {
+        const LONGEST: usize = 64;
+        let stored = self.read_as.as_ref().unwrap_or(&self.declared);
+        let length = stored.strip_prefix("character varying(")?;
+        let length = length.strip_suffix(')')?.parse().ok()?;
+        (length <= LONGEST).then_some(length)
     }
 
     /// The digits of a second of PostgreSQL's timestamps, with or without a zone;
@@ -116,6 +137,8 @@ impl Column {
 /// A table with its columns and the keys that identify its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
+    /// The number that the database gives a table for as long as it exists.
+    pub object: i64,
     /// The schema, as the database stores it.
     pub schema: String,
     /// The name, as the database stores it.
@@ -128,6 +151,19 @@ pub(crate) struct Table {
     pub estimated_rows: Option<u64>,
     /// The condition for rows that are compared, in the database's SQL; `None`: all rows.
     pub condition: Option<String>,
+}
+
+impl Table {
+    /// Whether all that a comparison takes from this description also holds in a later
+    /// one of the table with the same name.
+    pub(crate) fn holds_in(&self, later: &Self) -> bool {
+        self.has_columns_of(later) && self.keys.iter().all(|key| later.keys.contains(key))
+    }
+
+    /// Whether both are descriptions of one table that has the same columns in both.
+    pub(crate) fn has_columns_of(&self, later: &Self) -> bool {
+        self.object == later.object && self.columns == later.columns
+    }
 }
 
 /// The columns of each key, given index by index. An index with a column that may
@@ -155,4 +191,47 @@ pub struct CatalogTable {
     pub name: String,
     /// The database's estimate of the number of rows, if it has one.
     pub estimated_rows: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described() -> Table {
+        Table {
+            object: 7,
+            schema: "s".to_owned(),
+            name: "t".to_owned(),
+            columns: vec![Column::new("id", ColumnType::Int, "integer")],
+            keys: vec![vec!["id".to_owned()]],
+            estimated_rows: Some(1),
+            condition: None,
+        }
+    }
+
+    #[test]
+    fn a_description_holds_while_the_table_its_columns_and_its_keys_are_the_same() {
+        let table = described();
+        let estimated = Table {
+            estimated_rows: Some(2),
+            condition: Some("id > 1".to_owned()),
+            ..described()
+        };
+        assert!(table.holds_in(&estimated));
+        let mut keyed = described();
+        keyed.keys.push(vec!["other".to_owned()]);
+        assert!(table.holds_in(&keyed));
+        assert!(!keyed.holds_in(&table));
+        let replaced = Table {
+            object: 8,
+            ..described()
+        };
+        assert!(!table.holds_in(&replaced));
+        let mut altered = described();
+        altered.columns[0].declared = "bigint".to_owned();
+        assert!(!table.holds_in(&altered));
+        altered = described();
+        altered.columns[0].nullable = false;
+        assert!(!table.holds_in(&altered));
+    }
 }

@@ -1,23 +1,28 @@
 //! Conversions of values before they are compared: the encodings that Debezium
-//! writes, JSON, and text of which blanks or case are ignored. A value that
+//! writes, JSON, XML, booleans in words, local times, and text of which blanks or case are ignored. A value that
 //! cannot be converted is not an error: it is encoded as it is, equals no value
 //! of the other side, and is a difference.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::engine::values::boolean_words::BooleanWords;
 use crate::engine::values::canonical::{
-    Count, Decimal, Iso8601, RowEncoder, canonical_json, float32_decimal, float64_decimal,
-    parse_decimal, twos_complement_decimal,
+    Count, Decimal, Iso8601, RowEncoder, TimeUnit, canonical_json, canonical_xml, float32_decimal,
+    float64_decimal, parse_decimal, parse_sql_server_local_text, parse_sql_server_text,
+    twos_complement_decimal,
 };
 use crate::engine::values::folding::Folding;
 use crate::engine::values::kind::Kind;
 use crate::engine::values::moment::{DAYS_FROM_1970, Moment, SECONDS_OF_DAY};
 use crate::engine::values::surrogates::from_utf16;
+use crate::engine::values::zone::Zone;
 
 /// How a value is converted to the kind that is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Conversion {
     /// A boolean or float to the decimal that it stands for.
     Number,
@@ -35,9 +40,14 @@ pub(crate) enum Conversion {
     SinceMidnight(u8),
     /// A date or time in ISO 8601.
     Iso8601,
+    /// A date or time as SQL Server's `CONVERT` writes it.
+    SqlServerText,
+    /// A timestamp without zone or an instant to the local time of a zone.
+    LocalTime(Zone),
     /// A number as text.
     DecimalText,
-    /// A decimal's unscaled value as bytes, big-endian two's complement.
+    /// A decimal's unscaled value as bytes, big-endian two's complement, or as
+    /// Base64 of these bytes.
     DecimalBytes {
         /// Digits after the point.
         scale: u8,
@@ -48,6 +58,10 @@ pub(crate) enum Conversion {
     Hex,
     /// JSON as text.
     Json,
+    /// XML to its canonical form.
+    Xml,
+    /// Words that stand for booleans.
+    BooleanText(Arc<BooleanWords>),
 }
 
 /// A value as a database sends it.
@@ -64,12 +78,16 @@ pub(crate) enum Raw<'a> {
     Bytes(&'a [u8]),
     /// Days since 2000-01-01; the least and the greatest number are the infinities.
     Date(i32),
+    /// A timestamp without zone, in microseconds or 100 ns.
+    Timestamp(Moment),
+    /// An instant, in microseconds or 100 ns.
+    Instant(Moment),
 }
 
 impl Conversion {
     /// Converts `raw` to `kind` and appends it. `None` if a column of this
     /// conversion cannot have such a value.
-    pub(crate) fn push(self, raw: Raw<'_>, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
+    pub(crate) fn push(&self, raw: Raw<'_>, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
         match (self, raw) {
             (Self::Number, _) => number(raw, encoder)?,
             (Self::Text(folding) | Self::DatabaseText(folding), Raw::Text(text)) => {
@@ -85,19 +103,35 @@ impl Conversion {
                     None => unconverted(raw, encoder),
                 };
             }
-            (Self::Iso8601, Raw::Text(text)) => {
-                if iso8601(text, kind, encoder).is_none() {
-                    encoder.text(text);
-                }
+            (Self::Iso8601, Raw::Text(text)) => time(Iso8601::parse, text, kind, encoder),
+            (Self::SqlServerText, Raw::Text(text)) => {
+                let parse = match kind {
+                    Kind::Timestamp(_) => parse_sql_server_local_text,
+                    _ => parse_sql_server_text,
+                };
+                time(parse, text, kind, encoder);
+            }
+            (Self::LocalTime(zone), Raw::Timestamp(moment)) => {
+                local_time(moment, zone.existing(moment), kind, encoder)?;
+            }
+            (Self::LocalTime(zone), Raw::Instant(moment)) => {
+                local_time(moment, zone.local_time(moment), kind, encoder)?;
             }
             (Self::DecimalText, Raw::Text(text)) => match parse_decimal(text, &mut Vec::new()) {
                 Some(decimal) => encoder.decimal(&decimal),
                 None => encoder.text(text),
             },
             (Self::DecimalBytes { scale }, Raw::Bytes(bytes)) => {
-                match twos_complement_decimal(bytes, scale, &mut Vec::new()) {
+                match twos_complement_decimal(bytes, *scale, &mut Vec::new()) {
                     Some(decimal) => encoder.decimal(&decimal),
                     None => encoder.bytes(bytes),
+                }
+            }
+            (Self::DecimalBytes { scale }, Raw::Text(text)) => {
+                let (bytes, mut digits) = (base64(text).unwrap_or_default(), Vec::new());
+                match twos_complement_decimal(&bytes, *scale, &mut digits) {
+                    Some(decimal) => encoder.decimal(&decimal),
+                    None => encoder.text(text),
                 }
             }
             (Self::Base64, Raw::Text(text)) => match base64(text) {
@@ -112,6 +146,14 @@ impl Conversion {
                 Some(json) => encoder.json(&json),
                 None => encoder.text(text),
             },
+            (Self::Xml, Raw::Text(text)) => match canonical_xml(text) {
+                Some(xml) => encoder.text(&xml),
+                None => encoder.text(text),
+            },
+            (Self::BooleanText(words), Raw::Text(text)) => match words.truth(text) {
+                Some(truth) => encoder.bool(truth),
+                None => encoder.text(text),
+            },
             _ => return None,
         }
         Some(())
@@ -119,7 +161,7 @@ impl Conversion {
 
     /// Appends a number of days or fractions of a second; as an integer, if it is
     /// out of range.
-    fn count(self, count: i64, kind: Kind, encoder: &mut RowEncoder) {
+    fn count(&self, count: i64, kind: Kind, encoder: &mut RowEncoder) {
         let pushed = match (self, kind) {
             (Self::EpochDays, Kind::Date) => count
                 .checked_sub(DAYS_FROM_1970)
@@ -128,11 +170,13 @@ impl Conversion {
                 .map(|days| encoder.date(days)),
             (Self::Epoch(digits), _) => {
                 let since = i128::from(count)
-                    - i128::from(DAYS_FROM_1970 * SECONDS_OF_DAY) * 10_i128.pow(digits.into());
-                kind.push_moment(encoder, |resolution| resolution.convert_wide(since, digits))
+                    - i128::from(DAYS_FROM_1970 * SECONDS_OF_DAY) * 10_i128.pow((*digits).into());
+                kind.push_moment(encoder, |resolution| {
+                    resolution.convert_wide(since, *digits)
+                })
             }
             (Self::SinceMidnight(digits), Kind::Time(resolution)) => resolution
-                .convert_wide(count.into(), digits)
+                .convert_wide(count.into(), *digits)
                 .map(|units| encoder.time(resolution.unit(), units)),
             _ => None,
         };
@@ -166,7 +210,41 @@ fn unconverted(raw: Raw<'_>, encoder: &mut RowEncoder) {
         Raw::Text(value) => encoder.text(value),
         Raw::Bytes(value) => encoder.bytes(value),
         Raw::Date(value) => encoder.date(value),
+        Raw::Timestamp(moment) => encoder.timestamp(unit(moment), moment.units),
+        Raw::Instant(moment) => encoder.instant(unit(moment), moment.units),
     }
+}
+
+fn unit(moment: Moment) -> TimeUnit {
+    if moment.digits > 6 {
+        TimeUnit::Ticks
+    } else {
+        TimeUnit::Micros
+    }
+}
+
+/// Appends `local`, the local time of `moment`, or the infinity that `moment` is. A
+/// local time beyond the range of timestamps is encoded as an instant.
+fn local_time(
+    moment: Moment,
+    local: Option<Moment>,
+    kind: Kind,
+    encoder: &mut RowEncoder,
+) -> Option<()> {
+    if !matches!(kind, Kind::Timestamp(_)) {
+        return None;
+    }
+    let pushed = kind.push_moment(encoder, |resolution| {
+        if moment.is_infinite() {
+            return Some(moment.units);
+        }
+        let local = local?;
+        resolution.convert_wide(local.units.into(), local.digits)
+    });
+    if pushed.is_none() {
+        unconverted(Raw::Instant(moment), encoder);
+    }
+    Some(())
 }
 
 /// The value of an integer, decimal or text column as an integer.
@@ -198,9 +276,19 @@ fn start_of_day(days: i32, kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
     Some(())
 }
 
+/// A notation of dates and times.
+type Parse = fn(&[u8]) -> Option<Iso8601>;
+
+/// Appends a date or time in text, or the text if it is none.
+fn time(parse: Parse, text: &[u8], kind: Kind, encoder: &mut RowEncoder) {
+    if parsed_time(parse, text, kind, encoder).is_none() {
+        encoder.text(text);
+    }
+}
+
 /// Appends text as a value of `kind`. A timestamp with a zone is not converted to
 /// one without, nor the other way round.
-fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
+fn parsed_time(parse: Parse, text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
     let infinite = match text {
         b"infinity" => Some((i32::MAX, i64::MAX)),
         b"-infinity" => Some((i32::MIN, i64::MIN)),
@@ -213,7 +301,7 @@ fn iso8601(text: &[u8], kind: Kind, encoder: &mut RowEncoder) -> Option<()> {
         }
         return Some(());
     }
-    match (Iso8601::parse(text)?, kind) {
+    match (parse(text)?, kind) {
         (Iso8601::Date(days), Kind::Date) => encoder.date(days),
         (Iso8601::Date(days), Kind::Timestamp(_)) => start_of_day(days, kind, encoder)?,
         (Iso8601::Time(Count { value, digits }), Kind::Time(resolution)) => {
@@ -275,7 +363,7 @@ mod tests {
         }
     }
 
-    fn read(conversion: Conversion, raw: Raw<'_>, kind: Kind) -> String {
+    fn read(conversion: &Conversion, raw: Raw<'_>, kind: Kind) -> String {
         let mut encoder = RowEncoder::default();
         conversion.push(raw, kind, &mut encoder).unwrap();
         to_text(encoder.row())
@@ -371,6 +459,80 @@ mod tests {
                 Kind::Decimal,
                 "0x",
             ),
+            (
+                Conversion::DecimalBytes { scale: 2 },
+                text("D58="),
+                Kind::Decimal,
+                "39.99",
+            ),
+            (
+                Conversion::DecimalBytes { scale: 2 },
+                text("/w"),
+                Kind::Decimal,
+                "-0.01",
+            ),
+            (
+                Conversion::DecimalBytes { scale: 2 },
+                text("39.99"),
+                Kind::Decimal,
+                "39.99",
+            ),
+            (
+                Conversion::SqlServerText,
+                text("Jan  1 2000  1:05PM"),
+                timestamp,
+                "2000-01-01T13:05:00",
+            ),
+            (
+                Conversion::Iso8601,
+                text("Jan  1 2000  1:05PM"),
+                timestamp,
+                "Jan  1 2000  1:05PM",
+            ),
+            (
+                Conversion::Iso8601,
+                text("2000-01-01 02:00:00.5000000 +02:00"),
+                instant,
+                "2000-01-01T00:00:00.5Z",
+            ),
+            (
+                Conversion::Iso8601,
+                text("20000102"),
+                Kind::Date,
+                "2000-01-02",
+            ),
+            (
+                Conversion::LocalTime(Zone::named("Europe/Berlin").unwrap()),
+                Raw::Instant(Moment {
+                    units: 5_000_000,
+                    digits: 7,
+                }),
+                timestamp,
+                "2000-01-01T01:00:00.5",
+            ),
+            (
+                Conversion::LocalTime(Zone::named("Europe/Berlin").unwrap()),
+                Raw::Instant(Moment {
+                    units: i64::MAX,
+                    digits: 6,
+                }),
+                timestamp,
+                "infinity",
+            ),
+            (
+                Conversion::BooleanText(Arc::default()),
+                text("yES"),
+                Kind::Bool,
+                "true",
+            ),
+            (
+                Conversion::BooleanText(Arc::default()),
+                text("maybe"),
+                Kind::Bool,
+                "maybe",
+            ),
+            (Conversion::Xml, text("<a/>"), Kind::Text, "<a></a>"),
+            (Conversion::Xml, text("<a>"), Kind::Text, "<a>"),
             (Conversion::Base64, text("AP8="), Kind::Bytes, "0x00ff"),
             (Conversion::Base64, text("-_8"), Kind::Bytes, "0xfbff"),
             (Conversion::Base64, text("AP9="), Kind::Bytes, "AP9="),
@@ -399,7 +561,7 @@ mod tests {
             (Conversion::Number, Raw::Bool(true), Kind::Decimal, "1"),
         ] {
             assert_eq!(
-                read(conversion, raw, kind),
+                read(&conversion, raw, kind),
                 value,
                 "{conversion:?} of {raw:?}"
             );
@@ -448,7 +610,7 @@ mod tests {
                 proptest::collection::vec(any::<u8>(), 0..40),
                 "[0-9A-Fa-fxTZ:.+=/ -]{0,30}".prop_map(String::into_bytes),
             ],
-            0_u8..8,
+            0_u8..10,
             any::<i64>(),
         )
     }
@@ -461,6 +623,8 @@ mod tests {
                 1 => Raw::Int(int),
                 2 => Raw::Float64(float),
                 3 => Raw::Date(i32::try_from(int >> 32).unwrap()),
+                8 => Raw::Timestamp(Moment { units: int, digits: 6 }),
+                9 => Raw::Instant(Moment { units: int, digits: 7 }),
                 4 | 5 => Raw::Bytes(&bytes),
                 _ => Raw::Text(&bytes),
             };
@@ -496,6 +660,7 @@ mod tests {
             from_2000: false,
         });
         prop_oneof![
+            Just(Kind::Bool),
             Just(Kind::Decimal),
             Just(Kind::Text),
             Just(Kind::Bytes),
@@ -517,6 +682,10 @@ mod tests {
             (0_u8..=9).prop_map(Conversion::Epoch),
             (0_u8..=9).prop_map(Conversion::SinceMidnight),
             Just(Conversion::Iso8601),
+            Just(Conversion::SqlServerText),
+            Just(Conversion::LocalTime(Zone::named("Europe/Berlin").unwrap())),
+            Just(Conversion::Xml),
+            Just(Conversion::BooleanText(Arc::default())),
             Just(Conversion::DecimalText),
             (0_u8..=38).prop_map(|scale| Conversion::DecimalBytes { scale }),
             Just(Conversion::Base64),

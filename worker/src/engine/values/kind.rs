@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use shared::options::Rounding;
 
-use crate::engine::values::canonical::{RowEncoder, TimeUnit};
+use crate::engine::values::canonical::{RowEncoder, Tag, TimeUnit};
 
 /// The canonical form in which a pair of columns is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,30 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether `value` is encoded as values of this kind are. NULL belongs to every kind.
+    pub(crate) fn includes(self, value: &[u8]) -> bool {
+        let Some((tag, parameter)) = value.first().and_then(|first| Tag::parse(*first)) else {
+            return false;
+        };
+        let counts_in = |resolution: Resolution| resolution.unit().digits() == parameter;
+        match tag {
+            Tag::Null => true,
+            Tag::False | Tag::True => self == Self::Bool,
+            Tag::Int => matches!(self, Self::Int | Self::Bool),
+            Tag::Decimal => self == Self::Decimal,
+            Tag::Float64 => self == Self::Float64,
+            Tag::Float32 => self == Self::Float32,
+            Tag::Text => matches!(self, Self::Text | Self::Uuid | Self::Json),
+            Tag::Bytes => self == Self::Bytes,
+            Tag::Date => self == Self::Date,
+            Tag::Time => matches!(self, Self::Time(resolution) if counts_in(resolution)),
+            Tag::Timestamp => matches!(self, Self::Timestamp(resolution) if counts_in(resolution)),
+            Tag::Instant => matches!(self, Self::Instant(resolution) if counts_in(resolution)),
+            Tag::Uuid => self == Self::Uuid,
+            Tag::Json => self == Self::Json,
+        }
+    }
+
     /// Appends a timestamp or an instant; `None` for other kinds. `units` counts
     /// it in the unit of its resolution.
     #[inline]
@@ -158,6 +182,36 @@ mod tests {
         assert_eq!(datetime.convert(996_667, 6), 997_000);
         assert_eq!(datetime.convert(997_000, 6), 997_000);
         assert_eq!(datetime.convert(-3_333, 6), -3_000);
+    }
+
+    #[test]
+    fn a_kind_includes_only_what_is_encoded_as_its_values_are() {
+        let encoded = |push: &dyn Fn(&mut RowEncoder)| {
+            let mut encoder = RowEncoder::default();
+            encoder.start_row();
+            push(&mut encoder);
+            encoder.row().to_vec()
+        };
+        let micros = Kind::Timestamp(Resolution::coarser(6, 6));
+        let ticks = Kind::Timestamp(Resolution::coarser(7, 7));
+        let number = encoded(&|encoder| encoder.int(-5));
+        let text = encoded(&|encoder| encoder.text(b"-5"));
+        let moment = encoded(&|encoder| encoder.timestamp(TimeUnit::Micros, 9));
+        let null = encoded(&|encoder| encoder.null());
+        for (kind, [of_number, of_text, of_moment]) in [
+            (Kind::Int, [true, false, false]),
+            (Kind::Bool, [true, false, false]),
+            (Kind::Decimal, [false, false, false]),
+            (Kind::Text, [false, true, false]),
+            (Kind::Uuid, [false, true, false]),
+            (micros, [false, false, true]),
+            (ticks, [false, false, false]),
+        ] {
+            assert_eq!(kind.includes(&number), of_number, "{kind:?}");
+            assert_eq!(kind.includes(&text), of_text, "{kind:?}");
+            assert_eq!(kind.includes(&moment), of_moment, "{kind:?}");
+            assert!(kind.includes(&null) && !kind.includes(&[]), "{kind:?}");
+        }
     }
 
     #[test]

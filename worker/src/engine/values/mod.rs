@@ -1,5 +1,6 @@
 //! Values: the canonical forms in which two columns are compared, and their rules.
 
+pub(crate) mod boolean_words;
 pub(crate) mod calendar;
 pub(crate) mod canonical;
 pub(crate) mod column;
@@ -13,3 +14,4 @@ pub(crate) mod reading;
 pub(crate) mod surrogates;
 pub(crate) mod tolerance;
 pub(crate) mod value;
+pub(crate) mod zone;

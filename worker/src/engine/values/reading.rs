@@ -4,7 +4,7 @@ use crate::engine::values::column::ColumnType;
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::Kind;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub kind: Kind,
     /// The form in which this side sends values.
@@ -27,6 +27,10 @@ pub(crate) enum Stored {
     PaddedText,
     Bytes,
     Date,
+    /// A timestamp without zone that is converted.
+    Timestamp,
+    /// An instant that is converted.
+    Instant,
     /// The form of the canonical kind, without a conversion.
     AsKind,
 }
@@ -34,7 +38,7 @@ pub(crate) enum Stored {
 impl Reading {
     /// The reading of a column of type `column` in the form `kind`.
     pub(crate) fn new(kind: Kind, column: &ColumnType, conversion: Option<Conversion>) -> Self {
-        let stored = match (column, conversion) {
+        let stored = match (column, &conversion) {
             (ColumnType::Text { padded: true }, _) => Stored::PaddedText,
             (_, Some(Conversion::DatabaseText(_))) => Stored::Text,
             (ColumnType::Text { padded: false } | ColumnType::Json | ColumnType::Xml, _) => {
@@ -47,6 +51,10 @@ impl Reading {
             (ColumnType::Float64, _) => Stored::Float64,
             (ColumnType::Bytes, _) => Stored::Bytes,
             (ColumnType::Date, _) => Stored::Date,
+            (ColumnType::Timestamp(_) | ColumnType::DateTime, Some(Conversion::LocalTime(_))) => {
+                Stored::Timestamp
+            }
+            (ColumnType::Instant(_), Some(Conversion::LocalTime(_))) => Stored::Instant,
             _ => Stored::AsKind,
         };
         Self {
@@ -54,5 +62,15 @@ impl Reading {
             stored,
             conversion,
         }
+    }
+
+    /// The same reading, of text without its trailing blanks: the other side's
+    /// column is filled with blanks to a fixed length.
+    pub(crate) fn without_padding(self) -> Self {
+        let stored = match self.stored {
+            Stored::Text => Stored::PaddedText,
+            other => other,
+        };
+        Self { stored, ..self }
     }
 }

@@ -18,49 +18,10 @@ use crate::engine::values::column::{Column, ColumnType, Table};
 /// The longest condition that is looked at, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// A condition cannot be sent.
+/// Why a condition cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
-    /// There is nothing in it.
-    #[error("the condition is empty; leave `where` out to compare all rows")]
-    Empty,
-    /// It is not an expression of this dialect.
-    #[error("`{text}` is not a condition in {engine}'s SQL: {reason}")]
-    Syntax {
-        /// The condition.
-        text: String,
-        /// Whose SQL.
-        engine: DatabaseKind,
-        /// What the parser says.
-        reason: String,
-    },
-    /// Something follows the expression.
-    #[error(
-        "`{text}` goes on after its condition, at `{rest}`; write one expression that is true for the rows to compare, without WHERE, ORDER BY or `;`"
-    )]
-    Trailing {
-        /// The condition.
-        text: String,
-        /// What follows.
-        rest: String,
-    },
-    /// It holds what has no place in an expression.
-    #[error("`{text}` contains {what}, which has no place in a condition; leave it out")]
-    Forbidden {
-        /// The condition.
-        text: String,
-        /// What.
-        what: String,
-    },
-    /// It is an expression, but not one that is true or false.
-    #[error(
-        "`{text}` is a value and not a condition; compare it with something, as in `{text} = 1`"
-    )]
-    NotBoolean {
-        /// The condition.
-        text: String,
-    },
-}
+#[error("{0}")]
+pub struct FilterError(String);
 
 /// Checks that `text` is exactly one boolean expression in the SQL of `kind`.
 /// Returns the condition, to be put in parentheses.
@@ -70,14 +31,16 @@ pub enum FilterError {
 /// When it is not: it does not parse, goes on, could leave its parentheses,
 /// holds comments, statement separators or parameters, or has no truth value.
 pub fn validate(kind: DatabaseKind, text: &str) -> Result<&str, FilterError> {
+    let refused = |why: String| Err(FilterError(why));
     let condition = text.trim();
     if condition.is_empty() {
-        return Err(FilterError::Empty);
+        return refused("the condition is empty; leave `where` out to compare all rows".to_owned());
     }
-    let shown = || condition.chars().take(200).collect::<String>();
-    let forbidden = |what: &str| FilterError::Forbidden {
-        text: shown(),
-        what: what.to_owned(),
+    let shown = condition.chars().take(200).collect::<String>();
+    let forbidden = |what: &str| {
+        FilterError(format!(
+            "`{shown}` contains {what}, which has no place in a condition; leave it out"
+        ))
     };
     if condition.len() > LONGEST {
         return Err(forbidden("more than 64 KiB"));
@@ -89,14 +52,14 @@ pub fn validate(kind: DatabaseKind, text: &str) -> Result<&str, FilterError> {
     let dialect = database(kind);
     lexical::check(dialect, condition).map_err(&forbidden)?;
     let parser_rules = dialect.parser();
-    let syntax = |reason: String| FilterError::Syntax {
-        text: shown(),
-        engine: kind,
-        reason,
+    let syntax = |reason: &dyn std::fmt::Display| {
+        FilterError(format!(
+            "`{shown}` is not a condition in {kind}'s SQL: {reason}"
+        ))
     };
     let tokens = Tokenizer::new(&*parser_rules, condition)
         .tokenize()
-        .map_err(|error| syntax(error.to_string()))?;
+        .map_err(|error| syntax(&error))?;
     for token in &tokens {
         match token {
             Token::Whitespace(
@@ -118,18 +81,18 @@ pub fn validate(kind: DatabaseKind, text: &str) -> Result<&str, FilterError> {
         }
     }
     let mut parser = Parser::new(&*parser_rules).with_tokens(tokens);
-    let expression = parser
-        .parse_expr()
-        .map_err(|error| syntax(error.to_string()))?;
+    let expression = parser.parse_expr().map_err(|error| syntax(&error))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
-        return Err(FilterError::Trailing {
-            text: shown(),
-            rest: rest.token.to_string(),
-        });
+        return refused(format!(
+            "`{shown}` goes on after its condition, at `{}`; write one expression that is true for the rows to compare, without WHERE, ORDER BY or `;`",
+            rest.token
+        ));
     }
     if !is_condition(&expression, dialect.facts().has_boolean_expressions) {
-        return Err(FilterError::NotBoolean { text: shown() });
+        return refused(format!(
+            "`{shown}` is a value and not a condition; compare it with something, as in `{shown} = 1`"
+        ));
     }
     Ok(condition)
 }

@@ -49,17 +49,40 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' \
 ORDER BY 1, 2";
 
+/// Whether the transaction's snapshot sees the table `$1`, its children and its
+/// partitions as they are stored now, and `$2` is still its name. The functions read
+/// the catalog as it is now, the tables of the catalog are read in the snapshot.
+const UNCHANGED: &str = "\
+WITH RECURSIVE parts (oid) AS ( \
+  SELECT $1::oid \
+  UNION \
+  SELECT i.inhrelid FROM parts JOIN pg_catalog.pg_inherits AS i ON i.inhparent = parts.oid) \
+SELECT pg_catalog.to_regclass($2)::oid IS NOT DISTINCT FROM $1::oid AND NOT EXISTS ( \
+  SELECT FROM parts JOIN pg_catalog.pg_class AS c ON c.oid = parts.oid \
+  WHERE c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid))";
+/// What a `bit(1)` is converted to before it is read.
+pub(crate) const BIT_AS_BOOLEAN: &str = "integer::boolean";
+
 /// Queries of the catalog, prepared once a session.
 pub(crate) struct CatalogStatements {
     columns: Statement,
     keys: Statement,
+    unchanged: Statement,
 }
 
 impl CatalogStatements {
     pub(crate) async fn prepare(client: &Client) -> Result<Self, DatabaseError> {
         let exact = format!("{COLUMNS}{EXACT}");
-        let (columns, keys) = tokio::try_join!(client.prepare(&exact), client.prepare(KEYS))?;
-        Ok(Self { columns, keys })
+        let (columns, keys, unchanged) = tokio::try_join!(
+            client.prepare(&exact),
+            client.prepare(KEYS),
+            client.prepare(UNCHANGED)
+        )?;
+        Ok(Self {
+            columns,
+            keys,
+            unchanged,
+        })
     }
 }
 
@@ -93,6 +116,7 @@ pub(crate) async fn find_tables(
         let oid: u32 = row.try_get(2)?;
         if tables.last().is_none_or(|(last, _)| *last != oid) {
             let table = Table {
+                object: oid.into(),
                 schema: row.try_get(0)?,
                 name: row.try_get(1)?,
                 columns: Vec::new(),
@@ -115,6 +139,19 @@ pub(crate) async fn find_tables(
         table.keys = keys(&columns);
     }
     Ok(tables.into_iter().map(|(_, table)| table).collect())
+}
+
+/// Whether the snapshot sees the table with this number and qualified name as it is now.
+pub(crate) async fn is_unchanged(
+    client: &Client,
+    statements: &CatalogStatements,
+    oid: u32,
+    qualified: &str,
+) -> Result<bool, DatabaseError> {
+    let row = client
+        .query_one(&statements.unchanged, &[&oid, &qualified])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// -1 means that the table was never analyzed.
@@ -141,9 +178,12 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     } else {
         column_type(base, modifier)
     };
+    let declared: String = row.try_get(6)?;
+    let enum_type = (class == "e").then(|| domain_base.clone().unwrap_or(declared.clone()));
     let read_as = match (&kind, domain_base) {
         // Only as text it can be compared with text that is none of its labels.
         _ if class == "e" => Some("text".to_owned()),
+        (ColumnType::Bool, _) if base == "bit" => Some(BIT_AS_BOOLEAN.to_owned()),
         (ColumnType::Money, _) => Some("numeric".to_owned()),
         (ColumnType::Json | ColumnType::Xml, _) => Some("text".to_owned()),
         (_, base) => base,
@@ -151,7 +191,7 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
     Ok(Some(Column {
         name,
         kind,
-        declared: row.try_get(6)?,
+        declared,
         nullable: row.try_get(5)?,
         computed: row.try_get(12)?,
         has_default: row.try_get(13)?,
@@ -161,16 +201,20 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
             labels: row
                 .try_get::<_, Option<Vec<String>>>(11)?
                 .unwrap_or_default(),
+            enum_type,
+            ignores_trailing_blanks: false,
         },
     }))
 }
 
-/// The type of values of a PostgreSQL type; `modifier` is the digits of a second of times, -1 for the most.
+/// The type of values of a PostgreSQL type; `modifier` is the digits of a second of
+/// times, -1 for the most, and the length of a `bit`.
 pub(crate) fn column_type(name: &str, modifier: i32) -> ColumnType {
     // A type modifier of -1 means the finest: six digits.
     let digits = u8::try_from(modifier).unwrap_or(6);
     match name {
         "bool" => ColumnType::Bool,
+        "bit" if modifier == 1 => ColumnType::Bool,
         "int2" | "int4" | "int8" => ColumnType::Int,
         "numeric" => ColumnType::Decimal,
         "money" => ColumnType::Money,

@@ -4,6 +4,7 @@ use shared::endpoint::DatabaseKind;
 use sqlparser::dialect::PostgreSqlDialect;
 
 use crate::engine::database::dialect::{Dialect, Facts, RepairDialect};
+use crate::engine::database::postgres::catalog::BIT_AS_BOOLEAN;
 use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{lexical, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
@@ -32,6 +33,8 @@ const FACTS: Facts = Facts {
     overriding_identity: " OVERRIDING SYSTEM VALUE",
     needs_identity_insert: false,
     money_text_digits: None,
+    money_scale: 2,
+    utf_16_types: &[],
 };
 
 impl Dialect for Postgres {
@@ -52,6 +55,11 @@ impl Dialect for Postgres {
         }
     }
 
+    /// PostgreSQL sends valid UTF-8 only.
+    fn undecoded(&self, _column: &Column, _reading: &Reading) -> Option<String> {
+        None
+    }
+
     fn look_up_term(
         &self,
         column: &Column,
@@ -59,10 +67,6 @@ impl Dialect for Postgres {
         _parameters: &mut Vec<String>,
     ) -> Option<String> {
         look_up::term(column, value, &self.identifier(&column.name))
-    }
-
-    fn is_found(&self, _column: &Column, _value: &[u8]) -> bool {
-        true
     }
 
     fn parser(&self) -> Box<dyn sqlparser::dialect::Dialect> {
@@ -78,6 +82,9 @@ impl Dialect for Postgres {
         match column.kind {
             // The length of a declaration would cut the value, and an enum refuses what is no label.
             ColumnType::Text { .. } => format!("{name}::text IS DISTINCT FROM {value}"),
+            ColumnType::Bool if column.read_as.as_deref() == Some(BIT_AS_BOOLEAN) => {
+                format!("{name}::{BIT_AS_BOOLEAN} IS DISTINCT FROM {value}::boolean")
+            }
             _ => format!("{name} IS DISTINCT FROM {value}::{}", column.declared),
         }
     }
@@ -92,8 +99,12 @@ impl RepairDialect for Postgres {
         literal::holds_exactly(name, column, literal)
     }
 
-    fn indexed_text_term(&self, name: &str, _column: &Column, literal: &str) -> Option<String> {
-        Some(format!("{name} = {literal}"))
+    fn indexed_text_term(&self, name: &str, column: &Column, literal: &str) -> Option<String> {
+        // A domain over an enum has no `=` of its own.
+        Some(match &column.repertoire.enum_type {
+            Some(enum_type) => format!("{name}::{enum_type} = {literal}"),
+            None => format!("{name} = {literal}"),
+        })
     }
 
     fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String {
@@ -107,20 +118,12 @@ impl RepairDialect for Postgres {
         format!("DELETE FROM {table} WHERE {};", one_row(table, condition))
     }
 
-    fn may_hold_unpaired_surrogates(&self, _column: &Column) -> bool {
-        false
-    }
-
     fn round_trip_type(&self, _column: &Column) -> Option<&'static str> {
         Some("text")
     }
 
     fn storage_type<'a>(&self, column: &'a Column) -> &'a str {
         column.read_as.as_ref().unwrap_or(&column.declared)
-    }
-
-    fn money_limits(&self, _base: &str) -> (u8, i64) {
-        (2, i64::MAX)
     }
 
     fn text_length(&self, text: &str, base: &str, _code_page: Option<i32>) -> Option<usize> {

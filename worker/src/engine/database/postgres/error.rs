@@ -2,36 +2,21 @@
 
 use std::error::Error as _;
 
-use shared::failure::FailureKind;
+use shared::failure::{FailureKind, with_causes};
 use tokio_postgres::error::Severity;
 
-use crate::engine::error::{DatabaseError, DriverError, advice};
+use crate::engine::error::{DatabaseError, advice};
 
 const ROW_SECURITY: &str = "row security would hide rows from the endpoint's user, so that they could not be compared: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them";
 
 impl From<tokio_postgres::Error> for DatabaseError {
     fn from(error: tokio_postgres::Error) -> Self {
-        let (kind, advice) = class(&error);
-        let message = message(&error);
-        let redacted = error.code().map_or_else(
-            || message.clone(),
-            |code| {
-                format!(
-                    "SQLSTATE {}; the text is redacted, as it may quote values",
-                    code.code()
-                )
-            },
-        );
-        Self::Driver(Box::new(DriverError {
-            kind,
-            advice,
-            // A session that is terminated reports an error too, and may have committed before.
-            is_refusal: error
-                .as_db_error()
-                .is_some_and(|server| server.parsed_severity() == Some(Severity::Error)),
-            message,
-            redacted,
-        }))
+        let code = error.code().map(|code| format!("SQLSTATE {}", code.code()));
+        // A session that is terminated reports an error too, and may have committed before.
+        let is_refusal = error
+            .as_db_error()
+            .is_some_and(|server| server.parsed_severity() == Some(Severity::Error));
+        Self::driver(class(&error), message(&error), code, is_refusal)
     }
 }
 
@@ -44,14 +29,7 @@ fn message(error: &tokio_postgres::Error) -> String {
         }
         return text;
     }
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    with_causes(error)
 }
 
 fn class(error: &tokio_postgres::Error) -> (FailureKind, &'static str) {

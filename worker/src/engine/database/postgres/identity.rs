@@ -34,7 +34,7 @@ pub(super) async fn read(
     };
     Ok(DatabaseIdentity {
         endpoint: endpoint.name.clone(),
-        kind: endpoint.engine,
+        kind: endpoint.kind,
         // Packagers append their own version: `15.18 (Debian 15.18-0+deb12u1)`.
         version: text(1).split(' ').next().unwrap_or_default().to_owned(),
         host: endpoint.host.clone(),

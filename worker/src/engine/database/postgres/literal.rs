@@ -1,7 +1,9 @@
 //! Values as literals of PostgreSQL's SQL.
 
+use crate::engine::database::postgres::catalog::BIT_AS_BOOLEAN;
 use crate::engine::values::calendar::{Notation, date, time, timestamp};
 use crate::engine::values::column::{Column, ColumnType};
+use crate::engine::values::moment::Moment;
 use crate::engine::values::value::{Unwritable, Value};
 
 /// `text` as an SQL string. Needs `standard_conforming_strings`, which every session sets.
@@ -9,10 +11,29 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A boolean of the column's type.
+pub(crate) fn boolean(column: &Column, value: bool) -> String {
+    if column.read_as.as_deref() == Some(BIT_AS_BOOLEAN) {
+        return format!("B'{}'", u8::from(value));
+    }
+    value.to_string()
+}
+
+/// PostgreSQL's last timestamp, 294277-01-01, in microseconds since 2000-01-01. It
+/// is reached by rounding only: as text it is out of range.
+pub(crate) const LAST_TIMESTAMP: i64 = 9_223_371_331_200_000_000;
+
+/// What is rounded to [`LAST_TIMESTAMP`].
+pub(crate) const BEFORE_LAST: &str = "294276-12-31 23:59:59.999999";
+
+pub(crate) fn is_last(at: Moment) -> bool {
+    at.digits == 6 && at.units == LAST_TIMESTAMP
+}
+
 pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwritable> {
     Ok(match value {
         Value::Null => "NULL".to_owned(),
-        Value::Bool(value) => value.to_string(),
+        Value::Bool(value) => boolean(column, *value),
         Value::Int(number) => number.to_string(),
         Value::Decimal(text) if text.ends_with(|last: char| last.is_ascii_digit()) => text.clone(),
         Value::Decimal(word) => quoted(word),
@@ -28,6 +49,13 @@ pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwrita
         Value::Bytes(bytes) => quoted(&format!("\\x{}", hex::encode(bytes))),
         Value::Date(days) => quoted(&date(*days, Notation::Postgres)),
         Value::Time(moment) => quoted(&time(*moment)),
+        Value::Timestamp(moment) | Value::Instant(moment) if is_last(*moment) => {
+            // Only an assignment that rounds reaches it.
+            if column.postgres_digits().is_none_or(|digits| digits > 5) {
+                return Err(Unwritable::OutOfRange(column.name.clone()));
+            }
+            quoted(&format!("{BEFORE_LAST}+00"))
+        }
         Value::Timestamp(moment) => quoted(&timestamp(*moment, Notation::Postgres, "")),
         Value::Instant(moment) => quoted(&timestamp(*moment, Notation::Postgres, "+00")),
         Value::Uuid(uuid) => quoted(&uuid::Uuid::from_bytes(*uuid).to_string()),

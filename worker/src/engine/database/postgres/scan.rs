@@ -3,19 +3,21 @@
 //! The format is described in PostgreSQL's documentation of COPY, "Binary
 //! Format"; the values are those of the types' send functions.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 use tokio_postgres::Client;
 
+use crate::engine::database::postgres::literal::LAST_TIMESTAMP;
 use crate::engine::database::scan::{
-    ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
+    ProgressReporter, Query, Scanned, push_scaled, push_uuid_text, trim, unexpected,
 };
 use crate::engine::error::DatabaseError;
-use crate::engine::values::canonical::{Decimal, DecimalClass, DigitBuffer, RowEncoder, RowSink};
+use crate::engine::values::canonical::{Decimal, DecimalClass, RowEncoder, RowSink};
 use crate::engine::values::conversion::Raw;
 use crate::engine::values::kind::{Kind, Resolution};
+use crate::engine::values::moment::Moment;
 use crate::engine::values::reading::{Reading, Stored};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xFF\r\n\0";
@@ -23,9 +25,9 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xFF\r\n\0";
 /// The times of day that PostgreSQL has, in microseconds: up to 24:00.
 const TIMES: RangeInclusive<i64> = 0..=86_400_000_000;
 
-/// Its timestamps, in microseconds since 2000-01-01: from 4714-11-24 BC, before
-/// the year 294277. What is beyond could not be rounded without overflow either.
-const TIMESTAMPS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
+/// Its timestamps, in microseconds since 2000-01-01: from 4714-11-24 BC to the
+/// last one. What is beyond could not be rounded without overflow either.
+const TIMESTAMPS: RangeInclusive<i64> = -211_813_488_000_000_000..=LAST_TIMESTAMP;
 
 pub(crate) async fn scan(
     client: &Client,
@@ -165,10 +167,10 @@ fn row<'a>(
             .split_at_checked(length)
             .ok_or_else(|| malformed("a field that ends early"))?;
         rest = after;
-        let pushed = match reading.conversion {
-            None => value(field, *reading, encoder),
+        let pushed = match &reading.conversion {
+            None => value(field, reading, encoder),
             Some(conversion) => {
-                raw(field, *reading).and_then(|raw| conversion.push(raw, reading.kind, encoder))
+                raw(field, reading).and_then(|raw| conversion.push(raw, reading.kind, encoder))
             }
         };
         if pushed.is_none() {
@@ -186,7 +188,7 @@ fn row<'a>(
 }
 
 /// A value that is converted; `None` when it is not of its type.
-fn raw(field: &[u8], reading: Reading) -> Option<Raw<'_>> {
+fn raw<'a>(field: &'a [u8], reading: &Reading) -> Option<Raw<'a>> {
     Some(match reading.stored {
         Stored::Bool => Raw::Bool(*field.first()? != 0),
         Stored::Int => Raw::Int(int(field)?),
@@ -196,22 +198,20 @@ fn raw(field: &[u8], reading: Reading) -> Option<Raw<'_>> {
         Stored::Text | Stored::PaddedText => Raw::Text(trim(field, reading.stored)),
         Stored::Bytes => Raw::Bytes(field),
         Stored::Date => Raw::Date(i32::from_be_bytes(field.try_into().ok()?)),
+        Stored::Timestamp => Raw::Timestamp(moment(field)?),
+        Stored::Instant => Raw::Instant(moment(field)?),
         Stored::AsKind => return None,
     })
 }
 
 /// Appends one value; `None` when it is not of its kind.
 #[inline]
-fn value(field: &[u8], reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
+fn value(field: &[u8], reading: &Reading, encoder: &mut RowEncoder) -> Option<()> {
     match reading.kind {
         Kind::Text => encoder.text(trim(field, reading.stored)),
         Kind::Int => encoder.int(int(field)?),
         Kind::Decimal if reading.stored == Stored::Int => {
-            encoder.decimal(&Decimal::from_scaled(
-                int(field)?.into(),
-                0,
-                &mut DigitBuffer::default(),
-            ));
+            push_scaled(encoder, int(field)?.into(), 0);
         }
         Kind::Decimal => encoder.decimal(&numeric(field)?),
         Kind::Date => encoder.date(i32::from_be_bytes(field.try_into().ok()?)),
@@ -269,13 +269,19 @@ fn int(field: &[u8]) -> Option<i64> {
 /// Microseconds since 2000-01-01; the infinities stay what they are.
 #[inline]
 fn micros(field: &[u8], resolution: Resolution) -> Option<i64> {
-    let value = int8(field)?;
-    if value == i64::MAX || value == i64::MIN {
-        return Some(value);
-    }
-    TIMESTAMPS
-        .contains(&value)
-        .then(|| resolution.convert(value, 6))
+    let moment = moment(field)?;
+    Some(if moment.is_infinite() {
+        moment.units
+    } else {
+        resolution.convert(moment.units, moment.digits)
+    })
+}
+
+#[inline]
+fn moment(field: &[u8]) -> Option<Moment> {
+    let (units, digits) = (int8(field)?, 6);
+    let moment = Moment { units, digits };
+    (moment.is_infinite() || TIMESTAMPS.contains(&units)).then_some(moment)
 }
 
 /// `numeric` as it is sent: number of digits, weight, sign and scale, then the digits.
@@ -333,6 +339,7 @@ mod tests {
             parameters: Vec::new(),
             readings,
             key_columns: 1,
+            undecoded: None,
             never_null: None,
         }
     }

@@ -5,16 +5,21 @@ use shared::outcome::{ForeignKey, Sequence};
 use crate::engine::database::dialect::Dialect as _;
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::script::ScriptDialect;
+use crate::engine::database::script::{ScriptDialect, ScriptLines};
 
-const PREAMBLE: [&str; 6] = [
-    "SET LOCAL standard_conforming_strings = on;",
-    "SET LOCAL client_encoding = 'UTF8';",
-    "SET LOCAL datestyle = 'ISO, YMD';",
-    "SET LOCAL intervalstyle = 'postgres';",
-    "SET LOCAL xmloption = 'content';",
-    "SET CONSTRAINTS ALL DEFERRED;",
-];
+const LINES: ScriptLines = ScriptLines {
+    preamble: &[
+        "SET LOCAL standard_conforming_strings = on;",
+        "SET LOCAL client_encoding = 'UTF8';",
+        "SET LOCAL datestyle = 'ISO, YMD';",
+        "SET LOCAL intervalstyle = 'postgres';",
+        "SET LOCAL xmloption = 'content';",
+        "SET CONSTRAINTS ALL DEFERRED;",
+    ],
+    end: &["COMMIT;"],
+    batch_separator: None,
+    check_deferred: Some("SET CONSTRAINTS ALL IMMEDIATE;"),
+};
 
 impl ScriptDialect for Postgres {
     fn quote(&self, name: &str) -> String {
@@ -25,25 +30,17 @@ impl ScriptDialect for Postgres {
         format!("psql -v ON_ERROR_STOP=1 -f {file}")
     }
 
-    fn preamble(&self) -> &'static [&'static str] {
-        &PREAMBLE
+    fn lines(&self) -> &'static ScriptLines {
+        &LINES
     }
 
     fn begin(&self) -> Vec<&'static str> {
-        [&["BEGIN;"][..], self.preamble()].concat()
-    }
-
-    fn end(&self) -> &'static [&'static str] {
-        &["COMMIT;"]
+        [&["BEGIN;"][..], LINES.preamble].concat()
     }
 
     fn defer_constraint(&self, table: &str, key: &ForeignKey) -> String {
         let name = self.quote(&key.name);
         format!("ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED;")
-    }
-
-    fn check_deferred(&self) -> Option<&'static str> {
-        Some("SET CONSTRAINTS ALL IMMEDIATE;")
     }
 
     fn restore_constraint(&self, table: &str, key: &ForeignKey) -> String {

@@ -9,13 +9,15 @@ use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::engine::database::constraints::Constraints;
+use crate::engine::database::dialect::Dialect as _;
 use crate::engine::database::postgres::catalog::{self, CatalogStatements};
 use crate::engine::database::postgres::dialect::Postgres;
+use crate::engine::database::postgres::hold::Catalog;
 use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{constraints, identity, scan};
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
-use crate::engine::database::session::{Database, Session, tls};
+use crate::engine::database::session::{Database, Held, Session, tls};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -64,7 +66,21 @@ impl std::fmt::Debug for PostgresSession {
 }
 
 impl PostgresSession {
-    pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, DatabaseError> {
+    fn catalog(&mut self) -> Catalog<'_> {
+        Catalog {
+            client: &self.client,
+            statements: &mut self.catalog,
+        }
+    }
+}
+
+#[async_trait]
+impl Database for Postgres {
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        _access: Access,
+    ) -> Result<Box<dyn Session>, DatabaseError> {
         let mut config = Config::new();
         config
             .host(&endpoint.host)
@@ -102,7 +118,7 @@ impl PostgresSession {
             .await?
             .try_get(0)?;
         let identity = identity::read(&client, endpoint).await?;
-        Ok(Self {
+        Ok(Box::new(PostgresSession {
             client,
             driver,
             cancel,
@@ -110,24 +126,14 @@ impl PostgresSession {
             pid,
             identity,
             catalog: None,
-        })
-    }
-}
-
-#[async_trait]
-impl Database for Postgres {
-    async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        _access: Access,
-    ) -> Result<Box<dyn Session>, DatabaseError> {
-        Ok(Box::new(PostgresSession::connect(endpoint).await?))
+        }))
     }
 }
 
 #[async_trait]
 impl Session for PostgresSession {
     async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
+        // None of these statements takes the snapshot, which `hold` needs.
         // PostgreSQL itself cuts application names at 63 bytes.
         let statements = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL application_name = {}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}",
@@ -198,13 +204,28 @@ impl Session for PostgresSession {
     }
 
     async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError> {
-        let statements = match &self.catalog {
-            Some(statements) => statements,
-            None => self
-                .catalog
-                .insert(CatalogStatements::prepare(&self.client).await?),
-        };
-        catalog::find_tables(&self.client, statements, schema, name).await
+        let mut catalog = self.catalog();
+        let client = catalog.client;
+        catalog::find_tables(client, catalog.statements().await?, schema, name).await
+    }
+
+    async fn hold(
+        &mut self,
+        schema: &str,
+        name: &str,
+        lock_first: bool,
+    ) -> Result<Held, DatabaseError> {
+        let mut catalog = self.catalog();
+        if lock_first {
+            catalog.lock(schema, name).await
+        } else {
+            catalog.read(schema, name).await
+        }
+    }
+
+    async fn is_unchanged(&mut self, table: &Table) -> Result<bool, DatabaseError> {
+        let qualified = Postgres.qualified(&table.schema, &table.name);
+        self.catalog().is_unchanged(table, &qualified).await
     }
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {

@@ -1,8 +1,8 @@
 //! Sessions with databases: what every kind of database offers.
 
+pub(crate) mod idle;
 pub(crate) mod label;
 pub(crate) mod pool;
-pub(crate) mod quiet;
 pub(crate) mod tls;
 
 use async_trait::async_trait;
@@ -43,6 +43,20 @@ pub(crate) trait Database: RepairDialect + ScriptDialect {
     }
 }
 
+/// What a transaction finds that begins with a table.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// The table. It stays as it is described until the transaction ends, or
+    /// [`Session::is_unchanged`] returns false then.
+    Table(Box<Table>),
+    /// No table, or not only one, has this name.
+    Absent,
+    /// The table cannot be locked before it is read.
+    Unlockable,
+    /// The table was changed while the transaction began.
+    Changed,
+}
+
 /// A session with a database. Every method fails if the database reports an
 /// error or the connection is lost.
 #[async_trait]
@@ -76,6 +90,23 @@ pub(crate) trait Session: std::fmt::Debug + Send {
     /// The tables with exactly this name; if there is none, those whose names
     /// differ from it by case only.
     async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError>;
+
+    /// Makes sure, as the first work of a transaction, that all its statements read the
+    /// same table as it is described now. With `lock_first`, the table is locked before
+    /// the transaction's snapshot is taken, where the database can do that: a snapshot
+    /// that is older than a change of the table may see the table as empty.
+    ///
+    /// Without a table, the transaction cannot be used any more.
+    async fn hold(
+        &mut self,
+        schema: &str,
+        name: &str,
+        lock_first: bool,
+    ) -> Result<Held, DatabaseError>;
+
+    /// Whether all statements of the transaction have read `table` as
+    /// [`hold`](Self::hold) has described it.
+    async fn is_unchanged(&mut self, table: &Table) -> Result<bool, DatabaseError>;
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError>;
 

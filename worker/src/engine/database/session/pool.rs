@@ -9,15 +9,13 @@ use shared::identity::DatabaseIdentity;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::database::kinds::database;
+use crate::engine::database::session::idle::wait_until_idle;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label};
-use crate::engine::database::session::quiet::wait_until_quiet;
 use crate::engine::database::session::{Session, interrupt};
 use crate::engine::error::DatabaseError;
 
 #[derive(Debug)]
-pub(crate) struct Pools {
-    pools: BTreeMap<String, Arc<Pool>>,
-}
+pub(crate) struct Pools(BTreeMap<String, Arc<Pool>>);
 
 #[derive(Debug)]
 struct Pool {
@@ -70,15 +68,15 @@ impl Pools {
                 )
             })
             .collect();
-        Self { pools }
+        Self(pools)
     }
 
     fn pool(&self, name: &str) -> Result<&Arc<Pool>, Failure> {
-        self.pools.get(name).ok_or_else(|| {
-            let known = if self.pools.is_empty() {
+        self.0.get(name).ok_or_else(|| {
+            let known = if self.0.is_empty() {
                 "none".to_owned()
             } else {
-                self.pools.keys().cloned().collect::<Vec<_>>().join(", ")
+                self.0.keys().cloned().collect::<Vec<_>>().join(", ")
             };
             Failure::new(
                 FailureKind::ConfigurationError,
@@ -91,7 +89,7 @@ impl Pools {
 
     /// The names of the endpoints.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.pools.keys().cloned().collect()
+        self.0.keys().cloned().collect()
     }
 
     /// The databases behind two endpoints, or behind one if both names are the same. Connects
@@ -116,10 +114,6 @@ impl Pools {
     /// Returns a session for each side of a table, each in a new transaction. Permits
     /// are acquired in the order of the endpoints' names, so that tables cannot
     /// deadlock.
-    ///
-    /// # Errors
-    ///
-    /// When an endpoint is unknown or cannot be reached, or refuses the login.
     pub(crate) async fn lease(
         &self,
         source: &str,
@@ -210,7 +204,7 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Box<dyn Session>, DatabaseError> {
-        let database = database(self.endpoint.engine);
+        let database = database(self.endpoint.kind);
         let session = database.open(&self.endpoint, Access::Read).await?;
         *self.found() = Some(session.identity().clone());
         Ok(session)
@@ -246,16 +240,19 @@ impl SessionLease {
         self.label.statement_timeout
     }
 
+    /// Replaces a session whose connection can no longer be used by one in a new
+    /// transaction.
+    pub(crate) async fn renew(&mut self) -> Result<(), DatabaseError> {
+        (self.session, self.isolation) = self.pool.open(&self.label).await?;
+        Ok(())
+    }
+
     pub(crate) async fn pause(&mut self) -> Result<(), Failure> {
         let ended = self.session.end().await;
         ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))
     }
 
     /// Begins a new transaction. It sees all data that is committed now.
-    ///
-    /// # Errors
-    ///
-    /// When the connection was lost.
     pub(crate) async fn resume(&mut self) -> Result<(), Failure> {
         let begun = self.session.begin(&self.label).await;
         self.isolation =
@@ -286,7 +283,7 @@ impl SessionLease {
         let id = self.session.id();
         interrupt(self.session).await;
         let endpoint = &self.pool.endpoint;
-        match wait_until_quiet(endpoint, id).await {
+        match wait_until_idle(endpoint, id).await {
             Ok(Activity::Idle) => {}
             Ok(Activity::NotVisible) => {
                 tracing::debug!(

@@ -52,11 +52,12 @@ pub(crate) async fn list_tables(
         .collect()
 }
 
-pub(crate) async fn find_tables(
+/// The tables of this name with their columns.
+async fn find_columns(
     client: &mut Connection,
     schema: &str,
     name: &str,
-) -> Result<Vec<Table>, DatabaseError> {
+) -> Result<Vec<(i32, Table)>, DatabaseError> {
     let rows = query_rows(client, COLUMNS, &[&schema, &name]).await?;
     let mut tables: Vec<(i32, Table)> = Vec::new();
     for row in &rows {
@@ -65,6 +66,7 @@ pub(crate) async fn find_tables(
             Some(at) => at,
             None => {
                 let table = Table {
+                    object: object.into(),
                     schema: text(row, 0)?,
                     name: text(row, 1)?,
                     columns: Vec::new(),
@@ -85,6 +87,24 @@ pub(crate) async fn find_tables(
     {
         tables = vec![tables.swap_remove(exact)];
     }
+    Ok(tables)
+}
+
+/// Whether the table of this name is still the one that was described, with the same columns.
+pub(crate) async fn is_unchanged(
+    client: &mut Connection,
+    table: &Table,
+) -> Result<bool, DatabaseError> {
+    let tables = find_columns(client, &table.schema, &table.name).await?;
+    Ok(matches!(tables.as_slice(), [(_, now)] if table.has_columns_of(now)))
+}
+
+pub(crate) async fn find_tables(
+    client: &mut Connection,
+    schema: &str,
+    name: &str,
+) -> Result<Vec<Table>, DatabaseError> {
+    let mut tables = find_columns(client, schema, name).await?;
     if let [(object, table)] = tables.as_mut_slice() {
         let rows = query_rows(client, KEYS, &[&*object]).await?;
         let columns: Result<Vec<_>, _> = rows.iter().map(key_column).collect();
@@ -119,7 +139,6 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
     Ok(Column {
         name: text(row, 2)?,
         read_as: read_as(&base, &kind, length, code_pages),
-        kind,
         declared: declared(&base, length, precision, scale),
         nullable: row.try_get(7)?.unwrap_or(true),
         computed: row.try_get(8)?.unwrap_or(false),
@@ -127,7 +146,11 @@ fn column(row: &Row) -> Result<Column, DatabaseError> {
         repertoire: Repertoire {
             code_page: code_pages.0,
             labels: Vec::new(),
+            enum_type: None,
+            // Both sides of `=` are filled with blanks to one length.
+            ignores_trailing_blanks: kind.is_text(),
         },
+        kind,
     })
 }
 

@@ -1,5 +1,7 @@
 //! A connection with SQL Server: TCP, TLS and login.
 
+use std::io;
+
 use shared::endpoint::{Endpoint, TlsMode};
 use tiberius::error::Error;
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
@@ -7,33 +9,19 @@ use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::engine::database::session::label::Access;
-use crate::engine::error::DatabaseError;
 
 pub(crate) type Connection = Client<Compat<TcpStream>>;
 
 /// The requested size of a TDS packet in bytes; the server may choose a smaller one.
 const PACKET_SIZE: u32 = 16 * 1024;
 
-pub(crate) enum LoginError {
-    Network(std::io::Error),
-    Driver(Error),
-}
-
-impl From<LoginError> for DatabaseError {
-    fn from(error: LoginError) -> Self {
-        match error {
-            LoginError::Network(error) => Self::Network(error),
-            LoginError::Driver(error) => error.into(),
-        }
-    }
-}
-
+/// The outer error is of the network, the inner one of the driver.
 pub(crate) async fn login(
     endpoint: &Endpoint,
     host: &str,
     port: u16,
     access: Access,
-) -> Result<Connection, LoginError> {
+) -> io::Result<Result<Connection, Error>> {
     let mut config = Config::new();
     config.host(host);
     config.port(port);
@@ -58,12 +46,8 @@ pub(crate) async fn login(
     } else if let Some(file) = &endpoint.tls.ca_file {
         config.trust_cert_ca(file.display());
     }
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(LoginError::Network)?;
-    stream.set_nodelay(true).map_err(LoginError::Network)?;
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
     // Boxed: the handshake is a large future.
-    Box::pin(Client::connect(config, stream.compat_write()))
-        .await
-        .map_err(LoginError::Driver)
+    Ok(Box::pin(Client::connect(config, stream.compat_write())).await)
 }

@@ -32,6 +32,8 @@ const FACTS: Facts = Facts {
     overriding_identity: "",
     needs_identity_insert: true,
     money_text_digits: Some(4),
+    money_scale: 4,
+    utf_16_types: &["nchar", "nvarchar", "ntext"],
 };
 
 impl Dialect for SqlServer {
@@ -52,6 +54,18 @@ impl Dialect for SqlServer {
             (_, Some(target)) => format!("CAST({name} AS {target}) AS {name}"),
             (_, None) => name,
         }
+    }
+
+    fn undecoded(&self, column: &Column, reading: &Reading) -> Option<String> {
+        let name = self.identifier(&column.name);
+        let is_converted = matches!(reading.conversion, Some(Conversion::DatabaseText(_)));
+        let text = as_text(column, &name);
+        if is_converted && column.declared == "sql_variant" {
+            return Some(format!("CAST({text} AS varbinary(max)) AS {name}"));
+        }
+        let base = column.declared.split('(').next().unwrap_or_default();
+        let is_decoded = !is_converted && FACTS.utf_16_types.contains(&base);
+        is_decoded.then(|| format!("{text} AS {name}"))
     }
 
     fn look_up_term(
@@ -116,13 +130,6 @@ impl RepairDialect for SqlServer {
         format!("DELETE TOP (1) FROM {table} WHERE {condition};")
     }
 
-    fn may_hold_unpaired_surrogates(&self, column: &Column) -> bool {
-        matches!(
-            column.declared.split('(').next(),
-            Some("nchar" | "nvarchar" | "ntext")
-        )
-    }
-
     fn round_trip_type(&self, column: &Column) -> Option<&'static str> {
         (column.declared == "xml").then_some("nvarchar(max)")
     }
@@ -131,15 +138,8 @@ impl RepairDialect for SqlServer {
         &column.declared
     }
 
-    fn money_limits(&self, base: &str) -> (u8, i64) {
-        match base {
-            "smallmoney" => (4, i32::MAX.into()),
-            _ => (4, i64::MAX),
-        }
-    }
-
     fn text_length(&self, text: &str, base: &str, code_page: Option<i32>) -> Option<usize> {
-        if matches!(base, "nchar" | "nvarchar" | "ntext") {
+        if FACTS.utf_16_types.contains(&base) {
             return Some(text.encode_utf16().count());
         }
         if text.is_ascii() || code_page == Some(UTF_8) {

@@ -3,16 +3,16 @@
 use shared::failure::FailureKind;
 use tiberius::error::Error;
 
-use crate::engine::error::{DatabaseError, DriverError, advice};
+use crate::engine::error::{DatabaseError, advice};
 
 /// The least severity of errors that end the connection.
 const FATAL: u8 = 20;
 
-const NOT_UNICODE: &str = "a text value is not valid Unicode; an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
-
 impl From<Error> for DatabaseError {
     fn from(error: Error) -> Self {
-        let (kind, advice) = class(&error);
+        if is_undecodable(&error) {
+            return Self::NotUnicode;
+        }
         let (message, code) = match &error {
             Error::Server(server) => (
                 format!("{} (error {})", server.message().trim_end(), server.code()),
@@ -25,16 +25,17 @@ impl From<Error> for DatabaseError {
             ),
             _ => (error.to_string(), None),
         };
-        Self::Driver(Box::new(DriverError {
-            kind,
-            advice,
-            redacted: code.map_or_else(
-                || message.clone(),
-                |code| format!("{code}; the text is redacted, as it may quote values"),
-            ),
-            message,
-            is_refusal: matches!(&error, Error::Server(server) if server.class() < FATAL),
-        }))
+        let is_refusal = matches!(&error, Error::Server(server) if server.class() < FATAL);
+        Self::driver(class(&error), message, code, is_refusal)
+    }
+}
+
+/// Whether the driver met an unpaired surrogate in a row.
+fn is_undecodable(error: &Error) -> bool {
+    match error {
+        Error::Utf16 => true,
+        Error::Protocol(what) => what.contains("UTF-16"),
+        _ => false,
     }
 }
 
@@ -49,16 +50,16 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
             229 | 230 | 916 => (FailureKind::PermissionDenied, advice::PERMISSION),
             1205 => (FailureKind::Deadlock, ""),
             1222 => (FailureKind::LockTimeout, advice::LOCK_TIMEOUT),
-            3960 | 3961 => (FailureKind::SerializationFailure, ""),
+            3960 => (FailureKind::SerializationFailure, ""),
+            // A snapshot cannot read a table that was altered or truncated after it was taken.
+            3961 => (FailureKind::TableChanged, advice::TABLE_CHANGED),
             // Azure SQL reports these while it moves or throttles the database.
             40197 | 40501 | 40613 | 10928 | 10929 | 49918..=49920 => CONNECTION,
             _ => (FailureKind::QueryError, ""),
         },
         Error::Io { .. } | Error::Routing { .. } => CONNECTION,
         Error::Tls(_) => (FailureKind::TlsError, advice::TLS),
-        Error::Utf8 | Error::Utf16 | Error::Encoding(_) => (FailureKind::ValueError, NOT_UNICODE),
-        // The driver's text for unpaired surrogates in a row.
-        Error::Protocol(what) if what.contains("UTF-16") => (FailureKind::ValueError, NOT_UNICODE),
+        Error::Utf8 | Error::Encoding(_) => (FailureKind::ValueError, ""),
         _ => (FailureKind::ProtocolError, ""),
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn read(
     let (server, database) = (text(0)?, text(2)?);
     Ok(DatabaseIdentity {
         endpoint: endpoint.name.clone(),
-        kind: endpoint.engine,
+        kind: endpoint.kind,
         version: text(1)?,
         host: endpoint.host.clone(),
         port: endpoint.port,

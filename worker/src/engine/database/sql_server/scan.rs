@@ -5,14 +5,14 @@ use tiberius::ColumnData;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
 use crate::engine::database::scan::{
-    ProgressReporter, Query, Scanned, push_uuid_text, trim, unexpected,
+    ProgressReporter, Query, Scanned, push_scaled, push_uuid_text, trim, unexpected,
 };
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, RowSink};
 use crate::engine::values::conversion::{Conversion, Raw};
 use crate::engine::values::kind::{Kind, Resolution};
-use crate::engine::values::moment::SECONDS_OF_DAY;
+use crate::engine::values::moment::{Moment, SECONDS_OF_DAY};
 use crate::engine::values::reading::{Reading, Stored};
 
 /// Days from 0001-01-01 to 2000-01-01.
@@ -57,9 +57,9 @@ pub(crate) async fn scan(
             if position == 0 && is_null(data) {
                 query.null(position)?;
             }
-            let pushed = match reading.conversion {
-                None => value(data, *reading, &mut encoder),
-                Some(conversion) => converted(data, *reading, conversion, &mut encoder),
+            let pushed = match &reading.conversion {
+                None => value(data, reading, &mut encoder),
+                Some(conversion) => converted(data, reading, conversion, &mut encoder),
             };
             if pushed.is_none() {
                 return Err(unexpected(position, name(data), reading.kind));
@@ -81,8 +81,8 @@ pub(crate) async fn scan(
 /// Appends one value after its conversion; `None` when it is not of its type.
 fn converted(
     data: &ColumnData<'static>,
-    reading: Reading,
-    conversion: Conversion,
+    reading: &Reading,
+    conversion: &Conversion,
     encoder: &mut RowEncoder,
 ) -> Option<()> {
     let mut digits = DigitBuffer::default();
@@ -102,6 +102,16 @@ fn converted(
         ColumnData::String(Some(text)) => Raw::Text(trim(text.as_bytes(), reading.stored)),
         ColumnData::Binary(Some(bytes)) => Raw::Bytes(trim_wide(bytes, reading.stored)),
         ColumnData::Date(Some(date)) => Raw::Date(days(*date)),
+        ColumnData::DateTime2(Some(at)) => Raw::Timestamp(hundred_nanos(*at)),
+        ColumnData::DateTimeOffset(Some(at)) => Raw::Instant(hundred_nanos(at.datetime2())),
+        ColumnData::DateTime(Some(at)) => Raw::Timestamp(Moment {
+            units: datetime(*at) * 1000,
+            digits: 6,
+        }),
+        ColumnData::SmallDateTime(Some(at)) => Raw::Timestamp(Moment {
+            units: smalldatetime(*at) * 1_000_000,
+            digits: 6,
+        }),
         // NULL, or what no conversion takes.
         _ => {
             return is_null(data).then(|| encoder.null());
@@ -112,7 +122,7 @@ fn converted(
 
 /// Appends one value; `None` when it is not of its kind.
 #[inline]
-fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
+fn value(data: &ColumnData<'static>, reading: &Reading, encoder: &mut RowEncoder) -> Option<()> {
     match data {
         ColumnData::String(Some(text)) => match reading.kind {
             Kind::Text => encoder.text(trim(text.as_bytes(), reading.stored)),
@@ -120,11 +130,7 @@ fn value(data: &ColumnData<'static>, reading: Reading, encoder: &mut RowEncoder)
             _ => return None,
         },
         ColumnData::Numeric(Some(number)) if reading.kind == Kind::Decimal => {
-            encoder.decimal(&Decimal::from_scaled(
-                number.value(),
-                number.scale(),
-                &mut DigitBuffer::default(),
-            ));
+            push_scaled(encoder, number.value(), number.scale());
         }
         ColumnData::I32(Some(number)) => int((*number).into(), reading, encoder)?,
         ColumnData::I64(Some(number)) => int(*number, reading, encoder)?,
@@ -187,63 +193,47 @@ fn trim_wide(mut bytes: &[u8], stored: Stored) -> &[u8] {
     bytes
 }
 
-/// What the driver read, without its value.
-fn name(data: &ColumnData<'static>) -> &'static str {
-    match data {
-        ColumnData::U8(_) => "a tinyint",
-        ColumnData::I16(_) => "a smallint",
-        ColumnData::I32(_) => "an int",
-        ColumnData::I64(_) => "a bigint",
-        ColumnData::F32(_) => "a real",
-        ColumnData::F64(_) => "a float",
-        ColumnData::Bit(_) => "a bit",
-        ColumnData::String(_) => "text",
-        ColumnData::Guid(_) => "a uniqueidentifier",
-        ColumnData::Binary(_) => "bytes",
-        ColumnData::Numeric(_) => "a decimal",
-        ColumnData::Xml(_) => "XML",
-        ColumnData::DateTime(_) => "a datetime",
-        ColumnData::SmallDateTime(_) => "a smalldatetime",
-        ColumnData::Time(_) => "a time",
-        ColumnData::Date(_) => "a date",
-        ColumnData::DateTime2(_) => "a datetime2",
-        ColumnData::DateTimeOffset(_) => "a datetimeoffset",
-    }
+macro_rules! column_data {
+    ($($kind:ident $name:literal,)+) => {
+        /// What the driver read, without its value.
+        fn name(data: &ColumnData<'static>) -> &'static str {
+            match data {
+                $(ColumnData::$kind(_) => $name,)+
+            }
+        }
+
+        fn is_null(data: &ColumnData<'static>) -> bool {
+            matches!(data, $(ColumnData::$kind(None))|+)
+        }
+    };
 }
 
-fn is_null(data: &ColumnData<'static>) -> bool {
-    matches!(
-        data,
-        ColumnData::U8(None)
-            | ColumnData::I16(None)
-            | ColumnData::I32(None)
-            | ColumnData::I64(None)
-            | ColumnData::F32(None)
-            | ColumnData::F64(None)
-            | ColumnData::Bit(None)
-            | ColumnData::String(None)
-            | ColumnData::Guid(None)
-            | ColumnData::Binary(None)
-            | ColumnData::Numeric(None)
-            | ColumnData::Xml(None)
-            | ColumnData::DateTime(None)
-            | ColumnData::SmallDateTime(None)
-            | ColumnData::Time(None)
-            | ColumnData::Date(None)
-            | ColumnData::DateTime2(None)
-            | ColumnData::DateTimeOffset(None)
-    )
+column_data! {
+    U8 "a tinyint",
+    I16 "a smallint",
+    I32 "an int",
+    I64 "a bigint",
+    F32 "a real",
+    F64 "a float",
+    Bit "a bit",
+    String "text",
+    Guid "a uniqueidentifier",
+    Binary "bytes",
+    Numeric "a decimal",
+    Xml "XML",
+    DateTime "a datetime",
+    SmallDateTime "a smalldatetime",
+    Time "a time",
+    Date "a date",
+    DateTime2 "a datetime2",
+    DateTimeOffset "a datetimeoffset",
 }
 
 #[inline]
-fn int(number: i64, reading: Reading, encoder: &mut RowEncoder) -> Option<()> {
+fn int(number: i64, reading: &Reading, encoder: &mut RowEncoder) -> Option<()> {
     match (reading.kind, number) {
         (Kind::Int, _) => encoder.int(number),
-        (Kind::Decimal, _) => encoder.decimal(&Decimal::from_scaled(
-            number.into(),
-            0,
-            &mut DigitBuffer::default(),
-        )),
+        (Kind::Decimal, _) => push_scaled(encoder, number.into(), 0),
         (Kind::Bool, 0) => encoder.bool(false),
         (Kind::Bool, 1) => encoder.bool(true),
         (Kind::Bool, _) => encoder.int(number),
@@ -265,10 +255,16 @@ fn ticks(time: Time) -> i64 {
 
 #[inline]
 fn datetime2(at: DateTime2, resolution: Resolution) -> i64 {
-    resolution.convert(
-        i64::from(days(at.date())) * SECONDS_OF_DAY * 10_000_000 + ticks(at.time()),
-        7,
-    )
+    let Moment { units, digits } = hundred_nanos(at);
+    resolution.convert(units, digits)
+}
+
+#[inline]
+fn hundred_nanos(at: DateTime2) -> Moment {
+    Moment {
+        units: i64::from(days(at.date())) * SECONDS_OF_DAY * 10_000_000 + ticks(at.time()),
+        digits: 7,
+    }
 }
 
 /// Milliseconds since 2000-01-01, as SQL Server shows them: .000, .003 or .007 in the last digit.

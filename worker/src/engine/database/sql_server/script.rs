@@ -3,10 +3,16 @@
 use shared::outcome::{ForeignKey, Sequence};
 
 use crate::engine::database::dialect::Dialect as _;
-use crate::engine::database::script::ScriptDialect;
+use crate::engine::database::script::{ScriptDialect, ScriptLines};
 use crate::engine::database::sql_server::dialect::SqlServer;
 
-const PREAMBLE: [&str; 2] = ["SET XACT_ABORT ON;", "SET NOCOUNT ON;"];
+const LINES: ScriptLines = ScriptLines {
+    preamble: &["SET XACT_ABORT ON;", "SET NOCOUNT ON;"],
+    end: &["COMMIT TRANSACTION;", "GO", "SET NOEXEC OFF;"],
+    // After an error the transaction is gone, and no statement may run outside of it.
+    batch_separator: Some(&["GO", "IF @@TRANCOUNT = 0 SET NOEXEC ON;"]),
+    check_deferred: None,
+};
 
 impl ScriptDialect for SqlServer {
     fn quote(&self, name: &str) -> String {
@@ -17,21 +23,12 @@ impl ScriptDialect for SqlServer {
         format!("sqlcmd -I -b -x -f 65001 -i {file}")
     }
 
-    fn preamble(&self) -> &'static [&'static str] {
-        &PREAMBLE
+    fn lines(&self) -> &'static ScriptLines {
+        &LINES
     }
 
     fn begin(&self) -> Vec<&'static str> {
-        [self.preamble(), &["BEGIN TRANSACTION;"][..]].concat()
-    }
-
-    fn end(&self) -> &'static [&'static str] {
-        &["COMMIT TRANSACTION;", "GO", "SET NOEXEC OFF;"]
-    }
-
-    fn batch_separator(&self) -> Option<&'static [&'static str]> {
-        // After an error the transaction is gone, and no statement may run outside of it.
-        Some(&["GO", "IF @@TRANCOUNT = 0 SET NOEXEC ON;"])
+        [LINES.preamble, &["BEGIN TRANSACTION;"]].concat()
     }
 
     fn defer_constraint(&self, table: &str, key: &ForeignKey) -> String {

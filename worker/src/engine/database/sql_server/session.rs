@@ -9,8 +9,8 @@ use tiberius::error::Error;
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
-use crate::engine::database::session::{Database, Session};
-use crate::engine::database::sql_server::connection::{Connection, LoginError, login};
+use crate::engine::database::session::{Database, Held, Session};
+use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
 use crate::engine::database::sql_server::{catalog, constraints, identity, scan};
 use crate::engine::error::DatabaseError;
@@ -20,6 +20,7 @@ use crate::engine::values::column::{CatalogTable, Table};
 /// The largest size of a session's CONTEXT_INFO in bytes.
 const MAX_CONTEXT: usize = 128;
 
+#[derive(Debug)]
 pub(crate) struct SqlServerSession {
     client: Connection,
     /// The most consistent isolation level that the database allows.
@@ -30,51 +31,7 @@ pub(crate) struct SqlServerSession {
     identity: DatabaseIdentity,
 }
 
-impl std::fmt::Debug for SqlServerSession {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqlServerSession")
-            .field("set", &self.set)
-            .finish_non_exhaustive()
-    }
-}
-
 impl SqlServerSession {
-    pub(crate) async fn connect(
-        endpoint: &Endpoint,
-        access: Access,
-    ) -> Result<Self, DatabaseError> {
-        let mut client = match login(endpoint, &endpoint.host, endpoint.port, access).await {
-            // A gateway names the server that holds the database.
-            Err(LoginError::Driver(Error::Routing { host, port })) => {
-                login(endpoint, &host, port, access).await?
-            }
-            other => other?,
-        };
-        let identity = identity::read(&mut client, endpoint).await?;
-        let mut session = Self {
-            client,
-            best: Isolation::ReadCommitted,
-            set: None,
-            spid: 0,
-            identity,
-        };
-        let state = session
-            .client
-            .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
-            .await?
-            .into_row()
-            .await?;
-        session.spid = state
-            .as_ref()
-            .and_then(|row| row.get(1))
-            .unwrap_or_default();
-        let state = state.and_then(|row| row.get::<u8, _>(0));
-        if state == Some(1) {
-            session.best = Isolation::Snapshot;
-        }
-        Ok(session)
-    }
-
     async fn run(&mut self, sql: &str) -> Result<Vec<Vec<Row>>, DatabaseError> {
         Ok(self.client.simple_query(sql).await?.into_results().await?)
     }
@@ -87,7 +44,33 @@ impl Database for SqlServer {
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
-        Ok(Box::new(SqlServerSession::connect(endpoint, access).await?))
+        let login = async |host: &str, port| {
+            let connected = login(endpoint, host, port, access).await;
+            connected.map_err(DatabaseError::Network)
+        };
+        let mut client = match login(&endpoint.host, endpoint.port).await? {
+            // A gateway names the server that holds the database.
+            Err(Error::Routing { host, port }) => login(&host, port).await??,
+            other => other?,
+        };
+        let identity = identity::read(&mut client, endpoint).await?;
+        let state = client
+            .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
+            .await?
+            .into_row()
+            .await?;
+        let allows_snapshots = state.as_ref().and_then(|row| row.get::<u8, _>(0)) == Some(1);
+        Ok(Box::new(SqlServerSession {
+            client,
+            best: if allows_snapshots {
+                Isolation::Snapshot
+            } else {
+                Isolation::ReadCommitted
+            },
+            set: None,
+            spid: state.and_then(|row| row.get(1)).unwrap_or_default(),
+            identity,
+        }))
     }
 }
 
@@ -163,6 +146,26 @@ impl Session for SqlServerSession {
 
     async fn find_tables(&mut self, schema: &str, name: &str) -> Result<Vec<Table>, DatabaseError> {
         catalog::find_tables(&mut self.client, schema, name).await
+    }
+
+    /// A schema stability lock lasts no longer than a statement. With SNAPSHOT, the server
+    /// reports error 3961 if the table has changed since the snapshot; otherwise
+    /// `is_unchanged` finds it.
+    async fn hold(
+        &mut self,
+        schema: &str,
+        name: &str,
+        _lock_first: bool,
+    ) -> Result<Held, DatabaseError> {
+        let mut tables = self.find_tables(schema, name).await?;
+        Ok(match (tables.pop(), tables.is_empty()) {
+            (Some(table), true) => Held::Table(Box::new(table)),
+            _ => Held::Absent,
+        })
+    }
+
+    async fn is_unchanged(&mut self, table: &Table) -> Result<bool, DatabaseError> {
+        catalog::is_unchanged(&mut self.client, table).await
     }
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {

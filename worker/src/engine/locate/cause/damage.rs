@@ -56,6 +56,8 @@ pub(crate) enum Damage {
     NumberAsText,
     /// The same time in another notation.
     TimeAsText,
+    /// The same XML in another notation.
+    XmlNotation,
     TextCut(Limit),
     /// Bytes were truncated to this number.
     BytesCut(usize),
@@ -135,6 +137,7 @@ impl Damage {
                 | Self::BooleanAsText
                 | Self::NumberAsText
                 | Self::TimeAsText
+                | Self::XmlNotation
                 | Self::UuidSwapped
         )
     }
@@ -188,6 +191,7 @@ impl Cause {
             Damage::BlanksTrimmed(Trim::Both) => (22, 2),
             Damage::SpaceTrimmed(_) => (23, 0),
             Damage::BooleanAsText => (24, 0),
+            Damage::XmlNotation => (24, 1),
             Damage::CaseFolded(Case::Lower | Case::Upper) => (25, 0),
             Damage::CaseFolded(Case::Mixed) => (27, 0),
             Damage::Normalized(form) => (

@@ -72,6 +72,12 @@ fn damages(original: &Value, damaged: &Value, found: &mut impl FnMut(Damage)) {
         (Date(_) | Time(_) | Timestamp(_) | Instant(_), Int(number)) => {
             time::undecoded(original, *number, found);
         }
+        (time @ (Timestamp(_) | Instant(_)), Text(text))
+        | (Text(text), time @ (Timestamp(_) | Instant(_)))
+            if time::is_written(time, text) =>
+        {
+            found(Damage::TimeAsText);
+        }
         (Bool(value), Text(word)) if text::truth(word) == Some(*value) => {
             found(Damage::BooleanAsText);
         }

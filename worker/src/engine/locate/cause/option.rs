@@ -1,6 +1,6 @@
 //! The configuration under which damaged values are equal.
 
-use shared::options::{ColumnRule, Rounding, Tolerance};
+use shared::options::{ColumnRule, Encoding, Rounding, Tolerance};
 
 use crate::engine::locate::cause::damage::{Cause, Damage, Level};
 use crate::engine::plan::PlannedColumn;
@@ -63,19 +63,28 @@ impl Cause {
                 }
                 rule.unicode = Some(form);
             }
-            Damage::NotDecoded(encoding) => {
-                let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
-                if rule.encoding.is_some() || !fitting.contains(&encoding) {
-                    return None;
-                }
-                rule.as_text = false;
-                rule.encoding = Some(encoding);
+            Damage::NotDecoded(encoding) => encode(&mut rule, encoding, column)?,
+            Damage::BooleanAsText => encode(&mut rule, Encoding::BooleanText, column)?,
+            Damage::XmlNotation => encode(&mut rule, Encoding::Xml, column)?,
+            // Whatever is ISO 8601 is also a text of SQL Server.
+            Damage::TimeAsText if rule.encoding == Some(Encoding::Iso8601) => {
+                rule.encoding = Some(Encoding::SqlServerText);
             }
             _ => return None,
         }
         // The values differ under the present rule.
         (rule != column.rule).then_some(rule)
     }
+}
+
+fn encode(rule: &mut ColumnRule, encoding: Encoding, column: &PlannedColumn) -> Option<()> {
+    let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
+    if rule.encoding.is_some() || rule.zone.is_some() || !fitting.contains(&encoding) {
+        return None;
+    }
+    rule.as_text = false;
+    rule.encoding = Some(encoding);
+    Some(())
 }
 
 fn holds_datetime(column: &PlannedColumn) -> bool {
@@ -108,6 +117,9 @@ fn fields(rule: &ColumnRule) -> Vec<String> {
         rounding,
         encoding,
         scale,
+        true_words,
+        false_words,
+        zone,
         trim,
         case_insensitive,
         unicode,
@@ -116,12 +128,18 @@ fn fields(rule: &ColumnRule) -> Vec<String> {
         redact,
     } = rule;
     let flag = |name: &str, set: bool| set.then(|| format!("{name} = true"));
+    let words = |name: &str, words: &Vec<String>| {
+        (!words.is_empty()).then(|| format!("{name} = {}", word(words)))
+    };
     [
         flag("ignore", *ignore),
         precision.map(|digits| format!("precision = {digits}")),
         rounding.map(|rounding| format!("rounding = {}", word(&rounding))),
         encoding.map(|encoding| format!("as = {}", word(&encoding))),
         scale.map(|digits| format!("scale = {digits}")),
+        words("true_words", true_words),
+        words("false_words", false_words),
+        zone.as_ref().map(|zone| format!("zone = {}", word(zone))),
         trim.map(|which| format!("trim = {}", word(&which))),
         flag("case_insensitive", *case_insensitive),
         unicode.map(|form| format!("unicode = {}", word(&form))),

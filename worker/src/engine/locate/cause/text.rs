@@ -8,6 +8,7 @@ use shared::options::{Normalization, Trim};
 
 use crate::engine::locate::cause::damage::{Case, Damage, Limit, Page};
 use crate::engine::locate::cause::{number, time};
+use crate::engine::values::canonical::canonical_xml;
 
 /// The longest text, in bytes, for which all damages are tested. Other tests than
 /// those of trimming and cutting copy the text.
@@ -206,6 +207,13 @@ fn notations(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
         found(Damage::NumberAsText);
     }
     time::undecoded_text(original, damaged, found);
+    if original.contains('<')
+        && damaged.contains('<')
+        && let Some(xml) = canonical_xml(original.as_bytes())
+        && Some(xml) == canonical_xml(damaged.as_bytes())
+    {
+        found(Damage::XmlNotation);
+    }
 }
 
 /// The boolean that a word means, if it means one.

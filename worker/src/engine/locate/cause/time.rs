@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, TimeD
 use shared::options::Rounding;
 
 use crate::engine::locate::cause::damage::{Damage, Level};
+use crate::engine::values::canonical::{Iso8601, parse_sql_server_text};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::moment::{DAYS_FROM_1970, Moment, SECONDS_OF_DAY, rescaled};
 use crate::engine::values::pairing::encoding::{ENCODINGS, counted};
@@ -190,6 +191,18 @@ fn parse(text: &str) -> Option<(i128, bool)> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d")
         .ok()
         .map(|date| (nanos(date.and_time(NaiveTime::MIN)), true))
+}
+
+/// Whether `text` is the timestamp or instant `time`, as SQL Server writes it.
+pub(crate) fn is_written(time: &Value, text: &str) -> bool {
+    let (written, at) = match (parse_sql_server_text(text.as_bytes()), time) {
+        (Some(Iso8601::Timestamp(count)), Value::Timestamp(at))
+        | (Some(Iso8601::Instant(count)), Value::Instant(at)) => (count, at),
+        _ => return false,
+    };
+    !at.is_infinite()
+        && written.digits <= at.digits
+        && rescaled(written.value, written.digits, at.digits) == at.units.into()
 }
 
 /// Text that is a time, and text that is the same time in another notation or encoding.

@@ -57,6 +57,7 @@ impl Cause {
             Damage::BooleanAsText => "boolean-as-text",
             Damage::NumberAsText => "number-as-text",
             Damage::TimeAsText => "time-as-text",
+            Damage::XmlNotation => "xml-notation",
             Damage::TextCut(_) => "text-truncated",
             Damage::BytesCut(_) => "bytes-truncated",
             Damage::ZeroBytesTrimmed => "zero-bytes-trimmed",
@@ -89,6 +90,7 @@ impl Cause {
             Damage::BooleanAsText => return "the same boolean in another word".to_owned(),
             Damage::NumberAsText => return "the same number in another notation".to_owned(),
             Damage::TimeAsText => return "the same time in another notation".to_owned(),
+            Damage::XmlNotation => return "the same XML in another notation".to_owned(),
             Damage::UuidSwapped => {
                 return "the bytes of the first three groups are reversed".to_owned();
             }

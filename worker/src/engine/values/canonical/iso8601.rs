@@ -1,9 +1,7 @@
-//! Parses dates and times in ISO 8601's extended notation, as Debezium writes them.
+//! Parses dates and times in ISO 8601's extended notation, as Debezium writes them,
+//! and its near relations: a date without hyphens, a blank before the offset.
 
-use chrono::NaiveDate;
-
-/// Days from the first day of the common era to 2000-01-01, as chrono counts them.
-const DAYS_TO_2000: i32 = 730_120;
+use crate::engine::values::calendar::days;
 
 /// A date or time that was parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +45,8 @@ impl Iso8601 {
         match rest {
             [] => Some(Self::Timestamp(at(0))),
             b"Z" | b"z" => Some(Self::Instant(at(0))),
-            [sign @ (b'+' | b'-'), rest @ ..] => {
+            // SQL Server writes a blank before an offset.
+            [sign @ (b'+' | b'-'), rest @ ..] | [b' ', sign @ (b'+' | b'-'), rest @ ..] => {
                 let seconds = offset(rest)?;
                 Some(Self::Instant(at(if *sign == b'+' {
                     seconds
@@ -61,46 +60,48 @@ impl Iso8601 {
 }
 
 /// Parses exactly `count` digits.
-fn number(text: &[u8], count: usize) -> Option<(u32, &[u8])> {
-    let (digits, rest) = text.split_at_checked(count)?;
-    if !digits.iter().all(u8::is_ascii_digit) {
+pub(crate) fn digits(text: &[u8], count: usize) -> Option<(u32, &[u8])> {
+    let (written, rest) = text.split_at_checked(count)?;
+    if !written.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let value = digits
+    let value = written
         .iter()
         .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
     Some((value, rest))
 }
 
-/// Parses a date. Years have four digits, or up to six, with or without a sign.
+/// Parses a date. Years have four digits, or up to six, with or without a sign;
+/// without hyphens, four.
 fn date(text: &[u8]) -> Option<(i32, &[u8])> {
+    if let Some((written, rest)) = digits(text, 8) {
+        let (year, month_day) = (written / 10_000, written % 10_000);
+        let days = days(year.into(), month_day / 100, month_day % 100)?;
+        return Some((days, rest));
+    }
     let (sign, rest) = match text {
         [b'+', rest @ ..] => (1, rest),
         [b'-', rest @ ..] => (-1, rest),
         _ => (1, text),
     };
-    let digits = rest.iter().position(|byte| *byte == b'-')?;
-    if !(4..=6).contains(&digits) {
+    let length = rest.iter().position(|byte| *byte == b'-')?;
+    if !(4..=6).contains(&length) {
         return None;
     }
-    let (year, rest) = number(rest, digits)?;
-    let (month, rest) = number(rest.strip_prefix(b"-")?, 2)?;
-    let (day, rest) = number(rest.strip_prefix(b"-")?, 2)?;
-    let date = NaiveDate::from_ymd_opt(sign * i32::try_from(year).ok()?, month, day)?;
-    Some((
-        chrono::Datelike::num_days_from_ce(&date) - DAYS_TO_2000,
-        rest,
-    ))
+    let (year, rest) = digits(rest, length)?;
+    let (month, rest) = digits(rest.strip_prefix(b"-")?, 2)?;
+    let (day, rest) = digits(rest.strip_prefix(b"-")?, 2)?;
+    Some((days(sign * i64::from(year), month, day)?, rest))
 }
 
 /// Parses hours and minutes, optional seconds and their fraction. 24:00:00 is the end of a day.
 fn time(text: &[u8]) -> Option<(Count, &[u8])> {
-    let (hour, rest) = number(text, 2)?;
-    let (minute, mut rest) = number(rest.strip_prefix(b":")?, 2)?;
+    let (hour, rest) = digits(text, 2)?;
+    let (minute, mut rest) = digits(rest.strip_prefix(b":")?, 2)?;
     let mut second = 0;
-    let (mut fraction, mut digits) = (0_i128, 0_u8);
+    let (mut fraction, mut decimals) = (0_i128, 0_u8);
     if let Some(after) = rest.strip_prefix(b":") {
-        (second, rest) = number(after, 2)?;
+        (second, rest) = digits(after, 2)?;
         if let Some(after) = rest.strip_prefix(b".").or_else(|| rest.strip_prefix(b",")) {
             let length = after
                 .iter()
@@ -111,7 +112,7 @@ fn time(text: &[u8]) -> Option<(Count, &[u8])> {
             }
             let written = std::str::from_utf8(&after[..length]).ok()?;
             fraction = written.parse::<i64>().ok()?.into();
-            digits = u8::try_from(length).ok()?;
+            decimals = u8::try_from(length).ok()?;
             rest = &after[length..];
         }
     }
@@ -120,20 +121,21 @@ fn time(text: &[u8]) -> Option<(Count, &[u8])> {
         return None;
     }
     let seconds = i128::from(hour * 3600 + minute * 60 + second);
-    let value = seconds * 10_i128.pow(digits.into()) + fraction;
+    let value = seconds * 10_i128.pow(decimals.into()) + fraction;
+    let digits = decimals;
     Some((Count { value, digits }, rest))
 }
 
 /// Parses an offset `hh`, `hh:mm`, `hhmm` or `hh:mm:ss` into seconds.
-fn offset(text: &[u8]) -> Option<i64> {
-    let (hours, rest) = number(text, 2)?;
+pub(crate) fn offset(text: &[u8]) -> Option<i64> {
+    let (hours, rest) = digits(text, 2)?;
     let (mut minutes, mut seconds) = (0, 0);
     let mut rest = rest;
     if !rest.is_empty() {
-        (minutes, rest) = number(rest.strip_prefix(b":").unwrap_or(rest), 2)?;
+        (minutes, rest) = digits(rest.strip_prefix(b":").unwrap_or(rest), 2)?;
     }
     if !rest.is_empty() {
-        (seconds, rest) = number(rest.strip_prefix(b":")?, 2)?;
+        (seconds, rest) = digits(rest.strip_prefix(b":")?, 2)?;
     }
     (rest.is_empty() && hours < 24 && minutes < 60 && seconds < 60)
         .then(|| i64::from(hours * 3600 + minutes * 60 + seconds))
@@ -154,6 +156,12 @@ mod tests {
             ("2000-01-02", Iso8601::Date(1)),
             ("0001-01-01", Iso8601::Date(-730_119)),
             ("+10000-01-01", Iso8601::Date(2_921_940)),
+            ("20000102", Iso8601::Date(1)),
+            ("+294276-12-31", Iso8601::Date(106_751_982)),
+            (
+                "2000-01-01 05:30:00.5000000 +05:30",
+                Iso8601::Instant(count(5_000_000, 7)),
+            ),
             ("24:00:00", Iso8601::Time(count(86_400, 0))),
             ("01:02:03.0400", Iso8601::Time(count(37_230_400, 4))),
             ("12:30", Iso8601::Time(count(45_000, 0))),
@@ -180,6 +188,8 @@ mod tests {
             "",
             "2000",
             "2000-1-1",
+            "20000230",
+            "200001021",
             "2001-02-29",
             "2000-01-01T",
             "2000-01-01T25:00:00",

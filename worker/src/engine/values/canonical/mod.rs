@@ -30,7 +30,9 @@ pub(crate) mod iso8601;
 pub(crate) mod json;
 pub(crate) mod number;
 pub(crate) mod row;
+pub(crate) mod sql_server_text;
 pub(crate) mod tag;
+pub(crate) mod xml;
 
 pub(crate) use decimal::{Decimal, DecimalClass, DigitBuffer};
 pub use encoder::RowEncoder;
@@ -39,4 +41,6 @@ pub(crate) use iso8601::{Count, Iso8601};
 pub(crate) use json::canonical_json;
 pub(crate) use number::{float32_decimal, float64_decimal, parse_decimal, twos_complement_decimal};
 pub(crate) use row::{MalformedRow, Values};
+pub(crate) use sql_server_text::{parse_sql_server_local_text, parse_sql_server_text};
 pub(crate) use tag::{Tag, TimeUnit};
+pub(crate) use xml::{canonical_xml, without_declaration};

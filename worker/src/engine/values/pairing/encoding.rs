@@ -1,13 +1,16 @@
 //! The encodings of values that the `as` option names, and which types they fit.
 
-use shared::options::Encoding;
+use std::sync::Arc;
 
+use shared::options::{ColumnRule, Encoding};
+
+use crate::engine::values::boolean_words::BooleanWords;
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::{Kind, Resolution};
 
 /// The encodings, and their names in the configuration.
-pub(crate) const ENCODINGS: [(Encoding, &str); 15] = [
+pub(crate) const ENCODINGS: [(Encoding, &str); 18] = [
     (Encoding::EpochDays, "epoch-days"),
     (Encoding::EpochSeconds, "epoch-seconds"),
     (Encoding::EpochMillis, "epoch-millis"),
@@ -17,11 +20,14 @@ pub(crate) const ENCODINGS: [(Encoding, &str); 15] = [
     (Encoding::MidnightMicros, "midnight-micros"),
     (Encoding::MidnightNanos, "midnight-nanos"),
     (Encoding::Iso8601, "iso-8601"),
+    (Encoding::SqlServerText, "sql-server-text"),
     (Encoding::DecimalText, "decimal-text"),
     (Encoding::DecimalBytes, "decimal-bytes"),
     (Encoding::Base64, "base64"),
     (Encoding::Hex, "hex"),
     (Encoding::Json, "json"),
+    (Encoding::Xml, "xml"),
+    (Encoding::BooleanText, "boolean-text"),
     (Encoding::Utc, "utc"),
 ];
 
@@ -44,11 +50,14 @@ pub(crate) fn counted(encoding: Encoding) -> Option<Conversion> {
         Encoding::MidnightMicros => Conversion::SinceMidnight(6),
         Encoding::MidnightNanos => Conversion::SinceMidnight(9),
         Encoding::Iso8601
+        | Encoding::SqlServerText
         | Encoding::DecimalText
         | Encoding::DecimalBytes
         | Encoding::Base64
         | Encoding::Hex
         | Encoding::Json
+        | Encoding::Xml
+        | Encoding::BooleanText
         | Encoding::Utc => return None,
     })
 }
@@ -57,14 +66,31 @@ pub(crate) fn counted(encoding: Encoding) -> Option<Conversion> {
 /// canonical kind, and the conversions of the source and of the target.
 pub(crate) fn encoded(
     encoding: Encoding,
-    scale: u8,
+    parameters: &Parameters,
     source: &ColumnType,
     target: &ColumnType,
 ) -> Option<Decoding> {
-    decoded(encoding, scale, source, target).or_else(|| {
-        let (kind, first, second) = decoded(encoding, scale, target, source)?;
+    decoded(encoding, parameters, source, target).or_else(|| {
+        let (kind, first, second) = decoded(encoding, parameters, target, source)?;
         Some((kind, second, first))
     })
+}
+
+/// What a rule says of an encoding beyond its name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parameters {
+    /// Digits after the point, of decimals in bytes.
+    pub(crate) scale: u8,
+    pub(crate) words: Arc<BooleanWords>,
+}
+
+impl Parameters {
+    pub(crate) fn of(rule: &ColumnRule) -> Self {
+        Self {
+            scale: rule.scale.unwrap_or_default(),
+            words: Arc::new(BooleanWords::of(rule)),
+        }
+    }
 }
 
 /// The canonical kind, and the conversions of the side that has encoded values
@@ -75,30 +101,36 @@ type Decoding = (Kind, Option<Conversion>, Option<Conversion>);
 /// `None` if the types do not fit the encoding.
 fn decoded(
     encoding: Encoding,
-    scale: u8,
+    parameters: &Parameters,
     holder: &ColumnType,
     other: &ColumnType,
 ) -> Option<Decoding> {
-    use ColumnType::{Bytes, Date, Decimal, Float32, Float64, Int, Json, Money, Text, Time};
+    use ColumnType::{
+        Bool, Bytes, Date, Decimal, Float32, Float64, Int, Json, Money, Text, Time, Xml,
+    };
     let binary = |conversion: Conversion| match other {
         Bytes => Some((Kind::Bytes, conversion, None)),
-        Text { .. } => Some((Kind::Bytes, conversion, Some(conversion))),
+        Text { .. } => Some((Kind::Bytes, conversion.clone(), Some(conversion))),
         _ => None,
     };
     let holder_fits = match encoding {
-        Encoding::Iso8601 | Encoding::DecimalText | Encoding::Base64 | Encoding::Hex => {
-            holder.is_text()
-        }
-        Encoding::DecimalBytes => *holder == Bytes,
+        Encoding::Iso8601
+        | Encoding::SqlServerText
+        | Encoding::DecimalText
+        | Encoding::Base64
+        | Encoding::Hex
+        | Encoding::BooleanText => holder.is_text(),
+        Encoding::DecimalBytes => matches!(holder, Bytes | Text { .. }),
         Encoding::Json => matches!(holder, Text { .. } | Json),
+        Encoding::Xml => matches!(holder, Text { .. } | Xml),
         Encoding::Utc => return utc(holder, other),
         _ => matches!(holder, Int | Decimal | Text { .. }),
     };
     if let Some(conversion) = counted(encoding) {
-        let (kind, second) = match (conversion, other) {
-            (Conversion::Epoch(digits), _) => timestamp(other, digits)?,
+        let (kind, second) = match (&conversion, other) {
+            (Conversion::Epoch(digits), _) => timestamp(other, *digits)?,
             (Conversion::SinceMidnight(digits), Time(other)) => {
-                (Kind::Time(Resolution::coarser(*other, digits)), None)
+                (Kind::Time(Resolution::coarser(*other, *digits)), None)
             }
             (Conversion::EpochDays, Date) => (Kind::Date, None),
             _ => return None,
@@ -106,14 +138,8 @@ fn decoded(
         return holder_fits.then_some((kind, Some(conversion), second));
     }
     let (kind, first, second) = match encoding {
-        Encoding::Iso8601 => {
-            let kind = match other {
-                Date => Kind::Date,
-                Time(digits) => Kind::Time(Resolution::coarser(*digits, 7)),
-                _ => timestamp(other, 7)?.0,
-            };
-            Some((kind, Conversion::Iso8601, None))
-        }
+        Encoding::Iso8601 => Some((time(other)?, Conversion::Iso8601, None)),
+        Encoding::SqlServerText => Some((time(other)?, Conversion::SqlServerText, None)),
         Encoding::DecimalText => {
             let second = match other {
                 Int | Decimal | Money => None,
@@ -125,7 +151,9 @@ fn decoded(
         }
         Encoding::DecimalBytes => matches!(other, Int | Decimal | Money).then_some((
             Kind::Decimal,
-            Conversion::DecimalBytes { scale },
+            Conversion::DecimalBytes {
+                scale: parameters.scale,
+            },
             None,
         )),
         Encoding::Base64 => binary(Conversion::Base64),
@@ -135,9 +163,32 @@ fn decoded(
             Conversion::Json,
             Some(Conversion::Json),
         )),
+        Encoding::Xml => matches!(other, Text { .. } | Xml).then_some((
+            Kind::Text,
+            Conversion::Xml,
+            Some(Conversion::Xml),
+        )),
+        Encoding::BooleanText => {
+            let words = Conversion::BooleanText(Arc::clone(&parameters.words));
+            let second = match other {
+                Bool | Int => None,
+                Text { .. } => Some(words.clone()),
+                _ => return None,
+            };
+            Some((Kind::Bool, words, second))
+        }
         _ => None,
     }?;
     holder_fits.then_some((kind, Some(first), second))
+}
+
+/// The kind in which times in text are compared with those of type `other`.
+fn time(other: &ColumnType) -> Option<Kind> {
+    Some(match other {
+        ColumnType::Date => Kind::Date,
+        ColumnType::Time(digits) => Kind::Time(Resolution::coarser(*digits, 7)),
+        _ => timestamp(other, 7)?.0,
+    })
 }
 
 /// The kind of timestamps of type `other` compared with ones of `digits` digits of
@@ -155,6 +206,20 @@ fn timestamp(other: &ColumnType, digits: u8) -> Option<(Kind, Option<Conversion>
         ),
         _ => return None,
     })
+}
+
+/// How local times and instants are compared as local times: the resolution.
+pub(crate) fn zoned(source: &ColumnType, target: &ColumnType) -> Option<Resolution> {
+    use ColumnType::{DateTime, Instant, Timestamp};
+    match (source, target) {
+        (Timestamp(local), Instant(other)) | (Instant(other), Timestamp(local)) => {
+            Some(Resolution::coarser(*local, *other))
+        }
+        (DateTime, Instant(other)) | (Instant(other), DateTime) => {
+            Some(Resolution::milliseconds(*other))
+        }
+        _ => None,
+    }
 }
 
 /// A timestamp without zone, or the midnight of a date, as an instant in UTC.
@@ -176,7 +241,7 @@ pub(crate) fn fitting_encodings(source: &ColumnType, target: &ColumnType) -> Vec
     ENCODINGS
         .iter()
         .map(|(encoding, _)| *encoding)
-        .filter(|encoding| encoded(*encoding, 0, source, target).is_some())
+        .filter(|encoding| encoded(*encoding, &Parameters::default(), source, target).is_some())
         .collect()
 }
 
@@ -200,6 +265,11 @@ pub(crate) fn advice(column: &str, source: &ColumnType, target: &ColumnType) -> 
             )
         })
         .collect();
+    if zoned(source, target).is_some() {
+        advice.push(format!(
+            "if it is the local time of a place, write {rule}.zone = \"Europe/Berlin\""
+        ));
+    }
     if advice.is_empty() {
         advice.push(format!(
             "if both databases convert it to the same text, write {rule}.as_text = true"
@@ -222,6 +292,7 @@ fn likely(encoding: Encoding, source: &ColumnType, target: &ColumnType) -> bool 
         }
         Encoding::EpochNanos | Encoding::MidnightNanos => digits == Some(7),
         Encoding::EpochDays | Encoding::Iso8601 | Encoding::Base64 => true,
+        Encoding::BooleanText => [source, target].contains(&&ColumnType::Bool),
         _ => false,
     }
 }
@@ -237,11 +308,14 @@ pub(crate) fn meaning(encoding: Encoding) -> &'static str {
         Encoding::MidnightMicros => "the number counts microseconds since midnight",
         Encoding::MidnightNanos => "the number counts nanoseconds since midnight",
         Encoding::Iso8601 => "the text is an ISO 8601 time",
+        Encoding::SqlServerText => "the text is a time as SQL Server's CONVERT writes it",
         Encoding::DecimalText => "the text is a number",
-        Encoding::DecimalBytes => "the bytes are a decimal's unscaled value",
+        Encoding::DecimalBytes => "the bytes, or Base64 of them, are a decimal's unscaled value",
         Encoding::Base64 => "the text is Base64",
         Encoding::Hex => "the text is hexadecimal",
         Encoding::Json => "the text is JSON",
+        Encoding::Xml => "the text is XML, in whatever notation",
+        Encoding::BooleanText => "the text is a word for true or false, such as Y or N",
         Encoding::Utc => "the timestamp without zone is in UTC",
     }
 }

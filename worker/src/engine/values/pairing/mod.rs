@@ -8,15 +8,19 @@ mod tests;
 
 use shared::options::{ColumnRule, Encoding, Rounding, Tolerance};
 
+use crate::engine::values::boolean_words::BooleanWords;
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::folding::Folding;
 use crate::engine::values::kind::{Kind, Resolution};
-use crate::engine::values::pairing::encoding::{advice, encoded, encoding_name, fitting_encodings};
+use crate::engine::values::pairing::encoding::{
+    Parameters, advice, encoded, encoding_name, fitting_encodings, zoned,
+};
 use crate::engine::values::tolerance::parse_tolerance;
+use crate::engine::values::zone::Zone;
 
 /// How a pair of columns is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pairing {
     pub kind: Kind,
     /// The conversion of the source's values.
@@ -72,21 +76,15 @@ pub(crate) fn pairing(
         target_type: target.declared.clone(),
         reason,
     };
+    check_alternatives(rule).map_err(unfit)?;
     let mut pairing = match (rule.as_text, rule.encoding) {
-        (true, Some(encoding)) => {
-            let reason = format!(
-                "with as = \"{}\" the column is not compared as text; choose one of the two",
-                encoding_name(encoding)
-            );
-            return Err(unfit(("as_text = true".to_owned(), reason)));
-        }
-        (true, None) => same(
+        (true, _) => same(
             Kind::Text,
             Some(Conversion::DatabaseText(Folding::of(rule))),
         ),
         (false, Some(encoding)) => {
-            let scale = rule.scale.unwrap_or_default();
-            let decoding = encoded(encoding, scale, &source.kind, &target.kind);
+            let parameters = Parameters::of(rule);
+            let decoding = encoded(encoding, &parameters, &source.kind, &target.kind);
             let (kind, source, target) = decoding.ok_or_else(|| {
                 let option = format!("as = \"{}\"", encoding_name(encoding));
                 unfit((option, fitting(&source.kind, &target.kind)))
@@ -97,6 +95,7 @@ pub(crate) fn pairing(
                 target,
             }
         }
+        (false, None) if rule.zone.is_some() => in_zone(source, target, rule).map_err(unfit)?,
         (false, None) => plain(&source.kind, &target.kind).ok_or_else(|| Incomparable::NoForm {
             column: source.name.clone(),
             source_type: source.declared.clone(),
@@ -105,6 +104,7 @@ pub(crate) fn pairing(
         })?,
     };
     check_scale(rule).map_err(unfit)?;
+    check_words(rule).map_err(unfit)?;
     let kind = with_precision(pairing.kind, rule).map_err(unfit)?;
     pairing.kind = as_stored(kind, source, target);
     pairing = with_folding(pairing, rule).map_err(unfit)?;
@@ -113,6 +113,69 @@ pub(crate) fn pairing(
             .map_err(|reason| unfit(("tolerance".to_owned(), reason)))?;
     }
     Ok(pairing)
+}
+
+/// Checks that of `as_text`, `as` and `zone` only one is given.
+fn check_alternatives(rule: &ColumnRule) -> Result<(), Misfit> {
+    let named = rule
+        .encoding
+        .map(|encoding| format!("as = \"{}\"", encoding_name(encoding)));
+    let zone = rule.zone.as_ref().map(|zone| format!("zone = \"{zone}\""));
+    let (option, other, why) = match (rule.as_text, named, zone) {
+        (true, Some(other), _) | (true, None, Some(other)) => (
+            "as_text = true".to_owned(),
+            other,
+            "the column is not compared as text",
+        ),
+        (false, Some(other), Some(zone)) => {
+            (zone, other, "the column has no local times without a zone")
+        }
+        _ => return Ok(()),
+    };
+    Err((option, format!("with {other} {why}; choose one of the two")))
+}
+
+/// Local times and instants as local times of the zone that the rule names.
+fn in_zone(source: &Column, target: &Column, rule: &ColumnRule) -> Result<Pairing, Misfit> {
+    let name = rule.zone.as_deref().unwrap_or_default();
+    let misfit = |reason: &str| (format!("zone = \"{name}\""), reason.to_owned());
+    let zone = Zone::named(name).ok_or_else(|| {
+        misfit(
+            "the IANA time zone database has no zone of this name; write one such as Europe/Berlin",
+        )
+    })?;
+    let resolution = zoned(&source.kind, &target.kind).ok_or_else(|| {
+        misfit("it is for local times without a zone (datetime, datetime2, timestamp) that are compared with instants (datetimeoffset, timestamptz)")
+    })?;
+    Ok(same(
+        Kind::Timestamp(resolution),
+        Some(Conversion::LocalTime(zone)),
+    ))
+}
+
+/// Checks that the words of booleans are given for text with booleans only, and that
+/// none of them means both.
+fn check_words(rule: &ColumnRule) -> Result<(), Misfit> {
+    let option = || {
+        let option = if rule.true_words.is_empty() {
+            "false_words"
+        } else {
+            "true_words"
+        };
+        option.to_owned()
+    };
+    let are_given = !(rule.true_words.is_empty() && rule.false_words.is_empty());
+    if are_given && rule.encoding != Some(Encoding::BooleanText) {
+        let reason = "it is for as = \"boolean-text\" only";
+        return Err((option(), reason.to_owned()));
+    }
+    match BooleanWords::of(rule).contradiction() {
+        Some(word) => Err((
+            option(),
+            format!("`{word}` would mean both true and false; set true_words and false_words"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Checks that `scale` is given for decimals as bytes and for nothing else.
@@ -155,7 +218,7 @@ fn with_folding(pairing: Pairing, rule: &ColumnRule) -> Result<Pairing, Misfit> 
 fn same(kind: Kind, conversion: Option<Conversion>) -> Pairing {
     Pairing {
         kind,
-        source: conversion,
+        source: conversion.clone(),
         target: conversion,
     }
 }

@@ -58,6 +58,10 @@ fn swapped_sides_have_the_mirrored_rule() {
             ..ColumnRule::default()
         });
     }
+    rules.push(ColumnRule {
+        zone: Some("Europe/Berlin".to_owned()),
+        ..ColumnRule::default()
+    });
     for rule in &rules {
         for a in types() {
             for b in types() {
@@ -168,11 +172,20 @@ fn advice_is_what_can_be_pasted_and_works() {
             message(ColumnType::DateTime, ColumnType::Instant(6)),
             "rules.c.as = \"utc\"",
         ),
+        (
+            message(ColumnType::Bool, text()),
+            "rules.c.as = \"boolean-text\"",
+        ),
         (message(ColumnType::Other, text()), "rules.c.as_text = true"),
     ] {
         let first = error.split("; ").nth(1).unwrap_or_default().to_owned();
         assert!(first.contains(option), "{error}");
     }
+    let local = message(ColumnType::Instant(6), ColumnType::DateTime);
+    assert!(
+        local.contains("rules.c.zone = \"Europe/Berlin\""),
+        "{local}"
+    );
     assert_eq!(rule_key("Created At"), "rules.\"Created At\"");
 }
 
@@ -326,6 +339,63 @@ fn options_that_do_not_fit_are_refused_with_what_does() {
                 text(),
             ),
             "choose one",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    encoding: Some(Encoding::Utc),
+                    zone: Some("Europe/Berlin".to_owned()),
+                    ..usual()
+                },
+                ColumnType::DateTime,
+                ColumnType::Instant(6),
+            ),
+            "choose one",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    zone: Some("Europe/Berlim".to_owned()),
+                    ..usual()
+                },
+                ColumnType::DateTime,
+                ColumnType::Instant(6),
+            ),
+            "IANA",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    zone: Some("Europe/Berlin".to_owned()),
+                    ..usual()
+                },
+                ColumnType::Instant(6),
+                ColumnType::Instant(6),
+            ),
+            "local times",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    true_words: vec!["J".to_owned()],
+                    ..usual()
+                },
+                ColumnType::Bool,
+                text(),
+            ),
+            "boolean-text",
+        ),
+        (
+            refuse(
+                ColumnRule {
+                    encoding: Some(Encoding::BooleanText),
+                    true_words: vec!["N".to_owned()],
+                    ..usual()
+                },
+                ColumnType::Bool,
+                text(),
+            ),
+            "both true and false",
         ),
     ] {
         assert!(error.contains(words) && error.contains("`c`"), "{error}");

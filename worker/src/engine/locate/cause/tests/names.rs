@@ -158,6 +158,12 @@ fn each_known_damage_has_its_name() {
             "the same time in another notation",
         ),
         (
+            "<a b='1' c='2'/>",
+            "<a c='2' b='1'></a>",
+            "xml-notation",
+            "the same XML in another notation",
+        ),
+        (
             "2024-01-01",
             "19723",
             "encoding-not-decoded",
@@ -178,6 +184,12 @@ fn each_known_damage_has_its_name() {
     ] {
         assert_cause(&text(source), &text(target), name, explanation);
     }
+    assert_cause(
+        &micros(0),
+        &text("Jan  1 2000 12:00AM"),
+        "time-as-text",
+        "the same time in another notation",
+    );
     assert_cause(
         &null(),
         &text(""),

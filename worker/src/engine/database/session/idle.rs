@@ -19,13 +19,11 @@ const PERIOD: Duration = Duration::from_millis(20);
 
 /// Polls until the session runs nothing. A session that goes on is terminated
 /// where the database lets its user do that.
-pub(crate) async fn wait_until_quiet(
+pub(crate) async fn wait_until_idle(
     endpoint: &Endpoint,
     id: SessionId,
 ) -> Result<Activity, DatabaseError> {
-    let mut session = database(endpoint.engine)
-        .open(endpoint, Access::Read)
-        .await?;
+    let mut session = database(endpoint.kind).open(endpoint, Access::Read).await?;
     let mut start = Instant::now();
     let mut terminated = false;
     loop {
