@@ -6,9 +6,6 @@
 //! again, as the next attempt, after a pause that grows while no worker claims a table. So a task
 //! does not circulate between the broker and a worker that returns it at once.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, EventBody, TableSpec};
@@ -18,34 +15,17 @@ use super::table::Phase;
 use super::table_end::EndedAttempt;
 use super::{Effect, Notice, RunState, Time, Verdict};
 
-/// The pause after the first refusal. It doubles with every further one, up to [`LONGEST_PAUSE`],
-/// until a worker claims a table.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Default)]
-pub(super) struct Refusals {
-    /// Refusals since the last claim that was accepted.
-    consecutive: u32,
-    /// Nothing is dispatched before this time.
-    until: Time,
-    /// Workers that found another database, in words for the report.
-    notes: BTreeSet<String>,
-    /// Workers whose results do not name their databases.
-    undeclared: BTreeSet<WorkerId>,
-}
-
-/// The known databases behind the endpoints of a table.
-pub(super) fn of_table(known: &[DatabaseIdentity], spec: &TableSpec) -> Vec<DatabaseIdentity> {
-    let endpoints = [&spec.source.endpoint, &spec.target.endpoint];
-    known
-        .iter()
-        .filter(|database| endpoints.contains(&&database.endpoint))
-        .cloned()
-        .collect()
-}
-
 impl RunState {
+    /// The known databases behind the endpoints of a table.
+    pub(super) fn databases_of(&self, spec: &TableSpec) -> Vec<DatabaseIdentity> {
+        let endpoints = [&spec.source.endpoint, &spec.target.endpoint];
+        self.databases
+            .iter()
+            .filter(|database| endpoints.contains(&&database.endpoint))
+            .cloned()
+            .collect()
+    }
+
     /// The databases of the run, source and target, once a worker has named them.
     pub(crate) fn databases(&self) -> Option<(DatabaseIdentity, DatabaseIdentity)> {
         let spec = &self.tables.first()?.planned.spec;
@@ -108,8 +88,7 @@ impl RunState {
             self.learn(databases);
         }
         if matches!(body, EventBody::Claimed | EventBody::Finished { .. }) {
-            self.refusals.consecutive = 0;
-            self.refusals.until = self.now;
+            self.refusals.end_pause(self.now);
         }
         true
     }
@@ -145,9 +124,7 @@ impl RunState {
             self.effects
                 .push(Effect::Notice(Notice::UnfitWorker(notice)));
         }
-        self.refusals.consecutive = self.refusals.consecutive.saturating_add(1);
-        let doubled = FIRST_PAUSE * (1 << (self.refusals.consecutive - 1).min(10));
-        self.refusals.until = self.now.after(doubled.min(LONGEST_PAUSE));
+        self.refusals.pause(self.now);
         let work = self.work(id, self.tables[id.index()].attempt);
         if let Phase::Running(running) = &mut self.tables[id.index()].phase {
             running.claims.retain(|claim| claim.worker != *worker);

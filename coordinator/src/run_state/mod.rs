@@ -17,6 +17,7 @@ mod invariants;
 mod plan;
 mod queue;
 mod record;
+mod refusals;
 mod restore;
 mod retry;
 mod summary;
@@ -48,9 +49,9 @@ pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRe
 pub use summary::RunStatus;
 pub(crate) use summary::RunSummary;
 
-use databases::Refusals;
 use fleet::Fleet;
 use queue::Queue;
+use refusals::Refusals;
 use table::{Phase, Stopping, Table};
 
 /// A table that a worker has claimed and not finished.
@@ -255,6 +256,7 @@ impl RunState {
         }
         while self.slots_in_use() < window as usize {
             let Some(id) = self.queue.pop() else { break };
+            let databases = self.databases_of(self.spec(id));
             let table = &mut self.tables[id.index()];
             table.adoptable = None;
             table.phase = Phase::Published {
@@ -268,7 +270,7 @@ impl RunState {
                 attempt: table.attempt,
                 scope: Scope::WholeTable,
                 spec: table.planned.spec.clone(),
-                databases: databases::of_table(&self.databases, &table.planned.spec),
+                databases,
             })));
         }
     }
