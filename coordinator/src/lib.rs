@@ -9,6 +9,8 @@ mod metrics;
 pub mod parallel;
 pub mod repair;
 mod report;
+mod rows_file;
 pub mod run;
 pub mod run_state;
+mod spool;
 pub mod store;

@@ -2,13 +2,16 @@
 //! not compared, and why.
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::naming::NameMatch;
 use crate::options::ColumnRule;
 
 /// What a source column without a partner in the target means.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissingColumns {
     /// The structure differs, so the table does.
@@ -19,7 +22,7 @@ pub enum MissingColumns {
 }
 
 /// What a comparison covered.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
     /// The source's table as its catalog spells it, `schema.name`.
     pub source_table: String,
@@ -46,7 +49,7 @@ pub struct Coverage {
 }
 
 /// A column of the source and the one of the target that it is compared with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairedColumn {
     /// Its name in the source.
     pub source: String,
@@ -68,7 +71,7 @@ pub struct PairedColumn {
 }
 
 /// Where a table's key comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyOrigin {
     /// The user names its columns.
@@ -80,7 +83,7 @@ pub enum KeyOrigin {
 }
 
 /// A column of the source that has no partner in the target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MissingColumn {
     /// Its name.
     pub name: String,
@@ -92,7 +95,7 @@ pub struct MissingColumn {
 }
 
 /// A column that is not compared, though no column of the source is missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UncomparedColumn {
     /// Its name.
     pub name: String,
@@ -103,7 +106,7 @@ pub struct UncomparedColumn {
 }
 
 /// The side of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColumnSide {
     /// The source.
@@ -113,7 +116,9 @@ pub enum ColumnSide {
 }
 
 /// Why a column is not compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Uncompared {
     /// The user left it out.

@@ -17,6 +17,9 @@ use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
 /// queue.
 const PROTOCOL_VERSION: u32 = 1;
 
+/// The value of [`TableSpec::max_differences`] for every differing row, however many there are.
+pub const ALL_ROWS: u32 = u32::MAX;
+
 /// A request to compare one table of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
@@ -71,7 +74,7 @@ pub struct TableSpec {
     /// Which columns take part.
     #[serde(default)]
     pub columns: ColumnSelection,
-    /// The most differing rows that are listed. All are counted.
+    /// The most differing rows that are listed; [`ALL_ROWS`]: all of them. All are counted.
     pub max_differences: u32,
     /// How many keys one statement contains that reads differing rows.
     pub chunk_size: u32,

@@ -1,12 +1,15 @@
 //! The outcome of an attempt at one table, and its parts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
 pub use crate::failure::{Failure, FailureKind};
 
 /// How detailed a comparison is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// The number of rows on each side.
@@ -58,7 +61,7 @@ pub struct Reads {
 }
 
 /// How and when one side was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SideRead {
     /// The isolation level: `REPEATABLE READ`, `SNAPSHOT`, …
     pub isolation: String,
@@ -69,7 +72,7 @@ pub struct SideRead {
 }
 
 /// Rows that differ in one column for the same cause.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseGroup {
     /// The column by its source name; `None` for a cause that concerns the whole row.
     pub column: Option<String>,
@@ -77,16 +80,26 @@ pub struct CauseGroup {
     pub cause: String,
     /// The cause in a sentence for users, with its measure: "cut to 10 characters".
     pub explanation: String,
-    /// How many of the examined rows it explains.
+    /// How many of the examined rows it explains. If it pairs keys, the number of pairs.
     pub rows: u64,
-    /// One of these rows.
+    /// How many rows were examined: the listed modified rows that differ in the column. If it
+    /// pairs keys, the most pairs that the listed rows can have. 0 if the number is not known.
+    #[serde(default)]
+    pub examined: u64,
+    /// Whether it pairs missing rows with extra rows: both have the same key but for this cause.
+    #[serde(default)]
+    pub pairs_keys: bool,
+    /// One of these rows; of a pair of keys, the key of the missing row.
     pub example: CauseExample,
     /// The configuration under which such rows count as equal, if there is one.
     pub option: Option<String>,
+    /// The other differences that this configuration ignores: "every difference in letter case".
+    #[serde(default)]
+    pub also_ignores: Option<String>,
 }
 
 /// One row that a cause explains.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseExample {
     /// The row's key.
     pub key: serde_json::Map<String, serde_json::Value>,
@@ -183,7 +196,32 @@ pub struct Sequence {
     pub ascending: bool,
 }
 
+impl Depth {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Counts, Self::Checksum, Self::Rows];
+
+    /// The word in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counts => "counts",
+            Self::Checksum => "checksum",
+            Self::Rows => "rows",
+        }
+    }
+}
+
 impl Comparison {
+    /// How detailed it was.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        match (&self.checksums, &self.rows) {
+            (_, Some(_)) => Depth::Rows,
+            (Some(_), None) => Depth::Checksum,
+            (None, None) => Depth::Counts,
+        }
+    }
+
     /// Whether both sides are equal at the depth of the comparison: their structure and their rows.
     #[must_use]
     pub fn is_match(&self) -> bool {
@@ -247,7 +285,9 @@ impl RowCounts {
 }
 
 /// How a row differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
     /// The row is only in the source.
@@ -262,7 +302,7 @@ pub enum DifferenceKind {
 ///
 /// Values are JSON: null, booleans, integers and finite floats as such, all other values as text in
 /// one fixed notation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// How it differs.
     pub kind: DifferenceKind,
@@ -274,7 +314,7 @@ pub struct Difference {
 }
 
 /// The two values of a column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ColumnDifference {
     /// The column by its source name.
     pub name: String,

@@ -14,7 +14,8 @@ use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{ColumnSelection, Scope, Side, TableSpec, Task};
 use shared::options::TableOptions;
 use shared::outcome::{
-    Comparison, Depth, Difference, DifferenceKind, Failure, FailureKind, RepairStatement,
+    CauseGroup, Comparison, Depth, Difference, DifferenceKind, Failure, FailureKind,
+    RepairStatement,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -99,6 +100,13 @@ pub struct Expectation {
     /// Causes that must be among those that explain the differences.
     #[serde(default)]
     pub causes: Vec<String>,
+    /// Texts that must be in the causes, each of which reads
+    /// `COLUMN: NAME: EXPLANATION; OPTION; ROWS of EXAMINED`, without what it does not have.
+    #[serde(default)]
+    pub explained: Vec<String>,
+    /// No cause may be reported.
+    #[serde(default)]
+    pub unexplained: bool,
     /// How many differences a recheck found settled.
     pub settled: Option<u64>,
     /// Words of the reasons for which rows are not repaired, in whatever
@@ -388,6 +396,17 @@ impl Case {
                 comparison.causes
             );
         }
+        let lines: Vec<String> = comparison.causes.iter().map(cause_line).collect();
+        for text in &self.expect.explained {
+            ensure!(
+                lines.iter().any(|line| line.contains(text)),
+                "`{text}` is not among the causes: {lines:#?}"
+            );
+        }
+        ensure!(
+            lines.is_empty() || !self.expect.unexplained,
+            "causes are reported: {lines:#?}"
+        );
         Ok(())
     }
 
@@ -490,6 +509,20 @@ impl Case {
         columns.sort();
         format!("{kind:?} {key:?} {columns:?}")
     }
+}
+
+fn cause_line(group: &CauseGroup) -> String {
+    let column = group.column.iter().map(|column| format!("{column}: "));
+    let option = group.option.iter().map(|option| format!("; {option}"));
+    format!(
+        "{}{}: {}{}; {} of {}",
+        column.collect::<String>(),
+        group.cause,
+        group.explanation,
+        option.collect::<String>(),
+        group.rows,
+        group.examined
+    )
 }
 
 fn check_failure(failure: &Failure, expected: &ExpectedError) -> anyhow::Result<()> {

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use jsonschema::Validator;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -172,13 +174,14 @@ impl Run {
     }
 }
 
-/// What holds of every report: the counts add up, `results` has every table
-/// once, `errors` one entry for each that could not be verified.
+/// What holds of every report: it has the documented structure, the counts add up, `results` has
+/// every table once, `errors` one entry for each that could not be verified.
 ///
 /// # Panics
 ///
 /// When it does not.
 pub fn check_counts(report: &Json) {
+    check_structure(report);
     let number = |field: &str| {
         report[field]
             .as_u64()
@@ -205,6 +208,13 @@ pub fn check_counts(report: &Json) {
     }
     for result in results {
         assert_eq!(result["match"], result["status"] == "matched", "{result:#}");
+        let columns = &result["columns"];
+        if !columns.is_null() {
+            let parts = ["compared", "missing", "uncompared"];
+            let parts = parts.map(|part| columns[part].as_u64().expect("a number"));
+            let sum: u64 = parts.iter().sum();
+            assert_eq!(columns["source"], sum, "{result:#}");
+        }
     }
     let expected = if unverified > 0 {
         "INCOMPLETE"
@@ -214,6 +224,21 @@ pub fn check_counts(report: &Json) {
         "PASS"
     };
     assert_eq!(report["status"], expected, "{report:#}");
+}
+
+/// Checks a report against `docs/report.schema.json`.
+fn check_structure(report: &Json) {
+    static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json");
+        let text = std::fs::read_to_string(path).expect("the schema is in docs");
+        let schema = serde_json::from_str(&text).expect("the schema is JSON");
+        jsonschema::validator_for(&schema).expect("the schema is valid")
+    });
+    let errors: Vec<String> = SCHEMA
+        .iter_errors(report)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?} in {report:#}");
 }
 
 /// The result of a table, by its source name.

@@ -130,6 +130,7 @@ const PEOPLE: &str = "CREATE TABLE people (email text PRIMARY KEY, card text, bo
 const CHANGES: &str = "UPDATE people SET card = rtrim(card) WHERE email LIKE '%1@%'; \
      UPDATE people SET card = 'Kx9Secret of another', photo = 'Kx9Secretly' WHERE email LIKE '%2@%'; \
      DELETE FROM people WHERE email LIKE '%3@%'; \
+     UPDATE people SET email = upper(email) WHERE email LIKE '%4@%'; \
      INSERT INTO people VALUES ('Kx9Secret@new.example', 'Kx9Secret', '1979-05-18', ''); \
      INSERT INTO loose VALUES ('Kx9Secret more')";
 
@@ -200,7 +201,14 @@ fn a_redacted_run_tells_no_value_anywhere() {
         let people = result(&report, "people");
         assert_eq!(
             (&people["missing"], &people["extra"]),
-            (&2.into(), &1.into())
+            (&4.into(), &3.into())
+        );
+        let keys = people["causes"].as_array().unwrap().iter();
+        let folded = keys.filter(|group| group["pairs_keys"] == true);
+        let folded: Vec<&Json> = folded.map(|group| &group["explanation"]).collect();
+        assert_eq!(
+            folded,
+            ["2 of 4 missing and 2 of 3 extra rows have the same key but for letter case"]
         );
         let trimmed = &people["causes"][0];
         assert_eq!(trimmed["cause"], "blanks-trimmed", "{people:#}");

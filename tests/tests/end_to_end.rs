@@ -278,7 +278,7 @@ fn other_formats_and_files() {
     ]);
     assert_eq!(console.code, 1, "{console:?}");
     let written = std::fs::read_to_string(scene.here.path().join("out.txt")).unwrap();
-    for word in ["FAIL", "differs", "modified"] {
+    for word in ["DIFFERENT: 1 of 2 tables", "differs", "modified"] {
         assert!(written.contains(word), "no {word} in {written}");
     }
     assert!(

@@ -75,6 +75,7 @@ async fn run_all(directory: Option<&Path>) -> Duration {
         let mut store = RunStore::open(directory).unwrap();
         let settings = StoredSettings {
             output_dir: None,
+            rows_output: None,
             limits,
             location: WorkerLocation::Local { concurrency: 8 },
             source: side("source"),

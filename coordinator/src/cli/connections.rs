@@ -159,6 +159,7 @@ pub(super) fn mode_of_stored(
         source,
         target,
         output_dir: _,
+        rows_output: _,
     } = &run.settings;
     match location {
         WorkerLocation::Broker { prefix } => {

@@ -27,6 +27,7 @@ use super::settings::RunSettings;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
 use crate::repair::Scripts;
 use crate::report::{Output, RunReport, write_stdout};
+use crate::rows_file::RowsFile;
 use crate::run::{self, Canceller, RunObserver, RunRequest};
 use crate::store::{Recorder, RunLock, RunStore, RunWriter, StoreError};
 
@@ -61,6 +62,8 @@ pub(super) struct Execution {
     pub(super) storage: Option<Storage>,
     /// The directory for repair scripts; absent: none are written.
     pub(super) output_dir: Option<PathBuf>,
+    /// The file for all differing rows; absent: there is none.
+    pub(super) rows_output: Option<PathBuf>,
     /// The database of the target, where it is known.
     pub(super) target: Option<String>,
 }
@@ -87,6 +90,7 @@ async fn plan_and_carry_out(
         tables,
         state_dir,
         output_dir,
+        rows_output,
         telemetry: _,
     } = settings;
     let catalog = match tables.needs_catalog().transpose()? {
@@ -111,6 +115,7 @@ async fn plan_and_carry_out(
         request,
         storage,
         output_dir,
+        rows_output,
         target: stored.target.database,
     };
     let report = carry_out(execution, telemetry).await?;
@@ -130,6 +135,10 @@ pub(super) async fn carry_out(
         .output_dir
         .map(|directory| Scripts::prepare(&directory, execution.target, request.run))
         .transpose()?;
+    let rows_file = execution
+        .rows_output
+        .map(|path| RowsFile::prepare(&path, request.run))
+        .transpose()?;
     let specs: Vec<TableSpec> = request
         .tables
         .iter()
@@ -141,8 +150,11 @@ pub(super) async fn carry_out(
     telemetry.connected(&transport, worker.as_ref());
     print_status(format!("run {}", request.run));
     let progress = Progress::new(request.tables.len(), transport.task_queue());
-    let spool = scripts.as_ref().map(Scripts::spool);
-    let observers = ((progress, spool), telemetry.observer());
+    let spools = (
+        scripts.as_ref().map(Scripts::spool),
+        rows_file.as_ref().map(RowsFile::spool),
+    );
+    let observers = ((progress, spools), telemetry.observer());
     let observer: Box<dyn RunObserver> = match &storage {
         None => Box::new(observers),
         Some(storage) => Box::new((observers, Recorder::new(Arc::clone(&storage.writer)))),
@@ -164,12 +176,16 @@ pub(super) async fn carry_out(
             std::process::exit(exit::INTERRUPTED.into())
         }
     };
-    let spool = scripts.and_then(|scripts| scripts.finish(&mut report, &specs));
+    let statements = scripts.and_then(|scripts| scripts.finish(&mut report, &specs));
+    let rows = rows_file.and_then(|rows_file| rows_file.finish(&mut report));
     if let Some(storage) = &storage {
         storage.writer.finish(&mut report).await;
     }
-    if let Some(spool) = spool {
-        spool.remove();
+    if let Some(statements) = statements {
+        statements.remove();
+    }
+    if let Some(rows) = rows {
+        rows.remove();
     }
     shut_down(transport, worker).await;
     Ok(report)
@@ -243,7 +259,7 @@ pub(super) fn deliver(
             }
             print_status(format!(
                 "{}: the report is in {}",
-                report.status.as_str(),
+                report.verdict.as_str(),
                 path.display()
             ));
         }

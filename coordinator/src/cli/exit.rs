@@ -10,6 +10,7 @@ use super::usage::UsageError;
 use crate::parallel::EstimateError;
 use crate::repair::{RepairError, ScriptError};
 use crate::report::{OutputError, RunReport, RunStatus};
+use crate::rows_file::RowsFileError;
 use crate::run::RunLost;
 use crate::store::StoreError;
 
@@ -25,6 +26,8 @@ pub(super) enum CommandError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error(transparent)]
+    Rows(#[from] RowsFileError),
     #[error(transparent)]
     Lost(#[from] RunLost),
     #[error(transparent)]
@@ -92,6 +95,7 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Estimate(_)
         | CommandError::Transport(_)
         | CommandError::Output(_)
+        | CommandError::Rows(_)
         | CommandError::Store(_)
         | CommandError::Traces(_)
         | CommandError::Fleet(_)

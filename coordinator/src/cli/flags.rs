@@ -11,7 +11,7 @@ use super::estimate::EstimateFlags;
 
 /// Verifies that every row of a list of tables arrived unchanged in another database.
 ///
-/// Exit codes: 0 every table verified and equal; 1 differences found; 2 usage
+/// Exit codes: 0 every table verified and equal to its depth; 1 differences found; 2 usage
 /// or configuration error; 3 some table could not be verified; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version, max_term_width = 100)]

@@ -106,6 +106,7 @@ async fn carry_on(
         request,
         storage: Some(storage),
         output_dir: run.settings.output_dir.clone(),
+        rows_output: run.settings.rows_output.clone(),
         target: run.settings.target.database.clone(),
     };
     Box::pin(carry_out(execution, telemetry)).await

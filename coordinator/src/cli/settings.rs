@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use shared::config::{Config, FailFast, ReportFormat, RunOptions};
 use shared::coverage::MissingColumns;
+use shared::message::ALL_ROWS;
 use shared::outcome::Depth;
 
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};
@@ -35,6 +36,8 @@ pub(super) struct RunSettings {
     pub(super) state_dir: Option<PathBuf>,
     /// The directory for repair scripts; absent: none are written.
     pub(super) output_dir: Option<PathBuf>,
+    /// The file for all differing rows; absent: only the report lists rows.
+    pub(super) rows_output: Option<PathBuf>,
     pub(super) telemetry: TelemetrySettings,
 }
 
@@ -76,7 +79,10 @@ impl RunSettings {
             options: table_options(&options, &config.tables, depth)?,
             entries: entries?,
             depth,
-            max_differences: options.max_differences(),
+            max_differences: match options.rows_output {
+                Some(_) => ALL_ROWS,
+                None => options.max_differences(),
+            },
             chunk_size: options.row_level_chunk_size().get(),
             timeout: options.parallel_timeout(),
             source,
@@ -94,11 +100,12 @@ impl RunSettings {
                 heartbeat_period: limits.heartbeat_period,
             },
         };
-        let output_dir = options.generate_repair().then(|| {
-            let named = options.output_dir.unwrap_or_else(|| PathBuf::from("."));
-            // The run may be resumed from another working directory.
-            std::path::absolute(&named).unwrap_or(named)
-        });
+        // The run may be resumed from another working directory.
+        let absolute = |named: PathBuf| std::path::absolute(&named).unwrap_or(named);
+        let rows_output = options.rows_output.clone().map(absolute);
+        let output_dir = options
+            .generate_repair()
+            .then(|| absolute(options.output_dir.unwrap_or_else(|| PathBuf::from("."))));
         let report = flags.report.or(config.report);
         Ok(Self {
             mode,
@@ -109,6 +116,7 @@ impl RunSettings {
             tables,
             state_dir,
             output_dir,
+            rows_output,
             telemetry,
         })
     }
@@ -128,6 +136,7 @@ impl RunSettings {
             source: self.tables.source.to_stored(),
             target: self.tables.target.to_stored(),
             output_dir: self.output_dir.clone(),
+            rows_output: self.rows_output.clone(),
         }
     }
 }
@@ -160,6 +169,10 @@ fn limits(options: &RunOptions, distributed: bool) -> Limits {
         } else {
             LOCAL_HEARTBEAT
         }),
+        listed_rows: options
+            .rows_output
+            .is_some()
+            .then(|| options.max_differences()),
         ..default
     }
 }

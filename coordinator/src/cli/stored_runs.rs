@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use shared::config::Config;
+use shared::outcome::Depth;
 
 use super::execute::deliver;
 use super::exit::{self, CommandError};
@@ -13,7 +14,7 @@ use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
 use super::lists::{columns, pretty_json, print, seconds};
 use super::state_dir::{open_store, state_dir};
 use crate::report::{Output, ReportData, RunReport};
-use crate::run_state::RestoredTable;
+use crate::run_state::{RestoredTable, RunSummary};
 use crate::store::{RunStore, RunningTable, StoreError, StoredRun};
 
 pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, CommandError> {
@@ -34,6 +35,7 @@ pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, Comma
                 "started (UTC)",
                 " duration",
                 "status",
+                "depth",
                 " tables",
                 " matched",
                 " mismatched",
@@ -84,6 +86,8 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
         tables,
         notes: summary.notes,
         trace_id: summary.trace_id,
+        origin: summary.origin,
+        databases: summary.databases,
     }))
 }
 
@@ -207,12 +211,18 @@ fn duration(run: &StoredRun) -> Option<Duration> {
     }
 }
 
-fn row_of(run: &StoredRun) -> [String; 10] {
+/// The depth of a run that has ended; unknown of runs of earlier versions.
+fn depth_of(run: &StoredRun) -> Option<Depth> {
+    run.summary.as_ref()?.depth
+}
+
+fn row_of(run: &StoredRun) -> [String; 11] {
     [
         run.id.to_string(),
         clock(run.started_at),
         duration(run).map_or_else(|| "-".to_owned(), seconds),
         status_of(run).to_owned(),
+        depth_of(run).map_or("-", Depth::as_str).to_owned(),
         run.tables.to_string(),
         run.counts.matched.to_string(),
         run.counts.mismatched.to_string(),
@@ -228,6 +238,8 @@ fn summary(run: &StoredRun) -> Json {
         "started": iso(run.started_at),
         "duration_seconds": duration(run).map(|duration| duration.as_secs_f64()),
         "status": status_of(run),
+        "verdict": run.summary.as_ref().and_then(RunSummary::verdict),
+        "depth": depth_of(run),
         "interrupted": run.summary.as_ref().is_some_and(|ended| ended.interrupted),
         "total_tables": run.tables,
         "matched": run.counts.matched,

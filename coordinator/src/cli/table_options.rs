@@ -19,7 +19,8 @@ pub(super) fn table_options(
         delay_ms: u64::try_from(options.recheck_delay().as_millis()).unwrap_or(u64::MAX),
     };
     let (repair, redact_all) = (options.generate_repair(), options.redact());
-    if (repair || recheck.times > 0) && depth != Depth::Rows {
+    let needs_rows = repair || recheck.times > 0 || options.rows_output.is_some();
+    if needs_rows && depth != Depth::Rows {
         return Err(UsageError::NeedsRows);
     }
     if repair && redact_all {

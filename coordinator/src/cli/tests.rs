@@ -21,7 +21,9 @@ use super::flags::{Command, Flags};
 use super::settings::RunSettings;
 use super::table_list::TableListError;
 use super::usage::UsageError;
-use crate::report::{OutputError, RunReport, RunStatus};
+use crate::report::{
+    OutputError, ReportVerdict, Requested, RunReport, RunStatus, SCHEMA_VERSION, Scope,
+};
 use crate::run::RunLost;
 use crate::run_state::{Limits, PlannedTable, Window};
 
@@ -410,8 +412,11 @@ fn a_pattern_leaves_out_what_is_listed_by_name() {
 #[test]
 fn every_end_has_its_exit_code() {
     let report = |status: RunStatus, interrupted: bool| RunReport {
+        schema_version: SCHEMA_VERSION,
         run_id: String::new(),
         status,
+        verdict: ReportVerdict::of(status, Depth::Rows),
+        depth: Depth::Rows,
         timestamp: String::new(),
         duration_seconds: 0.0,
         max_workers: 1,
@@ -423,11 +428,17 @@ fn every_end_has_its_exit_code() {
         timeout: 0,
         cancelled: 0,
         interrupted,
+        origin: None,
+        source: None,
+        target: None,
+        scope: Scope::default(),
         results: Vec::new(),
         errors: Vec::new(),
         root_cause: None,
         notes: Vec::new(),
         trace_id: None,
+        databases: None,
+        requested: Requested::default(),
     };
     assert_eq!(exit::of_report(&report(RunStatus::Pass, false)), 0);
     assert_eq!(exit::of_report(&report(RunStatus::Fail, false)), 1);

@@ -47,7 +47,9 @@ pub(super) enum UsageError {
     },
     #[error("--prefix is empty; leave it out for `reconcile`")]
     EmptyPrefix,
-    #[error("--recheck and --generate-repair need the rows that differ; add --row-level")]
+    #[error(
+        "--recheck, --generate-repair and --rows-output need the rows that differ; add --row-level"
+    )]
     NeedsRows,
     #[error(
         "--redact and --generate-repair exclude each other: a repair contains the values in clear text"

@@ -2,9 +2,10 @@
 
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
+use shared::outcome::Depth;
 use shared::telemetry::metrics::Metrics;
 
-use crate::run_state::{RunStatus, TableStatus};
+use crate::run_state::{ReportVerdict, RunStatus, TableStatus};
 
 const RUN_BUCKETS: [f64; 10] = [
     1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
@@ -19,6 +20,7 @@ pub(super) struct Counters {
     pub(super) timeout: IntCounter,
     pub(super) tables: IntCounterVec,
     pub(super) runs: IntCounterVec,
+    pub(super) verdicts: IntCounterVec,
     pub(super) differences: IntCounterVec,
     pub(super) retries: IntCounter,
     pub(super) leases_expired: IntCounter,
@@ -53,6 +55,7 @@ impl Counters {
                 "status",
                 &RunStatus::ALL.map(RunStatus::as_str),
             ),
+            verdicts: verdicts(metrics),
             differences: counters(
                 metrics,
                 "reconcile_differences_total",
@@ -110,6 +113,21 @@ fn counters(
     let counters = IntCounterVec::new(Opts::new(name, help), &[label]).expect(CONSTANT);
     for value in values {
         counters.with_label_values(&[value]);
+    }
+    register(metrics, counters)
+}
+
+/// Runs by verdict and depth. All combinations exist from the start.
+fn verdicts(metrics: &Metrics) -> IntCounterVec {
+    let options = Opts::new(
+        "reconcile_run_verdicts_total",
+        "Runs that have ended, by verdict and by the depth to which tables were compared.",
+    );
+    let counters = IntCounterVec::new(options, &["verdict", "depth"]).expect(CONSTANT);
+    for verdict in ReportVerdict::ALL {
+        for depth in Depth::ALL {
+            counters.with_label_values(&[verdict.as_str(), depth.as_str()]);
+        }
     }
     register(metrics, counters)
 }

@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use prometheus::{Histogram, IntCounterVec};
 use shared::ids::TableId;
+use shared::message::TableSpec;
+use shared::outcome::Depth;
 use shared::telemetry::metrics::Metrics;
 
 use crate::run::RunObserver;
 use crate::run_state::{
-    Effect, Notice, RunState, RunStatus, TableRecord, TableStatus, Verdict, table_ids,
+    Effect, Notice, ReportVerdict, RunState, RunStatus, TableRecord, TableStatus, Verdict,
+    depth_of, table_ids,
 };
 use counters::Counters;
 use view::SharedView;
@@ -42,6 +45,7 @@ pub(crate) struct RunMetrics {
 #[derive(Debug, Clone)]
 pub(crate) struct RunEnd {
     runs: IntCounterVec,
+    verdicts: IntCounterVec,
     view: SharedView,
 }
 
@@ -63,6 +67,7 @@ impl RunMetrics {
     pub(crate) fn end(&self) -> RunEnd {
         RunEnd {
             runs: self.counters.runs.clone(),
+            verdicts: self.counters.verdicts.clone(),
             view: self.view.clone(),
         }
     }
@@ -74,6 +79,8 @@ impl RunMetrics {
     fn update_view(&mut self, state: &RunState) {
         let mut view = self.view.lock();
         view.in_progress = !state.is_complete();
+        // Asking every table at every event would be slow.
+        view.depth = view.depth.or_else(|| Some(depth_of(tables(state))));
         view.counts = state.counts();
         view.running = state.activities().count();
         view.unclaimed = state.table_count() - view.counts.total() - view.running;
@@ -86,6 +93,12 @@ impl RunMetrics {
         self.counters
             .runs
             .with_label_values(&[status.as_str()])
+            .inc();
+        let depth = depth_of(tables(state));
+        let verdict = ReportVerdict::of(status, depth);
+        self.counters
+            .verdicts
+            .with_label_values(&[verdict.as_str(), depth.as_str()])
             .inc();
         let duration = self.duration();
         self.run_histogram(state.widest_window())
@@ -158,6 +171,12 @@ impl RunMetrics {
     }
 }
 
+fn tables(state: &RunState) -> impl Iterator<Item = (&TableSpec, Option<&TableRecord>)> {
+    table_ids()
+        .take(state.table_count())
+        .map(|table| (state.spec(table), state.record(table)))
+}
+
 impl RunObserver for RunMetrics {
     fn applied(&mut self, state: &RunState, effects: &[Effect]) {
         self.update_view(state);
@@ -177,6 +196,7 @@ impl RunObserver for RunMetrics {
                 Effect::Publish(_)
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRows { .. }
                 | Effect::WentQuiet { .. }
                 | Effect::DatabasesKnown
                 | Effect::Notice(_) => {}
@@ -194,6 +214,11 @@ impl RunEnd {
             view.end();
             self.runs
                 .with_label_values(&[RunStatus::Incomplete.as_str()])
+                .inc();
+            // A run that could not begin compared nothing.
+            let depth = view.depth.unwrap_or(Depth::Counts);
+            self.verdicts
+                .with_label_values(&[ReportVerdict::Incomplete.as_str(), depth.as_str()])
                 .inc();
         }
     }

@@ -161,6 +161,14 @@ fn tables_are_counted_as_they_end() {
         ("reconcile_run_rows{side=\"source\"}", 20.0),
         ("reconcile_runs_total{status=\"INCOMPLETE\"}", 1.0),
         ("reconcile_runs_total{status=\"PASS\"}", 0.0),
+        (
+            "reconcile_run_verdicts_total{depth=\"rows\",verdict=\"incomplete\"}",
+            1.0,
+        ),
+        (
+            "reconcile_run_verdicts_total{depth=\"counts\",verdict=\"counts_equal\"}",
+            0.0,
+        ),
         ("reconcile_run_in_progress", 0.0),
         (
             "parallel_reconciliation_seconds_count{worker_count=\"3\"}",

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use shared::ids::WorkerId;
+use shared::outcome::Depth;
 use shared::telemetry::metrics::{Described, Metrics, Reading, Validity};
 
 use crate::run_state::{Counts, RunState, TableStatus};
@@ -20,6 +21,8 @@ pub(super) struct View {
     pub(super) running: usize,
     pub(super) unclaimed: usize,
     pub(super) counts: Counts,
+    /// The depth that was requested, once the run has begun.
+    pub(super) depth: Option<Depth>,
     /// The time of the last heartbeat of each worker that is alive, in the order of names.
     heartbeats: Vec<(WorkerId, Instant)>,
     /// Rows of the verified tables, once the run has ended.

@@ -54,6 +54,7 @@ pub use stats::{ParallelStats, parallel_reconciliation_stats};
 pub use table::{IntoTable, Table, TableJob};
 
 pub use crate::report::{
-    AttemptReport, RepairReport, RootCauseReport, RunReport, RunStatus, TableError, TableResult,
+    AttemptReport, ColumnCounts, DatabaseReport, Origin, Pairings, RepairReport, ReportVerdict,
+    RootCauseReport, RunReport, RunStatus, SCHEMA_VERSION, Scope, TableError, TableResult,
 };
 pub use crate::run_state::TableStatus;

@@ -15,10 +15,10 @@ use super::header::Header;
 use super::manifest::{FORMAT, Manifest, ManifestTable};
 use super::order::{Ordered, RepairedTable, order};
 use super::script_writer::ScriptWriter;
-use super::spool::Spool;
 use super::statement::{ACTIONS, Direction, Statement, StatementCounts};
 use crate::report::{RepairReport, RunReport};
 use crate::run_state::TableStatus;
+use crate::spool::Spool;
 
 /// Why no scripts can be written.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub struct Scripts {
     directory: PathBuf,
     /// The database of the target, where it is known.
     database: Option<String>,
-    spool: Spool,
+    spool: Spool<RepairStatement>,
 }
 
 struct Repaired<'a> {
@@ -67,12 +67,12 @@ impl Scripts {
         Ok(Self {
             directory: directory.to_owned(),
             database,
-            spool: Spool::open(directory, run).map_err(failed)?,
+            spool: Spool::open(directory.join(format!(".repair-{run}"))).map_err(failed)?,
         })
     }
 
     /// The spool that keeps the statements during the run.
-    pub(crate) fn spool(&self) -> Spool {
+    pub(crate) fn spool(&self) -> Spool<RepairStatement> {
         self.spool.clone()
     }
 
@@ -82,7 +82,11 @@ impl Scripts {
     /// Returns the spool if everything was written. The caller removes it when
     /// the end of the run is stored; until then a resumed run writes the scripts
     /// again.
-    pub(crate) fn finish(self, report: &mut RunReport, specs: &[TableSpec]) -> Option<Spool> {
+    pub(crate) fn finish(
+        self,
+        report: &mut RunReport,
+        specs: &[TableSpec],
+    ) -> Option<Spool<RepairStatement>> {
         let plans: Vec<Option<RepairPlan>> = report
             .results
             .iter_mut()
@@ -140,7 +144,7 @@ impl Scripts {
     /// Counts the statements that were kept. It is an error if some are missing.
     fn count(&self, at: usize, plan: &RepairPlan) -> Result<StatementCounts, String> {
         let mut counts = StatementCounts::default();
-        for statement in self.spool.statements(table_id(at))?.into_iter().flatten() {
+        for statement in self.spool.items(table_id(at))?.into_iter().flatten() {
             counts.add(statement.map_err(|error| error.to_string())?.action, 1);
         }
         if counts.total() == plan.statements {
@@ -249,7 +253,7 @@ impl Scripts {
             // In reverse order the undo passes through the same states as the repair.
             let statements: Box<dyn Iterator<Item = io::Result<RepairStatement>>> = match direction
             {
-                Direction::Repair => Box::new(self.spool.statements(id)?.into_iter().flatten()),
+                Direction::Repair => Box::new(self.spool.items(id)?.into_iter().flatten()),
                 Direction::Undo => Box::new(self.spool.backwards(id)?.into_iter().flatten()),
             };
             let wanted = statements.filter(|statement| {

@@ -1,7 +1,7 @@
 //! Repair scripts.
 //!
-//! The [`spool`] keeps the statements on disk during a run; [`generate`] writes
-//! them as scripts at its end. [`script_reader`] and [`script_set`] read the
+//! The [`spool`](crate::spool) keeps the statements on disk during a run; [`generate`]
+//! writes them as scripts at its end. [`script_reader`] and [`script_set`] read the
 //! scripts that `reconcile apply` executes, and [`undo`] rewrites the script that
 //! undoes them. [`order`] orders tables by their foreign keys.
 
@@ -14,7 +14,6 @@ mod order;
 mod script_reader;
 mod script_set;
 mod script_writer;
-mod spool;
 mod statement;
 mod undo;
 

@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use shared::failure::FailureKind;
+use shared::identity::DatabaseIdentity;
 use shared::ids::RunId;
-use shared::message::TableSpec;
+use shared::message::{ALL_ROWS, TableSpec};
 
-use super::model::{AttemptReport, RootCauseReport, RunReport, TableError, TableResult};
+use super::model::{
+    AttemptReport, DatabaseReport, Requested, RootCauseReport, RunReport, SCHEMA_VERSION,
+    TableError, TableResult,
+};
+use super::scope::{ColumnCounts, Scope};
 use crate::run_state::{
-    CancelReason, Counts, RootCause, RunState, RunStatus, TableRecord, TableStatus, Verdict,
-    millis, table_ids,
+    CancelReason, Counts, Origin, ReportVerdict, RootCause, RunState, RunStatus, TableRecord,
+    TableStatus, Verdict, depth_of, millis, table_ids,
 };
 
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) struct ReportData {
     pub(crate) tables: Vec<(TableSpec, TableRecord)>,
     pub(crate) notes: Vec<String>,
     pub(crate) trace_id: Option<String>,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) databases: Option<(DatabaseIdentity, DatabaseIdentity)>,
 }
 
 impl RunReport {
@@ -46,10 +53,19 @@ impl RunReport {
             tables,
             notes: state.notes(),
             trace_id: None,
+            origin: Some(Origin::of_this_process()),
+            databases: state.databases(),
         })
     }
 
     pub(crate) fn of(data: ReportData) -> Self {
+        let depth = depth_of(
+            data.tables
+                .iter()
+                .map(|(spec, record)| (spec, Some(record))),
+        );
+        let (source, target) = databases(&data).unzip();
+        let requested = requested(&data.tables);
         let root_cause = data
             .root_cause
             .and_then(|RootCause { table, kind, error }| {
@@ -68,9 +84,13 @@ impl RunReport {
             errors.extend(error_of(&spec, &record, root_cause.as_ref()));
             results.push(result_of(&spec, record));
         }
+        let status = RunStatus::of(&counts);
         Self {
+            schema_version: SCHEMA_VERSION,
             run_id: data.run.to_string(),
-            status: RunStatus::of(&counts),
+            status,
+            verdict: ReportVerdict::of(status, depth),
+            depth,
             timestamp: data.started_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             duration_seconds: seconds(data.duration),
             max_workers: data.max_workers,
@@ -82,12 +102,47 @@ impl RunReport {
             timeout: counts.timeout,
             cancelled: counts.cancelled,
             interrupted: data.interrupted,
+            origin: data.origin,
+            source,
+            target,
+            scope: scope_of(&results),
             results,
             errors,
             root_cause,
             notes: data.notes,
             trace_id: data.trace_id,
+            databases: data.databases,
+            requested,
         }
+    }
+}
+
+fn scope_of(results: &[TableResult]) -> Scope {
+    let mut scope = Scope::default();
+    for result in results {
+        if let Some((coverage, columns)) = result.coverage.as_ref().zip(result.columns) {
+            scope.add(coverage, columns);
+        }
+    }
+    scope
+}
+
+/// The source and the target, of which at least the endpoints are known from the tables.
+fn databases(data: &ReportData) -> Option<(DatabaseReport, DatabaseReport)> {
+    if let Some((source, target)) = &data.databases {
+        return Some((source.into(), target.into()));
+    }
+    let (spec, _) = data.tables.first()?;
+    let named = DatabaseReport::named;
+    Some((named(&spec.source.endpoint), named(&spec.target.endpoint)))
+}
+
+fn requested(tables: &[(TableSpec, TableRecord)]) -> Requested {
+    let any = |is: fn(&TableSpec) -> bool| tables.iter().any(|(spec, _)| is(spec));
+    Requested {
+        recheck: any(|spec| spec.options.recheck.times > 0),
+        repair: any(|spec| spec.options.repair),
+        all_rows: any(|spec| spec.max_differences == ALL_ROWS),
     }
 }
 
@@ -100,12 +155,14 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         } => (Some(*comparison), differences),
         Verdict::Failed(_) | Verdict::TimedOut { .. } | Verdict::Cancelled(_) => (None, Vec::new()),
     };
+    let listed = differences.len() as u64;
     let counts = comparison
         .as_ref()
         .map(|found| (found.source_count, found.target_count));
     let (source_count, target_count) = counts.unzip();
     let rows = comparison.as_ref().and_then(|found| found.rows);
-    let (checksums, reads, causes, key, notes, repair_plan) = comparison
+    let depth = comparison.as_ref().map(|found| found.depth());
+    let (checksums, reads, causes, key, notes, repair_plan, coverage) = comparison
         .map(|it| {
             (
                 it.checksums,
@@ -114,6 +171,7 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
                 it.key,
                 it.notes,
                 it.repair,
+                it.coverage,
             )
         })
         .unwrap_or_default();
@@ -129,6 +187,8 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         target: spec.target.table.to_string(),
         is_match: status == TableStatus::Matched,
         status,
+        verdict: ReportVerdict::of_table(status, depth.unwrap_or(spec.depth)),
+        depth,
         source_count,
         target_count,
         difference: counts.map(|(source, target)| i128::from(target) - i128::from(source)),
@@ -141,7 +201,8 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         modified: rows.map(|rows| rows.modified),
         settled: rows.map(|rows| rows.settled),
         differences,
-        truncated: rows.map(|rows| rows.truncated),
+        // A worker that sends every row lists more of them than the report does.
+        truncated: rows.map(|rows| rows.truncated || rows.total() > listed),
         causes,
         source_read,
         target_read,
@@ -149,6 +210,11 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         attempt: record.attempt.0,
         duration_seconds: record.duration.map(seconds),
         key,
+        columns: coverage
+            .as_ref()
+            .zip(depth)
+            .map(|(coverage, depth)| ColumnCounts::of(coverage, depth)),
+        coverage,
         notes,
         quiet_after_ms: record.quiet_after.map(millis),
         repair: None,

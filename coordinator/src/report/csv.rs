@@ -1,10 +1,12 @@
 //! The report as CSV.
 
-use shared::outcome::SideRead;
+use shared::coverage::{Coverage, KeyOrigin, MissingColumn};
+use shared::outcome::{Depth, SideRead};
 
 use super::model::{RunReport, TableResult, cause_line};
+use super::scope::pairing_word;
 
-const HEADER: [&str; 21] = [
+const HEADER: [&str; 37] = [
     "table",
     "target",
     "status",
@@ -26,6 +28,22 @@ const HEADER: [&str; 21] = [
     "causes",
     "source_read",
     "target_read",
+    "verdict",
+    "depth",
+    "source_table",
+    "target_table",
+    "table_pairing",
+    "source_columns",
+    "compared_columns",
+    "missing_columns",
+    "uncompared_columns",
+    "missing_column_names",
+    "column_pairing",
+    "key",
+    "key_origin",
+    "source_condition",
+    "target_condition",
+    "notes",
 ];
 
 pub(super) fn render(report: &RunReport) -> String {
@@ -54,35 +72,82 @@ pub(super) fn render(report: &RunReport) -> String {
     String::from_utf8(bytes).expect("fields are UTF-8 and separators ASCII")
 }
 
-fn record(result: &TableResult, error: Option<(&str, &str)>) -> [String; HEADER.len()] {
-    fn cell<T: ToString>(value: Option<&T>) -> String {
-        value.map(T::to_string).unwrap_or_default()
-    }
+fn cell<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn record(result: &TableResult, error: Option<(&str, &str)>) -> Vec<String> {
     let (error_type, error) = error.unwrap_or_default();
     let causes: Vec<String> = result.causes.iter().map(cause_line).collect();
-    [
+    let mut record = vec![
         text(&result.table),
         text(&result.target),
         result.status.to_string(),
         result.is_match.to_string(),
-        cell(result.source_count.as_ref()),
-        cell(result.target_count.as_ref()),
-        cell(result.difference.as_ref()),
+        cell(result.source_count),
+        cell(result.target_count),
+        cell(result.difference),
         cell(result.source_checksum.as_ref()),
         cell(result.target_checksum.as_ref()),
-        cell(result.missing.as_ref()),
-        cell(result.extra.as_ref()),
-        cell(result.modified.as_ref()),
-        cell(result.settled.as_ref()),
+        cell(result.missing),
+        cell(result.extra),
+        cell(result.modified),
+        cell(result.settled),
         result.attempt.to_string(),
         text(result.worker.as_deref().unwrap_or_default()),
-        cell(result.duration_seconds.as_ref()),
+        cell(result.duration_seconds),
         text(error_type),
         text(error),
         text(&causes.join("; ")),
         read(result.source_read.as_ref()),
         read(result.target_read.as_ref()),
+        result.verdict.as_str().to_owned(),
+        cell(result.depth.map(Depth::as_str)),
+    ];
+    record.extend(scope(result));
+    record.push(text(&result.notes.join("; ")));
+    record
+}
+
+/// What was compared of a table.
+fn scope(result: &TableResult) -> [String; 13] {
+    let unknown = Coverage::default();
+    let coverage = result.coverage.as_deref().unwrap_or(&unknown);
+    let columns = result.columns.as_ref();
+    let missing = coverage.missing_columns.iter().map(missing_column);
+    let missing: Vec<String> = missing.collect();
+    let key_origin = coverage.key_origin.map(|origin| match origin {
+        KeyOrigin::Given => "given",
+        KeyOrigin::Source => "source",
+        KeyOrigin::Target => "target",
+    });
+    [
+        text(&coverage.source_table),
+        text(&coverage.target_table),
+        cell(coverage.table_pairing.map(pairing_word)),
+        cell(columns.map(|columns| columns.source)),
+        cell(columns.map(|columns| columns.compared)),
+        cell(columns.map(|columns| columns.missing)),
+        cell(columns.map(|columns| columns.uncompared)),
+        text(&missing.join("; ")),
+        cell(columns.map(|columns| columns.paired.describe())),
+        text(&result.key.join("; ")),
+        cell(key_origin),
+        text(coverage.source_condition.as_deref().unwrap_or_default()),
+        text(coverage.target_condition.as_deref().unwrap_or_default()),
     ]
+}
+
+/// `Currency char(3) (nearest: currency_code)`
+fn missing_column(column: &MissingColumn) -> String {
+    let nearest = column.nearest.as_ref();
+    let nearest = nearest.map(|nearest| format!(" (nearest: {nearest})"));
+    format!(
+        "{} {}{}",
+        column.name,
+        column.declared,
+        nearest.unwrap_or_default()
+    )
 }
 
 /// `SNAPSHOT 2026-01-31T12:00:00.000Z/2026-01-31T12:00:09.120Z`

@@ -7,13 +7,24 @@ mod csv;
 mod model;
 mod output;
 #[cfg(test)]
+mod schema;
+mod scope;
+#[cfg(test)]
+mod sums;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use build::ReportData;
-pub use model::{AttemptReport, RepairReport, RootCauseReport, RunReport, TableError, TableResult};
+#[cfg(test)]
+pub(crate) use model::Requested;
+pub use model::{
+    AttemptReport, DatabaseReport, RepairReport, RootCauseReport, RunReport, SCHEMA_VERSION,
+    TableError, TableResult,
+};
 pub(crate) use output::{Output, OutputError, write_stdout};
+pub use scope::{ColumnCounts, Pairings, Scope};
 
-pub use crate::run_state::RunStatus;
+pub use crate::run_state::{Origin, ReportVerdict, RunStatus};
 
 impl RunReport {
     /// The report as one JSON document.

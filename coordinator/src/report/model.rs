@@ -2,19 +2,34 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
+use shared::coverage::Coverage;
+use shared::endpoint::DatabaseKind;
 use shared::failure::FailureKind;
-use shared::outcome::{CauseGroup, Difference, RepairPlan, SideRead};
+use shared::identity::DatabaseIdentity;
+use shared::outcome::{CauseGroup, Depth, Difference, RepairPlan, SideRead};
 
-use crate::run_state::{Counts, RunStatus, RunSummary, TableStatus};
+use super::scope::{ColumnCounts, Scope};
+use crate::run_state::{Counts, Origin, ReportVerdict, RunStatus, RunSummary, TableStatus};
+
+/// The version of the structure of a report. It increases when a field is removed, or when the
+/// meaning or the form of a field changes; a new field does not change it.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// The report of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RunReport {
+    /// The version of the structure of this report.
+    pub schema_version: u32,
     /// The run.
     pub run_id: String,
-    /// The verdict.
+    /// Whether every table was verified and is equal, for scripts.
     pub status: RunStatus,
+    /// What the run shows, in the terms of its depth.
+    pub verdict: ReportVerdict,
+    /// The depth to which every compared table was compared at least.
+    pub depth: Depth,
     /// When the run began, ISO 8601, UTC.
     pub timestamp: String,
     /// How long it took.
@@ -37,6 +52,15 @@ pub struct RunReport {
     pub cancelled: usize,
     /// Whether the run was cancelled on request.
     pub interrupted: bool,
+    /// Who carried the run out, where, and with which version; absent from stored runs of earlier
+    /// versions.
+    pub origin: Option<Origin>,
+    /// The source; absent from a run without tables.
+    pub source: Option<DatabaseReport>,
+    /// The target; absent from a run without tables.
+    pub target: Option<DatabaseReport>,
+    /// What was compared, in sums over the tables.
+    pub scope: Scope,
     /// Every table, in the order of the list.
     pub results: Vec<TableResult>,
     /// One entry for every table that was not verified.
@@ -47,10 +71,79 @@ pub struct RunReport {
     pub notes: Vec<String>,
     /// The identifier of its trace, when traces were sent.
     pub trace_id: Option<String>,
+    /// The identities of both databases, as they are stored.
+    #[serde(skip)]
+    pub(crate) databases: Option<(DatabaseIdentity, DatabaseIdentity)>,
+    /// What the command of the run asked for, for advice on the next command.
+    #[serde(skip)]
+    pub(crate) requested: Requested,
+}
+
+/// What the command of a run asked for beside the comparison.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Requested {
+    /// Differing rows were rechecked.
+    pub(crate) recheck: bool,
+    /// Repair scripts were written.
+    pub(crate) repair: bool,
+    /// Workers sent all differing rows.
+    pub(crate) all_rows: bool,
+}
+
+/// A database of a run. What is not known of it is null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DatabaseReport {
+    /// The endpoint's name in the configuration.
+    pub endpoint: String,
+    /// The kind of the database.
+    pub kind: Option<DatabaseKind>,
+    /// The server's version.
+    pub version: Option<String>,
+    /// The host that the endpoint names.
+    pub host: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The database's name.
+    pub database: Option<String>,
+    /// The user of the sessions.
+    pub user: Option<String>,
+    /// What no other database has, as far as the user may see it.
+    pub id: Option<String>,
+}
+
+impl DatabaseReport {
+    /// A database of which only the endpoint's name is known.
+    pub(super) fn named(endpoint: &str) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            kind: None,
+            version: None,
+            host: None,
+            port: None,
+            database: None,
+            user: None,
+            id: None,
+        }
+    }
+}
+
+impl From<&DatabaseIdentity> for DatabaseReport {
+    fn from(identity: &DatabaseIdentity) -> Self {
+        Self {
+            endpoint: identity.endpoint.clone(),
+            kind: Some(identity.kind),
+            version: Some(identity.version.clone()),
+            host: Some(identity.host.clone()),
+            port: Some(identity.port),
+            database: Some(identity.database.clone()),
+            user: Some(identity.user.clone()),
+            id: Some(identity.id.clone()),
+        }
+    }
 }
 
 /// The result of one table. What was not compared is null.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TableResult {
     /// The table in the source.
     pub table: String,
@@ -61,6 +154,10 @@ pub struct TableResult {
     pub is_match: bool,
     /// How it ended.
     pub status: TableStatus,
+    /// What it shows, in the terms of its depth.
+    pub verdict: ReportVerdict,
+    /// The depth to which it was compared.
+    pub depth: Option<Depth>,
     /// Rows in the source.
     pub source_count: Option<u64>,
     /// Rows in the target.
@@ -103,6 +200,11 @@ pub struct TableResult {
     pub duration_seconds: Option<f64>,
     /// The columns that identify a row.
     pub key: Vec<String>,
+    /// How many columns were compared; null from workers that do not report it.
+    pub columns: Option<ColumnCounts>,
+    /// How tables and columns were paired, which columns were not compared and why, the origin of
+    /// the key, and the conditions and rules in force; null from workers that do not report it.
+    pub coverage: Option<Box<Coverage>>,
     /// Notes: columns on one side only, that there is no key.
     pub notes: Vec<String>,
     /// Milliseconds from the cancellation until no statement ran in the databases.
@@ -116,12 +218,13 @@ pub struct TableResult {
 }
 
 /// Why a table was not verified.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TableError {
     /// The table in the source.
     pub table: String,
     /// The kind of the error.
     #[serde(rename = "type")]
+    #[schemars(with = "String")]
     pub kind: FailureKind,
     /// What happened, and what to do.
     pub error: String,
@@ -136,7 +239,7 @@ pub struct TableError {
 }
 
 /// An attempt before the last one.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AttemptReport {
     /// Its number, from 1.
     pub attempt: u32,
@@ -144,25 +247,27 @@ pub struct AttemptReport {
     pub worker: Option<String>,
     /// The kind of its error.
     #[serde(rename = "type")]
+    #[schemars(with = "String")]
     pub kind: FailureKind,
     /// What happened.
     pub error: String,
 }
 
 /// The table that ended the run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RootCauseReport {
     /// The table in the source.
     pub table: String,
     /// The kind of the error, or `Mismatch`.
     #[serde(rename = "type")]
+    #[schemars(with = "String")]
     pub kind: FailureKind,
     /// What happened.
     pub error: String,
 }
 
 /// The repair of a table.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct RepairReport {
     /// The repair script; absent when it has no statement or was not written.
     pub file: Option<String>,
@@ -191,17 +296,37 @@ impl RunReport {
             },
             notes: self.notes.clone(),
             trace_id: self.trace_id.clone(),
+            depth: Some(self.depth),
+            origin: self.origin.clone(),
+            databases: self.databases.clone(),
         }
     }
 }
 
-/// A cause on one line: `3 rows: CreatedAt: cut to milliseconds in the target`.
+/// A cause on one line: `3 of 4 rows: CreatedAt: cut to milliseconds in the target`.
 pub(super) fn cause_line(cause: &CauseGroup) -> String {
-    let rows = if cause.rows == 1 { "row" } else { "rows" };
     let column = cause
         .column
         .as_ref()
         .map(|column| format!("{column}: "))
         .unwrap_or_default();
-    format!("{} {rows}: {column}{}", cause.rows, cause.explanation)
+    if cause.pairs_keys {
+        return format!("{column}{}", cause.explanation);
+    }
+    let (count, all) = match cause.examined {
+        // Runs of earlier versions have no such number.
+        0 => (cause.rows.to_string(), cause.rows),
+        all => (format!("{} of {all}", cause.rows), all),
+    };
+    let rows = if all == 1 { "row" } else { "rows" };
+    format!("{count} {rows}: {column}{}", cause.explanation)
+}
+
+/// The rule that ignores a cause, and what else it ignores.
+pub(super) fn rule_line(cause: &CauseGroup) -> Option<String> {
+    let option = cause.option.as_ref()?;
+    Some(match &cause.also_ignores {
+        Some(more) => format!("{option} ignores this, and {more}"),
+        None => format!("{option} ignores this"),
+    })
 }

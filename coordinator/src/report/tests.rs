@@ -14,7 +14,9 @@ use shared::outcome::{
 
 use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
-use crate::run_state::{Effect, Input, Limits, PlannedTable, RunPlan, RunState, Time};
+use crate::run_state::{
+    Effect, Input, Limits, PlannedTable, RunPlan, RunState, RunSummary, TableRecord, Time,
+};
 
 /// The report of a run in which these outcomes arrive, one table at a time.
 fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: bool) -> RunReport {
@@ -60,11 +62,14 @@ fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: boo
         last.extend(state.apply(Input::Tick, Time(3000)));
     }
     assert_eq!(last.last(), Some(&Effect::Complete), "{last:?}");
-    RunReport::new(
-        state,
-        Utc.timestamp_millis_opt(1_700_000_000_123).unwrap(),
-        Duration::from_millis(2345),
-    )
+    let started_at = Utc.timestamp_millis_opt(1_700_000_000_123).unwrap();
+    let mut report = RunReport::new(state, started_at, Duration::from_millis(2345));
+    report.origin = Some(Origin {
+        tool_version: "0.1.0".to_owned(),
+        user: Some("ops".to_owned()),
+        host: "host1".to_owned(),
+    });
+    report
 }
 
 fn modified() -> Difference {
@@ -130,7 +135,18 @@ fn the_json_report_has_the_documented_fields() {
         "errors",
         "root_cause",
     ];
-    let more = ["interrupted", "notes", "trace_id"];
+    let more = [
+        "interrupted",
+        "notes",
+        "trace_id",
+        "schema_version",
+        "verdict",
+        "depth",
+        "origin",
+        "source",
+        "target",
+        "scope",
+    ];
     let mut expected: Vec<&str> = documented.into_iter().chain(more).collect();
     let mut found = keys(&json);
     expected.sort_unstable();
@@ -143,6 +159,8 @@ fn the_json_report_has_the_documented_fields() {
             "target",
             "match",
             "status",
+            "verdict",
+            "depth",
             "source_count",
             "target_count",
             "difference",
@@ -163,6 +181,8 @@ fn the_json_report_has_the_documented_fields() {
             "attempt",
             "duration_seconds",
             "key",
+            "columns",
+            "coverage",
             "notes",
             "quiet_after_ms",
         ]
@@ -281,11 +301,11 @@ fn the_csv_report_has_one_line_per_table() {
         "{text}"
     );
     assert!(
-        lines[3].ends_with("TableNotFound,TableNotFound happened,,,"),
+        lines[3].contains("TableNotFound,TableNotFound happened,,,,incomplete,,"),
         "{text}"
     );
     assert!(
-        lines[4].ends_with("CancelledError,\"not started, because t2 ended the run\",,,"),
+        lines[4].contains("CancelledError,\"not started, because t2 ended the run\",,,"),
         "{text}"
     );
 }
@@ -294,9 +314,10 @@ fn the_csv_report_has_one_line_per_table() {
 fn the_console_shows_the_verdict_first_and_what_needs_attention() {
     let text = mixed().to_console(false);
     let expected = "\
-INCOMPLETE  some tables could not be verified
+INCOMPLETE: 2 of 4 tables could not be verified; 1 different
 4 tables: 1 matched, 1 mismatched, 1 failed, 1 cancelled, in 2.3 s
 run 01900000-0000-7000-8000-000000000000 of 2023-11-14T22:13:20.123Z
+by reconcile 0.1.0, ops on host1
 
 ended by t2: TableNotFound: TableNotFound happened
 
@@ -308,6 +329,7 @@ Not verified
 Different
   t1  10 rows on both sides; 0 missing, 0 extra, 1 modified
     modified  id=7  v: 'a\\u{1b}[31m\\n' → null  n: 1 → 2
+  →: from the source's value to the target's; \\u{…}: a character by its code
 ";
     assert_eq!(text, expected);
     assert!(
@@ -315,6 +337,41 @@ Different
             .to_console(true)
             .contains("\u{1b}[1;33mINCOMPLETE\u{1b}[0m")
     );
+}
+
+/// Names and messages come from databases. None of them reaches the terminal as a command.
+#[test]
+fn no_control_character_reaches_the_console() {
+    let hostile = "a\u{1b}[2J\u{7}\r\nb";
+    let mut report = explained();
+    for result in &mut report.results {
+        result.table = hostile.to_owned();
+        result.target = hostile.to_owned();
+        result.notes.push(hostile.to_owned());
+        result.differences.push(Difference {
+            kind: DifferenceKind::Modified,
+            key: serde_json::Map::from_iter([(hostile.to_owned(), json!(hostile))]),
+            columns: vec![ColumnDifference {
+                name: hostile.to_owned(),
+                source: json!(hostile),
+                target: json!("b"),
+            }],
+        });
+        for cause in &mut result.causes {
+            cause.column = Some(hostile.to_owned());
+        }
+    }
+    report.notes.push(hostile.to_owned());
+    let mut failed = mixed();
+    report.errors = std::mem::take(&mut failed.errors);
+    for error in &mut report.errors {
+        error.table = hostile.to_owned();
+        error.error = hostile.to_owned();
+    }
+    let console = report.to_console(false);
+    let control = console.chars().find(|it| it.is_control() && *it != '\n');
+    assert_eq!(control, None, "{console:?}");
+    assert!(console.contains("a\\u{1b}[2J\\u{7}\\r\\nb"), "{console}");
 }
 
 /// A table with causes, and how it was read.
@@ -325,12 +382,16 @@ fn explained() -> RunReport {
             cause: "fraction-truncated".to_owned(),
             explanation: explanation.to_owned(),
             rows,
+            examined: 4,
+            pairs_keys: false,
             example: CauseExample {
                 key: serde_json::Map::from_iter([("id".to_owned(), json!(7))]),
                 source: json!("12:00:00.123456"),
                 target: json!("12:00:00.123"),
             },
             option: option.map(str::to_owned),
+            also_ignores: option
+                .map(|_| "every difference in further digits of a second".to_owned()),
         };
     let read = |isolation: &str, second: u32| SideRead {
         isolation: isolation.to_owned(),
@@ -378,8 +439,11 @@ fn causes_and_reads_are_in_every_format() {
             "cause": "fraction-truncated",
             "explanation": "cut to milliseconds in the target",
             "rows": 3,
+            "examined": 4,
+            "pairs_keys": false,
             "example": {"key": {"id": 7}, "source": "12:00:00.123456", "target": "12:00:00.123"},
             "option": "rules.at = { precision = 3 }",
+            "also_ignores": "every difference in further digits of a second",
         })
     );
     assert_eq!(
@@ -395,8 +459,8 @@ fn causes_and_reads_are_in_every_format() {
     let csv = report.to_csv();
     let line = csv.lines().nth(1).unwrap();
     assert!(
-        line.ends_with(
-            ",\"3 rows: at: cut to milliseconds in the target; 1 row: the row is newer in the source, as at says\",SNAPSHOT 2026-01-31T12:00:01.000Z/2026-01-31T12:00:11.000Z,REPEATABLE READ 2026-01-31T12:00:02.000Z/2026-01-31T12:00:12.000Z"
+        line.contains(
+            ",\"3 of 4 rows: at: cut to milliseconds in the target; 1 of 4 rows: the row is newer in the source, as at says\",SNAPSHOT 2026-01-31T12:00:01.000Z/2026-01-31T12:00:11.000Z,REPEATABLE READ 2026-01-31T12:00:02.000Z/2026-01-31T12:00:12.000Z"
         ),
         "{line}"
     );
@@ -406,9 +470,9 @@ fn causes_and_reads_are_in_every_format() {
 Different
   t0  10 rows on both sides; 0 missing, 0 extra, 1 modified; 2 more settled
     known causes:
-      3 rows: at: cut to milliseconds in the target
-        rules.at = { precision = 3 } absorbs it
-      1 row: the row is newer in the source, as at says
+      3 of 4 rows: at: cut to milliseconds in the target
+        rules.at = { precision = 3 } ignores this, and every difference in further digits of a second
+      1 of 4 rows: the row is newer in the source, as at says
     read: source 2026-01-31T12:00:01.000Z to 2026-01-31T12:00:11.000Z, target 2026-01-31T12:00:02.000Z to 2026-01-31T12:00:12.000Z
 
 Notes
@@ -416,6 +480,52 @@ Notes
   t0: read under SNAPSHOT in the source, REPEATABLE READ in the target
 ";
     assert!(console.ends_with(expected), "{console}");
+}
+
+/// A run that an earlier version stored has no header and no coverage.
+#[test]
+fn a_stored_run_of_an_earlier_version_has_a_report() {
+    let summary = json!({
+        "status": "PASS", "interrupted": false, "duration": {"secs": 1, "nanos": 0},
+        "max_workers": 1,
+        "counts": {"matched": 1, "mismatched": 0, "failed": 0, "timeout": 0, "cancelled": 0},
+    });
+    let summary: RunSummary = serde_json::from_value(summary).unwrap();
+    let record = json!({
+        "verdict": {"compared": {
+            "comparison": {"source_count": 2, "target_count": 2, "checksums": null, "rows": null},
+            "differences": [],
+        }},
+        "attempt": 1, "worker": null, "duration": null, "quiet_after": null, "history": [],
+    });
+    let record: TableRecord = serde_json::from_value(record).unwrap();
+    let mut report = RunReport::of(ReportData {
+        run: RunId::generate(),
+        started_at: Utc::now(),
+        duration: summary.duration,
+        max_workers: summary.max_workers,
+        interrupted: summary.interrupted,
+        root_cause: None,
+        tables: vec![(spec("t"), record)],
+        notes: summary.notes,
+        trace_id: summary.trace_id,
+        origin: summary.origin,
+        databases: summary.databases,
+    });
+    report.run_id = "R".to_owned();
+    report.timestamp = "T".to_owned();
+    assert_eq!(report.verdict, ReportVerdict::CountsEqual);
+    assert_eq!(
+        report.to_console(false),
+        "COUNTS EQUAL: the row counts of 1 table agree; values were not compared\n\
+         1 table: 1 matched, 0 mismatched, in 1.0 s\nrun R of T\n"
+    );
+    let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(
+        (&json["origin"], &json["results"][0]["columns"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(report.to_csv().lines().count(), 2);
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl RunActor {
             Effect::Complete => self.complete(context),
             Effect::TableEnded(_)
             | Effect::KeepRepair { .. }
+            | Effect::KeepRows { .. }
             | Effect::WentQuiet { .. }
             | Effect::DatabasesKnown
             | Effect::Notice(_) => {}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::{Attempt, TableId, WorkerId};
 use shared::message::{Control, Task, WorkId};
-use shared::outcome::{Failure, RepairStatement};
+use shared::outcome::{Difference, Failure, RepairStatement};
 
 use super::record::CancelReason;
 
@@ -26,6 +26,14 @@ pub enum Effect {
         worker: WorkerId,
         /// A batch that was not received before.
         statements: Vec<RepairStatement>,
+    },
+    /// Differing rows of a table have arrived, and all of them are wanted. They must be on disk
+    /// before the event that brought them is acknowledged.
+    KeepRows {
+        work: WorkId,
+        worker: WorkerId,
+        /// A batch that was not received before.
+        rows: Vec<Difference>,
     },
     /// No statement of a cancelled or timed-out attempt runs in a database any more.
     WentQuiet {

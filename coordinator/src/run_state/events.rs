@@ -56,8 +56,15 @@ impl RunState {
         match body {
             EventBody::Claimed => {}
             EventBody::Differences { batch, rows } => {
-                if let Some(claim) = self.claim_of(work.table, &worker) {
-                    claim.batches.entry(batch).or_insert(rows);
+                let listed_rows = self.limits.listed_rows;
+                let most = listed_rows.map_or(usize::MAX, |rows| rows as usize);
+                if let Some(claim) = self.claim_of(work.table, &worker)
+                    && !claim.batches.contains_key(&batch)
+                {
+                    let kept = listed_rows.is_some().then(|| rows.clone());
+                    claim.add_batch(batch, rows, most);
+                    self.effects
+                        .extend(kept.map(|rows| Effect::KeepRows { work, worker, rows }));
                 }
             }
             EventBody::Repair { batch, statements } => {

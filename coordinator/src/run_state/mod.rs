@@ -46,8 +46,8 @@ pub use plan::{Limits, PlannedTable, Window};
 pub(crate) use plan::{RunPlan, Time, millis, table_ids};
 pub use record::TableStatus;
 pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRecord, Verdict};
-pub use summary::RunStatus;
-pub(crate) use summary::RunSummary;
+pub use summary::{Origin, ReportVerdict, RunStatus};
+pub(crate) use summary::{RunSummary, depth_of};
 
 use fleet::Fleet;
 use queue::Queue;

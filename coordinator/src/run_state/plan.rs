@@ -94,6 +94,10 @@ pub struct Limits {
     pub cancel_grace: Duration,
     /// The heartbeat period of a worker that has not announced its own yet.
     pub heartbeat_period: Duration,
+    /// How many differing rows of a table the report lists, if workers send all of them and the
+    /// others are only kept on disk. `None`: as many as its task lets the worker send.
+    #[serde(default)]
+    pub listed_rows: Option<u32>,
 }
 
 impl Default for Limits {
@@ -107,6 +111,7 @@ impl Default for Limits {
             max_backoff: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(10),
             heartbeat_period: Duration::from_secs(5),
+            listed_rows: None,
         }
     }
 }

@@ -269,6 +269,7 @@ impl World {
                 | Effect::WentQuiet { .. }
                 | Effect::KeepRepair { .. }
                 | Effect::DatabasesKnown
+                | Effect::KeepRows { .. }
                 | Effect::Notice(_) => {}
             }
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::failure::FailureKind;
 use shared::ids::{Attempt, TableId, WorkerId};
@@ -74,7 +75,7 @@ impl Verdict {
 }
 
 /// The five ways in which a table can end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TableStatus {
     /// Verified, and equal.

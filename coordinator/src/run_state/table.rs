@@ -90,8 +90,11 @@ pub(super) struct Claim {
     pub(super) worker: WorkerId,
     /// When the claim expires unless a heartbeat renews it.
     pub(super) lease: Time,
-    /// Batches of differing rows by number. A batch that is delivered twice counts once.
+    /// Batches of differing rows by number, as far as they are listed. A batch that is delivered
+    /// twice counts once.
     pub(super) batches: BTreeMap<u32, Vec<Difference>>,
+    /// The rows in `batches`.
+    listed: usize,
     pub(super) source_rows: u64,
     pub(super) target_rows: u64,
 }
@@ -102,9 +105,17 @@ impl Claim {
             worker,
             lease,
             batches: BTreeMap::new(),
+            listed: 0,
             source_rows: 0,
             target_rows: 0,
         }
+    }
+
+    /// Adds a batch that was not received before, without the rows beyond `most` of the claim.
+    pub(super) fn add_batch(&mut self, batch: u32, mut rows: Vec<Difference>, most: usize) {
+        rows.truncate(most.saturating_sub(self.listed));
+        self.listed += rows.len();
+        self.batches.insert(batch, rows);
     }
 
     /// All batches in order, if they are exactly the numbers 0 to `count - 1`.

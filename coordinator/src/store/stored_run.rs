@@ -21,6 +21,9 @@ pub struct StoredSettings {
     /// The directory of its repair scripts, if it writes any.
     #[serde(default)]
     pub output_dir: Option<PathBuf>,
+    /// The file for all differing rows, if there is one.
+    #[serde(default)]
+    pub rows_output: Option<PathBuf>,
 }
 
 /// Where the workers of a run are.

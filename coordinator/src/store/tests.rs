@@ -30,6 +30,7 @@ fn settings() -> StoredSettings {
         source: side("source"),
         target: side("target"),
         output_dir: None,
+        rows_output: None,
     }
 }
 
@@ -188,7 +189,7 @@ fn a_cancelled_run_is_known_as_one_before_anybody_is_told() {
 fn end(store: &RunStore, run: RunId) {
     let writer = RunWriter::start(&store.path(), run).unwrap();
     let receipt = writer.write(
-        vec![writer::Write::Ended(RunSummary {
+        vec![writer::Write::Ended(Box::new(RunSummary {
             status: RunStatus::Pass,
             interrupted: false,
             duration: std::time::Duration::from_secs(1),
@@ -199,7 +200,10 @@ fn end(store: &RunStore, run: RunId) {
             },
             notes: Vec::new(),
             trace_id: None,
-        })],
+            depth: None,
+            origin: None,
+            databases: None,
+        }))],
         false,
     );
     futures::executor::block_on(receipt.wait());

@@ -56,7 +56,7 @@ pub(super) enum Write {
     Cancelling(Cancellation),
     Databases(Vec<DatabaseIdentity>),
     Snapshot(Snapshot),
-    Ended(RunSummary),
+    Ended(Box<RunSummary>),
 }
 
 struct Batch {
@@ -160,7 +160,7 @@ impl RunWriter {
     /// Stores the end of the run and waits until it is durable. If the store cannot be
     /// written, adds a note to the report.
     pub async fn finish(&self, report: &mut RunReport) {
-        let receipt = self.write(vec![Write::Ended(report.summary())], false);
+        let receipt = self.write(vec![Write::Ended(Box::new(report.summary()))], false);
         if tokio::time::timeout(LAST_WRITE, receipt.wait())
             .await
             .is_err()
@@ -295,7 +295,7 @@ impl Thread {
                         set("running", stored_run::json(running))?;
                     }
                     Write::Ended(ended) => {
-                        set("ended", stored_run::json(ended))?;
+                        set("ended", stored_run::json(ended.as_ref()))?;
                         set("finished_at", stored_run::time_text(Utc::now()))?;
                     }
                 }

@@ -104,6 +104,9 @@ options! {
     /// Redact the values of rows in reports and logs: print a keyed hash, the length and where they begin to differ
     #[arg(num_args = 0, default_missing_value = "true")]
     redact: bool = false;
+    /// Write every row that differs to this file, one JSON object a line, or CSV if its name ends in .csv; the report still lists --max-differences of a table
+    #[arg(value_name = "FILE", value_parser = clap::value_parser!(PathBuf))]
+    rows_output: PathBuf, else "no such file";
 }
 
 options! {

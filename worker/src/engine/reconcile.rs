@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::ids::TableName;
-use shared::message::{Scope, TableSpec, Task};
+use shared::message::{ALL_ROWS, Scope, TableSpec, Task};
 use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RepairPlan, RowCounts};
 use shared::telemetry::trace::context;
 use tracing::Span;
@@ -18,8 +18,8 @@ use crate::engine::database::session::label::Label;
 use crate::engine::database::session::pool::Pools;
 use crate::engine::database::spans::within;
 use crate::engine::disk::Budget;
-use crate::engine::locate::locate;
 use crate::engine::locate::redact::Redactor;
+use crate::engine::locate::{locate, locate_all};
 use crate::engine::plan::Plan;
 use crate::engine::plan::coverage::{notes as coverage_notes, structure};
 use crate::engine::recheck::recheck;
@@ -268,6 +268,8 @@ struct Steps {
     by_row: bool,
     /// At most so many of them are listed.
     listed: usize,
+    /// All of them are listed.
+    lists_all: bool,
     tolerance: bool,
     recheck: bool,
 }
@@ -283,13 +285,17 @@ impl Steps {
             .into());
         }
         let recheck = spec.options.recheck.times > 0;
+        let lists_all = spec.depth == Depth::Rows && spec.max_differences == ALL_ROWS;
         let listed = match spec.depth {
+            // They are read from disk.
+            Depth::Rows if lists_all => 0,
             Depth::Rows => usize::try_from(spec.max_differences).unwrap_or(usize::MAX),
             Depth::Counts | Depth::Checksum => 0,
         };
         Ok(Self {
             by_row: spec.depth == Depth::Rows || tolerance || recheck,
             listed,
+            lists_all,
             tolerance,
             recheck,
         })
@@ -321,7 +327,7 @@ struct Compared {
 /// others, and makes the statements that repair them.
 async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compared, Stop> {
     let options = &step.spec.options;
-    let keeps_all = steps.tolerance || steps.recheck || options.repair;
+    let keeps_all = steps.tolerance || steps.recheck || steps.lists_all || options.repair;
     let differing = if keeps_all {
         Differing::all(steps.listed, step.budget)
     } else {
@@ -348,10 +354,13 @@ async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compa
 
     let listed = differing.listed();
     let mut causes = Vec::new();
-    if !listed.is_empty() {
+    let redactor = Redactor::new(options, &step.planned.plan.columns);
+    if steps.lists_all && !differing.is_empty() {
+        let span = tracing::info_span!("locate", differences = differing.counts().total());
+        causes = within(span, locate_all(step, &differing, &redactor)).await?;
+    } else if !listed.is_empty() {
         let span = tracing::info_span!("locate", differences = listed.len());
-        let redactor = Redactor::new(options, &step.planned.plan.columns);
-        causes = within(span, locate(step, listed, &redactor)).await?;
+        causes = within(span, locate(step, listed, differing.counts(), &redactor)).await?;
     }
 
     let mut repaired = None;
@@ -364,6 +373,7 @@ async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compa
         reads,
         rows: Some(RowCounts {
             settled,
+            truncated: differing.counts().truncated && !steps.lists_all,
             ..differing.counts()
         }),
         causes,

@@ -103,6 +103,40 @@ fn a_result_without_all_its_differences_is_no_result() {
 }
 
 #[test]
+fn all_rows_are_kept_and_the_first_ones_are_listed() {
+    let limits = Limits {
+        listed_rows: Some(3),
+        ..limits(1)
+    };
+    let mut story = Story::new(1, limits);
+    let row = |id: u32| Difference {
+        kind: DifferenceKind::Modified,
+        key: serde_json::Map::from_iter([("id".to_owned(), id.into())]),
+        columns: Vec::new(),
+    };
+    let batch = |batch: u32| EventBody::Differences {
+        batch,
+        rows: vec![row(2 * batch), row(2 * batch + 1)],
+    };
+    story.claim(0, 1, "w");
+    // A batch that is delivered twice is kept once.
+    for number in [0, 1, 1, 2] {
+        story.event(0, 1, "w", batch(number));
+    }
+    story.finish(0, 1, "w", compared(6), 3);
+    let kept = story.effects.iter().filter_map(|effect| match effect {
+        Effect::KeepRows { rows, .. } => Some(rows.clone()),
+        _ => None,
+    });
+    let all: Vec<Difference> = (0..6).map(row).collect();
+    assert_eq!(kept.flatten().collect::<Vec<_>>(), all);
+    let Verdict::Compared { differences, .. } = &story.record(0).verdict else {
+        panic!("{:?}", story.record(0));
+    };
+    assert_eq!(*differences, all[..3]);
+}
+
+#[test]
 fn a_result_that_is_not_deep_enough_does_not_count() {
     let mut story = Story::new(1, limits(1));
     let shallow = Outcome::Compared(Comparison {

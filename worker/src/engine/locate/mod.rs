@@ -3,15 +3,18 @@
 pub(crate) mod cause;
 pub(crate) mod redact;
 pub(crate) mod shown;
+pub(crate) mod stored;
 
 use serde_json::Map;
-use shared::outcome::{CauseGroup, ColumnDifference, Difference, DifferenceKind};
+use shared::outcome::{CauseGroup, ColumnDifference, Difference, DifferenceKind, RowCounts};
 
 use crate::engine::error::{disk, malformed};
+use crate::engine::fetch::Rows;
 use crate::engine::fetch::located::{LocatedRow, values};
-use crate::engine::fetch::{Projection, Rows};
+use crate::engine::locate::cause::keys::KeyPairs;
 use crate::engine::locate::cause::tally::CauseTally;
 use crate::engine::locate::redact::Redactor;
+use crate::engine::locate::stored::StoredForms;
 use crate::engine::plan::Plan;
 use crate::engine::rows::difference::RowDifference;
 use crate::engine::rows::differing::Differing;
@@ -19,6 +22,8 @@ use crate::engine::step::StepContext;
 use crate::engine::task::{FindingBatch, Stop, TaskContext};
 use crate::engine::tolerate::nearness::counts_as_equal;
 use crate::engine::values::canonical::Values;
+use crate::engine::values::column::SideOf;
+use crate::engine::values::pair::Pair;
 
 /// Differences sent at once.
 const BATCH: usize = 200;
@@ -26,17 +31,22 @@ const BATCH: usize = 200;
 /// Reads the rows of `listed` and sends their differences, a chunk at a time.
 /// Differences are sent in the order of their keys, unless there are so many that
 /// they are found in a pass over the table. Values leave as `redactor` renders
-/// them. Returns the causes that explain the rows.
+/// them. Returns the causes that explain the rows. `counts` has all differences,
+/// also those that are not listed.
 pub(crate) async fn locate(
     step: &mut StepContext<'_>,
     listed: Vec<RowDifference>,
+    counts: RowCounts,
     redactor: &Redactor,
 ) -> Result<Vec<CauseGroup>, Stop> {
     let plan = &step.planned.plan;
+    let forms = StoredForms::of(plan);
+    let has_other_key = forms.has_any(plan.key_columns);
     // Of a row on one side only the key is reported, which most elements carry.
     let is_key_enough = |difference: &RowDifference| {
         difference.kind() != DifferenceKind::Modified
             && plan.key_columns > 0
+            && !has_other_key
             && plan.key_form.carried(difference.key).is_some()
     };
     let mut to_read = Differing::all(0, step.budget);
@@ -55,15 +65,9 @@ pub(crate) async fn locate(
         source: None,
         target: None,
     };
-    let mut outbox = Outbox {
-        plan,
-        context: step.task,
-        redactor,
-        tally: CauseTally::new(&plan.columns).hiding(redactor.hidden()),
-        batch: Vec::new(),
-    };
+    let mut outbox = Outbox::new(step, counts, redactor, &forms);
     if !to_read.is_empty() {
-        let mut rows = Rows::open(step, &Projection::Compared, &to_read).await?;
+        let mut rows = Rows::open(step, &forms.projection(), &to_read).await?;
         loop {
             let chunk = rows.next(step).await?;
             if chunk.is_empty() {
@@ -80,8 +84,28 @@ pub(crate) async fn locate(
     for difference in known {
         outbox.put(&by_key(difference)).await?;
     }
-    outbox.send().await?;
-    Ok(outbox.tally.finish())
+    outbox.finish().await
+}
+
+/// The same for all rows of `differing`, which may be more than fit in memory.
+pub(crate) async fn locate_all(
+    step: &mut StepContext<'_>,
+    differing: &Differing,
+    redactor: &Redactor,
+) -> Result<Vec<CauseGroup>, Stop> {
+    let forms = StoredForms::of(&step.planned.plan);
+    let mut outbox = Outbox::new(step, differing.counts(), redactor, &forms);
+    let mut rows = Rows::open(step, &forms.projection(), differing).await?;
+    loop {
+        let chunk = rows.next(step).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        for row in chunk {
+            outbox.put(&row).await?;
+        }
+    }
+    outbox.finish().await
 }
 
 /// Described rows that have not been sent.
@@ -89,11 +113,41 @@ struct Outbox<'a> {
     plan: &'a Plan,
     context: &'a TaskContext,
     redactor: &'a Redactor,
+    forms: &'a StoredForms,
     tally: CauseTally<'a>,
+    keys: KeyPairs<'a>,
     batch: Vec<Difference>,
 }
 
-impl Outbox<'_> {
+impl<'a> Outbox<'a> {
+    fn new(
+        step: &StepContext<'a>,
+        counts: RowCounts,
+        redactor: &'a Redactor,
+        forms: &'a StoredForms,
+    ) -> Self {
+        let plan = &step.planned.plan;
+        Self {
+            plan,
+            context: step.task,
+            redactor,
+            forms,
+            tally: CauseTally::new(&plan.columns)
+                .hiding(redactor.hidden())
+                .of_whole_table(counts.total() + counts.modified == step.rows),
+            keys: KeyPairs::new(&plan.columns[..plan.key_columns]),
+            batch: Vec::new(),
+        }
+    }
+
+    /// Sends the last rows. Returns the causes that explain the rows.
+    async fn finish(mut self) -> Result<Vec<CauseGroup>, Stop> {
+        self.send().await?;
+        let mut causes = self.tally.finish();
+        causes.extend(self.keys.finish());
+        Ok(causes)
+    }
+
     async fn put(&mut self, row: &LocatedRow) -> Result<(), Stop> {
         let difference = self.describe(row)?;
         self.batch.push(difference);
@@ -133,19 +187,46 @@ impl Outbox<'_> {
                 });
             }
         }
-        if let (DifferenceKind::Modified, Some(source), Some(target)) =
-            (row.difference.kind(), &source, &target)
-        {
-            self.tally
-                .observe(row.difference.key, &key, source, target, |at| {
-                    redactor.pair(at, source.get(at).copied(), target.get(at).copied())
-                });
+        match (row.difference.kind(), &source, &target) {
+            (DifferenceKind::Modified, Some(source), Some(target)) => {
+                let sides: Pair<&[&[u8]]> = Pair { source, target };
+                let observed = self.forms.observed(&plan.columns, sides);
+                self.tally
+                    .observe(row.difference.key, &key, &observed, |at| {
+                        redactor.pair(at, source.get(at).copied(), target.get(at).copied())
+                    });
+            }
+            (DifferenceKind::Modified, ..) => {}
+            (kind, ..) => {
+                let values = self.key_values(row, &source, &target)?;
+                self.keys.add(kind, row.difference.key, &key, values);
+            }
         }
         Ok(Difference {
             kind: row.difference.kind(),
             key,
             columns,
         })
+    }
+
+    /// The key's values as the side that has the row stores them.
+    fn key_values(
+        &self,
+        row: &LocatedRow,
+        source: &Option<Vec<&[u8]>>,
+        target: &Option<Vec<&[u8]>>,
+    ) -> Result<Vec<Vec<u8>>, Stop> {
+        let stored = match (source, target) {
+            (Some(values), _) => Some((SideOf::Source, values)),
+            (_, Some(values)) => Some((SideOf::Target, values)),
+            _ => None,
+        };
+        let Some((side, values)) = stored else {
+            let values = Values::new(&row.key).map(|value| value.map(<[u8]>::to_vec));
+            return values.collect::<Result<_, _>>().map_err(malformed);
+        };
+        let exact = |at| Some(self.forms.exact(side, at, values)?.to_vec());
+        Ok((0..self.plan.key_columns).filter_map(exact).collect())
     }
 
     async fn send(&mut self) -> Result<(), Stop> {

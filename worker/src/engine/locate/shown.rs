@@ -15,7 +15,8 @@ const BEFORE: usize = 60;
 const AFTER: usize = 240;
 
 /// The values of both sides as JSON, null where a side has none. A text of more
-/// than 600 bytes is cut to a window around the first difference, with `…` where
+/// than 600 bytes, and one that is compared with such a text, is cut to a window
+/// around the first difference, with `…` where
 /// text is omitted, and the position of the window and the length of the text in
 /// characters: `…abc… (characters 941 to 1240 of 10485760)`.
 pub(crate) fn shown(source: Option<&[u8]>, target: Option<&[u8]>) -> (Json, Json) {
@@ -23,8 +24,11 @@ pub(crate) fn shown(source: Option<&[u8]>, target: Option<&[u8]>) -> (Json, Json
     let (source, target) = (json(source), json(target));
     let (Some(left), Some(right)) = (source.as_str(), target.as_str()) else {
         // There is no text to compare with: a long one is rendered from its beginning.
-        return (cut(source, 0), cut(target, 0));
+        return (cut(source), cut(target));
     };
+    if left.len().max(right.len()) <= WHOLE {
+        return (source, target);
+    }
     let mut first = left
         .bytes()
         .zip(right.bytes())
@@ -34,16 +38,21 @@ pub(crate) fn shown(source: Option<&[u8]>, target: Option<&[u8]>) -> (Json, Json
     while !left.is_char_boundary(first) {
         first -= 1;
     }
-    (cut(source, first), cut(target, first))
+    (window(source, first), window(target, first))
 }
 
-fn cut(value: Json, first: usize) -> Json {
+/// The start of a value that is compared with no other text.
+fn cut(value: Json) -> Json {
+    match value {
+        Json::String(text) if text.len() > WHOLE => window(Json::String(text), 0),
+        other => other,
+    }
+}
+
+fn window(value: Json, first: usize) -> Json {
     let Json::String(text) = value else {
         return value;
     };
-    if text.len() <= WHOLE {
-        return Json::String(text);
-    }
     let floor = |mut at: usize| {
         at = at.min(text.len());
         while !text.is_char_boundary(at) {
@@ -52,6 +61,9 @@ fn cut(value: Json, first: usize) -> Json {
         at
     };
     let (start, end) = (floor(first.saturating_sub(BEFORE)), floor(first + AFTER));
+    if (start, end) == (0, text.len()) {
+        return Json::String(text);
+    }
     let characters = |part: &str| part.chars().count();
     let before = characters(&text[..start]);
     let part = &text[start..end];
@@ -106,6 +118,12 @@ mod tests {
             "{source}"
         );
         assert_eq!(target, "éé");
+        // Both windows begin at the same character.
+        let (source, target) = shown(Some(&text(&a)), Some(&text(&a[..200])));
+        for side in [source, target] {
+            let side = side.as_str().unwrap().to_owned();
+            assert!(side.contains("(characters 71 to "), "{side}");
+        }
         let (source, target) = shown(None, Some(&text(&a)));
         assert_eq!(source, Json::Null);
         assert!(target.as_str().unwrap().len() < 1_000);

@@ -30,6 +30,9 @@ pub(crate) enum Damage {
     DatetimeSteps,
     /// Shifted by this many quarters of an hour; later, if positive.
     ZoneShifted(i8),
+    /// The offset of a time was dropped and its clock time kept: this many quarters
+    /// of an hour later, if positive.
+    OffsetDropped(i8),
     /// A day later, if true, or earlier.
     DayShifted(bool),
     DayMonthSwapped,
@@ -39,6 +42,8 @@ pub(crate) enum Damage {
     /// White space was removed, not only blanks.
     SpaceTrimmed(Trim),
     CaseFolded(Case),
+    /// The texts differ in several of blanks, case and Unicode form.
+    Folded(Folds),
     Normalized(Normalization),
     AccentsRemoved,
     /// `\r\n` became `\n`.
@@ -54,10 +59,10 @@ pub(crate) enum Damage {
     BooleanAsText,
     /// The same number, as text or in another notation.
     NumberAsText,
-    /// The same time in another notation.
-    TimeAsText,
     /// The same XML in another notation.
     XmlNotation,
+    /// The same time in another notation, cut to a precision if that has one.
+    TimeAsText(Option<Level>),
     TextCut(Limit),
     /// Bytes were truncated to this number.
     BytesCut(usize),
@@ -94,6 +99,14 @@ pub(crate) enum Level {
     /// Hours and minutes.
     Minutes,
     Day,
+}
+
+/// What two texts differ in; they are equal without regard to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub(crate) struct Folds {
+    pub trim: Option<Trim>,
+    pub case: bool,
+    pub form: Option<Normalization>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,11 +149,54 @@ impl Damage {
                 | Self::CaseFolded(Case::Mixed)
                 | Self::BooleanAsText
                 | Self::NumberAsText
-                | Self::TimeAsText
                 | Self::XmlNotation
+                | Self::TimeAsText(None)
+                | Self::Folded(_)
                 | Self::UuidSwapped
         )
     }
+}
+
+impl Folds {
+    /// What a cause of texts that a rule can ignore amounts to; `None` for other causes.
+    pub(crate) fn of(damage: Damage) -> Option<Self> {
+        let none = Self::default();
+        Some(match damage {
+            Damage::BlanksTrimmed(which) => Self {
+                trim: Some(which),
+                ..none
+            },
+            Damage::CaseFolded(_) => Self { case: true, ..none },
+            Damage::Normalized(form) => Self {
+                form: Some(form),
+                ..none
+            },
+            Damage::Folded(folds) => folds,
+            _ => return None,
+        })
+    }
+
+    /// What ignores both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let trim = match (self.trim, other.trim) {
+            (Some(a), Some(b)) if a != b => Some(Trim::Both),
+            (a, b) => a.or(b),
+        };
+        // A compatibility form also ignores what the plain form ignores.
+        let form = match (self.form, other.form) {
+            (Some(a), Some(b)) if is_compatible(a) || !is_compatible(b) => Some(a),
+            (a, b) => b.or(a),
+        };
+        Self {
+            trim,
+            case: self.case || other.case,
+            form,
+        }
+    }
+}
+
+fn is_compatible(form: Normalization) -> bool {
+    matches!(form, Normalization::Nfkc | Normalization::Nfkd)
 }
 
 impl Cause {
@@ -175,9 +231,18 @@ impl Cause {
             Rounding::HalfUp => 1,
             Rounding::HalfEven => 2,
         };
+        // PostgreSQL rounds a seventh digit half to even.
+        let time_mode = |left: u8, rounding: Rounding| match (left, rounding) {
+            (6, Rounding::HalfEven) => 1,
+            (6, Rounding::HalfUp) => 2,
+            (_, rounding) => mode(rounding),
+        };
         let (family, within) = match self.damage {
             Damage::NullBecame(_) | Damage::BecameNull(_) => (0, 0),
-            Damage::TimeCut(Level::Digits(left), rounding) => (10 + mode(rounding), digits(left)),
+            Damage::OffsetDropped(_) => (9, 0),
+            Damage::TimeCut(Level::Digits(left), rounding) => {
+                (10 + time_mode(left, rounding), digits(left))
+            }
             Damage::DatetimeSteps => (13, 0),
             Damage::TimeCut(Level::Minutes, rounding) => (14, mode(rounding)),
             Damage::TimeCut(Level::Day, rounding) => (16, mode(rounding)),
@@ -194,6 +259,7 @@ impl Cause {
             Damage::XmlNotation => (24, 1),
             Damage::CaseFolded(Case::Lower | Case::Upper) => (25, 0),
             Damage::CaseFolded(Case::Mixed) => (27, 0),
+            Damage::Folded(_) => (27, 1),
             Damage::Normalized(form) => (
                 26,
                 match form {
@@ -208,7 +274,8 @@ impl Cause {
             Damage::AccentsRemoved => (30, 0),
             Damage::Replaced(_) => (31, 0),
             Damage::LeadingZeros => (32, 0),
-            Damage::TimeAsText => (33, 0),
+            Damage::TimeAsText(None) => (33, 0),
+            Damage::TimeAsText(Some(_)) => (33, 1),
             Damage::NumberAsText => (34, 0),
             Damage::ZeroBytesTrimmed => (40, 0),
             Damage::TextCut(Limit::Characters(_)) | Damage::BytesCut(_) => (41, 0),

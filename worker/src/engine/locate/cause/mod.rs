@@ -4,10 +4,15 @@
 //! A cause is exact. It explains a pair of values only if the damage turns one
 //! into the other, bit for bit; other pairs remain unexplained. One pair often
 //! fits several causes: `.120456` and `.12` may have been cut to two digits or to
-//! three. All of them are kept, and [`tally`] chooses those that explain most rows
-//! of the column.
+//! three. All of them are kept, and [`grouping`] chooses those that explain most
+//! rows of the column. An exact cause may still be a coincidence: 0.01 and 0 fit a
+//! cut to whole numbers. So each pair has a weight ([`evidence`]), and a cause is
+//! reported only if the weights of its rows suffice.
 
 pub(crate) mod damage;
+pub(crate) mod evidence;
+pub(crate) mod grouping;
+pub(crate) mod keys;
 pub(crate) mod number;
 pub(crate) mod option;
 pub(crate) mod tally;
@@ -17,20 +22,17 @@ pub(crate) mod words;
 
 use shared::options::Encoding;
 
-use crate::engine::locate::cause::damage::{Cause, Damage, Damaged, StandIn};
+use crate::engine::locate::cause::damage::{Cause, Damage, Damaged, Folds, StandIn};
 use crate::engine::values::conversion::hexadecimal;
-use crate::engine::values::value::{Value, try_decode};
+use crate::engine::values::value::Value;
 
-/// Every cause that turns one of two different encoded values into the other,
+/// Every cause that turns one of two different values into the other,
 /// the most specific first.
-pub(crate) fn causes(source: &[u8], target: &[u8]) -> Vec<Cause> {
-    let (Some(left), Some(right)) = (try_decode(source), try_decode(target)) else {
-        return Vec::new();
-    };
+pub(crate) fn causes(left: &Value, right: &Value) -> Vec<Cause> {
     let mut found = Vec::new();
     for (side, original, damaged) in [
-        (Damaged::Target, &left, &right),
-        (Damaged::Source, &right, &left),
+        (Damaged::Target, left, right),
+        (Damaged::Source, right, left),
     ] {
         let wanted = |damage: Damage| side == Damaged::Target || !damage.is_symmetric();
         damages(original, damaged, &mut |damage| {
@@ -38,6 +40,12 @@ pub(crate) fn causes(source: &[u8], target: &[u8]) -> Vec<Cause> {
                 found.push(Cause { damage, side });
             }
         });
+    }
+    let is_simple = |cause: &Cause| {
+        Folds::of(cause.damage).is_some() && !matches!(cause.damage, Damage::Folded(_))
+    };
+    if found.iter().any(is_simple) {
+        found.retain(|cause| !matches!(cause.damage, Damage::Folded(_)));
     }
     found.sort_by_key(Cause::rank);
     found.dedup();
@@ -68,26 +76,34 @@ fn damages(original: &Value, damaged: &Value, found: &mut impl FnMut(Damage)) {
         (Date(a), Date(b)) => time::dates(*a, *b, found),
         (Time(a), Time(b)) => time::times_of_day(*a, *b, found),
         (Timestamp(a), Timestamp(b)) | (Instant(a), Instant(b)) => time::moments(*a, *b, found),
+        (Date(_) | Time(_) | Timestamp(_) | Instant(_), Text(text)) => {
+            time::written(original, text, found);
+        }
+        (Text(text), Date(_) | Time(_) | Timestamp(_) | Instant(_)) => {
+            time::read(text, damaged, found);
+        }
         (Uuid(a), Uuid(b)) if swapped(a) == *b => found(Damage::UuidSwapped),
         (Date(_) | Time(_) | Timestamp(_) | Instant(_), Int(number)) => {
             time::undecoded(original, *number, found);
         }
-        (time @ (Timestamp(_) | Instant(_)), Text(text))
-        | (Text(text), time @ (Timestamp(_) | Instant(_)))
-            if time::is_written(time, text) =>
+        (Bool(value), Text(word)) | (Text(word), Bool(value))
+            if text::truth(word) == Some(*value) =>
         {
-            found(Damage::TimeAsText);
-        }
-        (Bool(value), Text(word)) if text::truth(word) == Some(*value) => {
             found(Damage::BooleanAsText);
         }
-        (Int(number), Text(text)) if text.trim() == number.to_string() => {
+        (Int(number), Text(text)) | (Text(text), Int(number))
+            if text.trim() == number.to_string() =>
+        {
             found(Damage::NumberAsText);
         }
-        (Decimal(number), Text(text)) if number::plain(text.trim()).as_ref() == Some(number) => {
+        (Decimal(number), Text(text)) | (Text(text), Decimal(number))
+            if number::plain(text.trim()).as_ref() == Some(number) =>
+        {
             found(Damage::NumberAsText);
         }
-        (Float64(number), Text(text)) if text.trim().parse() == Ok(*number) => {
+        (Float64(number), Text(text)) | (Text(text), Float64(number))
+            if text.trim().parse() == Ok(*number) =>
+        {
             found(Damage::NumberAsText);
         }
         _ => {}
@@ -128,7 +144,7 @@ fn bytes_damages(original: &[u8], damaged: &[u8], found: &mut impl FnMut(Damage)
 }
 
 /// SQL Server stores the first three groups of a UUID in little-endian order.
-fn swapped(uuid: &[u8; 16]) -> [u8; 16] {
+pub(crate) fn swapped(uuid: &[u8; 16]) -> [u8; 16] {
     let mut swapped = *uuid;
     swapped[0..4].reverse();
     swapped[4..6].reverse();

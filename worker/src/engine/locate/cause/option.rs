@@ -2,7 +2,7 @@
 
 use shared::options::{ColumnRule, Encoding, Rounding, Tolerance};
 
-use crate::engine::locate::cause::damage::{Cause, Damage, Level};
+use crate::engine::locate::cause::damage::{Cause, Damage, Folds, Level};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::pairing::encoding::{fitting_encodings, rule_key};
@@ -18,6 +18,38 @@ impl Cause {
             rule_key(&column.source.name),
             fields(&rule).join(", ")
         ))
+    }
+
+    /// The distance of the tolerance that the rule has, if it is one of numbers.
+    pub(crate) fn tolerance(&self, column: &PlannedColumn) -> Option<f64> {
+        match (self.damage, self.absorbing(column)?.tolerance?) {
+            (Damage::ScaleCut(..), Tolerance::Absolute(distance)) => distance.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// What else the rule ignores; `None` if it only decodes values.
+    pub(crate) fn also_ignores(&self, column: &PlannedColumn) -> Option<String> {
+        let rule = self.absorbing(column)?;
+        if let Some(folds) = Folds::of(self.damage) {
+            return Some(format!("every difference in {}", folds.words()));
+        }
+        if rule.precision != column.rule.precision || rule.rounding != column.rule.rounding {
+            return Some("every difference in further digits of a second".to_owned());
+        }
+        let seconds = if column.source.kind.is_time() {
+            " s"
+        } else {
+            ""
+        };
+        match rule.tolerance? {
+            Tolerance::Absolute(distance) => {
+                Some(format!("every difference of at most {distance}{seconds}"))
+            }
+            Tolerance::Relative(share) => Some(format!(
+                "every difference of at most {share:e} of the value"
+            )),
+        }
     }
 
     fn absorbing(&self, column: &PlannedColumn) -> Option<ColumnRule> {
@@ -50,24 +82,15 @@ impl Cause {
             Damage::DigitsCut(digits) => {
                 relative(&mut rule, 5.0 * 10_f64.powi(-i32::from(digits)))?;
             }
-            Damage::BlanksTrimmed(which) => {
-                if rule.trim.is_some() {
-                    return None;
-                }
-                rule.trim = Some(which);
-            }
-            Damage::CaseFolded(_) => rule.case_insensitive = true,
-            Damage::Normalized(form) => {
-                if rule.unicode.is_some() {
-                    return None;
-                }
-                rule.unicode = Some(form);
-            }
+            Damage::BlanksTrimmed(_)
+            | Damage::CaseFolded(_)
+            | Damage::Normalized(_)
+            | Damage::Folded(_) => fold(&mut rule, Folds::of(self.damage)?)?,
             Damage::NotDecoded(encoding) => encode(&mut rule, encoding, column)?,
             Damage::BooleanAsText => encode(&mut rule, Encoding::BooleanText, column)?,
             Damage::XmlNotation => encode(&mut rule, Encoding::Xml, column)?,
             // Whatever is ISO 8601 is also a text of SQL Server.
-            Damage::TimeAsText if rule.encoding == Some(Encoding::Iso8601) => {
+            Damage::TimeAsText(None) if rule.encoding == Some(Encoding::Iso8601) => {
                 rule.encoding = Some(Encoding::SqlServerText);
             }
             _ => return None,
@@ -84,6 +107,17 @@ fn encode(rule: &mut ColumnRule, encoding: Encoding, column: &PlannedColumn) -> 
     }
     rule.as_text = false;
     rule.encoding = Some(encoding);
+    Some(())
+}
+
+fn fold(rule: &mut ColumnRule, folds: Folds) -> Option<()> {
+    // Another value of the option is already set.
+    if rule.trim.and(folds.trim).is_some() || rule.unicode.and(folds.form).is_some() {
+        return None;
+    }
+    rule.trim = folds.trim.or(rule.trim);
+    rule.case_insensitive |= folds.case;
+    rule.unicode = folds.form.or(rule.unicode);
     Some(())
 }
 

@@ -1,21 +1,27 @@
 //! Counts the causes of the differing rows of a table, and groups them.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value as Json};
-use shared::outcome::{CauseExample, CauseGroup};
+use shared::outcome::CauseGroup;
 
 use crate::engine::locate::cause::causes;
-use crate::engine::locate::cause::damage::{Cause, Damaged};
+use crate::engine::locate::cause::damage::Damaged;
+use crate::engine::locate::cause::evidence::{Fit, Support, Weight, weigh};
+use crate::engine::locate::cause::grouping::{MOST_GROUPS, Seen, count, example, grouped};
 use crate::engine::plan::PlannedColumn;
-use crate::engine::values::value::{Value, try_decode};
-
-/// The largest number of groups; the rest is one more group.
-pub(crate) const MOST_GROUPS: usize = 100;
+use crate::engine::values::canonical::Tag;
+use crate::engine::values::pair::Pair;
+use crate::engine::values::value::{Value, to_json, try_decode};
 
 /// The largest number of sets of causes that are kept. Each has an example.
 const MOST_SETS: usize = 4096;
+
+/// The largest number of different values of a column that are counted where the
+/// other side has NULL, and the longest of them, in bytes.
+const MOST_CONSTANTS: usize = 16;
+const LONGEST_CONSTANT: usize = 256;
 
 /// The causes that explain the differing rows of a table.
 ///
@@ -29,19 +35,50 @@ pub(crate) struct CauseTally<'a> {
     columns: &'a [PlannedColumn],
     /// By position of the column: whether it is redacted.
     hidden: &'a [bool],
-    sets: HashMap<(usize, Vec<Cause>), Seen>,
+    sets: HashMap<(usize, Vec<Fit>), Seen>,
+    /// By position of the column.
+    counts: Vec<ColumnCounts>,
+    /// Values in rows where the side that is damaged has them, and the other side NULL.
+    constants: HashMap<(usize, Filled, Vec<u8>), Seen>,
     /// Rows that are newer on one side, by the column that shows it and the older side.
     newer: HashMap<(usize, Damaged), Seen>,
-    /// Rows whose set was not kept.
-    beyond: Option<Seen>,
+    /// Rows that were observed.
+    rows: u64,
+    /// Whether every row of the table differs, so that the examined rows stand for it.
+    every_row: bool,
 }
 
-#[derive(Debug)]
-struct Seen {
-    rows: u64,
-    /// The position of the example in the order of the rows.
-    first: u128,
-    example: CauseExample,
+/// What was seen of a column.
+#[derive(Debug, Clone, Default)]
+struct ColumnCounts {
+    /// Rows in which it differs.
+    differing: u64,
+    /// Those of them that another version of the row explains.
+    newer: u64,
+    /// Rows in which the value of a side is NULL, whether it differs or not.
+    null: Pair<u64>,
+    /// The first row in which NULL replaces a value, by the side that has the NULL.
+    lost: Pair<Option<Seen>>,
+    /// Rows in which only the source is NULL, and only the target.
+    filled: [u64; 2],
+}
+
+/// Which side has a value where the other one has NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Filled {
+    Target,
+    Source,
+}
+
+/// The two values of a column in a row that is on both sides.
+#[derive(Debug, Clone)]
+pub(crate) struct Observed<'v> {
+    /// As they are compared.
+    pub compared: Pair<&'v [u8]>,
+    /// In other forms that show more than what is compared.
+    pub stored: Vec<Pair<&'v [u8]>>,
+    /// Whether the difference counts.
+    pub differs: bool,
 }
 
 impl<'a> CauseTally<'a> {
@@ -50,8 +87,11 @@ impl<'a> CauseTally<'a> {
             columns,
             hidden: &[],
             sets: HashMap::new(),
+            counts: vec![ColumnCounts::default(); columns.len()],
+            constants: HashMap::new(),
             newer: HashMap::new(),
-            beyond: None,
+            rows: 0,
+            every_row: false,
         }
     }
 
@@ -60,68 +100,126 @@ impl<'a> CauseTally<'a> {
         Self { hidden, ..self }
     }
 
-    /// Adds one modified row: its rendered key, and both versions as encoded values
-    /// in the order of the columns. `show` renders the values of a column for an
-    /// example. The row that is first by `order` is the example of its group, in
-    /// whatever order rows are added.
-    pub(crate) fn observe<V: AsRef<[u8]>>(
+    /// Of a table in which every row differs, if `every_row` is true.
+    pub(crate) fn of_whole_table(self, every_row: bool) -> Self {
+        Self { every_row, ..self }
+    }
+
+    fn is_hidden(&self, at: usize) -> bool {
+        self.hidden.get(at).is_some_and(|hidden| *hidden)
+    }
+
+    /// Adds one modified row: its rendered key, and its values in the order of the
+    /// columns. `show` renders the values of a column for an example. The row that
+    /// is first by `order` is the example of its group, in whatever order rows are
+    /// added.
+    pub(crate) fn observe(
         &mut self,
         order: u128,
         key: &Map<String, Json>,
-        source: &[V],
-        target: &[V],
+        values: &[Observed<'_>],
         show: impl Fn(usize) -> (Json, Json),
     ) {
-        let example = |at: usize| {
-            let (source, target) = show(at);
-            CauseExample {
-                key: key.clone(),
-                source,
-                target,
-            }
-        };
+        self.rows += 1;
         let mut unexplained = Vec::new();
-        for (at, (left, right)) in source.iter().zip(target).enumerate() {
-            let (left, right) = (left.as_ref(), right.as_ref());
-            if left == right {
+        for (at, value) in values.iter().enumerate().take(self.columns.len()) {
+            let example = || example(key, show(at));
+            self.count_nulls(at, value, order, &example);
+            if !value.differs {
                 continue;
             }
-            let mut fitting = causes(left, right);
-            if self.hidden.get(at).is_some_and(|hidden| *hidden) {
-                fitting = fitting.into_iter().map(Cause::redacted).collect();
+            self.counts[at].differing += 1;
+            let mut fits = fits(value, &self.columns[at]);
+            if self.is_hidden(at) {
+                let redacted = |fit: Fit| Fit {
+                    cause: fit.cause.redacted(),
+                    ..fit
+                };
+                fits = fits.into_iter().map(redacted).collect();
             }
-            if fitting.is_empty() {
+            if fits.is_empty() {
                 unexplained.push(at);
+                self.count_constant(at, value.compared, order, &example);
                 continue;
             }
-            let key = (at, fitting);
+            let key = (at, fits);
             if self.sets.len() < MOST_SETS || self.sets.contains_key(&key) {
-                count(&mut self.sets, key, order, || example(at));
-            } else {
-                let none = || Seen::none(order, example(at));
-                self.beyond.get_or_insert_with(none).rows += 1;
+                let seen = count(&mut self.sets, key, order, example);
+                if let Some(magnitude) = magnitude(value.compared) {
+                    *seen.magnitudes.entry(magnitude).or_default() += 1;
+                }
             }
         }
         // Of a row of another version not every column has a cause.
-        if let Some((at, side)) = self.newer_by(&unexplained, source, target) {
-            count(&mut self.newer, (at, side), order, || example(at));
+        if let Some((at, side)) = self.newer_by(&unexplained, values) {
+            for at in unexplained {
+                self.counts[at].newer += 1;
+            }
+            count(&mut self.newer, (at, side), order, || {
+                example(key, show(at))
+            });
+        }
+    }
+
+    fn count_nulls(
+        &mut self,
+        at: usize,
+        value: &Observed<'_>,
+        order: u128,
+        example: &impl Fn() -> shared::outcome::CauseExample,
+    ) {
+        let is_null = value.compared.map(is_null);
+        let counts = &mut self.counts[at];
+        counts.null.source += u64::from(is_null.source);
+        counts.null.target += u64::from(is_null.target);
+        let lost = match (is_null.source, is_null.target) {
+            (true, false) => &mut counts.lost.source,
+            (false, true) => &mut counts.lost.target,
+            _ => return,
+        };
+        counts.filled[usize::from(is_null.target)] += 1;
+        let mut one = Seen::none(order, example());
+        one.rows = 1;
+        *lost = Some(match lost.take() {
+            Some(seen) => seen.merged(one),
+            None => one,
+        });
+    }
+
+    /// Counts the value that a side has where the other one has NULL.
+    fn count_constant(
+        &mut self,
+        at: usize,
+        compared: Pair<&[u8]>,
+        order: u128,
+        example: &impl Fn() -> shared::outcome::CauseExample,
+    ) {
+        let Pair { source, target } = compared;
+        let (filled, value) = match (is_null(source), is_null(target)) {
+            (true, false) => (Filled::Target, target),
+            (false, true) => (Filled::Source, source),
+            _ => return,
+        };
+        let of_column =
+            |(other, side, _): &&(usize, Filled, Vec<u8>)| (*other, *side) == (at, filled);
+        let key = (at, filled, value.to_vec());
+        if value.len() <= LONGEST_CONSTANT
+            && (self.constants.contains_key(&key)
+                || self.constants.keys().filter(of_column).count() < MOST_CONSTANTS)
+        {
+            count(&mut self.constants, key, order, example);
         }
     }
 
     /// The column by which the row is newer on one side, and the older side, unless
     /// another column contradicts it.
-    fn newer_by<V: AsRef<[u8]>>(
-        &self,
-        unexplained: &[usize],
-        source: &[V],
-        target: &[V],
-    ) -> Option<(usize, Damaged)> {
+    fn newer_by(&self, unexplained: &[usize], values: &[Observed<'_>]) -> Option<(usize, Damaged)> {
         let mut older_sides = unexplained
             .iter()
             .filter(|at| is_version(&self.columns[**at].source.name))
             .filter_map(|&at| {
-                let older = older(source[at].as_ref(), target[at].as_ref())?;
-                Some((at, older))
+                let Pair { source, target } = values[at].compared;
+                Some((at, older(source, target)?))
             });
         let first = older_sides.next()?;
         older_sides
@@ -130,131 +228,221 @@ impl<'a> CauseTally<'a> {
     }
 
     /// The groups, the most frequent first, at most [`MOST_GROUPS`] and one more for the rest.
-    pub(crate) fn finish(self) -> Vec<CauseGroup> {
-        let mut by_column: HashMap<usize, Vec<(Vec<Cause>, Seen)>> = HashMap::new();
-        for ((at, fitting), seen) in self.sets {
-            by_column.entry(at).or_default().push((fitting, seen));
+    pub(crate) fn finish(mut self) -> Vec<CauseGroup> {
+        let mut by_column: BTreeMap<usize, Vec<(Vec<Fit>, Seen)>> = BTreeMap::new();
+        for ((at, fits), seen) in std::mem::take(&mut self.sets) {
+            by_column.entry(at).or_default().push((fits, seen));
         }
         // With the position of the column and of the first row, which order groups of equal size.
         let mut groups: Vec<(usize, u128, CauseGroup)> = Vec::new();
-        for (at, sets) in by_column {
-            let column = &self.columns[at];
-            groups.extend(cover(sets).into_iter().map(|(cause, seen)| {
-                let first = seen.first;
-                let group = CauseGroup {
-                    column: Some(column.source.name.clone()),
-                    option: cause.option(column),
-                    ..seen.group(cause.name(), cause.explanation())
-                };
-                (at, first, group)
-            }));
+        for at in 0..self.columns.len() {
+            let sets = by_column.remove(&at).unwrap_or_default();
+            groups.extend(self.groups_of(at, sets));
         }
-        groups.extend(self.newer.into_iter().map(|((at, older), seen)| {
+        for (at, _, group) in &mut groups {
+            group.examined = self.counts[*at].differing;
+        }
+        let newer = std::mem::take(&mut self.newer);
+        groups.extend(newer.into_iter().map(|((at, older), seen)| {
             let explanation = format!(
                 "the row is newer in the {} according to {}",
                 older.other().word(),
                 self.columns[at].source.name
             );
-            (at, seen.first, seen.group("row-newer", explanation))
+            let first = seen.first;
+            let group = CauseGroup {
+                examined: self.rows,
+                ..seen.group("row-newer", explanation)
+            };
+            (at, first, group)
         }));
-        groups.sort_by(|(a, first_a, left), (b, first_b, right)| {
-            (Reverse(left.rows), a, first_a, &left.cause).cmp(&(
-                Reverse(right.rows),
-                b,
-                first_b,
-                &right.cause,
-            ))
-        });
-        let mut groups = groups.into_iter().map(|(_, _, group)| group);
-        let mut listed: Vec<CauseGroup> = groups.by_ref().take(MOST_GROUPS).collect();
-        let rest = groups.map(|group| Seen {
-            rows: group.rows,
-            first: 0,
-            example: group.example,
-        });
-        listed.extend(rest.chain(self.beyond).reduce(Seen::merged).map(|seen| {
-            let explanation = "explained by further causes, each of few rows".to_owned();
-            seen.group("others", explanation)
-        }));
-        listed
+        listed(groups)
     }
-}
 
-impl Seen {
-    fn none(first: u128, example: CauseExample) -> Self {
-        let rows = 0;
-        Self {
-            rows,
-            first,
-            example,
+    fn groups_of(&self, at: usize, sets: Vec<(Vec<Fit>, Seen)>) -> Vec<(usize, u128, CauseGroup)> {
+        if self.every_row
+            && let Some(lost) = self.lost_values(at, true)
+        {
+            return vec![lost];
         }
-    }
-
-    fn group(self, cause: &str, explanation: String) -> CauseGroup {
-        CauseGroup {
-            column: None,
-            cause: cause.to_owned(),
-            explanation,
-            rows: self.rows,
-            example: self.example,
-            option: None,
+        let counts = &self.counts[at];
+        let column = &self.columns[at];
+        let mut groups = self.constants_of(at);
+        for explained in grouped(sets, counts.differing - counts.newer) {
+            let first = explained.seen.first;
+            groups.extend(explained.into_group(column).map(|group| (at, first, group)));
         }
+        if groups.is_empty() {
+            groups.extend(self.lost_values(at, false));
+        }
+        groups
     }
 
-    /// Both together, with the first example; the own one, if both are equally early.
-    fn merged(self, other: Self) -> Self {
-        let rows = self.rows + other.rows;
-        let earlier = if self.first <= other.first {
-            self
-        } else {
-            other
-        };
-        Self { rows, ..earlier }
-    }
-}
-
-fn count<K: std::hash::Hash + Eq>(
-    seen: &mut HashMap<K, Seen>,
-    key: K,
-    order: u128,
-    example: impl Fn() -> CauseExample,
-) {
-    let none = || Seen::none(order, example());
-    let seen = seen.entry(key).or_insert_with(none);
-    seen.rows += 1;
-    if order < seen.first {
-        seen.first = order;
-        seen.example = example();
-    }
-}
-
-/// Assigns every set to one cause: repeatedly to the cause that fits most of the
-/// remaining rows, the most specific one of several.
-fn cover(mut sets: Vec<(Vec<Cause>, Seen)>) -> Vec<(Cause, Seen)> {
-    let mut groups = Vec::new();
-    while !sets.is_empty() && groups.len() <= MOST_GROUPS {
-        let mut rows: HashMap<Cause, u64> = HashMap::new();
-        for (fitting, seen) in &sets {
-            for cause in fitting {
-                *rows.entry(*cause).or_default() += seen.rows;
+    /// The group of a column that one side has no values of: in all rows of the table
+    /// with `everywhere`, otherwise in nearly all rows in which it differs.
+    fn lost_values(&self, at: usize, everywhere: bool) -> Option<(usize, u128, CauseGroup)> {
+        let counts = &self.counts[at];
+        let sides = [
+            (Damaged::Target, counts.null.target, &counts.lost.target),
+            (Damaged::Source, counts.null.source, &counts.lost.source),
+        ];
+        sides.into_iter().find_map(|(side, null, lost)| {
+            let seen = lost.clone()?;
+            let mut support = Support::default();
+            support.add(Weight::Much, seen.rows);
+            if !support.suffices(counts.differing) || (everywhere && null < self.rows) {
+                return None;
             }
-        }
-        let Some((best, _)) = rows
-            .into_iter()
-            .min_by_key(|(cause, rows)| (Reverse(*rows), cause.rank()))
-        else {
-            break;
-        };
-        let (taken, left): (Vec<_>, Vec<_>) = sets
-            .into_iter()
-            .partition(|(fitting, _)| fitting.contains(&best));
-        sets = left;
-        let seen = taken.into_iter().map(|(_, seen)| seen);
-        groups.extend(seen.reduce(Seen::merged).map(|seen| (best, seen)));
+            let word = side.word();
+            let column = &self.columns[at];
+            let (has_values, is_computed) = match side {
+                Damaged::Target => ("source", column.source.computed),
+                Damaged::Source => ("target", column.target.computed),
+            };
+            let mut explanation = if everywhere {
+                format!("every {word} value is NULL")
+            } else {
+                format!("NULL in the {word} where the {has_values} has a value")
+            };
+            if is_computed {
+                explanation += &format!("; it is computed in the {has_values}");
+            }
+            let cause = match side {
+                Damaged::Target => "null-in-target",
+                Damaged::Source => "null-in-source",
+            };
+            let first = seen.first;
+            let group = CauseGroup {
+                column: Some(column.source.name.clone()),
+                ..seen.group(cause, explanation)
+            };
+            Some((at, first, group))
+        })
     }
-    // The remaining sets become part of the last group.
-    groups.extend(sets.into_iter().map(|(fitting, seen)| (fitting[0], seen)));
-    groups
+
+    /// The group of a column in which NULL and one value stand for each other.
+    fn constants_of(&self, at: usize) -> Vec<(usize, u128, CauseGroup)> {
+        let mut groups = Vec::new();
+        for (filled, name) in [
+            (Filled::Target, "null-became-value"),
+            (Filled::Source, "value-became-null"),
+        ] {
+            let of_column = self
+                .constants
+                .iter()
+                .filter(|((other, side, _), _)| (*other, *side) == (at, filled));
+            let most = of_column.max_by_key(|((_, _, value), seen)| (seen.rows, Reverse(value)));
+            let Some(((_, _, value), seen)) = most else {
+                continue;
+            };
+            let json = to_json(value);
+            let text = json.to_string();
+            // That a number of one digit or a boolean recurs is likely.
+            let weight = if text.trim_matches('"').len() >= 3 && !json.is_boolean() {
+                Weight::Most
+            } else {
+                Weight::Much
+            };
+            let mut support = Support::default();
+            support.add(weight, seen.rows);
+            let all = self.counts[at].filled[usize::from(filled == Filled::Source)];
+            if !support.suffices(all) {
+                continue;
+            }
+            let what = if self.is_hidden(at) {
+                "one and the same value".to_owned()
+            } else {
+                text
+            };
+            let explanation = match filled {
+                Filled::Target => format!("NULL in the source is {what} in the target"),
+                Filled::Source => format!("{what} in the source is NULL in the target"),
+            };
+            let group = CauseGroup {
+                column: Some(self.columns[at].source.name.clone()),
+                ..seen.clone().group(name, explanation)
+            };
+            groups.push((at, seen.first, group));
+        }
+        groups
+    }
+}
+
+/// The groups in order, and the rest as one more.
+fn listed(mut groups: Vec<(usize, u128, CauseGroup)>) -> Vec<CauseGroup> {
+    groups.sort_by(|(a, first_a, left), (b, first_b, right)| {
+        (Reverse(left.rows), a, first_a, &left.cause).cmp(&(
+            Reverse(right.rows),
+            b,
+            first_b,
+            &right.cause,
+        ))
+    });
+    let mut groups = groups.into_iter().map(|(_, _, group)| group);
+    let mut listed: Vec<CauseGroup> = groups.by_ref().take(MOST_GROUPS).collect();
+    let rest = groups.map(|group| {
+        let mut seen = Seen::none(0, group.example);
+        seen.rows = group.rows;
+        seen
+    });
+    listed.extend(rest.reduce(Seen::merged).map(|seen| {
+        let explanation = "explained by further causes, each of few rows".to_owned();
+        seen.group("others", explanation)
+    }));
+    listed
+}
+
+/// Every cause that fits two values in one of their forms, the most specific first.
+fn fits(value: &Observed<'_>, column: &PlannedColumn) -> Vec<Fit> {
+    let mut fits: Vec<Fit> = Vec::new();
+    for pair in std::iter::once(&value.compared).chain(&value.stored) {
+        if pair.source == pair.target {
+            continue;
+        }
+        fits.extend(weighed(pair, column));
+    }
+    fits.sort_by_key(|fit| (fit.cause.rank(), Reverse(fit.weight)));
+    fits.dedup_by_key(|fit| fit.cause);
+    fits
+}
+
+/// Every cause that fits two values, with its weight.
+pub(crate) fn weighed(pair: &Pair<&[u8]>, column: &PlannedColumn) -> Vec<Fit> {
+    let (Some(source), Some(target)) = (try_decode(pair.source), try_decode(pair.target)) else {
+        return Vec::new();
+    };
+    let found = causes(&source, &target).into_iter();
+    found
+        .map(|cause| Fit {
+            cause,
+            weight: weigh(cause, &source, &target, column),
+        })
+        .collect()
+}
+
+fn is_null(value: &[u8]) -> bool {
+    value == [Tag::Null as u8]
+}
+
+/// The power of ten of the larger of two numbers.
+fn magnitude(compared: Pair<&[u8]>) -> Option<i32> {
+    let of = |value: &[u8]| match try_decode(value)? {
+        value @ (Value::Int(_) | Value::Decimal(_) | Value::Float64(_) | Value::Float32(_)) => {
+            let number: f64 = value.into_text().parse().ok()?;
+            number.is_finite().then_some(number.abs())
+        }
+        _ => None,
+    };
+    let larger = of(compared.source)?.max(of(compared.target)?);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the exponent of a float has at most 3 digits"
+    )]
+    Some(if larger == 0.0 {
+        i32::MIN
+    } else {
+        larger.log10().floor() as i32
+    })
 }
 
 /// Whether a column of this name stores the time or number of changes of its row.

@@ -6,9 +6,10 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use shared::options::{Normalization, Trim};
 
-use crate::engine::locate::cause::damage::{Case, Damage, Limit, Page};
+use crate::engine::locate::cause::damage::{Case, Damage, Folds, Limit, Page};
 use crate::engine::locate::cause::{number, time};
 use crate::engine::values::canonical::canonical_xml;
+use crate::engine::values::folding::Folding;
 
 /// The longest text, in bytes, for which all damages are tested. Other tests than
 /// those of trimming and cutting copy the text.
@@ -24,7 +25,42 @@ pub(crate) fn damages(original: &str, damaged: &str, found: &mut impl FnMut(Dama
     if !original.is_ascii() || !damaged.is_ascii() {
         unicode(original, damaged, found);
     }
+    folded(original, damaged, found);
     notations(original, damaged, found);
+}
+
+/// The fewest options under which the texts are equal.
+fn folded(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
+    let trims = [None, Some(Trim::End), Some(Trim::Start), Some(Trim::Both)];
+    let forms = [None, Some(Normalization::Nfc), Some(Normalization::Nfkc)];
+    let is_equal = |Folds { trim, case, form }: Folds| {
+        let folding = Folding {
+            trim,
+            case_insensitive: case,
+            unicode: form,
+        };
+        folding.apply(original.as_bytes()) == folding.apply(damaged.as_bytes())
+    };
+    let all = Folds {
+        trim: Some(Trim::Both),
+        case: true,
+        form: Some(Normalization::Nfkc),
+    };
+    if !is_equal(all) {
+        return;
+    }
+    let mut folds: Vec<Folds> = Vec::new();
+    for form in forms {
+        for case in [false, true] {
+            folds.extend(trims.map(|trim| Folds { trim, case, form }));
+        }
+    }
+    folds.sort_by_key(|it| {
+        u8::from(it.trim.is_some()) + u8::from(it.case) + u8::from(it.form.is_some())
+    });
+    if let Some(fewest) = folds.into_iter().find(|it| is_equal(*it)) {
+        found(Damage::Folded(fewest));
+    }
 }
 
 fn trims(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
@@ -147,7 +183,7 @@ fn unicode(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
 }
 
 /// The bytes of UTF-8, each decoded as a character of the code page.
-fn misread(text: &str, page: Page) -> String {
+pub(crate) fn misread(text: &str, page: Page) -> String {
     /// The characters 80 to 9F of Windows-1252.
     const HIGH: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8D}', 'Ž',

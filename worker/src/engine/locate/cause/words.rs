@@ -3,7 +3,7 @@
 use shared::options::{Normalization, Rounding, Trim};
 
 use crate::engine::locate::cause::damage::{
-    Case, Cause, Damage, Damaged, Level, Limit, Page, StandIn,
+    Case, Cause, Damage, Damaged, Folds, Level, Limit, Page, StandIn,
 };
 use crate::engine::values::pairing::encoding::encoding_name;
 
@@ -42,11 +42,13 @@ impl Cause {
             Damage::TimeCut(Level::Day, _) => "time-of-day-dropped",
             Damage::DatetimeSteps => "datetime-steps",
             Damage::ZoneShifted(_) | Damage::DayShifted(_) => "time-zone-shifted",
+            Damage::OffsetDropped(_) => "offset-dropped",
             Damage::DayMonthSwapped => "day-month-swapped",
             Damage::NotDecoded(_) => "encoding-not-decoded",
             Damage::BlanksTrimmed(_) => "blanks-trimmed",
             Damage::SpaceTrimmed(_) => "white-space-trimmed",
             Damage::CaseFolded(_) => "case-folded",
+            Damage::Folded(_) => "text-folded",
             Damage::Normalized(_) => "unicode-normalized",
             Damage::AccentsRemoved => "accents-removed",
             Damage::LineEnds => "line-ends-changed",
@@ -56,8 +58,8 @@ impl Cause {
             Damage::LeadingZeros => "leading-zeros-lost",
             Damage::BooleanAsText => "boolean-as-text",
             Damage::NumberAsText => "number-as-text",
-            Damage::TimeAsText => "time-as-text",
             Damage::XmlNotation => "xml-notation",
+            Damage::TimeAsText(_) => "time-as-text",
             Damage::TextCut(_) => "text-truncated",
             Damage::BytesCut(_) => "bytes-truncated",
             Damage::ZeroBytesTrimmed => "zero-bytes-trimmed",
@@ -78,24 +80,37 @@ impl Cause {
             Damage::BecameNull(what) => {
                 return format!("{} in the source is NULL in the target", stand_in(what));
             }
-            Damage::ZoneShifted(quarters) => return shifted(quarters),
-            Damage::DayShifted(true) => {
-                return "one day later in the target, as after a time zone conversion".to_owned();
+            Damage::ZoneShifted(quarters) => return zone_shifted(&[quarters]),
+            Damage::OffsetDropped(quarters) => return offset_dropped(self.side, &[quarters]),
+            Damage::DayShifted(later) => {
+                let direction = if later { "later" } else { "earlier" };
+                return format!(
+                    "one day {direction} in the target, as when a time zone conversion shifts midnight"
+                );
             }
-            Damage::DayShifted(false) => {
-                return "one day earlier in the target, as after a time zone conversion".to_owned();
-            }
+            Damage::Folded(folds) => return format!("texts differ in {} only", folds.words()),
             Damage::DayMonthSwapped => return "day and month are swapped".to_owned(),
             Damage::CaseFolded(Case::Mixed) => return "letters differ in case only".to_owned(),
             Damage::BooleanAsText => return "the same boolean in another word".to_owned(),
             Damage::NumberAsText => return "the same number in another notation".to_owned(),
-            Damage::TimeAsText => return "the same time in another notation".to_owned(),
             Damage::XmlNotation => return "the same XML in another notation".to_owned(),
+            Damage::TimeAsText(None) => return "the same time in another notation".to_owned(),
+            Damage::TimeAsText(Some(level)) => {
+                format!(
+                    "the same time in another notation, cut to {}",
+                    precision(level)
+                )
+            }
             Damage::UuidSwapped => {
                 return "the bytes of the first three groups are reversed".to_owned();
             }
             Damage::NotDecoded(encoding) => {
                 format!("still encoded as {}", encoding_name(encoding))
+            }
+            Damage::TimeCut(Level::Digits(6), Rounding::HalfEven) => {
+                return format!(
+                    "rounded to microseconds in the {side}, as PostgreSQL rounds a seventh digit"
+                );
             }
             Damage::TimeCut(level, rounding) => {
                 format!("{} to {}", rounded(rounding), precision(level))
@@ -186,14 +201,68 @@ fn precision(level: Level) -> String {
     }
 }
 
-fn shifted(quarters: i8) -> String {
-    let minutes = i32::from(quarters.unsigned_abs()) * 15;
-    let direction = if quarters > 0 { "later" } else { "earlier" };
+/// Times were shifted by these quarters of an hour, later if positive.
+pub(crate) fn zone_shifted(shifts: &[i8]) -> String {
+    let daylight = if shifts.len() > 1 {
+        " with daylight saving time"
+    } else {
+        ""
+    };
+    let shifts = shifted(shifts);
+    format!("{shifts} in the target, as after a time zone conversion{daylight}")
+}
+
+/// The clock time was kept on this side, and its offset was not.
+pub(crate) fn offset_dropped(side: Damaged, shifts: &[i8]) -> String {
+    let side = side.word();
     format!(
-        "{}:{:02} h {direction} in the target, as after a time zone conversion",
-        minutes / 60,
-        minutes % 60
+        "the offset was dropped in the {side}: {} there",
+        shifted(shifts)
     )
+}
+
+/// `2:00 h and 1:00 h later`.
+fn shifted(shifts: &[i8]) -> String {
+    let mut text = String::new();
+    for (at, quarters) in shifts.iter().enumerate() {
+        let minutes = u32::from(quarters.unsigned_abs()) * 15;
+        let direction = |quarters: i8| if quarters > 0 { "later" } else { "earlier" };
+        if at > 0 {
+            text += if at + 1 == shifts.len() {
+                " and "
+            } else {
+                ", "
+            };
+        }
+        text += &format!("{}:{:02} h", minutes / 60, minutes % 60);
+        let next = shifts.get(at + 1);
+        if next.is_none_or(|next| direction(*next) != direction(*quarters)) {
+            text += &format!(" {}", direction(*quarters));
+        }
+    }
+    text
+}
+
+impl Folds {
+    /// `trailing blanks, letter case and Unicode form`.
+    pub(crate) fn words(self) -> String {
+        let parts = [
+            self.trim.map(|which| format!("{} blanks", ends(which))),
+            self.case.then(|| "letter case".to_owned()),
+            self.form
+                .map(|form| format!("Unicode form ({})", normal_form(form))),
+        ];
+        list(&parts.into_iter().flatten().collect::<Vec<_>>())
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
 }
 
 fn ends(which: Trim) -> &'static str {

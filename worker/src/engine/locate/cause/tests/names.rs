@@ -164,6 +164,30 @@ fn each_known_damage_has_its_name() {
             "the same XML in another notation",
         ),
         (
+            "Bob ",
+            "bob",
+            "text-folded",
+            "texts differ in trailing blanks and letter case only",
+        ),
+        (
+            " CAFE\u{301}",
+            "caf\u{e9}",
+            "text-folded",
+            "texts differ in leading blanks, letter case and Unicode form (NFC) only",
+        ),
+        (
+            "2015-06-26 00:00:00",
+            "Jun 26 2015 12:00AM",
+            "time-as-text",
+            "the same time in another notation",
+        ),
+        (
+            "2024-02-29",
+            "20240229",
+            "time-as-text",
+            "the same time in another notation",
+        ),
+        (
             "2024-01-01",
             "19723",
             "encoding-not-decoded",
@@ -272,7 +296,7 @@ fn each_known_damage_has_its_name() {
         &encoded(|to| to.date(33)),
         &encoded(|to| to.date(32)),
         "time-zone-shifted",
-        "one day earlier in the target, as after a time zone conversion",
+        "one day earlier in the target, as when a time zone conversion shifts midnight",
     );
     assert_cause(
         &float(0.1),
@@ -343,4 +367,67 @@ fn each_known_damage_has_its_name() {
         "uuid-bytes-swapped",
         "the bytes of the first three groups are reversed",
     );
+    times_in_other_forms_have_their_names();
+}
+
+fn times_in_other_forms_have_their_names() {
+    let day = 86_400_000_000;
+    assert_cause(
+        &micros(9_500 * day),
+        &micros(9_499 * day),
+        "time-zone-shifted",
+        "one day earlier in the target, as when a time zone conversion shifts midnight",
+    );
+    assert_cause(
+        &ticks(1_234_567),
+        &micros(123_457),
+        "fraction-rounded",
+        "rounded to microseconds in the target, as PostgreSQL rounds a seventh digit",
+    );
+    assert_cause(
+        &ticks(1_234_567),
+        &micros(123_456),
+        "fraction-truncated",
+        "cut to microseconds in the target",
+    );
+    let minute = 60_000_000;
+    for (source, target, explanation) in [
+        (micros(90 * minute), text("Jan  1 2000  1:30AM"), ""),
+        (micros(90 * minute), text("01.01.2000 01:30:00"), ""),
+        (micros(90 * minute), text("01/01/2000 01:30"), ""),
+        (encoded(|to| to.date(3)), text("Jan  4 2000"), ""),
+        (text("Jan  1 2000  1:30AM"), micros(90 * minute), ""),
+        (
+            micros(90 * minute + 5_000_000),
+            text("Jan  1 2000  1:30AM"),
+            ", cut to whole minutes in the target",
+        ),
+        (
+            micros(500_000),
+            text("2000-01-01 00:00:00"),
+            ", cut to whole seconds in the target",
+        ),
+    ] {
+        let explanation = format!("the same time in another notation{explanation}");
+        assert_cause(&source, &target, "time-as-text", &explanation);
+    }
+    let clock = text("2024-07-01T09:15:00+02:00");
+    let instant = |text: &str| {
+        let at = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").unwrap();
+        let since = at.and_utc().timestamp_micros() - 10_957 * day;
+        encoded(|to| to.instant(TimeUnit::Micros, since))
+    };
+    assert_cause(
+        &clock,
+        &instant("2024-07-01 09:15"),
+        "offset-dropped",
+        "the offset was dropped in the target: 2:00 h later there",
+    );
+    assert_cause(
+        &instant("2024-07-01 09:15"),
+        &clock,
+        "offset-dropped",
+        "the offset was dropped in the source: 2:00 h later there",
+    );
+    assert_eq!(explain(&clock, &instant("2024-07-01 10:15")), None);
 }

@@ -120,13 +120,13 @@ proptest! {
     #[test]
     fn damage_is_explained_by_itself_in_both_directions((original, damaged, damage) in damaged()) {
         let fits = |found: Vec<Cause>, side| found.contains(&Cause { damage, side });
-        let found = causes(&original, &damaged);
+        let found = causes_of(&original, &damaged);
         prop_assert!(fits(found.clone(), Damaged::Target), "{:?} not in {:?}", damage, found);
         let (side, damage_back) = match damage {
             Damage::ZoneShifted(quarters) => (Damaged::Target, Damage::ZoneShifted(-quarters)),
             other => (Damaged::Source, other),
         };
-        let found = causes(&damaged, &original);
+        let found = causes_of(&damaged, &original);
         prop_assert!(
             found.contains(&Cause { damage: damage_back, side }),
             "{:?} not in {:?}", damage_back, found
@@ -157,7 +157,7 @@ proptest! {
         a in proptest::collection::vec(any::<u8>(), 0..40),
         b in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
-        for cause in causes(&a, &b) {
+        for cause in causes_of(&a, &b) {
             prop_assert!(!cause.explanation().is_empty());
         }
     }

@@ -1,4 +1,5 @@
-//! Keeps repair statements on disk during a run.
+//! Keeps what workers send of the tables on disk during a run: repair statements, and
+//! differing rows.
 //!
 //! Each worker that runs an attempt has its own file. When the table ends, the
 //! file of the deciding attempt gets its final name and the others are removed,
@@ -6,67 +7,122 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::marker::PhantomData;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use shared::atomic_file::{Access, AtomicFile};
-use shared::ids::{RunId, TableId, WorkerId};
+use shared::ids::{TableId, WorkerId};
 use shared::message::WorkId;
-use shared::outcome::RepairStatement;
+use shared::outcome::{Difference, RepairStatement};
 
 use crate::run::RunObserver;
 use crate::run_state::{Effect, RunState, TableStatus};
 
-/// The statements of one run. Clones share them.
-#[derive(Debug, Clone)]
-pub(crate) struct Spool(Arc<Mutex<Files>>);
+/// What a spool can keep.
+pub(crate) trait Spooled: fmt::Debug + Serialize + DeserializeOwned + 'static {
+    /// The items in messages.
+    const NAME: &'static str;
+
+    /// The items that an effect asks to keep.
+    fn of(effect: &Effect) -> Option<(WorkId, &WorkerId, &[Self])>
+    where
+        Self: Sized;
+}
+
+impl Spooled for RepairStatement {
+    const NAME: &'static str = "statements";
+
+    fn of(effect: &Effect) -> Option<(WorkId, &WorkerId, &[Self])> {
+        match effect {
+            Effect::KeepRepair {
+                work,
+                worker,
+                statements,
+            } => Some((*work, worker, statements)),
+            _ => None,
+        }
+    }
+}
+
+impl Spooled for Difference {
+    const NAME: &'static str = "differing rows";
+
+    fn of(effect: &Effect) -> Option<(WorkId, &WorkerId, &[Self])> {
+        match effect {
+            Effect::KeepRows { work, worker, rows } => Some((*work, worker, rows)),
+            _ => None,
+        }
+    }
+}
+
+/// The items of one run. Clones share them.
+#[derive(Debug)]
+pub(crate) struct Spool<T> {
+    files: Arc<Mutex<Files>>,
+    kept: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Spool<T> {
+    fn clone(&self) -> Self {
+        Self {
+            files: Arc::clone(&self.files),
+            kept: PhantomData,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Files {
     directory: PathBuf,
     open: HashMap<(WorkId, WorkerId), AtomicFile>,
-    /// Tables whose statements could not be kept, and why.
+    /// Tables whose items could not be kept, and why.
     broken: HashMap<TableId, String>,
 }
 
-impl Spool {
-    /// Opens the spool of `run` below `output`. If its directory does not exist,
-    /// it is created with access for its owner only; if an earlier coordinator
-    /// has kept statements there, they stay.
-    pub(super) fn open(output: &Path, run: RunId) -> io::Result<Self> {
-        let directory = output.join(format!(".repair-{run}"));
+impl<T: Spooled> Spool<T> {
+    /// Opens the spool of a run in a directory of its own. If the directory does not exist, it
+    /// is created with access for its owner only; what an earlier coordinator of the run has
+    /// kept there stays.
+    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&directory)?;
-        Ok(Self(Arc::new(Mutex::new(Files {
-            directory,
-            open: HashMap::new(),
-            broken: HashMap::new(),
-        }))))
+        Ok(Self {
+            files: Arc::new(Mutex::new(Files {
+                directory,
+                open: HashMap::new(),
+                broken: HashMap::new(),
+            })),
+            kept: PhantomData,
+        })
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
-        self.0.lock().expect("no panic while the lock is held")
+        self.files.lock().expect("no panic while the lock is held")
     }
 
-    /// The statements of a table that has ended, in the order in which they
+    /// The items of a table that has ended, in the order in which they
     /// arrived; `None` if there are none.
-    pub(super) fn statements(
+    pub(crate) fn items(
         &self,
         table: TableId,
-    ) -> Result<Option<impl Iterator<Item = io::Result<RepairStatement>> + use<>>, String> {
+    ) -> Result<Option<impl Iterator<Item = io::Result<T>> + use<T>>, String> {
         let lines = self
             .file(table)?
             .map(|file| BufReader::new(file).split(b'\n'));
         Ok(lines.map(|lines| lines.map(parse)))
     }
 
-    /// The same statements, the last one first.
-    pub(super) fn backwards(&self, table: TableId) -> Result<Option<Backwards>, String> {
+    /// The same items, the last one first.
+    pub(crate) fn backwards(&self, table: TableId) -> Result<Option<Backwards<T>>, String> {
         let file = self.file(table)?;
         let backwards = file.map(Backwards::new).transpose();
         backwards.map_err(|error| error.to_string())
@@ -89,8 +145,9 @@ impl Spool {
         files.open.clear();
         if let Err(error) = fs::remove_dir_all(&files.directory) {
             tracing::warn!(
-                "the directory {} of repair statements could not be removed: {error}",
-                files.directory.display()
+                "the directory {} of {} could not be removed: {error}",
+                files.directory.display(),
+                T::NAME
             );
         }
     }
@@ -101,19 +158,19 @@ impl Files {
         self.directory.join(format!("{}.jsonl", table.0))
     }
 
-    fn keep(
+    fn keep<T: Serialize>(
         &mut self,
         work: WorkId,
         worker: &WorkerId,
-        statements: &[RepairStatement],
+        items: &[T],
     ) -> io::Result<()> {
         let path = self.final_path(work.table);
         let file = match self.open.entry((work, worker.clone())) {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(new) => new.insert(AtomicFile::create(&path, Access::Owner)?),
         };
-        for statement in statements {
-            serde_json::to_writer(&mut *file, statement)?;
+        for item in items {
+            serde_json::to_writer(&mut *file, item)?;
             file.write_all(b"\n")?;
         }
         file.flush()
@@ -130,43 +187,36 @@ impl Files {
         file.map_or(Ok(()), AtomicFile::commit)
     }
 
-    fn set_broken(&mut self, table: TableId, error: &io::Error) {
+    fn set_broken(&mut self, table: TableId, items: &str, error: &io::Error) {
         let why = format!(
-            "its statements could not be kept in {}: {error}",
+            "its {items} could not be kept in {}: {error}",
             self.directory.display()
         );
-        tracing::warn!("a table cannot be repaired: {why}");
+        tracing::warn!("a table is incomplete: {why}");
         self.broken.entry(table).or_insert(why);
     }
 }
 
-impl RunObserver for Spool {
+impl<T: Spooled> RunObserver for Spool<T> {
     fn applied(&mut self, state: &RunState, effects: &[Effect]) {
         let mut files = self.files();
         for effect in effects {
-            match effect {
-                Effect::KeepRepair {
-                    work,
-                    worker,
-                    statements,
-                } => {
-                    if let Err(error) = files.keep(*work, worker, statements) {
-                        files.set_broken(work.table, &error);
-                    }
+            if let Some((work, worker, items)) = T::of(effect)
+                && let Err(error) = files.keep(work, worker, items)
+            {
+                files.set_broken(work.table, T::NAME, &error);
+            }
+            if let Effect::TableEnded(table) = effect {
+                let decided = state
+                    .record(*table)
+                    .filter(|record| record.status() == TableStatus::Mismatched)
+                    .and_then(|record| {
+                        let work = state.work(*table, record.attempt);
+                        Some((work, record.worker.clone()?))
+                    });
+                if let Err(error) = files.end(*table, decided) {
+                    files.set_broken(*table, T::NAME, &error);
                 }
-                Effect::TableEnded(table) => {
-                    let decided = state
-                        .record(*table)
-                        .filter(|record| record.status() == TableStatus::Mismatched)
-                        .and_then(|record| {
-                            let work = state.work(*table, record.attempt);
-                            Some((work, record.worker.clone()?))
-                        });
-                    if let Err(error) = files.end(*table, decided) {
-                        files.set_broken(*table, &error);
-                    }
-                }
-                _ => {}
             }
         }
     }
@@ -175,22 +225,24 @@ impl RunObserver for Spool {
 /// Bytes of one read from the end.
 const BLOCK: usize = 1 << 16;
 
-/// Statements from the last to the first.
+/// Items from the last to the first.
 #[derive(Debug)]
-pub(super) struct Backwards {
+pub(crate) struct Backwards<T> {
     file: File,
     /// Everything before this offset has not been read.
     at: u64,
     /// Complete lines, except perhaps the first one.
     read: Vec<u8>,
+    kept: PhantomData<fn() -> T>,
 }
 
-impl Backwards {
+impl<T> Backwards<T> {
     fn new(file: File) -> io::Result<Self> {
         Ok(Self {
             at: file.metadata()?.len(),
             file,
             read: Vec::new(),
+            kept: PhantomData,
         })
     }
 
@@ -220,22 +272,22 @@ impl Backwards {
     }
 }
 
-impl Iterator for Backwards {
-    type Item = io::Result<RepairStatement>;
+impl<T: DeserializeOwned> Iterator for Backwards<T> {
+    type Item = io::Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.last_line().transpose().map(parse)
     }
 }
 
-fn parse(line: io::Result<Vec<u8>>) -> io::Result<RepairStatement> {
+fn parse<T: DeserializeOwned>(line: io::Result<Vec<u8>>) -> io::Result<T> {
     serde_json::from_slice(&line?).map_err(io::Error::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::ids::Attempt;
+    use shared::ids::{Attempt, RunId};
     use shared::outcome::RepairAction;
 
     fn statement(sql: &str) -> RepairStatement {
@@ -247,8 +299,8 @@ mod tests {
         }
     }
 
-    fn kept(spool: &Spool, table: u32) -> Vec<String> {
-        let statements = spool.statements(TableId(table)).unwrap().unwrap();
+    fn kept(spool: &Spool<RepairStatement>, table: u32) -> Vec<String> {
+        let statements = spool.items(TableId(table)).unwrap().unwrap();
         statements.map(|statement| statement.unwrap().sql).collect()
     }
 
@@ -256,7 +308,7 @@ mod tests {
     fn only_the_attempt_that_decided_is_kept() {
         let place = tempfile::tempdir().unwrap();
         let run = RunId::generate();
-        let spool = Spool::open(place.path(), run).unwrap();
+        let spool = Spool::<RepairStatement>::open(place.path().join("spool")).unwrap();
         let work = |attempt| WorkId {
             run,
             table: TableId(3),
@@ -272,9 +324,9 @@ mod tests {
             files.end(TableId(3), Some((work(2), two))).unwrap();
         }
         assert_eq!(kept(&spool, 3), ["a", "b"]);
-        let directory = place.path().join(format!(".repair-{run}"));
+        let directory = place.path().join("spool");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-        assert!(spool.statements(TableId(4)).unwrap().is_none());
+        assert!(spool.items(TableId(4)).unwrap().is_none());
         spool.remove();
         assert!(!directory.exists());
     }
@@ -283,7 +335,7 @@ mod tests {
     fn statements_are_read_from_the_last_to_the_first() {
         let place = tempfile::tempdir().unwrap();
         let run = RunId::generate();
-        let spool = Spool::open(place.path(), run).unwrap();
+        let spool = Spool::<RepairStatement>::open(place.path().join("spool")).unwrap();
         let work = WorkId {
             run,
             table: TableId(1),
@@ -310,7 +362,7 @@ mod tests {
     fn no_two_attempts_share_a_file_when_others_have_ended() {
         let place = tempfile::tempdir().unwrap();
         let run = RunId::generate();
-        let spool = Spool::open(place.path(), run).unwrap();
+        let spool = Spool::<RepairStatement>::open(place.path().join("spool")).unwrap();
         let work = |table| WorkId {
             run,
             table: TableId(table),
@@ -340,7 +392,7 @@ mod tests {
             attempt: Attempt(attempt),
         };
         let worker = WorkerId::named("one");
-        let spool = Spool::open(place.path(), run).unwrap();
+        let spool = Spool::<RepairStatement>::open(place.path().join("spool")).unwrap();
         {
             let mut files = spool.files();
             files.keep(work(1), &worker, &[statement("stale")]).unwrap();
@@ -349,12 +401,12 @@ mod tests {
                 .unwrap();
         }
         // Its end did not come to the store, and by now the table has no statements.
-        let spool = Spool::open(place.path(), run).unwrap();
+        let spool = Spool::<RepairStatement>::open(place.path().join("spool")).unwrap();
         assert_eq!(kept(&spool, 1), ["stale"]);
         spool
             .files()
             .end(TableId(1), Some((work(2), worker)))
             .unwrap();
-        assert!(spool.statements(TableId(1)).unwrap().is_none());
+        assert!(spool.items(TableId(1)).unwrap().is_none());
     }
 }
