@@ -133,6 +133,8 @@ failure_kinds! {
     Mismatch,
     /// No worker answers.
     NoWorkerError,
+    /// Two tables of the run were compared with one table of the target.
+    SharedTarget,
     /// The worker stopped an attempt that the coordinator did not cancel.
     StoppedByWorker,
     /// The comparison took longer than its timeout.
@@ -305,6 +307,7 @@ mod tests {
         "Interrupted",
         "Mismatch",
         "NoWorkerError",
+        "SharedTarget",
         "StoppedByWorker",
         "TimeoutError",
         "UnclaimedError",

@@ -37,7 +37,8 @@ pub struct Comparison {
     /// Facts that the user should know, for example columns that only one side has.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// Known causes of the differences, the most frequent first.
+    /// Known causes of the differences: those that pair keys, then those of columns, each the most
+    /// frequent first.
     #[serde(default)]
     pub causes: Vec<CauseGroup>,
     /// How and when the sides were read.

@@ -65,6 +65,11 @@ pub struct RunReport {
     pub results: Vec<TableResult>,
     /// One entry for every table that was not verified.
     pub errors: Vec<TableError>,
+    /// Tables of the target that are within the patterns of the run's list and that no table of
+    /// the source names.
+    pub target_only_tables: Vec<String>,
+    /// Whether these tables are a difference.
+    pub strict_tables: bool,
     /// The table that ended the run, when fail-fast did.
     pub root_cause: Option<RootCauseReport>,
     /// Notes on the run as a whole.
@@ -185,8 +190,8 @@ pub struct TableResult {
     pub differences: Vec<Difference>,
     /// Whether more rows differ than are listed.
     pub truncated: Option<bool>,
-    /// Why the modified rows that are listed differ, as far as known causes
-    /// explain it, the most frequent first.
+    /// Why the rows that are listed differ, as far as known causes explain it: those
+    /// that pair keys, then those of columns, each the most frequent first.
     pub causes: Vec<CauseGroup>,
     /// How and when the source was read.
     pub source_read: Option<SideRead>,

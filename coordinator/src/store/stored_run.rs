@@ -8,7 +8,7 @@ use shared::endpoint::Endpoint;
 use shared::identity::DatabaseIdentity;
 use shared::ids::{RunId, TableId, WorkerId};
 
-use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary};
+use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary, TableScope};
 
 /// What is needed to resume a run, beside its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct StoredSettings {
     /// The file for all differing rows, if there is one.
     #[serde(default)]
     pub rows_output: Option<PathBuf>,
+    /// What is left out of its tables, and what only the target has.
+    #[serde(default)]
+    pub scope: TableScope,
 }
 
 /// Where the workers of a run are.

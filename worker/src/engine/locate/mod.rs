@@ -143,8 +143,8 @@ impl<'a> Outbox<'a> {
     /// Sends the last rows. Returns the causes that explain the rows.
     async fn finish(mut self) -> Result<Vec<CauseGroup>, Stop> {
         self.send().await?;
-        let mut causes = self.tally.finish();
-        causes.extend(self.keys.finish());
+        let mut causes = self.keys.finish();
+        causes.extend(self.tally.finish());
         Ok(causes)
     }
 

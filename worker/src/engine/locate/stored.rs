@@ -149,7 +149,10 @@ fn exact(pair: &PlannedColumn, side: SideOf) -> Option<Reading> {
         }
         (Some(Conversion::Text(folding)), None) if !folding.is_none() => {
             let unfolded = Conversion::Text(Folding::default());
-            Some(Reading::new(Kind::Text, &column.kind, Some(unfolded)))
+            Some(Reading {
+                conversion: Some(unfolded),
+                ..pair.reading(side)
+            })
         }
         _ => None,
     }

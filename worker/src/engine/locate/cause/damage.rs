@@ -59,10 +59,10 @@ pub(crate) enum Damage {
     BooleanAsText,
     /// The same number, as text or in another notation.
     NumberAsText,
+    /// The same time in another notation.
+    TimeAsText(Notation),
     /// The same XML in another notation.
     XmlNotation,
-    /// The same time in another notation, cut to a precision if that has one.
-    TimeAsText(Option<Level>),
     TextCut(Limit),
     /// Bytes were truncated to this number.
     BytesCut(usize),
@@ -99,6 +99,17 @@ pub(crate) enum Level {
     /// Hours and minutes.
     Minutes,
     Day,
+}
+
+/// The notation of a time in text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Notation {
+    /// One that SQL Server's `CONVERT` writes.
+    SqlServer,
+    /// Any of those that are known.
+    Other,
+    /// One that cuts the time to its precision.
+    Cut(Level),
 }
 
 /// What two texts differ in; they are equal without regard to it.
@@ -149,8 +160,8 @@ impl Damage {
                 | Self::CaseFolded(Case::Mixed)
                 | Self::BooleanAsText
                 | Self::NumberAsText
+                | Self::TimeAsText(Notation::SqlServer | Notation::Other)
                 | Self::XmlNotation
-                | Self::TimeAsText(None)
                 | Self::Folded(_)
                 | Self::UuidSwapped
         )
@@ -274,8 +285,9 @@ impl Cause {
             Damage::AccentsRemoved => (30, 0),
             Damage::Replaced(_) => (31, 0),
             Damage::LeadingZeros => (32, 0),
-            Damage::TimeAsText(None) => (33, 0),
-            Damage::TimeAsText(Some(_)) => (33, 1),
+            Damage::TimeAsText(Notation::SqlServer) => (33, 0),
+            Damage::TimeAsText(Notation::Other) => (33, 1),
+            Damage::TimeAsText(Notation::Cut(_)) => (33, 2),
             Damage::NumberAsText => (34, 0),
             Damage::ZeroBytesTrimmed => (40, 0),
             Damage::TextCut(Limit::Characters(_)) | Damage::BytesCut(_) => (41, 0),

@@ -2,7 +2,7 @@
 
 use shared::options::{ColumnRule, Encoding, Rounding, Tolerance};
 
-use crate::engine::locate::cause::damage::{Cause, Damage, Folds, Level};
+use crate::engine::locate::cause::damage::{Cause, Damage, Folds, Level, Notation};
 use crate::engine::plan::PlannedColumn;
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::pairing::encoding::{fitting_encodings, rule_key};
@@ -90,7 +90,7 @@ impl Cause {
             Damage::BooleanAsText => encode(&mut rule, Encoding::BooleanText, column)?,
             Damage::XmlNotation => encode(&mut rule, Encoding::Xml, column)?,
             // Whatever is ISO 8601 is also a text of SQL Server.
-            Damage::TimeAsText(None) if rule.encoding == Some(Encoding::Iso8601) => {
+            Damage::TimeAsText(Notation::SqlServer) if rule.encoding == Some(Encoding::Iso8601) => {
                 rule.encoding = Some(Encoding::SqlServerText);
             }
             _ => return None,
@@ -98,16 +98,6 @@ impl Cause {
         // The values differ under the present rule.
         (rule != column.rule).then_some(rule)
     }
-}
-
-fn encode(rule: &mut ColumnRule, encoding: Encoding, column: &PlannedColumn) -> Option<()> {
-    let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
-    if rule.encoding.is_some() || rule.zone.is_some() || !fitting.contains(&encoding) {
-        return None;
-    }
-    rule.as_text = false;
-    rule.encoding = Some(encoding);
-    Some(())
 }
 
 fn fold(rule: &mut ColumnRule, folds: Folds) -> Option<()> {
@@ -118,6 +108,16 @@ fn fold(rule: &mut ColumnRule, folds: Folds) -> Option<()> {
     rule.trim = folds.trim.or(rule.trim);
     rule.case_insensitive |= folds.case;
     rule.unicode = folds.form.or(rule.unicode);
+    Some(())
+}
+
+fn encode(rule: &mut ColumnRule, encoding: Encoding, column: &PlannedColumn) -> Option<()> {
+    let fitting = fitting_encodings(&column.source.kind, &column.target.kind);
+    if rule.encoding.is_some() || rule.zone.is_some() || !fitting.contains(&encoding) {
+        return None;
+    }
+    rule.as_text = false;
+    rule.encoding = Some(encoding);
     Some(())
 }
 

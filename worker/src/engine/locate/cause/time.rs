@@ -5,7 +5,8 @@ use chrono::{
 };
 use shared::options::Rounding;
 
-use crate::engine::locate::cause::damage::{Damage, Level};
+use crate::engine::locate::cause::damage::{Damage, Level, Notation};
+use crate::engine::values::canonical::{Iso8601, parse_sql_server_text};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::moment::{DAYS_FROM_1970, Moment, SECONDS_OF_DAY, rescaled};
 use crate::engine::values::pairing::encoding::{ENCODINGS, counted};
@@ -200,6 +201,9 @@ pub(crate) fn written(time: &Value, text: &str, found: &mut impl FnMut(Damage)) 
     let Some(nanos) = nanos_of(time) else {
         return;
     };
+    if is_written(time, text) {
+        found(Damage::TimeAsText(Notation::SqlServer));
+    }
     for (other, level) in notations(text, matches!(time, Value::Time(_))) {
         let step = match level {
             Level::Digits(_) => 1_000_000_000,
@@ -207,9 +211,9 @@ pub(crate) fn written(time: &Value, text: &str, found: &mut impl FnMut(Damage)) 
             Level::Day => NANOS_OF_DAY,
         };
         if other == nanos {
-            found(Damage::TimeAsText(None));
+            found(Damage::TimeAsText(Notation::Other));
         } else if other == nanos - nanos.rem_euclid(step) && level != Level::Day {
-            found(Damage::TimeAsText(Some(level)));
+            found(Damage::TimeAsText(Notation::Cut(level)));
         }
     }
 }
@@ -219,9 +223,12 @@ pub(crate) fn read(text: &str, time: &Value, found: &mut impl FnMut(Damage)) {
     let Some(nanos) = nanos_of(time) else {
         return;
     };
+    if is_written(time, text) {
+        found(Damage::TimeAsText(Notation::SqlServer));
+    }
     let is_time = matches!(time, Value::Time(_));
     if notations(text, is_time).iter().any(|(it, _)| *it == nanos) {
-        found(Damage::TimeAsText(None));
+        found(Damage::TimeAsText(Notation::Other));
     }
     if let (Value::Instant(_), Some(at)) = (time, zoned(text)) {
         let offset = at.offset().local_minus_utc();
@@ -336,6 +343,18 @@ fn parse(text: &str) -> Option<(i128, bool)> {
         .map(|date| (since_1970(date.and_time(NaiveTime::MIN)), true))
 }
 
+/// Whether `text` is the timestamp or instant `time`, as SQL Server writes it.
+fn is_written(time: &Value, text: &str) -> bool {
+    let (written, at) = match (parse_sql_server_text(text.as_bytes()), time) {
+        (Some(Iso8601::Timestamp(count)), Value::Timestamp(at))
+        | (Some(Iso8601::Instant(count)), Value::Instant(at)) => (count, at),
+        _ => return false,
+    };
+    !at.is_infinite()
+        && written.digits <= at.digits
+        && rescaled(written.value, written.digits, at.digits) == at.units.into()
+}
+
 /// Text that is a time, and text that is the same time in another notation or encoding.
 pub(crate) fn undecoded_text(original: &str, damaged: &str, found: &mut impl FnMut(Damage)) {
     let Some((nanos, is_date)) = parse(original) else {
@@ -343,7 +362,7 @@ pub(crate) fn undecoded_text(original: &str, damaged: &str, found: &mut impl FnM
     };
     let others = notations(damaged, false);
     if others.iter().any(|(other, _)| *other == nanos) {
-        found(Damage::TimeAsText(None));
+        found(Damage::TimeAsText(Notation::Other));
         return;
     }
     let Ok(number) = damaged.parse::<i64>() else {

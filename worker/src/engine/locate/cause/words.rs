@@ -3,7 +3,7 @@
 use shared::options::{Normalization, Rounding, Trim};
 
 use crate::engine::locate::cause::damage::{
-    Case, Cause, Damage, Damaged, Folds, Level, Limit, Page, StandIn,
+    Case, Cause, Damage, Damaged, Folds, Level, Limit, Notation, Page, StandIn,
 };
 use crate::engine::values::pairing::encoding::encoding_name;
 
@@ -58,8 +58,8 @@ impl Cause {
             Damage::LeadingZeros => "leading-zeros-lost",
             Damage::BooleanAsText => "boolean-as-text",
             Damage::NumberAsText => "number-as-text",
-            Damage::XmlNotation => "xml-notation",
             Damage::TimeAsText(_) => "time-as-text",
+            Damage::XmlNotation => "xml-notation",
             Damage::TextCut(_) => "text-truncated",
             Damage::BytesCut(_) => "bytes-truncated",
             Damage::ZeroBytesTrimmed => "zero-bytes-trimmed",
@@ -93,14 +93,16 @@ impl Cause {
             Damage::CaseFolded(Case::Mixed) => return "letters differ in case only".to_owned(),
             Damage::BooleanAsText => return "the same boolean in another word".to_owned(),
             Damage::NumberAsText => return "the same number in another notation".to_owned(),
-            Damage::XmlNotation => return "the same XML in another notation".to_owned(),
-            Damage::TimeAsText(None) => return "the same time in another notation".to_owned(),
-            Damage::TimeAsText(Some(level)) => {
+            Damage::TimeAsText(Notation::SqlServer | Notation::Other) => {
+                return "the same time in another notation".to_owned();
+            }
+            Damage::TimeAsText(Notation::Cut(level)) => {
                 format!(
                     "the same time in another notation, cut to {}",
                     precision(level)
                 )
             }
+            Damage::XmlNotation => return "the same XML in another notation".to_owned(),
             Damage::UuidSwapped => {
                 return "the bytes of the first three groups are reversed".to_owned();
             }

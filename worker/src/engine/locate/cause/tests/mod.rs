@@ -19,7 +19,7 @@ pub(crate) mod names;
 pub(crate) mod properties;
 
 use serde_json::{Map, json};
-use shared::options::{ColumnRule, Rounding, Trim};
+use shared::options::{ColumnRule, Encoding, Rounding, Trim};
 use shared::outcome::CauseGroup;
 
 use crate::engine::locate::cause::causes;
@@ -288,6 +288,23 @@ fn an_option_keeps_what_the_rule_says() {
         cause.option(&number).as_deref(),
         Some("rules.n = { tolerance = { relative = 6e-8 } }")
     );
+}
+
+#[test]
+fn an_encoding_is_suggested_only_for_texts_in_it() {
+    let mut at = time_column("at");
+    at.target = Column::new("at", ColumnType::Text { padded: false }, "text");
+    at.rule.encoding = Some(Encoding::Iso8601);
+    let option = |text_of_time: &str| {
+        let cause = explain(&micros(0), &text(text_of_time)).unwrap();
+        assert_eq!(cause.also_ignores(&at), None);
+        cause.option(&at)
+    };
+    assert_eq!(
+        option("Jan  1 2000 12:00AM").as_deref(),
+        Some("rules.at = { as = \"sql-server-text\" }")
+    );
+    assert_eq!(option("01.01.2000 00:00:00"), None);
 }
 
 #[test]

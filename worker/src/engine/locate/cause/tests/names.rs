@@ -158,12 +158,6 @@ fn each_known_damage_has_its_name() {
             "the same time in another notation",
         ),
         (
-            "<a b='1' c='2'/>",
-            "<a c='2' b='1'></a>",
-            "xml-notation",
-            "the same XML in another notation",
-        ),
-        (
             "Bob ",
             "bob",
             "text-folded",
@@ -186,6 +180,12 @@ fn each_known_damage_has_its_name() {
             "20240229",
             "time-as-text",
             "the same time in another notation",
+        ),
+        (
+            "<a b='1' c='2'/>",
+            "<a c='2' b='1'></a>",
+            "xml-notation",
+            "the same XML in another notation",
         ),
         (
             "2024-01-01",
