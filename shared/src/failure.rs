@@ -103,14 +103,20 @@ failure_kinds! {
     TlsError,
     /// The server has no connections left.
     TooManyConnections,
+    /// Source and target are the same table of the same database.
+    SameTable,
     /// A value is outside the range of its type, or not valid Unicode.
     ValueError,
 
     // The worker.
+    /// The endpoint of the worker leads to another database than that of the run.
+    OtherDatabase,
     /// The comparison panicked.
     Panic,
     /// The comparison stopped without a request.
     Stopped,
+    /// The worker has not configured an endpoint of the table.
+    UnknownEndpoint,
 
     // The coordinator.
     /// The broker did not accept a message, or the connection to it was lost.
@@ -152,6 +158,12 @@ failure_kinds! {
 pub struct OtherKind(String);
 
 impl FailureKind {
+    /// Whether a worker returns the task because it cannot run it. Another worker may.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::OtherDatabase | Self::UnknownEndpoint)
+    }
+
     /// Whether another attempt may succeed, unless [`Failure::retryable`] overrides it.
     fn is_retryable(&self) -> bool {
         matches!(
@@ -161,6 +173,7 @@ impl FailureKind {
                 | Self::Deadlock
                 | Self::HandedBack
                 | Self::LockTimeout
+                | Self::OtherDatabase
                 | Self::SerializationFailure
                 | Self::Stopped
                 | Self::StoppedByWorker
@@ -168,6 +181,7 @@ impl FailureKind {
                 | Self::TimeoutError
                 | Self::TooManyConnections
                 | Self::UnclaimedError
+                | Self::UnknownEndpoint
                 | Self::WorkerLost
         )
     }
@@ -280,9 +294,12 @@ mod tests {
         "TableNotFound",
         "TlsError",
         "TooManyConnections",
+        "SameTable",
         "ValueError",
+        "OtherDatabase",
         "Panic",
         "Stopped",
+        "UnknownEndpoint",
         "BrokerError",
         "CancelledError",
         "HandedBack",

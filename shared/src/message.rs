@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::DatabaseIdentity;
 use crate::ids::{Attempt, RunId, TableId, TableName, WorkerId};
 use crate::options::TableOptions;
 use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
@@ -32,6 +33,10 @@ pub struct Task {
     pub scope: Scope,
     /// What is compared.
     pub spec: TableSpec,
+    /// The databases of the run that are known so far. A worker whose endpoint leads to another
+    /// one returns the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseIdentity>,
 }
 
 impl Task {
@@ -125,6 +130,10 @@ pub struct Event {
     pub worker: WorkerId,
     /// What happened.
     pub body: EventBody,
+    /// The databases behind the endpoints of the task, as this worker finds them. Empty if it could
+    /// not connect, and from older workers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseIdentity>,
 }
 
 /// What happened in an attempt.
@@ -206,6 +215,10 @@ pub struct Heartbeat {
     pub period_ms: u64,
     /// The attempts that it owns.
     pub owned: Vec<OwnedWork>,
+    /// The names of its endpoints. `None` if it takes tasks of all endpoints, and from older
+    /// workers.
+    #[serde(default)]
+    pub endpoints: Option<Vec<String>>,
 }
 
 /// An attempt that a worker has claimed and not finished.

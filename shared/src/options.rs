@@ -44,6 +44,8 @@ pub struct TableOptions {
     pub naming: Naming,
     /// What source columns without a partner in the target mean.
     pub missing_columns: MissingColumns,
+    /// Compares a table with itself instead of failing.
+    pub allow_same: bool,
 }
 
 /// A rule for all columns that meet its conditions.

@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::endpoint::DatabaseKind;
+use shared::identity::DatabaseIdentity;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{
     ColumnSelection, Control, DecodeError, Event, EventBody, Heartbeat, OwnedWork, Scope, Side,
@@ -158,6 +160,20 @@ fn task() -> Task {
                 ..shared::options::TableOptions::default()
             },
         },
+        databases: vec![database()],
+    }
+}
+
+fn database() -> DatabaseIdentity {
+    DatabaseIdentity {
+        endpoint: "erp".to_owned(),
+        kind: DatabaseKind::SqlServer,
+        version: "16.0.4105.2".to_owned(),
+        host: "h".to_owned(),
+        port: 1433,
+        database: "erp".to_owned(),
+        user: "reader".to_owned(),
+        id: "server s".to_owned(),
     }
 }
 
@@ -166,6 +182,7 @@ fn event(body: EventBody) -> Event {
         work: work(),
         worker: WorkerId::named("w"),
         body,
+        databases: vec![database()],
     }
 }
 
@@ -237,6 +254,7 @@ fn messages() -> Vec<Vec<u8>> {
                 source_rows: 1,
                 target_rows: 2,
             }],
+            endpoints: Some(vec!["erp".to_owned()]),
         }),
         encode(&event(EventBody::Claimed)),
         encode(&event(EventBody::Differences {

@@ -222,6 +222,7 @@ pub async fn compare_and_repair(
         attempt: Attempt::FIRST,
         scope: Scope::WholeTable,
         spec,
+        databases: Vec::new(),
     };
     let gather = async {
         let (mut differences, mut statements) = (Vec::new(), Vec::new());

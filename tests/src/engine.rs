@@ -62,7 +62,11 @@ impl Bench {
                 max_differences: 10,
                 chunk_size: 1000,
                 timeout: Duration::from_secs(120),
-                options: TableOptions::default(),
+                // Many tests compare a table with itself.
+                options: TableOptions {
+                    allow_same: true,
+                    ..TableOptions::default()
+                },
             },
         }
     }
@@ -118,6 +122,7 @@ impl Bench {
             attempt: Attempt::FIRST,
             scope: Scope::WholeTable,
             spec: self.spec.clone(),
+            databases: Vec::new(),
         }
     }
 

@@ -42,7 +42,10 @@ fn task(source: &str, target: &str) -> Task {
         max_differences: 10,
         chunk_size: 100,
         timeout: Duration::from_secs(60),
-        options: shared::options::TableOptions::default(),
+        options: shared::options::TableOptions {
+            allow_same: true,
+            ..shared::options::TableOptions::default()
+        },
     };
     Task {
         run: RunId::generate(),
@@ -50,6 +53,7 @@ fn task(source: &str, target: &str) -> Task {
         attempt: Attempt::FIRST,
         scope: Scope::WholeTable,
         spec,
+        databases: Vec::new(),
     }
 }
 

@@ -54,6 +54,7 @@ fn event(run: RunId, table: u32, body: EventBody) -> Event {
         work: task(run, table).work(),
         worker: WorkerId::named("w"),
         body,
+        databases: Vec::new(),
     }
 }
 
@@ -408,6 +409,7 @@ async fn heartbeats_reach_every_coordinator(parties: Parties) {
         draining: false,
         period_ms: 5000,
         owned: Vec::new(),
+        endpoints: None,
     };
     // A heartbeat without a receiver is no error.
     parties.one.publish_heartbeat(&heartbeat(0)).await.unwrap();

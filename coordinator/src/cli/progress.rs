@@ -53,6 +53,10 @@ impl Progress {
             Notice::NoWorkerYet => {
                 format!("no worker is connected to {queue}; waiting for one (start reconcile-worker)")
             }
+            Notice::NoFitWorker(workers) => {
+                format!("no worker on {queue} can compare the tables; waiting for one ({workers})")
+            }
+            Notice::UnfitWorker(reason) => format!("warning    {reason}"),
             Notice::NothingClaimed { workers: 0 } => {
                 format!("no worker has claimed a table on {queue}")
             }
@@ -89,6 +93,12 @@ impl RunObserver for Progress {
                 Effect::TableEnded(id) => {
                     if let Some(record) = state.record(*id) {
                         self.print_status(&line(&state.spec(*id).source.table.to_string(), record));
+                    }
+                }
+                Effect::DatabasesKnown => {
+                    if let Some((source, target)) = state.databases() {
+                        self.print_status(&format!("source     {source}"));
+                        self.print_status(&format!("target     {target}"));
                     }
                 }
                 Effect::Notice(notice) => self.notice(state, notice),

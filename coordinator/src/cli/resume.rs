@@ -93,6 +93,7 @@ async fn carry_on(
                 .map(|cancelling| cancelling.reason)
                 .or(cancel),
             root_cause: cancelling.and_then(|cancelling| cancelling.root_cause),
+            databases: run.databases.clone(),
         }),
     };
     print_status(format!(

@@ -47,6 +47,7 @@ pub(super) fn table_options(
         read_uncommitted: options.read_uncommitted(),
         naming: options.naming(),
         missing_columns: options.missing_columns(),
+        allow_same: options.allow_same(),
         ..TableOptions::default()
     })
 }

@@ -97,6 +97,7 @@ pub(super) async fn list(flags: &WorkersFlags, config: &Config) -> Result<u8, Co
                 " busy",
                 "state",
                 " heard",
+                "endpoints",
                 "tables",
             ];
             columns(headings, &rows)
@@ -107,7 +108,7 @@ pub(super) async fn list(flags: &WorkersFlags, config: &Config) -> Result<u8, Co
 }
 
 impl Seen {
-    fn to_row(&self, names: &mut Names) -> [String; 9] {
+    fn to_row(&self, names: &mut Names) -> [String; 10] {
         let heartbeat = &self.heartbeat;
         let tables: Vec<String> = heartbeat
             .owned
@@ -128,6 +129,10 @@ impl Seen {
             }
             .to_owned(),
             format!("{} ago", seconds(self.received.elapsed())),
+            match &heartbeat.endpoints {
+                Some(endpoints) => endpoints.join(", "),
+                None => "not reported".to_owned(),
+            },
             tables.join(", "),
         ]
     }
@@ -155,6 +160,7 @@ impl Seen {
             "capacity": self.heartbeat.capacity,
             "draining": self.heartbeat.draining,
             "heartbeat_age_seconds": self.received.elapsed().as_secs_f64(),
+            "endpoints": self.heartbeat.endpoints,
             "owned": owned,
         })
     }

@@ -198,6 +198,7 @@ impl RunObserver for RunMetrics {
                 | Effect::KeepRepair { .. }
                 | Effect::KeepRows { .. }
                 | Effect::WentQuiet { .. }
+                | Effect::DatabasesKnown
                 | Effect::Notice(_) => {}
             }
         }

@@ -56,6 +56,7 @@ impl Watched {
             },
             worker: WorkerId::named("w"),
             body,
+            databases: Vec::new(),
         };
         self.tell(Input::Event(event));
     }
@@ -86,6 +87,7 @@ impl Watched {
             draining: false,
             period_ms: 5000,
             owned: Vec::new(),
+            endpoints: None,
         }));
     }
 

@@ -52,12 +52,11 @@ impl RunReport {
             interrupted: state.cancel_reason() == Some(CancelReason::Requested),
             root_cause: state.root_cause().cloned(),
             tables,
-            notes: state.scope().notes.clone(),
+            notes: [state.scope().notes.clone(), state.notes()].concat(),
             scope: state.scope().clone(),
             trace_id: None,
             origin: Some(Origin::of_this_process()),
-            // Workers do not report the databases behind the endpoints.
-            databases: None,
+            databases: state.databases(),
         })
     }
 

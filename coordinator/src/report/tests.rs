@@ -52,6 +52,7 @@ fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: boo
                     work,
                     worker: WorkerId::named("w1"),
                     body,
+                    databases: Vec::new(),
                 }),
                 Time(2000),
             );
@@ -280,6 +281,7 @@ fn report_of_all(outcomes: Vec<Outcome>) -> RunReport {
                 work,
                 worker: WorkerId::named("w"),
                 body,
+                databases: Vec::new(),
             }),
             Time(1),
         );

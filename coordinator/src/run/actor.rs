@@ -129,6 +129,7 @@ impl RunActor {
             | Effect::KeepRepair { .. }
             | Effect::KeepRows { .. }
             | Effect::WentQuiet { .. }
+            | Effect::DatabasesKnown
             | Effect::Notice(_) => {}
         }
     }

@@ -370,6 +370,7 @@ fn a_run_leaves_nothing_at_the_transport() {
             },
             worker: WorkerId::named("late"),
             body: EventBody::Claimed,
+            databases: Vec::new(),
         };
         let late = stage
             .transport
@@ -393,6 +394,7 @@ fn a_worker_that_dies_loses_its_table_to_another() {
             work: delivery.message.work(),
             worker: WorkerId::named("dead"),
             body: EventBody::Claimed,
+            databases: Vec::new(),
         };
         let trace = TraceContext::default();
         stage.transport.publish_event(&claim, &trace).await.unwrap();

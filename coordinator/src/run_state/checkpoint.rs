@@ -1,6 +1,7 @@
 //! What a coordinator must know of a run that another one began.
 
 use serde::{Deserialize, Serialize};
+use shared::identity::DatabaseIdentity;
 use shared::ids::Attempt;
 
 use super::record::{AttemptFailure, CancelReason, RootCause, TableRecord};
@@ -13,6 +14,8 @@ pub struct Restored {
     pub cancelling: Option<CancelReason>,
     /// The table that ended it, when fail-fast did.
     pub root_cause: Option<RootCause>,
+    /// Its databases, as far as they are known.
+    pub databases: Vec<DatabaseIdentity>,
 }
 
 #[derive(Debug, Clone)]

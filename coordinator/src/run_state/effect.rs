@@ -42,6 +42,8 @@ pub enum Effect {
         /// The time from the request to the confirmation.
         after: Duration,
     },
+    /// A claim has named a database of the run. The store keeps all of them.
+    DatabasesKnown,
     Notice(Notice),
     /// All tables have ended and no answer is outstanding. The last effect of a run.
     Complete,
@@ -51,6 +53,11 @@ pub enum Effect {
 pub enum Notice {
     /// No worker has sent a heartbeat for some seconds.
     NoWorkerYet,
+    /// Workers are alive, and none of them can compare the tables of the run. The text names
+    /// each with the reason.
+    NoFitWorker(String),
+    /// A worker cannot compare the tables of the run: the worker and the reason.
+    UnfitWorker(String),
     /// The claim timeout has passed and no worker has claimed a table.
     NothingClaimed {
         workers: usize,

@@ -27,8 +27,13 @@ enum Standing {
 
 impl RunState {
     pub(super) fn on_event(&mut self, event: Event) {
-        let Event { work, worker, body } = event;
-        self.fleet.note_contact(self.now);
+        let Event {
+            work,
+            worker,
+            body,
+            databases,
+        } = event;
+        self.fleet.note_contact(&worker, self.now);
         self.adopt(work);
         match (self.standing(work), body) {
             (Standing::Unknown, _) => {}
@@ -37,7 +42,11 @@ impl RunState {
             (Standing::Stale, EventBody::Finished { outcome, .. }) => {
                 self.on_stopped(work, &worker, &outcome);
             }
-            (Standing::Current, body) => self.on_current(work, worker, body),
+            (Standing::Current, body) => {
+                if self.admit(work.table, &worker, databases, &body) {
+                    self.on_current(work, worker, body);
+                }
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The workers that are alive, according to their heartbeats.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::ids::WorkerId;
@@ -16,11 +16,19 @@ const MISSED_HEARTBEATS: u32 = 3;
 const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
 const LONGEST_PERIOD: Duration = Duration::from_secs(300);
 
+/// The endpoints of a table: source and target.
+pub(super) type Route = (String, String);
+
 #[derive(Debug)]
 pub(super) struct Fleet {
     workers: BTreeMap<WorkerId, LiveWorker>,
+    /// Why workers could not run a task that they were given. Such a worker is not counted until
+    /// it runs one.
+    unfit: BTreeMap<WorkerId, String>,
+    /// The endpoints of the tables of the run.
+    routes: BTreeSet<Route>,
     default_period: Duration,
-    /// When a message of any worker last arrived.
+    /// When a message of any worker last arrived that can run tasks.
     last_contact: Time,
 }
 
@@ -32,6 +40,8 @@ struct LiveWorker {
     draining: bool,
     /// Since when every heartbeat showed free capacity.
     idle_since: Option<Time>,
+    /// Why it can run no table of the run: an endpoint that it has not configured.
+    lacks: Option<String>,
 }
 
 impl LiveWorker {
@@ -41,16 +51,25 @@ impl LiveWorker {
 }
 
 impl Fleet {
-    pub(super) fn new(default_period: Duration, now: Time) -> Self {
+    pub(super) fn new(
+        default_period: Duration,
+        routes: impl IntoIterator<Item = Route>,
+        now: Time,
+    ) -> Self {
         Self {
             workers: BTreeMap::new(),
+            unfit: BTreeMap::new(),
+            routes: routes.into_iter().collect(),
             default_period,
             last_contact: now,
         }
     }
 
     pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Time) {
-        self.last_contact = now;
+        let lacks = self.lacking(heartbeat.endpoints.as_deref());
+        if lacks.is_none() && !self.unfit.contains_key(&heartbeat.worker) {
+            self.last_contact = now;
+        }
         let idle = !heartbeat.draining && heartbeat.owned.len() < heartbeat.capacity as usize;
         let before = self
             .workers
@@ -65,17 +84,98 @@ impl Fleet {
                 capacity: heartbeat.capacity,
                 draining: heartbeat.draining,
                 idle_since: idle.then(|| before.unwrap_or(now)),
+                lacks,
             },
         );
     }
 
-    /// Records that an event arrived. It shows that some worker is alive, not its capacity.
-    pub(super) fn note_contact(&mut self, now: Time) {
+    /// Why a worker with these endpoints can run no table of the run.
+    fn lacking(&self, endpoints: Option<&[String]>) -> Option<String> {
+        let known = endpoints?;
+        let has = |endpoint: &String| known.contains(endpoint);
+        let mut routes = self.routes.iter();
+        let (source, target) = self.routes.first()?;
+        if routes.any(|(source, target)| has(source) && has(target)) {
+            return None;
+        }
+        let missing = if has(source) { target } else { source };
+        Some(format!(
+            "it has no endpoint `{missing}`, its endpoints are: {}",
+            known.join(", ")
+        ))
+    }
+
+    /// Records that `worker` cannot run tasks of the run. Returns whether that is new.
+    pub(super) fn mark_unfit(&mut self, worker: &WorkerId, reason: String) -> bool {
+        let before = self.unfit.insert(worker.clone(), reason.clone());
+        before.as_ref() != Some(&reason)
+    }
+
+    /// Records that `worker` has claimed a task in the databases of the run.
+    pub(super) fn mark_fit(&mut self, worker: &WorkerId) {
+        self.unfit.remove(worker);
+    }
+
+    fn is_fit(&self, name: &WorkerId, worker: &LiveWorker) -> bool {
+        worker.lacks.is_none() && !self.unfit.contains_key(name)
+    }
+
+    /// The workers that are alive and can run tasks of the run.
+    fn fit(&self) -> impl Iterator<Item = &LiveWorker> {
+        self.workers
+            .iter()
+            .filter(|(name, worker)| self.is_fit(name, worker))
+            .map(|(_, worker)| worker)
+    }
+
+    /// Whether workers are alive and all of them lack an endpoint: a task would only be returned.
+    pub(super) fn lacks_endpoints(&self) -> bool {
+        !self.workers.is_empty() && self.workers.values().all(|worker| worker.lacks.is_some())
+    }
+
+    /// Whether workers are alive and none of them can run tasks of the run.
+    pub(super) fn is_unfit(&self) -> bool {
+        !self.workers.is_empty() && self.fit().next().is_none()
+    }
+
+    /// Whether a worker is alive that cannot run tasks of the run.
+    pub(super) fn has_unfit(&self) -> bool {
+        self.fit().count() < self.workers.len()
+    }
+
+    /// The workers that are alive and cannot run tasks of the run, each with the reason.
+    pub(super) fn unfit_words(&self) -> String {
+        self.workers
+            .iter()
+            .filter_map(|(name, worker)| {
+                let reason = worker.lacks.as_ref().or_else(|| self.unfit.get(name))?;
+                Some(format!("worker {name}: {reason}"))
+            })
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    /// Records that the run begins. Workers have not had time to answer before.
+    pub(super) fn begin(&mut self, now: Time) {
         self.last_contact = now;
     }
 
+    /// Records an event of a worker. It shows that the worker is alive, not its capacity.
+    pub(super) fn note_contact(&mut self, worker: &WorkerId, now: Time) {
+        if !self.unfit.contains_key(worker) {
+            self.last_contact = now;
+        }
+    }
+
     pub(super) fn forget_gone(&mut self, now: Time) {
-        self.workers.retain(|_, worker| worker.gone_at() > now);
+        let unfit = &mut self.unfit;
+        self.workers.retain(|name, worker| {
+            let is_alive = worker.gone_at() > now;
+            if !is_alive {
+                unfit.remove(name);
+            }
+            is_alive
+        });
     }
 
     /// The next time at which a worker counts as gone unless it sends a heartbeat.
@@ -94,25 +194,21 @@ impl Fleet {
             .map(|(name, worker)| (name, worker.last_heartbeat))
     }
 
-    /// How many tables the workers that are not draining run at once.
+    /// How many tables the workers that can run them and are not draining run at once.
     pub(super) fn capacity(&self) -> u32 {
-        self.workers
-            .values()
+        self.fit()
             .filter(|worker| !worker.draining)
             .fold(0, |sum, worker| sum.saturating_add(worker.capacity))
     }
 
-    /// The time of the last message of any worker, if no worker is alive.
+    /// The time of the last message of any worker that can run tasks, if none is alive.
     pub(super) fn silent_since(&self) -> Option<Time> {
-        self.workers.is_empty().then_some(self.last_contact)
+        self.fit().next().is_none().then_some(self.last_contact)
     }
 
-    /// Since when some worker has had free capacity without interruption.
+    /// Since when some worker that can run tasks has had free capacity without interruption.
     pub(super) fn idle_since(&self) -> Option<Time> {
-        self.workers
-            .values()
-            .filter_map(|worker| worker.idle_since)
-            .min()
+        self.fit().filter_map(|worker| worker.idle_since).min()
     }
 
     /// How long a claim of `worker` is valid without a heartbeat.

@@ -130,6 +130,7 @@ impl RunState {
         let may_dispatch = self.begun
             && self.cancelling.is_none()
             && self.adopting.is_none()
+            && !self.is_held_off()
             && self.slots_in_use() < self.window() as usize;
         holds(
             !may_dispatch || !self.queue.has_ready(),

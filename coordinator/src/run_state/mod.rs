@@ -7,6 +7,7 @@
 
 mod cancellation;
 mod checkpoint;
+mod databases;
 mod effect;
 mod events;
 mod fleet;
@@ -16,6 +17,7 @@ mod invariants;
 mod plan;
 mod queue;
 mod record;
+mod refusals;
 mod restore;
 mod retry;
 mod scope;
@@ -34,6 +36,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::identity::DatabaseIdentity;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Scope, TableSpec, Task, WorkId};
 use shared::outcome::{Failure, FailureKind};
@@ -52,6 +55,7 @@ pub(crate) use summary::{RunSummary, depth_of};
 
 use fleet::Fleet;
 use queue::Queue;
+use refusals::Refusals;
 use table::{Phase, Stopping, Table};
 
 /// A table that a worker has claimed and not finished.
@@ -112,6 +116,9 @@ pub struct RunState {
     outstanding: BTreeSet<TableId>,
     stopping: BTreeMap<TableId, Stopping>,
     fleet: Fleet,
+    /// The databases of the run by endpoint, as the first claims named them.
+    databases: Vec<DatabaseIdentity>,
+    refusals: Refusals,
     counts: Counts,
     root_cause: Option<RootCause>,
     cancelling: Option<Cancelling>,
@@ -163,6 +170,11 @@ impl RunState {
         for (id, planned) in table_ids().zip(&plan.tables) {
             queue.push(id, planned);
         }
+        let routes = plan.tables.iter().map(|table| {
+            let TableSpec { source, target, .. } = &table.spec;
+            (source.endpoint.clone(), target.endpoint.clone())
+        });
+        let fleet = Fleet::new(plan.limits.heartbeat_period, routes, Time::START);
         Self {
             run: plan.run,
             seed: plan.seed,
@@ -175,7 +187,9 @@ impl RunState {
             queue,
             outstanding: BTreeSet::new(),
             stopping: BTreeMap::new(),
-            fleet: Fleet::new(plan.limits.heartbeat_period, Time::START),
+            fleet,
+            databases: Vec::new(),
+            refusals: Refusals::default(),
             counts: Counts::default(),
             root_cause: None,
             cancelling: None,
@@ -212,7 +226,7 @@ impl RunState {
             Input::Begin => {
                 if !self.begun {
                     self.begun = true;
-                    self.fleet.note_contact(self.now);
+                    self.fleet.begin(self.now);
                     self.effects.push(Effect::Control(Control::Announce));
                     if let Some(reason) = self.cancel_at_begin.take() {
                         self.begin_cancelling(reason);
@@ -250,11 +264,12 @@ impl RunState {
     fn dispatch(&mut self) {
         let window = self.window();
         self.widest_window = self.widest_window.max(window);
-        if self.cancelling.is_some() || self.adopting.is_some() {
+        if self.cancelling.is_some() || self.adopting.is_some() || self.is_held_off() {
             return;
         }
         while self.slots_in_use() < window as usize {
             let Some(id) = self.queue.pop() else { break };
+            let databases = self.databases_of(self.spec(id));
             let table = &mut self.tables[id.index()];
             table.adoptable = None;
             table.phase = Phase::Published {
@@ -268,15 +283,19 @@ impl RunState {
                 attempt: table.attempt,
                 scope: Scope::WholeTable,
                 spec: table.planned.spec.clone(),
+                databases,
             })));
         }
     }
 
     /// How many tables may be dispatched and unfinished now.
     fn window(&self) -> u32 {
+        let capacity = self.fleet.capacity().max(1);
         match self.limits.window {
+            // A task beyond the capacity of the others would go to the worker that returns it.
+            Window::Fixed(count) if self.fleet.has_unfit() => count.get().min(capacity),
             Window::Fixed(count) => count.get(),
-            Window::Fleet => self.fleet.capacity().max(1),
+            Window::Fleet => capacity,
         }
     }
 

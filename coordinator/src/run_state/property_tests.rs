@@ -5,15 +5,69 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use shared::config::FailFast;
+use shared::identity::{DatabaseIdentity, contradiction};
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, Task, WorkId};
-use shared::outcome::Outcome;
+use shared::outcome::{Failure, FailureKind, Outcome};
 
-use super::testing::{compared, failed, limits, spec};
+use super::testing::{compared, databases, failed, limits, spec};
 use super::*;
 
 /// The number of workers.
 const WORKERS: usize = 3;
+
+/// How a worker is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Setup {
+    Right,
+    /// Its endpoint leads to another database.
+    OtherDatabase,
+    /// It has not configured an endpoint.
+    NoEndpoint,
+    /// Its version does not report databases and endpoints.
+    Older,
+}
+
+const ALL_RIGHT: [Setup; WORKERS] = [Setup::Right; WORKERS];
+
+impl Setup {
+    fn databases(self) -> Vec<DatabaseIdentity> {
+        match self {
+            Self::Right => databases("right"),
+            Self::OtherDatabase => databases("other"),
+            Self::NoEndpoint | Self::Older => Vec::new(),
+        }
+    }
+
+    fn endpoints(self) -> Option<Vec<String>> {
+        match self {
+            Self::Right | Self::OtherDatabase => {
+                Some(vec!["source".to_owned(), "target".to_owned()])
+            }
+            Self::NoEndpoint => Some(vec!["source".to_owned()]),
+            Self::Older => None,
+        }
+    }
+
+    /// The kind of the failure with which such a worker returns `task`.
+    fn refusal(self, task: &Task) -> Option<FailureKind> {
+        match self {
+            Self::NoEndpoint => Some(FailureKind::UnknownEndpoint),
+            Self::Older => None,
+            Self::Right | Self::OtherDatabase => contradiction(&self.databases(), &task.databases)
+                .map(|_| FailureKind::OtherDatabase),
+        }
+    }
+}
+
+fn any_setup() -> impl Strategy<Value = Setup> {
+    prop_oneof![
+        5 => Just(Setup::Right),
+        2 => Just(Setup::OtherDatabase),
+        2 => Just(Setup::NoEndpoint),
+        1 => Just(Setup::Older),
+    ]
+}
 
 /// One thing that happens. StatementCounts choose among what there is.
 #[derive(Debug, Clone)]
@@ -97,6 +151,9 @@ struct World {
     first_bad: Option<TableId>,
     completed: bool,
     cancelled: bool,
+    setups: [Setup; WORKERS],
+    /// The databases of the run, which never change once a claim has named them.
+    known: Vec<DatabaseIdentity>,
 }
 
 /// The element that a number chooses.
@@ -105,7 +162,7 @@ fn choose<T>(list: &[T], number: u8) -> Option<usize> {
 }
 
 impl World {
-    fn new(tables: usize, limits: Limits) -> Self {
+    fn new(tables: usize, limits: Limits, setups: [Setup; WORKERS]) -> Self {
         let fail_fast_window = match limits.window {
             Window::Fixed(window) => Some(window.get() as usize),
             Window::Fleet => None,
@@ -137,6 +194,8 @@ impl World {
             first_bad: None,
             completed: false,
             cancelled: false,
+            setups,
+            known: Vec::new(),
         };
         world.tell(Input::Begin);
         world
@@ -153,6 +212,12 @@ impl World {
             !self.completed || effects.is_empty(),
             "nothing happens after the end: {effects:?}"
         );
+        assert_eq!(
+            contradiction(self.state.known_databases(), &self.known),
+            None
+        );
+        assert!(self.state.known_databases().len() >= self.known.len());
+        self.known = self.state.known_databases().to_vec();
         for effect in effects {
             match effect {
                 Effect::Publish(task) => {
@@ -174,11 +239,15 @@ impl World {
                     assert!(ended || !current, "work that is wanted is not cancelled");
                 }
                 Effect::TableEnded(table) => {
-                    let status = self
-                        .state
-                        .record(table)
-                        .expect("its account is there")
-                        .status();
+                    let record = self.state.record(table).expect("its account is there");
+                    let status = record.status();
+                    if status.is_verified() {
+                        let worker = record.worker.as_ref().expect("a worker compared it");
+                        let number: usize = worker.as_str()[1..].parse().unwrap();
+                        let found = self.setups[number].databases();
+                        assert_eq!(contradiction(&found, &self.known), None, "{worker}");
+                        assert_ne!(self.setups[number], Setup::NoEndpoint, "{worker}");
+                    }
                     let bad = match fail_fast {
                         FailFast::Off => false,
                         FailFast::Error => status == TableStatus::Failed,
@@ -199,6 +268,7 @@ impl World {
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
                 | Effect::KeepRepair { .. }
+                | Effect::DatabasesKnown
                 | Effect::KeepRows { .. }
                 | Effect::Notice(_) => {}
             }
@@ -214,6 +284,7 @@ impl World {
             work,
             worker: WorkerId::named(format!("w{worker}")),
             body,
+            databases: self.setups[worker].databases(),
         };
         self.said.push(event.clone());
         self.tell(Input::Event(event));
@@ -249,8 +320,18 @@ impl World {
             }
             Happening::Take { task, worker } => {
                 if let Some(at) = choose(&self.queue, task) {
-                    let work = self.queue.remove(at).work();
+                    let task = self.queue.remove(at);
+                    let work = task.work();
                     let worker = usize::from(worker) % WORKERS;
+                    if let Some(kind) = self.setups[worker].refusal(&task) {
+                        let failure = Failure::new(kind, "not here").uncounted();
+                        let body = EventBody::Finished {
+                            outcome: Box::new(Outcome::Failed(failure)),
+                            batches: 0,
+                            duration_ms: 0,
+                        };
+                        return self.say(work, worker, body);
+                    }
                     self.running.push((work, worker, BTreeSet::new()));
                     self.say(work, worker, EventBody::Claimed);
                 }
@@ -334,6 +415,7 @@ impl World {
             tables,
             cancelling: self.state.cancel_reason(),
             root_cause: self.state.root_cause().cloned(),
+            databases: self.state.known_databases().to_vec(),
         };
         self.state = RunState::restore(self.plan.clone(), restored);
         self.now = Time::START;
@@ -362,6 +444,7 @@ impl World {
             draining,
             period_ms: 5_000,
             owned,
+            endpoints: self.setups[worker].endpoints(),
         }));
     }
 
@@ -404,7 +487,8 @@ fn run_to_its_end(world: &mut World, workers_live: bool) {
         }
         if workers_live {
             world.happen(Happening::Confirm(0));
-            world.happen(Happening::Take { task: 0, worker: 0 });
+            let worker = u8::try_from(step % WORKERS).unwrap();
+            world.happen(Happening::Take { task: 0, worker });
             world.happen(Happening::End { work: 0, how: 9 });
             for worker in 0..WORKERS {
                 world.beat(worker, false);
@@ -433,8 +517,9 @@ proptest! {
         limits in any_limits(),
         happenings in proptest::collection::vec(happening(), 0..60),
         workers_live in any::<bool>(),
+        setups in [any_setup(), any_setup(), any_setup()],
     ) {
-        let mut world = World::new(tables, limits);
+        let mut world = World::new(tables, limits, setups);
         for happening in happenings {
             world.happen(happening);
         }
@@ -454,7 +539,7 @@ proptest! {
         window in 1..5_u32,
         order in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
-        let mut world = World::new(tables, limits(window));
+        let mut world = World::new(tables, limits(window), ALL_RIGHT);
         for choice in order {
             world.happen(Happening::Confirm(choice));
             world.happen(Happening::Take { task: choice, worker: choice });
@@ -463,5 +548,29 @@ proptest! {
         run_to_its_end(&mut world, true);
         prop_assert_eq!(world.state.counts().matched, tables);
         prop_assert!(world.state.tables.iter().all(|table| table.attempt == Attempt::FIRST));
+    }
+
+    #[test]
+    fn workers_with_another_database_or_without_the_endpoint_cost_no_attempt(
+        tables in 1..12_usize,
+        window in 1..5_u32,
+        order in proptest::collection::vec(any::<u8>(), 0..80),
+        others in [any_setup(), any_setup()],
+    ) {
+        let setups = [Setup::Right, others[0], others[1]];
+        let mut world = World::new(tables, limits(window), setups);
+        world.happen(Happening::Take { task: 0, worker: 0 });
+        for choice in order {
+            world.happen(Happening::Confirm(choice));
+            world.happen(Happening::Take { task: choice, worker: choice });
+            // Too short for a lease to expire.
+            world.happen(Happening::Jump(u32::from(choice)));
+            if choice % 4 == 0 {
+                world.beat(usize::from(choice) % WORKERS, false);
+            }
+        }
+        run_to_its_end(&mut world, true);
+        prop_assert_eq!(world.state.counts().matched, tables);
+        prop_assert!(world.state.tables.iter().all(|table| table.spent + table.free == 0));
     }
 }

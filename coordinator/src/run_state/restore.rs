@@ -28,6 +28,7 @@ impl RunState {
     pub(crate) fn restore(plan: RunPlan, restored: Restored) -> Self {
         let mut state = Self::new(plan);
         state.queue.drain();
+        state.databases = restored.databases;
         let mut may_be_running = false;
         for (id, restored_table) in table_ids().zip(restored.tables).take(state.tables.len()) {
             let table = &mut state.tables[id.index()];

@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use shared::endpoint::DatabaseKind;
+use shared::identity::DatabaseIdentity;
 use shared::ids::TableName;
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::outcome::{Checksums, Comparison, Depth, Failure, FailureKind, Outcome, RowCounts};
@@ -75,4 +77,19 @@ pub(crate) fn limits(window: u32) -> Limits {
         window: Window::Fixed(NonZeroU32::new(window).unwrap()),
         ..Limits::default()
     }
+}
+
+/// The databases `source` and `target`, the latter with the identifier `id`.
+pub(crate) fn databases(id: &str) -> Vec<DatabaseIdentity> {
+    let database = |endpoint: &str, id: &str| DatabaseIdentity {
+        endpoint: endpoint.to_owned(),
+        kind: DatabaseKind::Postgres,
+        version: "15.8".to_owned(),
+        host: "h".to_owned(),
+        port: 5432,
+        database: "d".to_owned(),
+        user: "u".to_owned(),
+        id: id.to_owned(),
+    };
+    vec![database("source", "s"), database("target", id)]
 }

@@ -37,6 +37,7 @@ impl RunState {
                 .map(|cancelling| cancelling.claims_until)
                 .filter(|&at| at > self.now),
             self.queue.next_due(),
+            self.pause_ends(),
             self.adopting.map(|adopting| adopting.until),
             self.fleet.next_gone(),
             self.probe.map(answer_deadline),
@@ -215,6 +216,13 @@ impl RunState {
 
     fn no_worker_message(&self) -> String {
         let timeout = humantime::format_duration(self.limits.claim_timeout);
+        if self.fleet.is_unfit() {
+            return format!(
+                "no worker on {} has been able to compare the tables for {timeout}: {}",
+                self.task_queue,
+                self.fleet.unfit_words()
+            );
+        }
         if self.claimed_ever {
             format!(
                 "no worker has been alive for {timeout}; start reconcile-worker for {}",
@@ -250,6 +258,10 @@ impl RunState {
             self.notified_no_worker = true;
             if workers == 0 {
                 self.effects.push(Effect::Notice(Notice::NoWorkerYet));
+            } else if self.fleet.is_unfit() {
+                let workers = self.fleet.unfit_words();
+                self.effects
+                    .push(Effect::Notice(Notice::NoFitWorker(workers)));
             }
         }
         if !self.notified_nothing_claimed && self.nothing_claimed_notice_at() <= self.now {

@@ -9,7 +9,8 @@ use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableSta
 
 const LATEST: &str = "latest";
 
-const COLUMNS: &str = "id, key, started_at, settings, tables, cancelling, running, ended";
+const COLUMNS: &str =
+    "id, key, started_at, settings, tables, cancelling, running, ended, databases";
 
 /// The [`COLUMNS`] of a row of `runs` before they are parsed.
 type RunRow = (
@@ -18,6 +19,7 @@ type RunRow = (
     String,
     String,
     usize,
+    Option<String>,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -66,7 +68,7 @@ impl RunStore {
     }
 
     fn parse_run(&self, row: RunRow) -> Result<StoredRun, StoreError> {
-        let (id, key, started_at, settings, tables, cancelling, running, ended) = row;
+        let (id, key, started_at, settings, tables, cancelling, running, ended, databases) = row;
         let id: RunId = id.parse().map_err(|_| StoreError::Damaged {
             run: id,
             reason: "its identifier is not valid".to_owned(),
@@ -87,6 +89,7 @@ impl RunStore {
             counts,
             cancelling: parse_if_any(id, "cancelling", cancelling)?,
             running: parse_if_any(id, "running", running)?,
+            databases: parse_if_any(id, "databases", databases)?.unwrap_or_default(),
             is_alive: summary.is_none() && RunLock::is_held(self.directory(), id),
             summary,
         })

@@ -14,10 +14,11 @@ use super::StoreError;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The version that this program writes (`user_version`).
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// The statements that update a database by one version each, from version 0.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE runs (
         key         INTEGER PRIMARY KEY,
         id          TEXT NOT NULL UNIQUE,
@@ -40,7 +41,10 @@ const MIGRATIONS: [&str; 1] = ["
         record   TEXT,                          -- JSON: its final account
         PRIMARY KEY (run, position)
     );
-"];
+",
+    // JSON: the databases behind its endpoints, as its workers found them.
+    "ALTER TABLE runs ADD COLUMN databases TEXT",
+];
 
 /// Creates the directory and an empty database that only this user can read,
 /// because it will contain differing rows.

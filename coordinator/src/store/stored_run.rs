@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use shared::endpoint::Endpoint;
+use shared::identity::DatabaseIdentity;
 use shared::ids::{RunId, TableId, WorkerId};
 
 use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary, TableScope};
@@ -79,6 +80,8 @@ pub struct StoredRun {
     pub cancelling: Option<Cancellation>,
     /// The last snapshot of its running tables.
     pub running: Option<Snapshot>,
+    /// Its databases, as far as workers have named them.
+    pub databases: Vec<DatabaseIdentity>,
     /// How it ended; absent while it has not.
     pub summary: Option<RunSummary>,
     /// Whether its coordinator is alive on this machine.

@@ -12,7 +12,7 @@ use super::stored_run::{StoredSettings, StoredSide, WorkerLocation};
 use super::*;
 use crate::report::RunStatus;
 use crate::run::RunObserver as _;
-use crate::run_state::testing::{compared, failed, limits, spec};
+use crate::run_state::testing::{compared, databases, failed, limits, spec};
 use crate::run_state::{
     CancelReason, Counts, Effect, Input, PlannedTable, RestoredTable, RunPlan, RunState,
     RunSummary, TableScope, Time,
@@ -102,6 +102,7 @@ impl Recorded {
                 },
                 worker: WorkerId::named("w"),
                 body,
+                databases: databases("t1"),
             })
         };
         let (claimed, finished) = (
@@ -159,6 +160,7 @@ fn what_has_ended_and_what_has_not_come_back_as_they_were() {
         panic!("it may be tried again");
     };
     assert_eq!((open.spent, open.published), (1, Attempt::FIRST));
+    assert_eq!(kept.databases, databases("t1"));
     assert_eq!(store.table_names(run).unwrap(), ["t0", "t1", "t2", "t3"]);
 }
 
@@ -299,4 +301,20 @@ fn a_store_of_a_newer_version_or_out_of_reach_is_refused() {
             .unwrap()
             .is_none()
     );
+}
+
+#[test]
+fn a_store_of_the_first_version_is_read_and_continued() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    let run = create(&mut store, 0);
+    store
+        .connection
+        .execute_batch("ALTER TABLE runs DROP COLUMN databases; PRAGMA user_version = 1")
+        .unwrap();
+    let store = open(&directory);
+    assert_eq!(store.run("latest").unwrap().databases, []);
+    let mut recorded = Recorded::new(&store, run, 2);
+    recorded.finish(0, compared(0));
+    assert_eq!(store.run("latest").unwrap().databases, databases("t1"));
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use rusqlite::{Connection, TransactionBehavior, params};
+use shared::identity::DatabaseIdentity;
 use shared::ids::{RunId, TableId};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,7 @@ pub(super) enum Write {
         open: OpenTable,
     },
     Cancelling(Cancellation),
+    Databases(Vec<DatabaseIdentity>),
     Snapshot(Snapshot),
     Ended(Box<RunSummary>),
 }
@@ -285,6 +287,9 @@ impl Thread {
                     }
                     Write::Cancelling(cancelling) => {
                         set("cancelling", stored_run::json(cancelling))?;
+                    }
+                    Write::Databases(databases) => {
+                        set("databases", stored_run::json(databases))?;
                     }
                     Write::Snapshot(running) => {
                         set("running", stored_run::json(running))?;

@@ -56,6 +56,9 @@ options! {
     /// Whether a source column without a partner in the target makes its table different
     #[arg(value_name = "difference|note")]
     missing_columns: MissingColumns = MissingColumns::Difference;
+    /// Compare a table with itself: source and target may be the same table of the same database
+    #[arg(num_args = 0, default_missing_value = "true")]
+    allow_same: bool = false;
     /// Number of differing rows per table that the report lists; all are counted
     #[arg(value_name = "N")]
     max_differences: u32 = 1000;

@@ -153,5 +153,6 @@ fn task(run: RunId, table: u32) -> Task {
             timeout: Duration::from_secs(3600),
             options: shared::options::TableOptions::default(),
         },
+        databases: Vec::new(),
     }
 }

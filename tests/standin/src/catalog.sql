@@ -284,7 +284,12 @@ SELECT coalesce(current_setting('standin.database', true), current_database())::
        false AS is_read_committed_snapshot_on, false AS is_read_only,
        150::smallint AS compatibility_level,
        'SQL_Latin1_General_CP1_CI_AS'::varchar(128) AS collation_name,
-       0::smallint AS state, 'ONLINE'::varchar(60) AS state_desc;
+       0::smallint AS state, 'ONLINE'::varchar(60) AS state_desc,
+       (SELECT md5(c.system_identifier || '/' || d.oid)::uuid FROM pg_control_system() c, pg_database d
+        WHERE d.datname = current_database()) AS service_broker_guid,
+       (SELECT timestamp '2020-01-01' + d.oid::bigint * interval '1 second' FROM pg_database d
+        WHERE d.datname = current_database()) AS create_date,
+       NULL::uuid AS group_database_id;
 
 CREATE OR REPLACE VIEW sys.dm_exec_sessions AS
 SELECT (a.pid % 32767)::smallint AS session_id, a.backend_start::timestamp AS login_time,
@@ -310,6 +315,7 @@ COMMENT ON COLUMN sys.types.system_type_id IS 'tinyint';
 COMMENT ON COLUMN sys.databases.snapshot_isolation_state IS 'tinyint';
 COMMENT ON COLUMN sys.databases.compatibility_level IS 'tinyint';
 COMMENT ON COLUMN sys.databases.state IS 'tinyint';
+COMMENT ON COLUMN sys.databases.create_date IS 'datetime';
 
 CREATE OR REPLACE VIEW sys.foreign_keys AS
 SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,

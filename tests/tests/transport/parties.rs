@@ -77,6 +77,7 @@ pub(crate) fn task(run: RunId, table: u32) -> Task {
             timeout: Duration::from_secs(3600),
             options: shared::options::TableOptions::default(),
         },
+        databases: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
+use shared::identity::{DatabaseIdentity, contradiction};
 use shared::ids::TableName;
 use shared::message::{ALL_ROWS, Scope, TableSpec, Task};
 use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RepairPlan, RowCounts};
@@ -62,7 +63,7 @@ impl ReconcileEngine {
         keys: &[Vec<u8>],
         context: &TaskContext,
     ) -> Result<(RowCounts, bool), Stop> {
-        let mut sides = self.open(task, context).await?;
+        let (mut sides, _) = self.open(task, context).await?;
         let tables = sides.describe(&task.spec).await?;
         let planned = Planned::new(&task.spec, tables, &sides)?;
         if can_verify_keys(&planned, &task.spec, keys) {
@@ -81,8 +82,12 @@ impl ReconcileEngine {
         Ok((comparison.rows.ok_or_else(not_compared)?, true))
     }
 
-    /// Both sides of a task, each in a transaction.
-    async fn open(&self, task: &Task, context: &TaskContext) -> Result<Sides, Stop> {
+    /// Both sides of a task, each in a transaction, and the database if it is the same on both.
+    async fn open(
+        &self,
+        task: &Task,
+        context: &TaskContext,
+    ) -> Result<(Sides, Option<DatabaseIdentity>), Stop> {
         let spec = &task.spec;
         let trace = context::of(&Span::current());
         let label = Label {
@@ -101,17 +106,36 @@ impl ReconcileEngine {
             leased = self.pools.lease(&spec.source.endpoint, &spec.target.endpoint, &label) => leased?,
             () = context.cancel.cancelled() => return Err(Stop::Cancelled),
         };
+        let found = [source.identity(), target.identity()].map(Clone::clone);
+        if let Some(reason) = contradiction(&found, &task.databases) {
+            let message = format!("the worker has connected to another database: {reason}");
+            return Err(Failure::new(FailureKind::OtherDatabase, message)
+                .uncounted()
+                .into());
+        }
+        let [of_source, of_target] = found;
+        let shared = of_source.is_same_database(&of_target).then_some(of_source);
         let is_redacted = spec.options.redaction.is_some();
-        Ok(Sides::new(Pair { source, target }, context, is_redacted))
+        let sides = Sides::new(Pair { source, target }, context, is_redacted);
+        Ok((sides, shared))
     }
 }
 
 #[async_trait]
 impl Engine for ReconcileEngine {
+    fn endpoints(&self) -> Option<Vec<String>> {
+        Some(self.pools.names())
+    }
+
+    async fn databases(&self, spec: &TableSpec) -> Result<Vec<DatabaseIdentity>, Failure> {
+        let (source, target) = (&spec.source.endpoint, &spec.target.endpoint);
+        self.pools.databases(source, target).await
+    }
+
     async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
         let Scope::WholeTable = task.scope;
-        let sides = self.open(task, context).await?;
-        Box::pin(compare(sides, &task.spec, context)).await
+        let (sides, shared) = self.open(task, context).await?;
+        Box::pin(compare(sides, shared, &task.spec, context)).await
     }
 }
 
@@ -132,13 +156,33 @@ fn fitting(table: &TableName) -> String {
     }
 }
 
+/// A table that is compared with itself is equal, whatever happened to the copy that was meant.
+fn refuse_same(tables: &Pair<Table>, database: &DatabaseIdentity) -> Result<(), Failure> {
+    let Pair { source, target } = tables;
+    if (&source.schema, &source.name) != (&target.schema, &target.name) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureKind::SameTable,
+        format!(
+            "source and target are the same table: {}.{} of {database}; check both endpoints, or compare it with itself with --allow-same",
+            source.schema, source.name
+        ),
+    ))
+}
+
+/// `shared`: the database, if both sides are in the same one.
 async fn compare(
     mut sides: Sides,
+    shared: Option<DatabaseIdentity>,
     spec: &TableSpec,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
     let span = tracing::info_span!("describe");
     let tables = within(span, sides.describe(spec)).await?;
+    if let Some(database) = shared.filter(|_| !spec.options.allow_same) {
+        refuse_same(&tables, &database)?;
+    }
     let mut notes = condition_notes(&tables);
     if spec.depth == Depth::Counts {
         let coverage = structure(spec, &tables)?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use shared::message::Task;
+use shared::identity::DatabaseIdentity;
+use shared::message::{TableSpec, Task};
 use shared::outcome::{Comparison, Difference, Failure, RepairStatement};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,21 @@ use crate::engine::values::pair::Pair;
 /// measured and tested without a database.
 #[async_trait]
 pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
+    /// The names of the endpoints whose tasks it can run; `None` if it can run all tasks.
+    fn endpoints(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The databases behind the endpoints of a table; empty if it uses none. Connects only where
+    /// it has not connected before. A comparison is made in these databases or fails.
+    ///
+    /// # Errors
+    ///
+    /// When a database cannot be reached, or refuses the login.
+    async fn databases(&self, _spec: &TableSpec) -> Result<Vec<DatabaseIdentity>, Failure> {
+        Ok(Vec::new())
+    }
+
     /// Compares to the end, or until `context.cancel` is triggered. Returns only
     /// when no statement of this task is running in a database any more.
     ///

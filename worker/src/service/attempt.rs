@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::identity::{DatabaseIdentity, contradiction};
 use shared::message::{EventBody, Task};
 use shared::outcome::{Comparison, Failure, FailureKind, Outcome};
 use shared::transport::{Delivery, Ownership, TransportError};
@@ -47,27 +48,82 @@ impl AttemptRun {
     }
 
     async fn claim_and_compare(self, span: AttemptSpan) {
+        // The coordinator's timer for the table starts later, when it receives the claim.
+        let begin = Instant::now();
+        let (databases, failure) = self.find_databases().await;
         let reporter = Reporter {
             resources: Arc::clone(&self.resources),
             work: self.delivery.message.work(),
             trace: span.trace.clone(),
+            databases: databases.clone(),
         };
-        // The coordinator's timer for the table starts later, when it receives the claim.
-        let begin = Instant::now();
+        if let Some(failure) = failure.as_ref().filter(|failure| failure.kind.is_refusal()) {
+            span.record(&Outcome::HandedBack, begin.elapsed());
+            return self.refuse(&reporter, failure).await;
+        }
         if !self.claim(&reporter).await {
             return;
         }
-        let (outcome, batches) = match self.job.stop.requested() {
-            // The request came while the claim was being published.
-            Some((reason, since)) => match stop_outcome(reason, since) {
+        let (outcome, batches) = match (self.job.stop.requested(), failure) {
+            // The request came before the claim, or while it was being published.
+            (Some((reason, since)), _) => match stop_outcome(reason, since) {
                 Some(outcome) => (outcome, 0),
                 None => return,
             },
-            None => self.compare(&reporter).await,
+            (None, Some(failure)) => (Outcome::Failed(failure), 0),
+            (None, None) => self.compare(&reporter, databases).await,
         };
         let duration = begin.elapsed();
         span.record(&outcome, duration);
         self.report(&reporter, outcome, batches, duration).await;
+    }
+
+    /// The databases behind the endpoints of the task, and why the task cannot be run in them.
+    async fn find_databases(&self) -> (Vec<DatabaseIdentity>, Option<Failure>) {
+        let (engine, task) = (&self.resources.engine, &self.delivery.message);
+        let refusal = |kind, reason: String| Some(Failure::new(kind, reason).uncounted());
+        if let Some(known) = engine.endpoints()
+            && let Some(missing) = [&task.spec.source.endpoint, &task.spec.target.endpoint]
+                .into_iter()
+                .find(|endpoint| !known.contains(endpoint))
+        {
+            let reason = format!("it has no endpoint `{missing}`");
+            return (Vec::new(), refusal(FailureKind::UnknownEndpoint, reason));
+        }
+        let found = tokio::select! {
+            found = engine.databases(&task.spec) => found,
+            // The claim follows, and the reason for the stop with it.
+            () = self.job.stop.token.cancelled() => Ok(Vec::new()),
+        };
+        match found {
+            Err(failure) => (Vec::new(), Some(failure)),
+            Ok(databases) => {
+                let reason = contradiction(&databases, &task.databases);
+                let failure = reason.and_then(|reason| refusal(FailureKind::OtherDatabase, reason));
+                (databases, failure)
+            }
+        }
+    }
+
+    /// Returns a task that this worker cannot run to the coordinator, without a claim.
+    async fn refuse(&self, reporter: &Reporter, failure: &Failure) {
+        if !self.delivery.is_current() {
+            return;
+        }
+        tracing::info!("handed back: {failure}");
+        self.resources.metrics.record_outcome(&Outcome::HandedBack);
+        let returned = EventBody::Finished {
+            outcome: Box::new(Outcome::Failed(failure.clone())),
+            batches: 0,
+            duration_ms: 0,
+        };
+        match reporter.publish(returned).await {
+            Ok(()) | Err(TransportError::Unroutable(_)) => discard(&self.delivery).await,
+            // The delivery stays unacknowledged, so the broker requeues the task.
+            Err(error) => tracing::error!(
+                "the task could not be handed back; it returns to its queue: {error}"
+            ),
+        }
     }
 
     /// Whether this worker owns the task now.
@@ -108,7 +164,11 @@ impl AttemptRun {
 
     /// Runs the engine to its end; returns the outcome and the number of
     /// batches that were published.
-    async fn compare(&self, reporter: &Reporter) -> (Outcome, u32) {
+    async fn compare(
+        &self,
+        reporter: &Reporter,
+        databases: Vec<DatabaseIdentity>,
+    ) -> (Outcome, u32) {
         let stop = &self.job.stop;
         let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
         let context = TaskContext {
@@ -117,7 +177,9 @@ impl AttemptRun {
             findings,
         };
         let engine = Arc::clone(&self.resources.engine);
-        let task = self.delivery.message.clone();
+        let mut task = self.delivery.message.clone();
+        // The engine may only compare in the databases of the claim.
+        task.databases = databases;
         let is_redacted = task.spec.options.redaction.is_some();
         if is_redacted {
             panics::redact_panic_messages();

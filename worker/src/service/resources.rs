@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shared::identity::DatabaseIdentity;
 use shared::message::{Event, EventBody, WorkId};
 use shared::transport::{TraceContext, Transport, TransportError};
 
@@ -23,6 +24,9 @@ pub(super) struct Reporter {
     pub(super) work: WorkId,
     /// The attempt's span, which travels with every event.
     pub(super) trace: TraceContext,
+    /// The databases of the attempt, which travel with every event too: an event may overtake
+    /// the claim.
+    pub(super) databases: Vec<DatabaseIdentity>,
 }
 
 impl Reporter {
@@ -35,6 +39,7 @@ impl Reporter {
             work: self.work,
             worker: options.id.clone(),
             body,
+            databases: self.databases.clone(),
         };
         transport.publish_event(&event, &self.trace).await
     }

@@ -61,6 +61,7 @@ fn task(script: &Script, table: TableId) -> Task {
         attempt: Attempt::FIRST,
         scope: Scope::WholeTable,
         spec,
+        databases: Vec::new(),
     }
 }
 

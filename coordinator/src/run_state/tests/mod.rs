@@ -1,5 +1,6 @@
 //! Single decisions of the state machine, one scenario each.
 
+mod databases;
 mod story;
 
 use std::num::NonZeroU32;
@@ -500,6 +501,7 @@ fn busy() -> Heartbeat {
             source_rows: 0,
             target_rows: 0,
         }],
+        endpoints: None,
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use shared::outcome::Failure;
+
+use super::super::testing::databases;
 use super::*;
 
 /// A run, its collected effects, and functions for its inputs.
@@ -61,8 +64,52 @@ impl Story {
             work: self.work(table, attempt),
             worker: WorkerId::named(worker),
             body,
+            databases: Vec::new(),
         };
         self.tell(Input::Event(event))
+    }
+
+    /// An event of a worker whose databases are source and `target`.
+    pub(super) fn event_in(
+        &mut self,
+        (table, attempt): (u32, u32),
+        worker: &str,
+        target: &str,
+        body: EventBody,
+    ) -> Vec<Effect> {
+        self.tell(Input::Event(Event {
+            work: self.work(table, attempt),
+            worker: WorkerId::named(worker),
+            body,
+            databases: databases(target),
+        }))
+    }
+
+    /// A worker returns a task that it cannot run.
+    pub(super) fn returns(
+        &mut self,
+        work: (u32, u32),
+        worker: &str,
+        kind: FailureKind,
+    ) -> Vec<Effect> {
+        let failure = Failure::new(kind, "it has another one").uncounted();
+        let (table, attempt) = work;
+        self.finish(table, attempt, worker, Outcome::Failed(failure), 0)
+    }
+
+    pub(super) fn beat_with(&mut self, worker: &str, endpoints: &[&str]) -> Vec<Effect> {
+        let endpoints = endpoints.iter().map(|name| (*name).to_owned()).collect();
+        self.tell(Input::Heartbeat(Heartbeat {
+            worker: WorkerId::named(worker),
+            host: "h".to_owned(),
+            pid: 1,
+            version: "0".to_owned(),
+            capacity: 4,
+            draining: false,
+            period_ms: 5_000,
+            owned: Vec::new(),
+            endpoints: Some(endpoints),
+        }))
     }
 
     pub(super) fn claim(&mut self, table: u32, attempt: u32, worker: &str) -> Vec<Effect> {
@@ -112,6 +159,7 @@ impl Story {
             draining: false,
             period_ms: 5_000,
             owned,
+            endpoints: None,
         }))
     }
 

@@ -125,8 +125,9 @@ fn names(count: u32) -> Vec<String> {
 
 /// Both endpoints are the same database: every table is equal to itself.
 fn write_configuration(directory: &Path, url: &str) -> anyhow::Result<()> {
-    let text =
-        format!("[endpoints.source]\nurl = \"{url}\"\n\n[endpoints.target]\nurl = \"{url}\"\n");
+    let text = format!(
+        "[endpoints.source]\nurl = \"{url}\"\n\n[endpoints.target]\nurl = \"{url}\"\n\n[run]\nallow_same = true\n"
+    );
     Ok(std::fs::write(directory.join("reconcile.toml"), text)?)
 }
 

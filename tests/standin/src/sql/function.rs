@@ -122,6 +122,7 @@ fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
             let property = property.sql.trim_matches('\'');
             match property.to_ascii_lowercase().as_str() {
                 "productversion" => name_constant("15.0.2000.5"),
+                "servername" => name_constant("STANDIN"),
                 "edition" => name_constant("stand-in"),
                 _ => TypedSql::null(),
             }

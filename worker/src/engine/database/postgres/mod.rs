@@ -5,6 +5,7 @@ pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
 pub(crate) mod hold;
+mod identity;
 pub(crate) mod lexical;
 pub(crate) mod literal;
 pub(crate) mod look_up;

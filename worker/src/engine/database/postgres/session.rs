@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use shared::endpoint::{Endpoint, TlsMode};
+use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
@@ -13,7 +14,7 @@ use crate::engine::database::postgres::catalog::{self, CatalogStatements};
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::hold::Catalog;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::postgres::{constraints, scan};
+use crate::engine::database::postgres::{constraints, identity, scan};
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::database::session::{Database, Held, Session, tls};
@@ -51,6 +52,7 @@ pub(crate) struct PostgresSession {
     cancel: CancelToken,
     tls: MakeRustlsConnect,
     pid: i32,
+    identity: DatabaseIdentity,
     /// Catalog queries, prepared when they are first needed.
     catalog: Option<CatalogStatements>,
 }
@@ -115,12 +117,14 @@ impl Database for Postgres {
             .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
             .await?
             .try_get(0)?;
+        let identity = identity::read(&client, endpoint).await?;
         Ok(Box::new(PostgresSession {
             client,
             driver,
             cancel,
             tls,
             pid,
+            identity,
             catalog: None,
         }))
     }
@@ -153,6 +157,10 @@ impl Session for PostgresSession {
 
     fn id(&self) -> SessionId {
         SessionId(self.pid.into())
+    }
+
+    fn identity(&self) -> &DatabaseIdentity {
+        &self.identity
     }
 
     async fn interrupt(self: Box<Self>) {

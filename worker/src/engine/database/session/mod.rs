@@ -7,6 +7,7 @@ pub(crate) mod tls;
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
+use shared::identity::DatabaseIdentity;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::RepairDialect;
@@ -69,6 +70,9 @@ pub(crate) trait Session: std::fmt::Debug + Send {
 
     /// The number under which the database lists this session.
     fn id(&self) -> SessionId;
+
+    /// The database of this session, as it was when the session began. It was read once.
+    fn identity(&self) -> &DatabaseIdentity;
 
     /// Stops the statement that runs and closes the connection. Returns when
     /// the driver has seen the statement's end.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use shared::endpoint::Endpoint;
 use shared::failure::{Failure, FailureKind};
+use shared::identity::DatabaseIdentity;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::database::kinds::database;
@@ -21,6 +22,8 @@ struct Pool {
     endpoint: Endpoint,
     idle: Mutex<Vec<Box<dyn Session>>>,
     permits: Arc<Semaphore>,
+    /// The database that the last new session found.
+    found: Mutex<Option<DatabaseIdentity>>,
 }
 
 /// A session that one table uses. [`SessionLease::give_back`] returns it to the
@@ -60,6 +63,7 @@ impl Pools {
                         endpoint,
                         idle: Mutex::default(),
                         permits,
+                        found: Mutex::default(),
                     }),
                 )
             })
@@ -81,6 +85,30 @@ impl Pools {
                 ),
             )
         })
+    }
+
+    /// The names of the endpoints.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// The databases behind two endpoints, or behind one if both names are the same. Connects
+    /// only where no session has been opened before.
+    ///
+    /// # Errors
+    ///
+    /// When an endpoint is unknown or cannot be reached, or refuses the login.
+    pub(crate) async fn databases(
+        &self,
+        source: &str,
+        target: &str,
+    ) -> Result<Vec<DatabaseIdentity>, Failure> {
+        let (left, right) = (self.pool(source)?, self.pool(target)?);
+        if source == target {
+            return Ok(vec![left.database().await?]);
+        }
+        let (source, target) = tokio::try_join!(left.database(), right.database())?;
+        Ok(vec![source, target])
     }
 
     /// Returns a session for each side of a table, each in a new transaction. Permits
@@ -117,6 +145,22 @@ impl Pool {
             .acquire_many_owned(count)
             .await
             .expect("the semaphore is never closed")
+    }
+
+    async fn database(&self) -> Result<DatabaseIdentity, Failure> {
+        if let Some(found) = self.found().clone() {
+            return Ok(found);
+        }
+        // While nothing was found, sessions hold their permits only until they are connected.
+        let _permit = self.permits(1).await;
+        if let Some(found) = self.found().clone() {
+            return Ok(found);
+        }
+        let session = self.connect().await;
+        let session = session.map_err(|error| error.at(&self.endpoint, "cannot connect"))?;
+        let found = session.identity().clone();
+        self.idle().push(session);
+        Ok(found)
     }
 
     async fn session(
@@ -159,9 +203,15 @@ impl Pool {
         }
     }
 
-    async fn open(&self, label: &Label) -> Result<(Box<dyn Session>, Isolation), DatabaseError> {
+    async fn connect(&self) -> Result<Box<dyn Session>, DatabaseError> {
         let database = database(self.endpoint.kind);
-        let mut session = database.open(&self.endpoint, Access::Read).await?;
+        let session = database.open(&self.endpoint, Access::Read).await?;
+        *self.found() = Some(session.identity().clone());
+        Ok(session)
+    }
+
+    async fn open(&self, label: &Label) -> Result<(Box<dyn Session>, Isolation), DatabaseError> {
+        let mut session = self.connect().await?;
         let isolation = session.begin(label).await?;
         Ok((session, isolation))
     }
@@ -169,11 +219,20 @@ impl Pool {
     fn idle(&self) -> MutexGuard<'_, Vec<Box<dyn Session>>> {
         self.idle.lock().expect("no panic while the lock is held")
     }
+
+    fn found(&self) -> MutexGuard<'_, Option<DatabaseIdentity>> {
+        self.found.lock().expect("no panic while the lock is held")
+    }
 }
 
 impl SessionLease {
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.pool.endpoint
+    }
+
+    /// The database of the session.
+    pub(crate) fn identity(&self) -> &DatabaseIdentity {
+        self.session.identity()
     }
 
     /// The longest that a statement may run.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
+use shared::identity::DatabaseIdentity;
 use tiberius::Row;
 use tiberius::error::Error;
 
@@ -11,7 +12,7 @@ use crate::engine::database::session::label::{Access, Activity, Isolation, Label
 use crate::engine::database::session::{Database, Held, Session};
 use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
-use crate::engine::database::sql_server::{catalog, constraints, scan};
+use crate::engine::database::sql_server::{catalog, constraints, identity, scan};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -27,6 +28,7 @@ pub(crate) struct SqlServerSession {
     /// The session's isolation level and lock timeout in milliseconds, once they are set.
     set: Option<(Isolation, u128)>,
     spid: i16,
+    identity: DatabaseIdentity,
 }
 
 impl SqlServerSession {
@@ -51,6 +53,7 @@ impl Database for SqlServer {
             Err(Error::Routing { host, port }) => login(&host, port).await??,
             other => other?,
         };
+        let identity = identity::read(&mut client, endpoint).await?;
         let state = client
             .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
             .await?
@@ -66,6 +69,7 @@ impl Database for SqlServer {
             },
             set: None,
             spid: state.and_then(|row| row.get(1)).unwrap_or_default(),
+            identity,
         }))
     }
 }
@@ -104,6 +108,10 @@ impl Session for SqlServerSession {
 
     fn id(&self) -> SessionId {
         SessionId(self.spid.into())
+    }
+
+    fn identity(&self) -> &DatabaseIdentity {
+        &self.identity
     }
 
     async fn interrupt(mut self: Box<Self>) {
