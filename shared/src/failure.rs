@@ -127,6 +127,8 @@ failure_kinds! {
     Mismatch,
     /// No worker answers.
     NoWorkerError,
+    /// Two tables of the run were compared with one table of the target.
+    SharedTarget,
     /// The worker stopped an attempt that the coordinator did not cancel.
     StoppedByWorker,
     /// The comparison took longer than its timeout.
@@ -288,6 +290,7 @@ mod tests {
         "Interrupted",
         "Mismatch",
         "NoWorkerError",
+        "SharedTarget",
         "StoppedByWorker",
         "TimeoutError",
         "UnclaimedError",

@@ -110,7 +110,7 @@ impl fmt::Display for WorkerId {
 
 /// A table as a user names it: `table` or `schema.table`.
 ///
-/// A part that contains a dot, a comma or a quote is written in double quotes
+/// A part that contains a dot, a comma, a quote or a wildcard is written in double quotes
 /// or square brackets, with the closing character doubled inside:
 /// `"a.b"."say ""hi"""` or `[a.b].[c]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -196,7 +196,8 @@ impl fmt::Display for TableName {
             if position > 0 {
                 f.write_str(".")?;
             }
-            let plain = !part.contains(['.', ',', '"', '[', ']', '=', '*']) && part.trim() == part;
+            let plain = !part.contains(['.', ',', '"', '[', ']', '=', '*', '?', '!'])
+                && part.trim() == part;
             if plain {
                 f.write_str(part)?;
             } else {

@@ -15,6 +15,7 @@ pub mod message;
 pub mod naming;
 pub mod options;
 pub mod outcome;
+pub mod pattern;
 pub mod signals;
 pub mod signing;
 pub mod telemetry;

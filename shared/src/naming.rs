@@ -165,13 +165,19 @@ fn form(name: &str, rule: NameMatch, naming: Naming) -> String {
 }
 
 /// The name in lower case without `_`, white space and `-`; the name itself if nothing is left.
-fn normalised(name: &str) -> String {
+pub(crate) fn normalised(name: &str) -> String {
     let lower = name.to_lowercase();
     let form: String = lower
         .chars()
         .filter(|c| !matches!(c, '_' | '-') && !c.is_whitespace())
         .collect();
     if form.is_empty() { lower } else { form }
+}
+
+/// Forms of a name of which two names share at least one if any rule pairs them.
+#[must_use]
+pub fn shared_forms(name: &str) -> [String; 2] {
+    [normalised(name), normalised(cut(name))]
 }
 
 /// What PostgreSQL makes of a name: its first 63 bytes, without a character that is cut.
@@ -237,6 +243,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn names_that_are_paired_share_a_form(
+            source in "[a-cA-C_ -]{1,4}|[ab_]{60,70}",
+            target in "[a-cA-C_ -]{1,4}|[ab_]{60,70}",
+            is_cut: bool,
+        ) {
+            let target = if is_cut { cut(&source).to_lowercase() } else { target };
+            if relation(&source, &target).is_some() {
+                let forms = shared_forms(&target);
+                prop_assert!(shared_forms(&source).iter().any(|form| forms.contains(form)));
+            }
+        }
+
         /// A partner is no one else's, and a shuffled list of equal names is paired whole.
         #[test]
         fn partners_are_exclusive(

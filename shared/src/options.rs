@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::coverage::MissingColumns;
 use crate::hash_key::HashKey;
 use crate::naming::Naming;
+use crate::pattern::NamePattern;
 
 /// The options of a comparison that have defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,10 @@ pub struct TableOptions {
     /// Rules of columns by source name; by target name for a column that only the target has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, ColumnRule>,
+    /// Rules of columns that have none of their own, by conditions. Of several that a column meets
+    /// the most specific one counts, and of equally specific ones the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub general_rules: Vec<GeneralRule>,
     /// Which rows are compared.
     #[serde(rename = "where")]
     pub filters: Filters,
@@ -40,6 +45,21 @@ pub struct TableOptions {
     pub naming: Naming,
     /// What source columns without a partner in the target mean.
     pub missing_columns: MissingColumns,
+}
+
+/// A rule for all columns that meet its conditions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneralRule {
+    /// The columns' names in the source, or in the target for columns that only the target has;
+    /// `None`: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<NamePattern>,
+    /// The type that the source declares, with or without its length; `None`: any.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub declared: Option<String>,
+    /// How the columns are compared.
+    pub rule: ColumnRule,
 }
 
 /// How one column is compared.

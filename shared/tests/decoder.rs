@@ -149,7 +149,14 @@ fn task() -> Task {
             max_differences: 1000,
             chunk_size: 500,
             timeout: Duration::from_secs(3600),
-            options: shared::options::TableOptions::default(),
+            options: shared::options::TableOptions {
+                general_rules: vec![shared::options::GeneralRule {
+                    columns: Some("*_at".parse().unwrap()),
+                    declared: Some("datetime2".to_owned()),
+                    rule: shared::options::ColumnRule::default(),
+                }],
+                ..shared::options::TableOptions::default()
+            },
         },
     }
 }

@@ -216,9 +216,12 @@ pub fn check_counts(report: &Json) {
             assert_eq!(columns["source"], sum, "{result:#}");
         }
     }
+    let target_only = report["target_only_tables"].as_array();
+    let counts_them = report["strict_tables"].as_bool().expect("strict_tables");
+    let has_more_tables = counts_them && target_only.is_some_and(|tables| !tables.is_empty());
     let expected = if unverified > 0 {
         "INCOMPLETE"
-    } else if mismatched > 0 {
+    } else if mismatched > 0 || has_more_tables {
         "FAIL"
     } else {
         "PASS"

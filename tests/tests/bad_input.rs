@@ -56,6 +56,33 @@ const BAD_FLAGS: &[BadArguments] = &[
     ),
     ("three parts", &["--tables", "a.b.c"], &["a.b.c"]),
     ("an open quote", &["--tables", "\"a"], &["quote"]),
+    ("an open set", &["--tables", "a[b"], &["a[b", "`]`"]),
+    (
+        "a pattern of targets for one table",
+        &["--tables", "a=b*"],
+        &["b*"],
+    ),
+    (
+        "one target for a pattern",
+        &["--tables", "a*=b"],
+        &["a*", "`b`"],
+    ),
+    (
+        "a target of an exclusion",
+        &["--tables", "a,!b=c"],
+        &["b=c", "without `=`"],
+    ),
+    ("only an exclusion", &["--tables", "!a"], &["empty"]),
+    (
+        "no table but excluded ones",
+        &["--tables", "a", "--exclude", "A"],
+        &["excluded"],
+    ),
+    (
+        "two sources and one target",
+        &["--tables", "a=c,b=c"],
+        &["a and b", "public.c"],
+    ),
     (
         "no workers",
         &["--tables", "a", "--parallel", "--parallel-workers", "0"],
@@ -199,6 +226,21 @@ fn a_configuration_that_cannot_be_right_is_refused() {
             "an unknown key of a run",
             format!("{ENDPOINTS}\n[run]\nrow_levle = true\n"),
             &["row_levle", "row_level"],
+        ),
+        (
+            "a rule without a condition",
+            format!("{ENDPOINTS}\n[[rules]]\ntrim = 'end'\n"),
+            &["rules[1]", "columns", "type"],
+        ),
+        (
+            "an exclusion where a table is expected",
+            format!("{ENDPOINTS}\n[[tables]]\nsource = '!a'\n"),
+            &["tables[1].source", "`!a`", "--tables"],
+        ),
+        (
+            "a target for several tables",
+            format!("{ENDPOINTS}\n[[tables]]\nsource = 'a*'\ntarget = 'b'\n"),
+            &["tables[1]", "target", "`b`"],
         ),
         (
             "no toml at all",

@@ -229,7 +229,7 @@ fn patterns_lists_and_files_select_tables() {
     let scene = scene();
     std::fs::write(
         scene.here.path().join("tables.txt"),
-        "# a comment\n  equal \n\nmore.equal=public.equal\n",
+        "# a comment\n  equal \n\nmore.equal=public.only_counts\n",
     )
     .unwrap();
     let tables = |report: &Json| -> Vec<String> {
@@ -362,7 +362,7 @@ fn tables_run_side_by_side() {
         assert_eq!(run.code, 0, "{run:?}");
         run.report()["duration_seconds"].as_f64().unwrap()
     };
-    let one = seconds(&scene.run(&["--tables", "*", "--row-level"]));
+    let one = seconds(&scene.run(&["--tables", "*", "--include-views", "--row-level"]));
     assert!(
         one >= 24.0 * 0.2,
         "24 tables of 200 ms, one after the other, took {one} s"
@@ -370,6 +370,7 @@ fn tables_run_side_by_side() {
     let here = seconds(&scene.run(&[
         "--tables",
         "*",
+        "--include-views",
         "--row-level",
         "--parallel",
         "--parallel-workers",
@@ -378,6 +379,7 @@ fn tables_run_side_by_side() {
     let there = seconds(&scene.run(&[
         "--tables",
         "*",
+        "--include-views",
         "--row-level",
         "--broker",
         fleet.url(),

@@ -165,6 +165,7 @@ fn a_coordinator_that_is_killed_is_resumed_and_the_report_is_the_same() {
     let arguments = [
         "--tables",
         "*",
+        "--include-views",
         "--row-level",
         "--broker",
         fleet.url(),
@@ -525,7 +526,8 @@ fn a_store_that_cannot_be_written_is_an_error_before_the_run_and_a_note_after_it
     let script = "trap '' XFSZ; program=$1; shift; exec prlimit --fsize=400000 \"$program\" \"$@\"";
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", script, "sh"]).arg(program);
-    limited.args(["run", "--tables", "*", "--row-level", "--format", "json"]);
+    limited.args(["run", "--tables", "*", "--include-views", "--row-level"]);
+    limited.args(["--format", "json"]);
     limited.args(["--parallel", "--parallel-workers", "4"]);
     limited
         .current_dir(scene.here.path())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use coordinator::run::{self, RunObserver, RunRequest};
-use coordinator::run_state::{Limits, PlannedTable, Window};
+use coordinator::run_state::{Limits, PlannedTable, TableScope, Window};
 use coordinator::store::{
     Recorder, RunStore, RunWriter, StoredSettings, StoredSide, WorkerLocation,
 };
@@ -76,6 +76,7 @@ async fn run_all(directory: Option<&Path>) -> Duration {
         let settings = StoredSettings {
             output_dir: None,
             rows_output: None,
+            scope: TableScope::default(),
             limits,
             location: WorkerLocation::Local { concurrency: 8 },
             source: side("source"),

@@ -160,6 +160,7 @@ pub(super) fn mode_of_stored(
         target,
         output_dir: _,
         rows_output: _,
+        scope: _,
     } = &run.settings;
     match location {
         WorkerLocation::Broker { prefix } => {

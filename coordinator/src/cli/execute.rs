@@ -17,9 +17,10 @@ use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::RabbitTransport;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use worker::engine::{ReconcileEngine, list_tables};
+use worker::engine::ReconcileEngine;
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
+use super::catalogs::read_catalogs;
 use super::connections::Mode;
 use super::exit::{self, CommandError};
 use super::progress::Progress;
@@ -81,7 +82,7 @@ async fn plan_and_carry_out(
     settings: RunSettings,
     telemetry: &mut RunTelemetry,
 ) -> Result<u8, CommandError> {
-    let stored = settings.to_stored();
+    let mut stored = settings.to_stored();
     let RunSettings {
         mode,
         limits,
@@ -93,13 +94,12 @@ async fn plan_and_carry_out(
         rows_output,
         telemetry: _,
     } = settings;
-    let catalog = match tables.needs_catalog().transpose()? {
-        None => Vec::new(),
-        Some(source) => list_tables(source)
-            .await
-            .map_err(|reason| tables.catalog_error(reason))?,
+    let selected = tables.plan(&read_catalogs(&tables).await?)?;
+    stored.scope = selected.scope.clone();
+    let request = RunRequest {
+        scope: selected.scope,
+        ..RunRequest::new(selected.tables, limits)
     };
-    let request = RunRequest::new(tables.plan(&catalog)?, limits);
     let storage = match state_dir {
         None => None,
         Some(directory) => {

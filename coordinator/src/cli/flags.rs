@@ -55,17 +55,30 @@ pub(super) enum Command {
     /// Drain a worker: it takes no more tables, and ends when its own are finished or handed back
     Drain(DrainFlags),
     /// Print the configuration of the file and the environment, without its secrets
-    Config,
+    Config(ConfigFlags),
     /// Estimate how many workers a run needs to end in time
     Estimate(EstimateFlags),
     /// Print which types can be compared, how, and the options of columns
     Types,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ConfigFlags {
+    /// Print only what applies to this table of the source: target, key, columns and rules
+    #[arg(long, value_name = "TABLE")]
+    pub(super) table: Option<String>,
+}
+
 #[derive(Debug, Default, Args)]
 pub(super) struct RunFlags {
-    /// Tables: `table`, `schema.table` or `source=target`, separated by commas; `*` stands for any
-    /// text in the names of the source [default: `[[tables]]` of the configuration]
+    /// Tables, separated by commas: `table`, `schema.table`, `source=target`, patterns such as
+    /// `dbo.*`, and `!table` for those to leave out [default: `[[tables]]` of the configuration]
+    ///
+    /// In names of the source `*` stands for any text, `?` for one character and `[a-c]` for one
+    /// of a set; square brackets around a whole name are quotes, as is "…". In a target `*` stands
+    /// for what the last `*` of the source matched: dbo.*=public.erp_dbo_*. With ! before it an
+    /// entry leaves tables out: dbo.*,!dbo.tmp_*. Patterns select no views and no tables of the
+    /// system; a table that is listed by its name is taken from all patterns.
     #[arg(
         long,
         value_name = "LIST",

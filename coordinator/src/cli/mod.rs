@@ -1,11 +1,14 @@
 //! The command line of the coordinator: `reconcile`.
 
 mod apply;
+mod catalog_names;
+mod catalogs;
 mod connections;
 mod estimate;
 mod execute;
 mod exit;
 mod flags;
+mod left_out;
 mod lists;
 mod progress;
 mod resume;
@@ -13,8 +16,12 @@ mod selection;
 mod settings;
 mod state_dir;
 mod stored_runs;
+mod table_config;
 mod table_list;
 mod table_options;
+mod table_plan;
+mod table_settings;
+mod target_only;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -125,7 +132,10 @@ async fn run_command(flags: Flags) -> Result<u8, CommandError> {
 
 async fn execute_command(command: Command, config: Config) -> Result<u8, CommandError> {
     match command {
-        Command::Config => print(&config.to_string()),
+        Command::Config(flags) => print(&match flags.table {
+            None => config.to_string(),
+            Some(table) => table_config::describe(&table, config)?,
+        }),
         Command::Estimate(flags) => print(&format!("{}\n", flags.estimate()?)),
         Command::Types => print(&worker::engine::types_page()),
         Command::Run(flags) => {

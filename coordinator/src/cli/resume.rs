@@ -83,6 +83,7 @@ async fn carry_on(
     let request = RunRequest {
         run: run.id,
         tables,
+        scope: run.settings.scope.clone(),
         limits: run.settings.limits.clone(),
         started_at: run.started_at,
         restored: Some(Restored {

@@ -1,34 +1,51 @@
-//! The tables of a run and how each is compared: from the list, the
-//! configuration and the source's catalog.
+//! What the list of tables says, and how each of the tables is compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::config::TableEntry;
+use shared::config::{RunOptions, TableEntry};
 use shared::endpoint::Endpoint;
 use shared::ids::TableName;
 use shared::message::{ColumnSelection, Side, TableSpec};
-use shared::options::{Redaction, TableOptions};
-use shared::outcome::{Depth, Failure};
+use shared::options::{GeneralRule, Redaction, TableOptions};
+use shared::outcome::Depth;
+use shared::pattern::TableSelector;
 use worker::engine::CatalogTable;
 use worker::engine::validate;
 
+use super::catalog_names::CatalogNames;
 use super::connections::SideSettings;
 use super::flags::RunFlags;
 use super::table_list::{self, Entry, TableListError, implied_target};
-use super::table_options::check_repair;
+use super::table_settings::TableSettings;
 use super::usage::UsageError;
 use crate::run_state::PlannedTable;
 
-/// The source's default schema if its endpoint is not known here.
-const DEFAULT_SCHEMA: &str = "dbo";
+/// The catalogs of both sides, as far as they are needed and can be read.
+#[derive(Debug, Default)]
+pub(super) struct Catalogs {
+    pub(super) source: Option<Vec<CatalogTable>>,
+    pub(super) target: Option<Vec<CatalogTable>>,
+}
+
+/// The names of the tables in these catalogs.
+#[derive(Debug)]
+pub(super) struct Names<'a> {
+    pub(super) source: Option<CatalogNames<'a>>,
+    pub(super) target: Option<CatalogNames<'a>>,
+}
 
 /// The tables to compare and how, before patterns are expanded.
 #[derive(Debug)]
 pub(super) struct TableSelection {
     pub(super) entries: Vec<Entry>,
-    /// The `[[tables]]` of the configuration.
-    pub(super) configured: Vec<TableEntry>,
+    pub(super) exclusions: Vec<TableSelector>,
+    /// Whether patterns select views.
+    pub(super) include_views: bool,
+    /// Whether tables that only the target has are a difference.
+    pub(super) strict_tables: bool,
+    /// What the configuration says of single tables.
+    pub(super) settings: TableSettings,
     pub(super) source: SideSettings,
     pub(super) target: SideSettings,
     pub(super) depth: Depth,
@@ -48,83 +65,29 @@ impl TableSelection {
             .collect()
     }
 
-    /// The source, if its catalog is needed to expand a pattern.
-    pub(super) fn needs_catalog(&self) -> Option<Result<&Endpoint, UsageError>> {
-        let pattern = self.first_pattern()?;
-        let endpoint = self.source.endpoint.as_ref();
-        Some(endpoint.ok_or_else(|| UsageError::PatternWithoutEndpoint {
-            pattern,
-            endpoint: self.source.name.clone(),
-        }))
-    }
-
-    fn first_pattern(&self) -> Option<String> {
+    /// A pattern of the list, as the user wrote it.
+    pub(super) fn first_pattern(&self) -> Option<String> {
         self.entries.iter().find_map(|entry| match entry {
-            Entry::Pattern(pattern) => Some(pattern.text.clone()),
-            Entry::Table { .. } => None,
+            Entry::Pattern { source, .. } => Some(source.to_string()),
+            Entry::Table { .. } | Entry::Exclusion(_) => None,
         })
     }
 
-    /// The error for a catalog that cannot be read.
-    pub(super) fn catalog_error(&self, reason: Failure) -> UsageError {
-        UsageError::Catalog {
-            pattern: self.first_pattern().unwrap_or_default(),
-            reason,
+    /// The names of the tables of both sides, as far as the catalogs are known.
+    pub(super) fn names<'a>(&'a self, catalogs: &'a Catalogs) -> Names<'a> {
+        let naming = self.options.naming;
+        let target_schema = self.target.endpoint.as_ref().map(|it| it.schema.as_str());
+        let source = catalogs.source.as_deref();
+        let target = catalogs.target.as_deref().zip(target_schema);
+        Names {
+            source: source
+                .map(|tables| CatalogNames::new(tables, &self.settings.source_schema, naming)),
+            target: target.map(|(tables, schema)| CatalogNames::new(tables, schema, naming)),
         }
-    }
-
-    /// The tables of the run. A pattern omits tables that are listed by name.
-    ///
-    /// # Errors
-    ///
-    /// When a table is listed twice, a pattern matches no table, or the options of a table
-    /// contradict each other.
-    pub(super) fn plan(&self, catalog: &[CatalogTable]) -> Result<Vec<PlannedTable>, UsageError> {
-        let mut listed = BTreeSet::new();
-        let mut named = Vec::new();
-        for entry in &self.entries {
-            if let Entry::Table { source, target } = entry {
-                let planned = self.planned(source, target.as_ref(), None);
-                if !listed.insert(self.identity(&planned)) {
-                    return Err(TableListError::Twice(source.to_string()).into());
-                }
-                named.push(planned);
-            }
-        }
-        let mut named = named.into_iter();
-        let mut tables = Vec::new();
-        for entry in &self.entries {
-            match entry {
-                Entry::Table { .. } => tables.extend(named.next()),
-                Entry::Pattern(pattern) => {
-                    let found = pattern.expand(catalog, self.source_schema());
-                    if found.is_empty() {
-                        return Err(TableListError::NoMatch {
-                            pattern: pattern.text.clone(),
-                            tables: catalog.len(),
-                            endpoint: self.source.name.clone(),
-                            schema: self.source_schema().to_owned(),
-                        }
-                        .into());
-                    }
-                    for (source, target, table) in found {
-                        let planned = self.planned(&source, target.as_ref(), table.estimated_rows);
-                        if listed.insert(self.identity(&planned)) {
-                            tables.push(planned);
-                        }
-                    }
-                }
-            }
-        }
-        for planned in &tables {
-            self.check_filters(&planned.spec)?;
-            check_repair(&planned.spec)?;
-        }
-        Ok(tables)
     }
 
     /// Checks conditions for the endpoints that are configured here; the worker checks them all.
-    fn check_filters(&self, spec: &TableSpec) -> Result<(), UsageError> {
+    pub(super) fn check_filters(&self, spec: &TableSpec) -> Result<(), UsageError> {
         let filters = &spec.options.filters;
         for (side, settings, filter) in [
             ("source", &self.source, &filters.source),
@@ -141,62 +104,55 @@ impl TableSelection {
         Ok(())
     }
 
-    fn source_schema(&self) -> &str {
-        self.source
-            .endpoint
-            .as_ref()
-            .map_or(DEFAULT_SCHEMA, |endpoint| &endpoint.schema)
-    }
-
-    /// Source and target with their schemas, as far as they are known, to detect duplicates.
-    fn identity(&self, planned: &PlannedTable) -> [(Option<String>, String); 2] {
-        let resolve = |side: &SideSettings, table: &TableName| {
-            let default = || Some(side.endpoint.as_ref()?.schema.clone());
-            (table.schema.clone().or_else(default), table.name.clone())
-        };
-        [
-            resolve(&self.source, &planned.spec.source.table),
-            resolve(&self.target, &planned.spec.target.table),
-        ]
-    }
-
-    fn options_of(&self, configured: Option<&TableEntry>) -> TableOptions {
+    fn options_of(
+        &self,
+        configured: Option<&TableEntry>,
+        general_rules: Vec<GeneralRule>,
+    ) -> TableOptions {
         let mut options = self.options.clone();
         if let Some(entry) = configured {
             options.rules.clone_from(&entry.rules);
             options.filters = entry.filters.clone();
             options.soft_delete.clone_from(&entry.soft_delete);
         }
+        options.general_rules = general_rules;
         // A table without redacted values has no redaction key.
-        let redacts =
-            |redaction: &Redaction| redaction.all || options.rules.values().any(|rule| rule.redact);
+        let redacts = |redaction: &Redaction| {
+            redaction.all
+                || options.rules.values().any(|rule| rule.redact)
+                || options.general_rules.iter().any(|it| it.rule.redact)
+        };
         if !options.redaction.as_ref().is_some_and(redacts) {
             options.redaction = None;
         }
         options
     }
 
-    fn planned(
+    /// The table with its settings. `targets`: the names that it may have in the target, the
+    /// first one first; none: those of the configuration, else the same name.
+    ///
+    /// # Errors
+    ///
+    /// When the target has tables of several of these names.
+    pub(super) fn planned(
         &self,
         source: &TableName,
-        target: Option<&TableName>,
-        estimated_rows: Option<u64>,
-    ) -> PlannedTable {
-        let schema = self.source_schema();
-        let whole = |table: &TableName| {
-            (
-                table.schema.as_deref().unwrap_or(schema).to_owned(),
-                table.name.clone(),
-            )
+        targets: &[TableName],
+        names: &Names<'_>,
+    ) -> Result<PlannedTable, UsageError> {
+        let settings = &self.settings;
+        let one_of = |targets| one_target(source, targets, names.target.as_ref());
+        let named = match targets {
+            [] => None,
+            targets => Some(one_of(targets.to_vec())?),
         };
-        let configured = self.configured.iter().find(|entry| {
-            whole(&entry.source) == whole(source)
-                && target.is_none_or(|target| entry.target.as_ref().is_none_or(|it| it == target))
-        });
-        let target = target
-            .or_else(|| configured.and_then(|entry| entry.target.as_ref()))
-            .cloned()
-            .unwrap_or_else(|| implied_target(source, schema));
+        let configured = settings.entry_of(source, named.as_ref(), names.source.as_ref());
+        let target = match (named, configured) {
+            (Some(target), _) => target,
+            (None, Some(entry)) => one_of(settings.targets_of(entry, source))?,
+            (None, None) => implied_target(source, &settings.source_schema),
+        };
+        let general_rules = settings.general_rules(source, names.source.as_ref());
         let spec = TableSpec {
             source: Side {
                 endpoint: self.source.name.clone(),
@@ -217,14 +173,44 @@ impl TableSelection {
             timeout: configured
                 .and_then(|entry| entry.timeout)
                 .unwrap_or(self.timeout),
-            options: self.options_of(configured),
+            options: self.options_of(configured, general_rules),
         };
-        PlannedTable {
+        Ok(PlannedTable {
             spec,
             priority: configured.map_or(0, |entry| entry.priority),
-            estimated_rows,
+            estimated_rows: None,
+        })
+    }
+}
+
+/// The one of the names that the target has; the first one if it has none, or is not known.
+fn one_target(
+    source: &TableName,
+    targets: Vec<TableName>,
+    names: Option<&CatalogNames<'_>>,
+) -> Result<TableName, UsageError> {
+    if let Some(names) = names
+        && targets.len() > 1
+    {
+        let mut found: Vec<(usize, &TableName)> = targets
+            .iter()
+            .filter_map(|target| Some((names.find(target)?, target)))
+            .collect();
+        found.dedup_by_key(|(at, _)| *at);
+        match found.as_slice() {
+            [] => {}
+            [(_, target)] => return Ok((*target).clone()),
+            [(_, one), (_, other), ..] => {
+                return Err(UsageError::SeveralTargets {
+                    source_table: source.to_string(),
+                    one: one.to_string(),
+                    other: other.to_string(),
+                });
+            }
         }
     }
+    let first = targets.into_iter().next();
+    Ok(first.unwrap_or_else(|| source.clone()))
 }
 
 /// The list of tables from the flag, the file or the configuration.
@@ -244,15 +230,30 @@ pub(super) fn entries(
         (None, None) if configured.is_empty() => return Err(UsageError::NoTables),
         (None, None) => configured
             .iter()
-            .map(|entry| Entry::Table {
-                source: entry.source.clone(),
-                target: entry.target.clone(),
-            })
-            .collect(),
+            .map(|entry| Entry::new(entry.source.clone(), entry.target.clone()))
+            .collect::<Result<_, _>>()
+            .map_err(TableListError::from)?,
     };
-    if entries.is_empty() {
+    let lists_no_table = entries
+        .iter()
+        .all(|entry| matches!(entry, Entry::Exclusion(_)));
+    if lists_no_table {
         Err(TableListError::Empty.into())
     } else {
         Ok(entries)
     }
+}
+
+/// The tables that are left out, by the list and by the option `exclude`.
+pub(super) fn exclusions(
+    entries: &[Entry],
+    options: &RunOptions,
+) -> Result<Vec<TableSelector>, UsageError> {
+    let listed = entries.iter().filter_map(|entry| match entry {
+        Entry::Exclusion(excluded) => Some(excluded.clone()),
+        Entry::Table { .. } | Entry::Pattern { .. } => None,
+    });
+    // The flag is split at every comma, also within quotes.
+    let list = options.exclude.as_deref().unwrap_or_default().join(",");
+    Ok(listed.chain(table_list::parse_exclusions(&list)?).collect())
 }

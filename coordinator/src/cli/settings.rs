@@ -11,14 +11,18 @@ use shared::outcome::Depth;
 
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};
 use super::flags::RunFlags;
-use super::selection::{TableSelection, entries};
+use super::selection::{TableSelection, entries, exclusions};
 use super::state_dir::state_dir;
 use super::table_options::table_options;
+use super::table_settings::TableSettings;
 use super::telemetry::TelemetrySettings;
 use super::usage::UsageError;
 use crate::report::Output;
-use crate::run_state::{Limits, Window};
+use crate::run_state::{Limits, TableScope, Window};
 use crate::store::{StoredSettings, WorkerLocation};
+
+/// The source's default schema if its endpoint is not known here.
+pub(super) const DEFAULT_SCHEMA: &str = "dbo";
 
 /// Tables at the same time with `--parallel` alone.
 const DEFAULT_WORKERS: NonZeroU32 = NonZeroU32::new(4).expect("not zero");
@@ -52,7 +56,7 @@ impl RunSettings {
         } else {
             broker(&flags.broker, &config, "reconcile run")?
         };
-        let entries = entries(&flags, &config.tables);
+        let listed = entries(&flags, &config.tables);
         let mut options = flags.options;
         if flags.continue_on_error {
             options.fail_fast = Some(FailFast::Off);
@@ -74,10 +78,20 @@ impl RunSettings {
         let target = side("target", &options.target, &flags.urls.target_url)?;
         let limits = limits(&options, broker.is_some());
         let depth = depth(&options);
+        let source_schema = source
+            .endpoint
+            .as_ref()
+            .map_or_else(|| DEFAULT_SCHEMA.to_owned(), |it| it.schema.clone());
+        let settings = TableSettings::new(config.tables, config.rules, source_schema);
+        let entries = listed?;
         let tables = TableSelection {
             key: key_columns(&options)?,
-            options: table_options(&options, &config.tables, depth)?,
-            entries: entries?,
+            options: table_options(&options, &settings, depth)?,
+            exclusions: exclusions(&entries, &options)?,
+            entries,
+            include_views: options.include_views(),
+            strict_tables: options.strict_tables(),
+            settings,
             depth,
             max_differences: match options.rows_output {
                 Some(_) => ALL_ROWS,
@@ -87,7 +101,6 @@ impl RunSettings {
             timeout: options.parallel_timeout(),
             source,
             target,
-            configured: config.tables,
         };
         let mode = match broker {
             Some(options) => Mode::Broker(Box::new(options)),
@@ -137,6 +150,7 @@ impl RunSettings {
             target: self.tables.target.to_stored(),
             output_dir: self.output_dir.clone(),
             rows_output: self.rows_output.clone(),
+            scope: TableScope::default(),
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Parses lists of tables and expands their patterns.
+//! Parses lists of tables.
 
-use shared::ids::{TableName, TableNameError};
-use worker::engine::CatalogTable;
+use shared::ids::TableName;
+use shared::naming::POSTGRES_NAME_BYTES;
+use shared::pattern::{
+    PatternError, TablePattern, TableSelector, TargetPattern, TargetSelector, check_target,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
@@ -10,44 +13,91 @@ pub(super) enum Entry {
         source: TableName,
         target: Option<TableName>,
     },
-    /// All tables of the source whose names match.
-    Pattern(Pattern),
+    /// All tables of the source whose names match, and what their targets are called if that is
+    /// not the same.
+    Pattern {
+        source: TablePattern,
+        target: Option<TargetPattern>,
+    },
+    /// These tables are left out, whatever lists them.
+    Exclusion(TableSelector),
 }
 
-/// A name with `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
-    /// As the user wrote it.
-    pub(super) text: String,
-    schema: Option<String>,
-    name: String,
-    /// The schema of all targets, as in `sales.*=archive.*`.
-    target_schema: Option<String>,
+impl Entry {
+    /// # Errors
+    ///
+    /// When the target cannot belong to the source.
+    pub(super) fn new(
+        source: TableSelector,
+        target: Option<TargetSelector>,
+    ) -> Result<Self, PatternError> {
+        check_target(&source, target.as_ref())?;
+        Ok(match source {
+            TableSelector::Name(source) => Self::Table {
+                source,
+                target: match target {
+                    Some(TargetSelector::Name(name)) => Some(name),
+                    Some(TargetSelector::Pattern(_)) | None => None,
+                },
+            },
+            TableSelector::Pattern(source) => Self::Pattern {
+                source,
+                target: match target {
+                    Some(TargetSelector::Pattern(pattern)) => Some(pattern),
+                    Some(TargetSelector::Name(_)) | None => None,
+                },
+            },
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TableListError {
     #[error("{0}")]
-    Name(#[from] TableNameError),
+    Name(#[from] PatternError),
     #[error("`{0}` has more than one `=`; write source=target, and quote a name that contains `=`")]
     TooManyTargets(String),
-    #[error(
-        "`{0}` has a pattern as its target; the only pattern allowed there is `schema.*`, for tables that keep their names"
-    )]
-    TargetPattern(String),
+    #[error("`{0}` leaves tables out, so it has no target; write it without `=`")]
+    ExcludedTarget(String),
     #[error("the list of tables is empty; name tables with --tables or --tables-file")]
     Empty,
+    #[error("no table is left of the list: all are excluded")]
+    AllExcluded,
     #[error("table {0} is listed twice; name it once")]
     Twice(String),
     #[error(
-        "`{pattern}` matches none of the {tables} tables of {endpoint}; a pattern without a schema only matches tables of {schema}"
+        "table {source_table} is listed twice: its targets {one} and {other} are both {target} of the target database{hint}"
+    )]
+    OneTarget {
+        source_table: String,
+        one: String,
+        other: String,
+        target: String,
+        hint: &'static str,
+    },
+    #[error(
+        "`{pattern}` matches none of the {tables} tables of {endpoint}; {}a pattern without a schema only matches tables of {schema}",
+        nearest.as_ref().map(|nearest| format!("did you mean {nearest}? ")).unwrap_or_default()
     )]
     NoMatch {
         pattern: String,
         tables: usize,
         endpoint: String,
         schema: String,
+        nearest: Option<String>,
     },
+    #[error("`{pattern}` matches only {left_out}; list a table or view by its name to compare it")]
+    OnlyLeftOut { pattern: String, left_out: String },
+}
+
+/// Why names that differ may be one name.
+pub(super) fn cut_hint<'a>(names: impl IntoIterator<Item = &'a TableName>) -> &'static str {
+    let is_long = |name: &TableName| name.name.len() > POSTGRES_NAME_BYTES;
+    if names.into_iter().any(is_long) {
+        "; PostgreSQL keeps 63 bytes of a name"
+    } else {
+        ""
+    }
 }
 
 /// Parses a list that is separated by commas. Blank entries are skipped.
@@ -70,45 +120,34 @@ pub(super) fn parse_file(text: &str) -> Result<Vec<Entry>, TableListError> {
         .map(|lines| lines.into_iter().flatten().collect())
 }
 
+/// Parses a list of tables that are left out.
+pub(super) fn parse_exclusions(list: &str) -> Result<Vec<TableSelector>, TableListError> {
+    split(list, ',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(parse_exclusion)
+        .collect()
+}
+
+fn parse_exclusion(text: &str) -> Result<TableSelector, TableListError> {
+    if split(text, '=').nth(1).is_some() {
+        return Err(TableListError::ExcludedTarget(text.to_owned()));
+    }
+    Ok(text.parse()?)
+}
+
 fn parse_entry(text: &str) -> Result<Entry, TableListError> {
     let text = text.trim();
+    if let Some(excluded) = text.strip_prefix('!') {
+        return parse_exclusion(excluded).map(Entry::Exclusion);
+    }
     let mut sides = split(text, '=');
-    let source = sides.next().unwrap_or_default();
-    let target = sides.next();
+    let source: TableSelector = sides.next().unwrap_or_default().parse()?;
+    let target = sides.next().map(str::parse).transpose()?;
     if sides.next().is_some() {
         return Err(TableListError::TooManyTargets(text.to_owned()));
     }
-    let name: TableName = source.parse()?;
-    let target: Option<TableName> = target.map(str::parse).transpose()?;
-    let target_is_pattern = target.is_some() && split(text, '=').nth(1).is_some_and(has_star);
-    if !has_star(source) {
-        return if target_is_pattern {
-            Err(TableListError::TargetPattern(text.to_owned()))
-        } else {
-            Ok(Entry::Table {
-                source: name,
-                target,
-            })
-        };
-    }
-    let target_schema = match target {
-        None => None,
-        Some(TableName {
-            schema: Some(schema),
-            name,
-        }) if name == "*" && !schema.contains('*') => Some(schema),
-        Some(_) => return Err(TableListError::TargetPattern(text.to_owned())),
-    };
-    Ok(Entry::Pattern(Pattern {
-        text: source.trim().to_owned(),
-        schema: name.schema,
-        name: name.name,
-        target_schema,
-    }))
-}
-
-fn has_star(text: &str) -> bool {
-    outside_quotes(text).any(|(_, c)| c == '*')
+    Ok(Entry::new(source, target)?)
 }
 
 fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
@@ -154,71 +193,14 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     })
 }
 
-impl Pattern {
-    /// The tables that match, ordered by name. A pattern without a schema only
-    /// matches tables of `default_schema`.
-    pub(super) fn expand<'a>(
-        &self,
-        catalog: &'a [CatalogTable],
-        default_schema: &str,
-    ) -> Vec<(TableName, Option<TableName>, &'a CatalogTable)> {
-        let mut found: Vec<&CatalogTable> = catalog
-            .iter()
-            .filter(|table| {
-                self.schema
-                    .as_deref()
-                    .map_or(table.schema == default_schema, |schema| {
-                        matches(schema, &table.schema)
-                    })
-                    && matches(&self.name, &table.name)
-            })
-            .collect();
-        found.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
-        found
-            .into_iter()
-            .map(|table| {
-                let source = TableName {
-                    schema: self.schema.is_some().then(|| table.schema.clone()),
-                    name: table.name.clone(),
-                };
-                let target = self.target_schema.clone().map(|schema| TableName {
-                    schema: Some(schema),
-                    name: table.name.clone(),
-                });
-                (source, target, table)
-            })
-            .collect()
-    }
-}
-
-/// Whether `text` matches `pattern`, in which `*` stands for any text. Case is ignored.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
-    let Some((first, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(mut remaining) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(at) = remaining.find(part) else {
-            return false;
-        };
-        remaining = &remaining[at + part.len()..];
-    }
-    remaining.ends_with(last)
-}
-
 /// The target of a table that is listed without one: the same name, in the target's
-/// default schema if the source is in its default schema.
+/// default schema if the source is in its default schema, in whatever case that is written.
 pub(super) fn implied_target(source: &TableName, source_default_schema: &str) -> TableName {
     TableName {
         schema: source
             .schema
             .clone()
-            .filter(|schema| schema != source_default_schema),
+            .filter(|schema| schema.to_lowercase() != source_default_schema.to_lowercase()),
         name: source.name.clone(),
     }
 }
@@ -268,74 +250,48 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert_eq!(
-            parse("a=b=c"),
-            Err(TableListError::TooManyTargets("a=b=c".into()))
-        );
-        assert_eq!(
-            parse("a=b*"),
-            Err(TableListError::TargetPattern("a=b*".into()))
-        );
-        assert_eq!(
-            parse("a*=b*"),
-            Err(TableListError::TargetPattern("a*=b*".into()))
-        );
-        assert!(matches!(
-            parse("a=").unwrap_err(),
-            TableListError::Name(TableNameError::EmptyPart(_))
-        ));
-        assert!(matches!(
-            parse("\"a").unwrap_err(),
-            TableListError::Name(TableNameError::Quote(_))
-        ));
-    }
-
-    #[test]
-    fn stars_stand_for_any_text() {
-        for (pattern, text, expected) in [
-            ("*", "", true),
-            ("a*", "abc", true),
-            ("a*", "ba", false),
-            ("*a*b", "xaxb", true),
-            ("*a*b", "xbxa", false),
-            ("a*a", "a", false),
-            ("A*", "abc", true),
-            ("abc", "abc", true),
-            ("abc", "abcd", false),
+        for (list, word) in [
+            ("a=b=c", "more than one `=`"),
+            ("a=b*", "none that it can stand for"),
+            ("a*=b", "`b` is one"),
+            ("a*=b*c*", "one `*`"),
+            ("!a=b", "write it without `=`"),
+            ("!", "empty"),
+            ("a=", "empty"),
+            ("\"a", "quote"),
+            ("a[b", "without `]`"),
         ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+            let message = parse(list).unwrap_err().to_string();
+            assert!(message.contains(word), "{list}: {message}");
         }
+        assert!(parse_exclusions("a=b").is_err());
     }
 
     #[test]
-    fn a_pattern_without_a_schema_matches_in_the_default_one() {
-        let catalog: Vec<CatalogTable> = [("dbo", "b"), ("dbo", "a"), ("sales", "a")]
-            .into_iter()
-            .map(|(schema, name)| CatalogTable {
-                schema: schema.into(),
-                name: name.into(),
-                estimated_rows: None,
-            })
-            .collect();
-        let expand = |text: &str| -> Vec<String> {
-            let Entry::Pattern(pattern) = parse(text).unwrap().remove(0) else {
-                panic!("{text} is a pattern")
-            };
-            let found = pattern.expand(&catalog, "dbo");
-            found
-                .into_iter()
-                .map(|(source, target, _)| format!("{source}={target:?}"))
-                .collect()
-        };
-        assert_eq!(expand("*"), ["a=None", "b=None"]);
-        assert_eq!(expand("*.a"), ["dbo.a=None", "sales.a=None"]);
-        let expected = format!("sales.a={:?}", Some(name("crm.a")));
-        assert_eq!(expand("sales.*=crm.*"), [expected]);
+    fn patterns_and_exclusions_are_told_from_names() {
+        let entries = parse("dbo.*=x.s_*, !tmp_[0-9]*, [a*], !\"b,c\"").unwrap();
+        assert!(
+            matches!(
+                entries.as_slice(),
+                [
+                    Entry::Pattern {
+                        target: Some(_),
+                        ..
+                    },
+                    Entry::Exclusion(TableSelector::Pattern(_)),
+                    Entry::Table { target: None, .. },
+                    Entry::Exclusion(TableSelector::Name(_)),
+                ]
+            ),
+            "{entries:?}"
+        );
+        assert_eq!(parse_exclusions(" a*,, \"b,c\" ").unwrap().len(), 2);
     }
 
     #[test]
     fn the_default_schema_of_the_source_becomes_that_of_the_target() {
         assert_eq!(implied_target(&name("dbo.a"), "dbo"), name("a"));
+        assert_eq!(implied_target(&name("DBO.a"), "dbo"), name("a"));
         assert_eq!(implied_target(&name("sales.a"), "dbo"), name("sales.a"));
         assert_eq!(implied_target(&name("a"), "dbo"), name("a"));
     }

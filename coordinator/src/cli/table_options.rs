@@ -1,17 +1,18 @@
 //! The options of comparisons, from the options of the run and the configured tables.
 
-use shared::config::{RunOptions, TableEntry};
+use shared::config::RunOptions;
 use shared::hash_key::HashKey;
 use shared::message::TableSpec;
 use shared::options::{EngineLimits, Recheck, Redaction, RedactionKey, TableOptions};
 use shared::outcome::Depth;
 
+use super::table_settings::TableSettings;
 use super::usage::UsageError;
 
 /// The options that all tables of a run have in common.
 pub(super) fn table_options(
     options: &RunOptions,
-    tables: &[TableEntry],
+    settings: &TableSettings,
     depth: Depth,
 ) -> Result<TableOptions, UsageError> {
     let recheck = Recheck {
@@ -26,10 +27,9 @@ pub(super) fn table_options(
     if repair && redact_all {
         return Err(UsageError::RepairShowsValues);
     }
-    let redacts = redact_all
-        || tables
-            .iter()
-            .any(|table| table.rules.values().any(|rule| rule.redact));
+    let of_tables = settings.entries.iter().flat_map(|it| it.rules.values());
+    let general = settings.rules.iter().map(|entry| &entry.rule.rule);
+    let redacts = redact_all || of_tables.chain(general).any(|rule| rule.redact);
     Ok(TableOptions {
         recheck,
         repair,
@@ -53,12 +53,19 @@ pub(super) fn table_options(
 
 /// Refuses repairs of a table with redacted columns: a repair contains the values.
 pub(super) fn check_repair(spec: &TableSpec) -> Result<(), UsageError> {
-    let redacted = spec.options.rules.iter().find(|(_, rule)| rule.redact);
-    match redacted {
-        Some((column, _)) if spec.options.repair => Err(UsageError::RepairShowsColumn {
-            table: spec.source.table.to_string(),
+    if !spec.options.repair {
+        return Ok(());
+    }
+    let table = || spec.source.table.to_string();
+    let mut own = spec.options.rules.iter();
+    if let Some((column, _)) = own.find(|(_, rule)| rule.redact) {
+        return Err(UsageError::RepairShowsColumn {
+            table: table(),
             column: column.clone(),
-        }),
-        _ => Ok(()),
+        });
+    }
+    match spec.options.general_rules.iter().any(|it| it.rule.redact) {
+        true => Err(UsageError::RepairShowsColumns { table: table() }),
+        false => Ok(()),
     }
 }

@@ -13,11 +13,11 @@ use shared::config::{
 use shared::ids::RunId;
 use shared::outcome::{Depth, Failure, FailureKind};
 use shared::transport::TransportError;
-use worker::engine::CatalogTable;
 
 use super::connections::Mode;
 use super::exit::{self, CommandError};
 use super::flags::{Command, Flags};
+use super::selection::Catalogs;
 use super::settings::RunSettings;
 use super::table_list::TableListError;
 use super::usage::UsageError;
@@ -25,7 +25,7 @@ use crate::report::{
     OutputError, ReportVerdict, Requested, RunReport, RunStatus, SCHEMA_VERSION, Scope,
 };
 use crate::run::RunLost;
-use crate::run_state::{Limits, PlannedTable, Window};
+use crate::run_state::{Limits, PlannedTable, TableScope, Window};
 
 const CONFIG: &str = "
 [endpoints.erp]
@@ -54,7 +54,14 @@ fn resolve(arguments: &[&str]) -> Result<RunSettings, UsageError> {
 }
 
 fn plan(arguments: &[&str]) -> Result<Vec<PlannedTable>, UsageError> {
-    resolve(arguments)?.tables.plan(&[])
+    planned(&resolve(arguments)?)
+}
+
+/// The tables of a run for which no catalog was read.
+fn planned(settings: &RunSettings) -> Result<Vec<PlannedTable>, UsageError> {
+    let selected = settings.tables.plan(&Catalogs::default())?;
+    assert_eq!(selected.scope, TableScope::default());
+    Ok(selected.tables)
 }
 
 #[test]
@@ -89,6 +96,7 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
             "source-url",
             "target-url",
             "continue-on-error",
+            "allow-missing-columns",
             // Keys of [broker].
             "broker",
             "prefix",
@@ -145,7 +153,7 @@ fn the_defaults_are_those_of_the_help() {
         (default.max_attempts, default.claim_timeout)
     );
     assert!(matches!(settings.mode, Mode::Local { concurrency: 1, .. }));
-    let spec = &settings.tables.plan(&[]).unwrap()[0].spec;
+    let spec = &planned(&settings).unwrap()[0].spec;
     assert_eq!(
         (spec.depth, spec.timeout, spec.max_differences),
         (Depth::Counts, Duration::from_secs(3600), 1000)
@@ -181,10 +189,7 @@ fn flags_go_over_the_configuration() {
         (from_file.limits.fail_fast, from_file.format),
         (FailFast::Mismatch, ReportFormat::Csv)
     );
-    assert_eq!(
-        from_file.tables.plan(&[]).unwrap()[0].spec.depth,
-        Depth::Rows
-    );
+    assert_eq!(planned(&from_file).unwrap()[0].spec.depth, Depth::Rows);
     let arguments = [
         "--tables",
         "a",
@@ -285,11 +290,7 @@ fn the_configuration_says_what_is_particular_to_a_table() {
         (&["--tables", "a,c"], vec![("a", "b", 3), ("c", "c", 0)]),
         (&["--tables", "a=other"], vec![("a", "other", 0)]),
     ] {
-        let tables = resolve_with(config(&text), arguments)
-            .unwrap()
-            .tables
-            .plan(&[])
-            .unwrap();
+        let tables = planned(&resolve_with(config(&text), arguments).unwrap()).unwrap();
         let found: Vec<(String, String, i32)> = tables
             .iter()
             .map(|table| {
@@ -307,9 +308,7 @@ fn the_configuration_says_what_is_particular_to_a_table() {
         assert_eq!(found, expected, "{arguments:?}");
     }
     let tables = resolve_with(config(&text), &["--pk-columns", "x, y", "--tables", "a,c"]).unwrap();
-    let keys: Vec<_> = tables
-        .tables
-        .plan(&[])
+    let keys: Vec<_> = planned(&tables)
         .unwrap()
         .into_iter()
         .map(|table| table.spec.key.unwrap())
@@ -327,7 +326,7 @@ fn redaction_has_one_key_a_run_and_excludes_repairs() {
     );
     let redactions = |arguments: &[&str]| {
         let settings = resolve_with(config(&rules), arguments)?;
-        let tables = settings.tables.plan(&[])?;
+        let tables = planned(&settings)?;
         Ok::<_, UsageError>(
             tables
                 .into_iter()
@@ -361,52 +360,16 @@ fn redaction_has_one_key_a_run_and_excludes_repairs() {
 fn all_tables_of_a_run_are_hashed_under_one_key_and_two_runs_under_two() {
     let keys = || {
         let settings = resolve(&["--tables", "a,b", "--row-level"]).unwrap();
-        let tables = settings.tables.plan(&[]).unwrap();
-        let keys = tables.into_iter().map(|table| table.spec.options.hash_key);
+        let tables = settings.tables.plan(&Catalogs::default()).unwrap();
+        let keys = tables
+            .tables
+            .into_iter()
+            .map(|table| table.spec.options.hash_key);
         keys.map(Option::unwrap).collect::<Vec<_>>()
     };
     let (one, other) = (keys(), keys());
     assert_eq!(one[0], one[1]);
     assert_ne!(one[0], other[0]);
-}
-
-#[test]
-fn a_pattern_leaves_out_what_is_listed_by_name() {
-    let table = |name: &str, rows: u64| CatalogTable {
-        schema: "dbo".to_owned(),
-        name: name.to_owned(),
-        estimated_rows: Some(rows),
-    };
-    let catalog = [table("a", 1), table("b", 2), table("c", 3)];
-    let settings = resolve(&["--tables", "*,b=x"]).unwrap();
-    assert!(
-        matches!(settings.tables.needs_catalog(), Some(Ok(endpoint)) if endpoint.name == "erp")
-    );
-    let names = |tables: Vec<PlannedTable>| -> Vec<String> {
-        tables
-            .iter()
-            .map(|table| format!("{}={}", table.spec.source.table, table.spec.target.table))
-            .collect()
-    };
-    assert_eq!(
-        names(settings.tables.plan(&catalog).unwrap()),
-        ["a=a", "b=b", "c=c", "b=x"]
-    );
-    let settings = resolve(&["--tables", "b,*"]).unwrap();
-    assert_eq!(
-        names(settings.tables.plan(&catalog).unwrap()),
-        ["b=b", "a=a", "c=c"]
-    );
-    let error = resolve(&["--tables", "z*"])
-        .unwrap()
-        .tables
-        .plan(&catalog)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("`z*` matches none of the 3 tables of erp"),
-        "{error}"
-    );
 }
 
 #[test]
@@ -434,6 +397,8 @@ fn every_end_has_its_exit_code() {
         scope: Scope::default(),
         results: Vec::new(),
         errors: Vec::new(),
+        target_only_tables: Vec::new(),
+        strict_tables: false,
         root_cause: None,
         notes: Vec::new(),
         trace_id: None,

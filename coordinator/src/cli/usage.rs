@@ -60,6 +60,35 @@ pub(super) enum UsageError {
     )]
     RepairShowsColumn { table: String, column: String },
     #[error(
+        "--generate-repair excludes redact = true of [[rules]] that apply to {table}: a repair contains the values in clear text; remove one of them"
+    )]
+    RepairShowsColumns { table: String },
+    #[error("`{pattern}` may be several tables; name one of them")]
+    OneTable { pattern: String },
+    #[error(
+        "{one} and {other} of the source both resolve to {target} of the target{hint}; name another target for one of them, as in source=target, or leave one out with --exclude"
+    )]
+    SharedTarget {
+        one: String,
+        other: String,
+        target: String,
+        hint: &'static str,
+    },
+    #[error(
+        "the target of {source_table} may be {one} or {other}, and both exist; name it, as in source=target"
+    )]
+    SeveralTargets {
+        source_table: String,
+        one: String,
+        other: String,
+    },
+    #[error(
+        "--strict-tables needs the target's catalog, and endpoint `{endpoint}` is not in this configuration; add it, or leave --strict-tables out"
+    )]
+    StrictWithoutEndpoint { endpoint: String },
+    #[error("the target's catalog, which --strict-tables needs, cannot be read: {reason}")]
+    TargetCatalog { reason: Failure },
+    #[error(
          "the {side} of the run was the endpoint `{name}`, which is not configured here; name the endpoint with --{side} or --{side}-url{}",
          if *side == "source" { ", or skip the comparison with --no-verify" } else { "" }
      )]

@@ -89,7 +89,7 @@ impl RunMetrics {
     }
 
     fn complete(&mut self, state: &RunState) {
-        let status = RunStatus::of(&state.counts());
+        let status = state.status();
         self.counters
             .runs
             .with_label_values(&[status.as_str()])

@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::scope::{ColumnCounts, Scope};
 use crate::run_state::{
-    CancelReason, Counts, Origin, ReportVerdict, RootCause, RunState, RunStatus, TableRecord,
+    CancelReason, Counts, Origin, ReportVerdict, RootCause, RunState, TableRecord, TableScope,
     TableStatus, Verdict, depth_of, millis, table_ids,
 };
 
@@ -28,6 +28,7 @@ pub(crate) struct ReportData {
     pub(crate) root_cause: Option<RootCause>,
     pub(crate) tables: Vec<(TableSpec, TableRecord)>,
     pub(crate) notes: Vec<String>,
+    pub(crate) scope: TableScope,
     pub(crate) trace_id: Option<String>,
     pub(crate) origin: Option<Origin>,
     pub(crate) databases: Option<(DatabaseIdentity, DatabaseIdentity)>,
@@ -51,7 +52,8 @@ impl RunReport {
             interrupted: state.cancel_reason() == Some(CancelReason::Requested),
             root_cause: state.root_cause().cloned(),
             tables,
-            notes: Vec::new(),
+            notes: state.scope().notes.clone(),
+            scope: state.scope().clone(),
             trace_id: None,
             origin: Some(Origin::of_this_process()),
             // Workers do not report the databases behind the endpoints.
@@ -85,7 +87,7 @@ impl RunReport {
             errors.extend(error_of(&spec, &record, root_cause.as_ref()));
             results.push(result_of(&spec, record));
         }
-        let status = RunStatus::of(&counts);
+        let status = data.scope.status(&counts);
         Self {
             schema_version: SCHEMA_VERSION,
             run_id: data.run.to_string(),
@@ -109,6 +111,8 @@ impl RunReport {
             scope: scope_of(&results),
             results,
             errors,
+            strict_tables: data.scope.strict,
+            target_only_tables: data.scope.target_only_tables,
             root_cause,
             notes: data.notes,
             trace_id: data.trace_id,

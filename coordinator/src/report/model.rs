@@ -65,6 +65,11 @@ pub struct RunReport {
     pub results: Vec<TableResult>,
     /// One entry for every table that was not verified.
     pub errors: Vec<TableError>,
+    /// Tables of the target that are within the patterns of the run's list and that no table of
+    /// the source names.
+    pub target_only_tables: Vec<String>,
+    /// Whether these tables are a difference.
+    pub strict_tables: bool,
     /// The table that ended the run, when fail-fast did.
     pub root_cause: Option<RootCauseReport>,
     /// Notes on the run as a whole.

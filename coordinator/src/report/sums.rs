@@ -18,7 +18,7 @@ use shared::outcome::{Comparison, Depth, Difference, DifferenceKind, Outcome, Ro
 use super::schema::schema;
 use super::{Origin, ReportData, ReportVerdict, RunReport};
 use crate::run_state::testing::{compared, failed, spec};
-use crate::run_state::{CancelReason, TableRecord, Verdict};
+use crate::run_state::{CancelReason, TableRecord, TableScope, Verdict};
 
 /// What becomes of a column.
 #[derive(Debug, Clone, Copy)]
@@ -230,6 +230,7 @@ fn report(ends: &[End]) -> RunReport {
         root_cause: None,
         tables,
         notes: Vec::new(),
+        scope: TableScope::default(),
         trace_id: None,
         origin: Some(Origin::of_this_process()),
         databases: None,

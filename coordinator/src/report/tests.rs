@@ -15,7 +15,8 @@ use shared::outcome::{
 use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
 use crate::run_state::{
-    Effect, Input, Limits, PlannedTable, RunPlan, RunState, RunSummary, TableRecord, Time,
+    Effect, Input, Limits, PlannedTable, RunPlan, RunState, RunSummary, TableRecord, TableScope,
+    Time,
 };
 
 /// The report of a run in which these outcomes arrive, one table at a time.
@@ -145,6 +146,8 @@ fn the_json_report_has_the_documented_fields() {
         "source",
         "target",
         "scope",
+        "strict_tables",
+        "target_only_tables",
     ];
     let mut expected: Vec<&str> = documented.into_iter().chain(more).collect();
     let mut found = keys(&json);
@@ -467,7 +470,7 @@ fn causes_and_reads_are_in_every_format() {
     let expected = "\
 Different
   t0  10 rows on both sides; 0 missing, 0 extra, 1 modified; 2 more settled
-    known causes:
+    known causes, among the rows that are listed:
       3 of 4 rows: at: cut to milliseconds in the target
         rules.at = { precision = 3 } ignores this, and every difference in further digits of a second
       1 of 4 rows: the row is newer in the source, as at says
@@ -506,6 +509,7 @@ fn a_stored_run_of_an_earlier_version_has_a_report() {
         root_cause: None,
         tables: vec![(spec("t"), record)],
         notes: summary.notes,
+        scope: TableScope::default(),
         trace_id: summary.trace_id,
         origin: summary.origin,
         databases: summary.databases,
@@ -546,4 +550,24 @@ fn a_file_takes_its_place_only_when_it_is_whole() {
     assert_eq!(files(), 1, "nothing is left of a run without a report");
     assert!(Output::prepare(&directory.path().join("no/such/file")).is_err());
     assert!(Output::prepare(directory.path()).is_err());
+}
+
+#[test]
+fn tables_that_only_the_target_has_are_no_rows_that_differ() {
+    let mut report = report_of_all(vec![compared(0)]);
+    assert_eq!(
+        (report.status, report.strict_tables),
+        (RunStatus::Pass, false)
+    );
+    report.status = RunStatus::Fail;
+    report.verdict = ReportVerdict::Different;
+    report.strict_tables = true;
+    report.target_only_tables = vec!["public.more".to_owned()];
+    let console = report.to_console(false);
+    assert!(
+        console.contains("1 table equal, but the target has 1 more table"),
+        "{console}"
+    );
+    let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["target_only_tables"][0], "public.more");
 }

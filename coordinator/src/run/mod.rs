@@ -18,7 +18,7 @@ use shared::transport::{Transport, TransportError};
 use tokio::sync::oneshot;
 
 use crate::report::RunReport;
-use crate::run_state::{Input, Limits, PlannedTable, Restored, RunPlan, RunState};
+use crate::run_state::{Input, Limits, PlannedTable, Restored, RunPlan, RunState, TableScope};
 
 use actor::{Apply, RunActor};
 use trace::RunTrace;
@@ -32,6 +32,8 @@ pub struct RunRequest {
     pub run: RunId,
     /// Its tables, in the order in which they are reported.
     pub tables: Vec<PlannedTable>,
+    /// What is left out of them, and what only the target has.
+    pub scope: TableScope,
     pub limits: Limits,
     pub started_at: DateTime<Utc>,
     /// Its state, if it began under another coordinator.
@@ -45,6 +47,7 @@ impl RunRequest {
         Self {
             run: RunId::generate(),
             tables,
+            scope: TableScope::default(),
             limits,
             started_at: Utc::now(),
             restored: None,
@@ -80,7 +83,8 @@ pub async fn start(
     let state = match request.restored {
         None => RunState::new(plan),
         Some(restored) => RunState::restore(plan, restored),
-    };
+    }
+    .with_scope(request.scope);
     let address = RunActor::create(|context| {
         context.add_stream(events);
         context.add_stream(heartbeats.map(Input::Heartbeat));

@@ -183,10 +183,13 @@ impl RunState {
             duration: Some(duration),
         };
         let failure = match outcome {
-            Outcome::Compared(comparison) => match verdict_of(table, claim, comparison, batches) {
-                Ok(verdict) => return self.end(attempt, verdict),
-                Err(failure) => failure,
-            },
+            Outcome::Compared(comparison) => {
+                let checked = self.check_target(id, &comparison);
+                match checked.and_then(|()| verdict_of(table, claim, comparison, batches)) {
+                    Ok(verdict) => return self.end(attempt, verdict),
+                    Err(failure) => failure,
+                }
+            }
             Outcome::Failed(failure) => failure,
             Outcome::TimedOut { .. } => {
                 let allowed = table.planned.spec.timeout;

@@ -18,6 +18,8 @@ mod queue;
 mod record;
 mod restore;
 mod retry;
+mod scope;
+mod shared_target;
 mod summary;
 mod table;
 mod table_end;
@@ -43,6 +45,8 @@ pub use plan::{Limits, PlannedTable, Window};
 pub(crate) use plan::{RunPlan, Time, millis, table_ids};
 pub use record::TableStatus;
 pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRecord, Verdict};
+pub use scope::TableScope;
+pub(crate) use shared_target::are_parts;
 pub use summary::{Origin, ReportVerdict, RunStatus};
 pub(crate) use summary::{RunSummary, depth_of};
 
@@ -102,6 +106,7 @@ pub struct RunState {
     begun: bool,
     completed: bool,
     tables: Vec<Table>,
+    scope: TableScope,
     queue: Queue,
     /// Published or running.
     outstanding: BTreeSet<TableId>,
@@ -166,6 +171,7 @@ impl RunState {
             begun: false,
             completed: false,
             tables: plan.tables.into_iter().map(Table::new).collect(),
+            scope: TableScope::default(),
             queue,
             outstanding: BTreeSet::new(),
             stopping: BTreeMap::new(),
@@ -183,6 +189,13 @@ impl RunState {
             effects: Vec::new(),
             limits: plan.limits,
         }
+    }
+
+    /// The same state of a run whose selection of tables had this scope.
+    #[must_use]
+    pub(crate) fn with_scope(mut self, scope: TableScope) -> Self {
+        self.scope = scope;
+        self
     }
 
     /// Applies an input and returns what must be done. Time never goes back: an
@@ -304,6 +317,15 @@ impl RunState {
 
     pub(crate) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    pub(crate) fn scope(&self) -> &TableScope {
+        &self.scope
+    }
+
+    /// The status of the run if all its tables have ended.
+    pub(crate) fn status(&self) -> RunStatus {
+        self.scope.status(&self.counts)
     }
 
     pub(crate) fn root_cause(&self) -> Option<&RootCause> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::endpoint::Endpoint;
 use shared::ids::{RunId, TableId, WorkerId};
 
-use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary};
+use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary, TableScope};
 
 /// What is needed to resume a run, beside its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct StoredSettings {
     /// The file for all differing rows, if there is one.
     #[serde(default)]
     pub rows_output: Option<PathBuf>,
+    /// What is left out of its tables, and what only the target has.
+    #[serde(default)]
+    pub scope: TableScope,
 }
 
 /// Where the workers of a run are.

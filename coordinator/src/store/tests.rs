@@ -15,7 +15,7 @@ use crate::run::RunObserver as _;
 use crate::run_state::testing::{compared, failed, limits, spec};
 use crate::run_state::{
     CancelReason, Counts, Effect, Input, PlannedTable, RestoredTable, RunPlan, RunState,
-    RunSummary, Time,
+    RunSummary, TableScope, Time,
 };
 
 fn settings() -> StoredSettings {
@@ -31,6 +31,7 @@ fn settings() -> StoredSettings {
         target: side("target"),
         output_dir: None,
         rows_output: None,
+        scope: TableScope::default(),
     }
 }
 

@@ -36,6 +36,7 @@ pub use error::{ConfigError, Origin};
 pub use metrics_addr::MetricsAddr;
 pub use nearest::{nearest, suggestion};
 pub use run_options::{MAX_PARALLEL_WORKERS, ReportOptions, RunOptions, StoreOptions};
+pub use table_rules::RuleEntry;
 pub use tables::TableEntry;
 pub use telemetry_options::{LogOptions, MetricsOptions, TelemetryConfig, TraceOptions};
 pub use units::{ByteSize, parse_duration};
@@ -61,6 +62,8 @@ pub struct Config {
     pub store: StoreOptions,
     /// `[[tables]]`.
     pub tables: Vec<TableEntry>,
+    /// `[[rules]]`.
+    pub rules: Vec<RuleEntry>,
     /// `[broker]`; absent when nothing in it is set.
     pub broker: Option<BrokerConfig>,
     /// `[telemetry]`.
@@ -158,6 +161,11 @@ pub fn parse(
         .into_iter()
         .map(|section| tables::read(section, &mut sources))
         .collect::<Result<_, _>>()?;
+    let rules = sources
+        .array(&mut root, "rules")?
+        .into_iter()
+        .map(|section| table_rules::read_general_rule(section, &mut sources))
+        .collect::<Result<_, _>>()?;
     root.finish(&sources)?;
     sources.finish()?;
 
@@ -182,6 +190,7 @@ pub fn parse(
         report,
         store,
         tables,
+        rules,
         broker,
         telemetry,
         source_variables_error,

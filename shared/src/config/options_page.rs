@@ -26,6 +26,7 @@ row_level = true
 A variable holds `true` or `false` for a flag without a value, and a list is separated by
 commas. `reconcile config` prints the settings of the file and the variables, without
 secrets. Unknown keys and unknown `RECONCILE_…` variables of these sections are errors.
+[tables.md](tables.md) describes lists of tables, `[[tables]]` and `[[rules]]`.
 
 <!-- The tables are generated: UPDATE_DOCS=1 cargo test -p shared --lib options_page -->
 ";
@@ -154,7 +155,7 @@ fn every_option_is_printed_as_it_was_read() {
         ];
         let printed = samples
             .iter()
-            .chain(&["'json'", "'127.0.0.1:7'", "'x'"])
+            .chain(&["'json'", "'127.0.0.1:7'", "'exact'", "'note'", "'x'"])
             .any(|sample| {
                 let text = format!("[{section}]\n{key} = {sample}\n");
                 super::parse(Path::new("f"), &text, &BTreeMap::new())

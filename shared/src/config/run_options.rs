@@ -26,6 +26,17 @@ options! {
     #[arg(value_name = "NAME", conflicts_with = "target_url")]
     target: String, else "the POSTGRES_… variables";
 
+    heading "Tables";
+    /// Tables that are left out of the list, as `--tables` names them
+    #[arg(value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(String))]
+    exclude: Vec<String>, else "none";
+    /// Let patterns select views too; a view that is listed by its name is always compared
+    #[arg(num_args = 0, default_missing_value = "true")]
+    include_views: bool = false;
+    /// Count tables as a difference that only the target has, where a pattern selects the tables
+    #[arg(num_args = 0, default_missing_value = "true")]
+    strict_tables: bool = false;
+
     heading "Comparison";
     /// Compare the checksum of every row, not only the number of rows
     #[arg(num_args = 0, default_missing_value = "true")]

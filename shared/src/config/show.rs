@@ -5,10 +5,11 @@ use std::fmt;
 use serde_json::{Value as Json, json};
 
 use crate::endpoint::Endpoint;
+use crate::options::GeneralRule;
 
 use super::options::line;
 use super::value::ToToml;
-use super::{BrokerConfig, Config, TableEntry};
+use super::{BrokerConfig, Config, RuleEntry, TableEntry};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +43,10 @@ impl fmt::Display for Config {
         ];
         write_section(f, "[telemetry]", &telemetry)?;
         for table in &self.tables {
-            write_section(f, "[[tables]]", &[of_table(table)])?;
+            write!(f, "\n{table}")?;
+        }
+        for rule in &self.rules {
+            write!(f, "\n{rule}")?;
         }
         Ok(())
     }
@@ -90,20 +94,44 @@ fn of_broker(broker: &BrokerConfig) -> String {
     .concat()
 }
 
-fn of_table(table: &TableEntry) -> String {
-    let priority = (table.priority != 0).then_some(&table.priority);
-    [
-        line("source", Some(&table.source)),
-        line("target", table.target.as_ref()),
-        line("key", table.key.as_ref()),
-        line("priority", priority),
-        line("timeout", table.timeout.as_ref()),
-        serialized("columns", &json!(table.columns)),
-        serialized("where", &json!(table.filters)),
-        serialized("soft_delete", &json!(table.soft_delete)),
-        serialized("rules", &json!(table.rules)),
-    ]
-    .concat()
+impl fmt::Display for TableEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let priority = (self.priority != 0).then_some(&self.priority);
+        let lines = [
+            line("source", Some(&self.source)),
+            line("target", self.target.as_ref()),
+            line("key", self.key.as_ref()),
+            line("priority", priority),
+            line("timeout", self.timeout.as_ref()),
+            serialized("columns", &json!(self.columns)),
+            serialized("where", &json!(self.filters)),
+            serialized("soft_delete", &json!(self.soft_delete)),
+            serialized("rules", &json!(self.rules)),
+        ];
+        write!(f, "[[tables]]\n{}", lines.concat())
+    }
+}
+
+impl fmt::Display for RuleEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GeneralRule {
+            columns,
+            declared,
+            rule,
+        } = &self.rule;
+        let lines = [
+            line("tables", self.tables.as_ref()),
+            line("columns", columns.as_ref()),
+            line("type", declared.as_ref()),
+        ];
+        write!(f, "[[rules]]\n{}", lines.concat())?;
+        match json!(rule) {
+            Json::Object(parts) => parts
+                .iter()
+                .try_for_each(|(part, value)| f.write_str(&serialized(&key(part), value))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The lines of options whose names in messages are their keys in the configuration.

@@ -1,4 +1,4 @@
-//! The rules of columns, filters and soft deletes of a `[[tables]]` entry.
+//! The rules of columns, filters and soft deletes of a `[[tables]]` entry, and `[[rules]]`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,44 @@ use super::error::ConfigError;
 use super::nearest::one_of;
 use super::section::{Section, Sources};
 use super::value::{FromValue, Value, Written};
-use crate::options::{ColumnRule, Encoding, Filters, SoftDelete, Tolerance, Trim};
+use crate::options::{ColumnRule, Encoding, Filters, GeneralRule, SoftDelete, Tolerance, Trim};
+use crate::pattern::TableSelector;
+
+/// One entry of `[[rules]]`: a rule for the columns of many tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleEntry {
+    /// The tables of the source to which it applies; absent: all.
+    pub tables: Option<TableSelector>,
+    /// The conditions that columns meet, and their rule.
+    pub rule: GeneralRule,
+}
+
+/// `[[rules]]`.
+pub(super) fn read_general_rule(
+    mut section: Section,
+    sources: &mut Sources<'_>,
+) -> Result<RuleEntry, ConfigError> {
+    let tables = section.take(sources, "tables")?;
+    let columns = section.take(sources, "columns")?;
+    let declared: Option<String> = section.take(sources, "type")?;
+    if columns.is_none() && declared.is_none() {
+        let reason = "lacks `columns`, a pattern of names such as \"*_at\", and `type`, a declared type such as \"nchar\"; it needs one of them or both";
+        return Err(section.error(sources, reason));
+    }
+    let rule = read_rule(&mut section, sources)?;
+    if rule == ColumnRule::default() {
+        let reason = "has no rule, such as `trim = \"end\"` or `ignore = true`";
+        return Err(section.error(sources, reason));
+    }
+    Ok(RuleEntry {
+        tables,
+        rule: GeneralRule {
+            columns,
+            declared,
+            rule,
+        },
+    })
+}
 
 /// `[tables.rules.COLUMN]`.
 pub(super) fn read_rules(
@@ -18,11 +55,11 @@ pub(super) fn read_rules(
     sources
         .all_sections(&mut rules)?
         .into_iter()
-        .map(|(column, section)| Ok((column, read_rule(section, sources)?)))
+        .map(|(column, mut section)| Ok((column, read_rule(&mut section, sources)?)))
         .collect()
 }
 
-fn read_rule(mut section: Section, sources: &mut Sources<'_>) -> Result<ColumnRule, ConfigError> {
+fn read_rule(section: &mut Section, sources: &mut Sources<'_>) -> Result<ColumnRule, ConfigError> {
     let rule = ColumnRule {
         ignore: section.take(sources, "ignore")?.unwrap_or_default(),
         precision: section.take(sources, "precision")?,

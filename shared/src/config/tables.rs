@@ -1,4 +1,5 @@
-//! `[[tables]]`: the tables of a run, each with its own settings.
+//! `[[tables]]`: the tables of a run, each entry with the settings of one table or of all
+//! tables that match a pattern.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,17 +7,17 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::section::{Section, Sources};
 use super::table_rules::read_rules;
-use crate::ids::TableName;
 use crate::message::ColumnSelection;
 use crate::options::{ColumnRule, Filters, SoftDelete};
+use crate::pattern::{TableSelector, TargetSelector, check_target};
 
 /// One entry of `[[tables]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableEntry {
-    /// The table in the source.
-    pub source: TableName,
-    /// The table in the target; absent: of the same name.
-    pub target: Option<TableName>,
+    /// The table in the source, or a pattern of tables.
+    pub source: TableSelector,
+    /// The table in the target, or a pattern for the tables; absent: of the same name.
+    pub target: Option<TargetSelector>,
     /// Key columns by their source names.
     pub key: Option<Vec<String>>,
     /// The columns that are compared.
@@ -37,8 +38,8 @@ pub(super) fn read(
     mut section: Section,
     sources: &mut Sources<'_>,
 ) -> Result<TableEntry, ConfigError> {
-    let source: Option<TableName> = section.take(sources, "source")?;
-    let target: Option<TableName> = section.take(sources, "target")?;
+    let source: Option<TableSelector> = section.take(sources, "source")?;
+    let target: Option<TargetSelector> = section.take(sources, "target")?;
     let key: Option<Vec<String>> = section.take(sources, "key")?;
     let priority = section.take(sources, "priority")?.unwrap_or(0);
     let timeout = section.take(sources, "timeout")?;
@@ -53,6 +54,8 @@ pub(super) fn read(
             "lacks `source`, the name of the table in the source",
         ));
     };
+    check_target(&source, target.as_ref())
+        .map_err(|error| section.error(sources, format!("has a wrong `target`: {error}")))?;
     if key.as_ref().is_some_and(Vec::is_empty) {
         return Err(section.error(
             sources,

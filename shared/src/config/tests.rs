@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::endpoint::TlsMode;
+use crate::pattern::TableSelector;
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
     variables
@@ -285,10 +286,110 @@ fn what_is_shown_is_the_same_configuration_without_its_secrets() {
 }
 
 #[test]
+fn tables_and_rules_may_be_patterns() {
+    let text = r#"
+[run]
+exclude = ["dbo.tmp_*", "\"a,b\""]
+
+[[tables]]
+source = "sales.*"
+target = "archive.*_copy"
+key = ["id"]
+
+[[rules]]
+tables = "sales.*"
+columns = "*_at"
+type = "datetime2"
+precision = 3
+
+[[rules]]
+type = "nchar"
+trim = "end"
+tolerance = { absolute = "0.5" }
+"#;
+    let config = parse_text(text).unwrap();
+    assert!(matches!(config.tables[0].source, TableSelector::Pattern(_)));
+    let rule = &config.rules[0].rule;
+    assert!(rule.columns.as_ref().unwrap().matches("Created_At"));
+    assert_eq!(
+        (rule.declared.as_deref(), rule.rule.precision),
+        (Some("datetime2"), Some(3))
+    );
+    let again = parse_text(&config.to_string()).unwrap();
+    assert_eq!((again.tables, again.rules), (config.tables, config.rules));
+    assert_eq!(again.run.exclude, config.run.exclude);
+    for (text, word) in [
+        ("[[tables]]\nsource = 'a*'\ntarget = 'b'\n", "`b` is one"),
+        (
+            "[[tables]]\nsource = 'a'\ntarget = 'b*'\n",
+            "none that it can stand for",
+        ),
+        ("[[tables]]\nsource = 'a[b'\n", "without `]`"),
+        ("[[rules]]\ntables = 'a'\ntrim = 'end'\n", "lacks `columns`"),
+        ("[[rules]]\ncolumns = 'a'\n", "has no rule"),
+        (
+            "[[rules]]\ncolumns = 'a'\ntirm = 'end'\n",
+            "did you mean `trim`?",
+        ),
+        (
+            "[[rules]]\ncolumns = '[z-a]*'\ntrim = 'end'\n",
+            "before it begins",
+        ),
+        (
+            "[[rules]]\ncolumns = 'a'\nprecision = 8\n",
+            "above 7 digits",
+        ),
+    ] {
+        let message = error(text);
+        assert!(message.contains(word), "{text}: {message}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_an_error_only_when_it_was_named() {
     let missing = Path::new("there/is/no/such/file.toml");
     assert!(matches!(
         load_with(Some(missing), &BTreeMap::new()),
         Err(ConfigError::Unreadable { .. })
     ));
+}
+
+#[test]
+fn a_rule_takes_words_and_a_zone_where_they_have_a_meaning() {
+    let rule = |options: &str| {
+        let text = format!("{FULL}\n[tables.rules.v]\n{options}");
+        parse_text(&text)
+    };
+    let config = rule("as = 'boolean-text'\ntrue_words = ['J']\nfalse_words = ['N', '']").unwrap();
+    let read = &config.tables[0].rules["v"];
+    assert_eq!(read.true_words, ["J"]);
+    assert_eq!(read.false_words, ["N", ""]);
+    let config = rule("zone = 'Europe/Berlin'\nprecision = 3").unwrap();
+    let read = &config.tables[0].rules["v"];
+    assert_eq!(read.zone.as_deref(), Some("Europe/Berlin"));
+    for (options, words) in [
+        ("true_words = ['J']", "as = \"boolean-text\""),
+        ("as = 'hex'\nfalse_words = ['N']", "as = \"boolean-text\""),
+        (
+            "as = 'utc'\nzone = 'Europe/Berlin'",
+            "cannot have `zone` together",
+        ),
+        (
+            "as_text = true\nzone = 'Europe/Berlin'",
+            "cannot have `zone` together",
+        ),
+        ("as = 'boolean'", "boolean-text"),
+    ] {
+        let error = rule(options).unwrap_err().to_string();
+        assert!(error.contains(words), "{options}: {error}");
+    }
+}
+
+#[test]
+fn a_rule_without_the_newest_options_is_read_by_older_workers() {
+    // They refuse fields that they do not know.
+    let written = serde_json::to_string(&crate::options::ColumnRule::default()).unwrap();
+    for field in ["true_words", "false_words", "zone"] {
+        assert!(!written.contains(field), "{written}");
+    }
 }

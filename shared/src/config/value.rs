@@ -15,9 +15,9 @@ use super::metrics_addr::MetricsAddr;
 use super::units::{ByteSize, parse_duration};
 use crate::coverage::MissingColumns;
 use crate::endpoint::{DatabaseKind, Secret, TlsMode, mask_password};
-use crate::ids::TableName;
 use crate::naming::Naming;
 use crate::options::{Encoding, Normalization, Rounding};
+use crate::pattern::{NamePattern, TableSelector, TargetSelector};
 use crate::telemetry::metrics::push::PushInstance;
 
 /// A value and where it begins in the file, in bytes.
@@ -104,7 +104,9 @@ words! {
     Secret: Text, TEXT, |text, _| Ok(Self::new(text)), |it| quoted(&mask_password(it.reveal()));
     MetricsAddr: Text, TEXT, parsed, quoted;
     PushInstance: Text, TEXT, parsed, quoted;
-    TableName: Text, TEXT, parsed, quoted;
+    TableSelector: Text, TEXT, parsed, quoted;
+    TargetSelector: Text, TEXT, parsed, quoted;
+    NamePattern: Text, TEXT, parsed, quoted;
     FailFast: Text, TEXT, choice, quoted_word;
     ReportFormat: Text, TEXT, choice, quoted_word;
     OtlpProtocol: Text, TEXT, choice, quoted_word;

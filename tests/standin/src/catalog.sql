@@ -164,6 +164,13 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'public')
   AND n.nspname NOT LIKE 'pg\_%';
 
+-- A comment on a table is the name of its extended property.
+CREATE OR REPLACE VIEW sys.extended_properties AS
+SELECT 1::smallint AS class, 'OBJECT_OR_COLUMN'::varchar(60) AS class_desc, d.objoid::integer AS major_id,
+       0 AS minor_id, d.description::varchar(128) COLLATE sys.ci_as AS name
+FROM pg_description d
+WHERE d.classoid = 'pg_class'::regclass AND d.objsubid = 0;
+
 CREATE OR REPLACE VIEW sys.tables AS SELECT * FROM sys.objects WHERE type = 'U';
 CREATE OR REPLACE VIEW sys.views AS SELECT * FROM sys.objects WHERE type = 'V';
 

@@ -54,6 +54,16 @@ impl SqlError {
         )
     }
 
+    /// Error 3961: a table was changed after the snapshot of the transaction.
+    pub(crate) fn snapshot_too_old(database: &str) -> Self {
+        Self::new(
+            3961,
+            format!(
+                "Snapshot isolation transaction failed in database '{database}' because the object accessed by the statement has been modified by a DDL statement in another concurrent transaction since the start of this transaction."
+            ),
+        )
+    }
+
     /// Error 241: text that is no date or time.
     pub(crate) fn invalid_moment() -> Self {
         Self::new(

@@ -284,7 +284,8 @@ tolerance = { absolute = "0.005" }
 
 or on one line each: `rules.created.as = "epoch-micros"`. A rule for a column that
 neither side has is an error, and so is an option that does not fit the column's
-types.
+types. `[[rules]]` has the same options for all columns of a type or with similar names
+([tables.md](tables.md#rules-for-columns-of-many-tables)).
 
 ### `as`: the encoding of numbers, text or bytes
 

@@ -38,7 +38,12 @@ fn verdict(page: &mut Page, report: &RunReport) {
             } else {
                 "differ"
             };
-            let words = format!(": {} of {tables} {differ}{only}", report.mismatched);
+            let words = if report.mismatched == 0 {
+                let more = plural(report.target_only_tables.len(), "more table");
+                format!(": {tables} equal{only}, but the target has {more}")
+            } else {
+                format!(": {} of {tables} {differ}{only}", report.mismatched)
+            };
             (RED, "DIFFERENT", words)
         }
         (ReportVerdict::Incomplete, _) => (YELLOW, "INCOMPLETE", incomplete(report)),

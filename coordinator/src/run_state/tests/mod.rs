@@ -576,3 +576,55 @@ fn a_run_without_tables_is_complete_at_once() {
     let story = Story::new(0, limits(1));
     assert_eq!(story.effects.last(), Some(&Effect::Complete));
 }
+
+#[test]
+fn the_second_table_of_one_target_fails() {
+    let found = |target: &str| {
+        let Outcome::Compared(mut comparison) = compared(0) else {
+            panic!("it is a comparison")
+        };
+        comparison.coverage = Some(Box::new(shared::coverage::Coverage {
+            target_table: target.to_owned(),
+            ..shared::coverage::Coverage::default()
+        }));
+        Outcome::Compared(comparison)
+    };
+    let planned = |name: &str, condition: Option<&str>| {
+        let mut planned = PlannedTable::new(spec(name));
+        planned.spec.options.filters.target = condition.map(str::to_owned);
+        planned
+    };
+    let tables = vec![
+        planned("Users", None),
+        planned("orders", None),
+        planned("users", None),
+        planned("part 1", Some("n = 1")),
+        planned("part 2", Some("n = 2")),
+        planned("part 2 again", Some("n = 2")),
+    ];
+    let mut story = Story::of(tables, limits(6));
+    for (table, target) in [
+        (0, "public.users"),
+        (1, "public.orders"),
+        (2, "public.users"),
+    ]
+    .into_iter()
+    .chain([(3, "p.all"), (4, "p.all"), (5, "p.all")])
+    {
+        story.finish(table, 1, "w", found(target), 0);
+    }
+    let counts = story.state.counts();
+    assert_eq!((counts.matched, counts.failed), (4, 2));
+    for (table, names) in [
+        (2, ["Users", "users", "public.users"]),
+        (5, ["part 2", "again", "p.all"]),
+    ] {
+        let Verdict::Failed(failure) = &story.state.record(TableId(table)).unwrap().verdict else {
+            panic!("table {table} failed")
+        };
+        assert_eq!(failure.kind, FailureKind::SharedTarget);
+        for name in names {
+            assert!(failure.message.contains(name), "{}", failure.message);
+        }
+    }
+}

@@ -217,7 +217,11 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             }
         };
         match translation {
-            Translation::Query(query) => self.rows(query, interrupted).await.map(Some),
+            Translation::Query(query) => {
+                let tables: Vec<Table> = translator.tables.values().cloned().collect();
+                self.check_snapshot(&tables).await?;
+                self.rows(query, interrupted).await.map(Some)
+            }
             Translation::Change(sql) => {
                 let mut rows = 0;
                 for message in self.client.simple_query(&sql).await? {

@@ -4,12 +4,43 @@ use tokio::io::AsyncWrite;
 
 use super::error::RequestError;
 use super::state::Session;
+use crate::catalog::Table;
 use crate::error::SqlError;
 use crate::protocol::token::{self, DoneToken, done_status};
 use crate::protocol::wire::Reader;
 use crate::sql::batch::Isolation;
 
+/// Whether the snapshot sees the table with the qualified name `$1`, schema `$2` and name
+/// `$3` as it is stored now. The functions read the catalog as it is now, the tables of
+/// the catalog are read in the snapshot.
+const IN_SNAPSHOT: &str = "SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+    WHERE n.nspname = $2 AND c.relname = $3 AND c.oid = to_regclass($1) \
+    AND (c.relfilenode = 0 OR c.relfilenode = pg_relation_filenode(c.oid)))";
+
 impl<W: AsyncWrite + Unpin + Send> Session<W> {
+    /// Error 3961 if a SNAPSHOT transaction reads a table that was truncated, rewritten or
+    /// replaced after its snapshot was taken.
+    pub(super) async fn check_snapshot(&self, tables: &[Table]) -> Result<(), RequestError> {
+        if self.isolation != Isolation::Snapshot || self.info.transactions == 0 {
+            return Ok(());
+        }
+        for table in tables.iter().filter(|table| table.schema != "sys") {
+            let name = table.qualified();
+            // Waits until the other transaction has ended.
+            self.client
+                .batch_execute(&format!("SELECT FROM {name} LIMIT 0"))
+                .await?;
+            let row = self
+                .client
+                .query_one(IN_SNAPSHOT, &[&name, &table.schema, &table.name])
+                .await?;
+            if !row.get::<_, bool>(0) {
+                return Err(SqlError::snapshot_too_old(&self.info.database).into());
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn begin(&mut self) -> Result<(), RequestError> {
         if self.info.transactions == 0 {
             let level = match self.isolation {

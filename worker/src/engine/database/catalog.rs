@@ -12,7 +12,7 @@ use crate::engine::database::session::label::{Access, Label};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::{CatalogTable, Table};
 
-/// All tables and views of an endpoint, but for the system's own.
+/// All tables and views of an endpoint, and those of the system that are among the users' own.
 ///
 /// # Errors
 ///
@@ -78,17 +78,29 @@ pub(crate) async fn describe(
 }
 
 /// The table whose schema and name are similar to those that are wanted, or the names of all
-/// that are, if they are several.
+/// that are, if they are several. A schema is found in any case, else as `naming` allows.
 fn similar<'a>(
     all: &'a [CatalogTable],
     schema: &str,
     name: &str,
     naming: Naming,
 ) -> Result<Option<&'a CatalogTable>, Vec<String>> {
-    let of_schema: Vec<&CatalogTable> = all
+    let is_wanted = |other: &str| other.to_lowercase() == schema.to_lowercase();
+    let mut of_schema: Vec<&CatalogTable> = all
         .iter()
-        .filter(|table| table.schema.to_lowercase() == schema.to_lowercase())
+        .filter(|table| is_wanted(&table.schema))
         .collect();
+    if of_schema.is_empty() {
+        let mut schemas: Vec<&str> = all.iter().map(|table| table.schema.as_str()).collect();
+        schemas.sort_unstable();
+        schemas.dedup();
+        let found = find_name(schema, &schemas, naming).ok().flatten();
+        let similar = found.map(|(at, _)| schemas[at]);
+        of_schema.extend(
+            all.iter()
+                .filter(|table| Some(table.schema.as_str()) == similar),
+        );
+    }
     let names: Vec<&str> = of_schema.iter().map(|table| table.name.as_str()).collect();
     match find_name(name, &names, naming) {
         Ok(found) => Ok(found.map(|(at, _)| of_schema[at])),
@@ -132,4 +144,39 @@ fn not_found(endpoint: &Endpoint, wanted: &str, all: &[CatalogTable], name: &str
             endpoint.location()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similar_names_of_schemas_and_tables_are_found() {
+        let all = [
+            ("human_resources", "employee_pay"),
+            ("sales", "orders"),
+            ("Sales", "order_lines"),
+            ("s_1", "t"),
+            ("s-1", "t"),
+        ]
+        .map(|(schema, name)| CatalogTable::new(schema, name));
+        let found = |schema: &str, name: &str, naming| {
+            let table = similar(&all, schema, name, naming).unwrap();
+            table.map(|table| format!("{}.{}", table.schema, table.name))
+        };
+        let normalised = Naming::Normalised;
+        assert_eq!(
+            found("HumanResources", "Employee Pay", normalised).as_deref(),
+            Some("human_resources.employee_pay")
+        );
+        assert_eq!(
+            found("HumanResources", "employee_pay", Naming::IgnoreCase),
+            None
+        );
+        assert_eq!(
+            found("SALES", "OrderLines", normalised).as_deref(),
+            Some("Sales.order_lines")
+        );
+        assert_eq!(found("s1", "t", normalised), None);
+    }
 }

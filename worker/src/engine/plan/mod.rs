@@ -2,6 +2,7 @@
 //! columns are paired, in which canonical form, and what identifies a row.
 
 pub(crate) mod coverage;
+mod general_rules;
 mod key;
 pub(crate) mod names;
 mod pairs;
@@ -86,12 +87,12 @@ impl Plan {
             let Ambiguous { skipped, repeated } = zone.ambiguous();
             if repeated > 0 {
                 notes.push(format!(
-                    "`{name}`: {repeated} local times occur twice, when clocks in {zone_name} are set back; each equals both of its instants"
+                    "`{name}`: local times that occur twice because clocks in {zone_name} are set back: {repeated}; each equals both of its instants"
                 ));
             }
             if skipped > 0 {
                 notes.push(format!(
-                    "`{name}`: {skipped} local times are skipped, when clocks in {zone_name} are set forward; each is compared as the time that is later by as much as the clocks are set forward"
+                    "`{name}`: local times that are skipped because clocks in {zone_name} are set forward: {skipped}; each is compared as the time that is later by as much as the clocks are set forward"
                 ));
             }
         }

@@ -6,6 +6,7 @@ use shared::message::TableSpec;
 use shared::naming::{Naming, find_name};
 use shared::options::ColumnRule;
 
+use crate::engine::plan::general_rules::most_specific;
 use crate::engine::values::column::{Column, SideOf, Table};
 use crate::engine::values::pair::Pair;
 
@@ -60,7 +61,8 @@ pub(crate) fn existing<'a>(
 pub(crate) struct Rules<'a>(Pair<Vec<(&'a str, &'a ColumnRule)>>);
 
 impl<'a> Rules<'a> {
-    /// Finds the columns that the rules name.
+    /// Finds the columns that the rules name, and the general rules of those that have no rule
+    /// of their own.
     ///
     /// # Errors
     ///
@@ -74,6 +76,10 @@ impl<'a> Rules<'a> {
                     existing(&tables.source, name, &format!("rules.{name}"))?;
                 }
             }
+        }
+        let general = general_rules(spec, tables, &rules);
+        for side in [SideOf::Source, SideOf::Target] {
+            rules[side].extend_from_slice(&general[side]);
         }
         Ok(Self(rules))
     }
@@ -90,4 +96,44 @@ impl<'a> Rules<'a> {
             .iter()
             .any(|(column, rule)| rule.ignore && *column == name)
     }
+}
+
+/// The general rules of columns that have no rule of their own, on either side.
+fn general_rules<'a>(
+    spec: &'a TableSpec,
+    tables: &'a Pair<Table>,
+    own: &Pair<Vec<(&'a str, &'a ColumnRule)>>,
+) -> Pair<Vec<(&'a str, &'a ColumnRule)>> {
+    let rules = &spec.options.general_rules;
+    let mut general = Pair::<Vec<_>>::default();
+    if rules.is_empty() {
+        return general;
+    }
+    let has_own = |side: SideOf, name: &str| own[side].iter().any(|(column, _)| *column == name);
+    let mapped: Vec<(&Column, &Column)> = spec
+        .columns
+        .map
+        .iter()
+        .filter_map(|(from, to)| {
+            let from = find(&tables.source.columns, from)?;
+            Some((from, find(&tables.target.columns, to)?))
+        })
+        .collect();
+    for column in &tables.source.columns {
+        let mut partners = mapped.iter().filter(|(from, _)| from.name == column.name);
+        let has_rule = has_own(SideOf::Source, &column.name)
+            || partners.any(|(_, to)| has_own(SideOf::Target, &to.name));
+        if let Some(rule) = most_specific(rules, column, true).filter(|_| !has_rule) {
+            general.source.push((column.name.as_str(), rule));
+        }
+    }
+    for column in &tables.target.columns {
+        let belongs_to_source = find(&tables.source.columns, &column.name).is_some()
+            || mapped.iter().any(|(_, to)| to.name == column.name);
+        let has_rule = belongs_to_source || has_own(SideOf::Target, &column.name);
+        if let Some(rule) = most_specific(rules, column, false).filter(|_| !has_rule) {
+            general.target.push((column.name.as_str(), rule));
+        }
+    }
+    general
 }

@@ -105,8 +105,9 @@ impl RowHasher {
     #[inline]
     pub(crate) fn element(&self, key: &[u8], row: &[u8]) -> Element {
         let hash = self.sip.hash(row);
-        let key = match self.form {
-            KeyForm::WholeRow => hash,
+        let key = match (self.form, row.first_chunk()) {
+            (KeyForm::WholeRow, _) => hash,
+            (KeyForm::Compact, Some(first)) if key.len() <= INLINE_KEY => inline(first, key.len()),
             _ => self.key(key),
         };
         Element { key, row: hash }
@@ -127,10 +128,9 @@ impl RowHasher {
                 ),
             },
             KeyForm::Compact if key.len() <= INLINE_KEY => {
-                let mut bytes = [0; 16];
-                bytes[0] = u8::try_from(key.len()).expect("at most 15");
-                bytes[1..=key.len()].copy_from_slice(key);
-                u128::from_be_bytes(bytes)
+                let mut bytes = [0; INLINE_KEY];
+                bytes[..key.len()].copy_from_slice(key);
+                inline(&bytes, key.len())
             }
             KeyForm::Compact => {
                 let mut bytes = self.sip.hash(key).to_be_bytes();
@@ -140,6 +140,18 @@ impl RowHasher {
             KeyForm::WholeRow => self.sip.hash(key),
         }
     }
+}
+
+/// The key of an encoded key that is carried whole: its length, then the first `length`
+/// of `bytes`, then zeros. Copying a constant number of bytes is faster than copying as
+/// many as the key has.
+#[inline]
+fn inline(bytes: &[u8; INLINE_KEY], length: usize) -> u128 {
+    let mut whole = [0; 16];
+    whole[1..].copy_from_slice(bytes);
+    let zeros = 8 * (INLINE_KEY - length);
+    let key = u128::from_be_bytes(whole) >> zeros << zeros;
+    (length as u128) << 120 | key
 }
 
 /// A hasher for maps whose keys are element keys or elements.
@@ -212,6 +224,13 @@ mod tests {
                 let hasher = hasher(form);
                 prop_assert_eq!(hasher.key(&a) == hasher.key(&b), a == b);
             }
+        }
+
+        #[test]
+        fn a_key_is_the_same_with_its_row_and_alone(row in proptest::collection::vec(any::<u8>(), 0..40), end in any::<proptest::sample::Index>()) {
+            let hasher = hasher(KeyForm::Compact);
+            let key = &row[..end.index(row.len() + 1)];
+            prop_assert_eq!(hasher.element(key, &row).key, hasher.key(key));
         }
 
         #[test]

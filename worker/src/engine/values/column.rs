@@ -189,8 +189,26 @@ pub struct CatalogTable {
     pub schema: String,
     /// The name, as the database stores it.
     pub name: String,
+    /// Whether it is a view.
+    pub is_view: bool,
+    /// Whether the database, a tool of its vendor or an extension has made it, and not a user.
+    pub is_system: bool,
     /// The database's estimate of the number of rows, if it has one.
     pub estimated_rows: Option<u64>,
+}
+
+impl CatalogTable {
+    /// A user's table without an estimate.
+    #[must_use]
+    pub fn new(schema: &str, name: &str) -> Self {
+        Self {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            is_view: false,
+            is_system: false,
+            estimated_rows: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -41,8 +41,11 @@ LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum =
 WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND k.position <= i.indnkeyatts \
 ORDER BY i.indisprimary DESC, i.indexrelid, k.position";
 
+/// What an extension has made belongs to it (`deptype` e).
 const TABLES: &str = "\
-SELECT n.nspname, c.relname, c.reltuples \
+SELECT n.nspname, c.relname, c.reltuples, c.relkind IN ('v', 'm'), \
+       EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d WHERE d.classid = 'pg_catalog.pg_class'::regclass \
+               AND d.objid = c.oid AND d.deptype = 'e') \
 FROM pg_catalog.pg_class AS c \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
@@ -94,6 +97,8 @@ pub(crate) async fn list_tables(client: &Client) -> Result<Vec<CatalogTable>, Da
                 schema: row.try_get(0)?,
                 name: row.try_get(1)?,
                 estimated_rows: estimate(row.try_get(2)?),
+                is_view: row.try_get(3)?,
+                is_system: row.try_get(4)?,
             })
         })
         .collect()

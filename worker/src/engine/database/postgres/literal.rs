@@ -23,6 +23,16 @@ pub(crate) fn boolean(column: &Column, value: bool) -> String {
 /// is reached by rounding only: as text it is out of range.
 pub(crate) const LAST_TIMESTAMP: i64 = 9_223_371_331_200_000_000;
 
+/// Its first timestamp, 4714-11-24 BC.
+pub(crate) const FIRST_TIMESTAMP: i64 = -211_813_488_000_000_000;
+
+/// Whether PostgreSQL has no such timestamp.
+fn is_beyond(at: Moment) -> bool {
+    let micros = i128::from(at.units) * 1_000_000 / i128::from(at.per_second());
+    let range = i128::from(FIRST_TIMESTAMP)..=i128::from(LAST_TIMESTAMP);
+    !at.is_infinite() && !range.contains(&micros)
+}
+
 /// What is rounded to [`LAST_TIMESTAMP`].
 pub(crate) const BEFORE_LAST: &str = "294276-12-31 23:59:59.999999";
 
@@ -49,6 +59,9 @@ pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwrita
         Value::Bytes(bytes) => quoted(&format!("\\x{}", hex::encode(bytes))),
         Value::Date(days) => quoted(&date(*days, Notation::Postgres)),
         Value::Time(moment) => quoted(&time(*moment)),
+        Value::Timestamp(moment) | Value::Instant(moment) if is_beyond(*moment) => {
+            return Err(Unwritable::OutOfRange(column.name.clone()));
+        }
         Value::Timestamp(moment) | Value::Instant(moment) if is_last(*moment) => {
             // Only an assignment that rounds reaches it.
             if column.postgres_digits().is_none_or(|digits| digits > 5) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 use tokio_postgres::Client;
 
-use crate::engine::database::postgres::literal::LAST_TIMESTAMP;
+use crate::engine::database::postgres::literal::{FIRST_TIMESTAMP, LAST_TIMESTAMP};
 use crate::engine::database::scan::{
     ProgressReporter, Query, Scanned, push_scaled, push_uuid_text, trim, unexpected,
 };
@@ -25,9 +25,9 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xFF\r\n\0";
 /// The times of day that PostgreSQL has, in microseconds: up to 24:00.
 const TIMES: RangeInclusive<i64> = 0..=86_400_000_000;
 
-/// Its timestamps, in microseconds since 2000-01-01: from 4714-11-24 BC to the
-/// last one. What is beyond could not be rounded without overflow either.
-const TIMESTAMPS: RangeInclusive<i64> = -211_813_488_000_000_000..=LAST_TIMESTAMP;
+/// Its timestamps, in microseconds since 2000-01-01: from the first one to the
+/// last. What is beyond could not be rounded without overflow either.
+const TIMESTAMPS: RangeInclusive<i64> = FIRST_TIMESTAMP..=LAST_TIMESTAMP;
 
 pub(crate) async fn scan(
     client: &Client,

@@ -6,10 +6,18 @@ use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table, keys};
 
+/// `is_ms_shipped` marks what the server has made. The tools of Microsoft mark what they make, such
+/// as the table `sysdiagrams` of the diagrams, by an extended property; a copy of `sysdiagrams`
+/// may lack it.
 const TABLES: &str = "\
-SELECT s.name, o.name, COALESCE((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)), 0) \
+SELECT s.name, o.name, COALESCE((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)), 0), \
+       CAST(CASE WHEN o.type = 'V' THEN 1 ELSE 0 END AS bit), \
+       CAST(CASE WHEN o.is_ms_shipped = 1 OR (s.name = 'dbo' AND o.name = 'sysdiagrams') \
+                 OR EXISTS (SELECT 1 FROM sys.extended_properties AS e WHERE e.major_id = o.object_id \
+                            AND e.minor_id = 0 AND e.class = 1 AND e.name = 'microsoft_database_tools_support') \
+            THEN 1 ELSE 0 END AS bit) \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
-WHERE o.type IN ('U', 'V') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name";
+WHERE o.type IN ('U', 'V') ORDER BY s.name, o.name";
 
 /// The server compares names by the database's collation, mostly without
 /// regard to case; where that finds several tables, one of them may be exact.
@@ -47,6 +55,8 @@ pub(crate) async fn list_tables(
                 schema: text(row, 0)?,
                 name: text(row, 1)?,
                 estimated_rows: rows.and_then(|rows| u64::try_from(rows).ok()),
+                is_view: row.try_get(3)?.unwrap_or(false),
+                is_system: row.try_get(4)?.unwrap_or(false),
             })
         })
         .collect()

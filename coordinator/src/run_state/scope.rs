@@ -1,0 +1,62 @@
+//! Which tables a run covers, beyond the list of its tables.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Counts;
+use super::summary::RunStatus;
+
+/// What the selection of a run's tables left out, and what it found only in the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TableScope {
+    /// Tables of the target that are within its patterns and that no table of the source names.
+    pub target_only_tables: Vec<String>,
+    /// Whether they are a difference.
+    pub strict: bool,
+    /// What was left out, for the report.
+    pub notes: Vec<String>,
+}
+
+impl TableScope {
+    /// The status of a run with this scope whose tables have these counts.
+    #[must_use]
+    pub fn status(&self, counts: &Counts) -> RunStatus {
+        match RunStatus::of(counts) {
+            RunStatus::Pass if self.strict && !self.target_only_tables.is_empty() => {
+                RunStatus::Fail
+            }
+            status => status,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_the_target_alone_are_a_difference_on_request() {
+        let scope = |names: &[&str], strict| TableScope {
+            target_only_tables: names.iter().map(|&name| name.to_owned()).collect(),
+            strict,
+            notes: Vec::new(),
+        };
+        let counts = |matched, mismatched, failed| Counts {
+            matched,
+            mismatched,
+            failed,
+            ..Counts::default()
+        };
+        for (scope, counts, expected) in [
+            (scope(&["a"], false), counts(1, 0, 0), RunStatus::Pass),
+            (scope(&["a"], true), counts(1, 0, 0), RunStatus::Fail),
+            (scope(&[], true), counts(1, 0, 0), RunStatus::Pass),
+            (scope(&["a"], true), counts(1, 1, 0), RunStatus::Fail),
+            (scope(&["a"], true), counts(1, 0, 1), RunStatus::Incomplete),
+        ] {
+            assert_eq!(scope.status(&counts), expected, "{scope:?} {counts:?}");
+        }
+        let stored: TableScope = serde_json::from_str("{}").unwrap();
+        assert_eq!(stored, TableScope::default());
+    }
+}
