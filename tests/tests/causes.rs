@@ -210,7 +210,13 @@ fn a_redacted_run_tells_no_value_anywhere() {
             folded,
             ["2 of 4 missing and 2 of 3 extra rows have the same key but for letter case"]
         );
-        let trimmed = &people["causes"][0];
+        // Causes of keys come first.
+        let paired = &people["causes"][0]["example"]["source"];
+        assert!(
+            paired.as_str().unwrap().starts_with("redacted:hash="),
+            "{paired}"
+        );
+        let trimmed = &people["causes"][1];
         assert_eq!(trimmed["cause"], "blanks-trimmed", "{people:#}");
         let shown = trimmed["example"]["source"].as_str().unwrap();
         assert!(
