@@ -104,14 +104,7 @@ impl RunSettings {
         };
         let mode = match broker {
             Some(options) => Mode::Broker(Box::new(options)),
-            None => Mode::Local {
-                endpoints: tables.endpoints(),
-                concurrency: match limits.window {
-                    Window::Fixed(count) => u16::try_from(count.get()).unwrap_or(u16::MAX),
-                    Window::Fleet => 1,
-                },
-                heartbeat_period: limits.heartbeat_period,
-            },
+            None => in_this_process(&tables, &limits),
         };
         // The run may be resumed from another working directory.
         let absolute = |named: PathBuf| std::path::absolute(&named).unwrap_or(named);
@@ -152,6 +145,17 @@ impl RunSettings {
             rows_output: self.rows_output.clone(),
             scope: TableScope::default(),
         }
+    }
+}
+
+fn in_this_process(tables: &TableSelection, limits: &Limits) -> Mode {
+    Mode::Local {
+        endpoints: tables.endpoints(),
+        concurrency: match limits.window {
+            Window::Fixed(count) => u16::try_from(count.get()).unwrap_or(u16::MAX),
+            Window::Fleet => 1,
+        },
+        heartbeat_period: limits.heartbeat_period,
     }
 }
 

@@ -8,11 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
 use shared::coverage::{
-    ColumnSide, Coverage, MissingColumn, MissingColumns, PairedColumn, Uncompared, UncomparedColumn,
+    ColumnSide, Coverage, MissingColumn, PairedColumn, Uncompared, UncomparedColumn,
 };
 use shared::ids::{Attempt, RunId, WorkerId};
 use shared::message::TableSpec;
 use shared::naming::NameMatch;
+use shared::options::MissingColumns;
 use shared::outcome::{Comparison, Depth, Difference, DifferenceKind, Outcome, RowCounts};
 
 use super::schema::schema;

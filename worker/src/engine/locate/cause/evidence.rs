@@ -233,7 +233,7 @@ fn moment(value: &Value) -> Option<Moment> {
 
 /// The digits of a number without zeros at either end.
 fn significant(mut number: u128) -> u32 {
-    while number != 0 && number % 10 == 0 {
+    while number != 0 && number.is_multiple_of(10) {
         number /= 10;
     }
     number.checked_ilog10().map_or(0, |digits| digits + 1)

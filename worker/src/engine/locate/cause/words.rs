@@ -138,15 +138,7 @@ impl Cause {
                 u32::from(mark)
             ),
             Damage::LeadingZeros => "leading zeros removed".to_owned(),
-            Damage::TextCut(Limit::Characters(count)) => {
-                format!("cut to {}", plural(count, "character"))
-            }
-            Damage::TextCut(Limit::Units(count)) => {
-                format!("cut to {} of UTF-16", plural(count, "unit"))
-            }
-            Damage::TextCut(Limit::Bytes(count)) => {
-                format!("cut to {} of UTF-8", plural(count, "byte"))
-            }
+            Damage::TextCut(limit) => format!("cut to {}", length(limit)),
             Damage::BytesCut(count) => format!("cut to {}", plural(count, "byte")),
             Damage::ZeroBytesTrimmed => "trailing zero bytes trimmed".to_owned(),
             Damage::Narrowed(bits) => format!("rounded to a float of {bits} bits"),
@@ -172,6 +164,14 @@ impl Page {
 fn plural(count: usize, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{s}")
+}
+
+fn length(limit: Limit) -> String {
+    match limit {
+        Limit::Characters(count) => plural(count, "character"),
+        Limit::Units(count) => format!("{} of UTF-16", plural(count, "unit")),
+        Limit::Bytes(count) => format!("{} of UTF-8", plural(count, "byte")),
+    }
 }
 
 fn stand_in(what: StandIn) -> &'static str {

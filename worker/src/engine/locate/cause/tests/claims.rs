@@ -269,8 +269,10 @@ fn no_tolerance_as_large_as_the_values_is_suggested() {
 }
 
 /// A damage done to all values of a column, and its name.
-fn damaged_column() -> impl Strategy<Value = (PlannedColumn, Vec<(Vec<u8>, Vec<u8>)>, &'static str)>
-{
+/// A column, the encoded values of its rows, and the name of their cause.
+type DamagedColumn = (PlannedColumn, Vec<(Vec<u8>, Vec<u8>)>, &'static str);
+
+fn damaged_column() -> impl Strategy<Value = DamagedColumn> {
     let many = 12..40_usize;
     let times = proptest::collection::vec(0..60_000_000_000_000_000_i64, many.clone());
     let texts = proptest::collection::vec("[A-Z][a-z]{3,12}é[a-z]{4,20}", many.clone());

@@ -199,7 +199,8 @@ proptest! {
         others in proptest::collection::hash_set("#[a-z]{4,8}", 0..20),
         damage in 0..3_usize,
     ) {
-        let damages: [(fn(&str) -> String, &str); 3] = [
+        type Damaging = fn(&str) -> String;
+        let damages: [(Damaging, &str); 3] = [
             (str::to_lowercase, "case-folded"),
             (|key| format!("{key} "), "blanks-trimmed"),
             (|key| format!("{key}é").bytes().map(char::from).collect(), "code-page-damaged"),
