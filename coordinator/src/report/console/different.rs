@@ -58,7 +58,10 @@ fn title(result: &TableResult) -> String {
 
 fn summary(result: &TableResult) -> String {
     let counts = match (result.source_count, result.target_count) {
-        (Some(source), Some(target)) if source == target => format!("{source} rows on both sides"),
+        (Some(source), Some(target)) if source == target => {
+            let s = if source == 1 { "" } else { "s" };
+            format!("{source} row{s} on both sides")
+        }
         (Some(source), Some(target)) => {
             let difference = result.difference.unwrap_or_default();
             format!("{source} rows in the source, {target} in the target ({difference:+})")

@@ -169,19 +169,20 @@ fn scope(page: &mut Page, report: &RunReport) {
         (
             "columns not compared",
             vec![
-                (columns.missing, "missing in the target"),
-                (left_out, "left out or computed"),
-                (columns.target_only, "only in the target"),
+                (columns.missing, "", "missing in the target"),
+                (left_out, "", "left out or computed"),
+                (columns.target_only, "", "only in the target"),
             ],
         ),
         (
             "in force",
             vec![
-                (scope.columns_with_rule, "columns with a rule"),
-                (scope.tables_with_condition, "tables with a condition"),
+                (scope.columns_with_rule, "column", "with a rule"),
+                (scope.tables_with_condition, "table", "with a condition"),
                 (
                     scope.columns_narrowed,
-                    "columns whose target type holds less",
+                    "column",
+                    "whose target type holds less",
                 ),
             ],
         ),
@@ -189,8 +190,11 @@ fn scope(page: &mut Page, report: &RunReport) {
     for (label, parts) in lines {
         let parts: Vec<String> = parts
             .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, words)| format!("{count} {words}"))
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, noun, words)| match noun {
+                "" => format!("{count} {words}"),
+                _ => format!("{} {words}", plural(count, noun)),
+            })
             .collect();
         if !parts.is_empty() {
             page.dim("", &format!("{label}: {}", parts.join(", ")));

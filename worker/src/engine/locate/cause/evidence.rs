@@ -132,8 +132,8 @@ pub(crate) fn weigh(
         Damage::ZoneShifted(_) => zone_weight(original),
         Damage::TimeCut(..)
         | Damage::DayShifted(_)
-        | Damage::DayMonthSwapped
-        | Damage::BooleanAsText => Weight::Much,
+        | Damage::DayMonthSwapped => Weight::Much,
+        Damage::BooleanAsText => Weight::Most,
         Damage::NotDecoded(Encoding::Hex) | Damage::UuidSwapped => Weight::Conclusive,
         Damage::NotDecoded(_) => {
             conclusive_if(number_text(damaged).is_none_or(|text| text.len() >= 5))
