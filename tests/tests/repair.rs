@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use serde_json::json;
 use shared::endpoint::Endpoint;
 use tests::product::{finish, result};
 use tests::repair::Kind::{Postgres, SqlServer};
@@ -603,4 +604,39 @@ fn a_run_with_nothing_to_repair_says_so() {
     let applied = scene.here.reconcile(&["apply", "out"]);
     assert_eq!(applied.code, 0, "{applied:?}");
     assert!(applied.stdout.contains("nothing to apply"), "{applied:?}");
+}
+
+#[test]
+fn a_repair_keeps_what_only_the_target_has() {
+    for kind in [Postgres, SqlServer] {
+        let schema = schema(kind);
+        let scene = Scene::new(
+            (
+                Postgres,
+                "CREATE TABLE customers (\"CustomerId\" int PRIMARY KEY, \"EMail\" varchar(50), name varchar(50)); \
+                 INSERT INTO customers VALUES (1, 'a@x', 'Ann'), (2, 'b@x', 'Bob')",
+            ),
+            (
+                kind,
+                &format!(
+                    "CREATE TABLE {schema}.customers (customer_id int NOT NULL PRIMARY KEY, e_mail varchar(50), name varchar(50), credit int NOT NULL DEFAULT 0); \
+                     INSERT INTO {schema}.customers VALUES (1, 'a@x', 'Ann', 100), (2, 'b@y', 'Bob', 200);"
+                ),
+            ),
+        );
+        let report = scene.generate("customers");
+        assert_eq!(report["results"][0]["modified"], 1, "{report:#}");
+        let applied = scene.apply(&["out"]);
+        assert_eq!(
+            said(&applied)["tables"][0]["applied"],
+            json!({ "delete": 0, "update": 1, "insert": 0 }),
+            "{kind:?}: {applied:?}"
+        );
+        // A table of the credits as they were is equal.
+        scene.source.execute(
+            "ALTER TABLE customers ADD credit int; UPDATE customers SET credit = \"CustomerId\" * 100",
+        );
+        let run = scene.run(&["--tables", "customers"]);
+        assert_eq!(run.code, 0, "{kind:?}: {run:?}");
+    }
 }

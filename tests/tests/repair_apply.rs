@@ -275,7 +275,8 @@ fn a_commit_that_is_not_answered_is_neither_done_nor_not_done() {
         let lost = scene.apply(&["out", "--target-url", &through]);
         assert_eq!(lost.code, 5, "{lost:?}");
         assert!(
-            lost.stderr.contains("may or may not have succeeded")
+            lost.stderr
+                .contains("it is unknown whether the target was changed")
                 && !lost.stderr.contains("nothing was changed"),
             "{lost:?}"
         );

@@ -155,6 +155,8 @@ async fn what_is_no_message_is_dead_lettered_with_the_reason() {
         .unwrap();
     let channel = raw.create_channel().await.unwrap();
     let newer = br#"{"version":99,"body":{"shape":"unknown"}}"#;
+    // The error quotes it, and a header of this size does not fit into a frame.
+    let large = format!(r#"{{"version":1,"body":"{}"}}"#, "a".repeat(150_000));
     for (exchange, key, body) in [
         (
             "".to_owned(),
@@ -162,6 +164,12 @@ async fn what_is_no_message_is_dead_lettered_with_the_reason() {
             b"not json".as_slice(),
         ),
         ("".to_owned(), format!("{prefix}.tasks"), newer),
+        ("".to_owned(), format!("{prefix}.tasks"), large.as_bytes()),
+        (
+            format!("{prefix}.events"),
+            run.to_string(),
+            large.as_bytes(),
+        ),
         (
             format!("{prefix}.events"),
             run.to_string(),
@@ -189,10 +197,15 @@ async fn what_is_no_message_is_dead_lettered_with_the_reason() {
         .unwrap();
     assert_eq!(next(&mut events).await.message.work.table.0, 1);
 
-    let reasons: BTreeMap<_, _> = dead_letters(&channel, &prefix, 3)
-        .await
-        .into_iter()
-        .collect();
+    let letters = dead_letters(&channel, &prefix, 5).await;
+    let larges = letters.iter().filter(|(body, _)| body == large.as_bytes());
+    assert_eq!(larges.count(), 2);
+    let reasons: BTreeMap<_, _> = letters.into_iter().collect();
+    let reason = &reasons[large.as_bytes()];
+    assert!(
+        reason.contains("undecodable") && reason.len() < 300,
+        "{reason}"
+    );
     assert!(
         reasons[b"not json".as_slice()].contains("undecodable"),
         "{reasons:?}"

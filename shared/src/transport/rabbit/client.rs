@@ -4,6 +4,7 @@
 //! for the new link and are repeated. So a message may arrive twice, and none is lost: a publish
 //! returns only after the broker's confirm.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ use super::options::{Address, RabbitOptions};
 use super::topology::Topology;
 use crate::signing::{Purpose, SigningKey};
 use crate::transport::{Health, TransportError};
+
+/// Bytes of the longest reason that is put into the header of a dead letter.
+const LONGEST_REASON: usize = 256;
 
 /// The first pause before another try; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -251,12 +255,13 @@ impl Client {
         from: &str,
         reason: &str,
     ) -> Result<(), TransportError> {
+        let reason = shortened(reason);
         tracing::error!(
             "a message on {from} was moved to {}: {reason}",
             self.topology.dead
         );
         let mut headers = FieldTable::default();
-        headers::insert(&mut headers, "x-reason", reason);
+        headers::insert(&mut headers, "x-reason", &reason);
         headers::insert(&mut headers, "x-from", from);
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
@@ -308,5 +313,13 @@ impl Backoff {
             .min(LONGEST_PAUSE);
         self.tries += 1;
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+    }
+}
+
+/// A reason may quote the message, and headers that do not fit into one frame close the channel.
+fn shortened(reason: &str) -> Cow<'_, str> {
+    match reason.char_indices().find(|(at, _)| *at >= LONGEST_REASON) {
+        Some((end, _)) => format!("{}…", &reason[..end]).into(),
+        None => reason.into(),
     }
 }

@@ -119,6 +119,8 @@ enum Access<'a> {
         /// Keys that are carried as hashes.
         keys: KeyMap<Vec<u8>>,
         chunk: usize,
+        /// Differences that were taken from the reader and not looked up yet.
+        waiting: Vec<RowDifference>,
     },
     /// In a pass over all rows, which has been made.
     Pass(Box<Gathered>),
@@ -148,6 +150,7 @@ impl<'a> Rows<'a> {
                 reader: differing.reader(),
                 keys,
                 chunk: FIRST_CHUNK.min(chunk_size(step.spec)),
+                waiting: Vec::new(),
             }
         } else {
             let gathered = gather(step, &statements, identity, differing).await?;
@@ -166,40 +169,58 @@ impl<'a> Rows<'a> {
         step: &mut StepContext<'_>,
     ) -> Result<Vec<LocatedRow>, Stop> {
         let quarter = step.budget.memory / 4;
-        let (reader, keys, chunk) = match &mut self.access {
+        let (reader, keys, chunk, waiting) = match &mut self.access {
             Access::Pass(gathered) => return gathered.next(quarter).await.map_err(disk),
             Access::LookUp {
                 reader,
                 keys,
                 chunk,
-            } => (reader, keys, chunk),
+                waiting,
+            } => (reader, keys, chunk, waiting),
         };
-        let differences = reader.take(*chunk).map_err(disk)?;
-        if differences.is_empty() {
-            return Ok(Vec::new());
-        }
         let identity = self.identity;
-        let queries = Pair::of(|side| {
-            row_queries(
-                &self.statements[side],
-                side,
-                &differences,
-                keys,
-                identity.hasher.form(),
-            )
-        });
-        let collected = step
-            .sides
-            .on_both(queries, move |side, queries| {
-                Box::pin(collect(side, queries, identity))
-            })
-            .await?;
-        let rows = locate(step.planned, &differences, &collected, keys);
-        let bytes = collected.source.bytes + collected.target.bytes;
-        let fit = quarter / (bytes / rows.len()).max(1);
-        let grown = chunk.saturating_mul(GROWTH).min(fit);
-        *chunk = grown.clamp(1, chunk_size(step.spec));
-        Ok(rows)
+        loop {
+            if waiting.len() < *chunk {
+                waiting.extend(reader.take(*chunk - waiting.len()).map_err(disk)?);
+            }
+            let differences = &waiting[..waiting.len().min(*chunk)];
+            if differences.is_empty() {
+                return Ok(Vec::new());
+            }
+            let queries = Pair::of(|side| {
+                row_queries(
+                    &self.statements[side],
+                    side,
+                    differences,
+                    keys,
+                    identity.hasher.form(),
+                )
+            });
+            // A single row is kept whatever its size.
+            let limit = if differences.len() == 1 {
+                usize::MAX
+            } else {
+                quarter
+            };
+            let collected = step
+                .sides
+                .on_both(queries, move |side, queries| {
+                    Box::pin(collect(side, queries, identity, limit))
+                })
+                .await?;
+            let sides = [&collected.source, &collected.target];
+            if let Some(fitting) = sides.iter().filter_map(|side| side.fitting).min() {
+                *chunk = fitting.clamp(1, differences.len() - 1);
+                continue;
+            }
+            let rows = locate(step.planned, differences, &collected, keys);
+            let bytes = collected.source.bytes + collected.target.bytes;
+            let fit = quarter / (bytes / rows.len()).max(1);
+            let grown = chunk.saturating_mul(GROWTH).min(fit);
+            waiting.drain(..rows.len());
+            *chunk = grown.clamp(1, chunk_size(step.spec));
+            return Ok(rows);
+        }
     }
 }
 
@@ -265,7 +286,7 @@ pub(crate) async fn read_hashed_keys(
     let collected = step
         .sides
         .on_both(queries, move |side, queries| {
-            Box::pin(collect(side, queries, identity))
+            Box::pin(collect(side, queries, identity, usize::MAX))
         })
         .await?;
     for (key, rows) in collected
@@ -332,20 +353,30 @@ pub(crate) fn look_ups(
         .collect()
 }
 
-/// Runs queries on one side and keeps the rows that each of them is to find.
+/// Runs queries on one side and keeps the rows that each of them is to find, up to `limit` bytes.
 async fn collect(
     side: &mut OpenSide,
     queries: Vec<(Query, WantedRows)>,
     identity: Identity,
+    limit: usize,
 ) -> Result<Collected, Stop> {
     let mut all = Collected::default();
     for (query, wanted) in queries {
         if wanted.is_empty() {
             continue;
         }
-        let mut sink = CollectSink::new(identity, wanted);
+        let mut sink = CollectSink::new(identity, wanted, limit - all.bytes);
         side.scan(&query, &mut sink).await?;
-        let Collected { rows, bytes } = sink.collected;
+        let Collected {
+            rows,
+            bytes,
+            fitting,
+        } = sink.collected;
+        if let Some(fitting) = fitting {
+            all.fitting = Some(all.rows.len() + fitting);
+            all.rows.clear();
+            break;
+        }
         all.rows.extend(rows);
         all.bytes += bytes;
     }
@@ -418,13 +449,16 @@ mod tests {
         };
         let key = element(0).key;
         let hashes = wanted.iter().map(|value| element(*value).row).collect();
-        let mut sink = CollectSink::new(identity, WantedRows::from_iter([(key, hashes)]));
+        let wanted = WantedRows::from_iter([(key, hashes)]);
+        let mut sink = CollectSink::new(identity, wanted, usize::MAX);
         let mut encoder = RowEncoder::default();
         for value in rows {
             row(&mut encoder, value);
             sink.end_row(&encoder).unwrap();
         }
-        let Collected { mut rows, bytes } = sink.collected;
+        let Collected {
+            mut rows, bytes, ..
+        } = sink.collected;
         (rows.remove(&key).unwrap_or_default(), bytes)
     }
 
@@ -441,6 +475,47 @@ mod tests {
             assert!(rows.of(element(value).row).is_some(), "{value}");
         }
         assert_eq!(rows.of(element(1001).row), None);
+    }
+
+    #[test]
+    fn rows_beyond_the_limit_are_not_kept_and_the_keys_within_it_are_counted() {
+        let identity = Identity {
+            hasher: *HASHER,
+            leading: None,
+        };
+        let row_of = |key: i64| {
+            let mut encoder = RowEncoder::default();
+            encoder.start_row();
+            encoder.int(key);
+            encoder.end_key();
+            encoder.text(&[b'x'; 100]);
+            (HASHER.element(encoder.key(), encoder.row()), encoder)
+        };
+        let rows: Vec<_> = (0..8).map(row_of).collect();
+        let wanted = || {
+            let of_row = |(element, _): &(Element, RowEncoder)| {
+                (element.key, [element.row].into_iter().collect())
+            };
+            WantedRows::from_iter(rows.iter().map(of_row))
+        };
+        let size = rows[0].1.row().len();
+        for (limit, fitting) in [
+            (usize::MAX, None),
+            (8 * size, None),
+            (3 * size, Some(3)),
+            (0, Some(0)),
+        ] {
+            let mut sink = CollectSink::new(identity, wanted(), limit);
+            for (_, row) in &rows {
+                sink.end_row(row).unwrap();
+            }
+            let kept = if fitting.is_none() { 8 } else { 0 };
+            assert_eq!(
+                (sink.collected.fitting, sink.collected.rows.len()),
+                (fitting, kept),
+                "{limit}"
+            );
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Identity {
 pub(crate) struct CollectSink {
     identity: Identity,
     wanted: WantedRows,
+    /// The most bytes of rows that are kept.
+    limit: usize,
     pub(crate) collected: Collected,
 }
 
@@ -45,6 +47,9 @@ pub(crate) struct CollectSink {
 pub(crate) struct Collected {
     pub(crate) rows: KeyMap<RowsOfKey<CollectedRow>>,
     pub(crate) bytes: usize,
+    /// Set if the rows exceeded the limit, with the number of keys whose rows were within it.
+    /// Then no rows are kept.
+    pub(crate) fitting: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +60,11 @@ pub(crate) struct CollectedRow {
 }
 
 impl CollectSink {
-    pub(crate) fn new(identity: Identity, wanted: WantedRows) -> Self {
+    pub(crate) fn new(identity: Identity, wanted: WantedRows, limit: usize) -> Self {
         Self {
             identity,
             wanted,
+            limit,
             collected: Collected::default(),
         }
     }
@@ -70,6 +76,9 @@ impl RowSink for CollectSink {
         let Some(wanted) = self.wanted.get(&element.key) else {
             return Ok(());
         };
+        if self.collected.fitting.is_some() {
+            return Ok(());
+        }
         let rows = self.collected.rows.entry(element.key).or_default();
         let is_kept = rows.add(element.row, wanted.contains(&element.row), || {
             CollectedRow {
@@ -79,6 +88,10 @@ impl RowSink for CollectSink {
         });
         if is_kept {
             self.collected.bytes += row.row().len();
+        }
+        if self.collected.bytes > self.limit {
+            let rows = std::mem::take(&mut self.collected.rows);
+            self.collected.fitting = Some(rows.len().saturating_sub(1));
         }
         Ok(())
     }

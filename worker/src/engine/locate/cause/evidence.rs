@@ -130,9 +130,7 @@ pub(crate) fn weigh(
             much_if(lost_units(original, damaged).is_some_and(|lost| significant(lost) >= 2))
         }
         Damage::ZoneShifted(_) => zone_weight(original),
-        Damage::TimeCut(..)
-        | Damage::DayShifted(_)
-        | Damage::DayMonthSwapped => Weight::Much,
+        Damage::TimeCut(..) | Damage::DayShifted(_) | Damage::DayMonthSwapped => Weight::Much,
         Damage::BooleanAsText => Weight::Most,
         Damage::NotDecoded(Encoding::Hex) | Damage::UuidSwapped => Weight::Conclusive,
         Damage::NotDecoded(_) => {
