@@ -16,7 +16,7 @@ use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
 use crate::run_state::{
     Effect, Input, Limits, PlannedTable, RunPlan, RunState, RunSummary, TableRecord, TableScope,
-    Time,
+    TableStatus, Time,
 };
 
 /// The report of a run in which these outcomes arrive, one table at a time.
@@ -572,4 +572,40 @@ fn tables_that_only_the_target_has_are_no_rows_that_differ() {
     );
     let json: Value = serde_json::from_str(&report.to_json()).unwrap();
     assert_eq!(json["target_only_tables"][0], "public.more");
+}
+
+#[test]
+fn a_column_that_is_null_in_the_target_is_said_once_and_not_for_each_row() {
+    let row = |id: u64, names: &[&str]| Difference {
+        kind: DifferenceKind::Modified,
+        key: [("id".to_owned(), json!(id))].into_iter().collect(),
+        columns: names
+            .iter()
+            .map(|name| ColumnDifference {
+                name: (*name).to_owned(),
+                source: json!(7),
+                target: Value::Null,
+            })
+            .collect(),
+    };
+    let rows = vec![row(1, &["total", "status"]), row(2, &["total"])];
+    let console = |causes: Value| {
+        let mut report = report(vec![(compared(2), rows.clone())], limits(1), true);
+        report.results[0].status = TableStatus::Mismatched;
+        report.results[0].causes = serde_json::from_value(causes).unwrap();
+        report.to_console(false)
+    };
+    let cause = json!([{
+        "column": "total", "cause": "null-in-target", "explanation": "every target value is NULL",
+        "rows": 2, "examined": 2, "option": null,
+        "example": { "key": {}, "source": 7, "target": null },
+    }]);
+    let all = console(json!([]));
+    assert!(all.contains("id=2  total: 7 → null"), "{all}");
+    let short = console(cause);
+    assert!(short.contains("id=1  status: 7 → null"), "{short}");
+    assert!(
+        !short.contains("total: 7") && short.contains("… and 1 more"),
+        "{short}"
+    );
 }

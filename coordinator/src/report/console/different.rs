@@ -1,7 +1,7 @@
 //! The tables that differ: their numbers, structure, rows and causes.
 
 use shared::options::MissingColumns;
-use shared::outcome::{Difference, DifferenceKind, SideRead};
+use shared::outcome::{ColumnDifference, Difference, DifferenceKind, SideRead};
 
 use super::page::{Page, plural, widest};
 use super::structure::missing;
@@ -104,21 +104,44 @@ fn structure(page: &mut Page, result: &TableResult) {
 }
 
 fn rows(page: &mut Page, result: &TableResult, legend: &mut Legend) {
-    for difference in result.differences.iter().take(MOST_ROWS) {
-        let line = row(difference);
+    let explained = empty_columns(result);
+    let mut shown = 0;
+    for difference in &result.differences {
+        let columns = difference.columns.iter();
+        let columns: Vec<_> = columns
+            .filter(|column| !explained.contains(&column.name.as_str()))
+            .collect();
+        if columns.is_empty() && !difference.columns.is_empty() {
+            continue;
+        }
+        let line = row(difference, &columns);
         legend.note(difference.kind, &line);
         page.line("    ", &line);
+        shown += 1;
+        if shown == MOST_ROWS {
+            break;
+        }
     }
-    let listed = result.differences.len().min(MOST_ROWS) as u64;
     let counts = [result.missing, result.extra, result.modified];
     let all: u64 = counts.into_iter().flatten().sum();
-    if listed > 0 && all > listed {
-        page.dim("    ", &format!("… and {} more", all - listed));
+    let hidden = all.saturating_sub(shown as u64);
+    if !result.differences.is_empty() && hidden > 0 {
+        page.dim("    ", &format!("… and {hidden} more"));
     }
 }
 
+/// Columns that are NULL in the target wherever they differ. One line of the causes says so, and
+/// the rows do not repeat it.
+fn empty_columns(result: &TableResult) -> Vec<&str> {
+    let causes = result.causes.iter();
+    causes
+        .filter(|group| group.cause == "null-in-target" && group.examined == group.rows)
+        .filter_map(|group| group.column.as_deref())
+        .collect()
+}
+
 /// `modified  id=1  v: 'v' → 'w'`
-fn row(difference: &Difference) -> String {
+fn row(difference: &Difference, columns: &[&ColumnDifference]) -> String {
     let kind = match difference.kind {
         DifferenceKind::Missing => "missing ",
         DifferenceKind::Extra => "extra   ",
@@ -128,7 +151,7 @@ fn row(difference: &Difference) -> String {
     for (column, of_key) in &difference.key {
         text += &format!("  {}={}", name(column), value(of_key));
     }
-    for column in difference.columns.iter().take(MOST_COLUMNS) {
+    for column in columns.iter().take(MOST_COLUMNS) {
         let name = name(&column.name);
         text += &match difference.kind {
             DifferenceKind::Modified => {
@@ -139,8 +162,8 @@ fn row(difference: &Difference) -> String {
             DifferenceKind::Extra => format!("  {name}: {}", value(&column.target)),
         };
     }
-    if difference.columns.len() > MOST_COLUMNS {
-        let more = plural(difference.columns.len() - MOST_COLUMNS, "more column");
+    if columns.len() > MOST_COLUMNS {
+        let more = plural(columns.len() - MOST_COLUMNS, "more column");
         text += &format!("  … {more}");
     }
     text

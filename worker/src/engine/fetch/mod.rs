@@ -491,7 +491,7 @@ mod tests {
             encoder.text(&[b'x'; 100]);
             (HASHER.element(encoder.key(), encoder.row()), encoder)
         };
-        let rows: Vec<_> = (0..8).map(row_of).collect();
+        let rows: Vec<_> = (1..=8).map(row_of).collect();
         let wanted = || {
             let of_row = |(element, _): &(Element, RowEncoder)| {
                 (element.key, [element.row].into_iter().collect())
