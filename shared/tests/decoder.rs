@@ -54,7 +54,7 @@ const PIECES: [&str; 22] = [
     "\\ud800",
     "\u{feff}",
     "\"version\":2,",
-    "\"version\":1",
+    "\"version\":2",
     "\"body\":",
     "[[[[[[[[[[[[[[[[",
     "\"claimed\"",
@@ -292,7 +292,7 @@ fn half_a_message_is_none() {
 
 #[test]
 fn brackets_without_end_are_an_error_and_no_crash() {
-    for bracket in ["[", "{\"body\":", "{\"version\":1,\"body\":"] {
+    for bracket in ["[", "{\"body\":", "{\"version\":2,\"body\":"] {
         let bytes = bracket.repeat(100_000).into_bytes();
         assert!(matches!(
             decode::<Event>(&bytes),

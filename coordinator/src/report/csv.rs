@@ -6,7 +6,7 @@ use shared::outcome::{Depth, SideRead};
 use super::model::{RunReport, TableResult, cause_line};
 use super::scope::pairing_word;
 
-const HEADER: [&str; 37] = [
+const HEADER: [&str; 38] = [
     "table",
     "target",
     "status",
@@ -44,6 +44,7 @@ const HEADER: [&str; 37] = [
     "source_condition",
     "target_condition",
     "notes",
+    "checksum_key",
 ];
 
 pub(super) fn render(report: &RunReport) -> String {
@@ -106,6 +107,7 @@ fn record(result: &TableResult, error: Option<(&str, &str)>) -> Vec<String> {
     ];
     record.extend(scope(result));
     record.push(text(&result.notes.join("; ")));
+    record.push(cell(result.checksum_key.as_ref()));
     record
 }
 

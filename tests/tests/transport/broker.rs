@@ -156,7 +156,7 @@ async fn what_is_no_message_is_dead_lettered_with_the_reason() {
     let channel = raw.create_channel().await.unwrap();
     let newer = br#"{"version":99,"body":{"shape":"unknown"}}"#;
     // The error quotes it, and a header of this size does not fit into a frame.
-    let large = format!(r#"{{"version":1,"body":"{}"}}"#, "a".repeat(150_000));
+    let large = format!(r#"{{"version":2,"body":"{}"}}"#, "a".repeat(150_000));
     for (exchange, key, body) in [
         (
             "".to_owned(),
