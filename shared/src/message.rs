@@ -15,7 +15,7 @@ use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
 
 /// Version of all messages. The receiver moves a message of another version to the dead-letter
 /// queue.
-const PROTOCOL_VERSION: u32 = 2;
+const PROTOCOL_VERSION: u32 = 3;
 
 /// The value of [`TableSpec::max_differences`] for every differing row, however many there are.
 pub const ALL_ROWS: u32 = u32::MAX;

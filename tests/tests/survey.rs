@@ -299,12 +299,17 @@ async fn an_exact_comparison_that_is_cancelled_ends_and_leaves_nothing_open() {
         .with(small)
         .with(|spec| spec.max_differences = 0);
     let cancel = CancellationToken::new();
+    let cancels = || CancelsExact {
+        cancel: cancel.clone(),
+        exact: AtomicU64::new(0),
+        spans: AtomicU64::new(0),
+    };
+    // While a process has only one subscriber, `tracing` asks the current thread's
+    // subscriber whether a span is wanted. If a thread of another test is the first to reach
+    // the span, that is none, and the span stays off for this thread too.
+    let _second = tracing::Dispatch::new(cancels());
     let ended = {
-        let _watched = tracing::subscriber::set_default(CancelsExact {
-            cancel: cancel.clone(),
-            exact: AtomicU64::new(0),
-            spans: AtomicU64::new(0),
-        });
+        let _watched = tracing::subscriber::set_default(cancels());
         bench.run_until(&cancel).await
     };
     assert!(cancel.is_cancelled(), "it was not compared exactly");
