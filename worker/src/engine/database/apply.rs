@@ -61,25 +61,26 @@ impl WritableTarget {
         database(self.endpoint.kind).facts()
     }
 
-    /// Runs statements, each of which ends with a semicolon, and returns how many
-    /// rows each has changed.
+    /// Runs one statement that changes rows, as a request of its own, and returns how
+    /// many rows it has changed. What triggers change or return is not counted.
     ///
     /// # Errors
     ///
     /// As [`execute`](Self::execute).
+    pub async fn change_one(&mut self, sql: &str) -> Result<u64, Failure> {
+        let changed = self.session.change_one(sql).await;
+        changed.map_err(|error| self.failure(error, sql))
+    }
+
+    /// [`change_one`](Self::change_one) for each statement, in order. Where the driver
+    /// can, the next one is sent before the last one is answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute), after the first statement that fails.
     pub async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, Failure> {
         let counted = self.session.change(statements).await;
-        let counted =
-            counted.map_err(|error| self.failure(error, statements.first().map_or("", |s| s)))?;
-        if counted.len() != statements.len() {
-            let error = DatabaseError::Malformed(format!(
-                "{} statements were counted of {}",
-                counted.len(),
-                statements.len()
-            ));
-            return Err(self.failure(error, ""));
-        }
-        Ok(counted)
+        counted.map_err(|error| self.failure(error, statements.first().map_or("", |s| s)))
     }
 
     /// Commits the transaction.
