@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use shared::atomic_file::{Access, AtomicFile};
 use shared::ids::{RunId, TableId};
 use shared::message::TableSpec;
@@ -284,7 +285,15 @@ fn table_id(at: usize) -> TableId {
     TableId(u32::try_from(at).expect("a run has at most u32::MAX tables"))
 }
 
-/// A file name that is not in `taken`, even on a file system that ignores case.
+/// The longest name of a file without its suffixes, in bytes. File systems allow names of 255, of
+/// which suffixes and those of temporary files need some.
+const LONGEST_STEM: usize = 180;
+
+/// Hexadecimal digits of the hash of a name that was cut.
+const HASH_DIGITS: usize = 16;
+
+/// A file name that is not in `taken`, even on a file system that ignores case. A long name is
+/// cut, and distinguished by a hash of the whole name.
 fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
     let plain = |name: &str| -> String {
         name.chars()
@@ -295,10 +304,16 @@ fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
                     '_'
                 }
             })
-            .take(100)
             .collect()
     };
-    let stem = format!("{}.{}", plain(schema), plain(table));
+    let mut stem = format!("{}.{}", plain(schema), plain(table));
+    if stem.len() > LONGEST_STEM {
+        let name = serde_json::json!([schema, table]).to_string();
+        let hash = hex::encode(digest(&SHA256, name.as_bytes()));
+        let kept = stem.floor_char_boundary(LONGEST_STEM - HASH_DIGITS - 1);
+        stem.truncate(kept);
+        stem.extend(["-", &hash[..HASH_DIGITS]]);
+    }
     let mut candidate = stem.clone();
     let mut number = 2;
     while !taken.insert(candidate.to_lowercase()) {
@@ -326,5 +341,16 @@ mod tests {
         assert_eq!(stem("public", "a/b", &mut taken), "public.a_b");
         assert_eq!(stem("public", "A b", &mut taken), "public.A_b-2");
         assert_eq!(stem("..", "..", &mut taken), "__.__");
+        // 128 characters is the longest name of SQL Server.
+        let long = "ä".repeat(127);
+        let names = ["x", "y", "x"].map(|end| stem(&long, &format!("{long}{end}"), &mut taken));
+        for name in &names {
+            assert!(
+                name.len() <= LONGEST_STEM + 2 && name.starts_with("äää"),
+                "{name}"
+            );
+        }
+        assert_ne!(names[0], names[1]);
+        assert_eq!(names[2], format!("{}-2", names[0]));
     }
 }
