@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use shared::atomic_file::{Access, AtomicFile};
 use shared::ids::{RunId, TableId};
 use shared::message::TableSpec;
@@ -390,22 +391,36 @@ fn is_in_use(undo: &Path) -> bool {
     pending_path(undo).exists() || Script::open(undo).is_ok_and(|script| script.header.applied)
 }
 
-/// Bytes of the longest file name without suffix. File systems allow 255 with the suffixes,
-/// of which `.repair.sql`, six random characters and `.part` are the longest.
-const STEM_BYTES: usize = 200;
+/// The longest name of a file without its suffixes, in bytes. File systems allow names of 255, of
+/// which suffixes and those of temporary files need some.
+const LONGEST_STEM: usize = 180;
 
-/// A file name that is not in `taken`, even on a file system that ignores case.
+/// Hexadecimal digits of the hash of a name that was cut.
+const HASH_DIGITS: usize = 16;
+
+/// A file name that is not in `taken`, even on a file system that ignores case. A long name is
+/// cut, and distinguished by a hash of the whole name.
 fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
     let plain = |name: &str| -> String {
-        let name = name.replace(
-            |character: char| {
-                !(character.is_alphanumeric() || matches!(character, '_' | '-' | '$'))
-            },
-            "_",
-        );
-        name[..name.floor_char_boundary(STEM_BYTES / 2)].to_owned()
+        name.chars()
+            .map(|character| {
+                if character.is_alphanumeric() || matches!(character, '_' | '-' | '$') {
+                    character
+                } else {
+                    '_'
+                }
+            })
+            .collect()
     };
-    let stem = format!("{}.{}", plain(schema), plain(table));
+    let mut stem = format!("{}.{}", plain(schema), plain(table));
+    if stem.len() > LONGEST_STEM {
+        let name = serde_json::json!([schema, table]).to_string();
+        let hash = hex::encode(digest(&SHA256, name.as_bytes()));
+        let longest = LONGEST_STEM - HASH_DIGITS - 1;
+        let kept = (0..=longest).rfind(|at| stem.is_char_boundary(*at));
+        stem.truncate(kept.unwrap_or_default());
+        stem.extend(["-", &hash[..HASH_DIGITS]]);
+    }
     let mut candidate = stem.clone();
     let mut number = 2;
     while !taken.insert(candidate.to_lowercase()) {
