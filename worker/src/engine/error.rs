@@ -4,7 +4,7 @@
 use std::io;
 
 use shared::endpoint::Endpoint;
-use shared::failure::{Failure, FailureKind};
+use shared::failure::{Failure, FailureKind, FailureOrigin};
 
 use crate::engine::disk::SpillLimitReached;
 use crate::engine::task::Stop;
@@ -117,6 +117,14 @@ impl DatabaseError {
         matches!(self, Self::Driver(error) if error.is_refusal)
     }
 
+    /// A disk is full on one worker, and not on all.
+    fn origin(&self) -> FailureOrigin {
+        match self.class().0 {
+            FailureKind::DiskError => FailureOrigin::Worker,
+            _ => FailureOrigin::Table,
+        }
+    }
+
     fn class(&self) -> (FailureKind, &'static str) {
         match self {
             Self::Driver(error) => (error.kind.clone(), error.advice),
@@ -185,12 +193,30 @@ impl DatabaseError {
                 endpoint.location(),
             ),
         )
+        .in_origin(self.origin())
+    }
+
+    /// The failure of a table to which there is no connection. Unless the server refuses
+    /// connections to all, the reason may lie in this worker.
+    pub(crate) fn without_connection(&self, endpoint: &Endpoint) -> Failure {
+        let failure = self.at(endpoint, "cannot connect");
+        match failure.kind {
+            FailureKind::AuthenticationError
+            | FailureKind::ConnectionError
+            | FailureKind::DatabaseNotFound
+            | FailureKind::PermissionDenied
+            | FailureKind::TlsError => {
+                let origin = FailureOrigin::Endpoint(endpoint.name.clone());
+                failure.in_origin(origin)
+            }
+            _ => failure,
+        }
     }
 
     /// The failure of a table for an error that no database caused.
     pub(crate) fn on_disk(&self) -> Failure {
         let (kind, advice) = self.class();
-        Failure::new(kind, format!("{self} ({advice})"))
+        Failure::new(kind, format!("{self} ({advice})")).in_origin(self.origin())
     }
 }
 

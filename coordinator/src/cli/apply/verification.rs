@@ -74,6 +74,7 @@ fn task(script: &Script, table: TableId) -> Task {
         scope: Scope::WholeTable,
         spec,
         databases: Vec::new(),
+        avoid: Vec::new(),
     }
 }
 
