@@ -12,3 +12,4 @@ sqlcmd() {
 }
 sqlcmd -Q "IF DB_ID(N'erp') IS NULL CREATE DATABASE [erp]"
 sqlcmd -i /etc/reconcile/sqlserver.sql
+sqlcmd -i /etc/reconcile/sqlserver-snapshot.sql

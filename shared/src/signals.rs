@@ -1,8 +1,17 @@
-//! SIGINT and SIGTERM, which have the same effect.
+//! SIGINT and SIGTERM.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A signal that ends a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// SIGINT, which a terminal sends for Ctrl-C.
+    Interrupt,
+    /// SIGTERM, which service managers send.
+    Terminate,
+}
 
 /// Receives both signals. While it exists, neither ends the process by itself.
 #[derive(Debug)]
@@ -26,9 +35,14 @@ impl Signals {
 
     /// Waits for the next signal.
     pub async fn next(&mut self) {
+        self.receive().await;
+    }
+
+    /// Waits for the next signal, and says which.
+    pub async fn receive(&mut self) -> Received {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Received::Interrupt,
+            _ = self.terminate.recv() => Received::Terminate,
         }
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "deployment/broker.rs"]
 mod broker;
+#[path = "deployment/chart.rs"]
+mod chart;
 #[path = "deployment/commands.rs"]
 mod commands;
 #[path = "deployment/compose.rs"]

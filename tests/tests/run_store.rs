@@ -243,6 +243,61 @@ fn a_table_that_went_on_without_its_coordinator_is_not_begun_again() {
 }
 
 #[test]
+fn a_run_that_sigterm_left_is_continued_by_the_next_start_that_asks_for_the_same() {
+    let slow = |v: &str| format!("CREATE VIEW slow AS SELECT 1 AS id, {v}::text AS v;");
+    let quick = "CREATE VIEW quick AS SELECT 1 AS id;";
+    let scene = Scene::new(&(slow("pg_sleep(3)") + quick), &(slow("''") + quick));
+    let fleet = Fleet::new(&scene, 1, "2");
+    let arguments = |within, tables| {
+        [
+            "--tables",
+            tables,
+            "--row-level",
+            "--broker",
+            fleet.url(),
+            "--resume-within",
+            within,
+        ]
+    };
+    let leave = || {
+        let (mut run, id) = scene.start(&arguments("1h", "quick,slow"));
+        run.wait_for_line("quick", PATIENCE).unwrap();
+        scene.wait_for_statements("the table begins", |count| count == 1);
+        run.signal("TERM");
+        let status = run.wait(PATIENCE).unwrap();
+        assert_eq!(status.code(), Some(143), "{}", run.stderr());
+        assert!(run.stderr().contains("left unfinished"), "{}", run.stderr());
+        id
+    };
+    let start = |within, tables| {
+        scene.command(&[&["run", "--format", "json"][..], &arguments(within, tables)].concat())
+    };
+
+    let id = leave();
+    // Neither other tables nor an older run.
+    for (within, tables) in [("1h", "quick"), ("1ms", "quick,slow")] {
+        let other = start(within, tables);
+        assert_eq!(other.code, 0, "{other:?}");
+        assert_ne!(other.report()["run_id"], json!(id), "{within} {tables}");
+    }
+    let continued = start("1h", "quick,slow");
+    assert_eq!(continued.code, 0, "{continued:?}");
+    let report = continued.report();
+    assert_eq!(report["run_id"], json!(id), "{continued:?}");
+    assert_eq!(result(&report, "slow")["attempt"], 1, "{continued:?}");
+    // It has ended: the next start is a new run.
+    let next = start("1h", "quick");
+    assert_ne!(next.report()["run_id"], json!(id), "{next:?}");
+
+    // A person's Ctrl-C cancels.
+    let (mut run, _) = scene.start(&arguments("1h", "slow"));
+    scene.wait_for_statements("the table begins", |count| count == 1);
+    run.signal("INT");
+    let status = run.wait(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(130), "{}", run.stderr());
+}
+
+#[test]
 fn a_run_in_one_process_is_resumed_too_and_needs_its_urls() {
     let scene = mixed(8, 0.3);
     let urls = [scene.source.url(), scene.target.url()];

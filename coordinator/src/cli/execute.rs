@@ -11,7 +11,7 @@ use shared::config::ReportFormat;
 use shared::ids::WorkerId;
 use shared::logging::print_status;
 use shared::message::TableSpec;
-use shared::signals::Signals;
+use shared::signals::{Received, Signals};
 use shared::transport::Transport;
 use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::RabbitTransport;
@@ -26,11 +26,13 @@ use super::exit::{self, CommandError};
 use super::progress::Progress;
 use super::settings::RunSettings;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
+use super::unfinished::{Asked, unfinished};
 use crate::repair::Scripts;
 use crate::report::{Output, RunReport, write_stdout};
 use crate::rows_file::RowsFile;
 use crate::run::{self, Canceller, RunObserver, RunRequest};
-use crate::store::{Recorder, RunLock, RunStore, RunWriter, StoreError};
+use crate::run_state::{CancelReason, Restored};
+use crate::store::{Recorder, RunLock, RunStore, RunWriter, StoreError, StoredRun};
 
 /// How long the worker of this process and the transport may take to end after the run.
 const LOCAL_DRAIN: Duration = Duration::from_secs(5);
@@ -67,6 +69,18 @@ pub(super) struct Execution {
     pub(super) rows_output: Option<PathBuf>,
     /// The database of the target, where it is known.
     pub(super) target: Option<String>,
+    /// Whether SIGTERM leaves the run to the next coordinator instead of cancelling it.
+    pub(super) leaves: bool,
+}
+
+/// How a stored run is continued.
+#[derive(Debug)]
+pub(super) struct Continuation {
+    pub(super) mode: Mode,
+    /// Why its remaining tables are only cancelled, if they are.
+    pub(super) cancel: Option<CancelReason>,
+    /// As in [`Execution`].
+    pub(super) leaves: bool,
 }
 
 /// Plans a new run and carries it out.
@@ -92,8 +106,11 @@ async fn plan_and_carry_out(
         state_dir,
         output_dir,
         rows_output,
+        resume_within,
         telemetry: _,
     } = settings;
+    // Without a broker, the statements of the run would be left with it.
+    let leaves = resume_within.is_some() && matches!(mode, Mode::Broker(_));
     let selected = tables.plan(&read_catalogs(&tables).await?)?;
     stored.scope = selected.scope.clone();
     let request = RunRequest {
@@ -105,6 +122,24 @@ async fn plan_and_carry_out(
         Some(directory) => {
             let mut store = RunStore::open(&directory)?;
             store.prune(request.started_at)?;
+            let asked = Asked {
+                settings: &stored,
+                tables: &request.tables,
+                at: request.started_at,
+            };
+            if let Some(within) = resume_within
+                && let Some((run, lock)) = unfinished(&store, &asked, within)?
+            {
+                print_status(format!("run {} has not ended and is continued", run.id));
+                let continuation = Continuation {
+                    mode,
+                    cancel: None,
+                    leaves,
+                };
+                let report = carry_on(&store, (&run, lock), continuation, telemetry).await?;
+                deliver(&report, format, output)?;
+                return Ok(exit::of_report(&report));
+            }
             let lock = RunLock::take(&directory, request.run)?;
             store.create(request.run, request.started_at, &stored, &request.tables)?;
             Some(Storage::start(&store, lock, &request)?)
@@ -117,10 +152,54 @@ async fn plan_and_carry_out(
         output_dir,
         rows_output,
         target: stored.target.database,
+        leaves,
     };
     let report = carry_out(execution, telemetry).await?;
     deliver(&report, format, output)?;
     Ok(exit::of_report(&report))
+}
+
+/// Carries out the remaining tables of a run.
+pub(super) async fn carry_on(
+    store: &RunStore,
+    (run, lock): (&StoredRun, RunLock),
+    continuation: Continuation,
+    telemetry: &mut RunTelemetry,
+) -> Result<RunReport, CommandError> {
+    let (tables, restored) = store.tables(run)?.into_iter().unzip();
+    let cancelling = run.cancelling.clone();
+    let request = RunRequest {
+        run: run.id,
+        tables,
+        scope: run.settings.scope.clone(),
+        limits: run.settings.limits.clone(),
+        started_at: run.started_at,
+        restored: Some(Restored {
+            tables: restored,
+            cancelling: cancelling
+                .as_ref()
+                .map(|cancelling| cancelling.reason)
+                .or(continuation.cancel),
+            root_cause: cancelling.and_then(|cancelling| cancelling.root_cause),
+            databases: run.databases.clone(),
+        }),
+    };
+    print_status(format!(
+        "{} of {} tables had ended",
+        run.counts.total(),
+        run.tables
+    ));
+    let storage = Storage::start(store, lock, &request)?;
+    let execution = Execution {
+        mode: continuation.mode,
+        request,
+        storage: Some(storage),
+        output_dir: run.settings.output_dir.clone(),
+        rows_output: run.settings.rows_output.clone(),
+        target: run.settings.target.database.clone(),
+        leaves: continuation.leaves,
+    };
+    Box::pin(carry_out(execution, telemetry)).await
 }
 
 /// Carries a run out to its end. A second signal ends the process.
@@ -131,6 +210,7 @@ pub(super) async fn carry_out(
     let Execution {
         request, storage, ..
     } = execution;
+    let (run, leaves) = (request.run, execution.leaves);
     let scripts = execution
         .output_dir
         .map(|directory| Scripts::prepare(&directory, execution.target, request.run))
@@ -171,9 +251,20 @@ pub(super) async fn carry_out(
         .unwrap_or_default();
     let mut report = tokio::select! {
         report = handle.report() => report?,
-        () = end_on_second(&mut signals, stop_asked, canceller) => {
-            telemetry.finish(HASTY_PUSH_LIMIT).await;
-            std::process::exit(exit::INTERRUPTED.into())
+        end = early_end(&mut signals, stop_asked, canceller, leaves) => {
+            let code = match end {
+                EarlyEnd::Left => {
+                    print_status(format!(
+                        "SIGTERM: run {run} is left unfinished; `reconcile resume {run}` continues it"
+                    ));
+                    exit::LEFT
+                }
+                EarlyEnd::Hurried => {
+                    telemetry.finish(HASTY_PUSH_LIMIT).await;
+                    exit::INTERRUPTED
+                }
+            };
+            std::process::exit(code.into())
         }
     };
     let statements = scripts.and_then(|scripts| scripts.finish(&mut report, &specs));
@@ -225,15 +316,33 @@ async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>
     }
 }
 
+/// Why the process ends before its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EarlyEnd {
+    /// The next coordinator of the run continues it.
+    Left,
+    /// A second signal did not wait for the cancelled run.
+    Hurried,
+}
+
 /// Cancels the run at a signal or at a request through the store, and returns at the
-/// next signal.
-async fn end_on_second(signals: &mut Signals, stop_asked: CancellationToken, canceller: Canceller) {
-    tokio::select! {
-        () = signals.next() => {}
-        () = stop_asked.cancelled() => {}
+/// next signal. If the run is one that SIGTERM leaves, SIGTERM returns at once.
+async fn early_end(
+    signals: &mut Signals,
+    stop_asked: CancellationToken,
+    canceller: Canceller,
+    leaves: bool,
+) -> EarlyEnd {
+    let left = tokio::select! {
+        signal = signals.receive() => leaves && signal == Received::Terminate,
+        () = stop_asked.cancelled() => false,
+    };
+    if left {
+        return EarlyEnd::Left;
     }
     canceller.cancel();
     signals.next().await;
+    EarlyEnd::Hurried
 }
 
 /// Prints the report, or writes it to the file.

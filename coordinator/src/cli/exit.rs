@@ -82,6 +82,8 @@ pub(super) const UNCHECKED: u8 = 4;
 pub(super) const UNKNOWN: u8 = 5;
 /// Ended by a signal or a request to cancel.
 pub(super) const INTERRUPTED: u8 = 130;
+/// SIGTERM left the run unfinished, as `--resume-within` allows; 128 and the signal's number.
+pub(super) const LEFT: u8 = 143;
 
 pub(super) fn of_report(report: &RunReport) -> u8 {
     match report.status {

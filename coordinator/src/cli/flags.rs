@@ -13,7 +13,8 @@ use super::estimate::EstimateFlags;
 /// Verifies that every row of a list of tables arrived unchanged in another database.
 ///
 /// Exit codes: 0 every table verified and equal to its depth; 1 differences found; 2 usage
-/// or configuration error; 3 some table could not be verified; 130 interrupted.
+/// or configuration error; 3 some table could not be verified; 130 interrupted; 143 left
+/// unfinished by SIGTERM, with --resume-within.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version, max_term_width = 100)]
 pub(super) struct Flags {
@@ -117,7 +118,11 @@ pub(super) struct RunFlags {
     #[arg(long, help_heading = "Broker")]
     pub(super) local: bool,
     /// Do not store the run: it can neither be resumed nor reported again
-    #[arg(long, conflicts_with = "state_dir", help_heading = "Storage")]
+    #[arg(
+        long,
+        conflicts_with_all = ["state_dir", "resume_within"],
+        help_heading = "Storage"
+    )]
     pub(super) no_store: bool,
 
     #[command(flatten)]

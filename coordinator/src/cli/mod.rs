@@ -25,6 +25,7 @@ mod target_only;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod usage;
 mod workers;
 

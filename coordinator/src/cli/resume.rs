@@ -13,7 +13,7 @@ use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use super::connections::{
     LOCAL_HEARTBEAT, Mode, broker, mode_of_stored, required_broker, with_prefix,
 };
-use super::execute::{Execution, Storage, carry_out, deliver};
+use super::execute::{Continuation, carry_on, deliver};
 use super::exit::{self, CommandError};
 use super::flags::{CancelFlags, ResumeFlags};
 use super::state_dir::{open_store, state_dir};
@@ -21,8 +21,7 @@ use super::stored_runs::report_of;
 use super::telemetry::{PUSH_LIMIT, RunTelemetry, TelemetrySettings};
 use super::usage::UsageError;
 use crate::report::{Output, RunReport};
-use crate::run::RunRequest;
-use crate::run_state::{CancelReason, Restored};
+use crate::run_state::CancelReason;
 use crate::store::{RunLock, RunStore, StoreError, StoredRun, WorkerLocation};
 
 /// What the broker calls the connection of `reconcile cancel`.
@@ -54,7 +53,12 @@ pub(super) async fn resume(flags: ResumeFlags, mut config: Config) -> Result<u8,
     let telemetry = TelemetrySettings::resolve(flags.metrics, &config.telemetry.metrics)
         .map_err(UsageError::Push)?;
     let mut telemetry = RunTelemetry::start(telemetry, run.started_at).await?;
-    let ended = carry_on(&store, &run, lock, mode, None, &mut telemetry)
+    let continuation = Continuation {
+        mode,
+        cancel: None,
+        leaves: false,
+    };
+    let ended = carry_on(&store, (&run, lock), continuation, &mut telemetry)
         .await
         .and_then(deliver);
     telemetry.finish(PUSH_LIMIT).await;
@@ -67,50 +71,6 @@ fn take(store: &RunStore, name: &str) -> Result<(StoredRun, RunLock), StoreError
     let lock = RunLock::take(store.directory(), found.id)?;
     // Read again: before the lock was taken, another coordinator may have written.
     Ok((store.run(&found.id.to_string())?, lock))
-}
-
-/// Carries out the remaining tables of a run; with a reason, cancels them.
-async fn carry_on(
-    store: &RunStore,
-    run: &StoredRun,
-    lock: RunLock,
-    mode: Mode,
-    cancel: Option<CancelReason>,
-    telemetry: &mut RunTelemetry,
-) -> Result<RunReport, CommandError> {
-    let (tables, restored) = store.tables(run)?.into_iter().unzip();
-    let cancelling = run.cancelling.clone();
-    let request = RunRequest {
-        run: run.id,
-        tables,
-        scope: run.settings.scope.clone(),
-        limits: run.settings.limits.clone(),
-        started_at: run.started_at,
-        restored: Some(Restored {
-            tables: restored,
-            cancelling: cancelling
-                .as_ref()
-                .map(|cancelling| cancelling.reason)
-                .or(cancel),
-            root_cause: cancelling.and_then(|cancelling| cancelling.root_cause),
-            databases: run.databases.clone(),
-        }),
-    };
-    print_status(format!(
-        "{} of {} tables had ended",
-        run.counts.total(),
-        run.tables
-    ));
-    let storage = Storage::start(store, lock, &request)?;
-    let execution = Execution {
-        mode,
-        request,
-        storage: Some(storage),
-        output_dir: run.settings.output_dir.clone(),
-        rows_output: run.settings.rows_output.clone(),
-        target: run.settings.target.database.clone(),
-    };
-    Box::pin(carry_out(execution, telemetry)).await
 }
 
 pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, CommandError> {
@@ -155,8 +115,13 @@ pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, Com
         },
     };
     let (run, lock) = take(&store, &run.id.to_string())?;
-    let cancel = Some(CancelReason::Requested);
-    let report = carry_on(&store, &run, lock, mode, cancel, &mut RunTelemetry::off()).await?;
+    let continuation = Continuation {
+        mode,
+        cancel: Some(CancelReason::Requested),
+        leaves: false,
+    };
+    let mut telemetry = RunTelemetry::off();
+    let report = carry_on(&store, (&run, lock), continuation, &mut telemetry).await?;
     print_status(format!(
         "run {} has ended: {} tables cancelled",
         run.id, report.cancelled

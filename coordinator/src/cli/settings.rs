@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shared::config::{Config, FailFast, ReportFormat, RunOptions};
 use shared::message::ALL_ROWS;
@@ -42,6 +43,8 @@ pub(super) struct RunSettings {
     pub(super) output_dir: Option<PathBuf>,
     /// The file for all differing rows; absent: only the report lists rows.
     pub(super) rows_output: Option<PathBuf>,
+    /// How old an unfinished run may be that is continued instead; absent: none is.
+    pub(super) resume_within: Option<Duration>,
     pub(super) telemetry: TelemetrySettings,
 }
 
@@ -123,6 +126,7 @@ impl RunSettings {
             state_dir,
             output_dir,
             rows_output,
+            resume_within: options.resume_within,
             telemetry,
         })
     }

@@ -110,6 +110,9 @@ options! {
     /// Time limit for tables that no worker claims
     #[arg(value_name = "DURATION")]
     claim_timeout: Duration = Duration::from_secs(60);
+    /// Continue an unfinished run of the same tables and settings that was started at most this long ago; with a broker, SIGTERM then leaves a run unfinished for the next start
+    #[arg(value_name = "DURATION")]
+    resume_within: Duration, else "a new run is started, and SIGTERM cancels it";
 
     heading "Report";
     /// Redact the values of rows in reports and logs: print a keyed hash, the length and where they begin to differ

@@ -250,3 +250,31 @@ fn prometheus_finds_a_run_while_it_goes_on() {
     let line = head.lines().find(starts_run).unwrap();
     assert!(line.contains("--use-aliases"), "{line}");
 }
+
+#[test]
+fn optional_services_are_off_and_images_have_versions() {
+    let file = file();
+    for (service, definition) in entries(&file["services"]) {
+        let profile = match service.as_str() {
+            "rabbitmq" | "worker" => None,
+            "coordinator" => Some("job"),
+            "sqlserver" | "sqlserver-reader" | "postgres" | "seed" => Some("demo"),
+            _ => Some("monitoring"),
+        };
+        assert_eq!(definition["profiles"][0].as_str(), profile, "{service}");
+        // What always runs does not need what is off.
+        for (other, dependency) in entries(&definition["depends_on"]) {
+            let profiles = &file["services"][other]["profiles"];
+            let is_needed = dependency["required"] != false;
+            assert!(
+                !is_needed || profiles.is_null() || *profiles == definition["profiles"],
+                "{service}: {other}"
+            );
+        }
+        if let Some(image) = definition["image"].as_str() {
+            let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
+            let is_version = tag.contains('.') && !tag.contains("latest");
+            assert!(is_version, "{service}: {image}");
+        }
+    }
+}

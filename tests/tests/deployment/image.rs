@@ -98,7 +98,12 @@ fn what_runs_is_not_root_and_holds_the_program_alone() {
                 _ => {}
             }
         }
-        assert_eq!(copied, 2, "{name}: a directory and the program");
+        let documents = usize::from(name != "seed");
+        assert_eq!(
+            copied,
+            2 + documents,
+            "{name}: a directory, the program, its documents"
+        );
         assert!(
             instructions.iter().any(|one| one.as_entrypoint().is_some()),
             "{name}"
@@ -132,4 +137,73 @@ fn no_layer_holds_a_secret() {
         .collect();
     assert_eq!(lines[0], "*");
     assert!(!ignored.contains("!deploy"), "{ignored}");
+}
+
+#[test]
+fn base_images_are_of_the_current_debian_and_pinned() {
+    let dockerfile = Dockerfile::parse(&read(FILE)).unwrap();
+    let arguments: Vec<(String, String)> = dockerfile
+        .instructions
+        .iter()
+        .filter_map(Instruction::as_arg)
+        .filter_map(|arg| {
+            Some((
+                arg.name.content.clone(),
+                arg.value.as_ref()?.content.clone(),
+            ))
+        })
+        .collect();
+    let mut images = 0;
+    for (name, image) in &arguments {
+        if !name.ends_with("_IMAGE") {
+            continue;
+        }
+        let (tag, digest) = image
+            .split_once("@sha256:")
+            .unwrap_or_else(|| panic!("{image} is not pinned"));
+        assert!(
+            digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{image}"
+        );
+        assert!(
+            tag.contains("trixie") || tag.contains("debian13"),
+            "{image}"
+        );
+        images += 1;
+    }
+    assert_eq!(images, 2, "{arguments:?}");
+    // Every stage begins with one of them, or with another stage.
+    let mut stages = Vec::new();
+    for instruction in &dockerfile.instructions {
+        if let Some(from) = instruction.as_from() {
+            let image = &from.image.content;
+            let variable = image.trim_start_matches("${").trim_end_matches('}');
+            let is_argument = arguments.iter().any(|(name, _)| name == variable);
+            assert!(is_argument || stages.contains(image), "{image}");
+            stages.push(from.alias.as_ref().unwrap().content.clone());
+        }
+    }
+}
+
+#[test]
+fn images_contain_the_licenses_that_are_allowed() {
+    let list = |file: &str, path: [&str; 2]| -> Vec<String> {
+        let table: toml::Table = read(file).parse().unwrap();
+        let value = table.get(path[0]).unwrap();
+        let list = value.get(path[1]).unwrap_or(value).as_array().unwrap();
+        let names = list.iter().map(|name| name.as_str().unwrap().to_owned());
+        names.collect()
+    };
+    // `cargo deny` checks the list; `cargo about` would otherwise fail when an image is built.
+    assert_eq!(
+        list("about.toml", ["accepted", ""]),
+        list("deny.toml", ["licenses", "allow"])
+    );
+    let ignored = read("deploy/docker/Dockerfile.dockerignore");
+    for file in ["about.toml", "about.hbs", "LICENSE"] {
+        assert!(
+            ignored.lines().any(|line| line == format!("!{file}")),
+            "{file}"
+        );
+    }
 }

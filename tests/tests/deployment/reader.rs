@@ -1,8 +1,8 @@
 //! The users of deploy/sql: the one of PostgreSQL has exactly the permissions that a
-//! run needs; the script for SQL Server defines every variable that it uses.
+//! run needs; the scripts for SQL Server and Azure define every variable that they use.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use harness::services::{Database, Postgres};
 use serde_json::json;
@@ -20,17 +20,25 @@ fn url_of(database: &Database, user: &str, password: &str) -> String {
     url.to_string()
 }
 
-/// Makes the reader in the database at `url` as an administrator would; `etl` makes its tables.
-fn make_reader(url: &str, password_file: &Path) {
-    let output = Command::new("psql")
+/// Runs the script in the database at `url` as an administrator would; `etl` makes its tables.
+fn run_script(url: &str, password_file: &Path, more: &[&str]) -> Output {
+    Command::new("psql")
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
         .args(["-v", "reader=reconcile_reader", "-v", "schema=sales"])
-        .args(["-v", "owner=etl", "-d", url, "-f"])
+        .args(["-v", "owner=etl"])
+        .args(more)
+        .args(["-d", url, "-f"])
         .arg(path("deploy/sql/postgres.sql"))
         .env("READER_PASSWORD_FILE", password_file)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Makes the reader, without anything to note.
+fn make_reader(url: &str, password_file: &Path) {
+    let output = run_script(url, password_file, &[]);
     assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
 }
 
 #[test]
@@ -143,38 +151,93 @@ fn who_may_create_roles_and_owns_the_schema_makes_the_reader() {
 }
 
 #[test]
+fn a_schema_where_everyone_may_create_is_named_and_closed_only_on_request() {
+    let server = Postgres::start().unwrap();
+    let database = server.create_database("warehouse").unwrap();
+    // The default of PostgreSQL 11 to 14.
+    database
+        .execute("CREATE ROLE etl; CREATE SCHEMA sales; GRANT CREATE ON SCHEMA public TO PUBLIC")
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let password_file = directory.path().join("password");
+    std::fs::write(&password_file, PASSWORD).unwrap();
+    let may_create = || {
+        let statement = "BEGIN READ WRITE; CREATE TABLE public.mine (id int); ROLLBACK";
+        let output = Command::new("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
+            .arg(url_of(&database, "reconcile_reader", PASSWORD))
+            .args(["-c", statement])
+            .output()
+            .unwrap();
+        output.status.success()
+    };
+    let output = run_script(&database.url(), &password_file, &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.contains("revoke_create"),
+        "{said}"
+    );
+    assert!(may_create());
+    let output = run_script(
+        &database.url(),
+        &password_file,
+        &["-v", "revoke_create=yes"],
+    );
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
+    assert!(!may_create());
+
+    // A missing password would make a role that cannot log in.
+    let output = run_script(&database.url(), &directory.path().join("none"), &[]);
+    assert!(!output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("READER_PASSWORD_FILE"), "{said}");
+}
+
+#[test]
 fn sqlcmd_finds_every_variable_in_the_environment() {
-    let script = read("deploy/sql/sqlserver.sql");
-    // sqlcmd replaces variables in comments too.
-    let mut variables: Vec<&str> = script
-        .split("$(")
-        .skip(1)
-        .map(|rest| rest.split(')').next().unwrap())
-        .collect();
-    variables.sort_unstable();
-    variables.dedup();
-    assert_eq!(variables, ["Database", "READER_PASSWORD", "Reader"]);
-    for (file, text) in [
-        ("deploy/sql/sqlserver.sql", script.as_str()),
-        (
-            "deploy/docker/sqlserver-reader.sh",
-            &read("deploy/docker/sqlserver-reader.sh"),
-        ),
-    ] {
-        let exported: Vec<&str> = text
+    let exported = |text: &str| -> Vec<String> {
+        let lines = text
             .lines()
-            .filter_map(|line| {
-                line.trim_start_matches("-- ")
-                    .trim()
-                    .strip_prefix("export ")
-            })
+            .map(|line| line.trim_start_matches("-- ").trim());
+        lines
+            .filter_map(|line| line.strip_prefix("export "))
             .flat_map(str::split_whitespace)
-            .map(|word| word.split('=').next().unwrap())
+            .map(|word| word.split('=').next().unwrap().to_owned())
+            .collect()
+    };
+    let demo = exported(&read("deploy/docker/sqlserver-reader.sh"));
+    for (name, expected) in [
+        ("sqlserver", &["Database", "READER_PASSWORD", "Reader"][..]),
+        ("sqlserver-snapshot", &["Database"]),
+        ("azure-sql-database", &["READER_PASSWORD", "Reader"]),
+    ] {
+        let script = read(&format!("deploy/sql/{name}.sql"));
+        // sqlcmd replaces variables in comments too.
+        let mut variables: Vec<&str> = script
+            .split("$(")
+            .skip(1)
+            .map(|rest| rest.split(')').next().unwrap())
             .collect();
-        for variable in &variables {
-            assert!(exported.contains(variable), "{file}: no {variable}");
+        variables.sort_unstable();
+        variables.dedup();
+        assert_eq!(variables, expected, "{name}");
+        let documented = exported(&script);
+        for variable in variables {
+            let is_exported = |names: &[String]| names.iter().any(|name| name == variable);
+            assert!(
+                is_exported(&documented) && is_exported(&demo),
+                "{name}: no {variable}"
+            );
         }
         // Not every sqlcmd has the flag for it.
-        assert!(!text.contains(" -v "), "{file}");
+        assert!(!script.contains(" -v "), "{name}");
+        // Azure SQL Database has neither logins nor another database to use.
+        let is_azure = name.starts_with("azure");
+        for word in ["CREATE LOGIN", "USE [", "GRANT VIEW SERVER STATE"] {
+            assert!(!is_azure || !script.contains(word), "{name}: {word}");
+        }
     }
 }

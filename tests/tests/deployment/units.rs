@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use harness::executable::binary;
 use tempfile::TempDir;
+use tests::product::Workplace;
 
 use crate::{files, read};
 
@@ -82,6 +83,51 @@ fn units_are_confined() {
             "{unit}: {}",
             String::from_utf8_lossy(&output.stdout)
         );
+    }
+}
+
+#[test]
+fn secrets_are_handed_over_as_credentials_and_metrics_see_proc() {
+    for file in files(DIRECTORY, ".service") {
+        let unit = read(&file);
+        let values = |key: &str| -> Vec<String> {
+            let values = unit.lines().filter_map(|line| line.strip_prefix(key));
+            values.map(str::to_owned).collect()
+        };
+        let loaded: Vec<String> = values("LoadCredential=")
+            .iter()
+            .map(|credential| credential.split(':').next().unwrap().to_owned())
+            .collect();
+        let here = Workplace::new("");
+        let mut command = here.command("reconcile", &["config"]);
+        let mut given = Vec::new();
+        for variable in values("Environment=") {
+            let (name, value) = variable.split_once('=').unwrap();
+            let credential = value.strip_prefix("%d/").unwrap().to_owned();
+            let path = here.path().join(&credential);
+            std::fs::write(
+                &path,
+                "amqps://reconcile:0123456789abcdef0123456789abcdef@rabbit/x",
+            )
+            .unwrap();
+            command.env(name, &path);
+            if let Some(endpoint) = name.strip_prefix("RECONCILE_ENDPOINTS_") {
+                let endpoint = endpoint.strip_suffix("_PASSWORD_FILE").unwrap();
+                command.env(
+                    format!("RECONCILE_ENDPOINTS_{endpoint}_URL"),
+                    "postgres://u@h/d?sslmode=require",
+                );
+            }
+            given.push(credential);
+        }
+        assert_eq!(loaded, given, "{file}");
+        assert!(given.len() >= 2, "{file}");
+        // The variables are those of the configuration.
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{file}: {output:?}");
+        assert!(!values("LimitNOFILE=").is_empty(), "{file}");
+        // procfs without /proc/stat has no time of boot: process_start_time_seconds would be 0.
+        assert!(values("ProcSubset=").is_empty(), "{file}");
     }
 }
 

@@ -32,7 +32,7 @@ struct Workflow {
 #[expect(dead_code, reason = "fields that are read are known")]
 struct Job {
     runs_on: String,
-    container: String,
+    container: Option<String>,
     timeout_minutes: u32,
     steps: Vec<Step>,
 }

@@ -1,5 +1,6 @@
-//! The fields of KEDA's and kustomize's objects that the manifests use. A field
-//! that is missing here is an error; check that it exists before adding it.
+//! The fields of the objects of KEDA, kustomize and the Prometheus operator that the
+//! manifests use. A field that is missing here is an error; check that it exists before
+//! adding it.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Metadata {
     name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
 }
 
 /// keda.sh/v1alpha1, as of KEDA 2.12.
@@ -144,44 +145,21 @@ struct SecretTarget {
     key: String,
 }
 
-/// kustomize.config.k8s.io, Kustomization v1beta1 and Component v1alpha1.
+/// kustomize.config.k8s.io/v1beta1.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Kustomization {
     api_version: KustomizeVersion,
     kind: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<String>,
+    namespace: String,
     resources: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    labels: Vec<Labels>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    config_map_generator: Vec<ConfigMap>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     images: Vec<Image>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    patches: Vec<Patch>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum KustomizeVersion {
     #[serde(rename = "kustomize.config.k8s.io/v1beta1")]
     V1Beta1,
-    #[serde(rename = "kustomize.config.k8s.io/v1alpha1")]
-    V1Alpha1,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Labels {
-    pairs: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigMap {
-    name: String,
-    files: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -193,15 +171,47 @@ struct Image {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Patch {
-    target: PatchTarget,
-    patch: String,
+enum OperatorVersion {
+    #[serde(rename = "monitoring.coreos.com/v1")]
+    V1,
+}
+
+/// monitoring.coreos.com/v1.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PodMonitor {
+    api_version: OperatorVersion,
+    kind: String,
+    metadata: Metadata,
+    spec: PodMonitorSpec,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PodMonitorSpec {
+    selector: k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
+    pod_metrics_endpoints: Vec<MetricsEndpoint>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PatchTarget {
+struct MetricsEndpoint {
+    port: String,
+    interval: String,
+}
+
+/// monitoring.coreos.com/v1. promtool checks the groups, which are those of deploy/prometheus.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PrometheusRule {
+    api_version: OperatorVersion,
     kind: String,
-    name: String,
+    metadata: Metadata,
+    spec: Groups,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Groups {
+    groups: Vec<serde_json::Value>,
 }
