@@ -163,6 +163,16 @@ fn description(header: &Header) -> Vec<String> {
     lines.push(format!(
         "-- Deletes {delete}, updates {update} and inserts {insert} rows in one transaction. A row that has changed since the comparison is skipped."
     ));
+    if !header.order.is_empty() {
+        lines.push("-- Without `reconcile apply`, the scripts of related tables are executed one by one in this order; a row that".to_owned());
+        lines.push("-- another table still references is skipped, and deleted when its script is executed once more:".to_owned());
+        lines.extend(
+            header
+                .order
+                .iter()
+                .map(|file| format!("--   {}", comment(file))),
+        );
+    }
     match header.direction {
         Direction::Repair => {}
         Direction::Undo if header.applied => lines.push(
