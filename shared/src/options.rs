@@ -31,6 +31,8 @@ pub struct TableOptions {
     pub recheck: Recheck,
     /// Whether the worker creates statements that repair the target.
     pub repair: bool,
+    /// Whether it also creates statements for a table without a key.
+    pub repair_keyless: bool,
     /// Which values the worker replaces by hashes.
     pub redaction: Option<Redaction>,
     /// The run's key under which rows are hashed. `None`: the worker draws one for the table.

@@ -178,6 +178,21 @@ pub struct ForeignKey {
     /// untrusted constraint is restored without a check, because old rows may violate it.
     #[serde(default = "trusted")]
     pub trusted: bool,
+    /// Its columns. Empty: unknown.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// How the statements of the repair touch these columns. `None`: unknown.
+    #[serde(default)]
+    pub touched: Option<Touched>,
+}
+
+/// How many statements of a repair touch the columns of a foreign key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// Updates that change one of its columns.
+    pub updates: u64,
+    /// Inserted and deleted rows that reference another row.
+    pub rows: u64,
 }
 
 fn trusted() -> bool {

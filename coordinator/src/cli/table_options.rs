@@ -33,6 +33,7 @@ pub(super) fn table_options(
     Ok(TableOptions {
         recheck,
         repair,
+        repair_keyless: options.repair_keyless(),
         // One key for the run: equal values have equal hashes in all its tables.
         redaction: redacts.then(|| Redaction {
             key: RedactionKey::generate(),

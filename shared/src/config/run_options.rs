@@ -82,6 +82,9 @@ options! {
     /// Write two scripts per table: one makes the target equal to the source, one reverts that
     #[arg(num_args = 0, default_missing_value = "true")]
     generate_repair: bool = false;
+    /// Also repair tables without a key: each statement counts the equal rows of the target
+    #[arg(num_args = 0, default_missing_value = "true")]
+    repair_keyless: bool = false;
     /// Directory for the repair scripts
     #[arg(value_name = "DIR", value_parser = clap::value_parser!(PathBuf))]
     output_dir: PathBuf, else ".";

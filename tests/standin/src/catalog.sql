@@ -334,3 +334,12 @@ FROM pg_constraint k
 JOIN sys.objects o ON o.object_id = k.conrelid::integer
 CROSS JOIN LATERAL ROWS FROM (unnest(k.conkey), unnest(k.confkey)) WITH ORDINALITY AS u (child, own, position)
 WHERE k.contype = 'f';
+
+-- PostgreSQL's tables have no INSTEAD OF triggers; a comment declares one.
+CREATE OR REPLACE VIEW sys.triggers AS
+SELECT t.tgname::varchar(128) COLLATE sys.ci_as AS name, t.oid::integer AS object_id,
+       t.tgrelid::integer AS parent_id, t.tgenabled = 'D' AS is_disabled,
+       coalesce(obj_description(t.oid, 'pg_trigger') = 'INSTEAD OF', false) AS is_instead_of_trigger
+FROM pg_trigger t
+JOIN sys.objects o ON o.object_id = t.tgrelid::integer
+WHERE NOT t.tgisinternal;

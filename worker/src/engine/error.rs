@@ -35,6 +35,8 @@ pub(crate) enum DatabaseError {
     StatementTimeout(std::time::Duration),
     #[error("{0}")]
     Certificates(String),
+    #[error("the server is a standby, which cannot be written to and may lag behind")]
+    Standby,
     #[error("the server's rows are malformed: {0}")]
     Malformed(String),
     #[error("column {column}: {reason}")]
@@ -133,6 +135,10 @@ impl DatabaseError {
             }
             Self::StatementTimeout(_) => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),
             Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
+            Self::Standby => (
+                FailureKind::ConfigurationError,
+                "name the primary server in the endpoint of the target",
+            ),
             Self::Malformed(_) => (FailureKind::ProtocolError, ""),
             Self::Value { .. } => (FailureKind::ValueError, ""),
             Self::NotUnicode | Self::UnpairedSurrogate { as_text: false, .. } => {

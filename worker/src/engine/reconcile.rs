@@ -50,6 +50,13 @@ impl ReconcileEngine {
         }
     }
 
+    /// Reads `endpoint` on its primary server only: a replica may lag behind.
+    #[must_use]
+    pub fn reading_primary(mut self, endpoint: &str) -> Self {
+        self.pools.read_primary(endpoint);
+        self
+    }
+
     /// Compares only the rows with these encoded keys, or all rows where rows
     /// cannot be looked up by these keys. Returns how many differ, and whether
     /// all were compared.

@@ -223,11 +223,9 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
                 self.rows(query, interrupted).await.map(Some)
             }
             Translation::Change(sql) => {
-                let mut rows = 0;
-                for message in self.client.simple_query(&sql).await? {
-                    if let SimpleQueryMessage::CommandComplete(count) = message {
-                        rows += count;
-                    }
+                let (rows, sent) = self.change(&sql).await?;
+                if let Some(batch) = sent {
+                    self.send_as_trigger(&batch, interrupted).await?;
                 }
                 Ok(Some(rows))
             }
@@ -237,6 +235,56 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
                 Ok(None)
             }
         }
+    }
+
+    /// Changes rows. Returns how many, and what a trigger wants to send: it sets the
+    /// parameter `standin.sent` to queries of Transact-SQL.
+    async fn change(&mut self, sql: &str) -> Result<(u64, Option<String>), RequestError> {
+        const SENT: &str = "SELECT current_setting('standin.sent', true)";
+        let (mut counts, mut sent) = (Vec::new(), None);
+        for message in self.client.simple_query(&format!("{sql};\n{SENT}")).await? {
+            match message {
+                SimpleQueryMessage::CommandComplete(count) => counts.push(count),
+                SimpleQueryMessage::Row(row) => {
+                    sent = row
+                        .get(0)
+                        .filter(|sent| !sent.is_empty())
+                        .map(str::to_owned);
+                }
+                _ => {}
+            }
+        }
+        // The last count is that of the parameter.
+        counts.pop();
+        if sent.is_some() {
+            let reset = "SELECT set_config('standin.sent', '', false)";
+            self.client.simple_query(reset).await?;
+        }
+        Ok((counts.iter().sum(), sent))
+    }
+
+    /// Sends the rows of queries before those of the statement that has fired a trigger.
+    async fn send_as_trigger(
+        &mut self,
+        text: &str,
+        interrupted: &AtomicBool,
+    ) -> Result<(), RequestError> {
+        for command in batch::parse(text)? {
+            let Command::Sql(statement) = command else {
+                continue;
+            };
+            let translator = Translator {
+                session: self.info.clone(),
+                ..Translator::default()
+            };
+            let Ok(Translation::Query(query)) = translator.translate(&statement) else {
+                return Err(SqlError::unsupported(statement).into());
+            };
+            let rows = self.rows(query, interrupted).await?;
+            let status = done_status::MORE | done_status::COUNT;
+            token::push_done(&mut self.out, DoneToken::InProcedure, status, rows);
+        }
+        Ok(())
     }
 
     /// Streams the rows of a query, with at most a few packets in memory.

@@ -117,6 +117,10 @@ fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
             TypedSql::new(format!("sys.object_id({})", name.sql), SqlType::Int)
         }
         // The login of the stand-in has every permission.
+        ("QUOTENAME", [name]) => TypedSql::new(
+            format!("quote_ident({})", name.sql),
+            SqlType::NVarChar(Some(258)),
+        ),
         ("HAS_PERMS_BY_NAME", [_, _, _]) => TypedSql::new("1", SqlType::Int),
         ("SERVERPROPERTY", [property]) => {
             let property = property.sql.trim_matches('\'');

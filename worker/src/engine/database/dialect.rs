@@ -101,9 +101,6 @@ pub(crate) trait RepairDialect: Dialect {
     /// answer; `None` if there is none but the exact one.
     fn indexed_text_term(&self, name: &str, column: &Column, literal: &str) -> Option<String>;
 
-    /// The statement that updates one of the rows that meet `condition`.
-    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String;
-
     /// The statement that deletes one of the rows that meet `condition`.
     fn delete_one(&self, table: &str, condition: &str) -> String;
 

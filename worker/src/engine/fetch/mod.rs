@@ -67,7 +67,7 @@ pub(crate) struct OwnColumns {
 }
 
 impl Projection {
-    fn statements(&self, planned: &Planned) -> Pair<SideStatements> {
+    pub(crate) fn statements(&self, planned: &Planned) -> Pair<SideStatements> {
         let statements = planned.statements.clone();
         match self {
             Self::Compared => statements,
@@ -77,7 +77,7 @@ impl Projection {
         }
     }
 
-    fn identity(&self, hasher: RowHasher) -> Identity {
+    pub(crate) fn identity(&self, hasher: RowHasher) -> Identity {
         Identity {
             hasher,
             leading: match self {

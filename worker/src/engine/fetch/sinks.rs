@@ -18,7 +18,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn of(self, encoder: &RowEncoder) -> Element {
+    pub(crate) fn of(self, encoder: &RowEncoder) -> Element {
         let row = encoder.row();
         let Some(leading) = self.leading else {
             return self.hasher.element(encoder.key(), row);

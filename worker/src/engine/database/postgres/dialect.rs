@@ -15,11 +15,6 @@ use crate::engine::values::value::{Unwritable, Value};
 #[derive(Debug)]
 pub(crate) struct Postgres;
 
-/// The condition that holds for one of the rows of `table` that meet `condition`.
-fn one_row(table: &str, condition: &str) -> String {
-    format!("(tableoid, ctid) = (SELECT tableoid, ctid FROM {table} WHERE {condition} LIMIT 1)")
-}
-
 const FACTS: Facts = Facts {
     kind: DatabaseKind::Postgres,
     trace_name: "postgresql",
@@ -107,15 +102,10 @@ impl RepairDialect for Postgres {
         })
     }
 
-    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String {
-        format!(
-            "UPDATE {table} SET {assignments} WHERE {};",
-            one_row(table, condition)
-        )
-    }
-
     fn delete_one(&self, table: &str, condition: &str) -> String {
-        format!("DELETE FROM {table} WHERE {};", one_row(table, condition))
+        format!(
+            "DELETE FROM {table} WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM {table} WHERE {condition} LIMIT 1);"
+        )
     }
 
     fn round_trip_type(&self, _column: &Column) -> Option<&'static str> {

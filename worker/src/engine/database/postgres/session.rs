@@ -81,7 +81,7 @@ impl Database for Postgres {
     async fn connect(
         &self,
         endpoint: &Endpoint,
-        _access: Access,
+        access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
         let mut config = Config::new();
         config
@@ -108,6 +108,12 @@ impl Database for Postgres {
                 tracing::debug!(%error, "a PostgreSQL connection ended");
             }
         });
+        if access != Access::Read {
+            let standby = "SELECT pg_catalog.pg_is_in_recovery()";
+            if client.query_one(standby, &[]).await?.try_get(0)? {
+                return Err(DatabaseError::Standby);
+            }
+        }
         let cancel = client.cancel_token();
         client.batch_execute(REQUIRED_SETTINGS).await?;
         client.batch_execute(NO_IDLE_LIMITS).await?;

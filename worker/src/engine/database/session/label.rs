@@ -33,7 +33,10 @@ impl Isolation {
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// Also on a replica.
     Read,
+    /// On the server that is written to.
+    ReadPrimary,
     Write,
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Pools(BTreeMap<String, Arc<Pool>>);
 #[derive(Debug)]
 struct Pool {
     endpoint: Endpoint,
+    access: Access,
     idle: Mutex<Vec<Box<dyn Session>>>,
     permits: Arc<Semaphore>,
     /// The database that the last new session found.
@@ -61,6 +62,7 @@ impl Pools {
                     name,
                     Arc::new(Pool {
                         endpoint,
+                        access: Access::Read,
                         idle: Mutex::default(),
                         permits,
                         found: Mutex::default(),
@@ -69,6 +71,13 @@ impl Pools {
             })
             .collect();
         Self(pools)
+    }
+
+    /// Reads an endpoint on its primary server only, before any session was opened.
+    pub(crate) fn read_primary(&mut self, name: &str) {
+        if let Some(pool) = self.0.get_mut(name).and_then(Arc::get_mut) {
+            pool.access = Access::ReadPrimary;
+        }
     }
 
     fn pool(&self, name: &str) -> Result<&Arc<Pool>, Failure> {
@@ -223,7 +232,7 @@ impl Pool {
 
     async fn connect(&self) -> Result<Box<dyn Session>, DatabaseError> {
         let database = database(self.endpoint.kind);
-        let session = database.open(&self.endpoint, Access::Read).await?;
+        let session = database.open(&self.endpoint, self.access).await?;
         *self.found() = Some(session.identity().clone());
         Ok(session)
     }

@@ -122,10 +122,6 @@ impl RepairDialect for SqlServer {
         literal::indexed_text_term(name, column, literal)
     }
 
-    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String {
-        format!("UPDATE TOP (1) {table} SET {assignments} WHERE {condition};")
-    }
-
     fn delete_one(&self, table: &str, condition: &str) -> String {
         format!("DELETE TOP (1) FROM {table} WHERE {condition};")
     }
