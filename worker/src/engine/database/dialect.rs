@@ -37,6 +37,8 @@ pub(crate) struct Facts {
     pub(crate) money_scale: u8,
     /// The types whose text may hold unpaired surrogates, which the driver cannot decode.
     pub(crate) utf_16_types: &'static [&'static str],
+    /// The functions that a condition may call, beside those of all databases; in lower case.
+    pub(crate) functions: &'static [&'static str],
 }
 
 /// How one kind of database writes names, values and conditions that read rows.

@@ -6,7 +6,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use crate::engine::database::dialect::{Dialect, Facts, RepairDialect};
 use crate::engine::database::postgres::catalog::BIT_AS_BOOLEAN;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::postgres::{lexical, literal, look_up};
+use crate::engine::database::postgres::{functions, lexical, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
@@ -30,6 +30,7 @@ const FACTS: Facts = Facts {
     money_text_digits: None,
     money_scale: 2,
     utf_16_types: &[],
+    functions: functions::CALLABLE,
 };
 
 impl Dialect for Postgres {

@@ -4,6 +4,7 @@ pub(crate) mod catalog;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod functions;
 pub(crate) mod hold;
 mod identity;
 pub(crate) mod lexical;

@@ -6,7 +6,7 @@ use sqlparser::dialect::MsSqlDialect;
 use crate::engine::database::dialect::{Dialect, Facts, RepairDialect};
 use crate::engine::database::filter::lexical::after_quoted;
 use crate::engine::database::sql_server::text::as_text;
-use crate::engine::database::sql_server::{literal, look_up};
+use crate::engine::database::sql_server::{functions, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
@@ -34,6 +34,7 @@ const FACTS: Facts = Facts {
     money_text_digits: Some(4),
     money_scale: 4,
     utf_16_types: &["nchar", "nvarchar", "ntext"],
+    functions: functions::CALLABLE,
 };
 
 impl Dialect for SqlServer {

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod functions;
 mod identity;
 pub(crate) mod literal;
 pub(crate) mod look_up;
