@@ -15,9 +15,9 @@ IF SUSER_ID(N'$(Reader)') IS NULL
     CREATE LOGIN [$(Reader)] WITH PASSWORD = N'$(READER_PASSWORD)', DEFAULT_DATABASE = [$(Database)], CHECK_EXPIRATION = OFF;
 GO
 
--- Optional. After a timeout or a cancellation, the worker uses this permission to
--- check that the statement has ended. Without it, the worker stops the statement but
--- cannot check, and logs that at the level debug.
+-- Optional. After a timeout or a cancellation on a lost connection, the worker uses this
+-- permission to check that the statement has ended. Without it, the report names the
+-- session as not confirmed.
 GRANT VIEW SERVER STATE TO [$(Reader)];
 GO
 
@@ -35,4 +35,8 @@ GO
 -- All tables and views. To allow less, use GRANT SELECT ON SCHEMA::name instead: the
 -- catalog shows a login only what it may read.
 ALTER ROLE [db_datareader] ADD MEMBER [$(Reader)];
+GO
+-- Optional but recommended: without it, the server does not show whether a security policy
+-- hides rows from the login, and the report notes that.
+GRANT VIEW DEFINITION TO [$(Reader)];
 GO

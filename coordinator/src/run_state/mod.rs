@@ -418,6 +418,7 @@ impl RunState {
                     worker: None,
                     duration: None,
                     quiet_after: None,
+                    unconfirmed: Vec::new(),
                     history: Vec::new(),
                 }
             }

@@ -266,7 +266,7 @@ impl World {
                     panic!("that is for people to ask: {effect:?}")
                 }
                 Effect::Control(Control::Announce)
-                | Effect::WentQuiet { .. }
+                | Effect::StatementsStopped { .. }
                 | Effect::KeepRepair { .. }
                 | Effect::DatabasesKnown
                 | Effect::KeepRows { .. }
@@ -329,6 +329,7 @@ impl World {
                             outcome: Box::new(Outcome::Failed(failure)),
                             batches: 0,
                             duration_ms: 0,
+                            unconfirmed: Vec::new(),
                         };
                         return self.say(work, worker, body);
                     }
@@ -369,6 +370,7 @@ impl World {
                         outcome: Box::new(outcome),
                         batches,
                         duration_ms: 1,
+                        unconfirmed: Vec::new(),
                     };
                     self.say(work, worker, body);
                 }

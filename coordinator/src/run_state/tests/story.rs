@@ -132,6 +132,7 @@ impl Story {
                 outcome: Box::new(outcome),
                 batches,
                 duration_ms: 5,
+                unconfirmed: Vec::new(),
             },
         )
     }

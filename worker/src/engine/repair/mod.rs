@@ -71,11 +71,17 @@ pub(crate) async fn repair(
         .kinds()
         .map(|kind| -> &'static dyn RepairDialect { database(kind) });
     let (mut repair, own) = Repair::new(planned, dialects, &constraints);
-    if constraints.is_view {
-        let why = "the target is a view; repair its base tables";
-        repair
-            .skipped
-            .insert(why.to_owned(), differing.counts().total());
+    let masked = planned.tables.target.columns.iter().find(|it| it.masked);
+    let unrepaired = match masked {
+        _ if constraints.is_view => Some("the target is a view; repair its base tables".to_owned()),
+        Some(column) => Some(format!(
+            "column `{}` of the target is masked for the endpoint's user; grant UNMASK to it",
+            column.name
+        )),
+        None => None,
+    };
+    if let Some(why) = unrepaired {
+        repair.skipped.insert(why, differing.counts().total());
         return Ok(repair.finish(step.spec, constraints));
     }
     let mut rows = Rows::open(step, &Projection::Own(own), differing).await?;
