@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::DatabaseIdentity;
 use crate::ids::{Attempt, RunId, TableId, TableName, WorkerId};
 use crate::options::TableOptions;
-use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
+use crate::outcome::{Depth, Difference, OpenSession, Outcome, RepairStatement};
 
 /// Version of all messages. The receiver moves a message of another version to the dead-letter
 /// queue.
@@ -167,6 +167,9 @@ pub enum EventBody {
         batches: u32,
         /// Milliseconds from claim to end, by the worker's clock.
         duration_ms: u64,
+        /// Sessions in which a statement of the attempt may still run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unconfirmed: Vec<OpenSession>,
     },
 }
 

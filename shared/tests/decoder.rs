@@ -19,7 +19,7 @@ use shared::message::{
 };
 use shared::outcome::{
     Checksums, ColumnDifference, Comparison, Depth, Difference, DifferenceKind, Failure,
-    FailureKind, FailureOrigin, Outcome, RowCounts,
+    FailureKind, FailureOrigin, OpenSession, Outcome, RowCounts,
 };
 
 /// One change of some bytes.
@@ -192,6 +192,11 @@ fn finished(outcome: Outcome) -> Event {
         outcome: Box::new(outcome),
         batches: 1,
         duration_ms: 7,
+        unconfirmed: vec![OpenSession {
+            endpoint: "erp".to_owned(),
+            number: 51,
+            name: "reconcile 1 dbo.t #00ff".to_owned(),
+        }],
     })
 }
 

@@ -106,7 +106,7 @@ impl RunObserver for Progress {
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
                 | Effect::KeepRows { .. }
-                | Effect::WentQuiet { .. }
+                | Effect::StatementsStopped { .. }
                 | Effect::Complete => {}
             }
         }

@@ -197,7 +197,7 @@ impl RunObserver for RunMetrics {
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
                 | Effect::KeepRows { .. }
-                | Effect::WentQuiet { .. }
+                | Effect::StatementsStopped { .. }
                 | Effect::DatabasesKnown
                 | Effect::Notice(_) => {}
             }

@@ -128,7 +128,7 @@ impl RunActor {
             Effect::TableEnded(_)
             | Effect::KeepRepair { .. }
             | Effect::KeepRows { .. }
-            | Effect::WentQuiet { .. }
+            | Effect::StatementsStopped { .. }
             | Effect::DatabasesKnown
             | Effect::Notice(_) => {}
         }

@@ -35,11 +35,12 @@ pub enum Effect {
         /// A batch that was not received before.
         rows: Vec<Difference>,
     },
-    /// No statement of a cancelled or timed-out attempt runs in a database any more.
-    WentQuiet {
+    /// A worker has stopped a cancelled or timed-out attempt; the table's record says whether the
+    /// databases have confirmed that its statements ended.
+    StatementsStopped {
         /// The table, which has ended before.
         table: TableId,
-        /// The time from the request to the confirmation.
+        /// The time from the request until it had stopped.
         after: Duration,
     },
     /// A claim has named a database of the run. The store keeps all of them.

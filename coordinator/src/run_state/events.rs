@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, TableSpec, WorkId};
-use shared::outcome::{Comparison, Depth, Failure, FailureKind, Outcome};
+use shared::outcome::{Comparison, Depth, Failure, FailureKind, OpenSession, Outcome};
 
 use super::table::{Claim, Phase, Running, Table};
 use super::table_end::EndedAttempt;
@@ -39,8 +39,15 @@ impl RunState {
             (Standing::Unknown, _) => {}
             (Standing::Stale, EventBody::Claimed) => self.refuse_stale_claim(work, worker),
             (Standing::Stale, EventBody::Differences { .. } | EventBody::Repair { .. }) => {}
-            (Standing::Stale, EventBody::Finished { outcome, .. }) => {
-                self.on_stopped(work, &worker, &outcome);
+            (
+                Standing::Stale,
+                EventBody::Finished {
+                    outcome,
+                    unconfirmed,
+                    ..
+                },
+            ) => {
+                self.on_stopped(work, &worker, &outcome, unconfirmed);
             }
             (Standing::Current, body) => {
                 if self.admit(work.table, &worker, databases, &body) {
@@ -83,9 +90,11 @@ impl RunState {
                 outcome,
                 batches,
                 duration_ms,
+                unconfirmed,
             } => {
                 let duration = Duration::from_millis(duration_ms);
                 self.on_finished(work.table, worker, *outcome, batches, duration);
+                self.keep_unconfirmed(work.table, unconfirmed);
             }
         }
     }
@@ -229,14 +238,20 @@ impl RunState {
     }
 
     /// A worker has stopped an attempt that was cancelled or had become stale.
-    fn on_stopped(&mut self, work: WorkId, worker: &WorkerId, outcome: &Outcome) {
+    fn on_stopped(
+        &mut self,
+        work: WorkId,
+        worker: &WorkerId,
+        outcome: &Outcome,
+        unconfirmed: Vec<OpenSession>,
+    ) {
         let Some(stopping) = self.stopping.get_mut(&work.table) else {
             return;
         };
         if stopping.attempt != work.attempt || !stopping.workers.remove(worker) {
             return;
         }
-        // After a result that came too late, too, no statement runs any more.
+        // A result that came too late ends the statements, too.
         let after = match outcome {
             Outcome::Cancelled { quiet_after_ms } | Outcome::TimedOut { quiet_after_ms } => {
                 Duration::from_millis(*quiet_after_ms)
@@ -250,12 +265,27 @@ impl RunState {
             self.stopping.remove(&work.table);
         }
         self.went_quiet(work.table, after);
+        self.keep_unconfirmed(work.table, unconfirmed);
     }
 
     fn went_quiet(&mut self, id: TableId, after: Duration) {
         if let Phase::Done(record) = &mut self.tables[id.index()].phase {
-            record.quiet_after = Some(record.quiet_after.map_or(after, |known| known.max(after)));
-            self.effects.push(Effect::WentQuiet { table: id, after });
+            if record.unconfirmed.is_empty() {
+                let known = record.quiet_after;
+                record.quiet_after = Some(known.map_or(after, |known| known.max(after)));
+            }
+            self.effects
+                .push(Effect::StatementsStopped { table: id, after });
+        }
+    }
+
+    /// Keeps the sessions whose statements may still run with the end of their table.
+    fn keep_unconfirmed(&mut self, id: TableId, sessions: Vec<OpenSession>) {
+        if let Phase::Done(record) = &mut self.tables[id.index()].phase
+            && !sessions.is_empty()
+        {
+            record.quiet_after = None;
+            record.unconfirmed.extend(sessions);
         }
     }
 

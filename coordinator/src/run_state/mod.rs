@@ -426,6 +426,7 @@ impl RunState {
                     worker: None,
                     duration: None,
                     quiet_after: None,
+                    unconfirmed: Vec::new(),
                     history: Vec::new(),
                 }
             }

@@ -309,7 +309,7 @@ impl World {
                     panic!("that is for people to ask: {effect:?}")
                 }
                 Effect::Control(Control::Announce)
-                | Effect::WentQuiet { .. }
+                | Effect::StatementsStopped { .. }
                 | Effect::KeepRepair { .. }
                 | Effect::DatabasesKnown
                 | Effect::KeepRows { .. }
@@ -372,6 +372,7 @@ impl World {
                             outcome: Box::new(Outcome::Refused(failure)),
                             batches: 0,
                             duration_ms: 0,
+                            unconfirmed: Vec::new(),
                         };
                         return self.say(work, worker, body);
                     }
@@ -425,6 +426,7 @@ impl World {
                         outcome: Box::new(outcome),
                         batches,
                         duration_ms: 1,
+                        unconfirmed: Vec::new(),
                     };
                     self.say(work, worker, body);
                 }

@@ -31,6 +31,8 @@ pub(crate) enum DatabaseError {
     Network(io::Error),
     #[error("no connection within {} s", .0.as_secs())]
     ConnectTimeout(std::time::Duration),
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    Unanswered(std::time::Duration),
     #[error("the statement did not end within {} s and was stopped", .0.as_secs_f64())]
     StatementTimeout(std::time::Duration),
     #[error("{0}")]
@@ -130,7 +132,7 @@ impl DatabaseError {
     fn class(&self) -> (FailureKind, &'static str) {
         match self {
             Self::Driver(error) => (error.kind.clone(), error.advice),
-            Self::Network(_) | Self::ConnectTimeout(_) => {
+            Self::Network(_) | Self::ConnectTimeout(_) | Self::Unanswered(_) => {
                 (FailureKind::ConnectionError, advice::CONNECTION)
             }
             Self::StatementTimeout(_) => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),

@@ -199,6 +199,7 @@ async fn compare(
         refuse_same(&tables, &database)?;
     }
     let mut notes = condition_notes(&tables);
+    notes.extend(visibility_notes(&tables));
     if spec.depth == Depth::Counts {
         let coverage = structure(spec, &tables)?;
         notes.extend(coverage_notes(&coverage, &[]));
@@ -275,6 +276,16 @@ fn condition_notes(tables: &Pair<Table>) -> Vec<String> {
             ))
         })
         .collect()
+}
+
+/// What the users of the endpoints may not see of the tables.
+fn visibility_notes(tables: &Pair<Table>) -> Vec<String> {
+    let sides = [("source", &tables.source), ("target", &tables.target)];
+    let notes = sides.into_iter().flat_map(|(side, table)| {
+        let name = format!("{}.{} of the {side}", table.schema, table.name);
+        table.visibility.notes(&name)
+    });
+    notes.collect()
 }
 
 /// Which steps a comparison takes beyond summing up the rows.

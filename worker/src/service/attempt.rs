@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::message::{EventBody, Task};
-use shared::outcome::{Comparison, Failure, FailureKind, FailureOrigin, Outcome};
+use shared::outcome::{Comparison, Failure, FailureKind, FailureOrigin, OpenSession, Outcome};
 use shared::transport::{Delivery, Ownership, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -24,7 +24,7 @@ use super::options::WorkerOptions;
 use super::panics;
 use super::resources::{Reporter, WorkerResources};
 use super::stop::{StopReason, StopSignal};
-use crate::engine::{Stop, TaskContext};
+use crate::engine::{RunningStatements, Stop, TaskContext};
 
 /// Capacity, in batches, of the channel between the engine and the transport.
 const QUEUED_BATCHES: usize = 4;
@@ -73,20 +73,20 @@ impl AttemptRun {
         if !self.claim(&reporter).await {
             return;
         }
-        let (outcome, batches) = match (self.job.stop.requested(), failure) {
+        let ended = match (self.job.stop.requested(), failure) {
             // The request came before the claim, or while it was being published.
             (Some((reason, since)), _) => match stop_outcome(reason, since) {
-                Some(outcome) => (outcome, 0),
+                Some(outcome) => Ended::before_comparison(outcome),
                 None => return,
             },
-            (None, Some(failure)) => (Outcome::Failed(failure), 0),
+            (None, Some(failure)) => Ended::before_comparison(Outcome::Failed(failure)),
             (None, None) => self.compare(&reporter, databases).await,
         };
         let duration = begin.elapsed();
-        span.record(&outcome, duration);
         self.resources
-            .record_health(&self.delivery.message.spec, &outcome);
-        self.report(&reporter, outcome, batches, duration).await;
+            .record_health(&self.delivery.message.spec, &ended.outcome);
+        span.record(&ended.outcome, duration);
+        self.report(&reporter, ended, duration).await;
     }
 
     /// Why this worker does not try the task, though another one may.
@@ -135,11 +135,12 @@ impl AttemptRun {
         if !self.delivery.is_current() {
             return;
         }
-        self.resources.metrics.record_outcome(&outcome);
+        self.resources.metrics.record_outcome(&outcome, true);
         let returned = EventBody::Finished {
             outcome: Box::new(outcome),
             batches: 0,
             duration_ms: 0,
+            unconfirmed: Vec::new(),
         };
         match reporter.publish(returned).await {
             Ok(()) | Err(TransportError::Unroutable(_)) => discard(&self.delivery).await,
@@ -186,18 +187,15 @@ impl AttemptRun {
         }
     }
 
-    /// Runs the engine to its end; returns the outcome and the number of
-    /// batches that were published.
-    async fn compare(
-        &self,
-        reporter: &Reporter,
-        databases: Vec<DatabaseIdentity>,
-    ) -> (Outcome, u32) {
+    /// Runs the engine to its end.
+    async fn compare(&self, reporter: &Reporter, databases: Vec<DatabaseIdentity>) -> Ended {
         let stop = &self.job.stop;
         let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
+        let running_statements = Arc::new(RunningStatements::default());
         let context = TaskContext {
             cancel: stop.token.clone(),
             progress: Arc::clone(&self.job.progress),
+            running: Arc::clone(&running_statements),
             findings,
         };
         let engine = Arc::clone(&self.resources.engine);
@@ -218,7 +216,7 @@ impl AttemptRun {
             supervise(running, stop, limit),
             findings::publish(reporter, batches)
         );
-        match published {
+        let (mut outcome, batches) = match published {
             Ok(batches) => {
                 let table = spec.source.table.to_string();
                 let outcome = resolve_outcome(result, stop.requested(), &table, is_redacted);
@@ -226,23 +224,37 @@ impl AttemptRun {
             }
             // A comparison without all its findings would be a wrong result.
             Err(error) => (Outcome::Failed(unpublished(&error)), 0),
+        };
+        let unconfirmed = running_statements.unconfirmed();
+        if let Some(warning) = OpenSession::warning(&unconfirmed) {
+            tracing::warn!("{warning}");
+            if let Outcome::Failed(failure) = &mut outcome {
+                failure.message = format!("{}; {warning}", failure.message);
+            }
+        }
+        Ended {
+            outcome,
+            batches,
+            unconfirmed,
         }
     }
 
-    async fn report(
-        &self,
-        reporter: &Reporter,
-        outcome: Outcome,
-        batches: u32,
-        duration: Duration,
-    ) {
-        self.resources.metrics.record_outcome(&outcome);
+    async fn report(&self, reporter: &Reporter, ended: Ended, duration: Duration) {
+        let Ended {
+            outcome,
+            batches,
+            unconfirmed,
+        } = ended;
+        self.resources
+            .metrics
+            .record_outcome(&outcome, unconfirmed.is_empty());
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         match reporter
             .publish(EventBody::Finished {
                 outcome: Box::new(outcome),
                 batches,
                 duration_ms,
+                unconfirmed,
             })
             .await
         {
@@ -260,6 +272,25 @@ impl AttemptRun {
 pub(super) async fn discard(delivery: &Delivery<Task>) {
     if delivery.ack().await == Ownership::Lost {
         tracing::debug!("the delivery of a discarded task was lost; the broker delivers it again");
+    }
+}
+
+/// How an attempt ended.
+struct Ended {
+    outcome: Outcome,
+    /// How many batches of findings were published.
+    batches: u32,
+    /// The sessions in which a statement may still run.
+    unconfirmed: Vec<OpenSession>,
+}
+
+impl Ended {
+    fn before_comparison(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            batches: 0,
+            unconfirmed: Vec::new(),
+        }
     }
 }
 
@@ -283,7 +314,7 @@ async fn supervise(
         Ok(result) => result,
         Err(_) => {
             tracing::error!(
-                "the engine did not stop within {} s and was aborted; its statements may still run, so check both databases for them",
+                "the engine did not stop within {} s and was aborted",
                 STOP_LIMIT.as_secs()
             );
             running.abort();

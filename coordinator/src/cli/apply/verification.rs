@@ -93,6 +93,7 @@ async fn verify(
     let context = TaskContext {
         cancel,
         progress: Arc::new(Progress::default()),
+        running: Arc::default(),
         findings,
     };
     let drained = async { while unused.recv().await.is_some() {} };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use shared::config::FailFast;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, WorkId};
-use shared::outcome::{Comparison, Difference, DifferenceKind, FailureKind, Outcome};
+use shared::outcome::{Comparison, Difference, DifferenceKind, FailureKind, OpenSession, Outcome};
 
 use super::testing::{compared, failed, limits, spec};
 use super::*;
@@ -332,7 +332,7 @@ fn the_deadline_runs_from_the_claim_and_is_no_reason_to_end_the_run() {
     let effects = story.finish(0, 1, "w", Outcome::Cancelled { quiet_after_ms: 70 }, 0);
     assert_eq!(
         effects[0],
-        Effect::WentQuiet {
+        Effect::StatementsStopped {
             table: TableId(0),
             after: Duration::from_millis(70)
         }
@@ -340,6 +340,32 @@ fn the_deadline_runs_from_the_claim_and_is_no_reason_to_end_the_run() {
     assert_eq!(story.record(0).quiet_after, Some(Duration::from_millis(70)));
     assert_eq!(published(&effects), [(1, 1)]);
     assert_eq!(story.state.root_cause(), None);
+}
+
+#[test]
+fn a_stop_that_a_database_did_not_confirm_is_not_quiet() {
+    let mut story = Story::new(1, limits(1));
+    story.beat("w", 1, &[]);
+    story.claim(0, 1, "w");
+    story.tell(Input::Cancel);
+    let session = OpenSession {
+        endpoint: "erp".to_owned(),
+        number: 57,
+        name: "reconcile 1 dbo.t #00ff".to_owned(),
+    };
+    let stopped = EventBody::Finished {
+        outcome: Box::new(Outcome::Cancelled { quiet_after_ms: 9 }),
+        batches: 0,
+        duration_ms: 5,
+        unconfirmed: vec![session.clone()],
+    };
+    story.event(0, 1, "w", stopped);
+    let record = story.record(0);
+    assert_eq!(record.status(), TableStatus::Cancelled);
+    assert_eq!(
+        (record.quiet_after, record.unconfirmed.as_slice()),
+        (None, [session].as_slice())
+    );
 }
 
 #[test]

@@ -14,13 +14,14 @@ use super::error::RequestError;
 use super::state::Session;
 use crate::catalog::Table;
 use crate::error::SqlError;
+use crate::mangling::{Wrong, mangled};
 use crate::postgres;
 use crate::protocol::packet::{Message, message_type};
 use crate::protocol::row::RowEncoder;
 use crate::protocol::rpc;
 use crate::protocol::token::{self, DoneToken, ResultColumn, done_status};
 use crate::protocol::wire::Reader;
-use crate::sql::batch::{self, Command};
+use crate::sql::batch::{self, Command, Isolation};
 use crate::sql::translator::{TranslateError, TranslatedQuery, Translation, Translator};
 use crate::sql::typed::TypedSql;
 use crate::types::sql_type::SqlType;
@@ -168,7 +169,10 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
                     .query("SELECT pg_sleep($1)", &[&delay.as_secs_f64()])
                     .await?;
             }
-            Command::Isolation(isolation) => self.isolation = isolation,
+            Command::Isolation(isolation) => {
+                self.isolation = isolation;
+                self.info.snapshot = isolation == Isolation::Snapshot;
+            }
             Command::LockTimeout(milliseconds) => {
                 // An unlimited wait is 0 in PostgreSQL and -1 in SQL Server. With 0 SQL Server
                 // does not wait; the shortest wait of PostgreSQL is 1 ms.
@@ -192,6 +196,14 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
                 let table = self.lookup.table(&self.client, &table).await?;
                 self.client
                     .batch_execute(&check_constraint(&table, &name, checked))
+                    .await?;
+            }
+            Command::ContextInfo(digits) => {
+                let bytes = hex::decode(&digits).map_err(SqlError::unsupported)?;
+                let text = String::from_utf8_lossy(&bytes);
+                let text = text.trim_end_matches('\0');
+                self.client
+                    .query("SELECT set_config('application_name', $1, false)", &[&text])
                     .await?;
             }
             Command::Print(text) => token::push_info(&mut self.out, 0, &text),
@@ -220,7 +232,7 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             Translation::Query(query) => {
                 let tables: Vec<Table> = translator.tables.values().cloned().collect();
                 self.check_snapshot(&tables).await?;
-                self.rows(query, interrupted).await.map(Some)
+                self.result(query, interrupted).await.map(Some)
             }
             Translation::Change(sql) => {
                 let (rows, sent) = self.change(&sql).await?;
@@ -285,6 +297,25 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             token::push_done(&mut self.out, DoneToken::InProcedure, status, rows);
         }
         Ok(())
+    }
+
+    /// The rows of a query, or what stands in for them on purpose.
+    async fn result(
+        &mut self,
+        query: TranslatedQuery,
+        interrupted: &AtomicBool,
+    ) -> Result<u64, RequestError> {
+        let mangling = self.mangling.as_ref();
+        match mangling.and_then(|mangling| mangling.next(&query.sql)) {
+            None => self.rows(query, interrupted).await,
+            Some(Wrong::ExtraResult) => {
+                let rows = self.rows(query.clone(), interrupted).await?;
+                let counted = done_status::MORE | done_status::COUNT;
+                token::push_done(&mut self.out, DoneToken::InProcedure, counted, rows);
+                self.rows(query, interrupted).await
+            }
+            Some(wrong) => self.rows(mangled(query, wrong), interrupted).await,
+        }
     }
 
     /// Streams the rows of a query, with at most a few packets in memory.

@@ -41,7 +41,7 @@ impl SideStatements {
             .iter()
             .map(|pair| (pair.on(side).clone(), pair.reading(side)));
         let (columns, readings) = as_read(read);
-        let qualified = dialect.qualified(&table.schema, &table.name);
+        let qualified = read_from(dialect, table);
         let never_null = (plan.key_form == KeyForm::Uuid)
             .then(|| columns.first().map(|column| column.name.clone()))
             .flatten();
@@ -179,10 +179,16 @@ fn as_read(read: impl IntoIterator<Item = (Column, Reading)>) -> (Vec<Column>, V
         .unzip()
 }
 
+/// The table as it stands behind `FROM`.
+fn read_from(dialect: &dyn Dialect, table: &Table) -> String {
+    let name = dialect.qualified(&table.schema, &table.name);
+    format!("{name}{}", table.hint)
+}
+
 /// The statement that counts the rows of a table that take part.
 pub(crate) fn count(kind: DatabaseKind, table: &Table) -> String {
     let dialect = database(kind);
-    let name = dialect.qualified(&table.schema, &table.name);
+    let name = read_from(dialect, table);
     let condition = table
         .condition
         .as_ref()

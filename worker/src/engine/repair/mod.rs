@@ -113,8 +113,11 @@ fn obstacle(planned: &Planned, constraints: &Constraints) -> Option<&'static str
             "the target has INSTEAD OF triggers, which decide what a change does; disable them, or repair the table by hand",
         );
     }
-    // A line of a script must not begin with a part of a name.
     let table = &planned.tables.target;
+    if table.columns.iter().any(|column| column.masked) {
+        return Some("a column of the target is masked for the endpoint's user; grant UNMASK to it");
+    }
+    // A line of a script must not begin with a part of a name.
     let columns = table
         .columns
         .iter()

@@ -4,20 +4,21 @@ use shared::outcome::ForeignKey;
 use tiberius::ToSql;
 
 use crate::engine::database::constraints::Constraints;
-use crate::engine::database::sql_server::catalog::{query_rows, text};
+use crate::engine::database::sql_server::answer::{optional, required, text};
+use crate::engine::database::sql_server::catalog::query_rows;
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::Table;
 
 const COLUMNS: &str = "\
-SELECT c.name, c.is_identity, c.is_computed, CAST(c.system_type_id AS int), \
-  CAST(c.generated_always_type AS int), o.type \
+SELECT c.name, CAST(c.is_identity AS bit), CAST(c.is_computed AS bit), CAST(c.system_type_id AS int), \
+  CAST(c.generated_always_type AS int), CAST(CASE WHEN o.type = 'V' THEN 1 ELSE 0 END AS bit) \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.columns AS c ON c.object_id = o.object_id \
 WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V')";
 
 const KEYS: &str = "\
-SELECT f.name, ps.name, p.name, f.is_not_trusted, c.name \
+SELECT f.name, ps.name, p.name, CAST(f.is_not_trusted AS bit), c.name \
 FROM sys.foreign_keys AS f JOIN sys.objects AS o ON o.object_id = f.parent_object_id \
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.objects AS p ON p.object_id = f.referenced_object_id \
@@ -65,13 +66,11 @@ pub(crate) async fn read(
     let names: [&dyn ToSql; 2] = [&table.schema, &table.name];
     for row in query_rows(client, COLUMNS, &names).await? {
         let name = text(&row, 0)?;
-        let flag = |at| row.try_get::<bool, _>(at).map(Option::unwrap_or_default);
-        let version = row.try_get::<i32, _>(3)? == Some(ROW_VERSION);
+        let flag = |at| required::<bool>(&row, at);
+        let version = required::<i32>(&row, 3)? == ROW_VERSION;
         // The period of a table that keeps its history.
-        let period = row.try_get::<i32, _>(4)?.is_some_and(|kind| kind != 0);
-        found.is_view |= row
-            .try_get::<&str, _>(5)?
-            .is_some_and(|kind| kind.trim_end() == "V");
+        let period = optional::<i32>(&row, 4)?.is_some_and(|kind| kind != 0);
+        found.is_view |= flag(5)?;
         if flag(2)? || version || period {
             found.generated.insert(name);
         } else if flag(1)? {
@@ -90,7 +89,7 @@ pub(crate) async fn read(
                 schema: text(1)?,
                 table: text(2)?,
                 deferrable: false,
-                trusted: !row.try_get::<bool, _>(3)?.unwrap_or_default(),
+                trusted: !required::<bool>(&row, 3)?,
                 columns: vec![column],
                 touched: None,
             }),
@@ -99,9 +98,9 @@ pub(crate) async fn read(
     let mut key = None;
     for row in query_rows(client, DEPENDENTS, &names).await? {
         let text = |at| text(&row, at);
-        let id = row.try_get::<i64, _>(0)?.unwrap_or_default();
+        let id = required(&row, 0)?;
         let flag =
-            |at| Ok::<_, DatabaseError>(row.try_get::<i32, _>(at)?.is_some_and(|it| it != 0));
+            |at| Ok::<_, DatabaseError>(optional::<i32>(&row, at)?.is_some_and(|it| it != 0));
         let names = [text(1)?, text(2)?, text(3)?, text(4)?];
         found.add_dependent_column(&mut key, id, names, (flag(5)?, flag(6)?));
     }

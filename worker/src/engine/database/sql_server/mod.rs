@@ -1,5 +1,6 @@
 //! SQL Server: everything that is particular to it.
 
+mod answer;
 pub(crate) mod catalog;
 pub(crate) mod connection;
 pub(crate) mod constraints;

@@ -1,12 +1,13 @@
 //! Scans SQL Server by a streaming row reader.
 
 use futures::StreamExt;
-use tiberius::ColumnData;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
+use tiberius::{ColumnData, QueryItem};
 
 use crate::engine::database::scan::{
     ProgressReporter, Query, Scanned, push_scaled, push_uuid_text, trim, unexpected,
 };
+use crate::engine::database::sql_server::answer::malformed;
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, RowSink};
@@ -36,12 +37,19 @@ pub(crate) async fn scan(
         }
         bound.query(client).await?
     };
-    let mut stream = results.into_row_stream();
+    let mut answer = results;
+    let mut results = 0;
     let mut rows = 0;
     let mut encoder = RowEncoder::default();
     let mut reporter = ProgressReporter::new(progress);
-    while let Some(row) = stream.next().await {
-        let row = row?;
+    while let Some(item) = answer.next().await {
+        let row = match item? {
+            QueryItem::Row(row) => row,
+            QueryItem::Metadata(_) => {
+                results += 1;
+                continue;
+            }
+        };
         if row.len() != query.readings.len() {
             return Err(DatabaseError::Malformed(format!(
                 "{} columns where {} were asked for",
@@ -75,6 +83,11 @@ pub(crate) async fn scan(
         }
     }
     reporter.report(rows, encoder.total_bytes());
+    if results != 1 {
+        return Err(malformed(&format!(
+            "{results} results where one was asked for"
+        )));
+    }
     Ok(rows)
 }
 
