@@ -268,6 +268,7 @@ impl World {
                 Effect::Control(Control::Announce)
                 | Effect::WentQuiet { .. }
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::DatabasesKnown
                 | Effect::KeepRows { .. }
                 | Effect::Notice(_) => {}
@@ -305,6 +306,7 @@ impl World {
                     self.tell(Input::PublishFailed {
                         work,
                         reason: "refused".to_owned(),
+                        retryable: true,
                     });
                 }
             }

@@ -12,6 +12,7 @@ mod findings;
 mod ledger;
 mod metrics;
 mod options;
+mod outcome_size;
 mod panics;
 mod resources;
 mod stop;
