@@ -88,7 +88,7 @@ struct Flags {
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Name of this worker in reports [default: host, process id and a random part]
-    #[arg(long)]
+    #[arg(long, value_parser = shared::bounds::parse_worker_name)]
     name: Option<String>,
     /// Prefix of the names of queues and exchanges [default: `prefix` under `[broker]`, or `reconcile`]
     #[arg(long)]
@@ -247,6 +247,7 @@ fn resolve(
 ) -> Result<(RabbitOptions, Arc<dyn Engine>, MetricsAddress), WorkerError> {
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
+    let max_message_size = broker.message_limit();
     let url = flags
         .broker
         .map(Secret::new)
@@ -266,6 +267,9 @@ fn resolve(
     let broker = RabbitOptions {
         url,
         signing_key,
+        signing_max_age: broker.signing_max_age,
+        max_message_size,
+        patience: None,
         prefix: flags.prefix.unwrap_or(broker.prefix),
         ca_file: broker.ca_file,
         connection_name: format!("reconcile-worker {id}"),

@@ -118,6 +118,7 @@ pub(super) fn broker(
         return Ok(None);
     };
     let signing_key = config.signing_key()?;
+    let max_message_size = config.message_limit();
     let prefix = flags.prefix.clone().unwrap_or(config.prefix);
     if prefix.is_empty() {
         return Err(UsageError::EmptyPrefix);
@@ -126,6 +127,8 @@ pub(super) fn broker(
         prefix,
         ca_file: config.ca_file,
         signing_key,
+        signing_max_age: config.signing_max_age,
+        max_message_size,
         ..RabbitOptions::new(url, connection_name)
     }))
 }

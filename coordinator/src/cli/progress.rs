@@ -105,6 +105,7 @@ impl RunObserver for Progress {
                 Effect::Publish(_)
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::KeepRows { .. }
                 | Effect::StatementsStopped { .. }
                 | Effect::Complete => {}

@@ -196,6 +196,7 @@ impl RunObserver for RunMetrics {
                 Effect::Publish(_)
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::KeepRows { .. }
                 | Effect::StatementsStopped { .. }
                 | Effect::DatabasesKnown

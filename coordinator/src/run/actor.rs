@@ -127,6 +127,7 @@ impl RunActor {
             Effect::Complete => self.complete(context),
             Effect::TableEnded(_)
             | Effect::KeepRepair { .. }
+            | Effect::KeepRepairPart { .. }
             | Effect::KeepRows { .. }
             | Effect::StatementsStopped { .. }
             | Effect::DatabasesKnown
@@ -155,6 +156,7 @@ impl RunActor {
                 Err(error) => Input::PublishFailed {
                     work,
                     reason: error.to_string(),
+                    retryable: !matches!(error, TransportError::TooLarge(_)),
                 },
             }));
         });

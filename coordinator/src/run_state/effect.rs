@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::ids::{Attempt, TableId, WorkerId};
-use shared::message::{Control, Task, WorkId};
+use shared::message::{Control, StatementPart, Task, WorkId};
 use shared::outcome::{Difference, Failure, RepairStatement};
 
 use super::record::CancelReason;
@@ -26,6 +26,14 @@ pub enum Effect {
         worker: WorkerId,
         /// A batch that was not received before.
         statements: Vec<RepairStatement>,
+    },
+    /// A part of a large repair statement has arrived. It must be on disk before the event that
+    /// brought it is acknowledged.
+    KeepRepairPart {
+        work: WorkId,
+        worker: WorkerId,
+        /// A part that was not received before.
+        part: StatementPart,
     },
     /// Differing rows of a table have arrived, and all of them are wanted. They must be on disk
     /// before the event that brought them is acknowledged.

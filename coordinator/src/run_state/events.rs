@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, TableSpec, WorkId};
-use shared::outcome::{Comparison, Depth, Failure, FailureKind, OpenSession, Outcome};
+use shared::outcome::{Comparison, Depth, Difference, Failure, FailureKind, OpenSession, Outcome};
 
-use super::table::{Claim, Phase, Running, Table};
+use super::received::Arrival;
+use super::table::{Claim, MAX_CLAIMS, Phase, Running, Table};
 use super::table_end::EndedAttempt;
 use super::{Effect, Notice, Probe, RunState, Time, Verdict};
-
-/// The most claims of one attempt that are tracked; further ones are ignored.
-const MAX_CLAIMS: usize = 8;
 
 const MAX_PUBLISH_FAILURES: u32 = 10;
 
@@ -38,7 +36,12 @@ impl RunState {
         match (self.standing(work), body) {
             (Standing::Unknown, _) => {}
             (Standing::Stale, EventBody::Claimed) => self.refuse_stale_claim(work, worker),
-            (Standing::Stale, EventBody::Differences { .. } | EventBody::Repair { .. }) => {}
+            (
+                Standing::Stale,
+                EventBody::Differences { .. }
+                | EventBody::Repair { .. }
+                | EventBody::RepairPart { .. },
+            ) => {}
             (
                 Standing::Stale,
                 EventBody::Finished {
@@ -63,27 +66,26 @@ impl RunState {
         match body {
             EventBody::Claimed => {}
             EventBody::Differences { batch, rows } => {
-                let listed_rows = self.limits.listed_rows;
-                let most = listed_rows.map_or(usize::MAX, |rows| rows as usize);
-                if let Some(claim) = self.claim_of(work.table, &worker)
-                    && !claim.batches.contains_key(&batch)
-                {
-                    let kept = listed_rows.is_some().then(|| rows.clone());
-                    claim.add_batch(batch, rows, most);
+                if self.is_new(work, &worker, batch) {
+                    let kept = self.limits.listed_rows.is_some().then(|| rows.clone());
+                    self.list(work, &worker, batch, rows);
                     self.effects
                         .extend(kept.map(|rows| Effect::KeepRows { work, worker, rows }));
                 }
             }
             EventBody::Repair { batch, statements } => {
-                if let Some(claim) = self.claim_of(work.table, &worker)
-                    && !claim.batches.contains_key(&batch)
-                {
-                    claim.batches.insert(batch, Vec::new());
+                if self.is_new(work, &worker, batch) {
                     self.effects.push(Effect::KeepRepair {
                         work,
                         worker,
                         statements,
                     });
+                }
+            }
+            EventBody::RepairPart { batch, part } => {
+                if self.is_new(work, &worker, batch) {
+                    self.effects
+                        .push(Effect::KeepRepairPart { work, worker, part });
                 }
             }
             EventBody::Finished {
@@ -97,6 +99,23 @@ impl RunState {
                 self.keep_unconfirmed(work.table, unconfirmed);
             }
         }
+    }
+
+    /// Records a batch of a claim. Returns whether it was not received before.
+    fn is_new(&mut self, work: WorkId, worker: &WorkerId, batch: u32) -> bool {
+        self.claim_of(work.table, worker)
+            .is_some_and(|claim| claim.received.record(batch) == Arrival::New)
+    }
+
+    /// Lists differing rows of a claim for the report.
+    fn list(&mut self, work: WorkId, worker: &WorkerId, batch: u32, rows: Vec<Difference>) {
+        let asked = self.spec(work.table).max_differences;
+        let most = self.limits.listed_rows.unwrap_or(asked).min(asked);
+        let mut left = self.listing_bytes;
+        if let Some(claim) = self.claim_of(work.table, worker) {
+            claim.received.list(batch, rows, most as usize, &mut left);
+        }
+        self.listing_bytes = left;
     }
 
     fn standing(&self, work: WorkId) -> Standing {
@@ -335,7 +354,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn on_publish_failed(&mut self, work: WorkId, reason: &str) {
+    pub(super) fn on_publish_failed(&mut self, work: WorkId, reason: &str, retryable: bool) {
         if !matches!(self.standing(work), Standing::Current) {
             return;
         }
@@ -346,7 +365,7 @@ impl RunState {
         }
         let message = format!("the task could not be given to the broker: {reason}");
         let mut failure = Failure::new(FailureKind::BrokerError, message).uncounted();
-        failure.retryable = table.free < MAX_PUBLISH_FAILURES;
+        failure.retryable = retryable && table.free < MAX_PUBLISH_FAILURES;
         self.attempt_failed(EndedAttempt::unclaimed(work.table), failure);
     }
 
@@ -387,24 +406,25 @@ impl RunState {
 /// batches of differences have arrived.
 fn verdict_of(
     table: &Table,
-    mut claim: Claim,
-    comparison: Comparison,
+    claim: Claim,
+    mut comparison: Comparison,
     batches: u32,
 ) -> Result<Verdict, Failure> {
     let spec = &table.planned.spec;
     check_depth(spec, &comparison)?;
-    let Some(mut differences) = claim.complete_batches(batches) else {
+    if !claim.received.is_complete(batches) {
         let message = format!(
             "of {batches} batches of differing rows that worker {} sent, {} arrived",
             claim.worker,
-            claim.batches.len()
+            claim.received.batches()
         );
         let mut failure = Failure::new(FailureKind::IncompleteResult, message).retryable();
         // The previous coordinator received the earlier batches, and they are lost.
         failure.counts_against_budget = !table.adopted;
         return Err(failure);
-    };
-    differences.truncate(spec.max_differences as usize);
+    }
+    let (differences, note) = claim.received.into_rows();
+    comparison.notes.extend(note);
     Ok(Verdict::Compared {
         comparison: Box::new(comparison),
         differences,

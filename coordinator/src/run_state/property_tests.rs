@@ -311,6 +311,7 @@ impl World {
                 Effect::Control(Control::Announce)
                 | Effect::StatementsStopped { .. }
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::DatabasesKnown
                 | Effect::KeepRows { .. }
                 | Effect::Notice(_) => {}
@@ -348,6 +349,7 @@ impl World {
                     self.tell(Input::PublishFailed {
                         work,
                         reason: "refused".to_owned(),
+                        retryable: true,
                     });
                 }
             }

@@ -99,6 +99,7 @@ impl RunObserver for Recorder {
                 Effect::Publish(_)
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::KeepRows { .. }
                 | Effect::Notice(_)
                 | Effect::Complete => {}

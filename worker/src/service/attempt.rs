@@ -17,17 +17,19 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
 use super::attempt_span::AttemptSpan;
-use super::findings;
+use super::findings::{self, Published};
 use super::ledger::Job;
 use super::limits;
 use super::options::WorkerOptions;
+use super::outcome_size::fitted;
 use super::panics;
 use super::resources::{Reporter, WorkerResources};
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{RunningStatements, Stop, TaskContext};
 
-/// Capacity, in batches, of the channel between the engine and the transport.
-const QUEUED_BATCHES: usize = 4;
+/// Capacity, in batches, of the channel between the engine and the transport. A batch may be one
+/// statement with a value of many MiB.
+const QUEUED_BATCHES: usize = 1;
 
 /// How long an engine may take to stop after a request. After that its task is
 /// aborted, so that a stuck database cannot occupy a slot for ever.
@@ -217,9 +219,10 @@ impl AttemptRun {
             findings::publish(reporter, batches)
         );
         let (mut outcome, batches) = match published {
-            Ok(batches) => {
+            Ok(Published { batches, cut_rows }) => {
                 let table = spec.source.table.to_string();
-                let outcome = resolve_outcome(result, stop.requested(), &table, is_redacted);
+                let mut outcome = resolve_outcome(result, stop.requested(), &table, is_redacted);
+                note_cut_rows(&mut outcome, cut_rows);
                 (outcome, batches)
             }
             // A comparison without all its findings would be a wrong result.
@@ -245,19 +248,25 @@ impl AttemptRun {
             batches,
             unconfirmed,
         } = ended;
+        let outcome = fitted(outcome, reporter.room());
         self.resources
             .metrics
             .record_outcome(&outcome, unconfirmed.is_empty());
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        match reporter
-            .publish(EventBody::Finished {
-                outcome: Box::new(outcome),
-                batches,
-                duration_ms,
-                unconfirmed,
-            })
-            .await
-        {
+        let finished = |outcome| EventBody::Finished {
+            outcome: Box::new(outcome),
+            batches,
+            duration_ms,
+            unconfirmed: unconfirmed.clone(),
+        };
+        let mut published = reporter.publish(finished(outcome)).await;
+        if let Err(error @ TransportError::TooLarge(_)) = &published {
+            // The broker allows less than this worker's configuration says.
+            published = reporter
+                .publish(finished(Outcome::Failed(unpublished(error))))
+                .await;
+        }
+        match published {
             Ok(()) => {}
             Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; the outcome is discarded: {error}")
@@ -368,11 +377,26 @@ fn stop_outcome(reason: StopReason, since: Duration) -> Option<Outcome> {
 }
 
 fn unpublished(error: &TransportError) -> Failure {
-    Failure::new(
+    let failure = Failure::new(
         FailureKind::BrokerError,
-        format!("the differing rows could not be sent to the coordinator: {error}"),
-    )
-    .retryable()
+        format!("the result could not be sent to the coordinator: {error}"),
+    );
+    match error {
+        // The next attempt would find the same.
+        TransportError::TooLarge(_) => failure,
+        _ => failure.retryable(),
+    }
+}
+
+/// Adds a note about rows that were not listed with all their columns.
+fn note_cut_rows(outcome: &mut Outcome, cut_rows: u64) {
+    if let Outcome::Compared(comparison) = outcome
+        && cut_rows > 0
+    {
+        comparison.notes.push(format!(
+            "{cut_rows} listed rows differ in more columns than fit into one message (max_message_size under [broker]); the last of them are not listed"
+        ));
+    }
 }
 
 fn panic_text(error: JoinError) -> String {
