@@ -107,6 +107,8 @@ failure_kinds! {
     SameTable,
     /// A value is outside the range of its type, or not valid Unicode.
     ValueError,
+    /// A value is larger than `--max-value-size`, or the values of a row are too large together.
+    ValueTooLarge,
 
     // The worker.
     /// The endpoint of the worker leads to another database than that of the run.
@@ -296,6 +298,7 @@ mod tests {
         "TooManyConnections",
         "SameTable",
         "ValueError",
+        "ValueTooLarge",
         "OtherDatabase",
         "Panic",
         "Stopped",

@@ -36,7 +36,7 @@ use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::pair::Pair;
 use crate::engine::values::pairing::pairing;
 use crate::engine::values::reading::Reading;
-use crate::engine::values::value::{Unwritable, Value, decode};
+use crate::engine::values::value::{Unwritable, Value, decode, shortened};
 
 /// Statements sent at once.
 const BATCH: usize = 200;
@@ -54,6 +54,9 @@ struct Repair<'a> {
     /// Where a side's own values are: of the source for each pair of columns, of
     /// the target for each column of its table.
     positions: Pair<Vec<Option<Position>>>,
+    /// The most bytes of a value that is written: a statement has new and old values in
+    /// several copies, and its inverse too.
+    longest: usize,
     statements: u64,
     /// Why rows are not repaired, and how many.
     skipped: BTreeMap<String, u64>,
@@ -71,6 +74,7 @@ pub(crate) async fn repair(
         .kinds()
         .map(|kind| -> &'static dyn RepairDialect { database(kind) });
     let (mut repair, own) = Repair::new(planned, dialects, &constraints);
+    repair.longest = step.budget.memory / 16;
     if constraints.is_view {
         let why = "the target is a view; repair its base tables";
         repair
@@ -217,6 +221,7 @@ impl<'a> Repair<'a> {
                 source: of_source,
                 target: of_target,
             },
+            longest: usize::MAX,
             statements: 0,
             skipped: BTreeMap::new(),
         };
@@ -293,12 +298,21 @@ impl<'a> Repair<'a> {
             rule: &pair.rule,
             times,
         };
-        for_target(decode(value), to).map(Some)
+        for_target(self.decode(value), to).map(Some)
+    }
+
+    /// A value, of which only length and hash are kept if it is too long to be written.
+    fn decode(&self, value: &[u8]) -> Value {
+        if value.len() > self.longest {
+            shortened(value)
+        } else {
+            decode(value)
+        }
     }
 
     fn current(&self, at: usize, target: &[&[u8]]) -> Option<Value> {
         let position = self.positions.target[at]?;
-        target.get(position).map(|value| decode(value))
+        target.get(position).map(|value| self.decode(value))
     }
 
     /// A row of the target as the source has it.

@@ -7,6 +7,7 @@ pub(crate) mod error;
 pub(crate) mod hold;
 mod identity;
 pub(crate) mod lexical;
+mod link;
 pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;

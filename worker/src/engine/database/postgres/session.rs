@@ -1,10 +1,10 @@
 //! A session with PostgreSQL.
 
 use async_trait::async_trait;
-use shared::endpoint::{Endpoint, TlsMode};
+use shared::endpoint::Endpoint;
 use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -13,6 +13,7 @@ use crate::engine::database::dialect::Dialect as _;
 use crate::engine::database::postgres::catalog::{self, CatalogStatements};
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::hold::Catalog;
+use crate::engine::database::postgres::link::Connector;
 use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{constraints, identity, scan};
 use crate::engine::database::scan::{Query, Scanned, row_count};
@@ -50,7 +51,7 @@ pub(crate) struct PostgresSession {
     client: Client,
     driver: JoinHandle<()>,
     cancel: CancelToken,
-    tls: MakeRustlsConnect,
+    tls: Connector,
     pid: i32,
     identity: DatabaseIdentity,
     /// Catalog queries, prepared when they are first needed.
@@ -89,15 +90,14 @@ impl Database for Postgres {
             .user(&endpoint.user)
             .application_name("reconcile")
             .connect_timeout(endpoint.connect_timeout)
-            .ssl_mode(match endpoint.tls.mode {
-                TlsMode::Off => SslMode::Disable,
-                TlsMode::Prefer => SslMode::Prefer,
-                TlsMode::Require => SslMode::Require,
-            });
+            // The connector negotiates TLS itself.
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
         if !endpoint.password.is_empty() {
             config.password(endpoint.password.reveal());
         }
         let tls = MakeRustlsConnect::new(tls::client_config(&endpoint.tls)?);
+        let tls = Connector::new(endpoint.tls.mode, tls);
         let (client, connection) = config.connect(tls.clone()).await?;
         // The driver ends with the connection, which ends when the client is
         // dropped; its errors are also reported to the statement.

@@ -6,6 +6,7 @@ pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
 mod identity;
+mod large;
 pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;
