@@ -358,6 +358,14 @@ pub struct EngineLimits {
     pub memory_bytes: u64,
     /// Bytes on disk for the exact comparison, of both sides together.
     pub spill_bytes: u64,
+    /// The most bytes of one value that are kept in memory.
+    #[serde(default = "default_value_bytes")]
+    pub value_bytes: u64,
+}
+
+/// Also what a coordinator means that does not name the limit.
+const fn default_value_bytes() -> u64 {
+    16 << 20
 }
 
 impl Default for EngineLimits {
@@ -365,6 +373,7 @@ impl Default for EngineLimits {
         Self {
             memory_bytes: 64 << 20,
             spill_bytes: 16 << 30,
+            value_bytes: default_value_bytes(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! configuration, and for a stored run from what was stored of it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{Config, suggestion};
@@ -26,6 +27,8 @@ pub(super) enum Mode {
         /// Tables at the same time.
         concurrency: u16,
         heartbeat_period: Duration,
+        /// The directory of temporary files, if one is named.
+        spill_dir: Option<PathBuf>,
     },
     /// The workers of a broker.
     Broker(Box<RabbitOptions>),
@@ -185,6 +188,7 @@ pub(super) fn mode_of_stored(
                 endpoints,
                 concurrency: *concurrency,
                 heartbeat_period: limits.heartbeat_period,
+                spill_dir: config.run.spill_dir.clone(),
             })
         }
     }

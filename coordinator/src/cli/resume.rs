@@ -115,6 +115,7 @@ pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, Com
             endpoints: BTreeMap::new(),
             concurrency: 1,
             heartbeat_period: LOCAL_HEARTBEAT,
+            spill_dir: None,
         },
     };
     let (run, lock) = take(&store, &run.id.to_string())?;

@@ -44,6 +44,7 @@ pub(super) fn table_options(
         limits: EngineLimits {
             memory_bytes: options.memory_limit().0,
             spill_bytes: options.spill_limit().0,
+            value_bytes: options.max_value_size().0,
         },
         read_uncommitted: options.read_uncommitted(),
         naming: options.naming(),

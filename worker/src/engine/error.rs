@@ -8,6 +8,7 @@ use shared::failure::{Failure, FailureKind, FailureOrigin};
 
 use crate::engine::disk::SpillLimitReached;
 use crate::engine::task::Stop;
+use crate::engine::temporary::InMemory;
 use crate::engine::values::canonical::MalformedRow;
 
 /// What a database or its driver reported, classified by the code that knows it.
@@ -58,8 +59,53 @@ pub(crate) enum DatabaseError {
     },
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
     NullKey { column: String },
-    #[error("cannot keep rows in a temporary file in {}: {}", std::env::temp_dir().display(), .0)]
+    #[error("{0}")]
+    ValueTooLarge(Box<TooLarge>),
+    #[error("cannot keep rows in a temporary file: {0}")]
     Disk(io::Error),
+}
+
+/// A value that is larger than can be read, or a row whose values are.
+#[derive(Debug)]
+pub(crate) struct TooLarge {
+    /// `None`: all values of the row together.
+    pub column: Option<String>,
+    /// Bytes of the value as the database sends it, if they are known.
+    pub size: Option<u64>,
+    /// The limit in bytes.
+    pub limit: usize,
+    /// The row's number among those that were read, from 1.
+    pub row: u64,
+    /// Its key, if it was read before the value.
+    pub key: Option<String>,
+}
+
+impl TooLarge {
+    /// What is too large, and where, without values of rows.
+    fn without_key(&self) -> String {
+        let limit = self.limit;
+        let size = match self.size {
+            Some(size) => format!("{size} bytes, and the limit is {limit}"),
+            None => format!("more than {limit} bytes, which is the limit"),
+        };
+        match &self.column {
+            Some(column) => format!(
+                "column `{column}` has a value of {size}, in row {}",
+                self.row
+            ),
+            None => format!("the values of row {} have {size}", self.row),
+        }
+    }
+}
+
+impl std::fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.without_key())?;
+        match &self.key {
+            Some(key) => write!(f, " ({key})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Advice for errors that every kind of database can report.
@@ -150,6 +196,17 @@ impl DatabaseError {
                 FailureKind::ValueError,
                 "correct the value, or leave the column out with columns.exclude",
             ),
+            Self::ValueTooLarge(value) => (
+                FailureKind::ValueTooLarge,
+                match value.column {
+                    Some(_) => {
+                        "raise --max-value-size, or leave the column out with columns.exclude"
+                    }
+                    None => {
+                        "raise --memory-limit to twice that size, or leave columns out with columns.exclude"
+                    }
+                },
+            ),
             Self::NullKey { .. } => (
                 FailureKind::ValueError,
                 "correct the rows or the declaration, or name another key with --pk-columns or key = [..]",
@@ -164,9 +221,13 @@ impl DatabaseError {
                     "raise --spill-limit; fewer bytes are needed with a narrower filter",
                 )
             }
+            Self::Disk(error) if error.get_ref().is_some_and(|error| error.is::<InMemory>()) => (
+                FailureKind::DiskError,
+                "name a directory on a disk with --spill-dir, or that one to use it nevertheless",
+            ),
             Self::Disk(_) => (
                 FailureKind::DiskError,
-                "free space there, or set TMPDIR to a directory that has more",
+                "free space there, or name another directory with --spill-dir",
             ),
         }
     }
@@ -180,6 +241,7 @@ impl DatabaseError {
     pub(crate) fn redacted_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         let message = match self {
             Self::Driver(error) => error.redacted.clone(),
+            Self::ValueTooLarge(value) => value.without_key(),
             // Errors of the network, of the protocol and of this program quote no value.
             _ => self.to_string(),
         };

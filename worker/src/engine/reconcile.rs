@@ -31,6 +31,7 @@ use crate::engine::step::{Planned, StepContext};
 use crate::engine::survey::sketch::Sketch;
 use crate::engine::survey::{sum_up, survey};
 use crate::engine::task::{Engine, Stop, TaskContext};
+use crate::engine::temporary::SpillDirectory;
 use crate::engine::tolerate::{has_tolerance, leave_out_tolerated};
 use crate::engine::values::column::Table;
 use crate::engine::values::pair::Pair;
@@ -39,6 +40,7 @@ use crate::engine::values::pair::Pair;
 #[derive(Debug)]
 pub struct ReconcileEngine {
     pools: Pools,
+    directory: SpillDirectory,
 }
 
 impl ReconcileEngine {
@@ -47,6 +49,7 @@ impl ReconcileEngine {
     pub fn new(endpoints: BTreeMap<String, Endpoint>, concurrency: u32) -> Self {
         Self {
             pools: Pools::new(endpoints, concurrency),
+            directory: SpillDirectory::default(),
         }
     }
 
@@ -55,6 +58,12 @@ impl ReconcileEngine {
     pub fn reading_primary(mut self, endpoint: &str) -> Self {
         self.pools.read_primary(endpoint);
         self
+    }
+
+    /// The same, with temporary files in `directory`.
+    #[must_use]
+    pub fn spilling_to(self, directory: SpillDirectory) -> Self {
+        Self { directory, ..self }
     }
 
     /// Compares only the rows with these encoded keys, or all rows where rows
@@ -150,7 +159,8 @@ impl Engine for ReconcileEngine {
     async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
         let Scope::WholeTable = task.scope;
         let (sides, shared) = self.open(task, context).await?;
-        Box::pin(compare(sides, shared, &task.spec, context)).await
+        let budget = Budget::new(&task.spec.options.limits, self.directory.clone());
+        Box::pin(compare(sides, shared, &task.spec, &budget, context)).await
     }
 }
 
@@ -191,6 +201,7 @@ async fn compare(
     mut sides: Sides,
     shared: Option<DatabaseIdentity>,
     spec: &TableSpec,
+    budget: &Budget,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
     let span = tracing::info_span!("describe");
@@ -229,7 +240,7 @@ async fn compare(
             sides: &mut sides,
             planned: &planned,
             spec,
-            budget: &Budget::new(&spec.options.limits),
+            budget,
             task: context,
             rows: 0,
         };

@@ -41,6 +41,16 @@ pub(crate) struct Facts {
     pub(crate) functions: &'static [&'static str],
 }
 
+/// The items that a `SELECT` reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SelectList {
+    pub(crate) items: Vec<String>,
+    /// Whether the last item is none of the columns. In a row with a value that is too
+    /// large to be sent, it is 65,536 times the value's bytes plus the column's position
+    /// from 1, and that column is NULL; otherwise it is NULL.
+    pub(crate) marks_large: bool,
+}
+
 /// How one kind of database writes names, values and conditions that read rows.
 pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     fn facts(&self) -> &'static Facts;
@@ -53,6 +63,18 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
 
     /// The item of a `SELECT` list that reads `column` as `reading` expects it.
     fn expression(&self, column: &Column, reading: &Reading) -> String;
+
+    /// The `SELECT` list that reads these columns. If the driver collects values whole, no
+    /// value of more than `longest` bytes is sent.
+    fn list(&self, columns: &[(&Column, &Reading)], _longest: usize) -> SelectList {
+        let items = columns.iter();
+        SelectList {
+            items: items
+                .map(|(column, reading)| self.expression(column, reading))
+                .collect(),
+            marks_large: false,
+        }
+    }
 
     /// The item of a `SELECT` list that reads the text of `column` as UTF-16, if the
     /// driver decodes that text and stops at an unpaired surrogate.

@@ -51,6 +51,7 @@ pub(crate) async fn repair(
         .kinds()
         .map(|kind| -> &'static dyn RepairDialect { database(kind) });
     let (mut repair, own) = RowRepair::new(planned, dialects, &constraints);
+    repair.longest = step.budget.memory / 16;
     let keyless = step.spec.options.repair_keyless;
     let identified = match obstacle(planned, &constraints) {
         Some(why) => Err(why),

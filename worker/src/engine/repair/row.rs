@@ -24,7 +24,7 @@ use crate::engine::task::Stop;
 use crate::engine::values::column::SideOf;
 use crate::engine::values::kind::{Kind, Resolution};
 use crate::engine::values::pair::Pair;
-use crate::engine::values::value::{Unwritable, Value, decode};
+use crate::engine::values::value::{Unwritable, Value, decode, shortened};
 
 /// Why an update is skipped although its row has not changed.
 const EXCHANGED: &str = "another row has the row's new value of a unique constraint and gives it up later, or exchanges it; the script skips such updates";
@@ -38,6 +38,9 @@ pub(crate) struct RowRepair<'a> {
     /// Where a side's own values are: of the source for each pair of columns, of
     /// the target for each column of its table.
     positions: Pair<Vec<Option<Position>>>,
+    /// The most bytes of a value that is written: a statement has new and old values in
+    /// several copies, and its inverse too.
+    pub(crate) longest: usize,
     /// The columns of each foreign key, and how often statements touch them.
     foreign_keys: Vec<(Vec<usize>, Touched)>,
     /// Of each unique constraint, the updates so far.
@@ -109,6 +112,7 @@ impl<'a> RowRepair<'a> {
                 unique_constraints,
             },
             positions,
+            longest: usize::MAX,
             foreign_keys,
             references: References::default(),
             statements: 0,
@@ -307,12 +311,21 @@ impl<'a> RowRepair<'a> {
             rule: &pair.rule,
             times,
         };
-        for_target(decode(value), to).map(Some)
+        for_target(self.decode(value), to).map(Some)
+    }
+
+    /// A value, of which only length and hash are kept if it is too long to be written.
+    fn decode(&self, value: &[u8]) -> Value {
+        if value.len() > self.longest {
+            shortened(value)
+        } else {
+            decode(value)
+        }
     }
 
     fn current(&self, at: usize, target: &[&[u8]]) -> Option<Value> {
         let position = self.positions.target[at]?;
-        target.get(position).map(|value| decode(value))
+        target.get(position).map(|value| self.decode(value))
     }
 
     /// A row of the target as the source has it.

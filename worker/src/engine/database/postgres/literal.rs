@@ -93,6 +93,7 @@ pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwrita
         Value::Timestamp(moment) => quoted(&timestamp(*moment, Notation::Postgres, "")),
         Value::Instant(moment) => quoted(&timestamp(*moment, Notation::Postgres, "+00")),
         Value::Uuid(uuid) => quoted(&uuid::Uuid::from_bytes(*uuid).to_string()),
+        Value::Long(_) => return Err(Unwritable::TooLong(column.name.clone())),
     })
 }
 

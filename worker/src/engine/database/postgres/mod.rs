@@ -8,6 +8,7 @@ mod functions;
 pub(crate) mod hold;
 mod identity;
 pub(crate) mod lexical;
+mod link;
 pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use futures::future::maybe_done;
 use futures::poll;
-use shared::endpoint::{Endpoint, TlsMode};
+use shared::endpoint::Endpoint;
 use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -15,6 +15,7 @@ use crate::engine::database::dialect::Dialect as _;
 use crate::engine::database::postgres::catalog::{self, CatalogStatements};
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::hold::Catalog;
+use crate::engine::database::postgres::link::Connector;
 use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{constraints, identity, scan};
 use crate::engine::database::scan::{Query, Scanned, row_count};
@@ -56,7 +57,7 @@ pub(crate) struct PostgresSession {
     /// Returns whether the connection ended after everything was answered.
     driver: JoinHandle<bool>,
     cancel: CancelToken,
-    tls: MakeRustlsConnect,
+    tls: Connector,
     id: SessionId,
     mark: Mark,
     identity: DatabaseIdentity,
@@ -100,15 +101,14 @@ impl Database for Postgres {
             .keepalives_interval(KEEPALIVE.interval)
             .keepalives_retries(KEEPALIVE.retries)
             .tcp_user_timeout(KEEPALIVE.unacknowledged)
-            .ssl_mode(match endpoint.tls.mode {
-                TlsMode::Off => SslMode::Disable,
-                TlsMode::Prefer => SslMode::Prefer,
-                TlsMode::Require => SslMode::Require,
-            });
+            // The connector negotiates TLS itself.
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
         if !endpoint.password.is_empty() {
             config.password(endpoint.password.reveal());
         }
         let tls = MakeRustlsConnect::new(tls::client_config(&endpoint.tls)?);
+        let tls = Connector::new(endpoint.tls.mode, tls);
         let (client, connection) = config.connect(tls.clone()).await?;
         // The driver ends with the connection, which ends when the client is
         // dropped; its errors are also reported to the statement.

@@ -8,6 +8,7 @@ pub(crate) mod dialect;
 pub(crate) mod error;
 mod functions;
 mod identity;
+mod large;
 pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;
