@@ -109,6 +109,8 @@ failure_kinds! {
     ValueError,
 
     // The worker.
+    /// The task asks for more than the `[limits]` of the worker allow.
+    LimitExceeded,
     /// The endpoint of the worker leads to another database than that of the run.
     OtherDatabase,
     /// The comparison panicked.
@@ -123,7 +125,7 @@ failure_kinds! {
     BrokerError,
     /// The table was stopped, or not started, because the run was cancelled.
     CancelledError,
-    /// A worker that was shutting down returned the table.
+    /// A worker returned the table: it was shutting down, or had failed at the table before.
     HandedBack,
     /// The result lacks a part that was requested.
     IncompleteResult,
@@ -158,9 +160,9 @@ failure_kinds! {
 pub struct OtherKind(String);
 
 impl FailureKind {
-    /// Whether a worker returns the task because it cannot run it. Another worker may.
+    /// Whether the worker cannot run any table in these databases, without a fault of its own.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
+    pub fn is_misplaced(&self) -> bool {
         matches!(self, Self::OtherDatabase | Self::UnknownEndpoint)
     }
 
@@ -214,6 +216,27 @@ impl fmt::Display for FailureKind {
     }
 }
 
+/// Where the reason of a failure lies, and so whether another worker may succeed at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureOrigin {
+    /// In the table, its databases or the run.
+    #[default]
+    Table,
+    /// In the worker's connection to the endpoint of this name.
+    Endpoint(String),
+    /// In the worker: its disk, its limits.
+    Worker,
+}
+
+impl FailureOrigin {
+    /// Whether every worker would fail.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        *self == Self::Table
+    }
+}
+
 /// Why a table could not be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -226,6 +249,9 @@ pub struct Failure {
     pub retryable: bool,
     /// Whether the failed attempt counts against `--max-attempts`.
     pub counts_against_budget: bool,
+    /// Where the reason lies.
+    #[serde(default, skip_serializing_if = "FailureOrigin::is_table")]
+    pub origin: FailureOrigin,
 }
 
 impl Failure {
@@ -238,6 +264,7 @@ impl Failure {
             kind,
             message: message.into(),
             counts_against_budget: true,
+            origin: FailureOrigin::Table,
         }
     }
 
@@ -248,6 +275,12 @@ impl Failure {
             retryable: true,
             ..self
         }
+    }
+
+    /// The same failure, whose reason lies in `origin`.
+    #[must_use]
+    pub fn in_origin(self, origin: FailureOrigin) -> Self {
+        Self { origin, ..self }
     }
 
     /// The same failure of an attempt that does not count against `--max-attempts`.
@@ -296,6 +329,7 @@ mod tests {
         "TooManyConnections",
         "SameTable",
         "ValueError",
+        "LimitExceeded",
         "OtherDatabase",
         "Panic",
         "Stopped",

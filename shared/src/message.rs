@@ -37,6 +37,9 @@ pub struct Task {
     /// one returns the task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<DatabaseIdentity>,
+    /// Workers that failed at the table for a reason of their own. They return the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub avoid: Vec<WorkerId>,
 }
 
 impl Task {
@@ -219,6 +222,18 @@ pub struct Heartbeat {
     /// workers.
     #[serde(default)]
     pub endpoints: Option<Vec<String>>,
+    /// The endpoints whose tasks it returns until it can connect to them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unavailable: Vec<UnavailableEndpoint>,
+}
+
+/// An endpoint that a worker could not use several times in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnavailableEndpoint {
+    /// Its name.
+    pub endpoint: String,
+    /// Why the last attempt to connect failed.
+    pub reason: String,
 }
 
 /// An attempt that a worker has claimed and not finished.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
-pub use crate::failure::{Failure, FailureKind};
+pub use crate::failure::{Failure, FailureKind, FailureOrigin};
 
 /// How detailed a comparison is.
 #[derive(
@@ -333,6 +333,8 @@ pub enum Outcome {
     Compared(Comparison),
     /// The table could not be compared.
     Failed(Failure),
+    /// The worker did not begin, because it cannot run the table now. Another worker may.
+    Refused(Failure),
     /// The worker stopped the attempt because the coordinator cancelled it.
     Cancelled {
         /// Milliseconds from the request until no statement of the attempt ran in a database.

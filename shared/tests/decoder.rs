@@ -15,11 +15,11 @@ use shared::identity::DatabaseIdentity;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{
     ColumnSelection, Control, DecodeError, Event, EventBody, Heartbeat, OwnedWork, Scope, Side,
-    TableSpec, Task, WorkId, decode, encode,
+    TableSpec, Task, UnavailableEndpoint, WorkId, decode, encode,
 };
 use shared::outcome::{
     Checksums, ColumnDifference, Comparison, Depth, Difference, DifferenceKind, Failure,
-    FailureKind, Outcome, RowCounts,
+    FailureKind, FailureOrigin, Outcome, RowCounts,
 };
 
 /// One change of some bytes.
@@ -161,6 +161,7 @@ fn task() -> Task {
             },
         },
         databases: vec![database()],
+        avoid: vec![WorkerId::named("w")],
     }
 }
 
@@ -255,6 +256,10 @@ fn messages() -> Vec<Vec<u8>> {
                 target_rows: 2,
             }],
             endpoints: Some(vec!["erp".to_owned()]),
+            unavailable: vec![UnavailableEndpoint {
+                endpoint: "erp".to_owned(),
+                reason: "refused".to_owned(),
+            }],
         }),
         encode(&event(EventBody::Claimed)),
         encode(&event(EventBody::Differences {
@@ -264,7 +269,12 @@ fn messages() -> Vec<Vec<u8>> {
     ];
     let outcomes = [
         Outcome::Compared(comparison),
-        Outcome::Failed(failure),
+        Outcome::Refused(
+            failure
+                .clone()
+                .in_origin(FailureOrigin::Endpoint("erp".to_owned())),
+        ),
+        Outcome::Failed(failure.in_origin(FailureOrigin::Worker)),
         Outcome::Cancelled { quiet_after_ms: 1 },
         Outcome::TimedOut { quiet_after_ms: 2 },
         Outcome::HandedBack,

@@ -223,6 +223,7 @@ pub async fn compare_and_repair(
         scope: Scope::WholeTable,
         spec,
         databases: Vec::new(),
+        avoid: Vec::new(),
     };
     let gather = async {
         let (mut differences, mut statements) = (Vec::new(), Vec::new());

@@ -123,6 +123,7 @@ impl Bench {
             scope: Scope::WholeTable,
             spec: self.spec.clone(),
             databases: Vec::new(),
+            avoid: Vec::new(),
         }
     }
 

@@ -54,6 +54,7 @@ fn task(source: &str, target: &str) -> Task {
         scope: Scope::WholeTable,
         spec,
         databases: Vec::new(),
+        avoid: Vec::new(),
     }
 }
 

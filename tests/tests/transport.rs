@@ -410,6 +410,7 @@ async fn heartbeats_reach_every_coordinator(parties: Parties) {
         period_ms: 5000,
         owned: Vec::new(),
         endpoints: None,
+        unavailable: Vec::new(),
     };
     // A heartbeat without a receiver is no error.
     parties.one.publish_heartbeat(&heartbeat(0)).await.unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use shared::config::{Config, ConfigError, LogOptions, MetricsAddr, parse_duration};
+use shared::config::{Config, ConfigError, LogOptions, MetricsAddr, WorkerLimits, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
 use shared::logging::{Verbosity, print_status, report_error};
@@ -49,6 +49,10 @@ enum WorkerError {
         "no endpoints: tasks name them, so give --config FILE with an [endpoints.NAME] for each"
     )]
     NoEndpoints,
+    #[error(
+        "[limits] endpoints names `{0}`, which is not configured; add [endpoints.{0}], or take the name out"
+    )]
+    UnknownEndpoint(String),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -103,6 +107,8 @@ struct Flags {
         global = true
     )]
     metrics_addr: Option<MetricsAddr>,
+    #[command(flatten)]
+    limits: WorkerLimits,
     #[command(flatten)]
     log: LogOptions,
     #[command(flatten)]
@@ -189,6 +195,7 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> Result<u8, WorkerEr
         heartbeat_period,
         ..
     } = flags;
+    let limits = flags.limits.clone().or(config.limits.clone());
     let (broker, engine, metrics) = resolve(flags, config, &id)?;
     // If the requested metrics address is taken, the worker does not start.
     let metrics = metrics.bind().await?;
@@ -196,6 +203,7 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> Result<u8, WorkerEr
     let options = WorkerOptions {
         drain_grace: Duration::from_secs(drain_grace),
         heartbeat_period,
+        limits,
         ..WorkerOptions::new(id.clone(), concurrency)
     };
     let worker = service::start(options, transport.clone(), engine).await?;
@@ -246,6 +254,13 @@ fn resolve(
         .ok_or(WorkerError::NoBroker)?;
     if config.endpoints.is_empty() {
         return Err(WorkerError::NoEndpoints);
+    }
+    let served = flags.limits.or(config.limits).endpoints.unwrap_or_default();
+    let mut unknown = served
+        .into_iter()
+        .filter(|name| !config.endpoints.contains_key(name));
+    if let Some(name) = unknown.next() {
+        return Err(WorkerError::UnknownEndpoint(name));
     }
     let metrics = MetricsAddress::resolve(flags.metrics_addr, &config.telemetry.metrics);
     let broker = RabbitOptions {

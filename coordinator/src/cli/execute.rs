@@ -307,6 +307,7 @@ async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>
             let options = WorkerOptions {
                 heartbeat_period,
                 drain_grace: Duration::ZERO,
+                has_peers: false,
                 ..WorkerOptions::new(WorkerId::generate(), concurrency)
             };
             let worker = service::start(options, transport.clone(), engine).await?;

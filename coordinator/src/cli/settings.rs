@@ -186,6 +186,7 @@ fn limits(options: &RunOptions, distributed: bool) -> Limits {
         max_attempts: options.max_attempts(),
         claim_timeout: options.claim_timeout(),
         fail_fast: options.fail_fast(),
+        lone_worker: !distributed,
         heartbeat_period: options.heartbeat_period.unwrap_or(if distributed {
             default.heartbeat_period
         } else {

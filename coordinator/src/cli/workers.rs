@@ -129,10 +129,7 @@ impl Seen {
             }
             .to_owned(),
             format!("{} ago", seconds(self.received.elapsed())),
-            match &heartbeat.endpoints {
-                Some(endpoints) => endpoints.join(", "),
-                None => "not reported".to_owned(),
-            },
+            endpoints(heartbeat),
             tables.join(", "),
         ]
     }
@@ -161,9 +158,25 @@ impl Seen {
             "draining": self.heartbeat.draining,
             "heartbeat_age_seconds": self.received.elapsed().as_secs_f64(),
             "endpoints": self.heartbeat.endpoints,
+            "unavailable": self.heartbeat.unavailable,
             "owned": owned,
         })
     }
+}
+
+/// The names of the endpoints, with the reasons of those that are not available.
+fn endpoints(heartbeat: &Heartbeat) -> String {
+    let Some(endpoints) = &heartbeat.endpoints else {
+        return "not reported".to_owned();
+    };
+    let described = endpoints.iter().map(|name| {
+        let mut unavailable = heartbeat.unavailable.iter();
+        match unavailable.find(|unavailable| unavailable.endpoint == *name) {
+            Some(unavailable) => format!("{name} (not available: {})", unavailable.reason),
+            None => name.clone(),
+        }
+    });
+    described.collect::<Vec<_>>().join(", ")
 }
 
 /// The names of tables, for runs that are stored here.

@@ -88,6 +88,7 @@ impl Watched {
             period_ms: 5000,
             owned: Vec::new(),
             endpoints: None,
+            unavailable: Vec::new(),
         }));
     }
 

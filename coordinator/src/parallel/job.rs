@@ -291,6 +291,7 @@ async fn run_to_end(
     let transport: Arc<dyn Transport> = LocalTransport::new();
     let options = WorkerOptions {
         drain_grace: Duration::ZERO,
+        has_peers: false,
         ..WorkerOptions::new(WorkerId::generate(), concurrency)
     };
     let worker = service::start(options, transport.clone(), Arc::new(engine)).await?;

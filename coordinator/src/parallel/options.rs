@@ -90,6 +90,7 @@ impl ParallelOptions {
         let window = NonZeroU32::new(self.max_workers).ok_or(too_many_or_none)?;
         let limits = Limits {
             window: Window::Fixed(window),
+            lone_worker: true,
             max_attempts: NonZeroU32::new(self.max_attempts).ok_or(OptionsError::MaxAttempts)?,
             fail_fast: if self.fail_fast {
                 FailFast::Error

@@ -11,6 +11,7 @@ use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, EventBody, TableSpec};
 use shared::outcome::{Failure, FailureKind, Outcome};
 
+use super::suspicion::Suspicion;
 use super::table::Phase;
 use super::table_end::EndedAttempt;
 use super::{Effect, Notice, RunState, Time, Verdict};
@@ -63,6 +64,10 @@ impl RunState {
         databases: Vec<DatabaseIdentity>,
         body: &EventBody,
     ) -> bool {
+        if let Some(failure) = refused_elsewhere(body) {
+            self.failed_there(id, worker, failure.clone(), None);
+            return false;
+        }
         if let Some(failure) = returned(body) {
             self.refuse(
                 id,
@@ -140,12 +145,27 @@ impl RunState {
             let attempt = EndedAttempt::unclaimed(id);
             return self.end(attempt, Verdict::Cancelled(cancelling.reason));
         }
+        self.begin_next_attempt(id);
+        self.requeue(id);
+    }
+
+    /// The table waits for its next attempt.
+    pub(super) fn begin_next_attempt(&mut self, id: TableId) {
         let table = &mut self.tables[id.index()];
         table.phase = Phase::Waiting;
         table.attempt = table.attempt.next();
         table.adopted = false;
         self.outstanding.remove(&id);
-        self.queue.push(id, &self.tables[id.index()].planned);
+    }
+
+    /// The table is ready for dispatch.
+    pub(super) fn requeue(&mut self, id: TableId) {
+        let table = &self.tables[id.index()];
+        if table.suspicion == Suspicion::Strong {
+            self.queue.push_suspect(id);
+        } else {
+            self.queue.push(id, &table.planned);
+        }
     }
 
     /// Whether dispatch waits: after a refusal, or until a worker is alive that has the endpoints.
@@ -155,7 +175,7 @@ impl RunState {
 
     /// When the pause after a refusal ends, if it has not.
     pub(super) fn pause_ends(&self) -> Option<Time> {
-        Some(self.refusals.until).filter(|&until| until > self.now && self.queue.has_ready())
+        Some(self.refusals.until).filter(|&until| until > self.now && self.queue.has_ready(true))
     }
 }
 
@@ -163,7 +183,20 @@ impl RunState {
 fn returned(body: &EventBody) -> Option<&Failure> {
     match body {
         EventBody::Finished { outcome, .. } => match &**outcome {
-            Outcome::Failed(failure) => Some(failure).filter(|failure| failure.kind.is_refusal()),
+            Outcome::Refused(failure) => Some(failure),
+            Outcome::Failed(failure) => Some(failure).filter(|failure| failure.kind.is_misplaced()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The failure with which a worker returns a task for a reason that may pass, or that concerns
+/// this table only.
+fn refused_elsewhere(body: &EventBody) -> Option<&Failure> {
+    match body {
+        EventBody::Finished { outcome, .. } => match &**outcome {
+            Outcome::Refused(failure) => Some(failure).filter(|failure| !failure.origin.is_table()),
             _ => None,
         },
         _ => None,

@@ -193,13 +193,14 @@ impl RunState {
         };
         let failure = match outcome {
             Outcome::Compared(comparison) => {
+                self.fleet.note_success(&worker, self.now);
                 let checked = self.check_target(id, &comparison);
                 match checked.and_then(|()| verdict_of(table, claim, comparison, batches)) {
                     Ok(verdict) => return self.end(attempt, verdict),
                     Err(failure) => failure,
                 }
             }
-            Outcome::Failed(failure) => failure,
+            Outcome::Failed(failure) | Outcome::Refused(failure) => failure,
             Outcome::TimedOut { .. } => {
                 let allowed = table.planned.spec.timeout;
                 return self.end(attempt, Verdict::TimedOut { allowed });
@@ -218,8 +219,11 @@ impl RunState {
             }
             Outcome::HandedBack => return self.hand_back(id, worker),
         };
-        if others_run && failure.retryable {
+        if others_run && (failure.retryable || !failure.origin.is_table()) {
             return;
+        }
+        if !failure.origin.is_table() {
+            return self.failed_there(id, &worker, failure, Some(duration));
         }
         self.attempt_failed(attempt, failure);
     }
@@ -237,9 +241,10 @@ impl RunState {
             Outcome::Cancelled { quiet_after_ms } | Outcome::TimedOut { quiet_after_ms } => {
                 Duration::from_millis(*quiet_after_ms)
             }
-            Outcome::Compared(_) | Outcome::Failed(_) | Outcome::HandedBack => {
-                self.now.since(stopping.since)
-            }
+            Outcome::Compared(_)
+            | Outcome::Failed(_)
+            | Outcome::Refused(_)
+            | Outcome::HandedBack => self.now.since(stopping.since),
         };
         if stopping.workers.is_empty() {
             self.stopping.remove(&work.table);
@@ -258,6 +263,7 @@ impl RunState {
         self.fleet.heartbeat(heartbeat, self.now);
         let lease = self.now.after(self.fleet.lease(&heartbeat.worker));
         let run = self.run;
+        let is_beside_other_runs = heartbeat.owned.iter().any(|owned| owned.work.run != run);
         for owned in heartbeat.owned.iter().filter(|owned| owned.work.run == run) {
             let work = owned.work;
             if self.adopt(work) {
@@ -269,6 +275,7 @@ impl RunState {
                         claim.lease = lease;
                         claim.source_rows = owned.source_rows;
                         claim.target_rows = owned.target_rows;
+                        claim.is_beside_other_runs = is_beside_other_runs;
                     }
                 }
                 Standing::Stale if self.must_stop(work, &heartbeat.worker) => {

@@ -25,6 +25,13 @@ pub(super) struct Fleet {
     /// Why workers could not run a task that they were given. Such a worker is not counted until
     /// it runs one.
     unfit: BTreeMap<WorkerId, String>,
+    /// Workers whose last table failed for a reason of their own.
+    failing: BTreeSet<WorkerId>,
+    /// When each worker last compared a table.
+    successes: BTreeMap<WorkerId, Time>,
+    /// When a worker that can run tasks last stopped taking them: it drains or is gone.
+    departed: Option<Time>,
+    began: Time,
     /// The endpoints of the tables of the run.
     routes: BTreeSet<Route>,
     default_period: Duration,
@@ -59,6 +66,10 @@ impl Fleet {
         Self {
             workers: BTreeMap::new(),
             unfit: BTreeMap::new(),
+            failing: BTreeSet::new(),
+            successes: BTreeMap::new(),
+            departed: None,
+            began: now,
             routes: routes.into_iter().collect(),
             default_period,
             last_contact: now,
@@ -71,10 +82,11 @@ impl Fleet {
             self.last_contact = now;
         }
         let idle = !heartbeat.draining && heartbeat.owned.len() < heartbeat.capacity as usize;
-        let before = self
-            .workers
-            .get(&heartbeat.worker)
-            .and_then(|worker| worker.idle_since);
+        let known = self.workers.get(&heartbeat.worker);
+        let before = known.and_then(|worker| worker.idle_since);
+        if heartbeat.draining && known.is_some_and(|worker| !worker.draining) {
+            self.departed = Some(now);
+        }
         self.workers.insert(
             heartbeat.worker.clone(),
             LiveWorker {
@@ -114,6 +126,37 @@ impl Fleet {
     /// Records that `worker` has claimed a task in the databases of the run.
     pub(super) fn mark_fit(&mut self, worker: &WorkerId) {
         self.unfit.remove(worker);
+        self.failing.remove(worker);
+    }
+
+    /// Records that `worker` failed at a table for a reason of its own. Returns whether it had
+    /// not before.
+    pub(super) fn mark_failing(&mut self, worker: &WorkerId) -> bool {
+        self.failing.insert(worker.clone())
+    }
+
+    /// Records that `worker` has compared a table.
+    pub(super) fn note_success(&mut self, worker: &WorkerId, now: Time) {
+        self.successes.insert(worker.clone(), now);
+    }
+
+    /// When `worker` last compared a table.
+    pub(super) fn last_success(&self, worker: &WorkerId) -> Option<Time> {
+        self.successes.get(worker).copied()
+    }
+
+    /// The names of the workers that are alive, not draining, and can run tasks of the run.
+    pub(super) fn takers(&self) -> impl Iterator<Item = &WorkerId> {
+        self.workers
+            .iter()
+            .filter(|(name, worker)| self.is_fit(name, worker) && !worker.draining)
+            .map(|(name, _)| name)
+    }
+
+    /// Whether workers may answer, or return, that are not known now: the run began less than
+    /// `answers` ago, or a worker stopped taking tasks less than `absence` ago.
+    pub(super) fn may_grow(&self, answers: Duration, absence: Duration, now: Time) -> bool {
+        self.began.after(answers) > now || self.departed.is_some_and(|at| at.after(absence) > now)
     }
 
     fn is_fit(&self, name: &WorkerId, worker: &LiveWorker) -> bool {
@@ -138,9 +181,9 @@ impl Fleet {
         !self.workers.is_empty() && self.fit().next().is_none()
     }
 
-    /// Whether a worker is alive that cannot run tasks of the run.
+    /// Whether a worker is alive that cannot run tasks of the run, or failed at its last one.
     pub(super) fn has_unfit(&self) -> bool {
-        self.fit().count() < self.workers.len()
+        self.fit().count() < self.workers.len() || !self.failing.is_empty()
     }
 
     /// The workers that are alive and cannot run tasks of the run, each with the reason.
@@ -158,6 +201,7 @@ impl Fleet {
     /// Records that the run begins. Workers have not had time to answer before.
     pub(super) fn begin(&mut self, now: Time) {
         self.last_contact = now;
+        self.began = now;
     }
 
     /// Records an event of a worker. It shows that the worker is alive, not its capacity.
@@ -168,11 +212,22 @@ impl Fleet {
     }
 
     pub(super) fn forget_gone(&mut self, now: Time) {
-        let unfit = &mut self.unfit;
+        let Self {
+            unfit,
+            failing,
+            successes,
+            departed,
+            ..
+        } = self;
         self.workers.retain(|name, worker| {
             let is_alive = worker.gone_at() > now;
             if !is_alive {
-                unfit.remove(name);
+                let was_unfit = unfit.remove(name).is_some();
+                let was_failing = failing.remove(name);
+                successes.remove(name);
+                if !was_unfit && !was_failing && worker.lacks.is_none() {
+                    *departed = Some(now);
+                }
             }
             is_alive
         });
@@ -196,9 +251,11 @@ impl Fleet {
 
     /// How many tables the workers that can run them and are not draining run at once.
     pub(super) fn capacity(&self) -> u32 {
-        self.fit()
-            .filter(|worker| !worker.draining)
-            .fold(0, |sum, worker| sum.saturating_add(worker.capacity))
+        self.workers
+            .iter()
+            .filter(|(name, worker)| self.is_fit(name, worker) && !self.failing.contains(*name))
+            .filter(|(_, worker)| !worker.draining)
+            .fold(0, |sum, (_, worker)| sum.saturating_add(worker.capacity))
     }
 
     /// The time of the last message of any worker that can run tasks, if none is alive.
@@ -211,9 +268,14 @@ impl Fleet {
         self.fit().filter_map(|worker| worker.idle_since).min()
     }
 
+    /// The time between two heartbeats of `worker`.
+    pub(super) fn period(&self, worker: &WorkerId) -> Duration {
+        let worker = self.workers.get(worker);
+        worker.map_or(self.default_period, |worker| worker.period)
+    }
+
     /// How long a claim of `worker` is valid without a heartbeat.
     pub(super) fn lease(&self, worker: &WorkerId) -> Duration {
-        let worker = self.workers.get(worker);
-        worker.map_or(self.default_period, |worker| worker.period) * MISSED_HEARTBEATS
+        self.period(worker) * MISSED_HEARTBEATS
     }
 }

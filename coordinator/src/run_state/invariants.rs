@@ -2,6 +2,7 @@
 
 use shared::failure::FailureKind;
 
+use super::suspicion::Suspicion;
 use super::table::Phase;
 use super::{RunState, Window};
 
@@ -59,6 +60,14 @@ impl RunState {
     }
 
     fn check_outstanding(&self) -> Result<(), String> {
+        let suspects = self
+            .outstanding
+            .iter()
+            .filter(|id| self.tables[id.index()].suspicion == Suspicion::Strong);
+        holds(
+            suspects.count() <= 1,
+            "at most one of the tables is outstanding that are strongly suspected",
+        )?;
         for id in &self.outstanding {
             match &self.tables[id.index()].phase {
                 Phase::Published { .. } => {}
@@ -133,7 +142,7 @@ impl RunState {
             && !self.is_held_off()
             && self.slots_in_use() < self.window() as usize;
         holds(
-            !may_dispatch || !self.queue.has_ready(),
+            !may_dispatch || !self.queue.has_ready(self.may_dispatch_suspect()),
             "every table that may be dispatched is dispatched",
         )
     }

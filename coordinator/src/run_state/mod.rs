@@ -9,11 +9,13 @@ mod cancellation;
 mod checkpoint;
 mod databases;
 mod effect;
+mod elsewhere;
 mod events;
 mod fleet;
 mod input;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
+mod lost_workers;
 mod plan;
 mod queue;
 mod record;
@@ -23,6 +25,7 @@ mod retry;
 mod scope;
 mod shared_target;
 mod summary;
+mod suspicion;
 mod table;
 mod table_end;
 mod timers;
@@ -268,8 +271,12 @@ impl RunState {
             return;
         }
         while self.slots_in_use() < window as usize {
-            let Some(id) = self.queue.pop() else { break };
+            let may_take_suspect = self.may_dispatch_suspect();
+            let Some(id) = self.queue.pop(may_take_suspect) else {
+                break;
+            };
             let databases = self.databases_of(self.spec(id));
+            let avoid = self.avoided(id);
             let table = &mut self.tables[id.index()];
             table.adoptable = None;
             table.phase = Phase::Published {
@@ -284,6 +291,7 @@ impl RunState {
                 scope: Scope::WholeTable,
                 spec: table.planned.spec.clone(),
                 databases,
+                avoid,
             })));
         }
     }

@@ -98,6 +98,9 @@ pub struct Limits {
     /// others are only kept on disk. `None`: as many as its task lets the worker send.
     #[serde(default)]
     pub listed_rows: Option<u32>,
+    /// Whether the only worker is in the process of the run, so that no other one can take over.
+    #[serde(default)]
+    pub lone_worker: bool,
 }
 
 impl Default for Limits {
@@ -112,6 +115,7 @@ impl Default for Limits {
             cancel_grace: Duration::from_secs(10),
             heartbeat_period: Duration::from_secs(5),
             listed_rows: None,
+            lone_worker: false,
         }
     }
 }

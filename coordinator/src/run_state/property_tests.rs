@@ -1,6 +1,7 @@
 //! The invariants of a run, under arbitrary inputs in arbitrary order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use shared::config::FailFast;
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, Task, WorkId};
-use shared::outcome::{Failure, FailureKind, Outcome};
+use shared::outcome::{Failure, FailureKind, FailureOrigin, Outcome};
 
 use super::testing::{compared, databases, failed, limits, spec};
 use super::*;
@@ -26,6 +27,10 @@ enum Setup {
     NoEndpoint,
     /// Its version does not report databases and endpoints.
     Older,
+    /// A database refuses its login.
+    WrongPassword,
+    /// A firewall is between it and a database.
+    Unreachable,
 }
 
 const ALL_RIGHT: [Setup; WORKERS] = [Setup::Right; WORKERS];
@@ -35,13 +40,13 @@ impl Setup {
         match self {
             Self::Right => databases("right"),
             Self::OtherDatabase => databases("other"),
-            Self::NoEndpoint | Self::Older => Vec::new(),
+            Self::NoEndpoint | Self::Older | Self::WrongPassword | Self::Unreachable => Vec::new(),
         }
     }
 
     fn endpoints(self) -> Option<Vec<String>> {
         match self {
-            Self::Right | Self::OtherDatabase => {
+            Self::Right | Self::OtherDatabase | Self::WrongPassword | Self::Unreachable => {
                 Some(vec!["source".to_owned(), "target".to_owned()])
             }
             Self::NoEndpoint => Some(vec!["source".to_owned()]),
@@ -53,14 +58,40 @@ impl Setup {
     fn refusal(self, task: &Task) -> Option<FailureKind> {
         match self {
             Self::NoEndpoint => Some(FailureKind::UnknownEndpoint),
-            Self::Older => None,
+            Self::Older | Self::WrongPassword | Self::Unreachable => None,
             Self::Right | Self::OtherDatabase => contradiction(&self.databases(), &task.databases)
                 .map(|_| FailureKind::OtherDatabase),
         }
     }
 }
 
+impl Setup {
+    /// Why every attempt of such a worker fails.
+    fn own_failure(self) -> Option<Failure> {
+        let kind = match self {
+            Self::WrongPassword => FailureKind::AuthenticationError,
+            Self::Unreachable => FailureKind::ConnectionError,
+            Self::Right | Self::OtherDatabase | Self::NoEndpoint | Self::Older => return None,
+        };
+        let origin = FailureOrigin::Endpoint("target".to_owned());
+        Some(Failure::new(kind, "not from here").in_origin(origin))
+    }
+}
+
+/// A worker that fails at every table, or can run none.
+fn bad_setup() -> impl Strategy<Value = Setup> {
+    prop_oneof![misplaced_setup(), failing_setup()]
+}
+
+fn failing_setup() -> impl Strategy<Value = Setup> {
+    prop_oneof![Just(Setup::WrongPassword), Just(Setup::Unreachable)]
+}
+
 fn any_setup() -> impl Strategy<Value = Setup> {
+    prop_oneof![3 => misplaced_setup(), 1 => failing_setup()]
+}
+
+fn misplaced_setup() -> impl Strategy<Value = Setup> {
     prop_oneof![
         5 => Just(Setup::Right),
         2 => Just(Setup::OtherDatabase),
@@ -152,8 +183,18 @@ struct World {
     completed: bool,
     cancelled: bool,
     setups: [Setup; WORKERS],
+    /// How often each worker failed for a reason of its own. After some it tries no more.
+    own_failures: [u32; WORKERS],
     /// The databases of the run, which never change once a claim has named them.
     known: Vec<DatabaseIdentity>,
+}
+
+fn ended(outcome: Outcome) -> EventBody {
+    EventBody::Finished {
+        outcome: Box::new(outcome),
+        batches: 0,
+        duration_ms: 1,
+    }
 }
 
 /// The element that a number chooses.
@@ -195,6 +236,7 @@ impl World {
             completed: false,
             cancelled: false,
             setups,
+            own_failures: [0; WORKERS],
             known: Vec::new(),
         };
         world.tell(Input::Begin);
@@ -247,6 +289,7 @@ impl World {
                         let found = self.setups[number].databases();
                         assert_eq!(contradiction(&found, &self.known), None, "{worker}");
                         assert_ne!(self.setups[number], Setup::NoEndpoint, "{worker}");
+                        assert_eq!(self.setups[number].own_failure(), None, "{worker}");
                     }
                     let bad = match fail_fast {
                         FailFast::Off => false,
@@ -326,11 +369,24 @@ impl World {
                     if let Some(kind) = self.setups[worker].refusal(&task) {
                         let failure = Failure::new(kind, "not here").uncounted();
                         let body = EventBody::Finished {
-                            outcome: Box::new(Outcome::Failed(failure)),
+                            outcome: Box::new(Outcome::Refused(failure)),
                             batches: 0,
                             duration_ms: 0,
                         };
                         return self.say(work, worker, body);
+                    }
+                    if task.avoid.contains(&WorkerId::named(format!("w{worker}"))) {
+                        let failure = Failure::new(FailureKind::HandedBack, "not again");
+                        let failure = failure.in_origin(FailureOrigin::Worker);
+                        return self.say(work, worker, ended(Outcome::Refused(failure)));
+                    }
+                    if let Some(failure) = self.setups[worker].own_failure() {
+                        self.own_failures[worker] += 1;
+                        if self.own_failures[worker] > 3 {
+                            return self.say(work, worker, ended(Outcome::Refused(failure)));
+                        }
+                        self.say(work, worker, EventBody::Claimed);
+                        return self.say(work, worker, ended(Outcome::Failed(failure)));
                     }
                     self.running.push((work, worker, BTreeSet::new()));
                     self.say(work, worker, EventBody::Claimed);
@@ -445,6 +501,7 @@ impl World {
             period_ms: 5_000,
             owned,
             endpoints: self.setups[worker].endpoints(),
+            unavailable: Vec::new(),
         }));
     }
 
@@ -555,7 +612,7 @@ proptest! {
         tables in 1..12_usize,
         window in 1..5_u32,
         order in proptest::collection::vec(any::<u8>(), 0..80),
-        others in [any_setup(), any_setup()],
+        others in [misplaced_setup(), misplaced_setup()],
     ) {
         let setups = [Setup::Right, others[0], others[1]];
         let mut world = World::new(tables, limits(window), setups);
@@ -572,5 +629,57 @@ proptest! {
         run_to_its_end(&mut world, true);
         prop_assert_eq!(world.state.counts().matched, tables);
         prop_assert!(world.state.tables.iter().all(|table| table.spent + table.free == 0));
+    }
+
+    #[test]
+    fn one_good_worker_verifies_every_table(
+        tables in 1..12_usize,
+        window in 1..5_u32,
+        order in proptest::collection::vec(any::<u8>(), 0..80),
+        others in [bad_setup(), bad_setup()],
+    ) {
+        let only = Limits { max_attempts: NonZeroU32::MIN, ..limits(window) };
+        let mut world = World::new(tables, only, [Setup::Right, others[0], others[1]]);
+        // The first claim decides which databases the run compares.
+        world.happen(Happening::Take { task: 0, worker: 0 });
+        world.beat(0, false);
+        for choice in order {
+            world.happen(Happening::Confirm(choice));
+            world.happen(Happening::Take { task: choice, worker: choice });
+            // Too short for a lease to expire.
+            world.happen(Happening::Jump(u32::from(choice)));
+            if choice % 4 == 0 {
+                world.beat(0, false);
+                world.beat(usize::from(choice) % WORKERS, false);
+            }
+        }
+        run_to_its_end(&mut world, true);
+        prop_assert_eq!(world.state.counts().matched, tables);
+        prop_assert!(world.state.tables.iter().all(|table| table.spent == 0));
+    }
+
+    #[test]
+    fn a_reason_that_all_workers_have_ends_every_table_with_it(
+        tables in 1..12_usize,
+        limits in any_limits(),
+        setups in [failing_setup(), failing_setup(), failing_setup()],
+        order in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let limits = Limits { fail_fast: FailFast::Off, ..limits };
+        let most = limits.max_attempts.get() as usize * WORKERS + 10;
+        let mut world = World::new(tables, limits, setups);
+        for choice in order {
+            world.happen(Happening::Confirm(choice));
+            world.happen(Happening::Take { task: choice, worker: choice });
+            world.happen(Happening::Jump(u32::from(choice)));
+        }
+        run_to_its_end(&mut world, true);
+        prop_assert_eq!(world.state.counts().failed, tables);
+        for table in &world.state.tables {
+            let record = table.record().unwrap();
+            let Verdict::Failed(failure) = &record.verdict else { panic!("{record:?}") };
+            prop_assert!(!failure.origin.is_table(), "{}", failure);
+            prop_assert!(record.history.len() <= most, "{:?}", record.history);
+        }
     }
 }

@@ -16,6 +16,8 @@ struct Preference(i32, Option<u64>, Reverse<TableId>);
 pub(super) struct Queue {
     ready: BinaryHeap<Preference>,
     delayed: BTreeSet<(Time, TableId)>,
+    /// Ready tables of which only one may be outstanding at a time.
+    suspects: BTreeSet<TableId>,
 }
 
 impl Queue {
@@ -27,14 +29,22 @@ impl Queue {
         ));
     }
 
+    /// Adds a table of which only one may be outstanding at a time.
+    pub(super) fn push_suspect(&mut self, table: TableId) {
+        self.suspects.insert(table);
+    }
+
     pub(super) fn delay(&mut self, table: TableId, until: Time) {
         self.delayed.insert((until, table));
     }
 
-    pub(super) fn pop(&mut self) -> Option<TableId> {
-        self.ready
-            .pop()
-            .map(|Preference(_, _, Reverse(table))| table)
+    /// Takes the next ready table out; a suspect only if one may be taken.
+    pub(super) fn pop(&mut self, may_take_suspect: bool) -> Option<TableId> {
+        let suspect = may_take_suspect.then(|| self.suspects.pop_first());
+        suspect.flatten().or_else(|| {
+            let next = self.ready.pop();
+            next.map(|Preference(_, _, Reverse(table))| table)
+        })
     }
 
     /// Takes one table whose retry is due out; the caller pushes it.
@@ -49,6 +59,7 @@ impl Queue {
     pub(super) fn remove(&mut self, table: TableId) {
         self.ready.retain(|entry| entry.2.0 != table);
         self.delayed.retain(|&(_, delayed)| delayed != table);
+        self.suspects.remove(&table);
     }
 
     pub(super) fn next_due(&self) -> Option<Time> {
@@ -64,14 +75,19 @@ impl Queue {
             .drain()
             .map(|Preference(_, _, Reverse(table))| table)
             .chain(delayed)
+            .chain(std::mem::take(&mut self.suspects))
             .collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ready.len() + self.delayed.len()
+        self.ready.len() + self.delayed.len() + self.suspects.len()
     }
 
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    pub(super) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    pub(super) fn has_ready(&self, may_take_suspect: bool) -> bool {
+        !self.ready.is_empty() || (may_take_suspect && self.has_suspects())
     }
 }

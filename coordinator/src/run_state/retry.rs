@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use shared::ids::{TableId, WorkerId};
-use shared::message::Control;
-use shared::outcome::{Failure, FailureKind};
+use shared::ids::TableId;
+use shared::outcome::Failure;
 
-use super::table::Phase;
 use super::table_end::EndedAttempt;
 use super::{AttemptFailure, Effect, Notice, RunState, Time, Verdict, millis};
 
@@ -50,13 +48,10 @@ impl RunState {
             }
             _ => {}
         }
-        table.phase = Phase::Waiting;
-        table.attempt = number.next();
-        table.adopted = false;
-        self.outstanding.remove(&id);
+        self.begin_next_attempt(id);
         let wait = due.since(self.now);
         if wait.is_zero() {
-            self.queue.push(id, &table.planned);
+            self.requeue(id);
         } else {
             self.queue.delay(id, due);
         }
@@ -71,7 +66,7 @@ impl RunState {
     /// The wait after the `failures`-th attempt: it doubles up to a limit, and
     /// jitter takes up to half of it off, so that tables that failed together
     /// are not retried together.
-    fn backoff(&self, id: TableId, failures: u32) -> Duration {
+    pub(super) fn backoff(&self, id: TableId, failures: u32) -> Duration {
         let doubled = self
             .limits
             .backoff
@@ -79,29 +74,5 @@ impl RunState {
         let longest = millis(doubled.min(self.limits.max_backoff)).max(1);
         let mix = self.seed ^ (u64::from(id.0) << 32 | u64::from(failures));
         Duration::from_millis(fastrand::Rng::with_seed(mix).u64(longest.div_ceil(2)..=longest))
-    }
-
-    /// The last lease of the current attempt has expired.
-    pub(super) fn lease_expired(&mut self, id: TableId, workers: Vec<WorkerId>) {
-        let work = self.work(id, self.tables[id.index()].attempt);
-        for worker in workers.iter().cloned() {
-            let lost = Notice::LeaseExpired { table: id, worker };
-            self.effects.push(Effect::Notice(lost));
-        }
-        // The worker may still be alive; then it must stop.
-        self.effects
-            .push(Effect::Control(Control::CancelAttempt { work }));
-        let names = workers
-            .iter()
-            .map(WorkerId::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let message =
-            format!("worker {names} owned the table and sent no heartbeat for three periods");
-        let attempt = EndedAttempt {
-            worker: workers.into_iter().next(),
-            ..EndedAttempt::unclaimed(id)
-        };
-        self.attempt_failed(attempt, Failure::new(FailureKind::WorkerLost, message));
     }
 }

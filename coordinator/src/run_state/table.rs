@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{Attempt, WorkerId};
 use shared::message::WorkId;
-use shared::outcome::Difference;
+use shared::outcome::{Difference, Failure};
 
 use super::plan::{PlannedTable, Time};
 use super::record::{AttemptFailure, TableRecord};
+use super::suspicion::Suspicion;
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -25,6 +26,21 @@ pub(super) struct Table {
     pub(super) adoptable: Option<Attempt>,
     /// Whether the current attempt began under a coordinator that is gone.
     pub(super) adopted: bool,
+    /// Workers that failed at the table for a reason of their own.
+    pub(super) avoided: BTreeMap<WorkerId, Avoided>,
+    /// How often it was returned by a worker that cannot run it now.
+    pub(super) returns: u32,
+    /// Whether it may be what ended workers.
+    pub(super) suspicion: Suspicion,
+    /// How many workers were lost that ran it.
+    pub(super) losses: u32,
+}
+
+/// Why a worker is not to run a table.
+#[derive(Debug, Clone)]
+pub(super) struct Avoided {
+    pub(super) failure: Failure,
+    pub(super) since: Time,
 }
 
 impl Table {
@@ -38,6 +54,10 @@ impl Table {
             phase: Phase::Waiting,
             adoptable: None,
             adopted: false,
+            avoided: BTreeMap::new(),
+            returns: 0,
+            suspicion: Suspicion::None,
+            losses: 0,
         }
     }
 
@@ -53,6 +73,17 @@ impl Table {
         self.record().is_some_and(|record| {
             record.attempt == work.attempt && record.worker.as_ref() == Some(worker)
         })
+    }
+
+    /// Takes the table from `worker`. Returns whether no other worker runs the attempt.
+    pub(super) fn release(&mut self, worker: &WorkerId) -> bool {
+        match &mut self.phase {
+            Phase::Running(running) => {
+                running.claims.retain(|claim| claim.worker != *worker);
+                running.claims.is_empty()
+            }
+            _ => true,
+        }
     }
 
     pub(super) fn claims(&self) -> &[Claim] {
@@ -97,6 +128,8 @@ pub(super) struct Claim {
     listed: usize,
     pub(super) source_rows: u64,
     pub(super) target_rows: u64,
+    /// Whether the worker runs tables of other runs too, as of its last heartbeat.
+    pub(super) is_beside_other_runs: bool,
 }
 
 impl Claim {
@@ -108,6 +141,7 @@ impl Claim {
             listed: 0,
             source_rows: 0,
             target_rows: 0,
+            is_beside_other_runs: false,
         }
     }
 

@@ -7,7 +7,9 @@ use shared::endpoint::DatabaseKind;
 use shared::identity::DatabaseIdentity;
 use shared::ids::TableName;
 use shared::message::{ColumnSelection, Side, TableSpec};
-use shared::outcome::{Checksums, Comparison, Depth, Failure, FailureKind, Outcome, RowCounts};
+use shared::outcome::{
+    Checksums, Comparison, Depth, Failure, FailureKind, FailureOrigin, Outcome, RowCounts,
+};
 
 use super::{Limits, Window};
 
@@ -69,6 +71,7 @@ pub(crate) fn failed(retryable: bool, counts_against_budget: bool) -> Outcome {
         kind,
         retryable,
         counts_against_budget,
+        origin: FailureOrigin::Table,
     })
 }
 

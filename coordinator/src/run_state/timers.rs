@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use shared::ids::{TableId, WorkerId};
+use shared::ids::TableId;
 use shared::message::Control;
 use shared::outcome::{Failure, FailureKind};
 
-use super::table::{Phase, Running};
+use super::table::Phase;
 use super::table_end::EndedAttempt;
 use super::{Effect, Notice, Probe, RunState, Time, Verdict};
 
@@ -92,7 +92,7 @@ impl RunState {
         }
         self.resolve_suspicions();
         while let Some(id) = self.queue.pop_due(now) {
-            self.queue.push(id, &self.tables[id.index()].planned);
+            self.requeue(id);
         }
     }
 
@@ -156,18 +156,8 @@ impl RunState {
     fn resolve_suspicions(&mut self) {
         let now = self.now;
         let deserted = self.deserted_at().is_some_and(|at| at <= now);
-        let overdue: Vec<TableId> = self
-            .outstanding
-            .iter()
-            .copied()
-            .filter(|id| {
-                self.tables[id.index()]
-                    .claims()
-                    .iter()
-                    .any(|claim| claim.lease <= now)
-            })
-            .collect();
-        if !deserted && overdue.is_empty() {
+        let is_overdue = !self.silent_workers().is_empty();
+        if !deserted && !is_overdue {
             self.probe = None;
             return;
         }
@@ -178,8 +168,8 @@ impl RunState {
             return;
         }
         self.probe = None;
-        for id in overdue {
-            self.drop_overdue_claims(id);
+        for worker in self.silent_workers() {
+            self.lose_worker(&worker);
         }
         if deserted {
             let failure = Failure::new(FailureKind::NoWorkerError, self.no_worker_message());
@@ -196,22 +186,6 @@ impl RunState {
             answer_by: None,
         });
         self.effects.push(Effect::Control(Control::Announce));
-    }
-
-    fn drop_overdue_claims(&mut self, id: TableId) {
-        let now = self.now;
-        let Phase::Running(Running { claims, .. }) = &mut self.tables[id.index()].phase else {
-            return;
-        };
-        let overdue: Vec<WorkerId> = claims
-            .iter()
-            .filter(|claim| claim.lease <= now)
-            .map(|claim| claim.worker.clone())
-            .collect();
-        claims.retain(|claim| claim.lease > now);
-        if claims.is_empty() {
-            self.lease_expired(id, overdue);
-        }
     }
 
     fn no_worker_message(&self) -> String {

@@ -283,6 +283,30 @@ fn one_process_coordinates_a_run() {
 }
 
 #[test]
+fn a_removed_lock_file_does_not_give_two_coordinators() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = RunId::generate();
+    let file = directory.path().join(format!("{run}.lock"));
+    let lock = RunLock::take(directory.path(), run).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(RunLock::is_held(directory.path(), run));
+    for other in [directory.path(), tempfile::tempdir().unwrap().path()] {
+        let taken = RunLock::take(other, run);
+        assert!(matches!(taken, Err(StoreError::GoesOn(id)) if id == run));
+    }
+    // What the coordinator of another machine has put there is not this one's to remove.
+    std::fs::write(&file, "").unwrap();
+    drop(lock);
+    assert!(file.exists());
+    let other = std::fs::File::open(&file).unwrap();
+    other.try_lock().unwrap();
+    assert!(RunLock::is_held(directory.path(), run));
+    RunLock::take(directory.path(), run).unwrap_err();
+    drop(other);
+    RunLock::take(directory.path(), run).unwrap();
+}
+
+#[test]
 fn a_store_of_a_newer_version_or_out_of_reach_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);

@@ -1,6 +1,6 @@
 //! The configuration: a TOML file, with environment variables over it.
 //!
-//! Every key of `[run]`, `[broker]`, `[telemetry]` and `[endpoints.NAME]` can be
+//! Every key of `[run]`, `[limits]`, `[broker]`, `[telemetry]` and `[endpoints.NAME]` can be
 //! set by a variable: `run.parallel_workers` by `RECONCILE_RUN_PARALLEL_WORKERS`,
 //! `endpoints.erp.password` by `RECONCILE_ENDPOINTS_ERP_PASSWORD`.
 
@@ -23,6 +23,7 @@ mod telemetry_options;
 mod tests;
 mod units;
 mod value;
+mod worker_limits;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub use table_rules::RuleEntry;
 pub use tables::TableEntry;
 pub use telemetry_options::{LogOptions, MetricsOptions, TelemetryConfig, TraceOptions};
 pub use units::{ByteSize, parse_duration};
+pub use worker_limits::WorkerLimits;
 
 use section::Sources;
 
@@ -60,6 +62,8 @@ pub struct Config {
     pub report: ReportOptions,
     /// `[run]`: where runs are stored.
     pub store: StoreOptions,
+    /// `[limits]`: the most that a task may ask of a worker.
+    pub limits: WorkerLimits,
     /// `[[tables]]`.
     pub tables: Vec<TableEntry>,
     /// `[[rules]]`.
@@ -147,6 +151,9 @@ pub fn parse(
     let report = ReportOptions::read(&mut section, &mut sources)?;
     let store = StoreOptions::read(&mut section, &mut sources)?;
     section.finish(&sources)?;
+    let mut section = sources.section(&mut root, "limits")?;
+    let limits = WorkerLimits::read(&mut section, &mut sources)?;
+    section.finish(&sources)?;
     let section = sources.section(&mut root, "broker")?;
     let broker = broker::read(section, &mut sources)?;
     let mut section = sources.section(&mut root, "telemetry")?;
@@ -189,6 +196,7 @@ pub fn parse(
         run,
         report,
         store,
+        limits,
         tables,
         rules,
         broker,

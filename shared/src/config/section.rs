@@ -14,7 +14,7 @@ use super::value::{FromValue, Value, Written};
 const PREFIX: &str = "RECONCILE_";
 
 /// The sections that variables can set.
-const VARIABLE_SECTIONS: [&str; 4] = ["RUN", "ENDPOINTS", "BROKER", "TELEMETRY"];
+const VARIABLE_SECTIONS: [&str; 5] = ["RUN", "ENDPOINTS", "BROKER", "LIMITS", "TELEMETRY"];
 
 /// The configuration file and the environment while they are read.
 #[derive(Debug)]

@@ -154,5 +154,6 @@ fn task(run: RunId, table: u32) -> Task {
             options: shared::options::TableOptions::default(),
         },
         databases: Vec::new(),
+        avoid: Vec::new(),
     }
 }

@@ -78,6 +78,7 @@ pub(crate) fn task(run: RunId, table: u32) -> Task {
             options: shared::options::TableOptions::default(),
         },
         databases: Vec::new(),
+        avoid: Vec::new(),
     }
 }
 

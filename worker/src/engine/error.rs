@@ -4,7 +4,7 @@
 use std::io;
 
 use shared::endpoint::Endpoint;
-use shared::failure::{Failure, FailureKind};
+use shared::failure::{Failure, FailureKind, FailureOrigin};
 
 use crate::engine::disk::SpillLimitReached;
 use crate::engine::task::Stop;
@@ -68,6 +68,13 @@ pub(crate) mod advice {
     pub(crate) const TABLE: &str = "check schema and table";
     pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
     pub(crate) const PERMISSION: &str = "grant SELECT on it to the endpoint's user";
+    pub(crate) const PERMISSION_INSERT: &str =
+        "grant SELECT and INSERT on it to the endpoint's user";
+    pub(crate) const PERMISSION_UPDATE: &str =
+        "grant SELECT and UPDATE on it to the endpoint's user";
+    pub(crate) const PERMISSION_DELETE: &str =
+        "grant SELECT and DELETE on it to the endpoint's user";
+    pub(crate) const PERMISSION_ALTER: &str = "the endpoint's user must be allowed to alter the table: make it the table's owner, or grant ALTER on the table";
     pub(crate) const NOT_UNICODE: &str = "an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
     pub(crate) const STATEMENT_TIMEOUT: &str =
         "raise statement_timeout of the endpoint or the table's timeout";
@@ -96,8 +103,26 @@ impl DatabaseError {
         }))
     }
 
+    /// The error with other advice on a missing privilege, of a statement that does not only read.
+    pub(crate) fn with_privilege(mut self, privilege: &'static str) -> Self {
+        if let Self::Driver(error) = &mut self
+            && error.advice == advice::PERMISSION
+        {
+            error.advice = privilege;
+        }
+        self
+    }
+
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Driver(error) if error.is_refusal)
+    }
+
+    /// A disk is full on one worker, and not on all.
+    fn origin(&self) -> FailureOrigin {
+        match self.class().0 {
+            FailureKind::DiskError => FailureOrigin::Worker,
+            _ => FailureOrigin::Table,
+        }
     }
 
     fn class(&self) -> (FailureKind, &'static str) {
@@ -168,12 +193,30 @@ impl DatabaseError {
                 endpoint.location(),
             ),
         )
+        .in_origin(self.origin())
+    }
+
+    /// The failure of a table to which there is no connection. Unless the server refuses
+    /// connections to all, the reason may lie in this worker.
+    pub(crate) fn without_connection(&self, endpoint: &Endpoint) -> Failure {
+        let failure = self.at(endpoint, "cannot connect");
+        match failure.kind {
+            FailureKind::AuthenticationError
+            | FailureKind::ConnectionError
+            | FailureKind::DatabaseNotFound
+            | FailureKind::PermissionDenied
+            | FailureKind::TlsError => {
+                let origin = FailureOrigin::Endpoint(endpoint.name.clone());
+                failure.in_origin(origin)
+            }
+            _ => failure,
+        }
     }
 
     /// The failure of a table for an error that no database caused.
     pub(crate) fn on_disk(&self) -> Failure {
         let (kind, advice) = self.class();
-        Failure::new(kind, format!("{self} ({advice})"))
+        Failure::new(kind, format!("{self} ({advice})")).in_origin(self.origin())
     }
 }
 

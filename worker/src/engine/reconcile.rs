@@ -132,6 +132,14 @@ impl Engine for ReconcileEngine {
         self.pools.databases(source, target).await
     }
 
+    async fn probe(&self, endpoint: &str) -> Result<(), Failure> {
+        self.pools.probe(endpoint).await
+    }
+
+    fn schema(&self, endpoint: &str) -> Option<String> {
+        self.pools.schema(endpoint)
+    }
+
     async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
         let Scope::WholeTable = task.scope;
         let (sides, shared) = self.open(task, context).await?;

@@ -35,6 +35,20 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// Connects to the endpoint of this name, and closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, or refuses the login.
+    async fn probe(&self, _endpoint: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The schema of tables that are named without one; `None` if the endpoint is unknown.
+    fn schema(&self, _endpoint: &str) -> Option<String> {
+        None
+    }
+
     /// Compares to the end, or until `context.cancel` is triggered. Returns only
     /// when no statement of this task is running in a database any more.
     ///

@@ -124,7 +124,8 @@ impl WorkerActor {
             draining: self.ledger.is_draining(),
             period_ms: u64::try_from(heartbeat_period.as_millis()).unwrap_or(u64::MAX),
             owned: self.ledger.owned(),
-            endpoints: self.resources.engine.endpoints(),
+            endpoints: self.resources.served_endpoints(),
+            unavailable: self.resources.health().unavailable(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::message::{EventBody, Task};
-use shared::outcome::{Comparison, Failure, FailureKind, Outcome};
+use shared::outcome::{Comparison, Failure, FailureKind, FailureOrigin, Outcome};
 use shared::transport::{Delivery, Ownership, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -19,6 +19,8 @@ use tracing::Instrument as _;
 use super::attempt_span::AttemptSpan;
 use super::findings;
 use super::ledger::Job;
+use super::limits;
+use super::options::WorkerOptions;
 use super::panics;
 use super::resources::{Reporter, WorkerResources};
 use super::stop::{StopReason, StopSignal};
@@ -50,17 +52,24 @@ impl AttemptRun {
     async fn claim_and_compare(self, span: AttemptSpan) {
         // The coordinator's timer for the table starts later, when it receives the claim.
         let begin = Instant::now();
-        let (databases, failure) = self.find_databases().await;
+        let (databases, failure) = match self.refusal() {
+            Some(failure) => (Vec::new(), Err(failure)),
+            None => self.find_databases().await,
+        };
         let reporter = Reporter {
             resources: Arc::clone(&self.resources),
             work: self.delivery.message.work(),
             trace: span.trace.clone(),
             databases: databases.clone(),
         };
-        if let Some(failure) = failure.as_ref().filter(|failure| failure.kind.is_refusal()) {
-            span.record(&Outcome::HandedBack, begin.elapsed());
-            return self.refuse(&reporter, failure).await;
-        }
+        let failure = match failure {
+            Ok(failure) => failure,
+            Err(refusal) => {
+                let outcome = Outcome::Refused(refusal);
+                span.record(&outcome, begin.elapsed());
+                return self.refuse(&reporter, outcome).await;
+            }
+        };
         if !self.claim(&reporter).await {
             return;
         }
@@ -75,19 +84,36 @@ impl AttemptRun {
         };
         let duration = begin.elapsed();
         span.record(&outcome, duration);
+        self.resources
+            .record_health(&self.delivery.message.spec, &outcome);
         self.report(&reporter, outcome, batches, duration).await;
     }
 
-    /// The databases behind the endpoints of the task, and why the task cannot be run in them.
-    async fn find_databases(&self) -> (Vec<DatabaseIdentity>, Option<Failure>) {
+    /// Why this worker does not try the task, though another one may.
+    fn refusal(&self) -> Option<Failure> {
+        let (resources, task) = (&self.resources, &self.delivery.message);
+        let WorkerOptions { id, limits, .. } = &resources.options;
+        let above = limits::check(limits, &task.spec, &*resources.engine).err();
+        above.or_else(|| {
+            let failed_before = task.avoid.contains(id).then(|| {
+                let message = "it has failed at the table before, other workers are to try it";
+                Failure::new(FailureKind::HandedBack, message).in_origin(FailureOrigin::Worker)
+            });
+            failed_before.or_else(|| resources.unavailable(&task.spec))
+        })
+    }
+
+    /// The databases behind the endpoints of the task, and why the task fails in them; as an error
+    /// why the worker returns it.
+    async fn find_databases(&self) -> (Vec<DatabaseIdentity>, Result<Option<Failure>, Failure>) {
         let (engine, task) = (&self.resources.engine, &self.delivery.message);
-        let refusal = |kind, reason: String| Some(Failure::new(kind, reason).uncounted());
-        if let Some(known) = engine.endpoints()
+        let refusal = |kind, reason: String| Err(Failure::new(kind, reason).uncounted());
+        if let Some(known) = self.resources.served_endpoints()
             && let Some(missing) = [&task.spec.source.endpoint, &task.spec.target.endpoint]
                 .into_iter()
                 .find(|endpoint| !known.contains(endpoint))
         {
-            let reason = format!("it has no endpoint `{missing}`");
+            let reason = format!("it has no endpoint `{missing}`, or does not serve it");
             return (Vec::new(), refusal(FailureKind::UnknownEndpoint, reason));
         }
         let found = tokio::select! {
@@ -96,24 +122,22 @@ impl AttemptRun {
             () = self.job.stop.token.cancelled() => Ok(Vec::new()),
         };
         match found {
-            Err(failure) => (Vec::new(), Some(failure)),
-            Ok(databases) => {
-                let reason = contradiction(&databases, &task.databases);
-                let failure = reason.and_then(|reason| refusal(FailureKind::OtherDatabase, reason));
-                (databases, failure)
-            }
+            Err(failure) => (Vec::new(), Ok(Some(failure))),
+            Ok(databases) => match contradiction(&databases, &task.databases) {
+                Some(reason) => (databases, refusal(FailureKind::OtherDatabase, reason)),
+                None => (databases, Ok(None)),
+            },
         }
     }
 
     /// Returns a task that this worker cannot run to the coordinator, without a claim.
-    async fn refuse(&self, reporter: &Reporter, failure: &Failure) {
+    async fn refuse(&self, reporter: &Reporter, outcome: Outcome) {
         if !self.delivery.is_current() {
             return;
         }
-        tracing::info!("handed back: {failure}");
-        self.resources.metrics.record_outcome(&Outcome::HandedBack);
+        self.resources.metrics.record_outcome(&outcome);
         let returned = EventBody::Finished {
-            outcome: Box::new(Outcome::Failed(failure.clone())),
+            outcome: Box::new(outcome),
             batches: 0,
             duration_ms: 0,
         };

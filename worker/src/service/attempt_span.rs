@@ -103,6 +103,9 @@ impl AttemptSpan {
                     tracing::info!(target: LOG_TARGET, quiet_after_ms, seconds, "cancelled");
                 }
             }
+            Outcome::Refused(failure) => {
+                tracing::info!(target: LOG_TARGET, seconds, "handed back: {failure}")
+            }
             Outcome::HandedBack => tracing::info!(target: LOG_TARGET, seconds, "handed back"),
         }
     }
@@ -118,7 +121,7 @@ impl AttemptSpan {
             Outcome::Compared(comparison) if comparison.is_match() => ("success", "matched"),
             Outcome::Compared(_) => ("success", "mismatched"),
             Outcome::Failed(_) => ("failed", "failed"),
-            Outcome::HandedBack => ("failed", "handed_back"),
+            Outcome::Refused(_) | Outcome::HandedBack => ("failed", "handed_back"),
             Outcome::TimedOut { .. } => (TIMEOUT, TIMEOUT),
             Outcome::Cancelled { quiet_after_ms } if is_overdue(*quiet_after_ms) => {
                 (TIMEOUT, TIMEOUT)

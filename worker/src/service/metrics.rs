@@ -123,7 +123,7 @@ impl WorkerMetrics {
             Outcome::Failed(_) => ("failed", None),
             Outcome::TimedOut { quiet_after_ms } => ("timeout", Some(*quiet_after_ms)),
             Outcome::Cancelled { quiet_after_ms } => ("cancelled", Some(*quiet_after_ms)),
-            Outcome::HandedBack => ("handed_back", None),
+            Outcome::Refused(_) | Outcome::HandedBack => ("handed_back", None),
         };
         self.attempts.with_label_values(&[status]).inc();
         if let Some(quiet_after_ms) = quiet_after_ms {

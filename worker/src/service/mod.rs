@@ -9,14 +9,16 @@ mod actor;
 mod attempt;
 mod attempt_span;
 mod findings;
+mod health;
 mod ledger;
+mod limits;
 mod metrics;
 mod options;
 mod panics;
 mod resources;
 mod stop;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use actix::prelude::AsyncContext as _;
 use actix::{Actor as _, Addr, Context};
@@ -56,6 +58,7 @@ pub async fn start(
         transport,
         engine,
         metrics: Arc::clone(&metrics),
+        health: Mutex::default(),
     });
     let worker = WorkerActor::new(resources, drain_requested.clone(), stopped.clone());
     let address = WorkerActor::create(|context: &mut Context<WorkerActor>| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::config::WorkerLimits;
 use shared::ids::WorkerId;
 
 /// The settings of a worker.
@@ -20,6 +21,10 @@ pub struct WorkerOptions {
     /// How long after a table's own timeout the worker stops the attempt, should
     /// the coordinator, which enforces the timeout, be gone.
     pub backstop: Duration,
+    /// Whether other workers may run what this one cannot. If not, it tries every table.
+    pub has_peers: bool,
+    /// The most that a task may ask for.
+    pub limits: WorkerLimits,
 }
 
 impl WorkerOptions {
@@ -34,6 +39,8 @@ impl WorkerOptions {
             heartbeat_period: Duration::from_secs(5),
             drain_grace: Duration::from_secs(25),
             backstop: Duration::from_secs(30),
+            has_peers: true,
+            limits: WorkerLimits::default(),
         }
     }
 }

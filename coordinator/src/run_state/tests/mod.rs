@@ -1,6 +1,7 @@
 //! Single decisions of the state machine, one scenario each.
 
 mod databases;
+mod elsewhere;
 mod story;
 
 use std::num::NonZeroU32;
@@ -502,6 +503,7 @@ fn busy() -> Heartbeat {
             target_rows: 0,
         }],
         endpoints: None,
+        unavailable: Vec::new(),
     }
 }
 

@@ -94,7 +94,7 @@ impl Story {
     ) -> Vec<Effect> {
         let failure = Failure::new(kind, "it has another one").uncounted();
         let (table, attempt) = work;
-        self.finish(table, attempt, worker, Outcome::Failed(failure), 0)
+        self.finish(table, attempt, worker, Outcome::Refused(failure), 0)
     }
 
     pub(super) fn beat_with(&mut self, worker: &str, endpoints: &[&str]) -> Vec<Effect> {
@@ -109,6 +109,7 @@ impl Story {
             period_ms: 5_000,
             owned: Vec::new(),
             endpoints: Some(endpoints),
+            unavailable: Vec::new(),
         }))
     }
 
@@ -160,6 +161,7 @@ impl Story {
             period_ms: 5_000,
             owned,
             endpoints: None,
+            unavailable: Vec::new(),
         }))
     }
 

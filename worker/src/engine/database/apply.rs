@@ -6,9 +6,9 @@ use shared::failure::Failure;
 
 use crate::engine::database::dialect::Facts;
 use crate::engine::database::kinds::database;
-use crate::engine::database::session::Session;
 use crate::engine::database::session::label::Access;
-use crate::engine::error::DatabaseError;
+use crate::engine::database::session::{self, Session};
+use crate::engine::error::{DatabaseError, advice};
 
 /// Why a commit did not succeed.
 #[derive(Debug)]
@@ -61,25 +61,26 @@ impl WritableTarget {
         database(self.endpoint.kind).facts()
     }
 
-    /// Runs statements, each of which ends with a semicolon, and returns how many
-    /// rows each has changed.
+    /// Runs one statement that changes rows, as a request of its own, and returns how
+    /// many rows it has changed. What triggers change or return is not counted.
     ///
     /// # Errors
     ///
     /// As [`execute`](Self::execute).
+    pub async fn change_one(&mut self, sql: &str) -> Result<u64, Failure> {
+        let changed = self.session.change_one(sql).await;
+        changed.map_err(|error| self.failure(error, sql))
+    }
+
+    /// [`change_one`](Self::change_one) for each statement, in order. Where the driver
+    /// can, the next one is sent before the last one is answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`execute`](Self::execute), after the first statement that fails.
     pub async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, Failure> {
         let counted = self.session.change(statements).await;
-        let counted =
-            counted.map_err(|error| self.failure(error, statements.first().map_or("", |s| s)))?;
-        if counted.len() != statements.len() {
-            let error = DatabaseError::Malformed(format!(
-                "{} statements were counted of {}",
-                counted.len(),
-                statements.len()
-            ));
-            return Err(self.failure(error, ""));
-        }
-        Ok(counted)
+        counted.map_err(|error| self.failure(error, statements.first().map_or("", |s| s)))
     }
 
     /// Commits the transaction.
@@ -109,9 +110,30 @@ impl WritableTarget {
         self.execute(self.facts().roll_back).await
     }
 
+    /// Stops the statement that runs and closes the connection without a commit: the
+    /// database rolls the transaction back.
+    pub async fn abandon(self) {
+        session::interrupt(self.session).await;
+    }
+
     /// The failure of a statement, of which only the first words are quoted: the others may be values.
     fn failure(&self, error: DatabaseError, sql: &str) -> Failure {
         let words: Vec<&str> = sql.split_whitespace().take(3).collect();
+        let error = match privilege(words.first().copied()) {
+            Some(privilege) => error.with_privilege(privilege),
+            None => error,
+        };
         error.at(&self.endpoint, &format!("`{} …` failed", words.join(" ")))
     }
+}
+
+/// Advice on the privilege that a statement with this first word needs.
+fn privilege(word: Option<&str>) -> Option<&'static str> {
+    Some(match word? {
+        "INSERT" => advice::PERMISSION_INSERT,
+        "UPDATE" => advice::PERMISSION_UPDATE,
+        "DELETE" => advice::PERMISSION_DELETE,
+        "ALTER" | "SET" => advice::PERMISSION_ALTER,
+        _ => return None,
+    })
 }

@@ -7,6 +7,8 @@
 
 pub(crate) mod destination;
 pub(crate) mod fit;
+#[cfg(test)]
+mod guarded_tests;
 pub(crate) mod literal;
 pub(crate) mod statement;
 pub(crate) mod verify;

@@ -1,11 +1,13 @@
 //! A session with PostgreSQL.
 
 use async_trait::async_trait;
+use futures::future::maybe_done;
+use futures::poll;
 use shared::endpoint::{Endpoint, TlsMode};
 use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::engine::database::constraints::Constraints;
@@ -250,15 +252,30 @@ impl Session for PostgresSession {
         Ok(self.client.batch_execute(sql).await?)
     }
 
+    /// The extended protocol, which refuses a text of several statements.
+    async fn change_one(&mut self, sql: &str) -> Result<u64, DatabaseError> {
+        Ok(self.client.execute_typed(sql, &[]).await?)
+    }
+
+    /// All statements are sent before the first one is answered. After an error the
+    /// transaction refuses the others.
     async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, DatabaseError> {
-        let messages = self.client.simple_query(&statements.join("\n")).await?;
-        Ok(messages
-            .into_iter()
-            .filter_map(|message| match message {
-                SimpleQueryMessage::CommandComplete(rows) => Some(rows),
-                _ => None,
-            })
-            .collect())
+        let mut requests: Vec<_> = statements
+            .iter()
+            .map(|sql| Box::pin(maybe_done(self.client.execute_typed(sql, &[]))))
+            .collect();
+        for request in &mut requests {
+            // The first poll sends the statement; the answer is awaited below.
+            if poll!(request.as_mut()).is_ready() {
+                continue;
+            }
+        }
+        let mut counts = Vec::with_capacity(requests.len());
+        for mut request in requests {
+            request.as_mut().await;
+            counts.extend(request.as_mut().take_output().transpose()?);
+        }
+        Ok(counts)
     }
 }
 

@@ -127,9 +127,19 @@ pub(crate) trait Session: std::fmt::Debug + Send {
     /// Runs SQL and ignores its result.
     async fn execute(&mut self, sql: &str) -> Result<(), DatabaseError>;
 
-    /// Runs statements, each of which ends with a semicolon, and returns how
-    /// many rows each has changed.
-    async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, DatabaseError>;
+    /// Runs one statement that changes rows, as a request of its own, and returns how
+    /// many rows it has changed. What triggers change or return is not counted.
+    async fn change_one(&mut self, sql: &str) -> Result<u64, DatabaseError>;
+
+    /// [`change_one`](Self::change_one) for each statement, in order. After the first
+    /// error no later statement takes effect.
+    async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, DatabaseError> {
+        let mut counts = Vec::with_capacity(statements.len());
+        for sql in statements {
+            counts.push(self.change_one(sql).await?);
+        }
+        Ok(counts)
+    }
 }
 
 /// [`Session::interrupt`] within a short time limit.

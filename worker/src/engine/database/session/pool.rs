@@ -92,6 +92,24 @@ impl Pools {
         self.0.keys().cloned().collect()
     }
 
+    /// The schema of tables that are named without one.
+    pub(crate) fn schema(&self, name: &str) -> Option<String> {
+        Some(self.0.get(name)?.endpoint.schema.clone())
+    }
+
+    /// Connects to an endpoint, within its time limit, and closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint is unknown or cannot be reached, or refuses the login.
+    pub(crate) async fn probe(&self, name: &str) -> Result<(), Failure> {
+        let pool = self.pool(name)?;
+        let session = pool.connect().await;
+        let session = session.map_err(|error| error.without_connection(&pool.endpoint))?;
+        interrupt(session).await;
+        Ok(())
+    }
+
     /// The databases behind two endpoints, or behind one if both names are the same. Connects
     /// only where no session has been opened before.
     ///
@@ -157,7 +175,7 @@ impl Pool {
             return Ok(found);
         }
         let session = self.connect().await;
-        let session = session.map_err(|error| error.at(&self.endpoint, "cannot connect"))?;
+        let session = session.map_err(|error| error.without_connection(&self.endpoint))?;
         let found = session.identity().clone();
         self.idle().push(session);
         Ok(found)
@@ -178,7 +196,7 @@ impl Pool {
             None => pool
                 .open(&label)
                 .await
-                .map_err(|error| error.at(endpoint, "cannot connect"))?,
+                .map_err(|error| error.without_connection(endpoint))?,
         };
         Ok(SessionLease {
             session,

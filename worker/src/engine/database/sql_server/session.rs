@@ -20,6 +20,9 @@ use crate::engine::values::column::{CatalogTable, Table};
 /// The largest size of a session's CONTEXT_INFO in bytes.
 const MAX_CONTEXT: usize = 128;
 
+/// The column in which a statement's row count is read.
+const CHANGED: &str = "reconcile_changed_rows";
+
 #[derive(Debug)]
 pub(crate) struct SqlServerSession {
     client: Connection,
@@ -195,17 +198,25 @@ impl Session for SqlServerSession {
         self.run(sql).await.map(drop)
     }
 
-    async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, DatabaseError> {
-        let batch: String = statements
-            .iter()
-            .map(|statement| format!("{statement}\nSELECT @@ROWCOUNT;\n"))
-            .collect();
-        let results = self.run(&batch).await?;
-        Ok(results
-            .iter()
-            .filter_map(|rows| rows.first()?.get::<i32, _>(0))
-            .map(|rows| u64::try_from(rows).unwrap_or_default())
-            .collect())
+    /// A trigger may send rows and counts of its own before those of the statement.
+    /// Directly after the statement, `@@ROWCOUNT` is the statement's own again, and its
+    /// result set is the last one.
+    async fn change_one(&mut self, sql: &str) -> Result<u64, DatabaseError> {
+        let results = self
+            .run(&format!(
+                "{sql}\nSELECT CAST(@@ROWCOUNT AS int) AS {CHANGED};"
+            ))
+            .await?;
+        let changed = results.last().and_then(|rows| rows.first());
+        let changed =
+            changed.filter(|row| matches!(row.columns(), [only] if only.name() == CHANGED));
+        let changed = changed.map(|row| row.try_get::<i32, _>(0)).transpose()?;
+        changed
+            .flatten()
+            .and_then(|rows| u64::try_from(rows).ok())
+            .ok_or_else(|| {
+                DatabaseError::Malformed("a statement was not followed by its row count".to_owned())
+            })
     }
 }
 
