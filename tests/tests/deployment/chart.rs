@@ -60,6 +60,12 @@ fn its_schema_knows_every_value_and_no_other() {
     ] {
         assert!(missing.contains(value), "{value}: {missing}");
     }
+    // A role that is off needs nothing.
+    let mut off = values(&[]);
+    for role in ["worker", "coordinator"] {
+        off[role]["enabled"] = false.into();
+    }
+    assert_eq!(errors(&off), Vec::<String>::new());
     for (at, wrong) in [
         ("/worker/replica", Json::from(3)),
         ("/worker/replicas", Json::from("three")),

@@ -1,8 +1,10 @@
 //! The Dockerfile: small, without root, without secrets.
 
+use std::process::Command;
+
 use dockerfile_parser::{Dockerfile, Instruction};
 
-use crate::read;
+use crate::{path, read};
 
 const FILE: &str = "deploy/docker/Dockerfile";
 
@@ -206,4 +208,40 @@ fn images_contain_the_licenses_that_are_allowed() {
             "{file}"
         );
     }
+}
+
+#[test]
+fn the_digests_of_base_images_can_be_renewed() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = |name: &str| directory.path().join(name);
+    for file in ["Dockerfile", "pin.sh"] {
+        std::fs::copy(path(&format!("deploy/docker/{file}")), here(file)).unwrap();
+    }
+    let answer = |text: &str| {
+        let script = format!("#!/bin/sh\necho '{text}'\n");
+        std::fs::write(here("docker"), script).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(here("docker"), executable).unwrap();
+        let searched = format!("{}:/usr/bin:/bin", directory.path().display());
+        let mut command = Command::new(here("pin.sh"));
+        command.env("PATH", searched).output().unwrap()
+    };
+    let refused = answer("not found");
+    assert!(!refused.status.success(), "{refused:?}");
+    assert_eq!(
+        std::fs::read_to_string(here("Dockerfile")).unwrap(),
+        read(FILE)
+    );
+
+    let digest = format!("sha256:{}", "7".repeat(64));
+    let renewed = answer(&digest);
+    assert!(renewed.status.success(), "{renewed:?}");
+    let dockerfile = std::fs::read_to_string(here("Dockerfile")).unwrap();
+    assert_eq!(dockerfile.matches(&digest).count(), 2, "{dockerfile}");
+    assert_eq!(dockerfile.lines().count(), read(FILE).lines().count());
+    let said = String::from_utf8(renewed.stdout).unwrap();
+    assert!(
+        said.contains("RUST_IMAGE") && said.contains("RUNTIME_IMAGE"),
+        "{said}"
+    );
 }
