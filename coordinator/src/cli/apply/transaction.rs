@@ -90,7 +90,7 @@ async fn change(
             execute(target, &line).await?;
         }
     }
-    for (at, action) in steps(set.scripts.len(), *direction) {
+    for (at, action) in steps(&set.deletes_last, *direction) {
         execute_action(target, &set.scripts[at], action, &mut tables[at]).await?;
     }
     if let Some(check) = lines.check_deferred {
