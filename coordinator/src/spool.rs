@@ -11,7 +11,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::marker::PhantomData;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::atomic_file::{Access, AtomicFile};
 use shared::ids::{TableId, WorkerId};
-use shared::message::WorkId;
+use shared::message::{StatementPart, WorkId};
 use shared::outcome::{Difference, RepairStatement};
 
 use crate::run::RunObserver;
@@ -34,6 +34,11 @@ pub(crate) trait Spooled: fmt::Debug + Serialize + DeserializeOwned + 'static {
     fn of(effect: &Effect) -> Option<(WorkId, &WorkerId, &[Self])>
     where
         Self: Sized;
+
+    /// The part of a large item that an effect asks to keep.
+    fn part_of(_: &Effect) -> Option<(WorkId, &WorkerId, &StatementPart)> {
+        None
+    }
 }
 
 impl Spooled for RepairStatement {
@@ -46,6 +51,13 @@ impl Spooled for RepairStatement {
                 worker,
                 statements,
             } => Some((*work, worker, statements)),
+            _ => None,
+        }
+    }
+
+    fn part_of(effect: &Effect) -> Option<(WorkId, &WorkerId, &StatementPart)> {
+        match effect {
+            Effect::KeepRepairPart { work, worker, part } => Some((*work, worker, part)),
             _ => None,
         }
     }
@@ -82,9 +94,24 @@ impl<T> Clone for Spool<T> {
 struct Files {
     directory: PathBuf,
     open: HashMap<(WorkId, WorkerId), AtomicFile>,
+    /// Items of which not all parts have arrived, by the batch number of their first part.
+    partial: HashMap<(WorkId, WorkerId, u32), Partial>,
     /// Tables whose items could not be kept, and why.
     broken: HashMap<TableId, String>,
 }
+
+/// An item of which parts have arrived. The file has no name, so it ends with the process.
+#[derive(Debug)]
+struct Partial {
+    file: File,
+    /// Bytes that have arrived. No part arrives twice.
+    received: u64,
+    total: u64,
+}
+
+/// The most items of which parts are kept: each is an open file. A worker sends the parts of one
+/// item after the other.
+const MOST_PARTIAL: usize = 256;
 
 impl<T: Spooled> Spool<T> {
     /// Opens the spool of a run in a directory of its own. If the directory does not exist, it
@@ -99,6 +126,7 @@ impl<T: Spooled> Spool<T> {
             files: Arc::new(Mutex::new(Files {
                 directory,
                 open: HashMap::new(),
+                partial: HashMap::new(),
                 broken: HashMap::new(),
             })),
             kept: PhantomData,
@@ -143,6 +171,7 @@ impl<T: Spooled> Spool<T> {
     pub(crate) fn remove(&self) {
         let mut files = self.files();
         files.open.clear();
+        files.partial.clear();
         if let Err(error) = fs::remove_dir_all(&files.directory) {
             tracing::warn!(
                 "the directory {} of {} could not be removed: {error}",
@@ -164,15 +193,63 @@ impl Files {
         worker: &WorkerId,
         items: &[T],
     ) -> io::Result<()> {
-        let path = self.final_path(work.table);
-        let file = match self.open.entry((work, worker.clone())) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(new) => new.insert(AtomicFile::create(&path, Access::Owner)?),
-        };
+        let file = self.writer(work, worker)?;
         for item in items {
             serde_json::to_writer(&mut *file, item)?;
             file.write_all(b"\n")?;
         }
+        file.flush()
+    }
+
+    /// The file of a worker's attempt.
+    fn writer(&mut self, work: WorkId, worker: &WorkerId) -> io::Result<&mut AtomicFile> {
+        let path = self.final_path(work.table);
+        Ok(match self.open.entry((work, worker.clone())) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => new.insert(AtomicFile::create(&path, Access::Owner)?),
+        })
+    }
+
+    /// Keeps a part of an item. When all parts have arrived, they become a line like any other
+    /// item, without being read into memory.
+    fn keep_part(
+        &mut self,
+        work: WorkId,
+        worker: &WorkerId,
+        part: &StatementPart,
+    ) -> io::Result<()> {
+        let key = (work, worker.clone(), part.first);
+        let is_full = self.partial.len() >= MOST_PARTIAL;
+        let partial = match self.partial.entry(key.clone()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(_) if is_full => {
+                return Err(io::Error::other(
+                    "too many items arrive in parts at the same time",
+                ));
+            }
+            Entry::Vacant(new) => new.insert(Partial {
+                file: tempfile::tempfile_in(&self.directory)?,
+                received: 0,
+                total: part.total,
+            }),
+        };
+        if partial.total != part.total {
+            return Err(io::Error::other("its parts do not belong together"));
+        }
+        partial
+            .file
+            .write_all_at(part.text.as_bytes(), part.offset)?;
+        partial.received += part.text.len() as u64;
+        if partial.received < partial.total {
+            return Ok(());
+        }
+        let Some(mut whole) = self.partial.remove(&key) else {
+            return Ok(());
+        };
+        whole.file.seek(SeekFrom::Start(0))?;
+        let file = self.writer(work, worker)?;
+        io::copy(&mut whole.file, file)?;
+        file.write_all(b"\n")?;
         file.flush()
     }
 
@@ -182,8 +259,16 @@ impl Files {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        let is_missing = decided.as_ref().is_some_and(|(work, worker)| {
+            let mut partial = self.partial.keys();
+            partial.any(|(of, from, _)| of == work && from == worker)
+        });
         let file = decided.and_then(|key| self.open.remove(&key));
         self.open.retain(|(work, _), _| work.table != table);
+        self.partial.retain(|(work, ..), _| work.table != table);
+        if is_missing {
+            return Err(io::Error::other("parts of an item have not arrived"));
+        }
         file.map_or(Ok(()), AtomicFile::commit)
     }
 
@@ -203,6 +288,11 @@ impl<T: Spooled> RunObserver for Spool<T> {
         for effect in effects {
             if let Some((work, worker, items)) = T::of(effect)
                 && let Err(error) = files.keep(work, worker, items)
+            {
+                files.set_broken(work.table, T::NAME, &error);
+            }
+            if let Some((work, worker, part)) = T::part_of(effect)
+                && let Err(error) = files.keep_part(work, worker, part)
             {
                 files.set_broken(work.table, T::NAME, &error);
             }
@@ -329,6 +419,56 @@ mod tests {
         assert!(spool.items(TableId(4)).unwrap().is_none());
         spool.remove();
         assert!(!directory.exists());
+    }
+
+    #[test]
+    fn a_statement_in_parts_becomes_one_in_any_order() {
+        let place = tempfile::tempdir().unwrap();
+        let spool = Spool::<RepairStatement>::open(place.path().join("spool")).unwrap();
+        let work = WorkId {
+            run: RunId::generate(),
+            table: TableId(1),
+            attempt: Attempt(1),
+        };
+        let worker = WorkerId::named("one");
+        let large = statement(&"large \" ü\n".repeat(10_000));
+        let encoded = serde_json::to_string(&large).unwrap();
+        let mut parts: Vec<StatementPart> = Vec::new();
+        while let Some(rest) = encoded.get(parts.iter().map(|part| part.text.len()).sum()..)
+            && !rest.is_empty()
+        {
+            let end = rest.char_indices().map(|(at, _)| at).nth(20_000);
+            parts.push(StatementPart {
+                first: 7,
+                offset: (encoded.len() - rest.len()) as u64,
+                total: encoded.len() as u64,
+                text: rest[..end.unwrap_or(rest.len())].to_owned(),
+            });
+        }
+        assert!(parts.len() > 3);
+        let mut files = spool.files();
+        files.keep(work, &worker, &[statement("before")]).unwrap();
+        for part in parts.iter().skip(1).chain(&parts[..1]) {
+            assert!(files.end(TableId(2), None).is_ok());
+            files.keep_part(work, &worker, part).unwrap();
+        }
+        files.keep(work, &worker, &[statement("after")]).unwrap();
+        files.end(TableId(1), Some((work, worker.clone()))).unwrap();
+        drop(files);
+        assert_eq!(
+            kept(&spool, 1),
+            ["before", large.sql.as_str(), "after"].map(str::to_owned)
+        );
+
+        let mut files = spool.files();
+        files.keep_part(work, &worker, &parts[0]).unwrap();
+        let other = StatementPart {
+            total: 1,
+            ..parts[1].clone()
+        };
+        assert!(files.keep_part(work, &worker, &other).is_err());
+        let missing = files.end(TableId(1), Some((work, worker))).unwrap_err();
+        assert!(missing.to_string().contains("parts"), "{missing}");
     }
 
     #[test]

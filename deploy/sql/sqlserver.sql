@@ -19,10 +19,10 @@ ELSE
     ALTER LOGIN [$(Reader)] WITH PASSWORD = N'$(READER_PASSWORD)';
 GO
 
--- Optional. After a timeout or a cancellation, the worker uses this permission to
--- check that the statement has ended. Without it, the worker stops the statement but
--- cannot check, and logs that at the level debug. It also shows the statements of other
--- sessions: delete the line if the login may not see them.
+-- Optional. After a timeout or a cancellation on a lost connection, the worker uses this
+-- permission to check that the statement has ended. Without it, the report names the
+-- session as not confirmed. It also shows the statements of other sessions: delete the
+-- line if the login may not see them.
 GRANT VIEW SERVER STATE TO [$(Reader)];
 GO
 
@@ -36,4 +36,8 @@ GO
 -- All tables and views. To allow less, use GRANT SELECT ON SCHEMA::name instead: the
 -- catalog shows a login only what it may read.
 ALTER ROLE [db_datareader] ADD MEMBER [$(Reader)];
+GO
+-- Optional but recommended: without it, the server does not show whether a security policy
+-- hides rows from the login, and the report notes that.
+GRANT VIEW DEFINITION TO [$(Reader)];
 GO

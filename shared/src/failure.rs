@@ -107,6 +107,8 @@ failure_kinds! {
     SameTable,
     /// A value is outside the range of its type, or not valid Unicode.
     ValueError,
+    /// A value is larger than `--max-value-size`, or the values of a row are too large together.
+    ValueTooLarge,
 
     // The worker.
     /// The task asks for more than the `[limits]` of the worker allow.
@@ -329,6 +331,7 @@ mod tests {
         "TooManyConnections",
         "SameTable",
         "ValueError",
+        "ValueTooLarge",
         "LimitExceeded",
         "OtherDatabase",
         "Panic",

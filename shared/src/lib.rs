@@ -3,9 +3,11 @@
 //! comparison in this crate.
 
 pub mod atomic_file;
+pub mod bounds;
 pub mod config;
 pub mod coverage;
 pub mod endpoint;
+pub mod envelope;
 pub mod failure;
 pub mod hash_key;
 pub mod identity;
@@ -20,3 +22,4 @@ pub mod signals;
 pub mod signing;
 pub mod telemetry;
 pub mod transport;
+pub mod verification;

@@ -1,21 +1,16 @@
-//! The messages on the wire: JSON with an explicit protocol version.
+//! The messages between coordinators, workers and users. [`crate::envelope`] encodes them.
 //!
 //! No message contains a credential or a connection string. A task names endpoints; each worker
 //! resolves the names in its own configuration.
 
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::DatabaseIdentity;
 use crate::ids::{Attempt, RunId, TableId, TableName, WorkerId};
 use crate::options::TableOptions;
-use crate::outcome::{Depth, Difference, Outcome, RepairStatement};
-
-/// Version of all messages. The receiver moves a message of another version to the dead-letter
-/// queue.
-const PROTOCOL_VERSION: u32 = 3;
+use crate::outcome::{Depth, Difference, OpenSession, Outcome, RepairStatement};
 
 /// The value of [`TableSpec::max_differences`] for every differing row, however many there are.
 pub const ALL_ROWS: u32 = u32::MAX;
@@ -159,15 +154,39 @@ pub enum EventBody {
         /// The statements.
         statements: Vec<RepairStatement>,
     },
+    /// A part of one statement that is too large for one message, numbered in the same sequence.
+    RepairPart {
+        /// Number of the batch in this attempt.
+        batch: u32,
+        /// The part.
+        part: StatementPart,
+    },
     /// The attempt ended.
     Finished {
         /// How it ended.
         outcome: Box<Outcome>,
-        /// How many batches, of differences and of repair statements together, were sent before.
+        /// How many batches, of differences, of repair statements and of their parts together, were
+        /// sent before.
         batches: u32,
         /// Milliseconds from claim to end, by the worker's clock.
         duration_ms: u64,
+        /// Sessions in which a statement of the attempt may still run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unconfirmed: Vec<OpenSession>,
     },
+}
+
+/// A part of the JSON of a [`RepairStatement`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementPart {
+    /// The batch number of the statement's first part.
+    pub first: u32,
+    /// The position of the part in the JSON, in bytes.
+    pub offset: u64,
+    /// The length of the whole JSON in bytes.
+    pub total: u64,
+    /// The part itself.
+    pub text: String,
 }
 
 /// From a coordinator to every worker, or from a user to every coordinator and worker.
@@ -245,60 +264,6 @@ pub struct OwnedWork {
     pub source_rows: u64,
     /// Rows read from the target so far.
     pub target_rows: u64,
-}
-
-/// Why bytes could not be decoded.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// They are not JSON, or not a message of the expected type.
-    #[error("undecodable message: {0}")]
-    Malformed(#[from] serde_json::Error),
-    /// They are a message of another protocol version.
-    #[error("the message has protocol version {found}, this program needs {PROTOCOL_VERSION}")]
-    Version {
-        /// The version in the message.
-        found: u32,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-struct Envelope<T> {
-    version: u32,
-    body: T,
-}
-
-#[derive(Deserialize)]
-struct VersionOnly {
-    version: u32,
-}
-
-/// Encodes a message.
-///
-/// # Panics
-///
-/// Never: every message type serialises without an error.
-#[must_use]
-pub fn encode<T: Serialize>(body: &T) -> Vec<u8> {
-    serde_json::to_vec(&Envelope {
-        version: PROTOCOL_VERSION,
-        body,
-    })
-    .expect("message types have string keys and no failing serializers")
-}
-
-/// Decodes the message in `bytes`.
-///
-/// # Errors
-///
-/// When the protocol version is another one, or the bytes are not a message of type `T`. The
-/// version is checked first.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let VersionOnly { version } = serde_json::from_slice(bytes)?;
-    if version != PROTOCOL_VERSION {
-        return Err(DecodeError::Version { found: version });
-    }
-    let envelope: Envelope<T> = serde_json::from_slice(bytes)?;
-    Ok(envelope.body)
 }
 
 /// Serialises durations as whole milliseconds.

@@ -31,6 +31,8 @@ pub struct TableOptions {
     pub recheck: Recheck,
     /// Whether the worker creates statements that repair the target.
     pub repair: bool,
+    /// Whether it also creates statements for a table without a key.
+    pub repair_keyless: bool,
     /// Which values the worker replaces by hashes.
     pub redaction: Option<Redaction>,
     /// The run's key under which rows are hashed. `None`: the worker draws one for the table.
@@ -356,6 +358,14 @@ pub struct EngineLimits {
     pub memory_bytes: u64,
     /// Bytes on disk for the exact comparison, of both sides together.
     pub spill_bytes: u64,
+    /// The most bytes of one value that are kept in memory.
+    #[serde(default = "default_value_bytes")]
+    pub value_bytes: u64,
+}
+
+/// Also what a coordinator means that does not name the limit.
+const fn default_value_bytes() -> u64 {
+    16 << 20
 }
 
 impl Default for EngineLimits {
@@ -363,6 +373,7 @@ impl Default for EngineLimits {
         Self {
             memory_bytes: 64 << 20,
             spill_bytes: 16 << 30,
+            value_bytes: default_value_bytes(),
         }
     }
 }

@@ -178,6 +178,21 @@ pub struct ForeignKey {
     /// untrusted constraint is restored without a check, because old rows may violate it.
     #[serde(default = "trusted")]
     pub trusted: bool,
+    /// Its columns. Empty: unknown.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// How the statements of the repair touch these columns. `None`: unknown.
+    #[serde(default)]
+    pub touched: Option<Touched>,
+}
+
+/// How many statements of a repair touch the columns of a foreign key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// Updates that change one of its columns.
+    pub updates: u64,
+    /// Inserted and deleted rows that reference another row.
+    pub rows: u64,
 }
 
 fn trusted() -> bool {
@@ -325,6 +340,44 @@ pub struct ColumnDifference {
     pub target: serde_json::Value,
 }
 
+/// A session in which a statement of an ended attempt may still run: its database has not
+/// confirmed that the statement ended.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct OpenSession {
+    /// The endpoint whose database it is a session of.
+    pub endpoint: String,
+    /// Its number: the process id of PostgreSQL, the session id of SQL Server. Another session may
+    /// have this number by now.
+    pub number: i64,
+    /// The name that no other session has: `application_name` of PostgreSQL, `context_info` of SQL
+    /// Server.
+    pub name: String,
+}
+
+impl std::fmt::Display for OpenSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "session {} of endpoint `{}`, named `{}`",
+            self.number, self.endpoint, self.name
+        )
+    }
+}
+
+impl OpenSession {
+    /// The sentence about sessions whose statements may still run; `None` without any.
+    #[must_use]
+    pub fn warning(sessions: &[Self]) -> Option<String> {
+        let list: Vec<String> = sessions.iter().map(ToString::to_string).collect();
+        (!list.is_empty()).then(|| {
+            format!(
+                "it is not confirmed that its statements have ended: check {}, and end it if it still runs",
+                list.join("; ")
+            )
+        })
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
@@ -337,14 +390,14 @@ pub enum Outcome {
     Refused(Failure),
     /// The worker stopped the attempt because the coordinator cancelled it.
     Cancelled {
-        /// Milliseconds from the request until no statement of the attempt ran in a database.
+        /// Milliseconds from the request until the attempt had stopped. Which of its statements
+        /// may still run is in the event, beside the outcome.
         quiet_after_ms: u64,
     },
     /// The worker stopped the attempt because the coordinator had not cancelled it long after its
     /// deadline.
     TimedOut {
-        /// Milliseconds from the worker's own deadline until no statement of the attempt ran in a
-        /// database.
+        /// Milliseconds from the worker's own deadline until the attempt had stopped.
         quiet_after_ms: u64,
     },
     /// The worker returned the table because it is shutting down. The coordinator dispatches the

@@ -1,25 +1,20 @@
-//! Signatures on what workers act on.
+//! Signatures on messages.
 //!
 //! A client with write permission on the work queue can make workers read any table of their
-//! endpoints. With a key that coordinators and workers share, and that the broker does not know,
-//! a worker acts only on tasks and control messages that carry the HMAC-SHA256 (RFC 2104,
-//! FIPS 198-1) of their body.
+//! endpoints, and one that can write events can forge results and repair statements. With a key
+//! that coordinators and workers share, and that the broker does not know, a process acts only on
+//! messages that carry the HMAC-SHA256 (RFC 2104, FIPS 198-1) of their kind and their bytes. The
+//! bytes contain the sender's role, the time of issue, the run and the attempt.
 
 use std::fmt;
 use std::path::Path;
 
 use aws_lc_rs::hmac;
 
+use crate::envelope::Kind;
+
 /// The fewest bytes of a key: the length of the hash.
 const SHORTEST_KEY: usize = 32;
-
-/// What a signature is for. The purpose is part of the signed bytes, so that a message that was
-/// signed for one purpose is not valid for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Task,
-    Control,
-}
 
 /// A key that signs and verifies messages. `Debug` does not print it.
 #[derive(Clone)]
@@ -56,35 +51,34 @@ impl SigningKey {
     }
 
     /// A key made of a secret. The error is the length of a secret that is too short.
-    fn from_secret(secret: &[u8]) -> Result<Self, usize> {
+    pub(crate) fn from_secret(secret: &[u8]) -> Result<Self, usize> {
         if secret.len() < SHORTEST_KEY {
             return Err(secret.len());
         }
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
-    /// The signature of a message body, in lower-case hexadecimal digits.
+    /// The signature of an encoded message, in lower-case hexadecimal digits.
     #[must_use]
-    pub(crate) fn sign(&self, purpose: Purpose, body: &[u8]) -> String {
-        hex::encode(hmac::sign(&self.0, &signed(purpose, body)))
+    pub(crate) fn sign(&self, kind: Kind, encoded: &[u8]) -> String {
+        hex::encode(hmac::sign(&self.0, &signed(kind, encoded)))
     }
 
-    /// Whether `signature` is the signature of `body`. The comparison takes constant time.
+    /// The bytes of `signature` if it is the signature of `encoded`. The comparison takes constant
+    /// time.
     #[must_use]
-    pub(crate) fn verify(&self, purpose: Purpose, body: &[u8], signature: &str) -> bool {
-        let Ok(tag) = hex::decode(signature) else {
-            return false;
-        };
-        hmac::verify(&self.0, &signed(purpose, body), &tag).is_ok()
+    pub(crate) fn verify(&self, kind: Kind, encoded: &[u8], signature: &str) -> Option<[u8; 32]> {
+        let mut tag = [0; 32];
+        hex::decode_to_slice(signature, &mut tag).ok()?;
+        hmac::verify(&self.0, &signed(kind, encoded), &tag).ok()?;
+        Some(tag)
     }
 }
 
-fn signed(purpose: Purpose, body: &[u8]) -> Vec<u8> {
-    let label: &[u8] = match purpose {
-        Purpose::Task => b"reconcile task\0",
-        Purpose::Control => b"reconcile control\0",
-    };
-    [label, body].concat()
+/// The signed bytes. The kind is a part of them, so that a message that was signed as one kind is
+/// not valid as another.
+fn signed(kind: Kind, encoded: &[u8]) -> Vec<u8> {
+    [b"reconcile ", kind.as_str().as_bytes(), b"\0", encoded].concat()
 }
 
 #[cfg(test)]
@@ -109,28 +103,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_the_same_key_purpose_and_body_verify(
+        fn only_the_same_key_kind_and_body_verify(
             body in proptest::collection::vec(any::<u8>(), 0..64),
             at in any::<proptest::sample::Index>(),
             change in 1_u8..,
         ) {
             let (ours, other) = (key(&[1; 32]), key(&[2; 32]));
-            let signature = ours.sign(Purpose::Task, &body);
-            prop_assert!(ours.verify(Purpose::Task, &body, &signature));
-            prop_assert!(!ours.verify(Purpose::Control, &body, &signature));
-            prop_assert!(!other.verify(Purpose::Task, &body, &signature));
+            let signature = ours.sign(Kind::Task, &body);
+            prop_assert!(ours.verify(Kind::Task, &body, &signature).is_some());
+            prop_assert!(ours.verify(Kind::Control, &body, &signature).is_none());
+            prop_assert!(other.verify(Kind::Task, &body, &signature).is_none());
             let mut changed = body.clone();
             changed.push(change);
-            prop_assert!(!ours.verify(Purpose::Task, &changed, &signature));
+            prop_assert!(ours.verify(Kind::Task, &changed, &signature).is_none());
             let mut forged = hex::decode(&signature).unwrap();
             let position = at.index(forged.len());
             forged[position] ^= change;
-            prop_assert!(!ours.verify(Purpose::Task, &body, &hex::encode(forged)));
+            prop_assert!(ours.verify(Kind::Task, &body, &hex::encode(forged)).is_none());
         }
 
         #[test]
         fn any_text_for_a_signature_is_only_wrong(text in "\\PC{0,80}") {
-            prop_assert!(!key(&[1; 32]).verify(Purpose::Task, b"body", &text));
+            prop_assert!(key(&[1; 32]).verify(Kind::Task, b"body", &text).is_none());
         }
     }
 

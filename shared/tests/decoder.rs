@@ -8,18 +8,17 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use shared::endpoint::DatabaseKind;
+use shared::envelope::{DecodeError, Message, decode, encode, encode_at};
 use shared::identity::DatabaseIdentity;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
 use shared::message::{
-    ColumnSelection, Control, DecodeError, Event, EventBody, Heartbeat, OwnedWork, Scope, Side,
-    TableSpec, Task, UnavailableEndpoint, WorkId, decode, encode,
+    ColumnSelection, Control, Event, EventBody, Heartbeat, OwnedWork, Scope, Side, StatementPart,
+    TableSpec, Task, UnavailableEndpoint, WorkId,
 };
 use shared::outcome::{
     Checksums, ColumnDifference, Comparison, Depth, Difference, DifferenceKind, Failure,
-    FailureKind, FailureOrigin, Outcome, RowCounts,
+    FailureKind, FailureOrigin, OpenSession, Outcome, RowCounts,
 };
 
 /// One change of some bytes.
@@ -99,9 +98,12 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
 }
 
 /// A decoded message can be encoded and decoded again.
-fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+fn survives<T: Message + PartialEq + Debug>(bytes: &[u8]) {
     match decode::<T>(bytes) {
-        Ok(message) => assert_eq!(decode::<T>(&encode(&message)).unwrap(), message),
+        Ok((message, issued)) => {
+            let encoded = encode_at(&message, issued);
+            assert_eq!(decode::<T>(&encoded).unwrap(), (message, issued));
+        }
         // The text is logged and becomes a header of the dead letter.
         Err(error) => assert!(!error.to_string().is_empty()),
     }
@@ -192,6 +194,11 @@ fn finished(outcome: Outcome) -> Event {
         outcome: Box::new(outcome),
         batches: 1,
         duration_ms: 7,
+        unconfirmed: vec![OpenSession {
+            endpoint: "erp".to_owned(),
+            number: 51,
+            name: "reconcile 1 dbo.t #00ff".to_owned(),
+        }],
     })
 }
 
@@ -265,6 +272,15 @@ fn messages() -> Vec<Vec<u8>> {
         encode(&event(EventBody::Differences {
             batch: 0,
             rows: vec![difference(), difference()],
+        })),
+        encode(&event(EventBody::RepairPart {
+            batch: 1,
+            part: StatementPart {
+                first: 1,
+                offset: 0,
+                total: 20,
+                text: "{\"action\"".to_owned(),
+            },
         })),
     ];
     let outcomes = [
@@ -346,6 +362,6 @@ proptest! {
         let mut row = difference();
         row.columns[0].source = serde_json::json!(number);
         let sent = event(EventBody::Differences { batch: 0, rows: vec![row] });
-        prop_assert_eq!(decode::<Event>(&encode(&sent)).unwrap(), sent);
+        prop_assert_eq!(decode::<Event>(&encode(&sent)).unwrap().0, sent);
     }
 }

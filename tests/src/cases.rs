@@ -214,6 +214,7 @@ pub async fn compare_and_repair(
     let context = TaskContext {
         cancel: CancellationToken::new(),
         progress: Arc::new(Progress::default()),
+        running: Arc::default(),
         findings: sender,
     };
     let task = Task {

@@ -11,7 +11,9 @@ use shared::options::TableOptions;
 use shared::outcome::{Comparison, Depth, Difference, RowCounts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use worker::engine::{Engine, FindingBatch, Progress, ReconcileEngine, Stop, TaskContext};
+use worker::engine::{
+    Engine, FindingBatch, Progress, ReconcileEngine, RunningStatements, Stop, TaskContext,
+};
 
 /// An engine between a source and a target, and how it compares.
 #[derive(Debug)]
@@ -110,6 +112,7 @@ impl Bench {
         let context = TaskContext {
             cancel: CancellationToken::new(),
             progress: Arc::new(Progress::default()),
+            running: Arc::default(),
             findings: sender,
         };
         self.engine.verify(&self.task(), keys, &context).await
@@ -133,11 +136,25 @@ impl Bench {
     ///
     /// As the engine.
     pub async fn run_until(&self, cancel: &CancellationToken) -> Result<Finding, Stop> {
+        self.run_listed(cancel, &Arc::default()).await
+    }
+
+    /// The same, with the sessions listed whose statements run.
+    ///
+    /// # Errors
+    ///
+    /// As the engine.
+    pub async fn run_listed(
+        &self,
+        cancel: &CancellationToken,
+        running: &Arc<RunningStatements>,
+    ) -> Result<Finding, Stop> {
         let (sender, mut receiver) = mpsc::channel(4);
         let progress = Arc::new(Progress::default());
         let context = TaskContext {
             cancel: cancel.clone(),
             progress: Arc::clone(&progress),
+            running: Arc::clone(running),
             findings: sender,
         };
         let task = self.task();

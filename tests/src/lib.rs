@@ -5,6 +5,7 @@ pub mod cases;
 pub mod collector;
 pub mod engine;
 pub mod idle;
+pub mod mangler;
 pub mod product;
 pub mod proxy;
 pub mod random_tables;

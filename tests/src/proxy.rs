@@ -1,4 +1,4 @@
-//! A TCP proxy whose connections can be cut and stalled: the network's faults,
+//! A TCP proxy whose connections can be cut, stalled and forgotten: the network's faults,
 //! between the product and one of its services.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,8 +16,13 @@ use harness::services::ServiceError;
 struct Flow {
     /// How often connections were cut. One that was accepted under another number is over.
     cuts: u64,
+    /// How often connections were forgotten. One that was accepted under another number is
+    /// never closed, and its bytes are lost.
+    forgotten: u64,
     /// No byte is forwarded in either direction, and no connection is closed.
     stalled: bool,
+    /// A connection whose server sends more than so many bytes stalls all connections.
+    stalls_after: Option<usize>,
 }
 
 /// Forwards connections to one port on loopback; it can cut or stall them.
@@ -41,15 +46,21 @@ impl Proxy {
             .enable_all()
             .build()
             .map_err(ServiceError::system("start a Tokio runtime"))?;
-        let listener = runtime
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        // Without tokio, as the caller may run in another runtime.
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(ServiceError::system("listen on loopback"))?;
         let own = listener
             .local_addr()
             .map_err(ServiceError::system("find the port of a listener"))?;
         let flow = watch::Sender::new(Flow::default());
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        runtime.spawn(accept(listener, upstream, flow.subscribe()));
+        let forwarded = flow.clone();
+        runtime.spawn(async move {
+            if let Ok(listener) = TcpListener::from_std(listener) {
+                accept(listener, upstream, forwarded).await;
+            }
+        });
         Ok(Self {
             port: own.port(),
             flow,
@@ -85,6 +96,19 @@ impl Proxy {
         self.flow.send_modify(|flow| flow.cuts += 1);
     }
 
+    /// Loses all bytes of the open connections from now on, without closing anything, as a
+    /// firewall does that has forgotten them. New connections are forwarded.
+    pub fn forget(&self) {
+        self.flow.send_modify(|flow| flow.forgotten += 1);
+    }
+
+    /// Stalls, as [`Self::stall`] does, when the server has sent so many bytes over a new
+    /// connection.
+    pub fn stall_after(&self, bytes: usize) {
+        self.flow
+            .send_modify(|flow| flow.stalls_after = Some(bytes));
+    }
+
     /// Holds all bytes back, and new connections too, without closing anything.
     pub fn stall(&self) {
         self.flow.send_modify(|flow| flow.stalled = true);
@@ -92,7 +116,10 @@ impl Proxy {
 
     /// Lets go of what [`Self::stall`] held back.
     pub fn resume(&self) {
-        self.flow.send_modify(|flow| flow.stalled = false);
+        self.flow.send_modify(|flow| {
+            flow.stalled = false;
+            flow.stalls_after = None;
+        });
     }
 }
 
@@ -105,32 +132,45 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, flow: watch::Receiver<Flow>) {
+async fn accept(listener: TcpListener, upstream: SocketAddr, flow: watch::Sender<Flow>) {
     loop {
         // Out of file descriptors: the next connection may find one.
         let Ok((client, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
         };
-        let cuts = flow.borrow().cuts;
-        tokio::spawn(forward(client, upstream, flow.clone(), cuts));
+        tokio::spawn(forward(client, upstream, flow.clone()));
     }
 }
 
 /// Forwards one connection until either side ends it or it is cut.
-async fn forward(client: TcpStream, upstream: SocketAddr, flow: watch::Receiver<Flow>, cuts: u64) {
-    let mut until_cut = flow.clone();
+async fn forward(client: TcpStream, upstream: SocketAddr, flow: watch::Sender<Flow>) {
+    let Flow {
+        cuts, forgotten, ..
+    } = *flow.borrow();
+    let mut until_cut = flow.subscribe();
     let whole = async {
         moving(&flow).await?;
         let server = TcpStream::connect(upstream).await.ok()?;
         // Nagle's algorithm would add to the measured times.
         client.set_nodelay(true).ok()?;
         server.set_nodelay(true).ok()?;
-        let ((from_client, to_client), (from_server, to_server)) =
+        let ((from_client, mut to_client), (mut from_server, to_server)) =
             (client.into_split(), server.into_split());
         tokio::select! {
-            end = carry(from_client, to_server, &flow) => end,
-            end = carry(from_server, to_client, &flow) => end,
+            end = carry(from_client, to_server, &flow, forgotten) => end,
+            end = async {
+                let limit = flow.borrow().stalls_after;
+                let first = match limit {
+                    Some(limit) => limited(&mut from_server, &mut to_client, limit).await,
+                    None => Some(()),
+                };
+                if limit.is_some() {
+                    flow.send_modify(|flow| flow.stalled = true);
+                }
+                first?;
+                carry(from_server, to_client, &flow, forgotten).await
+            } => end,
         }
     };
     // Both sockets close with the end of this function.
@@ -143,7 +183,8 @@ async fn forward(client: TcpStream, upstream: SocketAddr, flow: watch::Receiver<
 async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    flow: &watch::Receiver<Flow>,
+    flow: &watch::Sender<Flow>,
+    forgotten: u64,
 ) -> Option<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -154,13 +195,31 @@ async fn carry(
             .ok()
             .filter(|&count| count > 0)?;
         moving(flow).await?;
+        if flow.borrow().forgotten != forgotten {
+            std::future::pending::<()>().await;
+        }
         to.write_all(&buffer[..count]).await.ok()?;
     }
 }
 
-/// Waits while the proxy is stalled; `None` when the proxy has been dropped.
-async fn moving(flow: &watch::Receiver<Flow>) -> Option<()> {
-    flow.clone()
+/// Forwards so many bytes.
+async fn limited(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, bytes: usize) -> Option<()> {
+    let mut buffer = vec![0; bytes];
+    let mut sent = 0;
+    while sent < bytes {
+        let count = from.read(&mut buffer[sent..]).await.ok()?;
+        if count == 0 {
+            return None;
+        }
+        to.write_all(&buffer[sent..sent + count]).await.ok()?;
+        sent += count;
+    }
+    Some(())
+}
+
+/// Waits while the proxy is stalled. Its runtime ends with the proxy, so this never outlives it.
+async fn moving(flow: &watch::Sender<Flow>) -> Option<()> {
+    flow.subscribe()
         .wait_for(|flow| !flow.stalled)
         .await
         .ok()
@@ -213,6 +272,34 @@ mod tests {
         proxy.cut();
         assert!(exchange(&mut before, 2).is_err());
         assert_eq!(exchange(&mut connect(&proxy), 3).unwrap(), 3);
+    }
+
+    #[test]
+    fn a_forgotten_connection_stays_open_and_loses_what_is_sent() {
+        let proxy = Proxy::to(echo()).unwrap();
+        let mut before = connect(&proxy);
+        assert_eq!(exchange(&mut before, 1).unwrap(), 1);
+        proxy.forget();
+        before
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let silent = exchange(&mut before, 2).unwrap_err();
+        assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock, "{silent}");
+        assert_eq!(exchange(&mut connect(&proxy), 3).unwrap(), 3);
+    }
+
+    #[test]
+    fn a_stall_after_some_bytes_lets_those_pass() {
+        let proxy = Proxy::to(echo()).unwrap();
+        proxy.stall_after(2);
+        let mut stream = connect(&proxy);
+        assert_eq!(exchange(&mut stream, 1).unwrap(), 1);
+        assert_eq!(exchange(&mut stream, 2).unwrap(), 2);
+        stream
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let silent = exchange(&mut stream, 3).unwrap_err();
+        assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock, "{silent}");
     }
 
     #[test]

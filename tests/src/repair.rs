@@ -59,16 +59,29 @@ impl Side {
     ///
     /// When the database refuses.
     pub fn execute(&self, sql: &str) {
-        let endpoint = Endpoint::from_url("side", &self.url()).unwrap();
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(async {
-                let mut maker = Maker::connect(&endpoint).await.unwrap();
-                maker.execute(sql).await.unwrap();
-            });
+        execute(&self.url(), sql);
     }
+
+    /// Executes statements of PostgreSQL, in which the stand-in stores its tables.
+    ///
+    /// # Panics
+    ///
+    /// When the database refuses.
+    pub fn execute_in_postgres(&self, sql: &str) {
+        execute(&self.database.url(), sql);
+    }
+}
+
+fn execute(url: &str, sql: &str) {
+    let endpoint = Endpoint::from_url("side", url).unwrap();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async {
+            let mut maker = Maker::connect(&endpoint).await.unwrap();
+            maker.execute(sql).await.unwrap();
+        });
 }
 
 /// Two databases, and a directory whose configuration names them.
@@ -104,6 +117,17 @@ impl Scene {
             target,
             here,
         }
+    }
+
+    /// Adds a line under `[run]` to the configuration.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn configure(&self, line: &str) {
+        let file = self.here.path().join("reconcile.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, format!("{text}\n{line}\n")).unwrap();
     }
 
     /// Compares.

@@ -40,6 +40,7 @@ pub async fn there_and_back(
 ) -> anyhow::Result<ThereAndBack> {
     let mut repairing = spec.clone();
     repairing.options.repair = true;
+    repairing.options.repair_keyless = true;
     let (before, statements) = compare_and_repair(engine, repairing).await;
     let plan = match &before {
         Ok((comparison, _)) => comparison.repair.as_deref().cloned(),

@@ -264,7 +264,8 @@ impl Watch {
     ///
     /// When the server refuses.
     pub fn running(&self) -> Result<Vec<Running>, ServiceError> {
-        const LOOK: &str = "SELECT application_name, pid, query FROM pg_stat_activity \
+        // Without the mark of the session: both sides of a table have one name.
+        const LOOK: &str = "SELECT regexp_replace(application_name, ' #[0-9a-f]{4}$', ''), pid, query FROM pg_stat_activity \
             WHERE datname = current_database() AND application_name LIKE 'reconcile%' AND state = 'active'";
         let mut running = Vec::new();
         for (database, session) in self.sessions.iter().enumerate() {

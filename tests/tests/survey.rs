@@ -32,6 +32,7 @@ fn small(spec: &mut TableSpec) {
     spec.options.limits = EngineLimits {
         memory_bytes: 256 << 10,
         spill_bytes: 64 << 20,
+        ..EngineLimits::default()
     };
 }
 

@@ -399,8 +399,8 @@ async fn control_messages_reach_every_worker(parties: Parties) {
     }
 }
 
-async fn heartbeats_reach_every_coordinator(parties: Parties) {
-    let heartbeat = |pid| Heartbeat {
+fn heartbeat(pid: u32) -> Heartbeat {
+    Heartbeat {
         worker: WorkerId::named("w"),
         host: "h".into(),
         pid,
@@ -411,7 +411,10 @@ async fn heartbeats_reach_every_coordinator(parties: Parties) {
         owned: Vec::new(),
         endpoints: None,
         unavailable: Vec::new(),
-    };
+    }
+}
+
+async fn heartbeats_reach_every_coordinator(parties: Parties) {
     // A heartbeat without a receiver is no error.
     parties.one.publish_heartbeat(&heartbeat(0)).await.unwrap();
     let mut one = parties.one.consume_heartbeats().await.unwrap();

@@ -351,7 +351,9 @@ async fn differences_arrive_in_order_and_complete(parties: Parties) {
                 assert_eq!(batches, expected_batch);
                 break;
             }
-            other @ (EventBody::Claimed | EventBody::Repair { .. }) => panic!("{other:?}"),
+            other @ (EventBody::Claimed
+            | EventBody::Repair { .. }
+            | EventBody::RepairPart { .. }) => panic!("{other:?}"),
         }
     }
     assert!(expected_batch > 4);

@@ -20,7 +20,7 @@ use shared::telemetry::trace::{Identity, TraceError, TraceFlags};
 use shared::telemetry::{Setup, set_up};
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use shared::transport::{Transport, TransportError};
-use worker::engine::{Engine, ReconcileEngine};
+use worker::engine::{Engine, ReconcileEngine, SpillDirectory};
 use worker::service::{self, WorkerOptions};
 
 use serving::MetricsAddress;
@@ -88,7 +88,7 @@ struct Flags {
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Name of this worker in reports [default: host, process id and a random part]
-    #[arg(long)]
+    #[arg(long, value_parser = shared::bounds::parse_worker_name)]
     name: Option<String>,
     /// Prefix of the names of queues and exchanges [default: `prefix` under `[broker]`, or `reconcile`]
     #[arg(long)]
@@ -96,6 +96,9 @@ struct Flags {
     /// How long running comparisons may continue after a signal before their tables are handed back
     #[arg(long, default_value_t = 25, value_name = "SECONDS")]
     drain_grace: u64,
+    /// Directory of temporary files, which is not in memory unless it is named here [default: $TMPDIR or /tmp, or /var/tmp if that is in memory]
+    #[arg(long, value_name = "DIR", env = "RECONCILE_SPILL_DIR")]
+    spill_dir: Option<PathBuf>,
     /// Interval of heartbeats; after three missing ones the coordinator gives the worker's tables to others
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     heartbeat_period: Duration,
@@ -247,6 +250,7 @@ fn resolve(
 ) -> Result<(RabbitOptions, Arc<dyn Engine>, MetricsAddress), WorkerError> {
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
+    let max_message_size = broker.message_limit();
     let url = flags
         .broker
         .map(Secret::new)
@@ -266,10 +270,14 @@ fn resolve(
     let broker = RabbitOptions {
         url,
         signing_key,
+        signing_max_age: broker.signing_max_age,
+        max_message_size,
+        patience: None,
         prefix: flags.prefix.unwrap_or(broker.prefix),
         ca_file: broker.ca_file,
         connection_name: format!("reconcile-worker {id}"),
     };
-    let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into());
+    let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into())
+        .spilling_to(SpillDirectory::new(flags.spill_dir));
     Ok((broker, Arc::new(engine), metrics))
 }

@@ -2,6 +2,7 @@
 //! configuration, and for a stored run from what was stored of it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{Config, suggestion};
@@ -26,6 +27,8 @@ pub(super) enum Mode {
         /// Tables at the same time.
         concurrency: u16,
         heartbeat_period: Duration,
+        /// The directory of temporary files, if one is named.
+        spill_dir: Option<PathBuf>,
     },
     /// The workers of a broker.
     Broker(Box<RabbitOptions>),
@@ -118,6 +121,7 @@ pub(super) fn broker(
         return Ok(None);
     };
     let signing_key = config.signing_key()?;
+    let max_message_size = config.message_limit();
     let prefix = flags.prefix.clone().unwrap_or(config.prefix);
     if prefix.is_empty() {
         return Err(UsageError::EmptyPrefix);
@@ -126,6 +130,8 @@ pub(super) fn broker(
         prefix,
         ca_file: config.ca_file,
         signing_key,
+        signing_max_age: config.signing_max_age,
+        max_message_size,
         ..RabbitOptions::new(url, connection_name)
     }))
 }
@@ -182,6 +188,7 @@ pub(super) fn mode_of_stored(
                 endpoints,
                 concurrency: *concurrency,
                 heartbeat_period: limits.heartbeat_period,
+                spill_dir: config.run.spill_dir.clone(),
             })
         }
     }

@@ -17,7 +17,7 @@ use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::RabbitTransport;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use worker::engine::ReconcileEngine;
+use worker::engine::{ReconcileEngine, SpillDirectory};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
 use super::catalogs::read_catalogs;
@@ -301,9 +301,11 @@ async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>
             endpoints,
             concurrency,
             heartbeat_period,
+            spill_dir,
         } => {
             let transport: Arc<dyn Transport> = LocalTransport::new();
-            let engine = Arc::new(ReconcileEngine::new(endpoints, concurrency.into()));
+            let engine = ReconcileEngine::new(endpoints, concurrency.into());
+            let engine = Arc::new(engine.spilling_to(SpillDirectory::new(spill_dir)));
             let options = WorkerOptions {
                 heartbeat_period,
                 drain_grace: Duration::ZERO,

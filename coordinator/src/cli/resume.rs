@@ -10,6 +10,8 @@ use shared::message::Control;
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 
+use tokio::time::timeout;
+
 use super::connections::{
     LOCAL_HEARTBEAT, Mode, broker, mode_of_stored, required_broker, with_prefix,
 };
@@ -20,6 +22,7 @@ use super::state_dir::{open_store, state_dir};
 use super::stored_runs::report_of;
 use super::telemetry::{PUSH_LIMIT, RunTelemetry, TelemetrySettings};
 use super::usage::UsageError;
+use super::workers::BROKER_PATIENCE;
 use crate::report::{Output, RunReport};
 use crate::run_state::CancelReason;
 use crate::store::{RunLock, RunStore, StoreError, StoredRun, WorkerLocation};
@@ -112,6 +115,7 @@ pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, Com
             endpoints: BTreeMap::new(),
             concurrency: 1,
             heartbeat_period: LOCAL_HEARTBEAT,
+            spill_dir: None,
         },
     };
     let (run, lock) = take(&store, &run.id.to_string())?;
@@ -130,7 +134,11 @@ pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, Com
 }
 
 async fn ask_over_broker(broker: RabbitOptions, run: RunId) -> Result<(), CommandError> {
-    let transport = RabbitTransport::connect(broker).await?;
+    let transport = RabbitTransport::connect(RabbitOptions {
+        patience: Some(BROKER_PATIENCE),
+        ..broker
+    })
+    .await?;
     transport.publish_control(&Control::StopRun { run }).await?;
     transport.close().await;
     Ok(())
@@ -153,6 +161,7 @@ async fn ask_coordinator(
     store.ask_to_stop(id)?;
     let begin = Instant::now();
     let mut asked: Option<Instant> = None;
+    let mut unreachable = String::new();
     while begin.elapsed() < NOTICE {
         let now = store.run(&id.to_string())?;
         if now.summary.is_some() {
@@ -167,14 +176,18 @@ async fn ask_coordinator(
             && asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN)
         {
             asked = Some(Instant::now());
-            if let Err(error) = ask_over_broker(broker.clone(), id).await {
-                tracing::debug!("the request goes through the store only: {error}");
+            let left = NOTICE.saturating_sub(begin.elapsed());
+            // The request is in the store too, so that the broker's answer is not necessary.
+            match timeout(left, ask_over_broker(broker.clone(), id)).await {
+                Ok(Ok(())) => unreachable.clear(),
+                Ok(Err(error)) => unreachable = format!(" (and over the broker: {error})"),
+                Err(_) => unreachable = " (and the broker does not answer)".to_owned(),
             }
         }
         tokio::time::sleep(POLL).await;
     }
     Err(CommandError::Fleet(format!(
-        "the coordinator of run {id} has not reacted within {} s; interrupt it with Ctrl-C, or end its process and repeat `reconcile cancel`",
+        "the coordinator of run {id} has not reacted within {} s{unreachable}; interrupt it with Ctrl-C, or end its process and repeat `reconcile cancel`",
         NOTICE.as_secs()
     )))
 }

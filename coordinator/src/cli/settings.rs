@@ -107,7 +107,7 @@ impl RunSettings {
         };
         let mode = match broker {
             Some(options) => Mode::Broker(Box::new(options)),
-            None => in_this_process(&tables, &limits),
+            None => in_this_process(&tables, &limits, options.spill_dir.clone()),
         };
         // The run may be resumed from another working directory.
         let absolute = |named: PathBuf| std::path::absolute(&named).unwrap_or(named);
@@ -152,7 +152,7 @@ impl RunSettings {
     }
 }
 
-fn in_this_process(tables: &TableSelection, limits: &Limits) -> Mode {
+fn in_this_process(tables: &TableSelection, limits: &Limits, spill_dir: Option<PathBuf>) -> Mode {
     Mode::Local {
         endpoints: tables.endpoints(),
         concurrency: match limits.window {
@@ -160,6 +160,7 @@ fn in_this_process(tables: &TableSelection, limits: &Limits) -> Mode {
             Window::Fleet => 1,
         },
         heartbeat_period: limits.heartbeat_period,
+        spill_dir,
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn table_options(
     Ok(TableOptions {
         recheck,
         repair,
+        repair_keyless: options.repair_keyless(),
         // One key for the run: equal values have equal hashes in all its tables.
         redaction: redacts.then(|| Redaction {
             key: RedactionKey::generate(),
@@ -43,6 +44,7 @@ pub(super) fn table_options(
         limits: EngineLimits {
             memory_bytes: options.memory_limit().0,
             spill_bytes: options.spill_limit().0,
+            value_bytes: options.max_value_size().0,
         },
         read_uncommitted: options.read_uncommitted(),
         naming: options.naming(),

@@ -10,7 +10,7 @@ use shared::config::Config;
 use shared::ids::{RunId, WorkerId};
 use shared::logging::print_status;
 use shared::message::{Control, Heartbeat, WorkId};
-use shared::transport::rabbit::RabbitTransport;
+use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use shared::transport::{Messages, Transport};
 use tokio::time::Instant;
 
@@ -23,6 +23,12 @@ use crate::store::RunStore;
 
 /// How long heartbeats are collected after a request. Workers answer at once.
 const ANSWERS: Duration = Duration::from_secs(1);
+
+/// How long the broker may take to carry out an operation of a command that a user waits for.
+pub(super) const BROKER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most workers that are listed.
+const MOST_WORKERS: usize = 10_000;
 
 /// How long a worker may take to confirm that it is draining.
 const NOTICE: Duration = Duration::from_secs(10);
@@ -40,7 +46,10 @@ struct Fleet {
 
 impl Fleet {
     async fn connect(flags: &BrokerFlags, config: &Config) -> Result<Self, CommandError> {
-        let options = required_broker(flags, config, "reconcile")?;
+        let options = RabbitOptions {
+            patience: Some(BROKER_PATIENCE),
+            ..required_broker(flags, config, "reconcile")?
+        };
         let transport = RabbitTransport::connect(options).await?;
         let heartbeats = transport.consume_heartbeats().await?;
         Ok(Self {
@@ -61,6 +70,9 @@ impl Fleet {
         let until = Instant::now() + ANSWERS;
         while let Some(heartbeat) = self.heartbeat(until).await {
             let received = Instant::now();
+            if seen.len() >= MOST_WORKERS && !seen.contains_key(&heartbeat.worker) {
+                continue;
+            }
             seen.insert(
                 heartbeat.worker.clone(),
                 Seen {

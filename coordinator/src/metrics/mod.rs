@@ -196,8 +196,9 @@ impl RunObserver for RunMetrics {
                 Effect::Publish(_)
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::KeepRows { .. }
-                | Effect::WentQuiet { .. }
+                | Effect::StatementsStopped { .. }
                 | Effect::DatabasesKnown
                 | Effect::Notice(_) => {}
             }

@@ -73,6 +73,7 @@ impl Watched {
                 outcome,
                 batches: 0,
                 duration_ms: 700,
+                unconfirmed: Vec::new(),
             },
         );
     }

@@ -16,7 +16,7 @@ use worker::engine::GuardedForm;
 
 use super::header::Header;
 use super::manifest::{FORMAT, Manifest, ManifestTable, run_directory};
-use super::order::{Ordered, RepairedTable, order};
+use super::order::{Ordered, RepairedTable, one_by_one, order};
 use super::script_reader::Script;
 use super::script_writer::ScriptWriter;
 use super::statement::{ACTIONS, Direction, Statement, StatementCounts, word};
@@ -204,11 +204,23 @@ impl Scripts {
             parents_first,
             deferred,
         } = order(&tables);
+        let orders = [Direction::Repair, Direction::Undo].map(|direction| {
+            let orders = one_by_one(&tables, &parents_first, direction);
+            let file = |at: usize| format!("{}{}", repaired[at].stem, direction.suffix());
+            let files = |order: Vec<usize>| order.into_iter().map(file).collect();
+            orders.into_iter().map(files).collect::<Vec<Vec<String>>>()
+        });
         let mut written = Vec::with_capacity(repaired.len());
         for at in parents_first {
             let table = &repaired[at];
             let repair = repairs[table.at].get_or_insert_default();
-            match self.write_table(report, table, &deferred[at]) {
+            // A script that is executed alone cannot wait for those of other tables.
+            let is_own = |key: &&ForeignKey| {
+                key.schema == table.plan.schema && key.table == table.plan.table
+            };
+            let own: Vec<ForeignKey> = deferred[at].iter().filter(is_own).cloned().collect();
+            let orders = orders.each_ref().map(|orders| orders[at].as_slice());
+            match self.write_table(report, table, &own, orders) {
                 Ok(table) => {
                     let path = |name: &str| Some(self.directory.join(name).display().to_string());
                     repair.file = path(&table.repair);
@@ -227,6 +239,7 @@ impl Scripts {
         report: &RunReport,
         table: &Repaired<'_>,
         deferred: &[ForeignKey],
+        orders: [&[String]; 2],
     ) -> Result<ManifestTable, String> {
         let plan = table.plan;
         let name = |direction: Direction| format!("{}{}", table.stem, direction.suffix());
@@ -238,7 +251,7 @@ impl Scripts {
                 undo.display()
             ));
         }
-        for direction in [Direction::Repair, Direction::Undo] {
+        for (direction, order) in [Direction::Repair, Direction::Undo].into_iter().zip(orders) {
             let path = self.directory.join(name(direction));
             let header = Header {
                 direction,
@@ -259,6 +272,7 @@ impl Scripts {
                 sequences: plan.sequences.clone(),
                 foreign_keys: plan.foreign_keys.clone(),
                 deferred: deferred.to_vec(),
+                order: order.to_vec(),
                 spec: without_hash_key(table.spec),
             };
             self.write_script(table, header, &path)

@@ -39,6 +39,10 @@ pub(crate) struct Header {
     pub(crate) foreign_keys: Vec<ForeignKey>,
     /// Those that must be checked at the end, when this script is executed alone.
     pub(crate) deferred: Vec<ForeignKey>,
+    /// The scripts of this table and its related tables in the order in which they are
+    /// executed one by one; empty without related tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) order: Vec<String>,
     pub(crate) spec: TableSpec,
 }
 
@@ -134,6 +138,7 @@ pub(super) mod testing {
             sequences: Vec::new(),
             foreign_keys: Vec::new(),
             deferred: Vec::new(),
+            order: Vec::new(),
             spec: spec("t"),
         }
     }

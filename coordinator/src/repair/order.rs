@@ -2,9 +2,10 @@
 //!
 //! Rows are deleted from children before their parents, and inserted into
 //! parents before their children. No such order satisfies the foreign keys of a
-//! cycle or of a table that references itself; they are checked at the end.
+//! cycle or of a table that references itself; they are checked at the end, if statements
+//! touch their columns.
 
-use shared::outcome::{ForeignKey, RepairAction};
+use shared::outcome::{ForeignKey, RepairAction, Touched};
 
 use super::statement::{Direction, StatementCounts};
 
@@ -72,9 +73,12 @@ pub(super) fn order(tables: &[RepairedTable<'_>]) -> Ordered {
         .map(|(at, table)| {
             let late = |key: &&ForeignKey| {
                 parent(tables, key).is_some_and(|parent| {
-                    placed[parent] >= placed[at]
+                    let Touched { updates, rows } = touched(key, table.counts);
+                    let StatementCounts { delete, insert, .. } = tables[parent].counts;
+                    let is_in_cycle = placed[parent] >= placed[at];
+                    (is_in_cycle && updates + rows > 0 && delete + insert > 0)
                         // A row that changes its parent is updated after the old parent is deleted.
-                        || (tables[parent].counts.delete > 0 && table.counts.update > 0)
+                        || (delete > 0 && updates > 0)
                 })
             };
             table.foreign_keys.iter().filter(late).cloned().collect()
@@ -84,6 +88,65 @@ pub(super) fn order(tables: &[RepairedTable<'_>]) -> Ordered {
         parents_first,
         deferred,
     }
+}
+
+/// How the statements of its table touch a foreign key. Former workers do not count it.
+fn touched(key: &ForeignKey, counts: StatementCounts) -> Touched {
+    key.touched.unwrap_or(Touched {
+        updates: counts.update,
+        rows: counts.insert + counts.delete,
+    })
+}
+
+/// Of each table, the order in which the scripts of this direction for it and its related
+/// tables are executed one by one; empty for a table without related ones.
+///
+/// All are executed with parents first. A parent's row that a child still references is
+/// skipped then, so the scripts that delete rows of parents follow once more, children
+/// first.
+pub(super) fn one_by_one(
+    tables: &[RepairedTable<'_>],
+    parents_first: &[usize],
+    direction: Direction,
+) -> Vec<Vec<usize>> {
+    let parents = |at: usize| {
+        let keys = tables[at].foreign_keys.iter();
+        keys.filter_map(|key| parent(tables, key))
+            .filter(move |parent| *parent != at)
+    };
+    // Of each table, the first one that it is related to.
+    let mut related: Vec<usize> = (0..tables.len()).collect();
+    for at in 0..tables.len() {
+        for parent in parents(at) {
+            let (kept, replaced) = (
+                related[at].min(related[parent]),
+                related[at].max(related[parent]),
+            );
+            for group in &mut related {
+                if *group == replaced {
+                    *group = kept;
+                }
+            }
+        }
+    }
+    let is_parent = |at: &usize| (0..tables.len()).any(|child| parents(child).any(|of| of == *at));
+    let deletes = |at: &usize| direction.orient_counts(tables[*at].counts).delete > 0;
+    let order_of = |at: usize| {
+        let members = parents_first.iter().copied();
+        let members: Vec<usize> = members
+            .filter(|other| related[*other] == related[at])
+            .collect();
+        if members.len() == 1 {
+            return Vec::new();
+        }
+        let again = members
+            .iter()
+            .rev()
+            .filter(|at| is_parent(at) && deletes(at));
+        let again: Vec<usize> = again.copied().collect();
+        [members, again].concat()
+    };
+    (0..tables.len()).map(order_of).collect()
 }
 
 fn parent(tables: &[RepairedTable<'_>], key: &ForeignKey) -> Option<usize> {
@@ -103,6 +166,8 @@ mod tests {
             table: table.to_owned(),
             trusted: true,
             deferrable: false,
+            columns: Vec::new(),
+            touched: None,
         }
     }
 
@@ -159,6 +224,49 @@ mod tests {
         ]);
         assert_eq!(order, ["a", "b"]);
         assert_eq!(deferred, ["a_b", "a_a"]);
+    }
+
+    #[test]
+    fn a_key_that_no_statement_touches_is_not_deferred() {
+        let untouched = ForeignKey {
+            touched: Some(Touched::default()),
+            ..key("a_a", "a")
+        };
+        let (_, deferred) = ordered(&[("a", vec![untouched], INSERTS)]);
+        assert!(deferred.is_empty(), "{deferred:?}");
+        let touched = ForeignKey {
+            touched: Some(Touched {
+                updates: 0,
+                rows: 1,
+            }),
+            ..key("a_a", "a")
+        };
+        let (_, deferred) = ordered(&[("a", vec![touched], INSERTS)]);
+        assert_eq!(deferred, ["a_a"]);
+    }
+
+    #[test]
+    fn scripts_one_by_one_delete_rows_of_parents_in_the_end() {
+        let deletes = StatementCounts {
+            delete: 1,
+            ..INSERTS
+        };
+        let keys = [vec![key("a", "b")], vec![key("b", "c")], vec![], vec![]];
+        let table = |at: usize, table| RepairedTable {
+            schema: "s",
+            table,
+            foreign_keys: &keys[at],
+            counts: if at == 1 { INSERTS } else { deletes },
+        };
+        let tables = [table(0, "a"), table(1, "b"), table(2, "c"), table(3, "d")];
+        let Ordered { parents_first, .. } = order(&tables);
+        let orders = |direction| one_by_one(&tables, &parents_first, direction);
+        let repair = orders(Direction::Repair);
+        assert_eq!(
+            repair,
+            [vec![2, 1, 0, 2], vec![2, 1, 0, 2], vec![2, 1, 0, 2], vec![]]
+        );
+        assert_eq!(orders(Direction::Undo)[0], [2, 1, 0, 1, 2]);
     }
 
     #[test]

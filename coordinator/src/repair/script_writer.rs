@@ -181,6 +181,16 @@ fn description(header: &Header) -> Vec<String> {
     lines.push(
         "-- A statement may be deleted together with the comment line above it; `reconcile apply` refuses any other change.".to_owned(),
     );
+    if !header.order.is_empty() {
+        lines.push("-- Without `reconcile apply`, the scripts of related tables are executed one by one in this order; a row that".to_owned());
+        lines.push("-- another table still references is skipped, and deleted when its script is executed once more:".to_owned());
+        lines.extend(
+            header
+                .order
+                .iter()
+                .map(|file| format!("--   {}", comment(file))),
+        );
+    }
     match header.direction {
         Direction::Repair => {}
         Direction::Undo if header.applied => lines.push(

@@ -7,6 +7,7 @@ use shared::failure::FailureKind;
 use shared::identity::DatabaseIdentity;
 use shared::ids::RunId;
 use shared::message::{ALL_ROWS, TableSpec};
+use shared::outcome::OpenSession;
 
 use super::model::{
     AttemptReport, DatabaseReport, Requested, RootCauseReport, RunReport, SCHEMA_VERSION,
@@ -221,6 +222,7 @@ fn result_of(spec: &TableSpec, record: TableRecord) -> TableResult {
         coverage,
         notes,
         quiet_after_ms: record.quiet_after.map(millis),
+        unconfirmed_sessions: record.unconfirmed,
         repair: None,
         repair_plan,
     }
@@ -246,11 +248,11 @@ fn error_of(
         Verdict::TimedOut { allowed } => {
             let allowed = humantime::format_duration(*allowed);
             let error = format!("not done within {allowed}; allow more with --parallel-timeout");
-            (FailureKind::TimeoutError, error, true)
+            (FailureKind::TimeoutError, warned(error, record), true)
         }
         Verdict::Cancelled(reason) => {
             let error = cancellation_of(*reason, record.worker.is_some(), root);
-            (FailureKind::CancelledError, error, true)
+            (FailureKind::CancelledError, warned(error, record), true)
         }
     };
     let history = earlier
@@ -271,6 +273,14 @@ fn error_of(
         worker: record.worker.as_ref().map(ToString::to_string),
         history,
     })
+}
+
+/// The error with the sessions whose statements may still run. A failure names them itself.
+fn warned(error: String, record: &TableRecord) -> String {
+    match OpenSession::warning(&record.unconfirmed) {
+        Some(warning) => format!("{error}; {warning}"),
+        None => error,
+    }
 }
 
 fn cancellation_of(reason: CancelReason, started: bool, root: Option<&RootCauseReport>) -> String {

@@ -8,7 +8,7 @@ use shared::coverage::Coverage;
 use shared::endpoint::DatabaseKind;
 use shared::failure::FailureKind;
 use shared::identity::DatabaseIdentity;
-use shared::outcome::{CauseGroup, Depth, Difference, RepairPlan, SideRead};
+use shared::outcome::{CauseGroup, Depth, Difference, OpenSession, RepairPlan, SideRead};
 
 use super::scope::{ColumnCounts, Scope};
 use crate::run_state::{Counts, Origin, ReportVerdict, RunStatus, RunSummary, TableStatus};
@@ -212,8 +212,13 @@ pub struct TableResult {
     pub coverage: Option<Box<Coverage>>,
     /// Notes: columns on one side only, that there is no key.
     pub notes: Vec<String>,
-    /// Milliseconds from the cancellation until no statement ran in the databases.
+    /// Milliseconds from the cancellation until the databases had confirmed that no statement ran;
+    /// null if they have not.
     pub quiet_after_ms: Option<u64>,
+    /// The sessions in which a statement may still run, because their database has not confirmed
+    /// its end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed_sessions: Vec<OpenSession>,
     /// The scripts that repair it, if they were requested and it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairReport>,

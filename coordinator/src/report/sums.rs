@@ -217,6 +217,7 @@ fn report(ends: &[End]) -> RunReport {
             worker: Some(WorkerId::named("w")),
             duration: Some(Duration::from_millis(1500)),
             quiet_after: None,
+            unconfirmed: Vec::new(),
             history: Vec::new(),
         };
         (spec(&format!("t{at}")), record)

@@ -39,6 +39,7 @@ fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: boo
             outcome: Box::new(outcome),
             batches,
             duration_ms: 1500,
+            unconfirmed: Vec::new(),
         };
         let differences = (batches > 0).then_some(EventBody::Differences { batch: 0, rows });
         for body in differences.into_iter().chain([finished]) {
@@ -275,6 +276,7 @@ fn report_of_all(outcomes: Vec<Outcome>) -> RunReport {
             outcome: Box::new(outcome),
             batches: 0,
             duration_ms: 1,
+            unconfirmed: Vec::new(),
         };
         effects = state.apply(
             Input::Event(Event {
@@ -483,6 +485,46 @@ Notes
   t0: read under SNAPSHOT in the source, REPEATABLE READ in the target
 ";
     assert!(console.ends_with(expected), "{console}");
+}
+
+#[test]
+fn sessions_whose_statements_may_still_run_are_named_in_every_format() {
+    let record = |verdict| {
+        let record = json!({
+            "verdict": verdict, "attempt": 1, "worker": "w", "duration": null,
+            "quiet_after": null, "history": [],
+            "unconfirmed": [{"endpoint": "erp", "number": 57, "name": "reconcile 1 dbo.t #00ff"}],
+        });
+        serde_json::from_value::<TableRecord>(record).unwrap()
+    };
+    let timed_out = record(json!({"timed_out": {"allowed": {"secs": 60, "nanos": 0}}}));
+    let cancelled = record(json!({"cancelled": "requested"}));
+    let report = RunReport::of(ReportData {
+        run: RunId::generate(),
+        started_at: Utc::now(),
+        duration: Duration::from_secs(61),
+        max_workers: 1,
+        interrupted: true,
+        root_cause: None,
+        tables: vec![(spec("t"), timed_out), (spec("u"), cancelled)],
+        notes: Vec::new(),
+        scope: TableScope::default(),
+        trace_id: None,
+        origin: None,
+        databases: None,
+    });
+    let json: Value = serde_json::from_str(&report.to_json()).unwrap();
+    for result in json["results"].as_array().unwrap() {
+        assert_eq!(result["unconfirmed_sessions"][0]["number"], 57, "{result}");
+        assert_eq!(result["quiet_after_ms"], Value::Null);
+    }
+    let named = "session 57 of endpoint `erp`, named `reconcile 1 dbo.t #00ff`";
+    for error in json["errors"].as_array().unwrap() {
+        assert!(error["error"].as_str().unwrap().contains(named), "{error}");
+    }
+    for text in [report.to_console(false), report.to_csv()] {
+        assert_eq!(text.matches(named).count(), 2, "{text}");
+    }
 }
 
 /// A run that an earlier version stored has no header and no coverage.

@@ -127,8 +127,9 @@ impl RunActor {
             Effect::Complete => self.complete(context),
             Effect::TableEnded(_)
             | Effect::KeepRepair { .. }
+            | Effect::KeepRepairPart { .. }
             | Effect::KeepRows { .. }
-            | Effect::WentQuiet { .. }
+            | Effect::StatementsStopped { .. }
             | Effect::DatabasesKnown
             | Effect::Notice(_) => {}
         }
@@ -155,6 +156,7 @@ impl RunActor {
                 Err(error) => Input::PublishFailed {
                     work,
                     reason: error.to_string(),
+                    retryable: !matches!(error, TransportError::TooLarge(_)),
                 },
             }));
         });

@@ -7,7 +7,7 @@ use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, WorkId};
 use shared::outcome::{Comparison, FailureKind};
 
-use super::table::{Phase, Stopping};
+use super::table::{MAX_CLAIMS, Phase, Stopping};
 use super::table_end::EndedAttempt;
 use super::{
     CancelReason, Cancelling, Effect, Notice, RootCause, RunState, TableStatus, Time, Verdict,
@@ -80,16 +80,14 @@ impl RunState {
         workers: impl IntoIterator<Item = WorkerId>,
         until: Time,
     ) {
-        self.stopping
-            .entry(work.table)
-            .or_insert_with(|| Stopping {
-                attempt: work.attempt,
-                workers: Default::default(),
-                since: self.now,
-                until,
-            })
-            .workers
-            .extend(workers);
+        let stopping = self.stopping.entry(work.table).or_insert_with(|| Stopping {
+            attempt: work.attempt,
+            workers: Default::default(),
+            since: self.now,
+            until,
+        });
+        let free = MAX_CLAIMS.saturating_sub(stopping.workers.len());
+        stopping.workers.extend(workers.into_iter().take(free));
     }
 
     /// The workers did not answer in time: ends the tables that are left.

@@ -44,9 +44,9 @@ impl RunState {
 
     /// What the report says about the databases of the workers.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<String> = self.refusals.notes.iter().cloned().collect();
+        let mut notes: Vec<String> = self.refusals.notes().cloned().collect();
         if !self.databases.is_empty() {
-            notes.extend(self.refusals.undeclared.iter().map(|worker| {
+            notes.extend(self.refusals.undeclared().map(|worker| {
                 format!(
                     "worker {worker} did not report which databases it compared; use workers of this version"
                 )
@@ -85,7 +85,7 @@ impl RunState {
         }
         if databases.is_empty() {
             if is_result(body) {
-                self.refusals.undeclared.insert(worker.clone());
+                self.refusals.note_undeclared(worker);
             }
         } else {
             self.fleet.mark_fit(worker);
@@ -123,7 +123,7 @@ impl RunState {
     ) {
         let notice = format!("worker {worker} cannot compare tables of this run: {reason}");
         if kind == FailureKind::OtherDatabase {
-            self.refusals.notes.insert(notice.clone());
+            self.refusals.note(notice.clone());
         }
         if self.fleet.mark_unfit(worker, reason) {
             self.effects

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::ids::{Attempt, TableId, WorkerId};
-use shared::message::{Control, Task, WorkId};
+use shared::message::{Control, StatementPart, Task, WorkId};
 use shared::outcome::{Difference, Failure, RepairStatement};
 
 use super::record::CancelReason;
@@ -27,6 +27,14 @@ pub enum Effect {
         /// A batch that was not received before.
         statements: Vec<RepairStatement>,
     },
+    /// A part of a large repair statement has arrived. It must be on disk before the event that
+    /// brought it is acknowledged.
+    KeepRepairPart {
+        work: WorkId,
+        worker: WorkerId,
+        /// A part that was not received before.
+        part: StatementPart,
+    },
     /// Differing rows of a table have arrived, and all of them are wanted. They must be on disk
     /// before the event that brought them is acknowledged.
     KeepRows {
@@ -35,11 +43,12 @@ pub enum Effect {
         /// A batch that was not received before.
         rows: Vec<Difference>,
     },
-    /// No statement of a cancelled or timed-out attempt runs in a database any more.
-    WentQuiet {
+    /// A worker has stopped a cancelled or timed-out attempt; the table's record says whether the
+    /// databases have confirmed that its statements ended.
+    StatementsStopped {
         /// The table, which has ended before.
         table: TableId,
-        /// The time from the request to the confirmation.
+        /// The time from the request until it had stopped.
         after: Duration,
     },
     /// A claim has named a database of the run. The store keeps all of them.

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use shared::ids::{TableId, WorkerId};
 use shared::message::{Control, Event, EventBody, Heartbeat, TableSpec, WorkId};
-use shared::outcome::{Comparison, Depth, Failure, FailureKind, Outcome};
+use shared::outcome::{Comparison, Depth, Difference, Failure, FailureKind, OpenSession, Outcome};
 
-use super::table::{Claim, Phase, Running, Table};
+use super::received::Arrival;
+use super::table::{Claim, MAX_CLAIMS, Phase, Running, Table};
 use super::table_end::EndedAttempt;
 use super::{Effect, Notice, Probe, RunState, Time, Verdict};
-
-/// The most claims of one attempt that are tracked; further ones are ignored.
-const MAX_CLAIMS: usize = 8;
 
 const MAX_PUBLISH_FAILURES: u32 = 10;
 
@@ -38,9 +36,21 @@ impl RunState {
         match (self.standing(work), body) {
             (Standing::Unknown, _) => {}
             (Standing::Stale, EventBody::Claimed) => self.refuse_stale_claim(work, worker),
-            (Standing::Stale, EventBody::Differences { .. } | EventBody::Repair { .. }) => {}
-            (Standing::Stale, EventBody::Finished { outcome, .. }) => {
-                self.on_stopped(work, &worker, &outcome);
+            (
+                Standing::Stale,
+                EventBody::Differences { .. }
+                | EventBody::Repair { .. }
+                | EventBody::RepairPart { .. },
+            ) => {}
+            (
+                Standing::Stale,
+                EventBody::Finished {
+                    outcome,
+                    unconfirmed,
+                    ..
+                },
+            ) => {
+                self.on_stopped(work, &worker, &outcome, unconfirmed);
             }
             (Standing::Current, body) => {
                 if self.admit(work.table, &worker, databases, &body) {
@@ -56,22 +66,15 @@ impl RunState {
         match body {
             EventBody::Claimed => {}
             EventBody::Differences { batch, rows } => {
-                let listed_rows = self.limits.listed_rows;
-                let most = listed_rows.map_or(usize::MAX, |rows| rows as usize);
-                if let Some(claim) = self.claim_of(work.table, &worker)
-                    && !claim.batches.contains_key(&batch)
-                {
-                    let kept = listed_rows.is_some().then(|| rows.clone());
-                    claim.add_batch(batch, rows, most);
+                if self.is_new(work, &worker, batch) {
+                    let kept = self.limits.listed_rows.is_some().then(|| rows.clone());
+                    self.list(work, &worker, batch, rows);
                     self.effects
                         .extend(kept.map(|rows| Effect::KeepRows { work, worker, rows }));
                 }
             }
             EventBody::Repair { batch, statements } => {
-                if let Some(claim) = self.claim_of(work.table, &worker)
-                    && !claim.batches.contains_key(&batch)
-                {
-                    claim.batches.insert(batch, Vec::new());
+                if self.is_new(work, &worker, batch) {
                     self.effects.push(Effect::KeepRepair {
                         work,
                         worker,
@@ -79,15 +82,40 @@ impl RunState {
                     });
                 }
             }
+            EventBody::RepairPart { batch, part } => {
+                if self.is_new(work, &worker, batch) {
+                    self.effects
+                        .push(Effect::KeepRepairPart { work, worker, part });
+                }
+            }
             EventBody::Finished {
                 outcome,
                 batches,
                 duration_ms,
+                unconfirmed,
             } => {
                 let duration = Duration::from_millis(duration_ms);
                 self.on_finished(work.table, worker, *outcome, batches, duration);
+                self.keep_unconfirmed(work.table, unconfirmed);
             }
         }
+    }
+
+    /// Records a batch of a claim. Returns whether it was not received before.
+    fn is_new(&mut self, work: WorkId, worker: &WorkerId, batch: u32) -> bool {
+        self.claim_of(work.table, worker)
+            .is_some_and(|claim| claim.received.record(batch) == Arrival::New)
+    }
+
+    /// Lists differing rows of a claim for the report.
+    fn list(&mut self, work: WorkId, worker: &WorkerId, batch: u32, rows: Vec<Difference>) {
+        let asked = self.spec(work.table).max_differences;
+        let most = self.limits.listed_rows.unwrap_or(asked).min(asked);
+        let mut left = self.listing_bytes;
+        if let Some(claim) = self.claim_of(work.table, worker) {
+            claim.received.list(batch, rows, most as usize, &mut left);
+        }
+        self.listing_bytes = left;
     }
 
     fn standing(&self, work: WorkId) -> Standing {
@@ -229,14 +257,20 @@ impl RunState {
     }
 
     /// A worker has stopped an attempt that was cancelled or had become stale.
-    fn on_stopped(&mut self, work: WorkId, worker: &WorkerId, outcome: &Outcome) {
+    fn on_stopped(
+        &mut self,
+        work: WorkId,
+        worker: &WorkerId,
+        outcome: &Outcome,
+        unconfirmed: Vec<OpenSession>,
+    ) {
         let Some(stopping) = self.stopping.get_mut(&work.table) else {
             return;
         };
         if stopping.attempt != work.attempt || !stopping.workers.remove(worker) {
             return;
         }
-        // After a result that came too late, too, no statement runs any more.
+        // A result that came too late ends the statements, too.
         let after = match outcome {
             Outcome::Cancelled { quiet_after_ms } | Outcome::TimedOut { quiet_after_ms } => {
                 Duration::from_millis(*quiet_after_ms)
@@ -250,12 +284,27 @@ impl RunState {
             self.stopping.remove(&work.table);
         }
         self.went_quiet(work.table, after);
+        self.keep_unconfirmed(work.table, unconfirmed);
     }
 
     fn went_quiet(&mut self, id: TableId, after: Duration) {
         if let Phase::Done(record) = &mut self.tables[id.index()].phase {
-            record.quiet_after = Some(record.quiet_after.map_or(after, |known| known.max(after)));
-            self.effects.push(Effect::WentQuiet { table: id, after });
+            if record.unconfirmed.is_empty() {
+                let known = record.quiet_after;
+                record.quiet_after = Some(known.map_or(after, |known| known.max(after)));
+            }
+            self.effects
+                .push(Effect::StatementsStopped { table: id, after });
+        }
+    }
+
+    /// Keeps the sessions whose statements may still run with the end of their table.
+    fn keep_unconfirmed(&mut self, id: TableId, sessions: Vec<OpenSession>) {
+        if let Phase::Done(record) = &mut self.tables[id.index()].phase
+            && !sessions.is_empty()
+        {
+            record.quiet_after = None;
+            record.unconfirmed.extend(sessions);
         }
     }
 
@@ -305,7 +354,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn on_publish_failed(&mut self, work: WorkId, reason: &str) {
+    pub(super) fn on_publish_failed(&mut self, work: WorkId, reason: &str, retryable: bool) {
         if !matches!(self.standing(work), Standing::Current) {
             return;
         }
@@ -316,7 +365,7 @@ impl RunState {
         }
         let message = format!("the task could not be given to the broker: {reason}");
         let mut failure = Failure::new(FailureKind::BrokerError, message).uncounted();
-        failure.retryable = table.free < MAX_PUBLISH_FAILURES;
+        failure.retryable = retryable && table.free < MAX_PUBLISH_FAILURES;
         self.attempt_failed(EndedAttempt::unclaimed(work.table), failure);
     }
 
@@ -357,24 +406,25 @@ impl RunState {
 /// batches of differences have arrived.
 fn verdict_of(
     table: &Table,
-    mut claim: Claim,
-    comparison: Comparison,
+    claim: Claim,
+    mut comparison: Comparison,
     batches: u32,
 ) -> Result<Verdict, Failure> {
     let spec = &table.planned.spec;
     check_depth(spec, &comparison)?;
-    let Some(mut differences) = claim.complete_batches(batches) else {
+    if !claim.received.is_complete(batches) {
         let message = format!(
             "of {batches} batches of differing rows that worker {} sent, {} arrived",
             claim.worker,
-            claim.batches.len()
+            claim.received.batches()
         );
         let mut failure = Failure::new(FailureKind::IncompleteResult, message).retryable();
         // The previous coordinator received the earlier batches, and they are lost.
         failure.counts_against_budget = !table.adopted;
         return Err(failure);
-    };
-    differences.truncate(spec.max_differences as usize);
+    }
+    let (differences, note) = claim.received.into_rows();
+    comparison.notes.extend(note);
     Ok(Verdict::Compared {
         comparison: Box::new(comparison),
         differences,

@@ -11,6 +11,9 @@ use super::plan::Time;
 /// A worker counts as gone after so many missed heartbeats.
 const MISSED_HEARTBEATS: u32 = 3;
 
+/// The most workers that are tracked. Heartbeats and refusals of further ones are ignored.
+pub(super) const MOST_WORKERS: usize = 10_000;
+
 /// Bounds on the period that a worker may announce, so that a wrong value
 /// neither expires the worker at once nor keeps it forever.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(20);
@@ -77,6 +80,10 @@ impl Fleet {
     }
 
     pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat, now: Time) {
+        let is_known = self.workers.contains_key(&heartbeat.worker);
+        if !is_known && self.workers.len() >= MOST_WORKERS {
+            return;
+        }
         let lacks = self.lacking(heartbeat.endpoints.as_deref());
         if lacks.is_none() && !self.unfit.contains_key(&heartbeat.worker) {
             self.last_contact = now;
@@ -119,6 +126,9 @@ impl Fleet {
 
     /// Records that `worker` cannot run tasks of the run. Returns whether that is new.
     pub(super) fn mark_unfit(&mut self, worker: &WorkerId, reason: String) -> bool {
+        if !self.unfit.contains_key(worker) && self.unfit.len() >= MOST_WORKERS {
+            return false;
+        }
         let before = self.unfit.insert(worker.clone(), reason.clone());
         before.as_ref() != Some(&reason)
     }

@@ -14,6 +14,8 @@ pub(crate) enum Input {
     PublishFailed {
         work: WorkId,
         reason: String,
+        /// Whether another try may succeed.
+        retryable: bool,
     },
     /// The broker has confirmed the last `Announce`.
     Announced,

@@ -18,6 +18,7 @@ mod invariants;
 mod lost_workers;
 mod plan;
 mod queue;
+mod received;
 mod record;
 mod refusals;
 mod restore;
@@ -135,6 +136,8 @@ pub struct RunState {
     notified_nothing_claimed: bool,
     /// The largest window that was in force.
     widest_window: u32,
+    /// Bytes of memory that further listed rows may take.
+    listing_bytes: usize,
     effects: Vec<Effect>,
 }
 
@@ -203,6 +206,7 @@ impl RunState {
             notified_no_worker: false,
             notified_nothing_claimed: false,
             widest_window: 0,
+            listing_bytes: received::RUN_BYTES,
             effects: Vec::new(),
             limits: plan.limits,
         }
@@ -239,7 +243,11 @@ impl RunState {
             Input::Event(event) => self.on_event(event),
             Input::Heartbeat(heartbeat) => self.on_heartbeat(&heartbeat),
             Input::Published(work) => self.on_published(work),
-            Input::PublishFailed { work, reason } => self.on_publish_failed(work, &reason),
+            Input::PublishFailed {
+                work,
+                reason,
+                retryable,
+            } => self.on_publish_failed(work, &reason, retryable),
             Input::Announced => self.on_announced(),
             Input::Cancel => self.begin_cancelling(CancelReason::Requested),
             Input::Disconnected { reason } => self.on_disconnected(&reason),
@@ -426,6 +434,7 @@ impl RunState {
                     worker: None,
                     duration: None,
                     quiet_after: None,
+                    unconfirmed: Vec::new(),
                     history: Vec::new(),
                 }
             }

@@ -309,8 +309,9 @@ impl World {
                     panic!("that is for people to ask: {effect:?}")
                 }
                 Effect::Control(Control::Announce)
-                | Effect::WentQuiet { .. }
+                | Effect::StatementsStopped { .. }
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::DatabasesKnown
                 | Effect::KeepRows { .. }
                 | Effect::Notice(_) => {}
@@ -348,6 +349,7 @@ impl World {
                     self.tell(Input::PublishFailed {
                         work,
                         reason: "refused".to_owned(),
+                        retryable: true,
                     });
                 }
             }
@@ -372,6 +374,7 @@ impl World {
                             outcome: Box::new(Outcome::Refused(failure)),
                             batches: 0,
                             duration_ms: 0,
+                            unconfirmed: Vec::new(),
                         };
                         return self.say(work, worker, body);
                     }
@@ -425,6 +428,7 @@ impl World {
                         outcome: Box::new(outcome),
                         batches,
                         duration_ms: 1,
+                        unconfirmed: Vec::new(),
                     };
                     self.say(work, worker, body);
                 }

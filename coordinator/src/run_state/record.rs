@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::failure::FailureKind;
 use shared::ids::{Attempt, TableId, WorkerId};
-use shared::outcome::{Comparison, Difference, Failure};
+use shared::outcome::{Comparison, Difference, Failure, OpenSession};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableRecord {
@@ -18,8 +18,11 @@ pub struct TableRecord {
     /// How long that attempt took; absent when no worker claimed it.
     pub duration: Option<Duration>,
     /// The time from the cancellation until no statement ran in the databases
-    /// any more; absent until the worker has reported it.
+    /// any more; absent until the worker has reported that the databases confirmed it.
     pub quiet_after: Option<Duration>,
+    /// The sessions whose statements may still run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<OpenSession>,
     /// The attempts that ended without a result, oldest first. The last one of
     /// a failed table is the failure itself.
     pub history: Vec<AttemptFailure>,

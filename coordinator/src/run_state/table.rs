@@ -1,14 +1,18 @@
 //! The state of one table of a run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use shared::ids::{Attempt, WorkerId};
 use shared::message::WorkId;
-use shared::outcome::{Difference, Failure};
+use shared::outcome::Failure;
 
 use super::plan::{PlannedTable, Time};
+use super::received::Received;
 use super::record::{AttemptFailure, TableRecord};
 use super::suspicion::Suspicion;
+
+/// The most claims of one attempt that are tracked; further ones are ignored.
+pub(super) const MAX_CLAIMS: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -121,11 +125,8 @@ pub(super) struct Claim {
     pub(super) worker: WorkerId,
     /// When the claim expires unless a heartbeat renews it.
     pub(super) lease: Time,
-    /// Batches of differing rows by number, as far as they are listed. A batch that is delivered
-    /// twice counts once.
-    pub(super) batches: BTreeMap<u32, Vec<Difference>>,
-    /// The rows in `batches`.
-    listed: usize,
+    /// The batches that the worker has sent. A batch that is delivered twice counts once.
+    pub(super) received: Received,
     pub(super) source_rows: u64,
     pub(super) target_rows: u64,
     /// Whether the worker runs tables of other runs too, as of its last heartbeat.
@@ -137,34 +138,11 @@ impl Claim {
         Self {
             worker,
             lease,
-            batches: BTreeMap::new(),
-            listed: 0,
+            received: Received::default(),
             source_rows: 0,
             target_rows: 0,
             is_beside_other_runs: false,
         }
-    }
-
-    /// Adds a batch that was not received before, without the rows beyond `most` of the claim.
-    pub(super) fn add_batch(&mut self, batch: u32, mut rows: Vec<Difference>, most: usize) {
-        rows.truncate(most.saturating_sub(self.listed));
-        self.listed += rows.len();
-        self.batches.insert(batch, rows);
-    }
-
-    /// All batches in order, if they are exactly the numbers 0 to `count - 1`.
-    pub(super) fn complete_batches(&mut self, count: u32) -> Option<Vec<Difference>> {
-        let complete = self.batches.len() == count as usize
-            && self
-                .batches
-                .last_key_value()
-                .is_none_or(|(&last, _)| last < count);
-        complete.then(|| {
-            std::mem::take(&mut self.batches)
-                .into_values()
-                .flatten()
-                .collect()
-        })
     }
 }
 

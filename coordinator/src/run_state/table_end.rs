@@ -55,6 +55,7 @@ impl RunState {
             worker,
             duration: duration.or_else(|| started.map(|started| now.since(started))),
             quiet_after: None,
+            unconfirmed: Vec::new(),
             history: std::mem::take(&mut table.history),
         }));
         let attempt = table.attempt;

@@ -88,7 +88,7 @@ impl RunObserver for Recorder {
                 Effect::DatabasesKnown => {
                     writes.push(Write::Databases(state.known_databases().to_vec()));
                 }
-                Effect::WentQuiet { table, .. } => writes.extend(ended(state, *table)),
+                Effect::StatementsStopped { table, .. } => writes.extend(ended(state, *table)),
                 Effect::Complete if self.writer.broken().is_some() => {
                     // The disk may have free space by now. Then the whole run is stored after
                     // all; otherwise the store will not show that it has ended.
@@ -99,6 +99,7 @@ impl RunObserver for Recorder {
                 Effect::Publish(_)
                 | Effect::Control(_)
                 | Effect::KeepRepair { .. }
+                | Effect::KeepRepairPart { .. }
                 | Effect::KeepRows { .. }
                 | Effect::Notice(_)
                 | Effect::Complete => {}

@@ -111,6 +111,7 @@ impl Recorded {
                 outcome: Box::new(outcome),
                 batches: 0,
                 duration_ms: 5,
+                unconfirmed: Vec::new(),
             }),
         );
         self.tell(claimed);

@@ -1,12 +1,19 @@
 //! `[broker]`: where the broker is and how messages are signed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::endpoint::read_secret;
 use super::error::ConfigError;
 use super::section::{Section, Sources};
+use super::units::ByteSize;
 use crate::endpoint::Secret;
 use crate::signing::{SigningKey, SigningKeyError};
+use crate::transport::rabbit::DEFAULT_MAX_MESSAGE_SIZE;
+use crate::verification::{DEFAULT_MAX_AGE, LARGEST_MESSAGE};
+
+/// The smallest value of `max_message_size`: a claim with the databases of both sides fits in.
+const SMALLEST_MESSAGE: usize = 64 << 10;
 
 /// `[broker]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +24,12 @@ pub struct BrokerConfig {
     pub prefix: String,
     /// A PEM file of authorities that are trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// The file with the key that signs tasks and control messages.
+    /// The file with the key that signs all messages.
     pub signing_key_file: Option<PathBuf>,
+    /// How old a signed task or event may be that is accepted.
+    pub signing_max_age: Duration,
+    /// Bytes of the largest message that is published.
+    pub max_message_size: ByteSize,
 }
 
 impl Default for BrokerConfig {
@@ -28,6 +39,8 @@ impl Default for BrokerConfig {
             prefix: "reconcile".to_owned(),
             ca_file: None,
             signing_key_file: None,
+            signing_max_age: DEFAULT_MAX_AGE,
+            max_message_size: ByteSize(DEFAULT_MAX_MESSAGE_SIZE as u64),
         }
     }
 }
@@ -44,6 +57,12 @@ impl BrokerConfig {
             .map(SigningKey::read)
             .transpose()
     }
+
+    /// `max_message_size` as a number of bytes in memory.
+    #[must_use]
+    pub fn message_limit(&self) -> usize {
+        usize::try_from(self.max_message_size.0).unwrap_or(LARGEST_MESSAGE)
+    }
 }
 
 /// Reads the section; absent when nothing in it is set.
@@ -56,6 +75,8 @@ pub(super) fn read(
     let prefix: Option<String> = section.take(sources, "prefix")?;
     let ca_file: Option<PathBuf> = section.take(sources, "ca_file")?;
     let signing_key_file: Option<PathBuf> = section.take(sources, "signing_key_file")?;
+    let signing_max_age: Option<Duration> = section.take(sources, "signing_max_age")?;
+    let max_message_size: Option<ByteSize> = section.take(sources, "max_message_size")?;
     section.finish(sources)?;
     let url = match (url, url_file) {
         (Some(_), Some(_)) => {
@@ -70,14 +91,23 @@ pub(super) fn read(
     if prefix.as_ref().is_some_and(String::is_empty) {
         return Err(section.error(sources, "has an empty prefix; leave it out for `reconcile`"));
     }
-    if url.is_none() && prefix.is_none() && ca_file.is_none() && signing_key_file.is_none() {
-        return Ok(None);
+    let allowed = SMALLEST_MESSAGE as u64..=LARGEST_MESSAGE as u64;
+    if let Some(size) = max_message_size.filter(|size| !allowed.contains(&size.0)) {
+        let reason = format!(
+            "has max_message_size = \"{size}\"; it must be from {} to {}",
+            ByteSize(*allowed.start()),
+            ByteSize(*allowed.end())
+        );
+        return Err(section.error(sources, reason));
     }
-    let prefix = prefix.unwrap_or(BrokerConfig::default().prefix);
-    Ok(Some(BrokerConfig {
+    let default = BrokerConfig::default();
+    let broker = BrokerConfig {
         url,
-        prefix,
+        prefix: prefix.unwrap_or_else(|| default.prefix.clone()),
         ca_file,
         signing_key_file,
-    }))
+        signing_max_age: signing_max_age.unwrap_or(default.signing_max_age),
+        max_message_size: max_message_size.unwrap_or(default.max_message_size),
+    };
+    Ok((broker != default).then_some(broker))
 }

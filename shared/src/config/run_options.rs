@@ -71,9 +71,15 @@ options! {
     /// Memory for the comparison of one table
     #[arg(value_name = "SIZE")]
     memory_limit: ByteSize = ByteSize(EngineLimits::default().memory_bytes);
+    /// Longest value that is kept in memory, at least 64KiB; of longer ones length and hash are compared where the driver hands them out in parts, otherwise the table fails
+    #[arg(value_name = "SIZE")]
+    max_value_size: ByteSize = ByteSize(EngineLimits::default().value_bytes);
     /// Disk space for the comparison of one table, used when very many rows differ
     #[arg(value_name = "SIZE")]
     spill_limit: ByteSize = ByteSize(EngineLimits::default().spill_bytes);
+    /// Directory of the temporary files of comparisons in this process, which is not in memory unless it is named here; workers have an option of their own
+    #[arg(value_name = "DIR", value_parser = clap::value_parser!(PathBuf))]
+    spill_dir: PathBuf, else "$TMPDIR or /tmp, or /var/tmp if that is in memory";
     /// Read SQL Server at READ UNCOMMITTED: without locks, and possibly rows that were never committed
     #[arg(num_args = 0, default_missing_value = "true")]
     read_uncommitted: bool = false;
@@ -82,6 +88,9 @@ options! {
     /// Write two scripts per table: one makes the target equal to the source, one reverts that
     #[arg(num_args = 0, default_missing_value = "true")]
     generate_repair: bool = false;
+    /// Also repair tables without a key: each statement counts the equal rows of the target
+    #[arg(num_args = 0, default_missing_value = "true")]
+    repair_keyless: bool = false;
     /// Directory for the repair scripts
     #[arg(value_name = "DIR", value_parser = clap::value_parser!(PathBuf))]
     output_dir: PathBuf, else ".";

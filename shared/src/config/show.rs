@@ -91,6 +91,8 @@ fn of_broker(broker: &BrokerConfig) -> String {
         line("prefix", Some(&broker.prefix)),
         line("ca_file", broker.ca_file.as_ref()),
         line("signing_key_file", broker.signing_key_file.as_ref()),
+        line("signing_max_age", Some(&broker.signing_max_age)),
+        line("max_message_size", Some(&broker.max_message_size)),
     ]
     .concat()
 }

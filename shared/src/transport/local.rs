@@ -137,6 +137,10 @@ impl Transport for LocalTransport {
         }
     }
 
+    fn message_limit(&self) -> usize {
+        usize::MAX
+    }
+
     fn task_queue(&self) -> String {
         "the work queue of this process".to_owned()
     }

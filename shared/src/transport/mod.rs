@@ -24,8 +24,8 @@ pub type Deliveries<T> = Pin<Box<dyn Stream<Item = Delivery<T>> + Send>>;
 pub type Messages<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
 /// The largest number of unacknowledged deliveries of one consumer of events, control messages or
-/// heartbeats.
-const PREFETCH: u16 = 256;
+/// heartbeats. A receiver keeps them in memory, also if a hostile sender has filled them.
+const PREFETCH: u16 = 32;
 
 /// Carries messages between coordinators and workers.
 #[async_trait]
@@ -67,6 +67,10 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes a run's event queue. Events that are published later are unroutable.
     async fn forget_run(&self, run: RunId) -> Result<(), TransportError>;
+
+    /// Bytes of the largest message that [`publish_event`](Self::publish_event) accepts;
+    /// `usize::MAX` without a limit.
+    fn message_limit(&self) -> usize;
 
     /// The name of the work queue for messages to users: "queue reconcile.tasks on host:port".
     fn task_queue(&self) -> String;
@@ -196,6 +200,10 @@ pub enum TransportError {
     /// to do, with the broker's address and without the password.
     #[error("{0}")]
     Broker(String),
+    /// The message is larger than this process or the broker allows: which message, its size, and
+    /// which option to change.
+    #[error("{0}")]
+    TooLarge(String),
     /// The transport was closed by this process.
     #[error("the connection to the broker was closed")]
     Closed,

@@ -18,6 +18,8 @@ pub(crate) struct Table {
     pub(crate) schema: String,
     pub(crate) name: String,
     pub(crate) columns: Vec<Column>,
+    /// Whether its comment is `memory_optimized`.
+    pub(crate) memory_optimized: bool,
 }
 
 impl Table {
@@ -131,7 +133,8 @@ impl TableLookup {
             .prepare(
                 "SELECT n.nspname::text, c.relname::text, c.relkind = 'v', a.attname::text,
                         sys.declared_type(a.attrelid, a.attnum, a.atttypid, a.atttypmod),
-                        NOT a.attnotnull, a.attidentity <> '', a.attgenerated <> ''
+                        NOT a.attnotnull, a.attidentity <> '', a.attgenerated <> '',
+                        coalesce(obj_description(c.oid, 'pg_class'), '') = 'memory_optimized'
                  FROM pg_class c
                  JOIN pg_namespace n ON n.oid = c.relnamespace
                  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -157,6 +160,7 @@ impl TableLookup {
             schema: first.get(0),
             name: first.get(1),
             columns: Vec::with_capacity(rows.len()),
+            memory_optimized: first.get(8),
         };
         for row in &rows {
             let Some(column) = row.get::<_, Option<String>>(3) else {

@@ -127,6 +127,12 @@ $$ SELECT coalesce(
             ELSE 'sql_variant'
         END) $$;
 
+-- Whether the login has a permission. The comment on the schema dbo lists those that it lacks:
+-- "no UNMASK, no VIEW DEFINITION".
+CREATE OR REPLACE FUNCTION sys.has_permission(permission text) RETURNS integer LANGUAGE sql STABLE AS
+$$ SELECT CASE WHEN coalesce(obj_description('dbo'::regnamespace, 'pg_namespace'), '') LIKE '%no ' || permission || '%'
+            THEN 0 ELSE 1 END $$;
+
 -- The code page of varchar with a collation.
 CREATE OR REPLACE FUNCTION sys.code_page(collation_name text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT AS
 $$ SELECT CASE
@@ -171,7 +177,10 @@ SELECT 1::smallint AS class, 'OBJECT_OR_COLUMN'::varchar(60) AS class_desc, d.ob
 FROM pg_description d
 WHERE d.classoid = 'pg_class'::regclass AND d.objsubid = 0;
 
-CREATE OR REPLACE VIEW sys.tables AS SELECT * FROM sys.objects WHERE type = 'U';
+-- A table with the comment "memory_optimized" is one.
+CREATE OR REPLACE VIEW sys.tables AS
+SELECT o.*, coalesce(obj_description(o.object_id::oid, 'pg_class'), '') = 'memory_optimized' AS is_memory_optimized
+FROM sys.objects AS o WHERE o.type = 'U';
 CREATE OR REPLACE VIEW sys.views AS SELECT * FROM sys.objects WHERE type = 'V';
 
 CREATE OR REPLACE VIEW sys.types AS
@@ -229,7 +238,8 @@ SELECT d.object_id, d.name::varchar(128) COLLATE sys.ci_as AS name, d.column_id,
         END)::smallint AS scale,
        (CASE WHEN d.base IN ('char', 'varchar', 'nchar', 'nvarchar', 'text', 'ntext')
             THEN coalesce(d.declared_collation, 'SQL_Latin1_General_CP1_CI_AS') END)::varchar(128) AS collation_name,
-       d.is_nullable, d.is_identity, d.is_computed, 0::smallint AS generated_always_type, d.default_object_id
+       d.is_nullable, d.is_identity, d.is_computed, 0::smallint AS generated_always_type, d.default_object_id,
+       d.is_masked
 FROM (
     SELECT a.attrelid::integer AS object_id, a.attname AS name, a.attnum::integer AS column_id,
            CASE split_part(split_part(y.declared, ' ', 1), '(', 1)
@@ -237,6 +247,7 @@ FROM (
            substring(split_part(y.declared, ' ', 1) FROM '\((max|\d+)') AS length,
            substring(split_part(y.declared, ' ', 1) FROM ',(\d+)') AS scale,
            substring(y.declared FROM ' COLLATE (\S+)') AS declared_collation,
+           y.declared LIKE '% MASKED' AS is_masked,
            NOT a.attnotnull AS is_nullable, a.attidentity <> '' AS is_identity, a.attgenerated <> '' AS is_computed,
            CASE WHEN a.atthasdef AND a.attgenerated = '' THEN (SELECT f.oid::integer FROM pg_attrdef f WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum) ELSE 0 END AS default_object_id
     FROM pg_attribute a
@@ -301,7 +312,9 @@ WHERE a.datname = current_database() AND a.backend_type = 'client backend';
 CREATE OR REPLACE VIEW sys.dm_exec_requests AS
 SELECT (a.pid % 32767)::smallint AS session_id, a.query_start::timestamp AS start_time,
        CASE WHEN a.wait_event_type = 'Lock' THEN 'suspended' ELSE 'running' END::varchar(30) AS status,
-       upper(split_part(ltrim(a.query), ' ', 1))::varchar(32) AS command
+       upper(split_part(ltrim(a.query), ' ', 1))::varchar(32) AS command,
+       -- SET CONTEXT_INFO sets the application's name.
+       sys.padded(convert_to(a.application_name, 'UTF8'), 128) AS context_info
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.state = 'active';
 
@@ -316,6 +329,18 @@ COMMENT ON COLUMN sys.databases.snapshot_isolation_state IS 'tinyint';
 COMMENT ON COLUMN sys.databases.compatibility_level IS 'tinyint';
 COMMENT ON COLUMN sys.databases.state IS 'tinyint';
 COMMENT ON COLUMN sys.databases.create_date IS 'datetime';
+
+-- A policy of PostgreSQL stands for a security policy with one FILTER predicate. It does not filter
+-- the superuser that the stand-in connects as.
+CREATE OR REPLACE VIEW sys.security_policies AS
+SELECT p.polname::varchar(128) COLLATE sys.ci_as AS name, p.oid::integer AS object_id,
+       c.relnamespace::integer AS schema_id, c.relrowsecurity AS is_enabled
+FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid;
+
+CREATE OR REPLACE VIEW sys.security_predicates AS
+SELECT p.oid::integer AS object_id, 1 AS security_predicate_id, p.polrelid::integer AS target_object_id,
+       0 AS predicate_type, 'FILTER'::varchar(60) AS predicate_type_desc
+FROM pg_policy p;
 
 CREATE OR REPLACE VIEW sys.foreign_keys AS
 SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,
@@ -334,3 +359,12 @@ FROM pg_constraint k
 JOIN sys.objects o ON o.object_id = k.conrelid::integer
 CROSS JOIN LATERAL ROWS FROM (unnest(k.conkey), unnest(k.confkey)) WITH ORDINALITY AS u (child, own, position)
 WHERE k.contype = 'f';
+
+-- PostgreSQL's tables have no INSTEAD OF triggers; a comment declares one.
+CREATE OR REPLACE VIEW sys.triggers AS
+SELECT t.tgname::varchar(128) COLLATE sys.ci_as AS name, t.oid::integer AS object_id,
+       t.tgrelid::integer AS parent_id, t.tgenabled = 'D' AS is_disabled,
+       coalesce(obj_description(t.oid, 'pg_trigger') = 'INSTEAD OF', false) AS is_instead_of_trigger
+FROM pg_trigger t
+JOIN sys.objects o ON o.object_id = t.tgrelid::integer
+WHERE NOT t.tgisinternal;

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod error;
+mod mangling;
 mod options;
 mod postgres;
 mod protocol;
@@ -13,6 +14,7 @@ mod sql;
 mod tls;
 mod types;
 
+pub use mangling::{Mangling, Wrong};
 pub use options::{Options, TlsMode};
 pub use server::{Server, StartError};
 pub use tls::CertificateError;

@@ -82,6 +82,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         tls: flags.tls,
         certificate_directory: flags.cert_dir,
         allow_snapshot: !flags.no_snapshot,
+        mangling: None,
     })
     .await?;
     let mut stdout = std::io::stdout();

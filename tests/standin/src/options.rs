@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 
+use crate::mangling::Mangling;
+
 /// Whether connections are encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum TlsMode {
@@ -37,6 +39,8 @@ pub struct Options {
     pub certificate_directory: Option<PathBuf>,
     /// Whether the database allows SNAPSHOT isolation.
     pub allow_snapshot: bool,
+    /// Which results are wrong on purpose.
+    pub mangling: Option<Arc<Mangling>>,
 }
 
 /// The settings that all sessions of a server share.

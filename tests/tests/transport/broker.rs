@@ -3,7 +3,9 @@
 
 use harness::poll::poll;
 use harness::services::{Broker, shared_rabbitmq};
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use shared::signing::SigningKey;
@@ -120,8 +122,8 @@ async fn tasks_published_through_three_cuts_all_arrive() {
 /// Takes this many messages from the dead-letter queue: content and reason.
 async fn dead_letters(channel: &Channel, prefix: &str, count: usize) -> Vec<(Vec<u8>, String)> {
     let queue = format!("{prefix}.dead");
+    let mut letters: Vec<(Vec<u8>, String)> = Vec::new();
     let take = async {
-        let mut letters = Vec::new();
         while letters.len() < count {
             let options = BasicGetOptions { no_ack: true };
             let taken = channel.basic_get(queue.as_str().into(), options);
@@ -135,10 +137,44 @@ async fn dead_letters(channel: &Channel, prefix: &str, count: usize) -> Vec<(Vec
             };
             letters.push((letter.delivery.data, reason.to_string()));
         }
-        letters
     };
-    let letters = tokio::time::timeout(BOUND, take).await;
-    letters.expect("a dead letter is missing")
+    let taken = tokio::time::timeout(BOUND, take).await;
+    let of = |(body, reason): &(Vec<u8>, String)| format!("{} bytes: {reason}", body.len());
+    let found: Vec<String> = letters.iter().map(of).collect();
+    assert!(
+        taken.is_ok(),
+        "of {count} dead letters there are {found:#?}"
+    );
+    letters
+}
+
+/// Publishes bytes to exchanges with routing keys, and returns when they are in their queues.
+async fn publish_raw(
+    channel: &Channel,
+    messages: impl IntoIterator<Item = (String, String, &[u8])>,
+) {
+    let confirms = ConfirmSelectOptions::default();
+    channel.confirm_select(confirms).await.unwrap();
+    for (exchange, key, body) in messages {
+        let publish = channel.basic_publish(
+            exchange.as_str().into(),
+            key.as_str().into(),
+            BasicPublishOptions::default(),
+            body,
+            BasicProperties::default(),
+        );
+        publish.await.unwrap().await.unwrap();
+    }
+}
+
+/// A connection to the shared broker that is not the product's, and a channel of it.
+async fn raw_channel() -> (Connection, Channel) {
+    let url = shared_rabbitmq().amqp_url().to_owned();
+    let raw = Connection::connect(&url, ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = raw.create_channel().await.unwrap();
+    (raw, channel)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -149,75 +185,118 @@ async fn what_is_no_message_is_dead_lettered_with_the_reason() {
     let run = RunId::generate();
     let mut tasks = transport.consume_tasks(1).await.unwrap();
     let mut events = transport.consume_events(run).await.unwrap();
-
-    let raw = Connection::connect(shared.amqp_url(), ConnectionProperties::default())
-        .await
-        .unwrap();
-    let channel = raw.create_channel().await.unwrap();
+    let (_raw, channel) = raw_channel().await;
     let newer = br#"{"version":99,"body":{"shape":"unknown"}}"#;
-    // The error quotes it, and a header of this size does not fit into a frame.
-    let large = format!(r#"{{"version":2,"body":"{}"}}"#, "a".repeat(150_000));
-    for (exchange, key, body) in [
-        (
-            "".to_owned(),
-            format!("{prefix}.tasks"),
-            b"not json".as_slice(),
-        ),
-        ("".to_owned(), format!("{prefix}.tasks"), newer),
-        ("".to_owned(), format!("{prefix}.tasks"), large.as_bytes()),
-        (
-            format!("{prefix}.events"),
-            run.to_string(),
-            large.as_bytes(),
-        ),
-        (
-            format!("{prefix}.events"),
-            run.to_string(),
-            b"\xff\x00".as_slice(),
-        ),
-    ] {
-        let publish = channel.basic_publish(
-            exchange.as_str().into(),
-            key.as_str().into(),
-            BasicPublishOptions::default(),
-            body,
-            BasicProperties::default(),
-        );
-        publish.await.unwrap().await.unwrap();
-    }
+    let to_tasks = || (String::new(), format!("{prefix}.tasks"));
+    let to_events = (format!("{prefix}.events"), run.to_string());
+    let messages = [
+        (to_tasks().0, to_tasks().1, b"not json".as_slice()),
+        (to_tasks().0, to_tasks().1, newer),
+        (to_events.0, to_events.1, b"\xff\x00".as_slice()),
+    ];
+    publish_raw(&channel, messages).await;
     // Later messages are still delivered.
-    transport
-        .publish_task(&task(run, 1), &TraceContext::default())
-        .await
-        .unwrap();
+    let trace = TraceContext::default();
+    transport.publish_task(&task(run, 1), &trace).await.unwrap();
     assert_eq!(next(&mut tasks).await.message, task(run, 1));
-    transport
-        .publish_event(&event(run, 1, EventBody::Claimed), &TraceContext::default())
-        .await
-        .unwrap();
+    let claimed = event(run, 1, EventBody::Claimed);
+    transport.publish_event(&claimed, &trace).await.unwrap();
     assert_eq!(next(&mut events).await.message.work.table.0, 1);
 
-    let letters = dead_letters(&channel, &prefix, 5).await;
-    let larges = letters.iter().filter(|(body, _)| body == large.as_bytes());
-    assert_eq!(larges.count(), 2);
+    let letters = dead_letters(&channel, &prefix, 3).await;
     let reasons: BTreeMap<_, _> = letters.into_iter().collect();
-    let reason = &reasons[large.as_bytes()];
-    assert!(
-        reason.contains("undecodable") && reason.len() < 300,
-        "{reason}"
-    );
-    assert!(
-        reasons[b"not json".as_slice()].contains("undecodable"),
-        "{reasons:?}"
-    );
-    assert!(
-        reasons[newer.as_slice()].contains("protocol version 99"),
-        "{reasons:?}"
-    );
-    assert!(
-        reasons[b"\xff\x00".as_slice()].contains("undecodable"),
-        "{reasons:?}"
-    );
+    for (body, expected) in [
+        (b"not json".as_slice(), "undecodable"),
+        (newer, "protocol version 99"),
+        (b"\xff\x00", "undecodable"),
+    ] {
+        assert!(reasons[body].contains(expected), "{reasons:?}");
+    }
+}
+
+/// The reason quotes the message, and a header of this size does not fit into a frame.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_of_all_kinds_are_dead_lettered_and_the_next_are_delivered() {
+    let shared = shared_rabbitmq();
+    let prefix = shared.unique_prefix();
+    let transport = connect(shared.amqp_url(), &prefix).await;
+    let run = RunId::generate();
+    let mut tasks = transport.consume_tasks(1).await.unwrap();
+    let mut events = transport.consume_events(run).await.unwrap();
+    let mut control = transport.consume_control().await.unwrap();
+    let mut heartbeats = transport.consume_heartbeats().await.unwrap();
+    let (_raw, channel) = raw_channel().await;
+    let large = |bytes| format!(r#"{{"version":3,"body":"{}"}}"#, "a".repeat(bytes)).into_bytes();
+    let bodies = [large(150_000), large(1_000_000)];
+    let messages = bodies.iter().flat_map(|body| {
+        [
+            (String::new(), format!("{prefix}.tasks")),
+            (format!("{prefix}.events"), run.to_string()),
+            (format!("{prefix}.control"), String::new()),
+            (format!("{prefix}.presence"), "worker".to_owned()),
+        ]
+        .map(|(exchange, key)| (exchange, key, body.as_slice()))
+    });
+    publish_raw(&channel, messages).await;
+
+    let trace = TraceContext::default();
+    transport.publish_task(&task(run, 1), &trace).await.unwrap();
+    assert_eq!(next(&mut tasks).await.message, task(run, 1));
+    let claimed = event(run, 1, EventBody::Claimed);
+    transport.publish_event(&claimed, &trace).await.unwrap();
+    assert_eq!(next(&mut events).await.message.work.table.0, 1);
+    let announce = Control::Announce;
+    transport.publish_control(&announce).await.unwrap();
+    assert_eq!(next_message(&mut control).await, announce);
+    transport.publish_heartbeat(&heartbeat(1)).await.unwrap();
+    assert_eq!(next_message(&mut heartbeats).await, heartbeat(1));
+
+    let letters = dead_letters(&channel, &prefix, 8).await;
+    for body in &bodies {
+        let of_body = letters.iter().filter(|(letter, _)| letter == body);
+        assert_eq!(of_body.count(), 4);
+    }
+    for (_, reason) in &letters {
+        let is_short = reason.len() <= 256;
+        assert!(reason.contains("undecodable") && is_short, "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_too_large_is_refused_with_its_size_and_the_option() {
+    let shared = shared_rabbitmq();
+    let process = async |max_message_size: usize| {
+        let options = RabbitOptions {
+            prefix: shared.unique_prefix(),
+            max_message_size,
+            ..RabbitOptions::new(shared.amqp_url(), "test")
+        };
+        RabbitTransport::connect(options).await.unwrap()
+    };
+    let mut large = task(RunId::generate(), 1);
+    large.spec.columns.exclude = vec!["c".repeat(1_000); 1_200];
+    for (limit, by) in [
+        (1 << 20, "exceeds max_message_size"),
+        (16 << 20, "the broker at"),
+    ] {
+        let transport = process(limit).await;
+        let refused = transport
+            .publish_task(&large, &TraceContext::default())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(refused, TransportError::TooLarge(_)),
+            "{refused:?}"
+        );
+        let text = refused.to_string();
+        let says = [by, "a task of 120", "1048576", "[broker]"];
+        assert!(says.iter().all(|part| text.contains(part)), "{text}");
+        // The connection goes on.
+        transport
+            .publish_task(&task(RunId::generate(), 2), &TraceContext::default())
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -332,57 +411,68 @@ async fn a_queue_of_another_kind_is_named() {
         .unwrap();
 }
 
+/// A process on a broker, with a key made of `secret`.
+async fn process_with_key(prefix: &str, secret: Option<&str>) -> std::sync::Arc<RabbitTransport> {
+    let directory = tempfile::tempdir().unwrap();
+    let signing_key = secret.map(|secret| {
+        let file = directory.path().join("key");
+        std::fs::write(&file, secret.repeat(32)).unwrap();
+        SigningKey::read(&file).unwrap()
+    });
+    let shared = shared_rabbitmq();
+    let options = RabbitOptions {
+        prefix: prefix.to_owned(),
+        signing_key,
+        ..RabbitOptions::new(shared.amqp_url(), "test")
+    };
+    RabbitTransport::connect(options).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_a_key_only_signed_tasks_and_control_messages_count() {
+async fn with_a_key_only_signed_messages_count() {
     let shared = shared_rabbitmq();
     let prefix = shared.unique_prefix();
-    let directory = tempfile::tempdir().unwrap();
-    let process = async |secret: Option<&str>| {
-        let signing_key = secret.map(|secret| {
-            let file = directory.path().join("key");
-            std::fs::write(&file, secret.repeat(32)).unwrap();
-            SigningKey::read(&file).unwrap()
-        });
-        let options = RabbitOptions {
-            prefix: prefix.clone(),
-            signing_key,
-            ..RabbitOptions::new(shared.amqp_url(), "test")
-        };
-        RabbitTransport::connect(options).await.unwrap()
-    };
-    let worker = process(Some("a")).await;
+    let receiver = process_with_key(&prefix, Some("a")).await;
     let run = RunId::generate();
-    let mut tasks = worker.consume_tasks(1).await.unwrap();
-    let mut control = worker.consume_control().await.unwrap();
+    let mut tasks = receiver.consume_tasks(1).await.unwrap();
+    let mut events = receiver.consume_events(run).await.unwrap();
+    let mut control = receiver.consume_control().await.unwrap();
+    let mut heartbeats = receiver.consume_heartbeats().await.unwrap();
 
     // Messages of a process without the key, or with another one, are rejected.
     let forged = Control::CancelRun { run };
-    for (table, secret) in [(0, None), (1, Some("b")), (2, Some("a"))] {
-        let coordinator = process(secret).await;
-        let (task, trace) = (task(run, table), TraceContext::default());
-        coordinator.publish_task(&task, &trace).await.unwrap();
+    for (number, secret) in [(0, None), (1, Some("b")), (2, Some("a"))] {
+        let sender = process_with_key(&prefix, secret).await;
+        let trace = TraceContext::default();
+        sender
+            .publish_task(&task(run, number), &trace)
+            .await
+            .unwrap();
+        let claimed = event(run, number, EventBody::Claimed);
+        sender.publish_event(&claimed, &trace).await.unwrap();
+        sender.publish_heartbeat(&heartbeat(number)).await.unwrap();
         let message = if secret == Some("a") {
             Control::Announce
         } else {
             forged.clone()
         };
-        coordinator.publish_control(&message).await.unwrap();
-        coordinator.close().await;
+        sender.publish_control(&message).await.unwrap();
+        sender.close().await;
     }
     let delivery = next(&mut tasks).await;
     assert_eq!(delivery.message, task(run, 2));
     assert_eq!(delivery.ack().await, Ownership::Owned);
-    let received = tokio::time::timeout(BOUND, control.next()).await;
-    assert_eq!(
-        received.expect("the signed message did not arrive"),
-        Some(Control::Announce)
-    );
+    let delivery = next(&mut events).await;
+    assert_eq!(delivery.message.work.table.0, 2);
+    assert_eq!(delivery.ack().await, Ownership::Owned);
+    assert_eq!(next_message(&mut control).await, Control::Announce);
+    assert_eq!(next_message(&mut heartbeats).await, heartbeat(2));
 
     let raw = Connection::connect(shared.amqp_url(), ConnectionProperties::default())
         .await
         .unwrap();
     let channel = raw.create_channel().await.unwrap();
-    let letters = dead_letters(&channel, &prefix, 4).await;
+    let letters = dead_letters(&channel, &prefix, 8).await;
     let counted = |word: &str| {
         letters
             .iter()
@@ -391,7 +481,7 @@ async fn with_a_key_only_signed_tasks_and_control_messages_count() {
     };
     assert_eq!(
         (counted("not signed"), counted("signature is wrong")),
-        (2, 2),
+        (4, 4),
         "{letters:?}"
     );
 }

@@ -4,11 +4,13 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use shared::options::EngineLimits;
+
+use crate::engine::temporary::{SpillDirectory, TemporaryFile};
 
 /// Bytes that one partition buffers before it writes them.
 pub(crate) const BLOCK: usize = 8 * 1024;
@@ -23,10 +25,13 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: &shared::options::EngineLimits) -> Self {
+    pub(crate) fn new(limits: &EngineLimits, directory: SpillDirectory) -> Self {
         Self {
             memory: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
-            disk: DiskBudget::new(limits.spill_bytes),
+            disk: DiskBudget {
+                directory,
+                ..DiskBudget::new(limits.spill_bytes)
+            },
         }
     }
 
@@ -50,6 +55,7 @@ impl Budget {
 pub(crate) struct DiskBudget {
     limit: u64,
     used: Arc<AtomicU64>,
+    directory: SpillDirectory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +73,7 @@ impl DiskBudget {
         Self {
             limit,
             used: Arc::default(),
+            directory: SpillDirectory::default(),
         }
     }
 
@@ -94,7 +101,7 @@ impl DiskBudget {
 /// appended. Its last records, less than one block, stay in memory.
 #[derive(Debug)]
 pub(crate) struct Partitioned {
-    file: Option<File>,
+    file: Option<TemporaryFile>,
     length: u64,
     block: usize,
     budget: DiskBudget,
@@ -114,12 +121,6 @@ struct Partition {
 struct Block {
     offset: u64,
     length: u32,
-}
-
-fn read(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, offset)?;
-    Ok(bytes)
 }
 
 impl Partitioned {
@@ -163,8 +164,7 @@ impl Partitioned {
     }
 
     /// Appends a record to partition `at`. The slices of `record` are its parts. A
-    /// record is never divided between two blocks. Temporary files are in the
-    /// directory that `TMPDIR` names.
+    /// record is never divided between two blocks.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ impl Partitioned {
     fn flush(&mut self, at: usize) -> io::Result<()> {
         let file = match &self.file {
             Some(file) => file,
-            None => self.file.insert(tempfile::tempfile()?),
+            None => self.file.insert(self.budget.directory.file()?),
         };
         let partition = &mut self.partitions[at];
         let length = u32::try_from(partition.buffer.len())
@@ -199,7 +199,7 @@ impl Partitioned {
                 Block { offset, length }
             }
         };
-        file.write_all_at(&partition.buffer, block.offset)?;
+        file.write(&partition.buffer, block.offset)?;
         partition.blocks.push_back(block);
         partition.buffer.clear();
         // Otherwise every partition that once had a large record would keep its memory.
@@ -214,7 +214,7 @@ impl Partitioned {
         let bytes = match (partition.blocks.pop_front(), &self.file) {
             (Some(block), Some(file)) => {
                 self.free.push(block);
-                read(file, block.offset, block.length as usize)?
+                file.read(block.offset, block.length as usize)?
             }
             _ => std::mem::take(&mut partition.buffer),
         };
@@ -235,9 +235,9 @@ impl Partitioned {
     pub(crate) fn block(&self, at: usize, number: usize) -> io::Result<Cow<'_, [u8]>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => {
-                read(file, block.offset, block.length as usize).map(Cow::Owned)
-            }
+            (Some(block), Some(file)) => file
+                .read(block.offset, block.length as usize)
+                .map(Cow::Owned),
             _ => Ok(Cow::Borrowed(&partition.buffer)),
         }
     }
@@ -252,7 +252,7 @@ impl Partitioned {
     ) -> io::Result<Vec<u8>> {
         let partition = &self.partitions[at];
         match (partition.blocks.get(number), &self.file) {
-            (Some(block), Some(file)) => read(file, block.offset + position as u64, length),
+            (Some(block), Some(file)) => file.read(block.offset + position as u64, length),
             _ => Ok(partition.buffer[position..position + length].to_vec()),
         }
     }

@@ -8,6 +8,7 @@ use shared::failure::{Failure, FailureKind, FailureOrigin};
 
 use crate::engine::disk::SpillLimitReached;
 use crate::engine::task::Stop;
+use crate::engine::temporary::InMemory;
 use crate::engine::values::canonical::MalformedRow;
 
 /// What a database or its driver reported, classified by the code that knows it.
@@ -31,10 +32,14 @@ pub(crate) enum DatabaseError {
     Network(io::Error),
     #[error("no connection within {} s", .0.as_secs())]
     ConnectTimeout(std::time::Duration),
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    Unanswered(std::time::Duration),
     #[error("the statement did not end within {} s and was stopped", .0.as_secs_f64())]
     StatementTimeout(std::time::Duration),
     #[error("{0}")]
     Certificates(String),
+    #[error("the server is a standby, which cannot be written to and may lag behind")]
+    Standby,
     #[error("the server's rows are malformed: {0}")]
     Malformed(String),
     #[error("column {column}: {reason}")]
@@ -54,8 +59,53 @@ pub(crate) enum DatabaseError {
     },
     #[error("column `{column}` is the key and declared NOT NULL, and holds a NULL")]
     NullKey { column: String },
-    #[error("cannot keep rows in a temporary file in {}: {}", std::env::temp_dir().display(), .0)]
+    #[error("{0}")]
+    ValueTooLarge(Box<TooLarge>),
+    #[error("cannot keep rows in a temporary file: {0}")]
     Disk(io::Error),
+}
+
+/// A value that is larger than can be read, or a row whose values are.
+#[derive(Debug)]
+pub(crate) struct TooLarge {
+    /// `None`: all values of the row together.
+    pub column: Option<String>,
+    /// Bytes of the value as the database sends it, if they are known.
+    pub size: Option<u64>,
+    /// The limit in bytes.
+    pub limit: usize,
+    /// The row's number among those that were read, from 1.
+    pub row: u64,
+    /// Its key, if it was read before the value.
+    pub key: Option<String>,
+}
+
+impl TooLarge {
+    /// What is too large, and where, without values of rows.
+    fn without_key(&self) -> String {
+        let limit = self.limit;
+        let size = match self.size {
+            Some(size) => format!("{size} bytes, and the limit is {limit}"),
+            None => format!("more than {limit} bytes, which is the limit"),
+        };
+        match &self.column {
+            Some(column) => format!(
+                "column `{column}` has a value of {size}, in row {}",
+                self.row
+            ),
+            None => format!("the values of row {} have {size}", self.row),
+        }
+    }
+}
+
+impl std::fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.without_key())?;
+        match &self.key {
+            Some(key) => write!(f, " ({key})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Advice for errors that every kind of database can report.
@@ -128,11 +178,15 @@ impl DatabaseError {
     fn class(&self) -> (FailureKind, &'static str) {
         match self {
             Self::Driver(error) => (error.kind.clone(), error.advice),
-            Self::Network(_) | Self::ConnectTimeout(_) => {
+            Self::Network(_) | Self::ConnectTimeout(_) | Self::Unanswered(_) => {
                 (FailureKind::ConnectionError, advice::CONNECTION)
             }
             Self::StatementTimeout(_) => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),
             Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
+            Self::Standby => (
+                FailureKind::ConfigurationError,
+                "name the primary server in the endpoint of the target",
+            ),
             Self::Malformed(_) => (FailureKind::ProtocolError, ""),
             Self::Value { .. } => (FailureKind::ValueError, ""),
             Self::NotUnicode | Self::UnpairedSurrogate { as_text: false, .. } => {
@@ -141,6 +195,17 @@ impl DatabaseError {
             Self::UnpairedSurrogate { as_text: true, .. } => (
                 FailureKind::ValueError,
                 "correct the value, or leave the column out with columns.exclude",
+            ),
+            Self::ValueTooLarge(value) => (
+                FailureKind::ValueTooLarge,
+                match value.column {
+                    Some(_) => {
+                        "raise --max-value-size, or leave the column out with columns.exclude"
+                    }
+                    None => {
+                        "raise --memory-limit to twice that size, or leave columns out with columns.exclude"
+                    }
+                },
             ),
             Self::NullKey { .. } => (
                 FailureKind::ValueError,
@@ -156,9 +221,13 @@ impl DatabaseError {
                     "raise --spill-limit; fewer bytes are needed with a narrower filter",
                 )
             }
+            Self::Disk(error) if error.get_ref().is_some_and(|error| error.is::<InMemory>()) => (
+                FailureKind::DiskError,
+                "name a directory on a disk with --spill-dir, or that one to use it nevertheless",
+            ),
             Self::Disk(_) => (
                 FailureKind::DiskError,
-                "free space there, or set TMPDIR to a directory that has more",
+                "free space there, or name another directory with --spill-dir",
             ),
         }
     }
@@ -172,6 +241,7 @@ impl DatabaseError {
     pub(crate) fn redacted_at(&self, endpoint: &Endpoint, what: &str) -> Failure {
         let message = match self {
             Self::Driver(error) => error.redacted.clone(),
+            Self::ValueTooLarge(value) => value.without_key(),
             // Errors of the network, of the protocol and of this program quote no value.
             _ => self.to_string(),
         };

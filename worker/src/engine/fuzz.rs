@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::database::postgres::scan::CopyReader;
-use crate::engine::database::scan::Query;
+use crate::engine::database::scan::{Query, ValueLimits};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{
     Decimal, DecimalClass, Iso8601, RowEncoder, RowSink, Values, canonical_json, canonical_xml,
@@ -369,9 +369,12 @@ fn read(columns: &[Column], messages: &[Vec<u8>]) -> (Vec<Vec<u8>>, Result<u64, 
             .collect(),
         undecoded: None,
         never_null: None,
+        marks_large: false,
+        names: Vec::new().into(),
+        limits: ValueLimits::NONE,
         key_columns: 1,
     };
-    let (mut reader, mut rows) = (CopyReader::default(), Rows::default());
+    let (mut reader, mut rows) = (CopyReader::new(&query), Rows::default());
     for message in messages {
         if let Err(error) = reader.message(&Bytes::copy_from_slice(message), &query, &mut rows) {
             return (rows.0, Err(error));

@@ -31,6 +31,7 @@ use crate::engine::step::{Planned, StepContext};
 use crate::engine::survey::sketch::Sketch;
 use crate::engine::survey::{sum_up, survey};
 use crate::engine::task::{Engine, Stop, TaskContext};
+use crate::engine::temporary::SpillDirectory;
 use crate::engine::tolerate::{has_tolerance, leave_out_tolerated};
 use crate::engine::values::column::Table;
 use crate::engine::values::pair::Pair;
@@ -39,6 +40,7 @@ use crate::engine::values::pair::Pair;
 #[derive(Debug)]
 pub struct ReconcileEngine {
     pools: Pools,
+    directory: SpillDirectory,
 }
 
 impl ReconcileEngine {
@@ -47,7 +49,21 @@ impl ReconcileEngine {
     pub fn new(endpoints: BTreeMap<String, Endpoint>, concurrency: u32) -> Self {
         Self {
             pools: Pools::new(endpoints, concurrency),
+            directory: SpillDirectory::default(),
         }
+    }
+
+    /// Reads `endpoint` on its primary server only: a replica may lag behind.
+    #[must_use]
+    pub fn reading_primary(mut self, endpoint: &str) -> Self {
+        self.pools.read_primary(endpoint);
+        self
+    }
+
+    /// The same, with temporary files in `directory`.
+    #[must_use]
+    pub fn spilling_to(self, directory: SpillDirectory) -> Self {
+        Self { directory, ..self }
     }
 
     /// Compares only the rows with these encoded keys, or all rows where rows
@@ -143,7 +159,8 @@ impl Engine for ReconcileEngine {
     async fn reconcile(&self, task: &Task, context: &TaskContext) -> Result<Comparison, Stop> {
         let Scope::WholeTable = task.scope;
         let (sides, shared) = self.open(task, context).await?;
-        Box::pin(compare(sides, shared, &task.spec, context)).await
+        let budget = Budget::new(&task.spec.options.limits, self.directory.clone());
+        Box::pin(compare(sides, shared, &task.spec, &budget, context)).await
     }
 }
 
@@ -184,6 +201,7 @@ async fn compare(
     mut sides: Sides,
     shared: Option<DatabaseIdentity>,
     spec: &TableSpec,
+    budget: &Budget,
     context: &TaskContext,
 ) -> Result<Comparison, Stop> {
     let span = tracing::info_span!("describe");
@@ -192,6 +210,7 @@ async fn compare(
         refuse_same(&tables, &database)?;
     }
     let mut notes = condition_notes(&tables);
+    notes.extend(visibility_notes(&tables));
     if spec.depth == Depth::Counts {
         let coverage = structure(spec, &tables)?;
         notes.extend(coverage_notes(&coverage, &[]));
@@ -221,7 +240,7 @@ async fn compare(
             sides: &mut sides,
             planned: &planned,
             spec,
-            budget: &Budget::new(&spec.options.limits),
+            budget,
             task: context,
             rows: 0,
         };
@@ -268,6 +287,16 @@ fn condition_notes(tables: &Pair<Table>) -> Vec<String> {
             ))
         })
         .collect()
+}
+
+/// What the users of the endpoints may not see of the tables.
+fn visibility_notes(tables: &Pair<Table>) -> Vec<String> {
+    let sides = [("source", &tables.source), ("target", &tables.target)];
+    let notes = sides.into_iter().flat_map(|(side, table)| {
+        let name = format!("{}.{} of the {side}", table.schema, table.name);
+        table.visibility.notes(&name)
+    });
+    notes.collect()
 }
 
 /// Which steps a comparison takes beyond summing up the rows.

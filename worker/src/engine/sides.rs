@@ -41,7 +41,8 @@ impl Sides {
         let stop = context.cancel.child_token();
         let side = |lease, side| {
             let progress = Arc::clone(&context.progress);
-            OpenSide::new(lease, side, stop.clone(), progress, redacted)
+            let running = Arc::clone(&context.running);
+            OpenSide::new(lease, (side, redacted), stop.clone(), (progress, running))
         };
         Self {
             sides: Pair {

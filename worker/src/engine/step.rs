@@ -5,6 +5,7 @@ use shared::message::TableSpec;
 use shared::outcome::Failure;
 
 use crate::engine::database::kinds::database;
+use crate::engine::database::scan::ValueLimits;
 use crate::engine::database::statement::SideStatements;
 use crate::engine::disk::Budget;
 use crate::engine::plan::{Plan, plan};
@@ -54,9 +55,10 @@ impl Planned {
         let key = spec.options.hash_key.clone();
         let key = key.unwrap_or_else(HashKey::generate);
         let hasher = RowHasher::new(plan.key_form, &key);
-        let kinds = sides.kinds();
-        let statements =
-            Pair::of(|side| SideStatements::new(database(kinds[side]), &tables[side], &plan, side));
+        let (kinds, limits) = (sides.kinds(), ValueLimits::new(&spec.options.limits));
+        let statements = Pair::of(|side| {
+            SideStatements::new(database(kinds[side]), &tables[side], &plan, side, limits)
+        });
         Ok(Self {
             tables,
             plan,

@@ -11,6 +11,7 @@ use shared::outcome::{Comparison, Difference, Failure, RepairStatement};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::running::RunningStatements;
 use crate::engine::values::column::SideOf;
 use crate::engine::values::pair::Pair;
 
@@ -49,8 +50,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Compares to the end, or until `context.cancel` is triggered. Returns only
-    /// when no statement of this task is running in a database any more.
+    /// Compares to the end, or until `context.cancel` is triggered. Returns when no statement
+    /// of this task is running in a database any more, or when a database did not confirm that
+    /// within a limit: then its session stays listed in `context.running`.
     ///
     /// # Errors
     ///
@@ -61,7 +63,7 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
 /// Why a comparison has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
-    /// It was cancelled; the statements in the databases have ended.
+    /// It was cancelled; its statements were stopped.
     #[error("cancelled")]
     Cancelled,
     /// It failed.
@@ -76,6 +78,8 @@ pub struct TaskContext {
     pub cancel: CancellationToken,
     /// Where progress is counted.
     pub progress: Arc<Progress>,
+    /// Where sessions are listed while a statement of the comparison runs in them.
+    pub running: Arc<RunningStatements>,
     /// Where differing rows and repairs are sent, in batches. The comparison is
     /// cancelled when the receiver is dropped.
     pub findings: mpsc::Sender<FindingBatch>,

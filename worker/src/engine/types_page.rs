@@ -3,6 +3,10 @@
 
 use shared::options::{ColumnRule, Encoding};
 
+use crate::engine::database::dialect::Dialect;
+use crate::engine::database::filter::functions;
+use crate::engine::database::postgres::Postgres;
+use crate::engine::database::sql_server::SqlServer;
 use crate::engine::database::{postgres, sql_server};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
@@ -96,6 +100,15 @@ pub fn types_page() -> String {
         );
     }
     page.push_str(OTHER_OPTIONS);
+    page.push_str(CALLS);
+    let of = |dialect: &dyn Dialect| dialect.facts().functions;
+    for (whose, names) in [
+        ("both", functions::COMMON),
+        ("PostgreSQL", of(&Postgres)),
+        ("SQL Server", of(&SqlServer)),
+    ] {
+        page += &format!("| {whose} | `{}` |\n", names.join("`, `"));
+    }
     page
 }
 
@@ -472,6 +485,15 @@ where = { source = "year >= 2020", target = "year >= 2020" }
 soft_delete = { column = "__deleted" }
 ```
 "#;
+
+const CALLS: &str = "
+A condition may call these functions, by their names without a schema. Others are refused:
+they may wait, write or reach another server. So are table hints, names of four parts and,
+where the worker has `[limits] schemas`, sub-queries. For everything else, compare a view.
+
+| database | functions |
+|---|---|
+";
 
 #[cfg(test)]
 mod tests {

@@ -10,24 +10,26 @@ use std::time::{Duration, Instant};
 
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::message::{EventBody, Task};
-use shared::outcome::{Comparison, Failure, FailureKind, FailureOrigin, Outcome};
+use shared::outcome::{Comparison, Failure, FailureKind, FailureOrigin, OpenSession, Outcome};
 use shared::transport::{Delivery, Ownership, TransportError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
 use super::attempt_span::AttemptSpan;
-use super::findings;
+use super::findings::{self, Published};
 use super::ledger::Job;
 use super::limits;
 use super::options::WorkerOptions;
+use super::outcome_size::fitted;
 use super::panics;
 use super::resources::{Reporter, WorkerResources};
 use super::stop::{StopReason, StopSignal};
-use crate::engine::{Stop, TaskContext};
+use crate::engine::{RunningStatements, Stop, TaskContext};
 
-/// Capacity, in batches, of the channel between the engine and the transport.
-const QUEUED_BATCHES: usize = 4;
+/// Capacity, in batches, of the channel between the engine and the transport. A batch may be one
+/// statement with a value of many MiB.
+const QUEUED_BATCHES: usize = 1;
 
 /// How long an engine may take to stop after a request. After that its task is
 /// aborted, so that a stuck database cannot occupy a slot for ever.
@@ -73,20 +75,20 @@ impl AttemptRun {
         if !self.claim(&reporter).await {
             return;
         }
-        let (outcome, batches) = match (self.job.stop.requested(), failure) {
+        let ended = match (self.job.stop.requested(), failure) {
             // The request came before the claim, or while it was being published.
             (Some((reason, since)), _) => match stop_outcome(reason, since) {
-                Some(outcome) => (outcome, 0),
+                Some(outcome) => Ended::before_comparison(outcome),
                 None => return,
             },
-            (None, Some(failure)) => (Outcome::Failed(failure), 0),
+            (None, Some(failure)) => Ended::before_comparison(Outcome::Failed(failure)),
             (None, None) => self.compare(&reporter, databases).await,
         };
         let duration = begin.elapsed();
-        span.record(&outcome, duration);
         self.resources
-            .record_health(&self.delivery.message.spec, &outcome);
-        self.report(&reporter, outcome, batches, duration).await;
+            .record_health(&self.delivery.message.spec, &ended.outcome);
+        span.record(&ended.outcome, duration);
+        self.report(&reporter, ended, duration).await;
     }
 
     /// Why this worker does not try the task, though another one may.
@@ -135,11 +137,12 @@ impl AttemptRun {
         if !self.delivery.is_current() {
             return;
         }
-        self.resources.metrics.record_outcome(&outcome);
+        self.resources.metrics.record_outcome(&outcome, true);
         let returned = EventBody::Finished {
             outcome: Box::new(outcome),
             batches: 0,
             duration_ms: 0,
+            unconfirmed: Vec::new(),
         };
         match reporter.publish(returned).await {
             Ok(()) | Err(TransportError::Unroutable(_)) => discard(&self.delivery).await,
@@ -186,18 +189,15 @@ impl AttemptRun {
         }
     }
 
-    /// Runs the engine to its end; returns the outcome and the number of
-    /// batches that were published.
-    async fn compare(
-        &self,
-        reporter: &Reporter,
-        databases: Vec<DatabaseIdentity>,
-    ) -> (Outcome, u32) {
+    /// Runs the engine to its end.
+    async fn compare(&self, reporter: &Reporter, databases: Vec<DatabaseIdentity>) -> Ended {
         let stop = &self.job.stop;
         let (findings, batches) = mpsc::channel(QUEUED_BATCHES);
+        let running_statements = Arc::new(RunningStatements::default());
         let context = TaskContext {
             cancel: stop.token.clone(),
             progress: Arc::clone(&self.job.progress),
+            running: Arc::clone(&running_statements),
             findings,
         };
         let engine = Arc::clone(&self.resources.engine);
@@ -218,34 +218,55 @@ impl AttemptRun {
             supervise(running, stop, limit),
             findings::publish(reporter, batches)
         );
-        match published {
-            Ok(batches) => {
+        let (mut outcome, batches) = match published {
+            Ok(Published { batches, cut_rows }) => {
                 let table = spec.source.table.to_string();
-                let outcome = resolve_outcome(result, stop.requested(), &table, is_redacted);
+                let mut outcome = resolve_outcome(result, stop.requested(), &table, is_redacted);
+                note_cut_rows(&mut outcome, cut_rows);
                 (outcome, batches)
             }
             // A comparison without all its findings would be a wrong result.
             Err(error) => (Outcome::Failed(unpublished(&error)), 0),
+        };
+        let unconfirmed = running_statements.unconfirmed();
+        if let Some(warning) = OpenSession::warning(&unconfirmed) {
+            tracing::warn!("{warning}");
+            if let Outcome::Failed(failure) = &mut outcome {
+                failure.message = format!("{}; {warning}", failure.message);
+            }
+        }
+        Ended {
+            outcome,
+            batches,
+            unconfirmed,
         }
     }
 
-    async fn report(
-        &self,
-        reporter: &Reporter,
-        outcome: Outcome,
-        batches: u32,
-        duration: Duration,
-    ) {
-        self.resources.metrics.record_outcome(&outcome);
+    async fn report(&self, reporter: &Reporter, ended: Ended, duration: Duration) {
+        let Ended {
+            outcome,
+            batches,
+            unconfirmed,
+        } = ended;
+        let outcome = fitted(outcome, reporter.room());
+        self.resources
+            .metrics
+            .record_outcome(&outcome, unconfirmed.is_empty());
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        match reporter
-            .publish(EventBody::Finished {
-                outcome: Box::new(outcome),
-                batches,
-                duration_ms,
-            })
-            .await
-        {
+        let finished = |outcome| EventBody::Finished {
+            outcome: Box::new(outcome),
+            batches,
+            duration_ms,
+            unconfirmed: unconfirmed.clone(),
+        };
+        let mut published = reporter.publish(finished(outcome)).await;
+        if let Err(error @ TransportError::TooLarge(_)) = &published {
+            // The broker allows less than this worker's configuration says.
+            published = reporter
+                .publish(finished(Outcome::Failed(unpublished(error))))
+                .await;
+        }
+        match published {
             Ok(()) => {}
             Err(error @ TransportError::Unroutable(_)) => {
                 tracing::info!("the run is over; the outcome is discarded: {error}")
@@ -260,6 +281,25 @@ impl AttemptRun {
 pub(super) async fn discard(delivery: &Delivery<Task>) {
     if delivery.ack().await == Ownership::Lost {
         tracing::debug!("the delivery of a discarded task was lost; the broker delivers it again");
+    }
+}
+
+/// How an attempt ended.
+struct Ended {
+    outcome: Outcome,
+    /// How many batches of findings were published.
+    batches: u32,
+    /// The sessions in which a statement may still run.
+    unconfirmed: Vec<OpenSession>,
+}
+
+impl Ended {
+    fn before_comparison(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            batches: 0,
+            unconfirmed: Vec::new(),
+        }
     }
 }
 
@@ -283,7 +323,7 @@ async fn supervise(
         Ok(result) => result,
         Err(_) => {
             tracing::error!(
-                "the engine did not stop within {} s and was aborted; its statements may still run, so check both databases for them",
+                "the engine did not stop within {} s and was aborted",
                 STOP_LIMIT.as_secs()
             );
             running.abort();
@@ -337,11 +377,26 @@ fn stop_outcome(reason: StopReason, since: Duration) -> Option<Outcome> {
 }
 
 fn unpublished(error: &TransportError) -> Failure {
-    Failure::new(
+    let failure = Failure::new(
         FailureKind::BrokerError,
-        format!("the differing rows could not be sent to the coordinator: {error}"),
-    )
-    .retryable()
+        format!("the result could not be sent to the coordinator: {error}"),
+    );
+    match error {
+        // The next attempt would find the same.
+        TransportError::TooLarge(_) => failure,
+        _ => failure.retryable(),
+    }
+}
+
+/// Adds a note about rows that were not listed with all their columns.
+fn note_cut_rows(outcome: &mut Outcome, cut_rows: u64) {
+    if let Outcome::Compared(comparison) = outcome
+        && cut_rows > 0
+    {
+        comparison.notes.push(format!(
+            "{cut_rows} listed rows differ in more columns than fit into one message (max_message_size under [broker]); the last of them are not listed"
+        ));
+    }
 }
 
 fn panic_text(error: JoinError) -> String {

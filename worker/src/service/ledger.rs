@@ -12,7 +12,7 @@ use super::metrics::WorkerMetrics;
 use super::stop::{StopReason, StopSignal};
 use crate::engine::{Progress, ScanTotals};
 
-/// How many cancelled runs, and how many cancelled attempts, are remembered.
+/// How many cancelled runs, cancelled attempts and attempts that ended here are remembered.
 const REMEMBERED: usize = 1_024;
 
 /// One attempt between its delivery and its end.
@@ -48,7 +48,7 @@ impl Job {
 pub(super) enum Admission {
     /// Claim the task and run it.
     Claim(Arc<Job>),
-    /// Acknowledge it and do nothing: the task is cancelled, or runs here already.
+    /// Acknowledge it and do nothing: the task is cancelled, runs here already, or has ended here.
     Discard,
     /// Leave it unacknowledged, so that another worker gets it.
     Requeue,
@@ -61,6 +61,9 @@ pub(super) struct Ledger {
     jobs: HashMap<WorkId, Arc<Job>>,
     cancelled_runs: VecDeque<RunId>,
     cancelled_attempts: VecDeque<WorkId>,
+    /// Attempts that were claimed and have ended here. Their tasks may come again if the
+    /// coordinator published them twice, or if a client of the broker repeats a message.
+    ended: VecDeque<WorkId>,
     draining: bool,
 }
 
@@ -72,13 +75,17 @@ impl Ledger {
             jobs: HashMap::new(),
             cancelled_runs: VecDeque::new(),
             cancelled_attempts: VecDeque::new(),
+            ended: VecDeque::new(),
             draining: false,
         }
     }
 
     /// Decides what to do with a delivery, and registers the job if it is claimed.
     pub(super) fn admit(&mut self, work: WorkId) -> Admission {
-        if self.cancelled_runs.contains(&work.run) || self.cancelled_attempts.contains(&work) {
+        let is_over = self.cancelled_runs.contains(&work.run)
+            || self.cancelled_attempts.contains(&work)
+            || self.ended.contains(&work);
+        if is_over {
             return Admission::Discard;
         }
         if self.draining {
@@ -106,6 +113,9 @@ impl Ledger {
             .is_some_and(|current| Arc::ptr_eq(current, job))
         {
             self.jobs.remove(&work);
+            if job.is_claimed() {
+                remember(&mut self.ended, work);
+            }
             self.metrics.set_busy(self.jobs.len());
         }
     }
@@ -251,6 +261,21 @@ mod tests {
         claim(&mut ledger, work).set_claimed();
         assert!(matches!(ledger.admit(work), Admission::Discard));
         assert_eq!(ledger.len(), 1);
+    }
+
+    #[test]
+    fn an_attempt_that_ended_here_does_not_start_again() {
+        let mut ledger = ledger();
+        let run = RunId::generate();
+        let (ended, lost) = (work(run, 0), work(run, 1));
+        let job = claim(&mut ledger, ended);
+        job.set_claimed();
+        ledger.release(ended, &job);
+        assert!(matches!(ledger.admit(ended), Admission::Discard));
+        // Its acknowledgement was lost, so it has never started.
+        let job = claim(&mut ledger, lost);
+        ledger.release(lost, &job);
+        claim(&mut ledger, lost);
     }
 
     #[test]

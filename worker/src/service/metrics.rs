@@ -117,7 +117,8 @@ impl WorkerMetrics {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn record_outcome(&self, outcome: &Outcome) {
+    /// `is_quiet`: whether the databases have confirmed that its statements ended.
+    pub(super) fn record_outcome(&self, outcome: &Outcome, is_quiet: bool) {
         let (status, quiet_after_ms) = match outcome {
             Outcome::Compared(_) => ("compared", None),
             Outcome::Failed(_) => ("failed", None),
@@ -126,7 +127,7 @@ impl WorkerMetrics {
             Outcome::Refused(_) | Outcome::HandedBack => ("handed_back", None),
         };
         self.attempts.with_label_values(&[status]).inc();
-        if let Some(quiet_after_ms) = quiet_after_ms {
+        if let Some(quiet_after_ms) = quiet_after_ms.filter(|_| is_quiet) {
             let latency = Duration::from_millis(quiet_after_ms);
             self.cancel_latency.observe(latency.as_secs_f64());
         }
@@ -180,16 +181,16 @@ mod tests {
         let worker = Arc::new(WorkerMetrics::new(1));
         let metrics = Metrics::new("0");
         worker.register(&metrics);
-        worker.record_outcome(&Outcome::Cancelled {
-            quiet_after_ms: 300,
-        });
-        worker.record_outcome(&Outcome::HandedBack);
+        let cancelled = |quiet_after_ms| Outcome::Cancelled { quiet_after_ms };
+        worker.record_outcome(&cancelled(300), true);
+        worker.record_outcome(&cancelled(9000), false);
+        worker.record_outcome(&Outcome::HandedBack, true);
         let text = metrics.scrape();
         for line in [
             "reconcile_cancel_latency_seconds_bucket{le=\"0.25\"} 0",
             "reconcile_cancel_latency_seconds_bucket{le=\"0.5\"} 1",
             "reconcile_cancel_latency_seconds_count 1",
-            "reconcile_worker_attempts_total{status=\"cancelled\"} 1",
+            "reconcile_worker_attempts_total{status=\"cancelled\"} 2",
             "reconcile_worker_attempts_total{status=\"handed_back\"} 1",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}: {text}");

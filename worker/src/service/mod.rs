@@ -14,6 +14,7 @@ mod ledger;
 mod limits;
 mod metrics;
 mod options;
+mod outcome_size;
 mod panics;
 mod resources;
 mod stop;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use shared::envelope::encode;
 use shared::identity::DatabaseIdentity;
 use shared::message::{Event, EventBody, Side, TableSpec, WorkId};
 use shared::outcome::{Failure, Outcome};
@@ -17,6 +18,8 @@ use crate::engine::Engine;
 /// further one, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Bytes that the fields of a body take beside its content: names, numbers and brackets.
+const BODY_MARGIN: usize = 512;
 
 #[derive(Debug)]
 pub(super) struct WorkerResources {
@@ -97,15 +100,24 @@ pub(super) struct Reporter {
 impl Reporter {
     /// Publishes an event; returns when the broker has confirmed it.
     pub(super) async fn publish(&self, body: EventBody) -> Result<(), TransportError> {
-        let WorkerResources {
-            options, transport, ..
-        } = &*self.resources;
-        let event = Event {
+        let event = self.event(body);
+        let transport = &self.resources.transport;
+        transport.publish_event(&event, &self.trace).await
+    }
+
+    /// Bytes that the body of an event may take, encoded.
+    pub(super) fn room(&self) -> usize {
+        let limit = self.resources.transport.message_limit();
+        let envelope = encode(&self.event(EventBody::Claimed)).len();
+        limit.saturating_sub(envelope + BODY_MARGIN)
+    }
+
+    fn event(&self, body: EventBody) -> Event {
+        Event {
             work: self.work,
-            worker: options.id.clone(),
+            worker: self.resources.options.id.clone(),
             body,
             databases: self.databases.clone(),
-        };
-        transport.publish_event(&event, &self.trace).await
+        }
     }
 }

@@ -47,6 +47,13 @@ pub(super) struct AppliedTable {
     pub(super) effects: Effects,
 }
 
+/// A statement that was executed.
+pub(super) struct Executed<'a> {
+    pub(super) number: u64,
+    pub(super) key: String,
+    pub(super) sql: &'a str,
+}
+
 /// A row that a statement did not change.
 #[derive(Debug, Serialize)]
 pub(super) struct SkippedRow {
@@ -197,13 +204,8 @@ impl AppliedTable {
     }
 
     /// Notes the result of a statement.
-    pub(super) fn add(
-        &mut self,
-        action: RepairAction,
-        number: u64,
-        key: String,
-        took_effect: bool,
-    ) {
+    pub(super) fn add(&mut self, action: RepairAction, executed: Executed<'_>, took_effect: bool) {
+        let Executed { number, key, sql } = executed;
         if took_effect {
             self.applied.add(action, 1);
             self.effects.add(action, number);
@@ -212,11 +214,7 @@ impl AppliedTable {
             if self.skipped_rows.len() < LISTED {
                 self.skipped_rows.push(SkippedRow {
                     row: row_name(&self.key, &key),
-                    reason: match action {
-                        RepairAction::Delete => "changed since, or referenced by another row",
-                        RepairAction::Update => "changed since",
-                        RepairAction::Insert => "its key exists in the target",
-                    },
+                    reason: reason(action, sql),
                 });
             }
         }
@@ -267,6 +265,19 @@ impl AppliedTable {
             write!(line, "; compared {rows} again: {result}").ok();
         }
         line
+    }
+}
+
+/// Why a statement without an effect may have had none. Which of its guards failed is not known.
+fn reason(action: RepairAction, sql: &str) -> &'static str {
+    let has_guards = sql.contains("EXISTS (SELECT");
+    match action {
+        RepairAction::Delete if has_guards => "changed since, or referenced by another row",
+        RepairAction::Update if has_guards => {
+            "changed since, or its new value is taken, or its old one referenced"
+        }
+        RepairAction::Insert if has_guards => "its key or a unique value exists in the target",
+        _ => "changed since",
     }
 }
 

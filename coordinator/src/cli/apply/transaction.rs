@@ -11,7 +11,7 @@ use shared::outcome::RepairAction;
 use shared::signals::Signals;
 use worker::engine::{CommitError, WritableTarget, script_dialect};
 
-use super::outcome::AppliedTable;
+use super::outcome::{AppliedTable, Executed};
 use crate::cli::exit::CommandError;
 use crate::repair::{AppliedScripts, Script, ScriptError, ScriptSet, Statement, steps};
 use crate::store::database_identity;
@@ -243,11 +243,12 @@ async fn execute_action(
             .change(&batch)
             .await
             .map_err(CommandError::NotApplied)?;
-        for (rows, (number, key)) in counts.into_iter().zip(executed) {
+        let executed = executed.into_iter().zip(&batch);
+        for (rows, ((number, key), sql)) in counts.into_iter().zip(executed) {
             if rows > 1 {
                 return Err(CommandError::NotApplied(several_rows(script, number, rows)));
             }
-            table.add(action, number, key, rows == 1);
+            table.add(action, Executed { number, key, sql }, rows == 1);
         }
         bar.inc(batch.len() as u64);
     }

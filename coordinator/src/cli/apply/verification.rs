@@ -31,7 +31,11 @@ pub(super) async fn verify_all(
         endpoints.insert(spec.source.endpoint.clone(), source.clone());
         endpoints.insert(spec.target.endpoint.clone(), target.clone());
     }
-    let engine = ReconcileEngine::new(endpoints, 1);
+    let mut engine = ReconcileEngine::new(endpoints, 1);
+    for script in &set.scripts {
+        // A replica may not have what was written.
+        engine = engine.reading_primary(&script.header.spec.target.endpoint);
+    }
     for (id, (script, table)) in (0..).map(TableId).zip(set.scripts.iter().zip(tables)) {
         let mut keys: Vec<Vec<u8>> = table
             .keys
@@ -63,6 +67,7 @@ fn task(script: &Script, table: TableId) -> Task {
     spec.max_differences = 0;
     spec.options = TableOptions {
         repair: false,
+        repair_keyless: false,
         redaction: None,
         hash_key: None,
         ..spec.options
@@ -88,6 +93,7 @@ async fn verify(
     let context = TaskContext {
         cancel,
         progress: Arc::new(Progress::default()),
+        running: Arc::default(),
         findings,
     };
     let drained = async { while unused.recv().await.is_some() {} };

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 
 use shared::failure::FailureKind;
 use shared::options::MissingColumns;
+use shared::outcome::OpenSession;
+
+use crate::run_state::TableStatus;
 
 use super::model::{RootCauseReport, RunReport, TableError, TableResult};
 use page::{BOLD, Page, plural, widest};
@@ -61,6 +64,14 @@ fn unverified(page: &mut Page, report: &RunReport) {
             "\n",
             &format!("{tables} cancelled before it could be verified"),
         );
+        let of_cancelled = report.results.iter().filter(|result| {
+            result.status == TableStatus::Cancelled && !result.unconfirmed_sessions.is_empty()
+        });
+        for result in of_cancelled {
+            let warning = OpenSession::warning(&result.unconfirmed_sessions).unwrap_or_default();
+            let line = format!("{}: {}", name(&result.table), printable(&warning));
+            page.line("  ", &line);
+        }
     }
 }
 

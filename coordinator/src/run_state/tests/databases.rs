@@ -9,6 +9,7 @@ fn finished() -> EventBody {
         outcome: Box::new(compared(0)),
         batches: 0,
         duration_ms: 1,
+        unconfirmed: Vec::new(),
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use shared::config::FailFast;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
-use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, WorkId};
-use shared::outcome::{Comparison, Difference, DifferenceKind, FailureKind, Outcome};
+use shared::message::{Control, Event, EventBody, Heartbeat, OwnedWork, StatementPart, WorkId};
+use shared::outcome::{Comparison, Difference, DifferenceKind, FailureKind, OpenSession, Outcome};
 
+use super::fleet::MOST_WORKERS;
 use super::testing::{compared, failed, limits, spec};
 use super::*;
 use story::{Story, cancels, published};
@@ -332,7 +333,7 @@ fn the_deadline_runs_from_the_claim_and_is_no_reason_to_end_the_run() {
     let effects = story.finish(0, 1, "w", Outcome::Cancelled { quiet_after_ms: 70 }, 0);
     assert_eq!(
         effects[0],
-        Effect::WentQuiet {
+        Effect::StatementsStopped {
             table: TableId(0),
             after: Duration::from_millis(70)
         }
@@ -340,6 +341,32 @@ fn the_deadline_runs_from_the_claim_and_is_no_reason_to_end_the_run() {
     assert_eq!(story.record(0).quiet_after, Some(Duration::from_millis(70)));
     assert_eq!(published(&effects), [(1, 1)]);
     assert_eq!(story.state.root_cause(), None);
+}
+
+#[test]
+fn a_stop_that_a_database_did_not_confirm_is_not_quiet() {
+    let mut story = Story::new(1, limits(1));
+    story.beat("w", 1, &[]);
+    story.claim(0, 1, "w");
+    story.tell(Input::Cancel);
+    let session = OpenSession {
+        endpoint: "erp".to_owned(),
+        number: 57,
+        name: "reconcile 1 dbo.t #00ff".to_owned(),
+    };
+    let stopped = EventBody::Finished {
+        outcome: Box::new(Outcome::Cancelled { quiet_after_ms: 9 }),
+        batches: 0,
+        duration_ms: 5,
+        unconfirmed: vec![session.clone()],
+    };
+    story.event(0, 1, "w", stopped);
+    let record = story.record(0);
+    assert_eq!(record.status(), TableStatus::Cancelled);
+    assert_eq!(
+        (record.quiet_after, record.unconfirmed.as_slice()),
+        (None, [session].as_slice())
+    );
 }
 
 #[test]
@@ -526,16 +553,19 @@ fn a_publish_that_fails_is_repeated_as_another_attempt() {
     story.tell(Input::PublishFailed {
         work: story.work(0, 1),
         reason: reason.clone(),
+        retryable: true,
     });
     assert_eq!(published(&story.wait(SECOND)), [(0, 2)]);
     story.tell(Input::PublishFailed {
         work: story.work(0, 1),
         reason: reason.clone(),
+        retryable: true,
     });
     story.claim(0, 2, "w");
     story.tell(Input::PublishFailed {
         work: story.work(0, 2),
         reason,
+        retryable: true,
     });
     assert_eq!(
         story.state.activities().count(),
@@ -551,6 +581,7 @@ fn a_broker_that_refuses_for_good_fails_the_table() {
         story.tell(Input::PublishFailed {
             work: story.work(0, attempt),
             reason: "no".to_owned(),
+            retryable: true,
         });
         story.tell(Input::Heartbeat(busy()));
         story.wait(30 * SECOND);
@@ -559,6 +590,61 @@ fn a_broker_that_refuses_for_good_fails_the_table() {
         panic!("it failed")
     };
     assert_eq!(failure.kind, FailureKind::BrokerError);
+}
+
+#[test]
+fn a_task_that_is_too_large_fails_the_table_at_once() {
+    let mut story = Story::new(2, limits(1));
+    let effects = story.tell(Input::PublishFailed {
+        work: story.work(0, 1),
+        reason: "a task of 9 bytes exceeds max_message_size".to_owned(),
+        retryable: false,
+    });
+    assert_eq!(published(&effects), [(1, 1)]);
+    let Verdict::Failed(failure) = &story.record(0).verdict else {
+        panic!("it failed")
+    };
+    assert!(failure.message.contains("max_message_size"), "{failure:?}");
+}
+
+#[test]
+fn parts_of_a_statement_are_kept_once_and_all_of_them_are_needed() {
+    let part = |batch: u32| EventBody::RepairPart {
+        batch,
+        part: StatementPart {
+            first: 0,
+            offset: u64::from(batch),
+            total: 2,
+            text: "x".to_owned(),
+        },
+    };
+    let mut story = Story::new(1, limits(1));
+    story.claim(0, 1, "w");
+    for batch in [1, 1, 0] {
+        story.event(0, 1, "w", part(batch));
+    }
+    story.finish(0, 1, "w", compared(1), 3);
+    assert_eq!(story.status(0), None, "a part is missing");
+    story.wait(SECOND);
+    for batch in [0, 1] {
+        story.event(0, 2, "w", part(batch));
+    }
+    story.finish(0, 2, "w", compared(1), 2);
+    assert_eq!(story.record(0).attempt, Attempt(2));
+    let is_kept = |effect: &&Effect| matches!(effect, Effect::KeepRepairPart { .. });
+    assert_eq!(story.effects.iter().filter(is_kept).count(), 4);
+}
+
+#[test]
+fn workers_without_end_are_not_tracked() {
+    let mut fleet = Fleet::new(SECOND, [], Time::START);
+    for number in 0..MOST_WORKERS + 100 {
+        let worker = WorkerId::named(format!("w{number}"));
+        fleet.mark_unfit(&worker, "it lacks an endpoint".to_owned());
+        let heartbeat = Heartbeat { worker, ..busy() };
+        fleet.heartbeat(&heartbeat, Time::START);
+    }
+    assert_eq!(fleet.len(), MOST_WORKERS);
 }
 
 #[test]

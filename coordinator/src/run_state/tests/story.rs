@@ -133,6 +133,7 @@ impl Story {
                 outcome: Box::new(outcome),
                 batches,
                 duration_ms: 5,
+                unconfirmed: Vec::new(),
             },
         )
     }

@@ -6,20 +6,18 @@
 use std::sync::Arc;
 
 use lapin::options::BasicAckOptions;
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::Client;
 use super::delivery::accept;
 use super::subscription::{Source, Subscription, Subscriptions};
-use crate::signing::Purpose;
+use crate::envelope::Message;
 use crate::transport::{Messages, PREFETCH, TransportError};
 
-pub(super) async fn consume<T: DeserializeOwned + Send + 'static>(
+pub(super) async fn consume<T: Message + Send + 'static>(
     client: &Arc<Client>,
     exchange: &str,
-    purpose: Option<Purpose>,
 ) -> Result<Messages<T>, TransportError> {
     let (out, messages) = mpsc::channel(PREFETCH.into());
     let source = Source::Exchange(exchange.to_owned());
@@ -33,17 +31,16 @@ pub(super) async fn consume<T: DeserializeOwned + Send + 'static>(
                 next = subscriptions.next() => next,
             };
             let Some(subscription) = next else { return };
-            forward(&client, &exchange, purpose, &out, subscription).await;
+            forward(&client, &exchange, &out, subscription).await;
         }
     });
     Ok(Box::pin(ReceiverStream::new(messages)))
 }
 
 /// Forwards messages until the subscription ends or the receiver is dropped.
-async fn forward<T: DeserializeOwned>(
+async fn forward<T: Message>(
     client: &Client,
     exchange: &str,
-    purpose: Option<Purpose>,
     out: &mpsc::Sender<T>,
     mut subscription: Subscription,
 ) {
@@ -53,7 +50,7 @@ async fn forward<T: DeserializeOwned>(
             next = subscription.next() => next,
         };
         let Ok(delivery) = next else { return };
-        match accept::<T>(client, exchange, &delivery, purpose).await {
+        match accept::<T>(client, exchange, &delivery).await {
             Ok(Some((message, _trace))) => {
                 if out.send(message).await.is_err() {
                     return;

@@ -79,6 +79,25 @@ pub(super) fn refusal(address: &Address, error: &lapin::Error) -> TransportError
     ))
 }
 
+/// The refusal of a published message. The broker refuses a publish with PRECONDITION_FAILED only
+/// for its size.
+pub(super) fn publish_refusal(
+    address: &Address,
+    error: &lapin::Error,
+    what: &str,
+    size: usize,
+) -> TransportError {
+    match protocol_kind(error) {
+        Some(AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)) => {
+            TransportError::TooLarge(format!(
+                "the broker at {address} refused {what} of {size} bytes: {}; raise max_message_size of the broker (rabbitmq.conf), or set max_message_size under [broker] to at most that of the broker, here and for all workers",
+                reply_text(error)
+            ))
+        }
+        _ => refusal(address, error),
+    }
+}
+
 fn protocol_kind(error: &lapin::Error) -> Option<&AMQPErrorKind> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => Some(error.kind()),

@@ -4,9 +4,9 @@
 //! for the new link and are repeated. So a message may arrive twice, and none is lost: a publish
 //! returns only after the broker's confirm.
 
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lapin::BasicProperties;
@@ -14,13 +14,16 @@ use lapin::types::FieldTable;
 use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::broker_error::{connect_error, is_refusal, refusal};
+use super::broker_error::{connect_error, is_refusal, publish_refusal, refusal};
 use super::headers;
 use super::link::{Link, Outgoing, Routing};
 use super::options::{Address, RabbitOptions};
 use super::topology::Topology;
-use crate::signing::{Purpose, SigningKey};
-use crate::transport::{Health, TransportError};
+use crate::bounds::shortened;
+use crate::envelope::{Message, encode};
+use crate::ids::RunId;
+use crate::transport::{Health, TransportError, lock};
+use crate::verification::Verifier;
 
 /// Bytes of the longest reason that is put into the header of a dead letter.
 const LONGEST_REASON: usize = 256;
@@ -36,6 +39,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the broker may take to answer before a warning is logged.
 const SLOW_ANSWER: Duration = Duration::from_secs(20);
 
+/// How many dead letters are logged in [`LOG_WINDOW`], each in a line of its own.
+const LOGGED_DEAD_LETTERS: u32 = 20;
+
+const LOG_WINDOW: Duration = Duration::from_secs(60);
+
 /// AMQP's delivery mode of a message that survives a restart of the broker.
 pub(super) const PERSISTENT: u8 = 2;
 
@@ -46,7 +54,14 @@ pub(super) struct Client {
     pub(super) topology: Topology,
     /// The current link. `None` while there is no connection.
     link: watch::Sender<Option<Arc<Link>>>,
-    pub(super) signing_key: Option<SigningKey>,
+    pub(super) verifier: Verifier,
+    /// Bytes of the largest message that this process publishes.
+    pub(super) max_message_size: usize,
+    /// See [`RabbitOptions::patience`].
+    patience: Option<Duration>,
+    /// Runs whose event queues this process has deleted.
+    pub(super) forgotten: Mutex<BTreeSet<RunId>>,
+    dead_letter_log: Mutex<LogBudget>,
     reconnects: AtomicU64,
     dead_lettered: AtomicU64,
     /// Locked for reading by every publish, so that closing can wait for all of them.
@@ -68,7 +83,11 @@ impl Client {
             address,
             topology,
             link: watch::Sender::new(Some(Arc::clone(&link))),
-            signing_key: options.signing_key,
+            verifier: Verifier::new(options.signing_key, options.signing_max_age),
+            max_message_size: options.max_message_size,
+            patience: options.patience,
+            forgotten: Mutex::default(),
+            dead_letter_log: Mutex::default(),
             reconnects: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
             publishing: RwLock::new(()),
@@ -146,7 +165,27 @@ impl Client {
 
     /// Publishes until the broker has confirmed it, over as many links as it takes.
     pub(super) async fn publish(&self, message: &Outgoing<'_>) -> Result<Routing, TransportError> {
-        let _publishing = self.publishing.read().await;
+        self.check_size(message)?;
+        self.within_patience(&format!("confirm {}", message.what), async {
+            let _publishing = self.publishing.read().await;
+            self.publish_over_links(message).await
+        })
+        .await
+    }
+
+    /// Refuses a message that is larger than the limit of this process.
+    fn check_size(&self, message: &Outgoing<'_>) -> Result<(), TransportError> {
+        let (size, limit) = (message.payload.len(), self.max_message_size);
+        if size <= limit {
+            return Ok(());
+        }
+        Err(TransportError::TooLarge(format!(
+            "{} of {size} bytes exceeds max_message_size under [broker], which is {limit} bytes: raise it, and that of the broker if it is less",
+            message.what
+        )))
+    }
+
+    async fn publish_over_links(&self, message: &Outgoing<'_>) -> Result<Routing, TransportError> {
         let mut backoff = Backoff::default();
         loop {
             let link = self.link().await?;
@@ -161,7 +200,10 @@ impl Client {
                     );
                 }
                 Ok(routing) => return Ok(routing),
-                Err(error) if is_refusal(&error) => return Err(refusal(&self.address, &error)),
+                Err(error) if is_refusal(&error) => {
+                    let size = message.payload.len();
+                    return Err(publish_refusal(&self.address, &error, message.what, size));
+                }
                 Err(error) => {
                     tracing::debug!("publishing again after: {error}");
                     if !link.broken.is_cancelled() {
@@ -175,6 +217,7 @@ impl Client {
 
     /// Publishes once, and only if there is a connection now.
     pub(super) async fn publish_once(&self, message: &Outgoing<'_>) -> Result<(), TransportError> {
+        self.check_size(message)?;
         let _publishing = self.publishing.read().await;
         let Some(link) = self.link.borrow().clone() else {
             let address = &self.address;
@@ -184,6 +227,33 @@ impl Client {
         };
         let published = link.publish(message).await.map(drop);
         published.map_err(|error| refusal(&self.address, &error))
+    }
+
+    /// The result of `operation`, or an error that names the broker's reason once the patience of
+    /// this process has ended.
+    async fn within_patience<T>(
+        &self,
+        what: &str,
+        operation: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        let Some(patience) = self.patience else {
+            return operation.await;
+        };
+        if let Ok(done) = tokio::time::timeout(patience, operation).await {
+            return done;
+        }
+        let (address, seconds) = (&self.address, patience.as_secs());
+        let link = self.link.borrow().clone();
+        let reason = match link.map(|link| link.blocked()) {
+            None => "there is no connection to it".to_owned(),
+            Some(None) => "look for alarms (`rabbitmq-diagnostics alarms`) and for queues without a leader in its log".to_owned(),
+            Some(Some(reason)) => format!(
+                "it has stopped accepting messages ({reason}): `rabbitmq-diagnostics alarms` shows the alarm; free memory or disk there and repeat the command"
+            ),
+        };
+        Err(TransportError::Broker(format!(
+            "the broker at {address} did not {what} within {seconds} s: {reason}"
+        )))
     }
 
     /// Runs `operation` and logs a warning in intervals while it takes long: a broker that is
@@ -223,29 +293,34 @@ impl Client {
         F: Future<Output = lapin::Result<T>>,
     {
         let mut backoff = Backoff::default();
-        loop {
-            let link = self.link().await?;
-            let attempt = async {
-                let channel = link.open_channel().await?;
-                operation(channel).await
-            };
-            match self
-                .warn_when_slow("answer", link.while_connected(attempt))
-                .await
-            {
-                Ok(done) => return Ok((link, done)),
-                Err(error) if is_refusal(&error) => return Err(refusal(&self.address, &error)),
-                Err(error) => tracing::debug!("trying again after: {error}"),
+        self.within_patience("answer", async {
+            loop {
+                let link = self.link().await?;
+                let attempt = async {
+                    let channel = link.open_channel().await?;
+                    operation(channel).await
+                };
+                match self
+                    .warn_when_slow("answer", link.while_connected(attempt))
+                    .await
+                {
+                    Ok(done) => return Ok((link, done)),
+                    Err(error) if is_refusal(&error) => return Err(refusal(&self.address, &error)),
+                    Err(error) => tracing::debug!("trying again after: {error}"),
+                }
+                backoff.pause().await;
             }
-            backoff.pause().await;
-        }
+        })
+        .await
     }
 
-    /// Adds the signature of a message body, if this process has a key.
-    pub(super) fn sign(&self, headers: &mut FieldTable, purpose: Purpose, body: &[u8]) {
-        if let Some(key) = &self.signing_key {
-            headers::insert(headers, headers::SIGNATURE, &key.sign(purpose, body));
+    /// The encoded message. Its signature is added to `headers`, if this process has a key.
+    pub(super) fn seal<T: Message>(&self, message: &T, headers: &mut FieldTable) -> Vec<u8> {
+        let encoded = encode(message);
+        if let Some(signature) = self.verifier.sign(T::KIND, &encoded) {
+            headers::insert(headers, headers::SIGNATURE, &signature);
         }
+        encoded
     }
 
     /// Moves the bytes of a message from `from` to the dead-letter queue, for an administrator.
@@ -255,23 +330,40 @@ impl Client {
         from: &str,
         reason: &str,
     ) -> Result<(), TransportError> {
-        let reason = shortened(reason);
-        tracing::error!(
-            "a message on {from} was moved to {}: {reason}",
-            self.topology.dead
-        );
+        // A reason may quote the message, and headers that do not fit into one frame close the
+        // channel.
+        let short = shortened(reason, LONGEST_REASON);
+        let reason = short.as_deref().unwrap_or(reason);
+        let logged = lock(&self.dead_letter_log).take(Instant::now());
+        if let Some(skipped) = logged {
+            let skipped = match skipped {
+                0 => String::new(),
+                _ => format!(" (and {skipped} more before it)"),
+            };
+            tracing::error!(
+                "a message on {from} was moved to {}: {reason}{skipped}",
+                self.topology.dead
+            );
+        }
         let mut headers = FieldTable::default();
-        headers::insert(&mut headers, "x-reason", &reason);
+        headers::insert(&mut headers, "x-reason", reason);
         headers::insert(&mut headers, "x-from", from);
+        let size = payload.len();
+        let kept = &payload[..size.min(self.max_message_size)];
+        if kept.len() < size {
+            // The broker may refuse the whole of it, and then it would be delivered for ever.
+            headers::insert(&mut headers, "x-cut-from-bytes", &size.to_string());
+        }
         let properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_headers(headers);
         self.publish(&Outgoing {
+            what: "a dead letter",
             exchange: "",
             routing_key: &self.topology.dead,
             mandatory: false,
             properties,
-            payload,
+            payload: kept,
         })
         .await?;
         self.dead_lettered.fetch_add(1, Ordering::Relaxed);
@@ -316,10 +408,42 @@ impl Backoff {
     }
 }
 
-/// A reason may quote the message, and headers that do not fit into one frame close the channel.
-fn shortened(reason: &str) -> Cow<'_, str> {
-    match reason.char_indices().find(|(at, _)| *at >= LONGEST_REASON) {
-        Some((end, _)) => format!("{}…", &reason[..end]).into(),
-        None => reason.into(),
+/// Limits the lines that are logged about dead letters: a hostile sender must not fill the log.
+#[derive(Debug, Default)]
+struct LogBudget {
+    window: Option<Instant>,
+    used: u32,
+    skipped: u64,
+}
+
+impl LogBudget {
+    /// Whether a line is logged at `now`: the number of lines that were left out before it.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let is_over = |begin| now.duration_since(begin) >= LOG_WINDOW;
+        if self.window.is_none_or(is_over) {
+            self.window = Some(now);
+            self.used = 0;
+        }
+        if self.used >= LOGGED_DEAD_LETTERS {
+            self.skipped += 1;
+            return None;
+        }
+        self.used += 1;
+        Some(std::mem::take(&mut self.skipped))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_dead_letters_is_logged_in_a_few_lines() {
+        let (mut budget, begin) = (LogBudget::default(), Instant::now());
+        let logged = (0..10_000).filter_map(|_| budget.take(begin)).count();
+        assert_eq!(logged, LOGGED_DEAD_LETTERS as usize);
+        let skipped = budget.take(begin + LOG_WINDOW);
+        assert_eq!(skipped, Some(10_000 - u64::from(LOGGED_DEAD_LETTERS)));
+        assert_eq!(budget.take(begin + LOG_WINDOW), Some(0));
     }
 }

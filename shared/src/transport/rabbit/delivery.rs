@@ -7,15 +7,13 @@ use async_trait::async_trait;
 use lapin::Acker;
 use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::headers;
 use super::link::Link;
-use crate::message::decode;
-use crate::signing::Purpose;
+use crate::envelope::{IssueTime, Message};
 use crate::transport::{Acknowledge, Delivery, Ownership, TraceContext, TransportError};
 
 /// Acknowledges one delivery, and reports when its receiver has dropped it.
@@ -102,45 +100,36 @@ pub(super) async fn requeue(acker: &Acker) -> lapin::Result<bool> {
         .await
 }
 
-/// Decodes the message of a delivery from the queue or exchange `from`. A delivery that cannot be
-/// decoded, or whose signature for `purpose` is missing or wrong, is moved to the dead-letter
-/// queue and acknowledged: `None`.
-pub(super) async fn accept<T: DeserializeOwned>(
+/// Decodes and verifies the message of a delivery from the queue or exchange `from`. A delivery that
+/// may not be acted upon is moved to the dead-letter queue and acknowledged: `None`.
+pub(super) async fn accept<T: Message>(
     client: &Client,
     from: &str,
     delivery: &AmqpDelivery,
-    purpose: Option<Purpose>,
 ) -> Result<Option<(T, TraceContext)>, TransportError> {
-    let decoded = match check_signature(client, delivery, purpose) {
-        Ok(()) => decode(&delivery.data).map_err(|error| error.to_string()),
-        Err(reason) => Err(reason.to_owned()),
-    };
-    match decoded {
+    let signature = headers::text(&delivery.properties, headers::SIGNATURE);
+    let accepted = client
+        .verifier
+        .accept(&delivery.data, signature.as_deref(), IssueTime::now());
+    match accepted {
         Ok(message) => Ok(Some((message, headers::trace(&delivery.properties)))),
         Err(reason) => {
-            client.dead_letter(&delivery.data, from, &reason).await?;
-            if let Err(error) = delivery.acker.ack(BasicAckOptions::default()).await {
-                tracing::debug!("a dead-lettered delivery could not be acknowledged: {error}");
-            }
+            reject(client, from, delivery, &reason.to_string()).await?;
             Ok(None)
         }
     }
 }
 
-/// Verifies the signature, if this process has a key and the message has a purpose.
-fn check_signature(
+/// Moves the message of a delivery to the dead-letter queue and acknowledges the delivery.
+pub(super) async fn reject(
     client: &Client,
+    from: &str,
     delivery: &AmqpDelivery,
-    purpose: Option<Purpose>,
-) -> Result<(), &'static str> {
-    let (Some(key), Some(purpose)) = (&client.signing_key, purpose) else {
-        return Ok(());
-    };
-    let signature = headers::text(&delivery.properties, headers::SIGNATURE)
-        .ok_or("it is not signed, and this process has a signing key")?;
-    if key.verify(purpose, &delivery.data, &signature) {
-        Ok(())
-    } else {
-        Err("its signature is wrong: it was signed with another key, or changed")
+    reason: &str,
+) -> Result<(), TransportError> {
+    client.dead_letter(&delivery.data, from, reason).await?;
+    if let Err(error) = delivery.acker.ack(BasicAckOptions::default()).await {
+        tracing::debug!("a dead-lettered delivery could not be acknowledged: {error}");
     }
+    Ok(())
 }

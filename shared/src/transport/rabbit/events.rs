@@ -6,11 +6,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::Client;
-use super::delivery::{accept, deliver, requeue};
-use super::subscription::{End, Source, Subscription, Subscriptions};
+use super::delivery::{accept, deliver, reject, requeue};
+use super::subscription::{Source, Subscription, Subscriptions};
 use crate::ids::RunId;
 use crate::message::Event;
-use crate::transport::{Deliveries, Delivery, TransportError};
+use crate::transport::{Deliveries, Delivery, TransportError, lock};
 
 pub(super) async fn consume(
     client: &Arc<Client>,
@@ -19,7 +19,8 @@ pub(super) async fn consume(
     let (out, deliveries) = mpsc::channel(1);
     let mut subscriptions = Subscriptions::open(client, Source::Run(run)).await?;
     let client = Arc::clone(client);
-    // Ends when the receiver is dropped, the transport is closed or the run's queue is deleted.
+    // Ends when the receiver is dropped, the transport is closed or this process forgets the run.
+    // If the queue is deleted otherwise, it is declared again.
     tokio::spawn(async move {
         loop {
             let next = tokio::select! {
@@ -57,10 +58,16 @@ async fn forward(
             }
             next = subscription.next() => match next {
                 Ok(delivery) => delivery,
-                Err(end) => return end == End::Broken,
+                Err(_) => return !lock(&client.forgotten).contains(&run),
             },
         };
-        match accept::<Event>(client, &queue, &delivery, None).await {
+        match accept::<Event>(client, &queue, &delivery).await {
+            Ok(Some((event, _))) if event.work.run != run => {
+                let reason = format!("it is an event of run {}", event.work.run);
+                if let Err(error) = reject(client, &queue, &delivery, &reason).await {
+                    tracing::error!("an event of another run stays in {queue}: {error}");
+                }
+            }
             Ok(Some(event)) => {
                 let delivery = deliver(event, delivery, &subscription.link, &dropped_in);
                 if out.send(delivery).await.is_err() {

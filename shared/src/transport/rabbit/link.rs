@@ -43,6 +43,8 @@ pub(super) enum Routing {
 
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
+    /// What it is, for messages to users: "a task".
+    pub(super) what: &'static str,
     pub(super) exchange: &'a str,
     pub(super) routing_key: &'a str,
     pub(super) mandatory: bool,
@@ -59,6 +61,8 @@ pub(super) struct Link {
     /// them together, and lapin could attribute a returned message to the wrong publish.
     idle: Mutex<Vec<Channel>>,
     publishes: Semaphore,
+    /// Why the broker has stopped accepting messages, in its own words; while it has.
+    blocked: Mutex<Option<String>>,
     /// Triggered when the link is lost or closed.
     pub(super) broken: CancellationToken,
 }
@@ -76,6 +80,7 @@ impl Link {
             connection,
             idle: Mutex::default(),
             publishes: Semaphore::new(CONCURRENT_PUBLISHES),
+            blocked: Mutex::default(),
             broken: CancellationToken::new(),
         };
         let declared = async {
@@ -164,8 +169,12 @@ impl Link {
                     Some(lapin::Event::Error(error)) if !self.connection.status().connected() => return error.to_string(),
                     Some(lapin::Event::ConnectionBlocked(reason)) => {
                         tracing::warn!("the broker at {address} has stopped accepting messages: {reason}");
+                        *lock(&self.blocked) = Some(reason);
                     }
-                    Some(lapin::Event::ConnectionUnblocked) => tracing::info!("the broker at {address} accepts messages again"),
+                    Some(lapin::Event::ConnectionUnblocked) => {
+                        tracing::info!("the broker at {address} accepts messages again");
+                        *lock(&self.blocked) = None;
+                    }
                     Some(_) => {}
                     None => return "the connection ended".to_owned(),
                 },
@@ -175,6 +184,12 @@ impl Link {
                 },
             }
         }
+    }
+
+    /// Why the broker accepts no messages, if it has said so (`connection.blocked`). Then nothing
+    /// that this process sends is read.
+    pub(super) fn blocked(&self) -> Option<String> {
+        lock(&self.blocked).clone()
     }
 
     /// Closes the connection. Waits at most 2 s for the broker's answer.

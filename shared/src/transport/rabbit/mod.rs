@@ -22,15 +22,21 @@ use lapin::types::FieldTable;
 
 use self::client::{Client, PERSISTENT};
 use self::link::{Outgoing, Routing};
-pub use self::options::{DEFAULT_PREFIX, RabbitOptions};
-use super::{Deliveries, Health, Messages, TraceContext, Transport, TransportError};
+pub use self::options::{DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_PREFIX, RabbitOptions};
+use super::{Deliveries, Health, Messages, TraceContext, Transport, TransportError, lock};
 use crate::ids::RunId;
-use crate::message::{Control, Event, Heartbeat, Task, encode};
-use crate::signing::Purpose;
+use crate::message::{Control, Event, Heartbeat, Task};
 
 /// The pause before a deleted queue is declared again: the broker informs the consumers of the
 /// deletion meanwhile.
 const REDECLARE: Duration = Duration::from_millis(500);
+
+/// How long the coordinator of a run may take to declare a deleted event queue again.
+const EVENT_QUEUE_RETURNS: Duration = Duration::from_secs(1);
+
+/// After this time without a confirm, a control message is made again with the present time: a
+/// receiver refuses an old one.
+const LIVE_CONFIRM: Duration = Duration::from_secs(60);
 
 /// Carries messages over a RabbitMQ broker.
 #[derive(Debug)]
@@ -60,10 +66,10 @@ impl Drop for RabbitTransport {
 #[async_trait]
 impl Transport for RabbitTransport {
     async fn publish_task(&self, task: &Task, trace: &TraceContext) -> Result<(), TransportError> {
-        let payload = encode(task);
         let mut headers = headers::of_trace(trace);
-        self.client.sign(&mut headers, Purpose::Task, &payload);
+        let payload = self.client.seal(task, &mut headers);
         let message = Outgoing {
+            what: "a task",
             exchange: "",
             routing_key: &self.client.topology.tasks,
             mandatory: true,
@@ -89,14 +95,22 @@ impl Transport for RabbitTransport {
     ) -> Result<(), TransportError> {
         let topology = &self.client.topology;
         let run = event.work.run;
-        let (payload, routing_key) = (encode(event), run.to_string());
+        let routing_key = run.to_string();
+        let mut headers = headers::of_trace(trace);
+        let payload = self.client.seal(event, &mut headers);
         let message = Outgoing {
+            what: "an event",
             exchange: &topology.events,
             routing_key: &routing_key,
             mandatory: true,
-            properties: persistent(headers::of_trace(trace)),
+            properties: persistent(headers),
             payload: &payload,
         };
+        if self.client.publish(&message).await? != Routing::Returned {
+            return Ok(());
+        }
+        // Either the run is over, or its queue was deleted and its coordinator declares it again.
+        tokio::time::sleep(EVENT_QUEUE_RETURNS).await;
         match self.client.publish(&message).await? {
             Routing::Returned => Err(TransportError::Unroutable(format!(
                 "queue {} on {}",
@@ -108,28 +122,36 @@ impl Transport for RabbitTransport {
     }
 
     async fn publish_control(&self, control: &Control) -> Result<(), TransportError> {
-        let payload = encode(control);
-        let mut headers = FieldTable::default();
-        self.client.sign(&mut headers, Purpose::Control, &payload);
-        let message = Outgoing {
-            exchange: &self.client.topology.control,
-            routing_key: "",
-            mandatory: false,
-            properties: json().with_headers(headers),
-            payload: &payload,
-        };
-        self.client.publish(&message).await.map(drop)
+        loop {
+            let mut headers = FieldTable::default();
+            let payload = self.client.seal(control, &mut headers);
+            let message = Outgoing {
+                what: "a control message",
+                exchange: &self.client.topology.control,
+                routing_key: "",
+                mandatory: false,
+                properties: json().with_headers(headers),
+                payload: &payload,
+            };
+            match tokio::time::timeout(LIVE_CONFIRM, self.client.publish(&message)).await {
+                Ok(published) => return published.map(drop),
+                Err(_) => tracing::debug!("a control message is published again"),
+            }
+        }
     }
 
     async fn publish_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), TransportError> {
+        let mut headers = FieldTable::default();
+        let payload = self.client.seal(heartbeat, &mut headers);
         // A heartbeat is not repeated: after a reconnect, the next one is more recent.
         self.client
             .publish_once(&Outgoing {
+                what: "a heartbeat",
                 exchange: &self.client.topology.presence,
                 routing_key: "worker",
                 mandatory: false,
-                properties: json(),
-                payload: &encode(heartbeat),
+                properties: json().with_headers(headers),
+                payload: &payload,
             })
             .await
     }
@@ -144,14 +166,15 @@ impl Transport for RabbitTransport {
 
     async fn consume_control(&self) -> Result<Messages<Control>, TransportError> {
         let exchange = &self.client.topology.control;
-        broadcast::consume(&self.client, exchange, Some(Purpose::Control)).await
+        broadcast::consume(&self.client, exchange).await
     }
 
     async fn consume_heartbeats(&self) -> Result<Messages<Heartbeat>, TransportError> {
-        broadcast::consume(&self.client, &self.client.topology.presence, None).await
+        broadcast::consume(&self.client, &self.client.topology.presence).await
     }
 
     async fn forget_run(&self, run: RunId) -> Result<(), TransportError> {
+        lock(&self.client.forgotten).insert(run);
         let queue = self.client.topology.run_queue(run);
         let queue = queue.as_str();
         let delete = |channel: lapin::Channel| async move {
@@ -160,6 +183,10 @@ impl Transport for RabbitTransport {
                 .await
         };
         self.client.on_channel(delete).await.map(drop)
+    }
+
+    fn message_limit(&self) -> usize {
+        self.client.max_message_size
     }
 
     fn task_queue(&self) -> String {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -10,9 +11,13 @@ use url::Url;
 use crate::endpoint::{Secret, mask_password};
 use crate::signing::SigningKey;
 use crate::transport::TransportError;
+use crate::verification::DEFAULT_MAX_AGE;
 
 /// The default prefix of the names of queues and exchanges.
 pub const DEFAULT_PREFIX: &str = "reconcile";
+
+/// The default of the size of the largest message, in bytes.
+pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 1 << 20;
 
 /// Seconds between two AMQP heartbeats. After twice this time without one the connection is lost.
 const HEARTBEAT_SECONDS: u16 = 15;
@@ -27,8 +32,15 @@ pub struct RabbitOptions {
     pub prefix: String,
     /// Trusts the authorities in this PEM file in addition to those of the system.
     pub ca_file: Option<PathBuf>,
-    /// Signs tasks and control messages, and verifies those of other processes.
+    /// Signs messages, and verifies those of other processes.
     pub signing_key: Option<SigningKey>,
+    /// How old a signed task or event may be that is accepted.
+    pub signing_max_age: Duration,
+    /// Bytes of the largest message that is published.
+    pub max_message_size: usize,
+    /// How long the broker may take to carry out an operation, for a command that a user waits
+    /// for. `None`: as long as it takes.
+    pub patience: Option<Duration>,
     /// The name of the connection in the broker's management interface.
     pub connection_name: String,
 }
@@ -41,6 +53,9 @@ impl RabbitOptions {
             prefix: DEFAULT_PREFIX.to_owned(),
             ca_file: None,
             signing_key: None,
+            signing_max_age: DEFAULT_MAX_AGE,
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            patience: None,
             connection_name: connection_name.into(),
         }
     }

@@ -38,13 +38,9 @@ pub(super) struct Subscription {
     consumer: Consumer,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The link or the channel broke.
-    Broken,
-    /// The broker cancelled the consumer, because the queue was deleted.
-    QueueDeleted,
-}
+/// The subscription has ended: its link or channel broke, or its queue was deleted.
+#[derive(Debug)]
+pub(super) struct Ended;
 
 impl Subscription {
     async fn open(client: &Client, source: &Source) -> Result<Self, TransportError> {
@@ -80,17 +76,16 @@ impl Subscription {
     }
 
     /// The next delivery. Dropping the future loses no delivery.
-    pub(super) async fn next(&mut self) -> Result<AmqpDelivery, End> {
+    pub(super) async fn next(&mut self) -> Result<AmqpDelivery, Ended> {
         tokio::select! {
-            () = self.link.broken.cancelled() => Err(End::Broken),
+            () = self.link.broken.cancelled() => Err(Ended),
             delivery = self.consumer.next() => match delivery {
                 Some(Ok(delivery)) => Ok(delivery),
                 Some(Err(error)) => {
                     tracing::debug!("a subscription ended: {error}");
-                    Err(End::Broken)
+                    Err(Ended)
                 }
-                None if self.link.broken.is_cancelled() => Err(End::Broken),
-                None => Err(End::QueueDeleted),
+                None => Err(Ended),
             },
         }
     }

@@ -22,7 +22,6 @@ use super::client::{Backoff, Client};
 use super::delivery::{accept, deliver, requeue};
 use super::link::Link;
 use crate::message::Task;
-use crate::signing::Purpose;
 use crate::transport::{Deliveries, Delivery, TransportError};
 
 /// An idle slot replaces its consumer after this time. A queue that is deleted and declared again
@@ -121,7 +120,7 @@ async fn take_tasks(
         // cannot bring in another task.
         let mut cancel = pin!(cancel(channel, &tag));
         let cancelled = poll!(cancel.as_mut());
-        let accepted = accept::<Task>(client, queue, &delivery, Some(Purpose::Task)).await?;
+        let accepted = accept::<Task>(client, queue, &delivery).await?;
         let Some(task) = accepted else {
             if cancelled.is_pending() {
                 link.while_connected(cancel).await?;

@@ -22,6 +22,9 @@ const RUN_EXPIRES: i32 = 7 * 24 * 3600 * 1000;
 /// The most control messages or heartbeats that wait for one receiver; then the oldest are dropped.
 const BROADCAST_LIMIT: i32 = 10_000;
 
+/// The most bytes of them.
+const BROADCAST_BYTES: i32 = 64 << 20;
+
 #[derive(Debug, Clone)]
 pub(super) struct Topology {
     pub(super) tasks: String,
@@ -92,6 +95,10 @@ impl Topology {
     ) -> lapin::Result<String> {
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(BROADCAST_LIMIT));
+        arguments.insert(
+            "x-max-length-bytes".into(),
+            AMQPValue::LongInt(BROADCAST_BYTES),
+        );
         let exclusive = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,

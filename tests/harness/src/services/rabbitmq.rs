@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(120);
 /// change to the user `rabbitmq` or refuse to run; these run as the calling user.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
-/// A running broker without plugins.
+/// A running broker without plugins. It refuses messages of more than 1 MiB.
 #[derive(Debug)]
 pub struct RabbitMq {
     // In this order: the broker ends before the port mapper that it is registered with.
@@ -271,6 +271,7 @@ impl Node {
              default_user = {}\n\
              default_pass = {}\n\
              disk_free_limit.absolute = 50MB\n\
+             max_message_size = 1048576\n\
              log.console = true\n\
              log.console.level = info\n\
              log.file = false\n\

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use harness::poll::poll;
 use tests::scene::LEASE;
 
 use crate::rig::Rig;
+
+/// How long a fault waits for a statement that it can hit. After that another fault is drawn.
+const VICTIM: Duration = Duration::from_secs(20);
+
+/// How often it is checked meanwhile whether lasting faults are over.
+const VICTIM_POLL: Duration = Duration::from_millis(500);
 
 /// How long a lasting fault lasts: longer than a lease.
 const LASTING: Duration = LEASE.saturating_add(Duration::from_millis(1500));
@@ -77,6 +83,16 @@ impl Fault {
         rng.shuffle(&mut budget);
         budget
     }
+
+    /// A fault in place of one that finds nothing to hit: of those that always do.
+    fn redraw(rng: &mut fastrand::Rng) -> Self {
+        let weighted: Vec<Self> = ROUND
+            .iter()
+            .filter(|(fault, _)| *fault != Self::EndSession)
+            .flat_map(|&(fault, times)| std::iter::repeat_n(fault, times))
+            .collect();
+        weighted[rng.usize(..weighted.len())]
+    }
 }
 
 /// Injects faults, counts them, and ends those that last.
@@ -101,7 +117,8 @@ enum Held {
 }
 
 impl Injector {
-    /// Injects one fault and describes it.
+    /// Injects one fault and describes it. If it finds nothing to hit, another one is injected
+    /// in its place, so that the number of faults stays.
     pub(crate) fn inject(
         &mut self,
         fault: Fault,
@@ -109,6 +126,17 @@ impl Injector {
         rng: &mut fastrand::Rng,
     ) -> anyhow::Result<String> {
         self.end_due(rig)?;
+        if fault == Fault::EndSession {
+            if let Some(told) = self.end_session(rig, rng)? {
+                *self.counts.entry(fault).or_default() += 1;
+                return Ok(told);
+            }
+            let other = Fault::redraw(rng);
+            let told = self.inject(other, rig, rng)?;
+            return Ok(format!(
+                "{told}, since no statement ran that could be ended"
+            ));
+        }
         let told = match fault {
             Fault::KillWorker => {
                 let victim = self.free_worker(rig, rng)?;
@@ -154,7 +182,7 @@ impl Injector {
                 rig.coordinator()?.proxy.cut();
                 "cut every process off".to_owned()
             }
-            Fault::EndSession => end_session(rig, rng)?,
+            Fault::EndSession => bail!("it is injected above"),
             Fault::StopBroker => {
                 rig.broker.stop_app()?;
                 rig.broker.start_app()?;
@@ -234,6 +262,30 @@ impl Injector {
         Ok(())
     }
 
+    /// Ends the session of a running statement; `None` if none runs for a while. Lasting faults
+    /// end when their time is over: one of them may be why nothing runs.
+    fn end_session(
+        &mut self,
+        rig: &mut Rig,
+        rng: &mut fastrand::Rng,
+    ) -> anyhow::Result<Option<String>> {
+        let start = Instant::now();
+        while start.elapsed() < VICTIM {
+            self.end_due(rig)?;
+            let found = poll(VICTIM_POLL, || match rig.watch.running() {
+                Ok(running) if running.is_empty() => None,
+                found => Some(found),
+            });
+            if let Some(running) = found.transpose()?
+                && let Some(victim) = rng.choice(&running)
+            {
+                rig.watch.terminate(victim)?;
+                return Ok(Some(format!("ended the session of {}", victim.application)));
+            }
+        }
+        Ok(None)
+    }
+
     /// "7 KillWorker, 3 CutWorker"
     pub(crate) fn summary(&self) -> String {
         let mut text = String::new();
@@ -243,15 +295,4 @@ impl Injector {
         }
         text
     }
-}
-
-fn end_session(rig: &Rig, rng: &mut fastrand::Rng) -> anyhow::Result<String> {
-    let found = poll(LASTING * 4, || match rig.watch.running() {
-        Ok(running) if running.is_empty() => None,
-        found => Some(found),
-    });
-    let running = found.context("no statement runs that could be ended")??;
-    let victim = rng.choice(&running).context("something runs")?;
-    rig.watch.terminate(victim)?;
-    Ok(format!("ended the session of {}", victim.application))
 }

@@ -29,7 +29,7 @@ use verdict::Verdict;
 #[derive(Debug, Parser)]
 struct Options {
     /// Tables of the run.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20000))]
     tables: u32,
     /// Faults to inject.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=5000))]

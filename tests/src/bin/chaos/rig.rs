@@ -21,8 +21,9 @@ const CONCURRENCY: u32 = 2;
 /// next table may have to wait for the end of a lease.
 const PORTION: Duration = Duration::from_secs(3);
 
-/// How long a run may take from the last fault to its end.
+/// How long a run may take from the last fault to its end, and more for each table.
 const END: Duration = Duration::from_secs(180);
+const END_OF_TABLE: Duration = Duration::from_millis(300);
 
 /// How long statements and queues may remain after a run.
 const CLEAN_UP: Duration = Duration::from_secs(30);
@@ -52,6 +53,8 @@ pub(crate) struct Rig {
     scene: Scene,
     table_list: String,
     portions: u32,
+    /// How long a run may take to its end once nothing disturbs it.
+    end: Duration,
     /// Workers started so far; no two have the same name.
     started: u32,
 }
@@ -59,8 +62,13 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts the services and the workers.
     pub(crate) fn build(tables: u32, portions: u32) -> anyhow::Result<Self> {
-        let scene = Scene::new(&tables::source(tables, portions), &tables::target(tables))?
-            .with_short_leases();
+        let scene = Scene::new("", "")?.with_short_leases();
+        for batch in tables::source(tables, portions) {
+            scene.source.execute(&batch)?;
+        }
+        for batch in tables::target(tables) {
+            scene.target.execute(&batch)?;
+        }
         let broker = RabbitMq::start()?;
         let mut rig = Self {
             watch: scene.watch()?,
@@ -71,6 +79,7 @@ impl Rig {
             scene,
             table_list: (0..tables).map(tables::name).collect::<Vec<_>>().join(","),
             portions,
+            end: END + END_OF_TABLE * tables,
             started: 0,
         };
         for _ in 0..WORKERS {
@@ -112,7 +121,7 @@ impl Rig {
     /// The run without any fault.
     pub(crate) fn undisturbed_run(&self) -> anyhow::Result<Answer> {
         let mut run = self.start_run(&self.broker.amqp_url())?;
-        let status = run.wait(END)?;
+        let status = run.wait(self.end)?;
         answer(status.code(), &run)
     }
 
@@ -179,7 +188,7 @@ impl Rig {
     /// Waits for the end of the disturbed run.
     pub(crate) fn finish_run(&mut self) -> anyhow::Result<Answer> {
         let coordinator = self.coordinator.as_mut().context("the run has not begun")?;
-        let status = coordinator.process.wait(END)?;
+        let status = coordinator.process.wait(self.end)?;
         answer(status.code(), &coordinator.process)
     }
 

@@ -14,13 +14,14 @@ use super::error::RequestError;
 use super::state::Session;
 use crate::catalog::Table;
 use crate::error::SqlError;
+use crate::mangling::{Wrong, mangled};
 use crate::postgres;
 use crate::protocol::packet::{Message, message_type};
 use crate::protocol::row::RowEncoder;
 use crate::protocol::rpc;
 use crate::protocol::token::{self, DoneToken, ResultColumn, done_status};
 use crate::protocol::wire::Reader;
-use crate::sql::batch::{self, Command};
+use crate::sql::batch::{self, Command, Isolation};
 use crate::sql::translator::{TranslateError, TranslatedQuery, Translation, Translator};
 use crate::sql::typed::TypedSql;
 use crate::types::sql_type::SqlType;
@@ -168,7 +169,10 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
                     .query("SELECT pg_sleep($1)", &[&delay.as_secs_f64()])
                     .await?;
             }
-            Command::Isolation(isolation) => self.isolation = isolation,
+            Command::Isolation(isolation) => {
+                self.isolation = isolation;
+                self.info.snapshot = isolation == Isolation::Snapshot;
+            }
             Command::LockTimeout(milliseconds) => {
                 // An unlimited wait is 0 in PostgreSQL and -1 in SQL Server. With 0 SQL Server
                 // does not wait; the shortest wait of PostgreSQL is 1 ms.
@@ -192,6 +196,14 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
                 let table = self.lookup.table(&self.client, &table).await?;
                 self.client
                     .batch_execute(&check_constraint(&table, &name, checked))
+                    .await?;
+            }
+            Command::ContextInfo(digits) => {
+                let bytes = hex::decode(&digits).map_err(SqlError::unsupported)?;
+                let text = String::from_utf8_lossy(&bytes);
+                let text = text.trim_end_matches('\0');
+                self.client
+                    .query("SELECT set_config('application_name', $1, false)", &[&text])
                     .await?;
             }
             Command::Print(text) => token::push_info(&mut self.out, 0, &text),
@@ -220,14 +232,12 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             Translation::Query(query) => {
                 let tables: Vec<Table> = translator.tables.values().cloned().collect();
                 self.check_snapshot(&tables).await?;
-                self.rows(query, interrupted).await.map(Some)
+                self.result(query, interrupted).await.map(Some)
             }
             Translation::Change(sql) => {
-                let mut rows = 0;
-                for message in self.client.simple_query(&sql).await? {
-                    if let SimpleQueryMessage::CommandComplete(count) = message {
-                        rows += count;
-                    }
+                let (rows, sent) = self.change(&sql).await?;
+                if let Some(batch) = sent {
+                    self.send_as_trigger(&batch, interrupted).await?;
                 }
                 Ok(Some(rows))
             }
@@ -236,6 +246,75 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
                 translator.tables.clear();
                 Ok(None)
             }
+        }
+    }
+
+    /// Changes rows. Returns how many, and what a trigger wants to send: it sets the
+    /// parameter `standin.sent` to queries of Transact-SQL.
+    async fn change(&mut self, sql: &str) -> Result<(u64, Option<String>), RequestError> {
+        const SENT: &str = "SELECT current_setting('standin.sent', true)";
+        let (mut counts, mut sent) = (Vec::new(), None);
+        for message in self.client.simple_query(&format!("{sql};\n{SENT}")).await? {
+            match message {
+                SimpleQueryMessage::CommandComplete(count) => counts.push(count),
+                SimpleQueryMessage::Row(row) => {
+                    sent = row
+                        .get(0)
+                        .filter(|sent| !sent.is_empty())
+                        .map(str::to_owned);
+                }
+                _ => {}
+            }
+        }
+        // The last count is that of the parameter.
+        counts.pop();
+        if sent.is_some() {
+            let reset = "SELECT set_config('standin.sent', '', false)";
+            self.client.simple_query(reset).await?;
+        }
+        Ok((counts.iter().sum(), sent))
+    }
+
+    /// Sends the rows of queries before those of the statement that has fired a trigger.
+    async fn send_as_trigger(
+        &mut self,
+        text: &str,
+        interrupted: &AtomicBool,
+    ) -> Result<(), RequestError> {
+        for command in batch::parse(text)? {
+            let Command::Sql(statement) = command else {
+                continue;
+            };
+            let translator = Translator {
+                session: self.info.clone(),
+                ..Translator::default()
+            };
+            let Ok(Translation::Query(query)) = translator.translate(&statement) else {
+                return Err(SqlError::unsupported(statement).into());
+            };
+            let rows = self.rows(query, interrupted).await?;
+            let status = done_status::MORE | done_status::COUNT;
+            token::push_done(&mut self.out, DoneToken::InProcedure, status, rows);
+        }
+        Ok(())
+    }
+
+    /// The rows of a query, or what stands in for them on purpose.
+    async fn result(
+        &mut self,
+        query: TranslatedQuery,
+        interrupted: &AtomicBool,
+    ) -> Result<u64, RequestError> {
+        let mangling = self.mangling.as_ref();
+        match mangling.and_then(|mangling| mangling.next(&query.sql)) {
+            None => self.rows(query, interrupted).await,
+            Some(Wrong::ExtraResult) => {
+                let rows = self.rows(query.clone(), interrupted).await?;
+                let counted = done_status::MORE | done_status::COUNT;
+                token::push_done(&mut self.out, DoneToken::InProcedure, counted, rows);
+                self.rows(query, interrupted).await
+            }
+            Some(wrong) => self.rows(mangled(query, wrong), interrupted).await,
         }
     }
 

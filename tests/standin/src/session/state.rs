@@ -1,12 +1,14 @@
 //! The state of one session between its requests.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::io::AsyncWrite;
 use tokio_postgres::{CancelToken, Client};
 
 use crate::catalog::TableLookup;
 use crate::error::SqlError;
+use crate::mangling::Mangling;
 use crate::protocol::login::Login;
 use crate::protocol::packet::MessageWriter;
 use crate::protocol::token::{self, DoneToken, done_status};
@@ -28,6 +30,8 @@ pub(super) struct Session<W> {
     pub(super) no_count: bool,
     /// Whether the client requested UTF-8 at its login.
     pub(super) reads_utf8: bool,
+    /// Which results are wrong on purpose.
+    pub(super) mangling: Option<Arc<Mangling>>,
     /// Tokens of the current response that are not in `writer` yet.
     pub(super) out: Vec<u8>,
 }
@@ -58,8 +62,14 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             transaction: 0,
             no_count: false,
             reads_utf8: login.utf8_feature == Some(true),
+            mangling: None,
             out: Vec::new(),
         })
+    }
+
+    pub(super) fn mangled_by(mut self, mangling: Option<Arc<Mangling>>) -> Self {
+        self.mangling = mangling;
+        self
     }
 
     pub(super) fn cancel_token(&self) -> CancelToken {

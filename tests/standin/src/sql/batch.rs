@@ -35,6 +35,8 @@ pub(crate) enum Command {
         checked: bool,
     },
     Print(String),
+    /// Hexadecimal digits.
+    ContextInfo(String),
     /// A SET option that is accepted without an effect.
     Ignored,
 }
@@ -229,13 +231,16 @@ fn parse_set(parser: &mut Parser) -> Result<Command, SqlError> {
         | "QUERY_GOVERNOR_COST_LIMIT"
         | "DEADLOCK_PRIORITY"
         | "LANGUAGE"
-        | "DATEFORMAT"
-        | "CONTEXT_INFO" => {
+        | "DATEFORMAT" => {
             if parser.next_token().token == Token::Minus {
                 parser.next_token();
             }
             Ok(Command::Ignored)
         }
+        "CONTEXT_INFO" => match parser.next_token().token {
+            Token::HexStringLiteral(digits) => Ok(Command::ContextInfo(digits)),
+            other => Err(SqlError::unsupported(other)),
+        },
         "NOCOUNT" => parse_on_off(parser).map(Command::NoCount),
         "XACT_ABORT"
         | "ANSI_NULLS"

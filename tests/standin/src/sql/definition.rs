@@ -37,6 +37,7 @@ impl Translator {
             schema,
             name,
             columns: Vec::new(),
+            memory_optimized: false,
         };
         let mut parts = Vec::new();
         let mut keys = Vec::new();

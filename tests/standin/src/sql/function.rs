@@ -116,8 +116,21 @@ fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
         ("OBJECT_ID", [name, ..]) => {
             TypedSql::new(format!("sys.object_id({})", name.sql), SqlType::Int)
         }
-        // The login of the stand-in has every permission.
-        ("HAS_PERMS_BY_NAME", [_, _, _]) => TypedSql::new("1", SqlType::Int),
+        ("HAS_PERMS_BY_NAME", [_, _, permission]) => TypedSql::new(
+            format!("sys.has_permission(CAST({} AS text))", permission.sql),
+            SqlType::Int,
+        ),
+        // Of a column, this version knows no permission but those to read and write.
+        ("HAS_PERMS_BY_NAME", [_, _, _, _, _]) => {
+            TypedSql::new("CAST(NULL AS integer)", SqlType::Int)
+        }
+        ("QUOTENAME", [name]) => TypedSql::new(
+            format!(
+                "('[' || replace(CAST({} AS text), ']', ']]') || ']')",
+                name.sql
+            ),
+            SqlType::NVarChar(Some(258)),
+        ),
         ("SERVERPROPERTY", [property]) => {
             let property = property.sql.trim_matches('\'');
             match property.to_ascii_lowercase().as_str() {

@@ -11,7 +11,7 @@ use super::translator::{
     Scope, ScopedTable, TranslateError, TranslatedQuery, Translator, last_ident,
 };
 use super::typed::TypedSql;
-use crate::catalog::{find_column, same_name};
+use crate::catalog::{Table, find_column, same_name};
 use crate::error::SqlError;
 use crate::postgres;
 
@@ -245,9 +245,11 @@ impl Translator {
                 name,
                 alias,
                 args: None,
+                with_hints,
                 ..
             } => {
                 let table = self.table(name)?;
+                self.check_memory_optimized(table, with_hints)?;
                 let alias = alias
                     .as_ref()
                     .map_or_else(|| table.name.clone(), |alias| alias.name.value.clone());
@@ -285,6 +287,30 @@ impl Translator {
             }
             other => Err(SqlError::unsupported(other).into()),
         }
+    }
+}
+
+impl Translator {
+    /// In an explicit transaction, a memory-optimized table is read with the hint SNAPSHOT, and
+    /// not under the isolation level SNAPSHOT.
+    fn check_memory_optimized(&self, table: &Table, hints: &[Expr]) -> Result<(), SqlError> {
+        let is_snapshot = |hint: &Expr| hint.to_string().eq_ignore_ascii_case("SNAPSHOT");
+        if !table.memory_optimized {
+            return Ok(());
+        }
+        if self.session.snapshot {
+            return Err(SqlError::new(
+                41332,
+                "Memory optimized tables and natively compiled modules cannot be accessed or created when the session TRANSACTION ISOLATION LEVEL is set to SNAPSHOT.",
+            ));
+        }
+        if self.session.transactions > 0 && !hints.iter().any(is_snapshot) {
+            return Err(SqlError::new(
+                41368,
+                "Accessing memory optimized tables using the READ COMMITTED isolation level is supported only for autocommit transactions.",
+            ));
+        }
+        Ok(())
     }
 }
 

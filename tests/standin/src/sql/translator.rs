@@ -32,6 +32,8 @@ pub(crate) struct SessionInfo {
     pub(crate) login: String,
     pub(crate) host: String,
     pub(crate) application: String,
+    /// Whether the isolation level is SNAPSHOT.
+    pub(crate) snapshot: bool,
     /// The number of nested transactions.
     pub(crate) transactions: u32,
     /// The number of rows that the last statement returned or changed.
@@ -79,7 +81,7 @@ impl Scope<'_> {
 }
 
 /// A translated query, with its columns and their names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TranslatedQuery {
     pub(crate) sql: String,
     pub(crate) columns: Vec<TypedSql>,

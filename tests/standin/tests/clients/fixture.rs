@@ -38,6 +38,7 @@ impl Fixture {
             tls,
             certificate_directory: Some(certificates.path().to_owned()),
             allow_snapshot: true,
+            mangling: None,
         })
         .await
         .unwrap();

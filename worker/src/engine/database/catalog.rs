@@ -9,6 +9,7 @@ use shared::naming::{Naming, cut, find_name};
 use crate::engine::database::kinds::database;
 use crate::engine::database::session::Session;
 use crate::engine::database::session::label::{Access, Label};
+use crate::engine::database::session::limits::{ANSWER_LIMIT, within};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::{CatalogTable, Table};
 
@@ -28,8 +29,11 @@ pub async fn list_tables(endpoint: &Endpoint) -> Result<Vec<CatalogTable>, Failu
         statement_timeout: std::time::Duration::from_secs(60),
         read_uncommitted: false,
     };
-    session.begin(&label).await.map_err(failed)?;
-    session.list_tables().await.map_err(failed)
+    let begun = within(endpoint.connect_timeout, session.begin(&label)).await;
+    begun.map_err(failed)?;
+    let limit = label.statement_timeout.saturating_add(ANSWER_LIMIT);
+    let listed = within(limit, session.list_tables()).await;
+    listed.map_err(failed)
 }
 
 /// Looks a table up: by the exact name, else by the name without regard to case, else by the

@@ -1,5 +1,6 @@
 //! What must be known before a table is written to: columns that the database
-//! fills itself, the sequences behind them, and foreign keys.
+//! fills itself, the sequences behind them, foreign keys, unique constraints and triggers
+//! that take the place of a change.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +19,24 @@ pub(crate) struct Constraints {
     /// inserted with a number does not advance them.
     pub sequences: Vec<Sequence>,
     pub foreign_keys: Vec<ForeignKey>,
-    /// Foreign keys of other tables that reference this one with ON DELETE
-    /// CASCADE, SET NULL or SET DEFAULT.
+    /// Foreign keys, also of this table, that reference it.
     pub dependents: Vec<Dependent>,
+    /// Unique constraints and indexes that are checked at once, over columns of all rows.
+    pub unique: Vec<UniqueConstraint>,
+    /// Triggers that are executed instead of a change of the table.
+    pub instead_of_triggers: Vec<String>,
 }
 
-/// A foreign key that deletes or changes its own row when the referenced row is deleted.
+/// A unique constraint or index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UniqueConstraint {
+    pub name: String,
+    pub columns: Vec<String>,
+    /// Whether it refuses a second NULL.
+    pub nulls_are_equal: bool,
+}
+
+/// A foreign key that references the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dependent {
     /// The schema of the referencing table.
@@ -32,15 +45,21 @@ pub(crate) struct Dependent {
     pub table: String,
     /// Its columns, each with the column that it references.
     pub columns: Vec<(String, String)>,
+    /// Whether it deletes or changes its own row when the referenced row is deleted.
+    pub acts: bool,
+    /// Whether the endpoint's user may read all rows of the referencing table.
+    pub is_readable: bool,
 }
 
 impl Constraints {
-    /// Adds a column of a foreign key. The columns of a key come one after the other.
+    /// Adds a column of a foreign key that references the table. The columns of a key come
+    /// one after the other.
     pub(crate) fn add_dependent_column(
         &mut self,
         key: &mut Option<i64>,
         id: i64,
         found: [String; 4],
+        (acts, is_readable): (bool, bool),
     ) {
         let [schema, table, column, own] = found;
         if *key != Some(id) {
@@ -49,10 +68,67 @@ impl Constraints {
                 schema,
                 table,
                 columns: Vec::new(),
+                acts,
+                is_readable,
             });
         }
         if let Some(dependent) = self.dependents.last_mut() {
             dependent.columns.push((column, own));
         }
+    }
+
+    /// Adds a column of a unique constraint. The columns of one come one after the other.
+    pub(crate) fn add_unique_column(
+        &mut self,
+        constraint: &str,
+        column: String,
+        nulls_are_equal: bool,
+    ) {
+        match self.unique.last_mut() {
+            Some(last) if last.name == constraint => last.columns.push(column),
+            _ => self.unique.push(UniqueConstraint {
+                name: constraint.to_owned(),
+                columns: vec![column],
+                nulls_are_equal,
+            }),
+        }
+    }
+
+    /// The foreign keys that must not reference a row of `schema`.`table` when it is deleted
+    /// or its referenced columns change: those that would delete or change rows along, and
+    /// those whose check would fail. A key of the table itself, or of a table that this one
+    /// references in turn, can be checked at the end of the transaction.
+    pub(crate) fn guarding(&self, schema: &str, table: &str) -> Vec<Dependent> {
+        let is_late = |of: &Dependent| {
+            (of.schema == schema && of.table == table)
+                || self
+                    .foreign_keys
+                    .iter()
+                    .any(|key| key.schema == of.schema && key.table == of.table)
+        };
+        let dependents = self.dependents.iter();
+        dependents
+            .filter(|dependent| dependent.acts || !is_late(dependent))
+            .cloned()
+            .collect()
+    }
+
+    /// All names of the catalog that statements may contain.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let keys = self
+            .foreign_keys
+            .iter()
+            .flat_map(|key| [&key.name, &key.schema, &key.table]);
+        let sequences = self
+            .sequences
+            .iter()
+            .flat_map(|sequence| [&sequence.schema, &sequence.name]);
+        let dependents = self.dependents.iter().flat_map(|dependent| {
+            let columns = dependent.columns.iter().map(|(column, _)| column);
+            [&dependent.schema, &dependent.table]
+                .into_iter()
+                .chain(columns)
+        });
+        keys.chain(sequences).chain(dependents).map(String::as_str)
     }
 }

@@ -37,6 +37,18 @@ pub(crate) struct Facts {
     pub(crate) money_scale: u8,
     /// The types whose text may hold unpaired surrogates, which the driver cannot decode.
     pub(crate) utf_16_types: &'static [&'static str],
+    /// The functions that a condition may call, beside those of all databases; in lower case.
+    pub(crate) functions: &'static [&'static str],
+}
+
+/// The items that a `SELECT` reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SelectList {
+    pub(crate) items: Vec<String>,
+    /// Whether the last item is none of the columns. In a row with a value that is too
+    /// large to be sent, it is 65,536 times the value's bytes plus the column's position
+    /// from 1, and that column is NULL; otherwise it is NULL.
+    pub(crate) marks_large: bool,
 }
 
 /// How one kind of database writes names, values and conditions that read rows.
@@ -51,6 +63,18 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
 
     /// The item of a `SELECT` list that reads `column` as `reading` expects it.
     fn expression(&self, column: &Column, reading: &Reading) -> String;
+
+    /// The `SELECT` list that reads these columns. If the driver collects values whole, no
+    /// value of more than `longest` bytes is sent.
+    fn list(&self, columns: &[(&Column, &Reading)], _longest: usize) -> SelectList {
+        let items = columns.iter();
+        SelectList {
+            items: items
+                .map(|(column, reading)| self.expression(column, reading))
+                .collect(),
+            marks_large: false,
+        }
+    }
 
     /// The item of a `SELECT` list that reads the text of `column` as UTF-16, if the
     /// driver decodes that text and stops at an unpaired surrogate.
@@ -100,9 +124,6 @@ pub(crate) trait RepairDialect: Dialect {
     /// The condition on a text column, written as `name`, that an index can
     /// answer; `None` if there is none but the exact one.
     fn indexed_text_term(&self, name: &str, column: &Column, literal: &str) -> Option<String>;
-
-    /// The statement that updates one of the rows that meet `condition`.
-    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String;
 
     /// The statement that deletes one of the rows that meet `condition`.
     fn delete_one(&self, table: &str, condition: &str) -> String;

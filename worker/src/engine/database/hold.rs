@@ -22,6 +22,34 @@ pub(crate) async fn describe(
     name: &TableName,
     naming: Naming,
 ) -> Result<Table, Failure> {
+    let table = find(lease, endpoint, name, naming).await?;
+    refuse_filtered(endpoint, &table)?;
+    Ok(table)
+}
+
+/// Fails if a policy may hide rows from the endpoint's user: what is left is not the table.
+fn refuse_filtered(endpoint: &Endpoint, table: &Table) -> Result<(), Failure> {
+    match &table.visibility.row_policy {
+        Some(policy) if !table.visibility.is_view => Err(Failure::new(
+            FailureKind::PermissionDenied,
+            format!(
+                "the security policy {policy} filters the rows of {}.{} that the endpoint's user sees, so that hidden ones could not be compared: endpoint `{}`, {} (compare while the policy is off, with ALTER SECURITY POLICY {policy} WITH (STATE = OFF), or compare a copy of the table that it does not filter)",
+                table.schema,
+                table.name,
+                endpoint.name,
+                endpoint.location()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn find(
+    lease: &mut SessionLease,
+    endpoint: &Endpoint,
+    name: &TableName,
+    naming: Naming,
+) -> Result<Table, Failure> {
     let schema = name.schema.as_deref().unwrap_or(&endpoint.schema);
     if let Some(table) = begin_with(lease, endpoint, (schema, &name.name)).await?
         && (naming != Naming::Exact || (table.schema == schema && table.name == name.name))

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use crate::engine::error::DatabaseError;
-use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder};
+use shared::options::EngineLimits;
+
+use crate::engine::error::{DatabaseError, TooLarge};
+use crate::engine::values::canonical::{Decimal, DigitBuffer, LongValue, RowEncoder, Values};
 use crate::engine::values::kind::Kind;
 use crate::engine::values::reading::{Reading, Stored};
+use crate::engine::values::value::{Value, try_decode};
 
 /// How often progress is reported, in rows.
 const PROGRESS_EVERY: u64 = 4096;
@@ -69,9 +72,98 @@ pub(crate) struct Query {
     pub undecoded: Option<Arc<Undecoded>>,
     /// The first column, where it is a key that is relied on to be never NULL.
     pub never_null: Option<String>,
+    /// Whether one more item follows the columns; see
+    /// [`SelectList`](crate::engine::database::dialect::SelectList).
+    pub marks_large: bool,
+    /// The names of the columns.
+    pub names: Arc<[String]>,
+    pub limits: ValueLimits,
+}
+
+/// The least limit of a value: every number and time has less.
+const SMALLEST: usize = 64 * 1024;
+
+/// What is kept in memory of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ValueLimits {
+    /// The most bytes of a value that is kept whole.
+    pub value: usize,
+    /// The most bytes of all values of a row that are kept.
+    pub row: usize,
+}
+
+impl ValueLimits {
+    /// No limits, for statements that look for something in values and keep none.
+    pub(crate) const NONE: Self = Self {
+        value: usize::MAX,
+        row: usize::MAX,
+    };
+
+    pub(crate) fn new(limits: &EngineLimits) -> Self {
+        let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let value = bytes(limits.value_bytes).max(SMALLEST);
+        Self {
+            value,
+            row: value
+                .max(bytes(limits.memory_bytes) / 2)
+                .saturating_add(SMALLEST),
+        }
+    }
 }
 
 impl Query {
+    /// Ends the key of a row that comes after `rows` others. Keys are kept whole.
+    #[inline]
+    pub(crate) fn end_key(&self, encoder: &mut RowEncoder, rows: u64) -> Result<(), DatabaseError> {
+        if encoder.has_long() {
+            let is_long = |value: &[u8]| LongValue::is_at(value);
+            let position = Values::new(encoder.row()).flatten().position(is_long);
+            return Err(self.too_large(position.unwrap_or_default(), None, encoder, rows));
+        }
+        encoder.end_key();
+        Ok(())
+    }
+
+    /// The value at `position` is larger than can be read. The columns before it are in
+    /// `encoder`, and `rows` rows have been read before.
+    pub(crate) fn too_large(
+        &self,
+        position: usize,
+        size: Option<u64>,
+        encoder: &RowEncoder,
+        rows: u64,
+    ) -> DatabaseError {
+        DatabaseError::ValueTooLarge(Box::new(TooLarge {
+            column: self.names.get(position).cloned(),
+            size,
+            limit: self.limits.value,
+            row: rows + 1,
+            key: self.key_of(encoder),
+        }))
+    }
+
+    /// The values of a row are together larger than can be kept.
+    pub(crate) fn row_too_large(&self, encoder: &RowEncoder, rows: u64) -> DatabaseError {
+        DatabaseError::ValueTooLarge(Box::new(TooLarge {
+            column: None,
+            size: None,
+            limit: self.limits.row,
+            row: rows + 1,
+            key: self.key_of(encoder),
+        }))
+    }
+
+    /// The key of the row in `encoder`, if it has one and it was read.
+    fn key_of(&self, encoder: &RowEncoder) -> Option<String> {
+        let value = |(name, value): (&String, &[u8])| match try_decode(value)? {
+            Value::Long(_) => None,
+            other => Some(format!("{name} = {}", start_of(&other.into_text()))),
+        };
+        let values = Values::new(encoder.key()).flatten();
+        let columns: Option<Vec<String>> = self.names.iter().zip(values).map(value).collect();
+        columns.filter(|it| !it.is_empty()).map(|it| it.join(", "))
+    }
+
     /// A NULL has come in the column at `position`, from 0.
     ///
     /// # Errors
@@ -85,6 +177,15 @@ impl Query {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// The start of a key's value, as a message quotes it.
+fn start_of(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

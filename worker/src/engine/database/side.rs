@@ -15,10 +15,12 @@ use crate::engine::database::constraints::Constraints;
 use crate::engine::database::kinds::database;
 use crate::engine::database::scan::{Query, Scanned, Undecoded};
 use crate::engine::database::session::label::Isolation;
+use crate::engine::database::session::limits::ANSWER_LIMIT;
 use crate::engine::database::session::pool::SessionLease;
 use crate::engine::database::surrogate::find_column;
 use crate::engine::database::{hold, spans};
 use crate::engine::error::DatabaseError;
+use crate::engine::running::RunningStatements;
 use crate::engine::task::{Progress, Stop};
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{SideOf, Table};
@@ -38,6 +40,7 @@ pub(crate) struct OpenSide {
     cancel: CancellationToken,
     side: SideOf,
     progress: Arc<Progress>,
+    running: Arc<RunningStatements>,
     started: DateTime<Utc>,
     finished: DateTime<Utc>,
     redacted: bool,
@@ -58,10 +61,9 @@ impl OpenSide {
     /// repeat the database's messages, which may quote values.
     pub(crate) fn new(
         lease: SessionLease,
-        side: SideOf,
+        (side, redacted): (SideOf, bool),
         cancel: CancellationToken,
-        progress: Arc<Progress>,
-        redacted: bool,
+        (progress, running): (Arc<Progress>, Arc<RunningStatements>),
     ) -> Self {
         let now = Utc::now();
         Self {
@@ -72,6 +74,7 @@ impl OpenSide {
             cancel,
             side,
             progress,
+            running,
             started: now,
             finished: now,
             redacted,
@@ -89,6 +92,7 @@ impl OpenSide {
             cancel: self.cancel.clone(),
             side: self.side,
             progress: Arc::clone(&self.progress),
+            running: Arc::clone(&self.running),
             started: self.started,
             finished: self.finished,
             redacted: self.redacted,
@@ -231,7 +235,8 @@ impl OpenSide {
 
     /// Runs `work` on the session. When the comparison is cancelled or `limit`
     /// has passed, the running statement is stopped; after an error the
-    /// connection is closed. The session has ended in both cases.
+    /// connection is closed. The session has ended in both cases. It stays listed as
+    /// running if the database has not confirmed that.
     async fn run<T, E: Into<WorkError>>(
         &mut self,
         what: &str,
@@ -248,32 +253,54 @@ impl OpenSide {
             )
             .into());
         };
+        let statement = self.running.list(lease.listed());
         let stopped = tokio::select! {
             done = work(&mut lease) => match done {
                 Ok(value) => {
+                    statement.ended();
                     self.finished = Utc::now();
                     self.lease = Some(lease);
                     return Ok(value);
                 }
                 Err(error) => {
-                    lease.close().await;
+                    if lease.stop().await {
+                        statement.ended();
+                    }
                     return Err(self.failure(error.into(), what));
                 }
             },
             () = self.cancel.cancelled() => Stop::Cancelled,
             limit = elapsed(limit) => {
-                self.failure(DatabaseError::StatementTimeout(limit).into(), what)
+                self.failure(self.limit_passed(limit).into(), what)
             }
         };
-        lease.stop().await;
+        if lease.stop().await {
+            statement.ended();
+        }
         Err(stopped)
     }
 
-    /// How long a statement may run, where the database does not enforce the limit itself.
+    /// How long a statement may run. Where the database enforces the limit itself, its error
+    /// comes first, unless the connection is lost without a sign.
     fn statement_limit(&self) -> Option<Duration> {
-        let is_enforced = database(self.kind()).facts().enforces_statement_timeout;
-        let lease = self.lease.as_ref().filter(|_| !is_enforced)?;
-        Some(lease.statement_timeout())
+        let limit = self.lease.as_ref()?.statement_timeout();
+        Some(if self.is_limit_enforced() {
+            limit.saturating_add(ANSWER_LIMIT)
+        } else {
+            limit
+        })
+    }
+
+    fn is_limit_enforced(&self) -> bool {
+        database(self.kind()).facts().enforces_statement_timeout
+    }
+
+    fn limit_passed(&self, limit: Duration) -> DatabaseError {
+        if self.is_limit_enforced() {
+            DatabaseError::Unanswered(limit)
+        } else {
+            DatabaseError::StatementTimeout(limit)
+        }
     }
 
     fn failure(&self, error: WorkError, statement: &str) -> Stop {

@@ -6,7 +6,7 @@ use shared::endpoint::DatabaseKind;
 
 use crate::engine::database::dialect::Dialect;
 use crate::engine::database::kinds::database;
-use crate::engine::database::scan::{Query, Undecoded};
+use crate::engine::database::scan::{Query, Undecoded, ValueLimits};
 use crate::engine::plan::Plan;
 use crate::engine::rows::element::KeyForm;
 use crate::engine::values::canonical::Values;
@@ -27,6 +27,7 @@ pub(crate) struct SideStatements {
     /// What rows must meet to take part.
     condition: Option<String>,
     undecoded: Option<Arc<Undecoded>>,
+    limits: ValueLimits,
 }
 
 impl SideStatements {
@@ -35,13 +36,14 @@ impl SideStatements {
         table: &Table,
         plan: &Plan,
         side: SideOf,
+        limits: ValueLimits,
     ) -> Self {
         let read = plan
             .columns
             .iter()
             .map(|pair| (pair.on(side).clone(), pair.reading(side)));
         let (columns, readings) = as_read(read);
-        let qualified = dialect.qualified(&table.schema, &table.name);
+        let qualified = read_from(dialect, table);
         let never_null = (plan.key_form == KeyForm::Uuid)
             .then(|| columns.first().map(|column| column.name.clone()))
             .flatten();
@@ -54,6 +56,7 @@ impl SideStatements {
             key_columns: plan.key_columns,
             condition: table.condition.clone(),
             undecoded: None,
+            limits,
         };
         statements.with_undecoded()
     }
@@ -142,13 +145,9 @@ impl SideStatements {
 
     /// The first `count` columns of the rows that take part and meet `asked`.
     fn select(&self, count: usize, asked: Option<&str>, parameters: Vec<String>) -> Query {
-        let list: Vec<String> = self
-            .columns
-            .iter()
-            .zip(&self.readings)
-            .take(count)
-            .map(|(column, reading)| self.dialect.expression(column, reading))
-            .collect();
+        let columns = self.columns.iter().zip(&self.readings).take(count);
+        let columns: Vec<(&Column, &Reading)> = columns.collect();
+        let list = self.dialect.list(&columns, self.limits.value);
         let condition = match (&self.condition, asked) {
             (None, None) => String::new(),
             (None, Some(asked)) => format!(" WHERE {asked}"),
@@ -156,12 +155,22 @@ impl SideStatements {
             (Some(own), Some(asked)) => format!(" WHERE ({own}) AND ({asked})"),
         };
         Query {
-            statement: format!("SELECT {} FROM {}{condition}", list.join(", "), self.table),
+            statement: format!(
+                "SELECT {} FROM {}{condition}",
+                list.items.join(", "),
+                self.table
+            ),
+            marks_large: list.marks_large,
             parameters,
             readings: self.readings[..count].to_vec(),
             key_columns: self.key_columns,
             undecoded: self.undecoded.clone(),
             never_null: self.never_null.clone(),
+            names: columns
+                .iter()
+                .map(|(column, _)| column.name.clone())
+                .collect(),
+            limits: self.limits,
         }
     }
 }
@@ -179,10 +188,16 @@ fn as_read(read: impl IntoIterator<Item = (Column, Reading)>) -> (Vec<Column>, V
         .unzip()
 }
 
+/// The table as it stands behind `FROM`.
+fn read_from(dialect: &dyn Dialect, table: &Table) -> String {
+    let name = dialect.qualified(&table.schema, &table.name);
+    format!("{name}{}", table.hint)
+}
+
 /// The statement that counts the rows of a table that take part.
 pub(crate) fn count(kind: DatabaseKind, table: &Table) -> String {
     let dialect = database(kind);
-    let name = dialect.qualified(&table.schema, &table.name);
+    let name = read_from(dialect, table);
     let condition = table
         .condition
         .as_ref()

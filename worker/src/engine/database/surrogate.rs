@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::engine::database::scan::{Query, Undecoded};
+use crate::engine::database::scan::{Query, Undecoded, ValueLimits};
 use crate::engine::database::session::Session;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{RowEncoder, RowSink, Values};
@@ -31,6 +31,9 @@ pub(crate) async fn find_column(
         key_columns: 0,
         undecoded: None,
         never_null: None,
+        marks_large: false,
+        names: Vec::new().into(),
+        limits: ValueLimits::NONE,
     };
     let mut sink = SurrogateSink::default();
     if let Err(error) = session.scan(&query, &mut sink, &|_| {}).await

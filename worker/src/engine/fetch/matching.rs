@@ -38,6 +38,10 @@ impl<T> RowsOfKey<T> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wanted.is_empty() && self.other.is_none()
+    }
+
     /// The row with this hash, or what it was changed to: the only row that has
     /// the key now. When several rows have the key, none is known to be that row.
     pub(crate) fn of(&self, hash: u128) -> Option<&T> {
@@ -45,6 +49,14 @@ impl<T> RowsOfKey<T> {
         self.wanted
             .get(&hash)
             .or_else(|| self.other.as_ref().filter(|_| is_alone))
+    }
+
+    /// The same, where no other row of the key is needed any more.
+    pub(crate) fn into_row(mut self, hash: u128) -> Option<T> {
+        let is_alone = !self.more && self.wanted.is_empty();
+        self.wanted
+            .remove(&hash)
+            .or_else(|| self.other.filter(|_| is_alone))
     }
 
     pub(crate) fn any(self) -> Option<T> {

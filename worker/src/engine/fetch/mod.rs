@@ -67,7 +67,7 @@ pub(crate) struct OwnColumns {
 }
 
 impl Projection {
-    fn statements(&self, planned: &Planned) -> Pair<SideStatements> {
+    pub(crate) fn statements(&self, planned: &Planned) -> Pair<SideStatements> {
         let statements = planned.statements.clone();
         match self {
             Self::Compared => statements,
@@ -77,7 +77,7 @@ impl Projection {
         }
     }
 
-    fn identity(&self, hasher: RowHasher) -> Identity {
+    pub(crate) fn identity(&self, hasher: RowHasher) -> Identity {
         Identity {
             hasher,
             leading: match self {
@@ -144,8 +144,12 @@ impl<'a> Rows<'a> {
             read.map(|()| has).map_err(disk)
         };
         let count = differing.counts().total();
-        let access = if is_looked_up(step, count, has_hashed_keys)? {
-            let keys = read_hashed_keys(step, hashed_keys(differing, form)?).await?;
+        let keys = if is_looked_up(step, count, has_hashed_keys)? {
+            read_hashed_keys(step, hashed_keys(differing, form)?).await?
+        } else {
+            None
+        };
+        let access = if let Some(keys) = keys {
             Access::LookUp {
                 reader: differing.reader(),
                 keys,
@@ -213,8 +217,8 @@ impl<'a> Rows<'a> {
                 *chunk = fitting.clamp(1, differences.len() - 1);
                 continue;
             }
-            let rows = locate(step.planned, differences, &collected, keys);
             let bytes = collected.source.bytes + collected.target.bytes;
+            let rows = locate(step.planned, differences, collected, keys);
             let fit = quarter / (bytes / rows.len()).max(1);
             let grown = chunk.saturating_mul(GROWTH).min(fit);
             waiting.drain(..rows.len());
@@ -268,15 +272,16 @@ fn hashed_keys(differing: &Differing, form: KeyForm) -> Result<Pair<KeySet>, Sto
 }
 
 /// The encoded keys of these hashed ones, each read on the side that it is given
-/// for, in one pass over the key columns.
+/// for, in one pass over the key columns. `None` if they do not fit in memory.
 pub(crate) async fn read_hashed_keys(
     step: &mut StepContext<'_>,
     hashed: Pair<KeySet>,
-) -> Result<KeyMap<Vec<u8>>, Stop> {
+) -> Result<Option<KeyMap<Vec<u8>>>, Stop> {
     let mut keys = KeyMap::default();
     if hashed.source.is_empty() && hashed.target.is_empty() {
-        return Ok(keys);
+        return Ok(Some(keys));
     }
+    let limit = step.budget.memory / 4;
     let identity = Projection::Compared.identity(step.planned.hasher);
     let queries = Pair::of(|side| {
         // Any row has the key.
@@ -286,9 +291,17 @@ pub(crate) async fn read_hashed_keys(
     let collected = step
         .sides
         .on_both(queries, move |side, queries| {
-            Box::pin(collect(side, queries, identity, usize::MAX))
+            Box::pin(collect(side, queries, identity, limit))
         })
         .await?;
+    if collected
+        .source
+        .fitting
+        .or(collected.target.fitting)
+        .is_some()
+    {
+        return Ok(None);
+    }
     for (key, rows) in collected
         .source
         .rows
@@ -299,7 +312,7 @@ pub(crate) async fn read_hashed_keys(
             keys.insert(key, row.bytes);
         }
     }
-    Ok(keys)
+    Ok(Some(keys))
 }
 
 /// The queries for the rows of differences that one side has, each with the rows
@@ -386,26 +399,32 @@ async fn collect(
 fn locate(
     planned: &Planned,
     differences: &[RowDifference],
-    collected: &Pair<Collected>,
+    mut collected: Pair<Collected>,
     hashed: &KeyMap<Vec<u8>>,
 ) -> Vec<LocatedRow> {
     let has_key = planned.plan.key_columns > 0;
+    // A single row may be large, and is not copied.
+    let is_single = differences.len() == 1;
     differences
         .iter()
         .map(|difference| {
             let Pair { source, target } = Pair::of(|side| {
-                let rows = collected[side].rows.get(&difference.key)?;
-                rows.of(difference.hash_on(side)?)
+                let (rows, hash) = (&mut collected[side].rows, difference.hash_on(side)?);
+                if is_single {
+                    rows.remove(&difference.key)?.into_row(hash)
+                } else {
+                    rows.get(&difference.key)?.of(hash).cloned()
+                }
             });
             let key = key_bytes(planned.plan.key_form, difference.key, hashed).or_else(|| {
-                let row = source.or(target).filter(|_| has_key)?;
+                let row = source.as_ref().or(target.as_ref()).filter(|_| has_key)?;
                 Some(row.bytes[..row.key_end].to_vec())
             });
             LocatedRow {
                 difference: *difference,
                 key: key.unwrap_or_default(),
-                source: source.map(|row| row.bytes.clone()),
-                target: target.map(|row| row.bytes.clone()),
+                source: source.map(|row| row.bytes),
+                target: target.map(|row| row.bytes),
             }
         })
         .collect()

@@ -18,7 +18,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn of(self, encoder: &RowEncoder) -> Element {
+    pub(crate) fn of(self, encoder: &RowEncoder) -> Element {
         let row = encoder.row();
         let Some(leading) = self.leading else {
             return self.hasher.element(encoder.key(), row);
@@ -79,19 +79,29 @@ impl RowSink for CollectSink {
         if self.collected.fitting.is_some() {
             return Ok(());
         }
-        let rows = self.collected.rows.entry(element.key).or_default();
+        let length = row.row().len();
+        let (collected, limit) = (&mut self.collected, self.limit);
+        let keys = collected.rows.len();
+        let rows = collected.rows.entry(element.key).or_default();
+        let is_first = rows.is_empty();
         let is_kept = rows.add(element.row, wanted.contains(&element.row), || {
+            // A row that exceeds the limit is not copied.
+            let fits = collected.bytes.saturating_add(length) <= limit;
             CollectedRow {
-                bytes: row.row().to_vec(),
+                bytes: if fits { row.row().to_vec() } else { Vec::new() },
                 key_end: row.key().len(),
             }
         });
         if is_kept {
-            self.collected.bytes += row.row().len();
+            collected.bytes = collected.bytes.saturating_add(length);
         }
-        if self.collected.bytes > self.limit {
-            let rows = std::mem::take(&mut self.collected.rows);
-            self.collected.fitting = Some(rows.len().saturating_sub(1));
+        if collected.bytes > limit {
+            collected.rows = KeyMap::default();
+            collected.fitting = Some(if is_first {
+                keys
+            } else {
+                keys.saturating_sub(1)
+            });
         }
         Ok(())
     }

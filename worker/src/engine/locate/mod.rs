@@ -5,7 +5,7 @@ pub(crate) mod redact;
 pub(crate) mod shown;
 pub(crate) mod stored;
 
-use serde_json::Map;
+use serde_json::{Map, Value as Json};
 use shared::outcome::{CauseGroup, ColumnDifference, Difference, DifferenceKind, RowCounts};
 
 use crate::engine::error::{disk, malformed};
@@ -14,6 +14,7 @@ use crate::engine::fetch::located::{LocatedRow, values};
 use crate::engine::locate::cause::keys::KeyPairs;
 use crate::engine::locate::cause::tally::CauseTally;
 use crate::engine::locate::redact::Redactor;
+use crate::engine::locate::shown::{LITTLE, USUAL};
 use crate::engine::locate::stored::StoredForms;
 use crate::engine::plan::Plan;
 use crate::engine::rows::difference::RowDifference;
@@ -27,6 +28,13 @@ use crate::engine::values::pair::Pair;
 
 /// Differences sent at once.
 const BATCH: usize = 200;
+
+/// Bytes of differences sent at once, unless one difference has more.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// Bytes of a difference from which on little of each further value is rendered. So a
+/// difference of more than a thousand columns is smaller than a message may be.
+const MUCH: usize = 128 * 1024;
 
 /// Reads the rows of `listed` and sends their differences, a chunk at a time.
 /// Differences are sent in the order of their keys, unless there are so many that
@@ -117,6 +125,8 @@ struct Outbox<'a> {
     tally: CauseTally<'a>,
     keys: KeyPairs<'a>,
     batch: Vec<Difference>,
+    /// About the bytes of `batch`.
+    bytes: usize,
 }
 
 impl<'a> Outbox<'a> {
@@ -137,6 +147,7 @@ impl<'a> Outbox<'a> {
                 .of_whole_table(counts.total() + counts.modified == step.rows),
             keys: KeyPairs::new(&plan.columns[..plan.key_columns]),
             batch: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -150,6 +161,11 @@ impl<'a> Outbox<'a> {
 
     async fn put(&mut self, row: &LocatedRow) -> Result<(), Stop> {
         let difference = self.describe(row)?;
+        let bytes = size_of_difference(&difference);
+        if self.bytes + bytes > BATCH_BYTES {
+            self.send().await?;
+        }
+        self.bytes += bytes;
         self.batch.push(difference);
         if self.batch.len() == BATCH {
             self.send().await?;
@@ -167,7 +183,7 @@ impl<'a> Outbox<'a> {
         }
         let source = row.source.as_deref().map(values).transpose()?;
         let target = row.target.as_deref().map(values).transpose()?;
-        let mut columns = Vec::new();
+        let (mut columns, mut bytes) = (Vec::new(), 0);
         for (at, column) in plan.columns.iter().enumerate() {
             let differs = match (&source, &target) {
                 (Some(source), Some(target)) => {
@@ -178,13 +194,16 @@ impl<'a> Outbox<'a> {
                 (None, None) => false,
             };
             if differs {
-                let (source, target) =
-                    redactor.pair(at, value_at(&source, at), value_at(&target, at));
-                columns.push(ColumnDifference {
+                let extent = if bytes < MUCH { USUAL } else { LITTLE };
+                let (source, target) = (value_at(&source, at), value_at(&target, at));
+                let (source, target) = redactor.pair_within(extent, at, source, target);
+                let difference = ColumnDifference {
                     name: column.source.name.clone(),
                     source,
                     target,
-                });
+                };
+                bytes += size_of_column(&difference);
+                columns.push(difference);
             }
         }
         match (row.difference.kind(), &source, &target) {
@@ -234,8 +253,25 @@ impl<'a> Outbox<'a> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
         self.context.send(FindingBatch::Rows(batch)).await
     }
+}
+
+/// About the bytes of a difference in a message.
+fn size_of_difference(difference: &Difference) -> usize {
+    let key = difference.key.iter();
+    let key: usize = key.map(|(name, value)| name.len() + size_of(value)).sum();
+    key + difference.columns.iter().map(size_of_column).sum::<usize>()
+}
+
+fn size_of_column(column: &ColumnDifference) -> usize {
+    column.name.len() + size_of(&column.source) + size_of(&column.target)
+}
+
+fn size_of(value: &Json) -> usize {
+    // Quotation marks, and the names of fields.
+    32 + value.as_str().map_or(0, str::len)
 }
 
 fn value_at<'a>(values: &Option<Vec<&'a [u8]>>, at: usize) -> Option<&'a [u8]> {

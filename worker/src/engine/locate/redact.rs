@@ -3,14 +3,13 @@
 
 use aws_lc_rs::hmac;
 use serde_json::Value as Json;
+use shared::hash_key::HashKey;
 use shared::options::{RedactionKey, TableOptions};
 
-use crate::engine::locate::shown::shown;
+use crate::engine::locate::shown::{Extent, HASH_BYTES, USUAL, shown};
 use crate::engine::plan::PlannedColumn;
-use crate::engine::values::value::{Value, to_json, try_decode};
-
-/// Bytes of the hash that are rendered: enough to distinguish the values of a report.
-const HASH_BYTES: usize = 8;
+use crate::engine::values::canonical::{LongValue, Tag};
+use crate::engine::values::value::{Content, Value, try_decode};
 
 /// Renders values, redacted ones as hashes.
 ///
@@ -22,6 +21,8 @@ const HASH_BYTES: usize = 8;
 /// position is 1. NULL remains null.
 pub(crate) struct Redactor {
     key: Option<hmac::Key>,
+    /// The key of the hashes of long values that are not redacted.
+    long: hmac::Key,
     /// By position of the column.
     hidden: Vec<bool>,
 }
@@ -48,7 +49,10 @@ impl Redactor {
             let key = key.unwrap_or_else(RedactionKey::generate);
             hmac::Key::new(hmac::HMAC_SHA256, key.bytes())
         });
-        Self { key, hidden }
+        // Without a key of the run, hashes can be compared within the table only.
+        let of_run = options.hash_key.clone().unwrap_or_else(HashKey::generate);
+        let long = hmac::Key::new(hmac::HMAC_SHA256, &of_run.derive("long values"));
+        Self { key, long, hidden }
     }
 
     /// The key of the hashes, if the column at `at` is redacted.
@@ -67,7 +71,7 @@ impl Redactor {
     pub(crate) fn key_value(&self, at: usize, value: &[u8]) -> Json {
         match self.key_of(at) {
             Some(key) => redacted(key, value, None),
-            None => to_json(value),
+            None => shown((Some(value), None), &self.long, USUAL).0,
         }
     }
 
@@ -79,8 +83,19 @@ impl Redactor {
         source: Option<&[u8]>,
         target: Option<&[u8]>,
     ) -> (Json, Json) {
+        self.pair_within(USUAL, at, source, target)
+    }
+
+    /// The same, with as much of each value as `extent` says.
+    pub(crate) fn pair_within(
+        &self,
+        extent: Extent,
+        at: usize,
+        source: Option<&[u8]>,
+        target: Option<&[u8]>,
+    ) -> (Json, Json) {
         let Some(key) = self.key_of(at) else {
-            return shown(source, target);
+            return shown((source, target), &self.long, extent);
         };
         let place = source
             .zip(target)
@@ -91,11 +106,18 @@ impl Redactor {
 }
 
 fn redacted(key: &hmac::Key, value: &[u8], first_difference: Option<usize>) -> Json {
-    let length = match try_decode(value) {
-        Some(Value::Null) => return Json::Null,
-        Some(Value::Text(text)) => Some(text.chars().count()),
-        Some(Value::Bytes(bytes) | Value::UnpairedSurrogates(bytes)) => Some(bytes.len()),
-        _ => None,
+    let length = match Content::of(value) {
+        Some(Content::Text(text)) if value[0] == Tag::Text as u8 => Some(text.chars().count()),
+        Some(Content::Text(_)) => None,
+        Some(Content::Bytes(bytes)) => Some(bytes.len()),
+        None => match try_decode(value) {
+            Some(Value::Null) => return Json::Null,
+            Some(Value::UnpairedSurrogates(bytes)) => Some(bytes.len()),
+            Some(Value::Long(LongValue { tag, length, .. })) if tag != Tag::Json => {
+                usize::try_from(length).ok()
+            }
+            _ => None,
+        },
     };
     let hash = hmac::sign(key, value);
     let mut text = format!(
@@ -112,15 +134,17 @@ fn redacted(key: &hmac::Key, value: &[u8], first_difference: Option<usize>) -> J
 
 /// The position, from 1, at which two texts or the bytes of two values begin to differ.
 fn first_difference(left: &[u8], right: &[u8]) -> Option<usize> {
-    let equal = match (try_decode(left)?, try_decode(right)?) {
-        (Value::Text(a), Value::Text(b)) => {
+    let equal_bytes = |a: &[u8], b: &[u8]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let equal = match (Content::of(left), Content::of(right)) {
+        (Some(Content::Text(a)), Some(Content::Text(b))) if left[0] == right[0] => {
             let (a, b) = (a.chars(), b.chars());
             a.zip(b).take_while(|(a, b)| a == b).count()
         }
-        (Value::Bytes(a), Value::Bytes(b))
-        | (Value::UnpairedSurrogates(a), Value::UnpairedSurrogates(b)) => {
-            a.iter().zip(&b).take_while(|(a, b)| a == b).count()
-        }
+        (Some(Content::Bytes(a)), Some(Content::Bytes(b))) => equal_bytes(a, b),
+        (None, None) => match (try_decode(left)?, try_decode(right)?) {
+            (Value::UnpairedSurrogates(a), Value::UnpairedSurrogates(b)) => equal_bytes(&a, &b),
+            _ => return None,
+        },
         _ => return None,
     };
     Some(equal + 1)

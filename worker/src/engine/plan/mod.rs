@@ -124,7 +124,8 @@ impl Plan {
 ///
 /// `ColumnNotFound` when the specification names a column that does not exist,
 /// `AmbiguousColumn` when similar names leave open which columns belong together,
-/// `KeyColumnMissing` when a column of the key has no partner, `IncomparableColumn` when two columns have no common form, `InvalidRule`
+/// `KeyColumnMissing` when a column of the key has no partner, `IncomparableColumn` when two columns have no common form, `PermissionDenied` when the
+/// endpoint's user reads masks in place of a column's values, `InvalidRule`
 /// when a column's options do not fit its types or its place in the key,
 /// `NothingToCompare` when no column is on both sides.
 pub(crate) fn plan(spec: &TableSpec, tables: &Pair<Table>) -> Result<Plan, Failure> {
@@ -138,7 +139,10 @@ pub(crate) fn plan(spec: &TableSpec, tables: &Pair<Table>) -> Result<Plan, Failu
     let columns = paired
         .pairs
         .iter()
-        .map(|pair| planned_column(pair.columns.clone(), &rules))
+        .map(|pair| {
+            refuse_masks(&pair.columns)?;
+            planned_column(pair.columns.clone(), &rules)
+        })
         .collect::<Result<Vec<_>, Failure>>()?;
     let mut coverage = coverage(spec, tables, &paired);
     coverage.key_origin = key.origin;
@@ -210,6 +214,21 @@ fn key_first(paired: &mut PairedColumns, key: &[String]) -> usize {
         .pairs
         .sort_by_key(|pair| place(&pair.columns.source.name).unwrap_or(key.len()));
     key.len()
+}
+
+/// A mask is no value to compare.
+fn refuse_masks(pair: &Pair<Column>) -> Result<(), Failure> {
+    let sides = [("source", &pair.source), ("target", &pair.target)];
+    match sides.into_iter().find(|(_, column)| column.masked) {
+        None => Ok(()),
+        Some((side, column)) => Err(Failure::new(
+            FailureKind::PermissionDenied,
+            format!(
+                "column `{}` of the {side} is masked for the endpoint's user, who reads masks in place of its values: grant UNMASK to the user, or leave the column out with columns.exclude",
+                column.name
+            ),
+        )),
+    }
 }
 
 fn planned_column(pair: Pair<Column>, rules: &Rules<'_>) -> Result<PlannedColumn, Failure> {

@@ -7,6 +7,8 @@ use shared::message::{ColumnSelection, Side};
 use shared::naming::Naming;
 use shared::outcome::Depth;
 
+use crate::engine::values::column::Visibility;
+
 fn column(name: &str, kind: ColumnType) -> Column {
     let declared = format!("{kind:?}");
     Column {
@@ -28,6 +30,8 @@ fn table(columns: Vec<Column>, keys: &[&[&str]]) -> Table {
         keys,
         condition: None,
         estimated_rows: None,
+        hint: "",
+        visibility: Visibility::default(),
     }
 }
 

@@ -177,7 +177,10 @@ impl Observer {
                     let keys = pending.keys(partition)?.into_iter();
                     wanted.extend(keys.filter(|key| form.carried(*key).is_none()));
                 }
-                read_hashed_keys(step, Pair::of(|_| wanted.clone())).await?
+                match read_hashed_keys(step, Pair::of(|_| wanted.clone())).await? {
+                    Some(hashed) => hashed,
+                    None => return self.scan(step, pending).await,
+                }
             }
         };
         let mut sinks = Pair::of(|_| SeenSink {

@@ -75,6 +75,7 @@ fn converted(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
     let counts_time = rule.encoding.and_then(counted).is_some();
     let value = match value {
         V::Null => return Ok(V::Null),
+        V::Long(_) => return Err(Unwritable::TooLong(target.name.clone())),
         V::Text(word) if rule.encoding == Some(Encoding::BooleanText) => {
             let truth = BooleanWords::of(rule).truth(word.as_bytes());
             V::Bool(truth.ok_or_else(|| to.invalid())?)
@@ -364,7 +365,7 @@ fn number(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
         V::Bytes(bytes) => twos_complement(&bytes, rule.scale)
             .map(V::Decimal)
             .ok_or_else(invalid),
-        V::Uuid(_) | V::UnpairedSurrogates(_) | V::Json(_) | V::Null => Err(invalid()),
+        V::Uuid(_) | V::UnpairedSurrogates(_) | V::Json(_) | V::Null | V::Long(_) => Err(invalid()),
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use shared::endpoint::DatabaseKind;
 use shared::outcome::RepairAction;
 
-use super::statement::{Change, ColumnValue, TargetColumn, TargetTable};
+use super::statement::{Change, ColumnValue, TargetColumn, TargetTable, UniqueColumns};
 use crate::engine::database::constraints::Dependent;
 use crate::engine::database::guarded::GuardedForm;
 use crate::engine::database::kinds::database;
@@ -57,7 +57,7 @@ fn columns(kind: DatabaseKind) -> Vec<Column> {
         .collect()
 }
 
-fn table(kind: DatabaseKind, unique: bool) -> TargetTable {
+fn table(kind: DatabaseKind, has_key: bool, unique: bool) -> TargetTable {
     let plain = |column| TargetColumn {
         column,
         generated: false,
@@ -67,13 +67,19 @@ fn table(kind: DatabaseKind, unique: bool) -> TargetTable {
         dialect: database(kind),
         name: database(kind).qualified("s", "t\"]"),
         columns: columns(kind).into_iter().map(plain).collect(),
-        key: if unique { vec![0, 1] } else { Vec::new() },
+        key: if has_key { vec![0, 1] } else { Vec::new() },
         unique,
         has_identity: true,
         dependents: vec![Dependent {
             schema: "o".to_owned(),
             table: "child".to_owned(),
             columns: vec![("up".to_owned(), "c\"]'0".to_owned())],
+            acts: true,
+            is_readable: true,
+        }],
+        unique_constraints: vec![UniqueColumns {
+            columns: vec![2, 5],
+            nulls_are_equal: true,
         }],
     }
 }
@@ -103,25 +109,29 @@ proptest! {
         number in any::<i64>(),
         float in any::<f64>().prop_filter("NaN has no form in SQL Server", |float| float.is_finite()),
         bytes in proptest::collection::vec(any::<u8>(), 0..6),
-        unique in any::<bool>(),
+        (has_key, unique) in (any::<bool>(), any::<bool>()),
     ) {
         for kind in [DatabaseKind::Postgres, DatabaseKind::SqlServer] {
-            let table = table(kind, unique);
+            let table = table(kind, has_key, unique && has_key);
             let form = GuardedForm::new(kind, "s", "t\"]");
             let row = row(&text, number, float, &bytes);
             let changes: Vec<Change> = row[2..]
                 .iter()
                 .map(|(at, old)| Change { at: *at, old: old.clone(), new: Value::Null })
                 .collect();
-            let inserted = table.insert(&row).unwrap();
-            let updated = table.update(&row[..2], &changes).unwrap();
-            for (action, sql) in [
-                (RepairAction::Insert, &inserted.sql),
-                (RepairAction::Delete, &inserted.undo),
-                (RepairAction::Update, &updated.sql),
-                (RepairAction::Update, &updated.undo),
-            ] {
-                prop_assert_eq!(form.check(action, sql), Ok(()), "{}", sql);
+            let inserted = table.insert(&row, 3).unwrap();
+            let mut statements = vec![
+                (RepairAction::Insert, inserted.sql),
+                (RepairAction::Delete, inserted.undo),
+            ];
+            // Rows without a key are not updated.
+            if has_key {
+                let updated = table.update(&row, &changes).unwrap();
+                let both = [updated.sql, updated.undo];
+                statements.extend(both.map(|sql| (RepairAction::Update, sql)));
+            }
+            for (action, sql) in statements {
+                prop_assert_eq!(form.check(action, &sql), Ok(()), "{}", sql);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The statements that repair one row of the target, and those that undo it. Each
-//! is guarded: it changes nothing unless the row is as it was read.
+//! is guarded: it changes nothing unless the row is as it was read, no other row can be
+//! meant, and no foreign key or unique constraint is in the way.
 
 use crate::engine::database::constraints::Dependent;
 use crate::engine::database::dialect::RepairDialect;
@@ -25,11 +26,21 @@ pub(crate) struct TargetTable {
     pub(crate) columns: Vec<TargetColumn>,
     /// The columns, by position, that identify a row; empty for a multiset.
     pub(crate) key: Vec<usize>,
-    /// Whether at most one row can have a key.
+    /// Whether the database guarantees that at most one row has a key.
     pub(crate) unique: bool,
     pub(crate) has_identity: bool,
-    /// Foreign keys that would delete or change other rows together with a row.
+    /// Foreign keys that must not reference a row that is deleted or whose referenced
+    /// columns change.
     pub(crate) dependents: Vec<Dependent>,
+    pub(crate) unique_constraints: Vec<UniqueColumns>,
+}
+
+/// A unique constraint, with its columns by position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UniqueColumns {
+    pub(crate) columns: Vec<usize>,
+    /// Whether it refuses a second NULL.
+    pub(crate) nulls_are_equal: bool,
 }
 
 /// The value of one column, by position, that is written or compared.
@@ -50,25 +61,35 @@ pub(crate) struct UndoableStatement {
 }
 
 impl TargetTable {
-    pub(crate) fn insert(&self, row: &[ColumnValue]) -> Result<UndoableStatement, Unwritable> {
+    /// Inserts a row. Without a key, the target has `copies` of it before.
+    pub(crate) fn insert(
+        &self,
+        row: &[ColumnValue],
+        copies: u64,
+    ) -> Result<UndoableStatement, Unwritable> {
         Ok(UndoableStatement {
-            sql: self.insert_sql(row)?,
-            undo: self.delete_sql(row)?,
+            sql: self.insert_sql(row, copies)?,
+            undo: self.delete_sql(row, copies + 1)?,
         })
     }
 
-    /// Deletes a row; `row` is all that was read of it.
-    pub(crate) fn delete(&self, row: &[ColumnValue]) -> Result<UndoableStatement, Unwritable> {
+    /// Deletes a row; `row` is all that was read of it. Without a key, the target has
+    /// `copies` of it before.
+    pub(crate) fn delete(
+        &self,
+        row: &[ColumnValue],
+        copies: u64,
+    ) -> Result<UndoableStatement, Unwritable> {
         Ok(UndoableStatement {
-            sql: self.delete_sql(row)?,
-            undo: self.insert_sql(row)?,
+            sql: self.delete_sql(row, copies)?,
+            undo: self.insert_sql(row, copies.saturating_sub(1))?,
         })
     }
 
-    /// Updates a row. `key` are the values of its key's columns on the target.
+    /// Updates a row, which has a key; `row` is all that was read of it.
     pub(crate) fn update(
         &self,
-        key: &[ColumnValue],
+        row: &[ColumnValue],
         changes: &[Change],
     ) -> Result<UndoableStatement, Unwritable> {
         let reversed: Vec<Change> = changes
@@ -79,20 +100,10 @@ impl TargetTable {
                 new: change.old.clone(),
             })
             .collect();
-        // The key's own columns may be among the changed ones.
-        let new_key: Vec<ColumnValue> = key
-            .iter()
-            .map(|(at, value)| {
-                let changed = changes.iter().find(|change| change.at == *at);
-                (
-                    *at,
-                    changed.map_or_else(|| value.clone(), |change| change.new.clone()),
-                )
-            })
-            .collect();
+        let new_row = changed(row, changes);
         Ok(UndoableStatement {
-            sql: self.update_sql(key, changes)?,
-            undo: self.update_sql(&new_key, &reversed)?,
+            sql: self.update_sql(row, changes)?,
+            undo: self.update_sql(&new_row, &reversed)?,
         })
     }
 
@@ -100,9 +111,10 @@ impl TargetTable {
         &self.columns[at].column
     }
 
-    fn update_sql(&self, key: &[ColumnValue], changes: &[Change]) -> Result<String, Unwritable> {
+    fn update_sql(&self, row: &[ColumnValue], changes: &[Change]) -> Result<String, Unwritable> {
         let mut assignments = Vec::with_capacity(changes.len());
-        let mut terms = self.key_terms(key)?;
+        let key = self.key_terms(row)?;
+        let mut terms = key.clone();
         for Change { at, old, new } in changes {
             let column = self.column(*at);
             let name = self.dialect.identifier(&column.name);
@@ -110,40 +122,144 @@ impl TargetTable {
             assignments.push(format!("{name} = {value}"));
             terms.push(exact_term(self.dialect, column, old)?);
         }
+        terms.extend(self.only_one(&key));
+        let changes_column = |name: &str| {
+            let mut changes = changes.iter();
+            changes.any(|change| self.column(change.at).name == name)
+        };
+        let is_changed = |dependent: &&Dependent| {
+            let mut columns = dependent.columns.iter();
+            columns.any(|(_, own)| changes_column(own))
+        };
+        let referenced = self.dependents.iter().filter(is_changed);
+        terms.extend(referenced.map(|dependent| self.unreferenced(dependent)));
+        let new_row = changed(row, changes);
+        for unique in &self.unique_constraints {
+            let mut columns = unique.columns.iter();
+            if columns.any(|at| changes.iter().any(|change| change.at == *at)) {
+                terms.extend(self.free(unique, &new_row, Some(&key))?);
+            }
+        }
         let (list, condition) = (assignments.join(", "), terms.join(" AND "));
-        let table = &self.name;
-        Ok(if self.unique {
-            format!("UPDATE {table} SET {list} WHERE {condition};")
+        Ok(format!(
+            "UPDATE {} SET {list} WHERE {condition};",
+            self.name
+        ))
+    }
+
+    fn delete_sql(&self, row: &[ColumnValue], copies: u64) -> Result<String, Unwritable> {
+        let key = self.key_terms(row)?;
+        let mut terms = key.clone();
+        for (at, value) in row {
+            // What the database computes may depend on more than the row.
+            if !self.key.contains(at) && !self.columns[*at].generated {
+                terms.push(exact_term(self.dialect, self.column(*at), value)?);
+            }
+        }
+        let equal = terms.clone();
+        if self.key.is_empty() {
+            terms.push(self.count_is(&equal, copies));
+        }
+        terms.extend(self.only_one(&key));
+        let references = self.dependents.iter();
+        terms.extend(references.map(|dependent| self.unreferenced(dependent)));
+        let (table, condition) = (&self.name, terms.join(" AND "));
+        Ok(if self.key.is_empty() {
+            self.dialect.delete_one(table, &condition)
         } else {
-            self.dialect.update_one(table, &list, &condition)
+            format!("DELETE FROM {table} WHERE {condition};")
         })
     }
 
-    fn delete_sql(&self, row: &[ColumnValue]) -> Result<String, Unwritable> {
-        let key: Vec<ColumnValue> = row
+    fn insert_sql(&self, row: &[ColumnValue], copies: u64) -> Result<String, Unwritable> {
+        let written: Vec<ColumnValue> = row
             .iter()
-            .filter(|(at, _)| self.key.contains(at))
+            .filter(|(at, _)| !self.columns[*at].generated)
             .cloned()
             .collect();
-        let mut terms = self.key_terms(&key)?;
-        for (at, value) in row.iter().filter(|(at, _)| !self.key.contains(at)) {
-            terms.push(exact_term(self.dialect, self.column(*at), value)?);
+        let mut names = Vec::with_capacity(written.len());
+        let mut values = Vec::with_capacity(written.len());
+        let mut equal = Vec::with_capacity(written.len());
+        for (at, value) in &written {
+            let column = self.column(*at);
+            names.push(self.dialect.identifier(&column.name));
+            values.push(self.dialect.assigned(column, value)?);
+            if self.key.is_empty() {
+                equal.push(exact_term(self.dialect, column, value)?);
+            }
         }
-        terms.extend(
-            self.dependents
-                .iter()
-                .map(|dependent| self.unreferenced(dependent)),
-        );
-        let (table, condition) = (&self.name, terms.join(" AND "));
-        Ok(if self.unique {
-            format!("DELETE FROM {table} WHERE {condition};")
+        let mut terms = vec![if self.key.is_empty() {
+            self.count_is(&equal, copies)
+        } else if self.unique {
+            // The index would refuse a key that the database considers equal.
+            self.no_row(&self.indexed_terms(&self.key, row)?)
         } else {
-            self.dialect.delete_one(table, &condition)
-        })
+            self.no_row(&self.key_terms(row)?)
+        }];
+        for unique in &self.unique_constraints {
+            terms.extend(self.free(unique, &written, None)?);
+        }
+        let overriding = if self.has_identity {
+            self.dialect.facts().overriding_identity
+        } else {
+            ""
+        };
+        Ok(format!(
+            "INSERT INTO {} ({}){overriding} SELECT {} WHERE {};",
+            self.name,
+            names.join(", "),
+            values.join(", "),
+            terms.join(" AND ")
+        ))
     }
 
-    /// The condition that no row references this one through a cascading foreign
-    /// key: the undo script could not restore such rows.
+    /// The condition that one row has the key, if the database does not guarantee it.
+    fn only_one(&self, key: &[String]) -> Option<String> {
+        (!self.unique && !self.key.is_empty()).then(|| self.count_is(key, 1))
+    }
+
+    /// The condition that so many rows meet all `terms`.
+    fn count_is(&self, terms: &[String], count: u64) -> String {
+        let (expression, table) = (self.dialect.facts().count, &self.name);
+        let condition = terms.join(" AND ");
+        format!("(SELECT {expression} FROM {table} WHERE {condition}) = {count}")
+    }
+
+    /// The condition that no row meets all `terms`.
+    fn no_row(&self, terms: &[String]) -> String {
+        let (table, condition) = (&self.name, terms.join(" AND "));
+        format!("NOT EXISTS (SELECT 1 FROM {table} WHERE {condition})")
+    }
+
+    /// The condition that no row has the values that `row` has in the columns of a unique
+    /// constraint, except the row with the key `of`. `None` if none can have them, or if
+    /// not all of them are known.
+    fn free(
+        &self,
+        unique: &UniqueColumns,
+        row: &[ColumnValue],
+        of: Option<&[String]>,
+    ) -> Result<Option<String>, Unwritable> {
+        let values: Vec<&Value> = unique
+            .columns
+            .iter()
+            .filter_map(|at| row.iter().find(|(known, _)| known == at))
+            .map(|(_, value)| value)
+            .collect();
+        let is_null = |value: &&Value| **value == Value::Null;
+        if values.len() < unique.columns.len()
+            || (!unique.nulls_are_equal && values.iter().any(is_null))
+        {
+            return Ok(None);
+        }
+        let mut terms = self.indexed_terms(&unique.columns, row)?;
+        if let Some(key) = of {
+            terms.push(format!("NOT ({})", key.join(" AND ")));
+        }
+        Ok(Some(self.no_row(&terms)))
+    }
+
+    /// The condition that no row references this one through a foreign key.
     fn unreferenced(&self, dependent: &Dependent) -> String {
         let name = |column: &str| self.dialect.identifier(column);
         let equal: Vec<String> = dependent
@@ -162,44 +278,44 @@ impl TargetTable {
         format!("NOT EXISTS (SELECT 1 FROM {table} AS d WHERE {condition})")
     }
 
-    fn insert_sql(&self, row: &[ColumnValue]) -> Result<String, Unwritable> {
-        let mut names = Vec::with_capacity(row.len());
-        let mut values = Vec::with_capacity(row.len());
-        for (at, value) in row.iter().filter(|(at, _)| !self.columns[*at].generated) {
-            let column = self.column(*at);
-            names.push(self.dialect.identifier(&column.name));
-            values.push(self.dialect.assigned(column, value)?);
-        }
-        let overriding = if self.has_identity {
-            self.dialect.facts().overriding_identity
-        } else {
-            ""
-        };
-        let head = format!(
-            "INSERT INTO {} ({}){overriding} SELECT {}",
-            self.name,
-            names.join(", "),
-            values.join(", ")
-        );
-        if !self.unique {
-            return Ok(format!("{head};"));
-        }
-        // A unique index would refuse a key that the database considers equal.
-        let mut terms = Vec::new();
-        for (at, value) in row.iter().filter(|(at, _)| self.key.contains(at)) {
-            terms.push(indexed_term(self.dialect, self.column(*at), value)?);
-        }
-        Ok(format!(
-            "{head} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {});",
-            self.name,
-            terms.join(" AND ")
-        ))
+    /// The condition that another table references a row, as far as the user may read such
+    /// tables, and their names; `None` if there is no such table.
+    pub(crate) fn referenced(&self) -> Option<(String, String)> {
+        let readable = || self.dependents.iter().filter(|it| it.is_readable);
+        let conditions: Vec<String> = readable().map(|it| self.unreferenced(it)).collect();
+        let mut names: Vec<String> = readable()
+            .map(|it| format!("{}.{}", it.schema, it.table))
+            .collect();
+        names.dedup();
+        (!names.is_empty()).then(|| {
+            (
+                format!("NOT ({})", conditions.join(" AND ")),
+                names.join(" or "),
+            )
+        })
     }
 
-    /// The conditions of the exact key, with terms that its index can answer.
-    fn key_terms(&self, key: &[ColumnValue]) -> Result<Vec<String>, Unwritable> {
+    /// The condition that finds the row with this key.
+    pub(crate) fn key_condition(&self, row: &[ColumnValue]) -> Result<String, Unwritable> {
+        Ok(self.key_terms(row)?.join(" AND "))
+    }
+
+    /// Conditions on the values of `row` that an index over these columns can answer.
+    fn indexed_terms(
+        &self,
+        columns: &[usize],
+        row: &[ColumnValue],
+    ) -> Result<Vec<String>, Unwritable> {
+        row.iter()
+            .filter(|(at, _)| columns.contains(at))
+            .map(|(at, value)| indexed_term(self.dialect, self.column(*at), value))
+            .collect()
+    }
+
+    /// The conditions of the exact key of `row`, with terms that its index can answer.
+    fn key_terms(&self, row: &[ColumnValue]) -> Result<Vec<String>, Unwritable> {
         let mut terms = Vec::new();
-        for (at, value) in key {
+        for (at, value) in row.iter().filter(|(at, _)| self.key.contains(at)) {
             let column = self.column(*at);
             let exact = exact_term(self.dialect, column, value)?;
             if column.kind.is_text() && *value != Value::Null {
@@ -212,6 +328,18 @@ impl TargetTable {
         }
         Ok(terms)
     }
+}
+
+/// `row` with its changes.
+fn changed(row: &[ColumnValue], changes: &[Change]) -> Vec<ColumnValue> {
+    let value = |(at, value): &ColumnValue| {
+        let change = changes.iter().find(|change| change.at == *at);
+        (
+            *at,
+            change.map_or_else(|| value.clone(), |change| change.new.clone()),
+        )
+    };
+    row.iter().map(value).collect()
 }
 
 #[cfg(test)]
@@ -246,6 +374,7 @@ mod tests {
             unique,
             has_identity: true,
             dependents: Vec::new(),
+            unique_constraints: Vec::new(),
         }
     }
 
@@ -259,16 +388,20 @@ mod tests {
 
     #[test]
     fn a_row_is_inserted_if_its_key_is_free_and_deleted_if_it_is_unchanged() {
-        let statement = table(DatabaseKind::Postgres, true).insert(&row()).unwrap();
+        let statement = table(DatabaseKind::Postgres, true)
+            .insert(&row(), 0)
+            .unwrap();
         assert_eq!(
             statement.sql,
             "INSERT INTO \"s\".\"t\" (\"id\", \"note\") OVERRIDING SYSTEM VALUE SELECT 7, 'it''s' WHERE NOT EXISTS (SELECT 1 FROM \"s\".\"t\" WHERE \"id\" = 7);"
         );
         assert_eq!(
             statement.undo,
-            "DELETE FROM \"s\".\"t\" WHERE \"id\" = 7 AND \"note\"::text COLLATE \"C\" = 'it''s' AND \"twice\" = 14;"
+            "DELETE FROM \"s\".\"t\" WHERE \"id\" = 7 AND \"note\"::text COLLATE \"C\" = 'it''s';"
         );
-        let delete = table(DatabaseKind::Postgres, true).delete(&row()).unwrap();
+        let delete = table(DatabaseKind::Postgres, true)
+            .delete(&row(), 1)
+            .unwrap();
         assert_eq!((delete.sql, delete.undo), (statement.undo, statement.sql));
     }
 
@@ -295,14 +428,95 @@ mod tests {
     #[test]
     fn of_equal_rows_one_is_deleted() {
         let row = &row()[..1];
-        let taken = |engine| table(engine, false).delete(row).unwrap().sql;
+        let taken = |engine| table(engine, false).delete(row, 3).unwrap().sql;
         assert_eq!(
             taken(DatabaseKind::SqlServer),
-            "DELETE TOP (1) FROM [s].[t] WHERE [id] = 7;"
+            "DELETE TOP (1) FROM [s].[t] WHERE [id] = 7 AND (SELECT COUNT_BIG(*) FROM [s].[t] WHERE [id] = 7) = 3;"
         );
         assert_eq!(
             taken(DatabaseKind::Postgres),
-            "DELETE FROM \"s\".\"t\" WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM \"s\".\"t\" WHERE \"id\" = 7 LIMIT 1);"
+            "DELETE FROM \"s\".\"t\" WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM \"s\".\"t\" WHERE \"id\" = 7 AND (SELECT count(*) FROM \"s\".\"t\" WHERE \"id\" = 7) = 3 LIMIT 1);"
         );
+    }
+
+    #[test]
+    fn a_key_that_is_not_declared_unique_is_counted() {
+        let changes = [Change {
+            at: 1,
+            old: Value::Null,
+            new: Value::Text("new".to_owned()),
+        }];
+        let table = TargetTable {
+            key: vec![0],
+            ..table(DatabaseKind::Postgres, false)
+        };
+        let statement = table.update(&row()[..1], &changes).unwrap();
+        let guard = "(SELECT count(*) FROM \"s\".\"t\" WHERE \"id\" = 7) = 1;";
+        assert_eq!(
+            statement.sql,
+            format!(
+                "UPDATE \"s\".\"t\" SET \"note\" = 'new' WHERE \"id\" = 7 AND \"note\" IS NULL AND {guard}"
+            )
+        );
+        assert!(statement.undo.ends_with(guard), "{}", statement.undo);
+        let delete = table.delete(&row(), 1).unwrap().sql;
+        assert!(delete.ends_with(guard), "{delete}");
+    }
+
+    #[test]
+    fn a_unique_value_must_be_free() {
+        let table = TargetTable {
+            unique_constraints: vec![UniqueColumns {
+                columns: vec![1],
+                nulls_are_equal: false,
+            }],
+            ..table(DatabaseKind::Postgres, true)
+        };
+        let changes = [Change {
+            at: 1,
+            old: Value::Null,
+            new: Value::Text("b".to_owned()),
+        }];
+        let old = [(0, Value::Int(7)), (1, Value::Null)];
+        let update = table.update(&old, &changes).unwrap();
+        let free =
+            "NOT EXISTS (SELECT 1 FROM \"s\".\"t\" WHERE \"note\" = 'b' AND NOT (\"id\" = 7));";
+        assert!(update.sql.ends_with(free), "{}", update.sql);
+        // A second NULL is allowed.
+        assert!(!update.undo.contains("NOT EXISTS"), "{}", update.undo);
+        let insert = table.insert(&row(), 0).unwrap().sql;
+        assert!(
+            insert
+                .ends_with("AND NOT EXISTS (SELECT 1 FROM \"s\".\"t\" WHERE \"note\" = 'it''s');"),
+            "{insert}"
+        );
+    }
+
+    #[test]
+    fn a_referenced_row_keeps_what_is_referenced() {
+        let table = TargetTable {
+            dependents: vec![Dependent {
+                schema: "s".to_owned(),
+                table: "c".to_owned(),
+                columns: vec![("up".to_owned(), "note".to_owned())],
+                acts: false,
+                is_readable: true,
+            }],
+            ..table(DatabaseKind::Postgres, true)
+        };
+        let guard =
+            "NOT EXISTS (SELECT 1 FROM \"s\".\"c\" AS d WHERE d.\"up\" = \"s\".\"t\".\"note\");";
+        let change = |at, new| Change {
+            at,
+            old: Value::Null,
+            new,
+        };
+        let text = change(1, Value::Text("b".to_owned()));
+        let update = table.update(&row(), &[text]).unwrap().sql;
+        assert!(update.ends_with(guard), "{update}");
+        let other = table.update(&row(), &[change(0, Value::Int(8))]).unwrap();
+        assert!(!other.sql.contains("EXISTS"), "{}", other.sql);
+        let delete = table.delete(&row(), 1).unwrap().sql;
+        assert!(delete.ends_with(guard), "{delete}");
     }
 }

@@ -1,5 +1,7 @@
 //! Columns and tables as the catalogs describe them, in terms that both databases share.
 
+use std::collections::BTreeSet;
+
 /// The type of a column, whichever database it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ColumnType {
@@ -70,6 +72,8 @@ pub(crate) struct Column {
     pub nullable: bool,
     /// Whether the database computes it from other columns.
     pub computed: bool,
+    /// Whether the endpoint's user reads masks in place of its values.
+    pub masked: bool,
     /// Whether an insert may leave it out: it has a default, is an identity or is computed.
     pub has_default: bool,
     /// The type to which the database converts it before it is read, if the
@@ -101,6 +105,7 @@ impl Column {
             declared: declared.to_owned(),
             nullable: true,
             computed: false,
+            masked: false,
             has_default: false,
             read_as: None,
             repertoire: Repertoire::default(),
@@ -151,9 +156,64 @@ pub(crate) struct Table {
     pub estimated_rows: Option<u64>,
     /// The condition for rows that are compared, in the database's SQL; `None`: all rows.
     pub condition: Option<String>,
+    /// What is written behind the table's name where its rows are read.
+    pub hint: &'static str,
+    pub visibility: Visibility,
+}
+
+/// What the endpoint's user may not see of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Visibility {
+    pub is_view: bool,
+    /// A policy that may hide rows from the user; behind a view, one of any table.
+    pub row_policy: Option<String>,
+    /// Behind a view, a masked column of any table.
+    pub masked_behind: Option<String>,
+    /// Whether there may be policies that the user cannot see.
+    pub policies_are_hidden: bool,
+}
+
+impl Visibility {
+    /// What the user must know who reads the table.
+    pub(crate) fn notes(&self, table: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.is_view
+            && let Some(policy) = &self.row_policy
+        {
+            notes.push(format!("warning: {table} is a view; if it reads a table of the security policy {policy}, only rows that the policy lets the endpoint's user see were compared"));
+        }
+        if let Some(column) = &self.masked_behind {
+            notes.push(format!("warning: {table} is a view; if it reads a masked column such as `{column}`, masks were compared and not values: grant UNMASK to the endpoint's user"));
+        }
+        if self.policies_are_hidden {
+            notes.push(format!("the endpoint's user may not see whether a security policy hides rows of {table}: grant VIEW DEFINITION on the database to it"));
+        }
+        notes
+    }
 }
 
 impl Table {
+    /// What the catalog has said that cannot be: a column twice, in the table or in a key, or a
+    /// key's column that the table lacks.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let mut names = BTreeSet::new();
+        let mut columns = self.columns.iter().map(|column| &column.name);
+        let twice = columns.find(|name| !names.insert(*name));
+        let what = match twice {
+            Some(name) => format!("column `{name}` twice"),
+            None => {
+                let in_key = self.keys.iter().find_map(|key| {
+                    let mut once = BTreeSet::new();
+                    key.iter()
+                        .find(|name| !once.insert(name.as_str()) || !names.contains(name))
+                });
+                format!("`{}` in a key", in_key?)
+            }
+        };
+        let (schema, name) = (&self.schema, &self.name);
+        Some(format!("the catalog lists {what} of {schema}.{name}"))
+    }
+
     /// Whether all that a comparison takes from this description also holds in a later
     /// one of the table with the same name.
     pub(crate) fn holds_in(&self, later: &Self) -> bool {
@@ -162,7 +222,10 @@ impl Table {
 
     /// Whether both are descriptions of one table that has the same columns in both.
     pub(crate) fn has_columns_of(&self, later: &Self) -> bool {
-        self.object == later.object && self.columns == later.columns
+        self.object == later.object
+            && self.columns == later.columns
+            && self.hint == later.hint
+            && self.visibility == later.visibility
     }
 }
 
@@ -224,6 +287,8 @@ mod tests {
             keys: vec![vec!["id".to_owned()]],
             estimated_rows: Some(1),
             condition: None,
+            hint: "",
+            visibility: Visibility::default(),
         }
     }
 
@@ -251,5 +316,35 @@ mod tests {
         altered = described();
         altered.columns[0].nullable = false;
         assert!(!table.holds_in(&altered));
+    }
+
+    #[test]
+    fn a_catalog_that_lists_a_column_twice_is_not_believed() {
+        let table = described();
+        assert_eq!(table.contradiction(), None);
+        let mut twice = described();
+        twice.columns.push(twice.columns[0].clone());
+        assert!(twice.contradiction().is_some());
+        for key in [["id", "id"], ["id", "other"]] {
+            let mut table = described();
+            table.keys.push(key.map(str::to_owned).to_vec());
+            assert!(table.contradiction().is_some(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_user_may_not_see_of_a_view_is_noted() {
+        let view = Visibility {
+            is_view: true,
+            row_policy: Some("tenants".to_owned()),
+            masked_behind: Some("email".to_owned()),
+            policies_are_hidden: true,
+        };
+        let notes = view.notes("dbo.v");
+        for (note, word) in notes.iter().zip(["tenants", "UNMASK", "VIEW DEFINITION"]) {
+            assert!(note.contains("dbo.v") && note.contains(word), "{note}");
+        }
+        assert_eq!(notes.len(), 3);
+        assert_eq!(Visibility::default().notes("dbo.t"), [""; 0]);
     }
 }

@@ -44,14 +44,14 @@ impl Kind {
             Tag::Decimal => self == Self::Decimal,
             Tag::Float64 => self == Self::Float64,
             Tag::Float32 => self == Self::Float32,
-            Tag::Text => matches!(self, Self::Text | Self::Uuid | Self::Json),
-            Tag::Bytes => self == Self::Bytes,
+            Tag::Text | Tag::LongText => matches!(self, Self::Text | Self::Uuid | Self::Json),
+            Tag::Bytes | Tag::LongBytes => self == Self::Bytes,
             Tag::Date => self == Self::Date,
             Tag::Time => matches!(self, Self::Time(resolution) if counts_in(resolution)),
             Tag::Timestamp => matches!(self, Self::Timestamp(resolution) if counts_in(resolution)),
             Tag::Instant => matches!(self, Self::Instant(resolution) if counts_in(resolution)),
             Tag::Uuid => self == Self::Uuid,
-            Tag::Json => self == Self::Json,
+            Tag::Json | Tag::LongJson => self == Self::Json,
         }
     }
 

@@ -1,5 +1,6 @@
 //! How a column is read on one side.
 
+use crate::engine::values::canonical::Tag;
 use crate::engine::values::column::ColumnType;
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::kind::Kind;
@@ -61,6 +62,21 @@ impl Reading {
             kind,
             stored,
             conversion,
+        }
+    }
+
+    /// The tag of a value that is encoded exactly as PostgreSQL sends it, with its length
+    /// before it.
+    pub(crate) fn tag_of_content(&self) -> Option<Tag> {
+        match (self.kind, self.stored, &self.conversion) {
+            (Kind::Text, Stored::Text, None) => Some(Tag::Text),
+            (
+                Kind::Text,
+                Stored::Text,
+                Some(Conversion::Text(folding) | Conversion::DatabaseText(folding)),
+            ) if folding.is_none() => Some(Tag::Text),
+            (Kind::Bytes, Stored::Bytes, None) => Some(Tag::Bytes),
+            _ => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::engine::values::calendar::{Notation, date, time, timestamp};
-use crate::engine::values::canonical::{Decimal, Tag, Values};
+use crate::engine::values::canonical::{Decimal, LongValue, RowEncoder, Tag, Values};
 use crate::engine::values::moment::Moment;
 use crate::engine::values::surrogates;
 
@@ -35,6 +35,8 @@ pub(crate) enum Value {
     Instant(Moment),
     /// A UUID, bytes in network order.
     Uuid([u8; 16]),
+    /// A value that is not kept, as it is longer than `--max-value-size`.
+    Long(LongValue),
 }
 
 /// Why a value cannot be written to the column that is named.
@@ -50,6 +52,10 @@ pub(crate) enum Unwritable {
     Lossy(String),
     #[error("`{0}` has an unpaired surrogate, which PostgreSQL cannot store")]
     UnpairedSurrogate(String),
+    #[error(
+        "`{0}` has a value that is too long to be written (see --max-value-size and --memory-limit)"
+    )]
+    TooLong(String),
     #[error("`{0}` has a type that cannot be written")]
     NoForm(String),
 }
@@ -87,11 +93,47 @@ pub(crate) fn try_decode(bytes: &[u8]) -> Option<Value> {
         Tag::Timestamp => Value::Timestamp(moment()?),
         Tag::Instant => Value::Instant(moment()?),
         Tag::Uuid => Value::Uuid(body.try_into().ok()?),
+        Tag::LongText => Value::Long(LongValue::decode(Tag::Text, body)?),
+        Tag::LongBytes => Value::Long(LongValue::decode(Tag::Bytes, body)?),
+        Tag::LongJson => Value::Long(LongValue::decode(Tag::Json, body)?),
     })
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Value {
     try_decode(bytes).expect("a row is split into whole values")
+}
+
+/// The content of an encoded text, JSON or bytes that is in the row whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content<'a> {
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Content<'a> {
+    /// `None` for values of other kinds, and for text with unpaired surrogates.
+    pub(crate) fn of(value: &'a [u8]) -> Option<Self> {
+        let (first, body) = value.split_first()?;
+        match Tag::parse(*first)?.0 {
+            Tag::Text | Tag::Json => Some(Self::Text(std::str::from_utf8(content(body)).ok()?)),
+            Tag::Bytes => Some(Self::Bytes(content(body))),
+            _ => None,
+        }
+    }
+}
+
+/// A text, JSON or bytes as a value that is not kept; others as they are.
+pub(crate) fn shortened(value: &[u8]) -> Value {
+    let mut encoder = RowEncoder::keeping(0);
+    match (value.first(), Content::of(value)) {
+        (Some(&first), Some(Content::Text(text))) if first == Tag::Json as u8 => {
+            encoder.json(text.as_bytes());
+        }
+        (_, Some(Content::Text(text))) => encoder.text(text.as_bytes()),
+        (_, Some(Content::Bytes(bytes))) => encoder.bytes(bytes),
+        (_, None) => return decode(value),
+    }
+    decode(encoder.row())
 }
 
 /// The content of a length-prefixed value, of which `body` follows the first byte.
@@ -129,7 +171,8 @@ impl Value {
 
     /// The value in a notation that both databases read back as the same value:
     /// ISO 8601 times, plain decimals, lower-case hexadecimal bytes after `0x`,
-    /// `NULL`. Unpaired surrogates, which have no such notation, are escaped as in JSON.
+    /// `NULL`. Unpaired surrogates, which have no such notation, are escaped as in JSON, and of
+    /// a value that is not kept, length and hash are given.
     pub(crate) fn into_text(self) -> String {
         match self {
             Self::Null => "NULL".to_owned(),
@@ -145,6 +188,12 @@ impl Value {
             Self::Timestamp(moment) => timestamp(moment, Notation::Iso8601, ""),
             Self::Instant(moment) => timestamp(moment, Notation::Iso8601, "Z"),
             Self::Uuid(uuid) => uuid::Uuid::from_bytes(uuid).to_string(),
+            Self::Long(long) => format!(
+                "({} {}, SHA-256 {})",
+                long.length,
+                long.unit(),
+                hex::encode(long.sha256)
+            ),
         }
     }
 }
@@ -169,7 +218,7 @@ pub fn key_texts(key: &[u8]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::values::canonical::{DecimalClass, DigitBuffer, RowEncoder, TimeUnit};
+    use crate::engine::values::canonical::{DecimalClass, DigitBuffer, TimeUnit};
     use proptest::prelude::*;
 
     #[derive(Debug, Clone, PartialEq)]
@@ -276,6 +325,38 @@ mod tests {
                     Sample::Timestamp(_) => prop_assert!(to_text(value).len() >= 8),
                     Sample::Uuid(v) => prop_assert_eq!(to_text(value), uuid::Uuid::from_bytes(*v).to_string()),
                 }
+            }
+        }
+
+        /// Whether values are kept whole or not, in whatever parts they come.
+        #[test]
+        fn long_values_have_equal_forms_exactly_when_they_are_equal(
+            left in "[ab\u{e9}]{0,9}",
+            right in "[ab\u{e9}]{0,9}",
+            kept in 0_usize..12,
+            cut in 0_usize..12,
+        ) {
+            let encode = |text: &str, is_text: bool| {
+                let mut encoder = RowEncoder::keeping(kept);
+                match is_text {
+                    true => encoder.text(text.as_bytes()),
+                    false => encoder.bytes(text.as_bytes()),
+                }
+                prop_assert_eq!(encoder.has_long(), text.len() > kept);
+                Ok(encoder.row().to_vec())
+            };
+            prop_assert_eq!(encode(&left, true)? == encode(&right, true)?, left == right);
+            prop_assert_ne!(encode(&left, true)?, encode(&left, false)?);
+            let mut parts = RowEncoder::keeping(kept);
+            let (first, second) = left.as_bytes().split_at(cut.min(left.len()));
+            parts.start_value(Tag::Text, left.len());
+            parts.add_part(first);
+            parts.add_part(second);
+            parts.end_value();
+            prop_assert_eq!(parts.row(), encode(&left, true)?);
+            if let Some(Value::Long(long)) = try_decode(parts.row()) {
+                prop_assert_eq!(long.length, left.chars().count() as u64);
+                prop_assert_eq!(Values::new(parts.row()).count(), 1);
             }
         }
 

@@ -1,6 +1,7 @@
 //! Which rows of a table take part: the user's condition, checked before it is
 //! sent, and the mark of rows that are deleted though they are there.
 
+pub(crate) mod functions;
 pub(crate) mod lexical;
 
 use shared::endpoint::DatabaseKind;
@@ -29,7 +30,8 @@ pub struct FilterError(String);
 /// # Errors
 ///
 /// When it is not: it does not parse, goes on, could leave its parentheses,
-/// holds comments, statement separators or parameters, or has no truth value.
+/// holds comments, statement separators or parameters, calls a function that is not
+/// listed, or has no truth value.
 pub fn validate(kind: DatabaseKind, text: &str) -> Result<&str, FilterError> {
     let refused = |why: String| Err(FilterError(why));
     let condition = text.trim();
@@ -51,6 +53,11 @@ pub fn validate(kind: DatabaseKind, text: &str) -> Result<&str, FilterError> {
     // The parser reads many dialects, and not each as its database does.
     let dialect = database(kind);
     lexical::check(dialect, condition).map_err(&forbidden)?;
+    functions::check(dialect, condition).map_err(|what| {
+        FilterError(format!(
+            "`{shown}` contains {what}; a condition calls only the functions that docs/types.md lists under \"Which rows are compared\", and `reconcile types` prints; compare a view that calls others"
+        ))
+    })?;
     let parser_rules = dialect.parser();
     let syntax = |reason: &dyn std::fmt::Display| {
         FilterError(format!(
@@ -218,7 +225,6 @@ mod tests {
             "a ->> 'x' = 'y'",
             "a @> '{1}'",
             "name ~ '^x'",
-            "f(a)",
             "a::boolean",
         ] {
             assert!(

@@ -140,10 +140,8 @@ impl<'a> Parser<'a> {
         if columns != values {
             return refused("another number of values than of columns");
         }
-        if self.is_word("WHERE")? {
-            self.condition(Place::NewRow)?;
-        }
-        Ok(())
+        self.word("WHERE")?;
+        self.condition(Place::NewRow).map(drop)
     }
 
     /// A condition that names at least one value of the row, so that it cannot hold for all rows.

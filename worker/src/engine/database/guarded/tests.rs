@@ -79,6 +79,10 @@ fn everything_else_is_refused() {
         (Delete, r#"DELETE FROM "s"."t" WHERE "id" = 1"#),
         (
             Delete,
+            "DELETE FROM \"s\".\"t\" WHERE \"id\" = 'a\n\\! rm';",
+        ),
+        (
+            Delete,
             "DELETE FROM \"s\".\"t\" WHERE \"id\" = 1;\n\\! rm -rf /",
         ),
         (Delete, "DELETE FROM \"s\".\"t\"\nWHERE \"id\" = 1;"),
@@ -119,6 +123,7 @@ fn everything_else_is_refused() {
             r#"INSERT INTO "s"."t" ("id") SELECT "id" FROM "s"."u";"#,
         ),
         (Insert, r#"INSERT INTO "s"."t" ("id") SELECT 1, 2;"#),
+        (Insert, r#"INSERT INTO "s"."t" ("id") SELECT 1;"#),
         (Insert, r#"INSERT INTO "s"."t" ("id") VALUES (1);"#),
         (
             Insert,

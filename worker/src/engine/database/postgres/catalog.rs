@@ -3,7 +3,9 @@
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::engine::error::DatabaseError;
-use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table, keys};
+use crate::engine::values::column::{
+    CatalogTable, Column, ColumnType, Repertoire, Table, Visibility, keys,
+};
 
 /// Columns of the tables with a name; one of the two conditions below is put
 /// behind it. A domain may be made of domains: what is in the end holds.
@@ -128,6 +130,8 @@ pub(crate) async fn find_tables(
                 keys: Vec::new(),
                 condition: None,
                 estimated_rows: estimate(row.try_get(3)?),
+                hint: "",
+                visibility: Visibility::default(),
             };
             tables.push((oid, table));
         }
@@ -142,6 +146,9 @@ pub(crate) async fn find_tables(
             .map(|row| Ok((row.try_get::<_, u32>(0)?.into(), row.try_get(1)?)))
             .collect::<Result<Vec<_>, DatabaseError>>()?;
         table.keys = keys(&columns);
+    }
+    if let Some(what) = tables.iter().find_map(|(_, table)| table.contradiction()) {
+        return Err(DatabaseError::Malformed(what));
     }
     Ok(tables.into_iter().map(|(_, table)| table).collect())
 }
@@ -199,6 +206,7 @@ fn column(row: &Row) -> Result<Option<Column>, DatabaseError> {
         declared,
         nullable: row.try_get(5)?,
         computed: row.try_get(12)?,
+        masked: false,
         has_default: row.try_get(13)?,
         read_as,
         repertoire: Repertoire {

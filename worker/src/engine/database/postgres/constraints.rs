@@ -36,7 +36,9 @@ WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog
   AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) ORDER BY a.attnum, s.relname";
 
 const KEYS: &str = "\
-SELECT k.conname::text, pn.nspname::text, p.relname::text, k.condeferrable \
+SELECT k.conname::text, pn.nspname::text, p.relname::text, k.condeferrable, \
+  ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (number, place) \
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place) \
 FROM pg_catalog.pg_constraint AS k \
 JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
@@ -45,9 +47,11 @@ JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace \
 WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 \
   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid) ORDER BY 1";
 
-/// CASCADE, SET NULL, SET DEFAULT.
+/// Those that act have CASCADE, SET NULL or SET DEFAULT.
 const DEPENDENTS: &str = "\
-SELECT k.oid::int8, cn.nspname::text, c.relname::text, a.attname::text, pa.attname::text \
+SELECT k.oid::int8, cn.nspname::text, c.relname::text, a.attname::text, pa.attname::text, \
+  k.confdeltype IN ('c', 'n', 'd'), \
+  pg_catalog.has_table_privilege(c.oid, 'SELECT') AND NOT pg_catalog.row_security_active(c.oid) \
 FROM pg_catalog.pg_constraint AS k \
 JOIN pg_catalog.pg_class AS p ON p.oid = k.confrelid \
 JOIN pg_catalog.pg_namespace AS n ON n.oid = p.relnamespace \
@@ -56,9 +60,22 @@ JOIN pg_catalog.pg_namespace AS cn ON cn.oid = c.relnamespace \
 CROSS JOIN LATERAL ROWS FROM (unnest(k.conkey), unnest(k.confkey)) AS u (child, own) \
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.child \
 JOIN pg_catalog.pg_attribute AS pa ON pa.attrelid = k.confrelid AND pa.attnum = u.own \
-WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd') \
+WHERE k.contype = 'f' \
   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.confrelid = k.confrelid) \
   AND n.nspname = $1 AND p.relname = $2 ORDER BY k.oid";
+
+/// Those that are checked at once and for all rows. The column `indnullsnotdistinct` exists
+/// since version 15.
+const UNIQUE: &str = "\
+SELECT x.relname::text, a.attname::text, coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) \
+FROM pg_catalog.pg_index AS i \
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid \
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid \
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS u (number, place) \
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = u.number \
+WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indimmediate \
+  AND i.indpred IS NULL AND i.indexprs IS NULL AND u.place <= i.indnkeyatts ORDER BY x.relname, u.place";
 
 pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, DatabaseError> {
     let mut found = Constraints::default();
@@ -93,6 +110,8 @@ pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, 
             table: row.try_get(2)?,
             deferrable: row.try_get(3)?,
             trusted: true,
+            columns: row.try_get(4)?,
+            touched: None,
         });
     }
     let mut key = None;
@@ -103,7 +122,16 @@ pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, 
             row.try_get(3)?,
             row.try_get(4)?,
         ];
-        found.add_dependent_column(&mut key, row.try_get(0)?, names);
+        found.add_dependent_column(
+            &mut key,
+            row.try_get(0)?,
+            names,
+            (row.try_get(5)?, row.try_get(6)?),
+        );
+    }
+    for row in client.query(UNIQUE, &names).await? {
+        let name: String = row.try_get(0)?;
+        found.add_unique_column(&name, row.try_get(1)?, row.try_get(2)?);
     }
     Ok(found)
 }

@@ -6,7 +6,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use crate::engine::database::dialect::{Dialect, Facts, RepairDialect};
 use crate::engine::database::postgres::catalog::BIT_AS_BOOLEAN;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::postgres::{lexical, literal, look_up};
+use crate::engine::database::postgres::{functions, lexical, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
@@ -14,11 +14,6 @@ use crate::engine::values::value::{Unwritable, Value};
 
 #[derive(Debug)]
 pub(crate) struct Postgres;
-
-/// The condition that holds for one of the rows of `table` that meet `condition`.
-fn one_row(table: &str, condition: &str) -> String {
-    format!("(tableoid, ctid) = (SELECT tableoid, ctid FROM {table} WHERE {condition} LIMIT 1)")
-}
 
 const FACTS: Facts = Facts {
     kind: DatabaseKind::Postgres,
@@ -35,6 +30,7 @@ const FACTS: Facts = Facts {
     money_text_digits: None,
     money_scale: 2,
     utf_16_types: &[],
+    functions: functions::CALLABLE,
 };
 
 impl Dialect for Postgres {
@@ -107,15 +103,10 @@ impl RepairDialect for Postgres {
         })
     }
 
-    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String {
-        format!(
-            "UPDATE {table} SET {assignments} WHERE {};",
-            one_row(table, condition)
-        )
-    }
-
     fn delete_one(&self, table: &str, condition: &str) -> String {
-        format!("DELETE FROM {table} WHERE {};", one_row(table, condition))
+        format!(
+            "DELETE FROM {table} WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM {table} WHERE {condition} LIMIT 1);"
+        )
     }
 
     fn round_trip_type(&self, _column: &Column) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use shared::failure::{FailureKind, with_causes};
 use tokio_postgres::error::Severity;
 
+use crate::engine::database::postgres::link::LostConnection;
 use crate::engine::error::{DatabaseError, advice};
 
 const ROW_SECURITY: &str = "row security would hide rows from the endpoint's user, so that they could not be compared: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them";
@@ -29,12 +30,24 @@ fn message(error: &tokio_postgres::Error) -> String {
         }
         return text;
     }
-    with_causes(error)
+    match lost_connection(error) {
+        Some(lost) => with_causes(lost),
+        None => with_causes(error),
+    }
+}
+
+/// The error of a connection that ended before TLS was negotiated, which the driver takes
+/// for an error of TLS.
+fn lost_connection(error: &tokio_postgres::Error) -> Option<&LostConnection> {
+    error.source()?.downcast_ref()
 }
 
 fn class(error: &tokio_postgres::Error) -> (FailureKind, &'static str) {
     const CONNECTION: (FailureKind, &str) = (FailureKind::ConnectionError, advice::CONNECTION);
     let Some(code) = error.code() else {
+        if lost_connection(error).is_some() {
+            return CONNECTION;
+        }
         // The driver does not export the kinds of its errors, only their texts.
         if error
             .to_string()

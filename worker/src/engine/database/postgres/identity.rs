@@ -26,9 +26,12 @@ pub(super) async fn read(
             first_row(client, "NULL").await?
         }
     };
-    let text = |column: usize| row.get(column).unwrap_or_default().to_owned();
-    let (database, oid) = (text(2), text(4));
-    let id = match row.get(0) {
+    let text = |column: usize| -> Result<String, DatabaseError> {
+        let value = row.try_get(column)?;
+        Ok(value.ok_or_else(|| absent("a value"))?.to_owned())
+    };
+    let (database, oid) = (text(2)?, text(4)?);
+    let id = match row.try_get(0)? {
         Some(system) => format!("system identifier {system}, database oid {oid}"),
         None => format!("database `{database}` with oid {oid}, system identifier not readable"),
     };
@@ -36,11 +39,11 @@ pub(super) async fn read(
         endpoint: endpoint.name.clone(),
         kind: endpoint.kind,
         // Packagers append their own version: `15.18 (Debian 15.18-0+deb12u1)`.
-        version: text(1).split(' ').next().unwrap_or_default().to_owned(),
+        version: text(1)?.split(' ').next().unwrap_or_default().to_owned(),
         host: endpoint.host.clone(),
         port: endpoint.port,
         database,
-        user: text(3),
+        user: text(3)?,
         id,
     })
 }
@@ -49,13 +52,18 @@ async fn first_row(client: &Client, system: &str) -> Result<SimpleQueryRow, Data
     let messages = client
         .simple_query(&format!("SELECT {system}, {READABLE}"))
         .await?;
-    messages
-        .into_iter()
-        .find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        })
-        .ok_or_else(|| {
-            DatabaseError::Malformed("pg_database lacks the current database".to_owned())
-        })
+    let mut rows = messages.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    match (rows.next(), rows.next()) {
+        (Some(row), None) => Ok(row),
+        _ => Err(absent("exactly one row")),
+    }
+}
+
+fn absent(what: &str) -> DatabaseError {
+    DatabaseError::Malformed(format!(
+        "pg_database has not {what} of the current database"
+    ))
 }

@@ -11,6 +11,27 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A text of a row as an SQL string that stays on one line: no line of a script can
+/// begin with a value's text, which a client program might take for a command.
+pub(crate) fn characters(text: &str) -> String {
+    if !text.contains(|character: char| character.is_ascii_control()) {
+        return quoted(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            control if control.is_ascii_control() => {
+                escaped.push_str(&format!("\\x{:02x}", u32::from(control)));
+            }
+            other => escaped.push(other),
+        }
+    }
+    format!("E{}", quoted(&escaped))
+}
+
 /// A boolean of the column's type.
 pub(crate) fn boolean(column: &Column, value: bool) -> String {
     if column.read_as.as_deref() == Some(BIT_AS_BOOLEAN) {
@@ -52,7 +73,7 @@ pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwrita
         Value::Text(text) | Value::Json(text) if text.contains('\0') => {
             return Err(Unwritable::NulCharacter(column.name.clone()));
         }
-        Value::Text(text) | Value::Json(text) => quoted(text),
+        Value::Text(text) | Value::Json(text) => characters(text),
         Value::UnpairedSurrogates(_) => {
             return Err(Unwritable::UnpairedSurrogate(column.name.clone()));
         }
@@ -72,6 +93,7 @@ pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwrita
         Value::Timestamp(moment) => quoted(&timestamp(*moment, Notation::Postgres, "")),
         Value::Instant(moment) => quoted(&timestamp(*moment, Notation::Postgres, "+00")),
         Value::Uuid(uuid) => quoted(&uuid::Uuid::from_bytes(*uuid).to_string()),
+        Value::Long(_) => return Err(Unwritable::TooLong(column.name.clone())),
     })
 }
 
@@ -102,4 +124,18 @@ fn float<F: std::fmt::LowerExp + Copy + PartialOrd + Default>(
         return format!("{sign}Infinity");
     }
     format!("{number:e}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_on_a_line() {
+        assert_eq!(characters("it's \\ "), "'it''s \\ '");
+        assert_eq!(
+            characters("a\n\\! rm\r\n'GO\u{1}f"),
+            "E'a\\n\\\\! rm\\r\\n''GO\\x01f'"
+        );
+    }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn scan(
         ))
         .await?;
     pin_mut!(stream);
-    let mut reader = CopyReader::default();
+    let mut reader = CopyReader::new(query);
     let mut reporter = ProgressReporter::new(progress);
     while let Some(message) = stream.next().await {
         reader.message(&message?, query, sink)?;
@@ -54,24 +54,48 @@ pub(crate) async fn scan(
     reader.finish()
 }
 
-/// Reads the messages of a binary COPY. PostgreSQL sends every row in a
-/// message of its own, the header before the first row, the trailer at last.
-#[derive(Debug, Default)]
+/// Reads the data of a binary COPY. PostgreSQL sends the header before the first row and
+/// the trailer after the last one. A row that is long comes in several parts.
+#[derive(Debug)]
 pub(crate) struct CopyReader {
     encoder: RowEncoder,
+    /// The most bytes of a row.
+    longest_row: usize,
     rows: u64,
     state: CopyState,
+    /// The beginning of what `state` expects, from the parts before.
+    begun: Vec<u8>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CopyState {
-    #[default]
     Header,
-    Rows,
-    Trailer,
+    /// The rest of the header, of so many bytes.
+    Extension(usize),
+    /// A row, or the trailer.
+    Row,
+    /// The length of the field at this position. The row comes in parts.
+    Length(usize),
+    /// The field at this position, of so many bytes.
+    Field(usize, usize),
+    /// So many more bytes of the field at this position, which is encoded as it comes.
+    Content(usize, usize),
+    /// Nothing.
+    End,
 }
 
 impl CopyReader {
+    pub(crate) fn new(query: &Query) -> Self {
+        Self {
+            encoder: RowEncoder::keeping(query.limits.value),
+            longest_row: query.limits.row,
+            rows: 0,
+            state: CopyState::Header,
+            begun: Vec::new(),
+        }
+    }
+
     pub(crate) fn message(
         &mut self,
         message: &Bytes,
@@ -79,39 +103,242 @@ impl CopyReader {
         sink: &mut dyn RowSink,
     ) -> Result<(), DatabaseError> {
         let mut rest: &[u8] = message;
-        if self.state == CopyState::Header {
-            rest = header(rest)?;
-            self.state = CopyState::Rows;
-        }
         while !rest.is_empty() {
-            if self.state == CopyState::Trailer {
-                return Err(malformed("data after the trailer"));
-            }
-            let (fields, after) = rest
-                .split_first_chunk()
-                .ok_or_else(|| malformed("a row without a field count"))?;
-            rest = after;
-            match i16::from_be_bytes(*fields) {
-                -1 => self.state = CopyState::Trailer,
-                count if usize::try_from(count) == Ok(query.readings.len()) => {
-                    rest = row(rest, query, &mut self.encoder)?;
-                    sink.end_row(&self.encoder).map_err(DatabaseError::Disk)?;
-                    self.rows += 1;
+            if self.state == CopyState::Row && self.begun.is_empty() {
+                if let Some(after) = self.whole_row(rest, query)? {
+                    rest = after;
+                    self.end_row(sink)?;
+                    continue;
                 }
-                count => {
-                    return Err(malformed(&format!(
-                        "{count} fields where {} were asked for",
-                        query.readings.len()
-                    )));
+                self.encoder.discard_row();
+            }
+            self.part(&mut rest, query, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a row. Returns what follows it; `None` if it does not end here, or is none.
+    #[inline]
+    fn whole_row<'a>(
+        &mut self,
+        rest: &'a [u8],
+        query: &Query,
+    ) -> Result<Option<&'a [u8]>, DatabaseError> {
+        let Some((fields, mut rest)) = rest.split_first_chunk() else {
+            return Ok(None);
+        };
+        let columns = query.readings.len();
+        if usize::try_from(i16::from_be_bytes(*fields)) != Ok(columns) {
+            return Ok(None);
+        }
+        self.encoder.start_row();
+        for position in 0..columns {
+            let Some((length, after)) = rest.split_first_chunk() else {
+                return Ok(None);
+            };
+            match field_length(*length)? {
+                None => {
+                    self.null(position, query)?;
+                    rest = after;
+                }
+                Some(length) => {
+                    let Some((field, after)) = after.split_at_checked(length) else {
+                        return Ok(None);
+                    };
+                    self.field(field, position, query)?;
+                    rest = after;
                 }
             }
         }
+        if query.key_columns == columns {
+            self.end_key(query)?;
+        }
+        Ok(Some(rest))
+    }
+
+    /// Reads as much of what comes next as there is.
+    fn part(
+        &mut self,
+        rest: &mut &[u8],
+        query: &Query,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), DatabaseError> {
+        let wanted = match self.state {
+            CopyState::Header => SIGNATURE.len() + 8,
+            CopyState::Row => 2,
+            CopyState::Length(_) => 4,
+            CopyState::Extension(length) | CopyState::Field(_, length) => length,
+            CopyState::Content(position, left) => {
+                let (part, after) = rest.split_at(left.min(rest.len()));
+                self.encoder.add_part(part);
+                *rest = after;
+                self.state = CopyState::Content(position, left - part.len());
+                if left == part.len() {
+                    self.encoder.end_value();
+                    self.next_field(position, query, sink)?;
+                }
+                return Ok(());
+            }
+            CopyState::End => return Err(malformed("data after the trailer")),
+        };
+        let (part, after) = rest.split_at((wanted - self.begun.len()).min(rest.len()));
+        *rest = after;
+        if self.begun.is_empty() {
+            self.begun.reserve_exact(wanted);
+        }
+        self.begun.extend_from_slice(part);
+        if self.begun.len() == wanted {
+            let item = std::mem::take(&mut self.begun);
+            self.item(&item, query, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what `state` expects.
+    fn item(
+        &mut self,
+        item: &[u8],
+        query: &Query,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), DatabaseError> {
+        match self.state {
+            CopyState::Header => {
+                let extension = header(item)?;
+                self.state = match extension {
+                    0 => CopyState::Row,
+                    length => CopyState::Extension(length),
+                };
+            }
+            CopyState::Extension(_) => self.state = CopyState::Row,
+            CopyState::Row => {
+                let columns = query.readings.len();
+                match item
+                    .first_chunk()
+                    .map_or(0, |count| i16::from_be_bytes(*count))
+                {
+                    -1 => self.state = CopyState::End,
+                    count if usize::try_from(count) == Ok(columns) => {
+                        self.encoder.start_row();
+                        self.state = CopyState::Length(0);
+                    }
+                    count => {
+                        let expected = format!("{count} fields where {columns} were asked for");
+                        return Err(malformed(&expected));
+                    }
+                }
+            }
+            CopyState::Length(position) => {
+                let length = item.first_chunk().map_or([0; 4], |length| *length);
+                self.start_field(field_length(length)?, position, query, sink)?;
+            }
+            CopyState::Field(position, _) => {
+                self.field(item, position, query)?;
+                self.next_field(position, query, sink)?;
+            }
+            CopyState::Content(..) | CopyState::End => {}
+        }
+        Ok(())
+    }
+
+    /// Begins a field of a row that comes in parts, after its length; `None` is NULL.
+    fn start_field(
+        &mut self,
+        length: Option<usize>,
+        position: usize,
+        query: &Query,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), DatabaseError> {
+        let Some(length) = length else {
+            self.null(position, query)?;
+            return self.next_field(position, query, sink);
+        };
+        if position == query.key_columns {
+            self.end_key(query)?;
+        }
+        let tag = query.readings[position].tag_of_content();
+        let is_long = length > query.limits.value;
+        if is_long && (tag.is_none() || position < query.key_columns) {
+            let size = Some(length as u64);
+            return Err(query.too_large(position, size, &self.encoder, self.rows));
+        }
+        if !is_long && self.encoder.row().len().saturating_add(length) > self.longest_row {
+            return Err(query.row_too_large(&self.encoder, self.rows));
+        }
+        self.state = match tag {
+            Some(tag) if length > 0 => {
+                self.encoder.start_value(tag, length);
+                CopyState::Content(position, length)
+            }
+            _ if length > 0 => CopyState::Field(position, length),
+            _ => {
+                self.field(&[], position, query)?;
+                return self.next_field(position, query, sink);
+            }
+        };
+        Ok(())
+    }
+
+    /// Goes on to the field after `position`, or ends the row.
+    fn next_field(
+        &mut self,
+        position: usize,
+        query: &Query,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), DatabaseError> {
+        let columns = query.readings.len();
+        if position + 1 < columns {
+            self.state = CopyState::Length(position + 1);
+            return Ok(());
+        }
+        if query.key_columns == columns {
+            self.end_key(query)?;
+        }
+        self.state = CopyState::Row;
+        self.end_row(sink)
+    }
+
+    fn null(&mut self, position: usize, query: &Query) -> Result<(), DatabaseError> {
+        if position == query.key_columns {
+            self.end_key(query)?;
+        }
+        query.null(position)?;
+        self.encoder.null();
+        Ok(())
+    }
+
+    #[inline]
+    fn field(&mut self, field: &[u8], position: usize, query: &Query) -> Result<(), DatabaseError> {
+        if position == query.key_columns {
+            self.end_key(query)?;
+        }
+        let (reading, encoder) = (&query.readings[position], &mut self.encoder);
+        let pushed = match &reading.conversion {
+            None => value(field, reading, encoder),
+            Some(conversion) => {
+                raw(field, reading).and_then(|raw| conversion.push(raw, reading.kind, encoder))
+            }
+        };
+        pushed.ok_or_else(|| {
+            let what = format!("{} bytes", field.len());
+            unexpected(position, &what, reading.kind)
+        })
+    }
+
+    #[inline]
+    fn end_key(&mut self, query: &Query) -> Result<(), DatabaseError> {
+        query.end_key(&mut self.encoder, self.rows)
+    }
+
+    #[inline]
+    fn end_row(&mut self, sink: &mut dyn RowSink) -> Result<(), DatabaseError> {
+        sink.end_row(&self.encoder).map_err(DatabaseError::Disk)?;
+        self.rows += 1;
         Ok(())
     }
 
     /// The number of rows, after the last message.
     pub(crate) fn finish(self) -> Result<u64, DatabaseError> {
-        if self.state == CopyState::Trailer {
+        if self.state == CopyState::End {
             Ok(self.rows)
         } else {
             Err(malformed("the data ends without a trailer"))
@@ -123,8 +350,9 @@ fn malformed(what: &str) -> DatabaseError {
     DatabaseError::Malformed(format!("binary COPY: {what}"))
 }
 
-fn header(message: &[u8]) -> Result<&[u8], DatabaseError> {
-    let rest = message
+/// Checks the header. Returns the length of its extension.
+fn header(bytes: &[u8]) -> Result<usize, DatabaseError> {
+    let rest = bytes
         .strip_prefix(SIGNATURE)
         .ok_or_else(|| malformed("no signature"))?;
     let (flags, rest) = rest
@@ -134,57 +362,21 @@ fn header(message: &[u8]) -> Result<&[u8], DatabaseError> {
     if u32::from_be_bytes(*flags) >> 16 != 0 {
         return Err(malformed("unknown flags"));
     }
-    let (extension, rest) = rest
-        .split_first_chunk::<4>()
+    let extension = rest
+        .first_chunk::<4>()
         .ok_or_else(|| malformed("no header extension"))?;
-    rest.get(u32::from_be_bytes(*extension) as usize..)
-        .ok_or_else(|| malformed("a header extension that does not end"))
+    Ok(u32::from_be_bytes(*extension) as usize)
 }
 
+/// The length of a field; `None` of a NULL.
 #[inline]
-fn row<'a>(
-    mut rest: &'a [u8],
-    query: &Query,
-    encoder: &mut RowEncoder,
-) -> Result<&'a [u8], DatabaseError> {
-    encoder.start_row();
-    for (position, reading) in query.readings.iter().enumerate() {
-        if position == query.key_columns {
-            encoder.end_key();
-        }
-        let (length, after) = rest
-            .split_first_chunk()
-            .ok_or_else(|| malformed("a row that ends early"))?;
-        let length = i32::from_be_bytes(*length);
-        if length == -1 {
-            query.null(position)?;
-            encoder.null();
-            rest = after;
-            continue;
-        }
-        let length = usize::try_from(length).map_err(|_| malformed("a negative length"))?;
-        let (field, after) = after
-            .split_at_checked(length)
-            .ok_or_else(|| malformed("a field that ends early"))?;
-        rest = after;
-        let pushed = match &reading.conversion {
-            None => value(field, reading, encoder),
-            Some(conversion) => {
-                raw(field, reading).and_then(|raw| conversion.push(raw, reading.kind, encoder))
-            }
-        };
-        if pushed.is_none() {
-            return Err(unexpected(
-                position,
-                &format!("{length} bytes"),
-                reading.kind,
-            ));
-        }
+fn field_length(length: [u8; 4]) -> Result<Option<usize>, DatabaseError> {
+    match i32::from_be_bytes(length) {
+        -1 => Ok(None),
+        length => usize::try_from(length)
+            .map(Some)
+            .map_err(|_| malformed("a negative length")),
     }
-    if query.key_columns == query.readings.len() {
-        encoder.end_key();
-    }
-    Ok(rest)
 }
 
 /// A value that is converted; `None` when it is not of its type.
@@ -305,6 +497,7 @@ fn numeric(field: &[u8]) -> Option<Decimal<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::database::scan::ValueLimits;
     use crate::engine::values::canonical::Values;
     use crate::engine::values::reading::Stored;
     use crate::engine::values::value::to_text;
@@ -341,6 +534,9 @@ mod tests {
             key_columns: 1,
             undecoded: None,
             never_null: None,
+            marks_large: false,
+            names: Vec::new().into(),
+            limits: ValueLimits::NONE,
         }
     }
 
@@ -364,8 +560,14 @@ mod tests {
     }
 
     fn read(bytes: &[u8], kinds: &[Kind]) -> Result<Vec<Vec<u8>>, DatabaseError> {
-        let (mut reader, mut rows) = (CopyReader::default(), Rows::default());
-        reader.message(&Bytes::copy_from_slice(bytes), &query(kinds), &mut rows)?;
+        read_in_parts(&[bytes], &query(kinds))
+    }
+
+    fn read_in_parts(parts: &[&[u8]], query: &Query) -> Result<Vec<Vec<u8>>, DatabaseError> {
+        let (mut reader, mut rows) = (CopyReader::new(query), Rows::default());
+        for part in parts {
+            reader.message(&Bytes::copy_from_slice(part), query, &mut rows)?;
+        }
         reader.finish()?;
         Ok(rows.0)
     }
@@ -386,7 +588,74 @@ mod tests {
         assert_eq!(texts, [["1", "a"], [&i64::MIN.to_string(), "NULL"]]);
     }
 
+    /// A stream in parts of these sizes, the last one for all that is left.
+    fn in_parts<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+        let mut parts = Vec::new();
+        for size in sizes {
+            let (part, rest) = bytes.split_at((*size).min(bytes.len()));
+            parts.push(part);
+            bytes = rest;
+        }
+        parts.push(bytes);
+        parts
+    }
+
+    fn limited(value: usize, row: usize) -> Query {
+        Query {
+            limits: ValueLimits { value, row },
+            names: ["id".to_owned(), "v".to_owned()].into(),
+            ..query(&KINDS)
+        }
+    }
+
+    fn failure(query: &Query, bytes: &[u8], sizes: &[usize]) -> String {
+        let read = read_in_parts(&in_parts(bytes, sizes), query);
+        read.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_value_that_is_too_large_is_named_with_its_row() {
+        let bytes = stream(&[(1, Some("a")), (2, Some("0123456789"))]);
+        let sizes = [bytes.len() - 7];
+        let mut query = limited(9, 1000);
+        // A text is hashed while it is read.
+        let rows = read_in_parts(&in_parts(&bytes, &sizes), &query).unwrap();
+        assert!(rows[1].len() < 50 && rows[1] != rows[0]);
+        query.readings[1].stored = Stored::PaddedText;
+        assert_eq!(
+            failure(&query, &bytes, &sizes),
+            "column `v` has a value of 10 bytes, and the limit is 9, in row 2 (id = 2)"
+        );
+        // A key is looked up, and has to be known.
+        query.key_columns = 2;
+        query.readings[1].stored = Stored::Text;
+        assert_eq!(
+            failure(&query, &bytes, &sizes),
+            "column `v` has a value of 10 bytes, and the limit is 9, in row 2"
+        );
+        assert_eq!(
+            failure(&limited(100, 8), &bytes, &sizes),
+            "the values of row 2 have more than 8 bytes, which is the limit (id = 2)"
+        );
+    }
+
     proptest! {
+        /// The rows are the same however the stream is divided.
+        #[test]
+        fn a_stream_may_come_in_parts(
+            sizes in proptest::collection::vec(1_usize..40, 0..20),
+            texts in proptest::collection::vec(proptest::option::of("[a-c]{0,30}"), 1..6),
+            kept in 8_usize..40,
+            key_columns in 0_usize..2,
+        ) {
+            let rows: Vec<(i64, Option<&str>)> =
+                texts.iter().enumerate().map(|(at, text)| (at as i64, text.as_deref())).collect();
+            let (bytes, query) = (stream(&rows), Query { key_columns, ..limited(kept, 1000) });
+            let whole = read_in_parts(&[&bytes], &query).unwrap();
+            let parts = read_in_parts(&in_parts(&bytes, &sizes), &query).unwrap();
+            prop_assert_eq!(whole, parts);
+        }
+
         #[test]
         fn a_stream_that_is_cut_is_an_error(cut in 0_usize..1000) {
             let whole = stream(&[(1, Some("a")), (2, Some("bb")), (3, None)]);

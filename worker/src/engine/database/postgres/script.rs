@@ -26,7 +26,7 @@ const RULES: StatementRules = StatementRules {
     string_prefixes: &["B"],
     escape_prefix: Some("E"),
     has_hexadecimal: false,
-    is_forbidden_in_text: |character| character == '\0',
+    is_forbidden_in_text: |character| character.is_ascii_control(),
     functions: &["chr"],
     row_columns: &["tableoid", "ctid"],
 };

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use futures::future::maybe_done;
 use futures::poll;
-use shared::endpoint::{Endpoint, TlsMode};
+use shared::endpoint::Endpoint;
 use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -15,10 +15,14 @@ use crate::engine::database::dialect::Dialect as _;
 use crate::engine::database::postgres::catalog::{self, CatalogStatements};
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::hold::Catalog;
+use crate::engine::database::postgres::link::Connector;
 use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{constraints, identity, scan};
 use crate::engine::database::scan::{Query, Scanned, row_count};
-use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
+use crate::engine::database::session::label::{
+    APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
+};
+use crate::engine::database::session::limits::KEEPALIVE;
 use crate::engine::database::session::{Database, Held, Session, tls};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
@@ -50,10 +54,12 @@ const FIXED_FORMATS: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL DateSty
 
 pub(crate) struct PostgresSession {
     client: Client,
-    driver: JoinHandle<()>,
+    /// Returns whether the connection ended after everything was answered.
+    driver: JoinHandle<bool>,
     cancel: CancelToken,
-    tls: MakeRustlsConnect,
-    pid: i32,
+    tls: Connector,
+    id: SessionId,
+    mark: Mark,
     identity: DatabaseIdentity,
     /// Catalog queries, prepared when they are first needed.
     catalog: Option<CatalogStatements>,
@@ -81,7 +87,7 @@ impl Database for Postgres {
     async fn connect(
         &self,
         endpoint: &Endpoint,
-        _access: Access,
+        access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
         let mut config = Config::new();
         config
@@ -89,25 +95,36 @@ impl Database for Postgres {
             .port(endpoint.port)
             .dbname(&endpoint.database)
             .user(&endpoint.user)
-            .application_name("reconcile")
+            .application_name(APPLICATION)
             .connect_timeout(endpoint.connect_timeout)
-            .ssl_mode(match endpoint.tls.mode {
-                TlsMode::Off => SslMode::Disable,
-                TlsMode::Prefer => SslMode::Prefer,
-                TlsMode::Require => SslMode::Require,
-            });
+            .keepalives_idle(KEEPALIVE.idle)
+            .keepalives_interval(KEEPALIVE.interval)
+            .keepalives_retries(KEEPALIVE.retries)
+            .tcp_user_timeout(KEEPALIVE.unacknowledged)
+            // The connector negotiates TLS itself.
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
         if !endpoint.password.is_empty() {
             config.password(endpoint.password.reveal());
         }
         let tls = MakeRustlsConnect::new(tls::client_config(&endpoint.tls)?);
+        let tls = Connector::new(endpoint.tls.mode, tls);
         let (client, connection) = config.connect(tls.clone()).await?;
         // The driver ends with the connection, which ends when the client is
         // dropped; its errors are also reported to the statement.
         let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = connection.await;
+            if let Err(error) = &ended {
                 tracing::debug!(%error, "a PostgreSQL connection ended");
             }
+            ended.is_ok()
         });
+        if access != Access::Read {
+            let standby = "SELECT pg_catalog.pg_is_in_recovery()";
+            if client.query_one(standby, &[]).await?.try_get(0)? {
+                return Err(DatabaseError::Standby);
+            }
+        }
         let cancel = client.cancel_token();
         client.batch_execute(REQUIRED_SETTINGS).await?;
         client.batch_execute(NO_IDLE_LIMITS).await?;
@@ -115,7 +132,7 @@ impl Database for Postgres {
         if let Err(error) = client.batch_execute(DETECT_LOST_CLIENTS).await {
             tracing::debug!(endpoint = endpoint.name, %error, "the server does not detect lost clients while a statement runs");
         }
-        let pid = client
+        let pid: i32 = client
             .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
             .await?
             .try_get(0)?;
@@ -125,7 +142,11 @@ impl Database for Postgres {
             driver,
             cancel,
             tls,
-            pid,
+            id: SessionId {
+                number: pid.into(),
+                name: APPLICATION.to_owned(),
+            },
+            mark: Mark::random(),
             identity,
             catalog: None,
         }))
@@ -135,11 +156,11 @@ impl Database for Postgres {
 #[async_trait]
 impl Session for PostgresSession {
     async fn begin(&mut self, label: &Label) -> Result<Isolation, DatabaseError> {
+        self.id.name = self.mark.name(&label.application);
         // None of these statements takes the snapshot, which `hold` needs.
-        // PostgreSQL itself cuts application names at 63 bytes.
         let statements = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL application_name = {}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}",
-            quoted(&label.application),
+            quoted(&self.id.name),
             // 0 would be no limit.
             label
                 .statement_timeout
@@ -158,30 +179,36 @@ impl Session for PostgresSession {
     }
 
     fn id(&self) -> SessionId {
-        SessionId(self.pid.into())
+        self.id.clone()
     }
 
     fn identity(&self) -> &DatabaseIdentity {
         &self.identity
     }
 
-    async fn interrupt(self: Box<Self>) {
+    async fn interrupt(self: Box<Self>) -> bool {
         if let Err(error) = self.cancel.cancel_query(self.tls).await {
             tracing::debug!(%error, "a cancel request was not delivered");
         }
         // Without its client the driver reads to the end of the statement, sends
         // Terminate and ends: then nothing runs on the server any more.
         drop(self.client);
-        if let Err(error) = self.driver.await {
-            tracing::debug!(%error, "the driver of an interrupted connection panicked");
+        match self.driver.await {
+            Ok(is_confirmed) => is_confirmed,
+            Err(error) => {
+                tracing::debug!(%error, "the driver of an interrupted connection panicked");
+                false
+            }
         }
     }
 
-    async fn activity(&mut self, of: SessionId) -> Result<Activity, DatabaseError> {
-        let statement = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND usename = current_user AND state <> 'idle'";
+    /// Finds the session by its name, which it has until its transaction ends: behind a pooler,
+    /// its number may be that of another client's.
+    async fn activity(&mut self, of: &SessionId) -> Result<Activity, DatabaseError> {
+        let statement = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name = $1 AND usename = current_user AND state <> 'idle'";
         let running: i64 = self
             .client
-            .query_one(statement, &[&pid_of(of)])
+            .query_one(statement, &[&of.name])
             .await?
             .try_get(0)?;
         Ok(if running == 0 {
@@ -191,13 +218,11 @@ impl Session for PostgresSession {
         })
     }
 
-    async fn terminate(&mut self, other: SessionId) -> Result<(), DatabaseError> {
-        self.client
-            .query(
-                "SELECT pg_catalog.pg_terminate_backend($1)",
-                &[&pid_of(other)],
-            )
-            .await?;
+    async fn terminate(&mut self, other: &SessionId) -> Result<(), DatabaseError> {
+        // One statement finds and ends it, so that no other session can take its place between.
+        let statement = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+            WHERE application_name = $1 AND usename = current_user AND pid <> pg_catalog.pg_backend_pid()";
+        self.client.query(statement, &[&other.name]).await?;
         Ok(())
     }
 
@@ -277,8 +302,4 @@ impl Session for PostgresSession {
         }
         Ok(counts)
     }
-}
-
-fn pid_of(id: SessionId) -> i32 {
-    i32::try_from(id.0).unwrap_or(0)
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The name of a session outside of a transaction.
+pub(crate) const APPLICATION: &str = "reconcile";
+
 /// The longest that a statement waits for a lock.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -33,7 +36,10 @@ impl Isolation {
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// Also on a replica.
     Read,
+    /// On the server that is written to.
+    ReadPrimary,
     Write,
 }
 
@@ -60,9 +66,38 @@ impl Label {
     }
 }
 
-/// The number under which a database lists a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SessionId(pub(crate) i64);
+/// How a database lists a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionId {
+    /// Its number. A later session may have the same number; behind a pooler that shares
+    /// sessions, the number that was read may be that of another client's.
+    pub number: i64,
+    /// The name that its transaction has, and no other session.
+    pub name: String,
+}
+
+/// What distinguishes a session from others that read the same table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(u16);
+
+impl Mark {
+    /// The longest name in bytes: what PostgreSQL keeps of an application's name.
+    const LONGEST: usize = 63;
+
+    pub(crate) fn random() -> Self {
+        Self(fastrand::u16(..))
+    }
+
+    /// The name of the session while it works for `application`, which is cut to fit.
+    pub(crate) fn name(self, application: &str) -> String {
+        let mark = format!(" #{:04x}", self.0);
+        let mut end = application.len().min(Self::LONGEST - mark.len());
+        while !application.is_char_boundary(end) {
+            end -= 1;
+        }
+        format!("{}{mark}", &application[..end])
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
@@ -70,4 +105,18 @@ pub(crate) enum Activity {
     Running,
     /// The endpoint's user may not see it.
     NotVisible,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_ends_with_its_mark_and_fits_into_an_application_name() {
+        let mark = Mark(0x0a3f);
+        assert_eq!(mark.name("reconcile 1 dbo.t"), "reconcile 1 dbo.t #0a3f");
+        let long = mark.name(&"reconcile é".repeat(20));
+        assert!(long.ends_with(" #0a3f"), "{long}");
+        assert!((62..=63).contains(&long.len()), "{long}");
+    }
 }

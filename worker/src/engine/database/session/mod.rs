@@ -2,6 +2,7 @@
 
 pub(crate) mod idle;
 pub(crate) mod label;
+pub(crate) mod limits;
 pub(crate) mod pool;
 pub(crate) mod tls;
 
@@ -14,12 +15,10 @@ use crate::engine::database::dialect::RepairDialect;
 use crate::engine::database::scan::{Query, Scanned};
 use crate::engine::database::script::ScriptDialect;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
+use crate::engine::database::session::limits::INTERRUPT_LIMIT;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
-
-/// How long the driver may take to report the end of an interrupted statement.
-const INTERRUPT_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A kind of database: its SQL and how to connect to it.
 #[async_trait]
@@ -68,21 +67,22 @@ pub(crate) trait Session: std::fmt::Debug + Send {
     /// Ends the transaction; the session can be used for another table.
     async fn end(&mut self) -> Result<(), DatabaseError>;
 
-    /// The number under which the database lists this session.
+    /// How the database lists this session in the transaction that was begun last.
     fn id(&self) -> SessionId;
 
     /// The database of this session, as it was when the session began. It was read once.
     fn identity(&self) -> &DatabaseIdentity;
 
-    /// Stops the statement that runs and closes the connection. Returns when
-    /// the driver has seen the statement's end.
-    async fn interrupt(self: Box<Self>);
+    /// Stops the statement that runs and closes the connection. Returns whether the
+    /// database has confirmed on this connection that the statement ended.
+    async fn interrupt(self: Box<Self>) -> bool;
 
     /// What the database says about another session with it.
-    async fn activity(&mut self, of: SessionId) -> Result<Activity, DatabaseError>;
+    async fn activity(&mut self, of: &SessionId) -> Result<Activity, DatabaseError>;
 
-    /// Ends another session by force, where the database lets its user do that.
-    async fn terminate(&mut self, other: SessionId) -> Result<(), DatabaseError>;
+    /// Ends another session by force, where the database lets its user do that. A session
+    /// with the same number and another name is left alone.
+    async fn terminate(&mut self, other: &SessionId) -> Result<(), DatabaseError>;
 
     /// All tables and views but the system's own.
     async fn list_tables(&mut self) -> Result<Vec<CatalogTable>, DatabaseError>;
@@ -143,11 +143,13 @@ pub(crate) trait Session: std::fmt::Debug + Send {
 }
 
 /// [`Session::interrupt`] within a short time limit.
-pub(crate) async fn interrupt(session: Box<dyn Session>) {
+pub(crate) async fn interrupt(session: Box<dyn Session>) -> bool {
     let stopped = tokio::time::timeout(INTERRUPT_LIMIT, session.interrupt()).await;
-    if stopped.is_err() {
+    let is_confirmed = stopped.unwrap_or(false);
+    if !is_confirmed {
         tracing::debug!(
             "the end of a statement was not seen on its own connection, which was dropped"
         );
     }
+    is_confirmed
 }

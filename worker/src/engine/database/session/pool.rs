@@ -1,16 +1,20 @@
 //! The pool of sessions, which stay open between tables and are reused.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use shared::endpoint::Endpoint;
 use shared::failure::{Failure, FailureKind};
-use shared::identity::DatabaseIdentity;
+use shared::identity::{DatabaseIdentity, contradiction};
+use shared::outcome::OpenSession;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::database::kinds::database;
 use crate::engine::database::session::idle::wait_until_idle;
-use crate::engine::database::session::label::{Access, Activity, Isolation, Label};
+use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
+use crate::engine::database::session::limits::{ANSWER_LIMIT, IDLE_LIMIT, MAX_AGE, within};
 use crate::engine::database::session::{Session, interrupt};
 use crate::engine::error::DatabaseError;
 
@@ -20,10 +24,17 @@ pub(crate) struct Pools(BTreeMap<String, Arc<Pool>>);
 #[derive(Debug)]
 struct Pool {
     endpoint: Endpoint,
-    idle: Mutex<Vec<Box<dyn Session>>>,
+    access: Access,
+    idle: Mutex<Vec<IdleSession>>,
     permits: Arc<Semaphore>,
     /// The database that the last new session found.
     found: Mutex<Option<DatabaseIdentity>>,
+}
+
+#[derive(Debug)]
+struct IdleSession {
+    session: Box<dyn Session>,
+    connected: Instant,
 }
 
 /// A session that one table uses. [`SessionLease::give_back`] returns it to the
@@ -34,6 +45,7 @@ pub(crate) struct SessionLease {
     pub session: Box<dyn Session>,
     /// How its transaction sees the data.
     pub isolation: Isolation,
+    connected: Instant,
     label: Label,
     pool: Arc<Pool>,
     permit: OwnedSemaphorePermit,
@@ -61,6 +73,7 @@ impl Pools {
                     name,
                     Arc::new(Pool {
                         endpoint,
+                        access: Access::Read,
                         idle: Mutex::default(),
                         permits,
                         found: Mutex::default(),
@@ -69,6 +82,13 @@ impl Pools {
             })
             .collect();
         Self(pools)
+    }
+
+    /// Reads an endpoint on its primary server only, before any session was opened.
+    pub(crate) fn read_primary(&mut self, name: &str) {
+        if let Some(pool) = self.0.get_mut(name).and_then(Arc::get_mut) {
+            pool.access = Access::ReadPrimary;
+        }
     }
 
     fn pool(&self, name: &str) -> Result<&Arc<Pool>, Failure> {
@@ -157,6 +177,13 @@ impl Pools {
     }
 }
 
+/// A session in a new transaction.
+struct Begun {
+    session: Box<dyn Session>,
+    isolation: Isolation,
+    connected: Instant,
+}
+
 impl Pool {
     async fn permits(&self, count: u32) -> OwnedSemaphorePermit {
         Arc::clone(&self.permits)
@@ -177,7 +204,7 @@ impl Pool {
         let session = self.connect().await;
         let session = session.map_err(|error| error.without_connection(&self.endpoint))?;
         let found = session.identity().clone();
-        self.idle().push(session);
+        self.keep(session, Instant::now());
         Ok(found)
     }
 
@@ -191,7 +218,7 @@ impl Pool {
         if let Some(limit) = endpoint.statement_timeout {
             label.statement_timeout = label.statement_timeout.min(limit);
         }
-        let (session, isolation) = match pool.reuse(&label).await {
+        let begun = match pool.reuse(&label).await {
             Some(begun) => begun,
             None => pool
                 .open(&label)
@@ -199,8 +226,9 @@ impl Pool {
                 .map_err(|error| error.without_connection(endpoint))?,
         };
         Ok(SessionLease {
-            session,
-            isolation,
+            session: begun.session,
+            isolation: begun.isolation,
+            connected: begun.connected,
             label,
             pool: Arc::clone(pool),
             permit,
@@ -208,33 +236,65 @@ impl Pool {
     }
 
     /// An idle session in a new transaction. A connection may have been lost while
-    /// it was idle: then the next one is tried.
-    async fn reuse(&self, label: &Label) -> Option<(Box<dyn Session>, Isolation)> {
+    /// it was idle: then the next one is tried. If one gives no answer, the others
+    /// are not trusted either, so that only one answer is waited for.
+    async fn reuse(&self, label: &Label) -> Option<Begun> {
         loop {
-            let mut session = self.idle().pop()?;
-            match session.begin(label).await {
-                Ok(isolation) => return Some((session, isolation)),
+            let IdleSession {
+                mut session,
+                connected,
+            } = self.take_idle()?;
+            match within(IDLE_LIMIT, session.begin(label)).await {
+                Ok(isolation) => {
+                    return Some(Begun {
+                        session,
+                        isolation,
+                        connected,
+                    });
+                }
                 Err(error) => {
+                    if matches!(error, DatabaseError::Unanswered(_)) {
+                        self.idle().clear();
+                    }
                     tracing::debug!(endpoint = self.endpoint.name, %error, "an idle session was lost")
                 }
             }
         }
     }
 
+    /// The session that was idle last. Those that are too old are closed.
+    fn take_idle(&self) -> Option<IdleSession> {
+        let mut idle = self.idle();
+        idle.retain(|idle| idle.connected.elapsed() < MAX_AGE);
+        idle.pop()
+    }
+
+    /// Keeps a session for the next table, unless it is too old.
+    fn keep(&self, session: Box<dyn Session>, connected: Instant) {
+        if connected.elapsed() < MAX_AGE {
+            self.idle().push(IdleSession { session, connected });
+        }
+    }
+
     async fn connect(&self) -> Result<Box<dyn Session>, DatabaseError> {
         let database = database(self.endpoint.kind);
-        let session = database.open(&self.endpoint, Access::Read).await?;
+        let session = database.open(&self.endpoint, self.access).await?;
         *self.found() = Some(session.identity().clone());
         Ok(session)
     }
 
-    async fn open(&self, label: &Label) -> Result<(Box<dyn Session>, Isolation), DatabaseError> {
+    async fn open(&self, label: &Label) -> Result<Begun, DatabaseError> {
+        let connected = Instant::now();
         let mut session = self.connect().await?;
-        let isolation = session.begin(label).await?;
-        Ok((session, isolation))
+        let isolation = within(self.endpoint.connect_timeout, session.begin(label)).await?;
+        Ok(Begun {
+            session,
+            isolation,
+            connected,
+        })
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Box<dyn Session>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleSession>> {
         self.idle.lock().expect("no panic while the lock is held")
     }
 
@@ -258,31 +318,67 @@ impl SessionLease {
         self.label.statement_timeout
     }
 
+    /// How the session is listed while a statement of the table runs in it.
+    pub(crate) fn listed(&self) -> OpenSession {
+        let SessionId { number, name } = self.session.id();
+        OpenSession {
+            endpoint: self.endpoint().name.clone(),
+            number,
+            name,
+        }
+    }
+
     /// Replaces a session whose connection can no longer be used by one in a new
     /// transaction.
     pub(crate) async fn renew(&mut self) -> Result<(), DatabaseError> {
-        (self.session, self.isolation) = self.pool.open(&self.label).await?;
+        let begun = self.pool.open(&self.label).await?;
+        interrupt(self.replace(begun)).await;
         Ok(())
     }
 
+    /// The session that was replaced.
+    fn replace(&mut self, begun: Begun) -> Box<dyn Session> {
+        self.isolation = begun.isolation;
+        self.connected = begun.connected;
+        std::mem::replace(&mut self.session, begun.session)
+    }
+
     pub(crate) async fn pause(&mut self) -> Result<(), Failure> {
-        let ended = self.session.end().await;
+        let ended = within(ANSWER_LIMIT, self.session.end()).await;
         ended.map_err(|error| error.at(self.endpoint(), "cannot end a transaction"))
     }
 
-    /// Begins a new transaction. It sees all data that is committed now.
+    /// Begins a new transaction. It sees all data that is committed now. A connection that was
+    /// lost since the last one ended is replaced.
     pub(crate) async fn resume(&mut self) -> Result<(), Failure> {
-        let begun = self.session.begin(&self.label).await;
-        self.isolation =
-            begun.map_err(|error| error.at(self.endpoint(), "cannot begin a transaction"))?;
+        match within(IDLE_LIMIT, self.session.begin(&self.label)).await {
+            Ok(isolation) => self.isolation = isolation,
+            Err(error) => {
+                tracing::debug!(endpoint = self.endpoint().name, %error, "a session was lost between two transactions");
+                self.reconnect().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconnect(&mut self) -> Result<(), Failure> {
+        let begun = self.pool.open(&self.label).await;
+        let begun = begun.map_err(|error| error.at(self.endpoint(), "cannot connect"))?;
+        let (found, known) = (begun.session.identity(), self.session.identity());
+        if let Some(reason) = contradiction(slice::from_ref(found), slice::from_ref(known)) {
+            let message = format!("the worker has connected to another database: {reason}");
+            return Err(Failure::new(FailureKind::OtherDatabase, message).uncounted());
+        }
+        // Nothing ran in the other session, whose connection closes.
+        drop(self.replace(begun));
         Ok(())
     }
 
     /// Ends the transaction and returns the session to the pool. If the transaction
     /// cannot be ended, the session is closed.
     pub(crate) async fn give_back(mut self) {
-        match self.session.end().await {
-            Ok(()) => self.pool.idle().push(self.session),
+        match within(ANSWER_LIMIT, self.session.end()).await {
+            Ok(()) => self.pool.keep(self.session, self.connected),
             Err(error) => {
                 tracing::debug!(endpoint = self.pool.endpoint.name, %error, "a session was lost at the end of its table")
             }
@@ -290,32 +386,42 @@ impl SessionLease {
         drop(self.permit);
     }
 
-    pub(crate) async fn close(self) {
-        interrupt(self.session).await;
-        drop(self.permit);
-    }
-
-    /// Stops the running statement and closes the session. Then waits, over another
-    /// connection, until the database has confirmed that the statement ended.
-    pub(crate) async fn stop(self) {
+    /// Stops the statement that may run and closes the session. Returns whether the
+    /// database has confirmed that the statement ended: on the session's own connection,
+    /// or over another one.
+    pub(crate) async fn stop(self) -> bool {
         let id = self.session.id();
-        interrupt(self.session).await;
-        let endpoint = &self.pool.endpoint;
-        match wait_until_idle(endpoint, id).await {
-            Ok(Activity::Idle) => {}
-            Ok(Activity::NotVisible) => {
-                tracing::debug!(
-                    endpoint = endpoint.name,
-                    "the user may not see whether the stopped statement has ended"
-                );
-            }
-            Ok(Activity::Running) => {
-                tracing::warn!(endpoint = endpoint.name, session = ?id, "a statement goes on although it was stopped: end its session by hand");
-            }
-            Err(error) => {
-                tracing::warn!(endpoint = endpoint.name, session = ?id, %error, "could not ask whether a stopped statement has ended");
-            }
-        }
+        let is_confirmed =
+            interrupt(self.session).await || has_ended(&self.pool.endpoint, &id).await;
         drop(self.permit);
+        is_confirmed
     }
+}
+
+/// Whether the database says, over another connection, that a session runs nothing.
+async fn has_ended(endpoint: &Endpoint, id: &SessionId) -> bool {
+    let SessionId { number, name } = id;
+    match wait_until_idle(endpoint, id).await {
+        Ok(Activity::Idle) => return true,
+        Ok(Activity::NotVisible) => {
+            tracing::warn!(
+                endpoint = endpoint.name,
+                number,
+                name,
+                "the user may not see whether the stopped statement of a session has ended"
+            );
+        }
+        Ok(Activity::Running) => {
+            tracing::warn!(
+                endpoint = endpoint.name,
+                number,
+                name,
+                "a statement goes on although it was stopped: end its session"
+            );
+        }
+        Err(error) => {
+            tracing::warn!(endpoint = endpoint.name, number, name, %error, "could not ask whether the stopped statement of a session has ended");
+        }
+    }
+    false
 }

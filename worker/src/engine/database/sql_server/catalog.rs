@@ -2,15 +2,24 @@
 
 use tiberius::{Row, ToSql};
 
+use crate::engine::database::sql_server::answer::{
+    malformed, only_row, optional, required, results, text,
+};
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
-use crate::engine::values::column::{CatalogTable, Column, ColumnType, Repertoire, Table, keys};
+use crate::engine::values::column::{
+    CatalogTable, Column, ColumnType, Repertoire, Table, Visibility, keys,
+};
+
+/// How a memory-optimized table is read in a transaction.
+pub(crate) const MEMORY_OPTIMIZED_HINT: &str = " WITH (SNAPSHOT)";
 
 /// `is_ms_shipped` marks what the server has made. The tools of Microsoft mark what they make, such
 /// as the table `sysdiagrams` of the diagrams, by an extended property; a copy of `sysdiagrams`
 /// may lack it.
 const TABLES: &str = "\
-SELECT s.name, o.name, COALESCE((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)), 0), \
+SELECT s.name, o.name, \
+       CAST(COALESCE((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)), 0) AS bigint), \
        CAST(CASE WHEN o.type = 'V' THEN 1 ELSE 0 END AS bit), \
        CAST(CASE WHEN o.is_ms_shipped = 1 OR (s.name = 'dbo' AND o.name = 'sysdiagrams') \
                  OR EXISTS (SELECT 1 FROM sys.extended_properties AS e WHERE e.major_id = o.object_id \
@@ -21,11 +30,29 @@ WHERE o.type IN ('U', 'V') ORDER BY s.name, o.name";
 
 /// The server compares names by the database's collation, mostly without
 /// regard to case; where that finds several tables, one of them may be exact.
+///
+/// What the user may not see: masks of columns (SQL Server 2016; UNMASK of a single column is of
+/// 2022, and NULL before), and policies that filter rows (2016). Behind a view, any of the
+/// database may be. The server shows policies only with the permission to see definitions.
 const COLUMNS: &str = "\
-SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), c.max_length, c.precision, c.scale, c.is_nullable, c.is_computed, \
-       CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), o.object_id, \
+SELECT s.name, o.name, c.name, COALESCE(b.name, t.name), CAST(c.max_length AS int), CAST(c.precision AS int), CAST(c.scale AS int), \
+       CAST(c.is_nullable AS bit), CAST(c.is_computed AS bit), \
+       CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS int), CAST(o.object_id AS int), \
        CAST(COLLATIONPROPERTY(CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)), 'CodePage') AS int), \
-       CAST(CASE WHEN c.default_object_id <> 0 OR c.is_identity = 1 OR c.is_computed = 1 OR COALESCE(b.name, t.name) = 'timestamp' THEN 1 ELSE 0 END AS bit) \
+       CAST(CASE WHEN c.default_object_id <> 0 OR c.is_identity = 1 OR c.is_computed = 1 OR COALESCE(b.name, t.name) = 'timestamp' THEN 1 ELSE 0 END AS bit), \
+       CAST(CASE WHEN c.is_masked = 1 \
+                  AND COALESCE(HAS_PERMS_BY_NAME(QUOTENAME(s.name) + '.' + QUOTENAME(o.name), 'OBJECT', 'UNMASK', c.name, 'COLUMN'), \
+                               HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'UNMASK'), 0) = 0 \
+            THEN 1 ELSE 0 END AS bit), \
+       CAST(CASE WHEN o.type = 'V' THEN 1 ELSE 0 END AS bit), \
+       CAST((SELECT MIN(n.name) FROM sys.security_policies AS n JOIN sys.security_predicates AS f ON f.object_id = n.object_id \
+             WHERE n.is_enabled = 1 AND f.predicate_type = 0 AND (o.type = 'V' OR f.target_object_id = o.object_id)) AS nvarchar(128)), \
+       CAST((SELECT MIN(m.name) FROM sys.columns AS m \
+             WHERE o.type = 'V' AND m.is_masked = 1 AND COALESCE(HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'UNMASK'), 0) = 0) AS nvarchar(128)), \
+       CAST(CASE WHEN HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'VIEW DEFINITION') = 1 \
+                   OR HAS_PERMS_BY_NAME(QUOTENAME(DB_NAME()), 'DATABASE', 'ALTER ANY SECURITY POLICY') = 1 \
+            THEN 1 ELSE 0 END AS bit), \
+       CAST(CASE WHEN EXISTS (SELECT 1 FROM sys.tables AS m WHERE m.object_id = o.object_id AND m.is_memory_optimized = 1) THEN 1 ELSE 0 END AS bit) \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 JOIN sys.columns AS c ON c.object_id = o.object_id \
 JOIN sys.types AS t ON t.user_type_id = c.user_type_id \
@@ -33,7 +60,7 @@ LEFT JOIN sys.types AS b ON b.user_type_id = t.system_type_id \
 WHERE s.name = @P1 AND o.name = @P2 AND o.type IN ('U', 'V') ORDER BY c.column_id";
 
 const KEYS: &str = "\
-SELECT i.index_id, i.is_primary_key, c.name, c.is_nullable \
+SELECT CAST(i.index_id AS int), c.name, CAST(c.is_nullable AS bit) \
 FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
 JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id \
 WHERE i.object_id = @P1 AND i.is_unique = 1 AND i.is_disabled = 0 AND i.has_filter = 0 AND ic.is_included_column = 0 \
@@ -41,22 +68,20 @@ ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal";
 
 /// What the catalog counts, which is right or nearly so; views have none.
 const ROWS: &str = "\
-SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = @P1 AND p.index_id IN (0, 1)";
+SELECT CAST(SUM(p.rows) AS bigint) FROM sys.partitions AS p WHERE p.object_id = @P1 AND p.index_id IN (0, 1)";
 
 pub(crate) async fn list_tables(
     client: &mut Connection,
 ) -> Result<Vec<CatalogTable>, DatabaseError> {
-    let rows = client.simple_query(TABLES).await?;
-    let rows = rows.into_first_result().await?;
+    let [rows] = results(client.simple_query(TABLES).await?).await?;
     rows.iter()
         .map(|row| {
-            let rows: Option<i64> = row.try_get(2)?;
             Ok(CatalogTable {
                 schema: text(row, 0)?,
                 name: text(row, 1)?,
-                estimated_rows: rows.and_then(|rows| u64::try_from(rows).ok()),
-                is_view: row.try_get(3)?.unwrap_or(false),
-                is_system: row.try_get(4)?.unwrap_or(false),
+                estimated_rows: u64::try_from(required::<i64>(row, 2)?).ok(),
+                is_view: required(row, 3)?,
+                is_system: required(row, 4)?,
             })
         })
         .collect()
@@ -71,7 +96,7 @@ async fn find_columns(
     let rows = query_rows(client, COLUMNS, &[&schema, &name]).await?;
     let mut tables: Vec<(i32, Table)> = Vec::new();
     for row in &rows {
-        let object: i32 = row.try_get(10)?.unwrap_or_default();
+        let object: i32 = required(row, 10)?;
         let at = match tables.iter().position(|(other, _)| *other == object) {
             Some(at) => at,
             None => {
@@ -83,6 +108,13 @@ async fn find_columns(
                     keys: Vec::new(),
                     condition: None,
                     estimated_rows: None,
+                    // Without the hint, error 41368: the transaction is READ COMMITTED.
+                    hint: if required(row, 18)? {
+                        MEMORY_OPTIMIZED_HINT
+                    } else {
+                        ""
+                    },
+                    visibility: visibility(row)?,
                 };
                 tables.push((object, table));
                 tables.len() - 1
@@ -97,7 +129,13 @@ async fn find_columns(
     {
         tables = vec![tables.swap_remove(exact)];
     }
+    refuse_contradiction(&tables)?;
     Ok(tables)
+}
+
+fn refuse_contradiction(tables: &[(i32, Table)]) -> Result<(), DatabaseError> {
+    let what = tables.iter().find_map(|(_, table)| table.contradiction());
+    what.map_or(Ok(()), |what| Err(malformed(&what)))
 }
 
 /// Whether the table of this name is still the one that was described, with the same columns.
@@ -119,10 +157,11 @@ pub(crate) async fn find_tables(
         let rows = query_rows(client, KEYS, &[&*object]).await?;
         let columns: Result<Vec<_>, _> = rows.iter().map(key_column).collect();
         table.keys = keys(&columns?);
-        let counted = client.query(ROWS, &[&*object]).await?.into_row().await?;
-        let rows: Option<i64> = counted.map(|row| row.try_get(0)).transpose()?.flatten();
+        let counted = query_rows(client, ROWS, &[&*object]).await?;
+        let rows: Option<i64> = optional(only_row(&counted)?, 0)?;
         table.estimated_rows = rows.and_then(|rows| u64::try_from(rows).ok());
     }
+    refuse_contradiction(&tables)?;
     Ok(tables.into_iter().map(|(_, table)| table).collect())
 }
 
@@ -131,28 +170,40 @@ pub(crate) async fn query_rows(
     query: &str,
     parameters: &[&dyn ToSql],
 ) -> Result<Vec<Row>, DatabaseError> {
-    let results = client.query(query, parameters).await?;
-    Ok(results.into_first_result().await?)
+    let [rows] = results(client.query(query, parameters).await?).await?;
+    Ok(rows)
 }
 
-pub(crate) fn text(row: &Row, at: usize) -> Result<String, DatabaseError> {
-    Ok(row.try_get::<&str, _>(at)?.unwrap_or_default().to_owned())
+/// What the user may not see of the table of a row of [`COLUMNS`].
+fn visibility(row: &Row) -> Result<Visibility, DatabaseError> {
+    Ok(Visibility {
+        is_view: required(row, 14)?,
+        row_policy: optional::<&str>(row, 15)?.map(str::to_owned),
+        masked_behind: optional::<&str>(row, 16)?.map(str::to_owned),
+        policies_are_hidden: !required::<bool>(row, 17)?,
+    })
+}
+
+/// A number that the catalog has in a smaller type.
+fn small<T: TryFrom<i32>>(row: &Row, at: usize) -> Result<T, DatabaseError> {
+    let number: i32 = required(row, at)?;
+    T::try_from(number)
+        .map_err(|_| malformed(&format!("{number} in column {} of the catalog", at + 1)))
 }
 
 fn column(row: &Row) -> Result<Column, DatabaseError> {
     let base = text(row, 3)?;
-    let length: i16 = row.try_get(4)?.unwrap_or_default();
-    let precision: u8 = row.try_get(5)?.unwrap_or_default();
-    let scale: u8 = row.try_get(6)?.unwrap_or_default();
+    let (length, precision, scale) = (small(row, 4)?, small(row, 5)?, small(row, 6)?);
     let kind = column_type(&base, scale);
-    let code_pages = (row.try_get(9)?, row.try_get(11)?);
+    let code_pages = (optional(row, 9)?, optional(row, 11)?);
     Ok(Column {
         name: text(row, 2)?,
         read_as: read_as(&base, &kind, length, code_pages),
         declared: declared(&base, length, precision, scale),
-        nullable: row.try_get(7)?.unwrap_or(true),
-        computed: row.try_get(8)?.unwrap_or(false),
-        has_default: row.try_get(12)?.unwrap_or(false),
+        nullable: required(row, 7)?,
+        computed: required(row, 8)?,
+        has_default: required(row, 12)?,
+        masked: required(row, 13)?,
         repertoire: Repertoire {
             code_page: code_pages.0,
             labels: Vec::new(),
@@ -231,9 +282,9 @@ fn declared(base: &str, length: i16, precision: u8, scale: u8) -> String {
 
 /// A column of a key: its index, and its name unless it may be NULL.
 fn key_column(row: &Row) -> Result<(i64, Option<String>), DatabaseError> {
-    let index = row.try_get::<i32, _>(0)?.unwrap_or_default();
-    let is_nullable = row.try_get(3)?.unwrap_or(true);
-    let name = text(row, 2)?;
+    let index: i32 = required(row, 0)?;
+    let is_nullable: bool = required(row, 2)?;
+    let name = text(row, 1)?;
     Ok((index.into(), (!is_nullable).then_some(name)))
 }
 

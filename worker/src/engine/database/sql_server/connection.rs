@@ -3,12 +3,14 @@
 use std::io;
 
 use shared::endpoint::{Endpoint, TlsMode};
+use socket2::{SockRef, TcpKeepalive};
 use tiberius::error::Error;
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-use crate::engine::database::session::label::Access;
+use crate::engine::database::session::label::{APPLICATION, Access};
+use crate::engine::database::session::limits::KEEPALIVE;
 
 pub(crate) type Connection = Client<Compat<TcpStream>>;
 
@@ -30,7 +32,7 @@ pub(crate) async fn login(
         &endpoint.user,
         endpoint.password.reveal(),
     ));
-    config.application_name("reconcile");
+    config.application_name(APPLICATION);
     // Only a reader may be routed to a read-only replica.
     config.readonly(access == Access::Read);
     config.packet_size(PACKET_SIZE);
@@ -48,6 +50,20 @@ pub(crate) async fn login(
     }
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
     // Boxed: the handshake is a large future.
     Ok(Box::pin(Client::connect(config, stream.compat_write())).await)
+}
+
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE.idle)
+            .with_interval(KEEPALIVE.interval)
+            .with_retries(KEEPALIVE.retries),
+    )?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(KEEPALIVE.unacknowledged))?;
+    Ok(())
 }

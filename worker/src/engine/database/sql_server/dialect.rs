@@ -3,10 +3,10 @@
 use shared::endpoint::DatabaseKind;
 use sqlparser::dialect::MsSqlDialect;
 
-use crate::engine::database::dialect::{Dialect, Facts, RepairDialect};
+use crate::engine::database::dialect::{Dialect, Facts, RepairDialect, SelectList};
 use crate::engine::database::filter::lexical::after_quoted;
 use crate::engine::database::sql_server::text::as_text;
-use crate::engine::database::sql_server::{literal, look_up};
+use crate::engine::database::sql_server::{functions, large, literal, look_up};
 use crate::engine::values::column::{Column, ColumnType};
 use crate::engine::values::conversion::Conversion;
 use crate::engine::values::reading::Reading;
@@ -34,7 +34,17 @@ const FACTS: Facts = Facts {
     money_text_digits: Some(4),
     money_scale: 4,
     utf_16_types: &["nchar", "nvarchar", "ntext"],
+    functions: functions::CALLABLE,
 };
+
+/// The expression that reads a column as `reading` expects it.
+fn read(column: &Column, reading: &Reading, name: &str) -> String {
+    match (&reading.conversion, &column.read_as) {
+        (Some(Conversion::DatabaseText(_)), _) => as_text(column, name),
+        (_, Some(target)) => format!("CAST({name} AS {target})"),
+        (_, None) => name.to_owned(),
+    }
+}
 
 impl Dialect for SqlServer {
     fn facts(&self) -> &'static Facts {
@@ -47,13 +57,35 @@ impl Dialect for SqlServer {
 
     fn expression(&self, column: &Column, reading: &Reading) -> String {
         let name = self.identifier(&column.name);
-        match (&reading.conversion, &column.read_as) {
-            (Some(Conversion::DatabaseText(_)), _) => {
-                format!("{} AS {name}", as_text(column, &name))
-            }
-            (_, Some(target)) => format!("CAST({name} AS {target}) AS {name}"),
-            (_, None) => name,
+        let read = read(column, reading, &name);
+        if read == name {
+            return name;
         }
+        format!("{read} AS {name}")
+    }
+
+    /// The driver collects a value whole before it hands it out.
+    fn list(&self, columns: &[(&Column, &Reading)], longest: usize) -> SelectList {
+        let (mut items, mut larger) = (Vec::new(), String::new());
+        for (position, (column, reading)) in columns.iter().enumerate() {
+            if !large::is_unbounded(column, reading) {
+                items.push(self.expression(column, reading));
+                continue;
+            }
+            let name = self.identifier(&column.name);
+            let read = read(column, reading, &name);
+            let is_larger = large::is_larger(&name, &read, longest);
+            let sent = large::sent(column, &read);
+            items.push(format!(
+                "CASE WHEN {is_larger} THEN NULL ELSE {sent} END AS {name}"
+            ));
+            larger += &large::mark(&is_larger, &read, position + 1);
+        }
+        let marks_large = !larger.is_empty();
+        if marks_large {
+            items.push(format!("CASE{larger} END AS [larger than the limit]"));
+        }
+        SelectList { items, marks_large }
     }
 
     fn undecoded(&self, column: &Column, reading: &Reading) -> Option<String> {
@@ -120,10 +152,6 @@ impl RepairDialect for SqlServer {
 
     fn indexed_text_term(&self, name: &str, column: &Column, literal: &str) -> Option<String> {
         literal::indexed_text_term(name, column, literal)
-    }
-
-    fn update_one(&self, table: &str, assignments: &str, condition: &str) -> String {
-        format!("UPDATE TOP (1) {table} SET {assignments} WHERE {condition};")
     }
 
     fn delete_one(&self, table: &str, condition: &str) -> String {

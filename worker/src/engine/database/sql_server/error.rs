@@ -5,6 +5,9 @@ use tiberius::error::Error;
 
 use crate::engine::error::{DatabaseError, advice};
 
+const MEMORY_OPTIMIZED: &str =
+    "a view or a function reads a memory-optimized table: compare that table itself";
+
 /// The least severity of errors that end the connection.
 const FATAL: u8 = 20;
 
@@ -54,6 +57,7 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
             3960 => (FailureKind::SerializationFailure, ""),
             // A snapshot cannot read a table that was altered or truncated after it was taken.
             3961 => (FailureKind::TableChanged, advice::TABLE_CHANGED),
+            41332 | 41368 => (FailureKind::QueryError, MEMORY_OPTIMIZED),
             // Azure SQL reports these while it moves or throttles the database.
             40197 | 40501 | 40613 | 10928 | 10929 | 49918..=49920 => CONNECTION,
             _ => (FailureKind::QueryError, ""),

@@ -6,6 +6,9 @@ use shared::identity::DatabaseIdentity;
 use tiberius::Row;
 use uuid::Uuid;
 
+use crate::engine::database::sql_server::answer::{
+    only_row, optional, optional_row, required, results, text,
+};
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::error::DatabaseError;
 
@@ -23,25 +26,18 @@ pub(super) async fn read(
     client: &mut Connection,
     endpoint: &Endpoint,
 ) -> Result<DatabaseIdentity, DatabaseError> {
-    let results = client
-        .simple_query(format!("{SESSION}; {DATABASE}"))
-        .await?
-        .into_results()
-        .await?;
-    let first = |result: usize| results.get(result).and_then(|rows| rows.first());
-    let text = |column: usize| -> Result<String, DatabaseError> {
-        let value = first(0).map(|row| row.try_get::<&str, _>(column));
-        Ok(value.transpose()?.flatten().unwrap_or_default().to_owned())
-    };
-    let (server, database) = (text(0)?, text(2)?);
+    let statements = format!("{SESSION}; {DATABASE}");
+    let [session, databases] = results(client.simple_query(statements).await?).await?;
+    let session = only_row(&session)?;
+    let (server, database) = (text(session, 0)?, text(session, 2)?);
     Ok(DatabaseIdentity {
         endpoint: endpoint.name.clone(),
         kind: endpoint.kind,
-        version: text(1)?,
+        version: text(session, 1)?,
         host: endpoint.host.clone(),
         port: endpoint.port,
-        user: text(3)?,
-        id: id(&server, &database, first(1))?,
+        user: text(session, 3)?,
+        id: id(&server, &database, optional_row(&databases)?)?,
         database,
     })
 }
@@ -52,11 +48,11 @@ fn id(server: &str, database: &str, row: Option<&Row>) -> Result<String, Databas
     let Some(row) = row else {
         return Ok(format!("server {server}, database `{database}`"));
     };
-    if let Some(group) = row.try_get::<Uuid, _>(2)? {
+    if let Some(group) = optional::<Uuid>(row, 2)? {
         return Ok(format!("availability group database {group}"));
     }
-    let guid = row.try_get::<Uuid, _>(0)?.unwrap_or_default();
-    let created = row.try_get::<NaiveDateTime, _>(1)?.unwrap_or_default();
+    let guid = optional::<Uuid>(row, 0)?.unwrap_or_default();
+    let created: NaiveDateTime = required(row, 1)?;
     Ok(format!(
         "server {server}, database {guid} of {}",
         created.format("%Y-%m-%dT%H:%M:%S%.3f")

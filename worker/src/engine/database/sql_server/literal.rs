@@ -48,6 +48,7 @@ pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwrita
             cast(timestamp(*moment, Notation::Iso8601, zone))
         }
         Value::Uuid(uuid) => cast(uuid::Uuid::from_bytes(*uuid).to_string()),
+        Value::Long(_) => return Err(Unwritable::TooLong(column.name.clone())),
     })
 }
 

@@ -1,11 +1,14 @@
 //! SQL Server: everything that is particular to it.
 
+mod answer;
 pub(crate) mod catalog;
 pub(crate) mod connection;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod functions;
 mod identity;
+mod large;
 pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;

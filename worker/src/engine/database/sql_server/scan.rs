@@ -1,13 +1,15 @@
 //! Scans SQL Server by a streaming row reader.
 
 use futures::StreamExt;
-use tiberius::ColumnData;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
+use tiberius::{ColumnData, QueryItem, Row};
 
 use crate::engine::database::scan::{
     ProgressReporter, Query, Scanned, push_scaled, push_uuid_text, trim, unexpected,
 };
+use crate::engine::database::sql_server::answer::malformed;
 use crate::engine::database::sql_server::connection::Connection;
+use crate::engine::database::sql_server::large;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::{Decimal, DigitBuffer, RowEncoder, RowSink};
 use crate::engine::values::conversion::{Conversion, Raw};
@@ -36,23 +38,39 @@ pub(crate) async fn scan(
         }
         bound.query(client).await?
     };
-    let mut stream = results.into_row_stream();
+    let mut answer = results;
+    let mut results = 0;
     let mut rows = 0;
-    let mut encoder = RowEncoder::default();
+    let mut encoder = RowEncoder::keeping(query.limits.value);
     let mut reporter = ProgressReporter::new(progress);
-    while let Some(row) = stream.next().await {
-        let row = row?;
-        if row.len() != query.readings.len() {
+    let columns = query.readings.len() + usize::from(query.marks_large);
+    while let Some(item) = answer.next().await {
+        let row = match item? {
+            QueryItem::Row(row) => row,
+            QueryItem::Metadata(_) => {
+                results += 1;
+                continue;
+            }
+        };
+        if row.len() != columns {
             return Err(DatabaseError::Malformed(format!(
-                "{} columns where {} were asked for",
+                "{} columns where {columns} were asked for",
                 row.len(),
-                query.readings.len()
             )));
         }
         encoder.start_row();
+        let mark = row.cells().nth(query.readings.len());
+        if let Some((position, size)) = mark.and_then(|(_, mark)| large::marked(mark)) {
+            return Err(too_large(
+                (position, size),
+                &row,
+                query,
+                (&mut encoder, rows),
+            ));
+        }
         for (position, ((_, data), reading)) in row.cells().zip(&query.readings).enumerate() {
             if position == query.key_columns {
-                encoder.end_key();
+                query.end_key(&mut encoder, rows)?;
             }
             if position == 0 && is_null(data) {
                 query.null(position)?;
@@ -66,7 +84,10 @@ pub(crate) async fn scan(
             }
         }
         if query.key_columns == query.readings.len() {
-            encoder.end_key();
+            query.end_key(&mut encoder, rows)?;
+        }
+        if encoder.row().len() > query.limits.row {
+            return Err(query.row_too_large(&encoder, rows));
         }
         sink.end_row(&encoder).map_err(DatabaseError::Disk)?;
         rows += 1;
@@ -75,7 +96,33 @@ pub(crate) async fn scan(
         }
     }
     reporter.report(rows, encoder.total_bytes());
+    if results != 1 {
+        return Err(malformed(&format!(
+            "{results} results where one was asked for"
+        )));
+    }
     Ok(rows)
+}
+
+/// The error for a value that the server has not sent, with the key of its row.
+fn too_large(
+    (position, size): (usize, Option<u64>),
+    row: &Row,
+    query: &Query,
+    (encoder, rows): (&mut RowEncoder, u64),
+) -> DatabaseError {
+    let key = row.cells().zip(&query.readings).take(query.key_columns);
+    let is_read = key.into_iter().all(|((_, data), reading)| {
+        let pushed = match &reading.conversion {
+            None => value(data, reading, encoder),
+            Some(conversion) => converted(data, reading, conversion, encoder),
+        };
+        pushed.is_some()
+    });
+    if is_read && position >= query.key_columns {
+        encoder.end_key();
+    }
+    query.too_large(position, size, encoder, rows)
 }
 
 /// Appends one value after its conversion; `None` when it is not of its type.

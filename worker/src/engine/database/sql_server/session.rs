@@ -8,8 +8,14 @@ use tiberius::error::Error;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
-use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
+use crate::engine::database::session::label::{
+    APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
+};
 use crate::engine::database::session::{Database, Held, Session};
+use crate::engine::database::sql_server::answer::{
+    only_row, optional, optional_row, required, results,
+};
+use crate::engine::database::sql_server::catalog::MEMORY_OPTIMIZED_HINT;
 use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
 use crate::engine::database::sql_server::{catalog, constraints, identity, scan};
@@ -17,8 +23,16 @@ use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
 
-/// The largest size of a session's CONTEXT_INFO in bytes.
-const MAX_CONTEXT: usize = 128;
+/// The size of a session's CONTEXT_INFO in bytes.
+const CONTEXT_LENGTH: usize = 128;
+
+/// The session's number, and whether the database allows snapshots. `DB_ID()` need not be the
+/// `database_id` of the view in Azure SQL Database.
+const STATE: &str = "SELECT CAST(@@SPID AS int); \
+    SELECT CAST(snapshot_isolation_state AS int) FROM sys.databases WHERE name = DB_NAME()";
+
+/// `snapshot_isolation_state` of a database with ALLOW_SNAPSHOT_ISOLATION.
+const SNAPSHOTS_ALLOWED: i32 = 1;
 
 /// The column in which a statement's row count is read.
 const CHANGED: &str = "reconcile_changed_rows";
@@ -30,11 +44,28 @@ pub(crate) struct SqlServerSession {
     best: Isolation,
     /// The session's isolation level and lock timeout in milliseconds, once they are set.
     set: Option<(Isolation, u128)>,
-    spid: i16,
+    id: SessionId,
+    mark: Mark,
     identity: DatabaseIdentity,
 }
 
 impl SqlServerSession {
+    /// Begins the transaction again without SNAPSHOT, in which the server reads no
+    /// memory-optimized table (error 41332). With its hint, such a table is read in one snapshot
+    /// all the same.
+    async fn leave_snapshot(&mut self) -> Result<(), DatabaseError> {
+        if let Some((Isolation::Snapshot, lock_timeout)) = self.set.take() {
+            let level = Isolation::ReadCommitted;
+            self.execute(&format!(
+                "COMMIT TRANSACTION; SET TRANSACTION ISOLATION LEVEL {}; BEGIN TRANSACTION",
+                level.level()
+            ))
+            .await?;
+            self.set = Some((level, lock_timeout));
+        }
+        Ok(())
+    }
+
     async fn run(&mut self, sql: &str) -> Result<Vec<Vec<Row>>, DatabaseError> {
         Ok(self.client.simple_query(sql).await?.into_results().await?)
     }
@@ -57,12 +88,14 @@ impl Database for SqlServer {
             other => other?,
         };
         let identity = identity::read(&mut client, endpoint).await?;
-        let state = client
-            .simple_query("SELECT snapshot_isolation_state, @@SPID FROM sys.databases WHERE database_id = DB_ID()")
-            .await?
-            .into_row()
-            .await?;
-        let allows_snapshots = state.as_ref().and_then(|row| row.get::<u8, _>(0)) == Some(1);
+        let [spid, state] = results(client.simple_query(STATE).await?).await?;
+        let spid: i32 = required(only_row(&spid)?, 0)?;
+        // The row is absent if VIEW ANY DATABASE was denied.
+        let state = match optional_row(&state)? {
+            Some(row) => optional::<i32>(row, 0)?,
+            None => None,
+        };
+        let allows_snapshots = state == Some(SNAPSHOTS_ALLOWED);
         Ok(Box::new(SqlServerSession {
             client,
             best: if allows_snapshots {
@@ -71,7 +104,11 @@ impl Database for SqlServer {
                 Isolation::ReadCommitted
             },
             set: None,
-            spid: state.and_then(|row| row.get(1)).unwrap_or_default(),
+            id: SessionId {
+                number: spid.into(),
+                name: APPLICATION.to_owned(),
+            },
+            mark: Mark::random(),
             identity,
         }))
     }
@@ -86,7 +123,8 @@ impl Session for SqlServerSession {
             self.best
         };
         // The application's name is fixed at the login; CONTEXT_INFO can change with each table.
-        let context = context_info(&label.application);
+        self.id.name = self.mark.name(&label.application);
+        let context = context_info(&self.id.name);
         let set = (isolation, label.lock_timeout_ms());
         if self.set == Some(set) {
             self.execute(&format!("SET CONTEXT_INFO {context}; BEGIN TRANSACTION"))
@@ -110,36 +148,44 @@ impl Session for SqlServerSession {
     }
 
     fn id(&self) -> SessionId {
-        SessionId(self.spid.into())
+        self.id.clone()
     }
 
     fn identity(&self) -> &DatabaseIdentity {
         &self.identity
     }
 
-    async fn interrupt(mut self: Box<Self>) {
-        if let Err(error) = self.client.cancel_query().await {
-            tracing::debug!(%error, "an attention was not answered");
+    /// The server confirms an attention when the statement has ended.
+    async fn interrupt(mut self: Box<Self>) -> bool {
+        match self.client.cancel_query().await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, "an attention was not answered");
+                false
+            }
         }
     }
 
-    async fn activity(&mut self, SessionId(spid): SessionId) -> Result<Activity, DatabaseError> {
-        // Without VIEW SERVER STATE a login sees its own session only.
-        let results = self
-            .run(&format!(
-                "SELECT COUNT(*) FROM sys.dm_exec_requests WHERE session_id = {spid}; SELECT HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE')"
-            ))
-            .await?;
-        let number = |at: usize| results.get(at)?.first()?.get::<i32, _>(0);
-        Ok(match (number(1), number(0)) {
-            (Some(1), Some(0) | None) => Activity::Idle,
+    /// Without VIEW SERVER STATE a login sees its own session only. A later session with the
+    /// same number has another CONTEXT_INFO.
+    async fn activity(&mut self, of: &SessionId) -> Result<Activity, DatabaseError> {
+        let (number, context) = (of.number, context_info(&of.name));
+        let statement = format!(
+            "SELECT CAST(HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') AS int); \
+             SELECT COUNT_BIG(*) FROM sys.dm_exec_requests WHERE session_id = {number} AND context_info = {context}"
+        );
+        let [visible, running] = results(self.client.simple_query(statement).await?).await?;
+        let visible: Option<i32> = optional(only_row(&visible)?, 0)?;
+        let running: i64 = required(only_row(&running)?, 0)?;
+        Ok(match (visible, running) {
+            (Some(1), 0) => Activity::Idle,
             (Some(1), _) => Activity::Running,
             _ => Activity::NotVisible,
         })
     }
 
     /// Ending a session needs ALTER ANY CONNECTION, which the endpoint's user does not have.
-    async fn terminate(&mut self, _other: SessionId) -> Result<(), DatabaseError> {
+    async fn terminate(&mut self, _other: &SessionId) -> Result<(), DatabaseError> {
         Ok(())
     }
 
@@ -161,10 +207,13 @@ impl Session for SqlServerSession {
         _lock_first: bool,
     ) -> Result<Held, DatabaseError> {
         let mut tables = self.find_tables(schema, name).await?;
-        Ok(match (tables.pop(), tables.is_empty()) {
-            (Some(table), true) => Held::Table(Box::new(table)),
-            _ => Held::Absent,
-        })
+        let (Some(table), true) = (tables.pop(), tables.is_empty()) else {
+            return Ok(Held::Absent);
+        };
+        if table.hint == MEMORY_OPTIMIZED_HINT {
+            self.leave_snapshot().await?;
+        }
+        Ok(Held::Table(Box::new(table)))
     }
 
     async fn is_unchanged(&mut self, table: &Table) -> Result<bool, DatabaseError> {
@@ -176,13 +225,8 @@ impl Session for SqlServerSession {
     }
 
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {
-        let row = self
-            .client
-            .simple_query(statement)
-            .await?
-            .into_row()
-            .await?;
-        row_count(row.and_then(|row| row.get::<i64, _>(0)))
+        let [rows] = results(self.client.simple_query(statement).await?).await?;
+        row_count(optional(only_row(&rows)?, 0)?)
     }
 
     async fn scan(
@@ -220,8 +264,11 @@ impl Session for SqlServerSession {
     }
 }
 
-/// As much of `text` as CONTEXT_INFO can hold, as an SQL binary.
+/// As much of `text` as CONTEXT_INFO can hold, as an SQL binary of its whole length: the server
+/// stores a shorter one with zeros behind it.
 fn context_info(text: &str) -> String {
-    let bytes = &text.as_bytes()[..text.len().min(MAX_CONTEXT)];
+    let mut bytes = [0; CONTEXT_LENGTH];
+    let text = &text.as_bytes()[..text.len().min(CONTEXT_LENGTH)];
+    bytes[..text.len()].copy_from_slice(text);
     format!("0x{}", hex::encode(bytes))
 }

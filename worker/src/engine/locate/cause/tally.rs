@@ -202,10 +202,12 @@ impl<'a> CauseTally<'a> {
         };
         let of_column =
             |(other, side, _): &&(usize, Filled, Vec<u8>)| (*other, *side) == (at, filled);
+        if value.len() > LONGEST_CONSTANT {
+            return;
+        }
         let key = (at, filled, value.to_vec());
-        if value.len() <= LONGEST_CONSTANT
-            && (self.constants.contains_key(&key)
-                || self.constants.keys().filter(of_column).count() < MOST_CONSTANTS)
+        if self.constants.contains_key(&key)
+            || self.constants.keys().filter(of_column).count() < MOST_CONSTANTS
         {
             count(&mut self.constants, key, order, example);
         }

@@ -1,23 +1,64 @@
 //! Encodes values as a scanner reads them: the hot loop of a comparison.
 
 use crate::engine::values::canonical::decimal::Decimal;
+use crate::engine::values::canonical::long::LongHasher;
 use crate::engine::values::canonical::tag::{Tag, TimeUnit};
 
+/// Bytes of a value from which on the buffer grows by as many as are needed.
+const LARGE: usize = 1 << 20;
+
 /// Encodes rows of canonical values into one buffer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RowEncoder {
     buffer: Vec<u8>,
     key_end: usize,
     /// The bytes of all earlier rows.
     earlier_bytes: u64,
+    /// The most bytes of a text, of bytes or of JSON that are kept.
+    longest: usize,
+    /// Whether the row has a value that is not kept.
+    has_long: bool,
+    /// The value that is being read in parts, unless it is kept.
+    hashed: Option<LongHasher>,
+}
+
+impl Default for RowEncoder {
+    fn default() -> Self {
+        Self::keeping(usize::MAX)
+    }
 }
 
 impl RowEncoder {
+    /// An encoder that keeps values of up to `longest` bytes. Of longer ones it encodes
+    /// length and hash.
+    pub(crate) fn keeping(longest: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            key_end: 0,
+            earlier_bytes: 0,
+            longest,
+            has_long: false,
+            hashed: None,
+        }
+    }
+
+    /// Whether the row has a value that is not kept.
+    pub(crate) fn has_long(&self) -> bool {
+        self.has_long
+    }
+
+    /// Forgets the values of a row that has to be read again.
+    pub(crate) fn discard_row(&mut self) {
+        self.buffer.clear();
+        self.key_end = 0;
+        self.has_long = false;
+        self.hashed = None;
+    }
+
     /// Discards the current row.
     pub fn start_row(&mut self) {
         self.earlier_bytes += self.buffer.len() as u64;
-        self.buffer.clear();
-        self.key_end = 0;
+        self.discard_row();
     }
 
     /// Ends the key: the values appended so far are the key columns.
@@ -123,15 +164,53 @@ impl RowEncoder {
     #[inline]
     fn length_prefixed(&mut self, tag: Tag, value: &[u8]) {
         match u8::try_from(value.len()) {
+            Ok(length) if length < 0xFF && value.len() <= self.longest => {
+                self.buffer.extend_from_slice(&[tag as u8, length]);
+                self.buffer.extend_from_slice(value);
+            }
+            _ => {
+                self.start_value(tag, value.len());
+                self.add_part(value);
+                self.end_value();
+            }
+        }
+    }
+
+    /// Begins a text, bytes or JSON of `length` bytes, which follow in parts.
+    pub(crate) fn start_value(&mut self, tag: Tag, length: usize) {
+        if length > self.longest {
+            self.has_long = true;
+            self.hashed = Some(LongHasher::new(tag));
+            return;
+        }
+        if length > LARGE {
+            // Doubling the buffer would take twice the memory.
+            self.buffer.reserve_exact(6 + length);
+        }
+        match u8::try_from(length) {
             Ok(length) if length < 0xFF => self.buffer.extend_from_slice(&[tag as u8, length]),
             _ => {
                 self.buffer.extend_from_slice(&[tag as u8, 0xFF]);
                 // Both databases limit a value to 2 GiB.
-                let length = u32::try_from(value.len()).expect("a value is shorter than 4 GiB");
+                let length = u32::try_from(length).expect("a value is shorter than 4 GiB");
                 self.buffer.extend_from_slice(&length.to_le_bytes());
             }
         }
-        self.buffer.extend_from_slice(value);
+    }
+
+    /// Appends the next part of the value.
+    pub(crate) fn add_part(&mut self, part: &[u8]) {
+        match &mut self.hashed {
+            Some(hashed) => hashed.add(part),
+            None => self.buffer.extend_from_slice(part),
+        }
+    }
+
+    /// Ends the value.
+    pub(crate) fn end_value(&mut self) {
+        if let Some(hashed) = self.hashed.take() {
+            hashed.encode(&mut self.buffer);
+        }
     }
 
     /// Appends a date, in days since 2000-01-01. The least and the greatest

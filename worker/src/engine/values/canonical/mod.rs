@@ -15,6 +15,7 @@
 //! | 20+c | decimal of class c | weight, number of digits, base-10000 digits |
 //! | 30, 31 | float of 64, 32 bits | the bits; -0 becomes 0, every NaN the same NaN |
 //! | 40, 50 | text, bytes | length (1 byte, or FF and 4 bytes), content |
+//! | 41, 51, B1 | text, bytes, JSON that are not kept whole | length, 8 bytes, and SHA-256 |
 //! | 60 | date | days since 2000-01-01, 4 bytes |
 //! | 70+u | time of day | units since midnight, 8 bytes |
 //! | 80+u, 90+u | timestamp, instant | units since 2000-01-01, 8 bytes |
@@ -28,6 +29,7 @@ pub(crate) mod decimal;
 pub(crate) mod encoder;
 pub(crate) mod iso8601;
 pub(crate) mod json;
+pub(crate) mod long;
 pub(crate) mod number;
 pub(crate) mod row;
 pub(crate) mod sql_server_text;
@@ -39,6 +41,7 @@ pub use encoder::RowEncoder;
 pub(crate) use encoder::RowSink;
 pub(crate) use iso8601::{Count, Iso8601};
 pub(crate) use json::canonical_json;
+pub(crate) use long::LongValue;
 pub(crate) use number::{float32_decimal, float64_decimal, parse_decimal, twos_complement_decimal};
 pub(crate) use row::{MalformedRow, Values};
 pub(crate) use sql_server_text::{parse_sql_server_local_text, parse_sql_server_text};

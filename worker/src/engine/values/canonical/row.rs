@@ -1,5 +1,6 @@
 //! Splits a row into its encoded values.
 
+use crate::engine::values::canonical::long::LongValue;
 use crate::engine::values::canonical::tag::Tag;
 
 /// The bytes are not a row of canonical values.
@@ -63,5 +64,6 @@ fn length_of(bytes: &[u8]) -> Option<usize> {
             length => 2 + usize::from(length),
         },
         Tag::Uuid => 17,
+        Tag::LongText | Tag::LongBytes | Tag::LongJson => LongValue::ENCODED,
     })
 }

@@ -13,13 +13,16 @@ pub(crate) enum Tag {
     Float64 = 0x30,
     Float32 = 0x31,
     Text = 0x40,
+    LongText = 0x41,
     Bytes = 0x50,
+    LongBytes = 0x51,
     Date = 0x60,
     Time = 0x70,
     Timestamp = 0x80,
     Instant = 0x90,
     Uuid = 0xA0,
     Json = 0xB0,
+    LongJson = 0xB1,
 }
 
 impl Tag {
@@ -38,13 +41,16 @@ impl Tag {
             0x30 => Self::Float64,
             0x31 => Self::Float32,
             0x40 => Self::Text,
+            0x41 => Self::LongText,
             0x50 => Self::Bytes,
+            0x51 => Self::LongBytes,
             0x60 => Self::Date,
             0x76 | 0x77 => Self::Time,
             0x86 | 0x87 => Self::Timestamp,
             0x96 | 0x97 => Self::Instant,
             0xA0 => Self::Uuid,
             0xB0 => Self::Json,
+            0xB1 => Self::LongJson,
             _ => return None,
         };
         Some((tag, first - tag as u8))
