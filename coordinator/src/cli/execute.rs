@@ -26,7 +26,7 @@ use super::exit::{self, CommandError};
 use super::progress::Progress;
 use super::settings::RunSettings;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
-use super::unfinished::{Asked, unfinished};
+use super::unfinished::{RequestedRun, unfinished};
 use crate::repair::Scripts;
 use crate::report::{Output, RunReport, write_stdout};
 use crate::rows_file::RowsFile;
@@ -70,7 +70,7 @@ pub(super) struct Execution {
     /// The database of the target, where it is known.
     pub(super) target: Option<String>,
     /// Whether SIGTERM leaves the run to the next coordinator instead of cancelling it.
-    pub(super) leaves: bool,
+    pub(super) survives_sigterm: bool,
 }
 
 /// How a stored run is continued.
@@ -80,7 +80,7 @@ pub(super) struct Continuation {
     /// Why its remaining tables are only cancelled, if they are.
     pub(super) cancel: Option<CancelReason>,
     /// As in [`Execution`].
-    pub(super) leaves: bool,
+    pub(super) survives_sigterm: bool,
 }
 
 /// Plans a new run and carries it out.
@@ -110,7 +110,7 @@ async fn plan_and_carry_out(
         telemetry: _,
     } = settings;
     // Without a broker, the statements of the run would be left with it.
-    let leaves = resume_within.is_some() && matches!(mode, Mode::Broker(_));
+    let survives_sigterm = resume_within.is_some() && matches!(mode, Mode::Broker(_));
     let selected = tables.plan(&read_catalogs(&tables).await?)?;
     stored.scope = selected.scope.clone();
     let request = RunRequest {
@@ -122,19 +122,19 @@ async fn plan_and_carry_out(
         Some(directory) => {
             let mut store = RunStore::open(&directory)?;
             store.prune(request.started_at)?;
-            let asked = Asked {
+            let requested = RequestedRun {
                 settings: &stored,
                 tables: &request.tables,
                 at: request.started_at,
             };
             if let Some(within) = resume_within
-                && let Some((run, lock)) = unfinished(&store, &asked, within)?
+                && let Some((run, lock)) = unfinished(&store, &requested, within)?
             {
                 print_status(format!("run {} has not ended and is continued", run.id));
                 let continuation = Continuation {
                     mode,
                     cancel: None,
-                    leaves,
+                    survives_sigterm,
                 };
                 let report = carry_on(&store, (&run, lock), continuation, telemetry).await?;
                 deliver(&report, format, output)?;
@@ -152,7 +152,7 @@ async fn plan_and_carry_out(
         output_dir,
         rows_output,
         target: stored.target.database,
-        leaves,
+        survives_sigterm,
     };
     let report = carry_out(execution, telemetry).await?;
     deliver(&report, format, output)?;
@@ -197,7 +197,7 @@ pub(super) async fn carry_on(
         output_dir: run.settings.output_dir.clone(),
         rows_output: run.settings.rows_output.clone(),
         target: run.settings.target.database.clone(),
-        leaves: continuation.leaves,
+        survives_sigterm: continuation.survives_sigterm,
     };
     Box::pin(carry_out(execution, telemetry)).await
 }
@@ -210,7 +210,7 @@ pub(super) async fn carry_out(
     let Execution {
         request, storage, ..
     } = execution;
-    let (run, leaves) = (request.run, execution.leaves);
+    let (run, survives_sigterm) = (request.run, execution.survives_sigterm);
     let scripts = execution
         .output_dir
         .map(|directory| Scripts::prepare(&directory, execution.target, request.run))
@@ -251,15 +251,15 @@ pub(super) async fn carry_out(
         .unwrap_or_default();
     let mut report = tokio::select! {
         report = handle.report() => report?,
-        end = early_end(&mut signals, stop_asked, canceller, leaves) => {
+        end = early_end(&mut signals, stop_asked, canceller, survives_sigterm) => {
             let code = match end {
-                EarlyEnd::Left => {
+                EarlyEnd::LeftUnfinished => {
                     print_status(format!(
                         "SIGTERM: run {run} is left unfinished; `reconcile resume {run}` continues it"
                     ));
                     exit::LEFT
                 }
-                EarlyEnd::Hurried => {
+                EarlyEnd::SecondSignal => {
                     telemetry.finish(HASTY_PUSH_LIMIT).await;
                     exit::INTERRUPTED
                 }
@@ -322,29 +322,29 @@ async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EarlyEnd {
     /// The next coordinator of the run continues it.
-    Left,
+    LeftUnfinished,
     /// A second signal did not wait for the cancelled run.
-    Hurried,
+    SecondSignal,
 }
 
 /// Cancels the run at a signal or at a request through the store, and returns at the
-/// next signal. If the run is one that SIGTERM leaves, SIGTERM returns at once.
+/// next signal. With `survives_sigterm`, it returns at SIGTERM, and the run is not cancelled.
 async fn early_end(
     signals: &mut Signals,
     stop_asked: CancellationToken,
     canceller: Canceller,
-    leaves: bool,
+    survives_sigterm: bool,
 ) -> EarlyEnd {
     let left = tokio::select! {
-        signal = signals.receive() => leaves && signal == Received::Terminate,
+        signal = signals.receive() => survives_sigterm && signal == Received::Terminate,
         () = stop_asked.cancelled() => false,
     };
     if left {
-        return EarlyEnd::Left;
+        return EarlyEnd::LeftUnfinished;
     }
     canceller.cancel();
     signals.next().await;
-    EarlyEnd::Hurried
+    EarlyEnd::SecondSignal
 }
 
 /// Prints the report, or writes it to the file.

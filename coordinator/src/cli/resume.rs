@@ -59,7 +59,7 @@ pub(super) async fn resume(flags: ResumeFlags, mut config: Config) -> Result<u8,
     let continuation = Continuation {
         mode,
         cancel: None,
-        leaves: false,
+        survives_sigterm: false,
     };
     let ended = carry_on(&store, (&run, lock), continuation, &mut telemetry)
         .await
@@ -122,7 +122,7 @@ pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, Com
     let continuation = Continuation {
         mode,
         cancel: Some(CancelReason::Requested),
-        leaves: false,
+        survives_sigterm: false,
     };
     let mut telemetry = RunTelemetry::off();
     let report = carry_on(&store, (&run, lock), continuation, &mut telemetry).await?;

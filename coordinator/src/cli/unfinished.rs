@@ -9,29 +9,29 @@ use shared::message::TableSpec;
 use crate::run_state::PlannedTable;
 use crate::store::{RunLock, RunStore, StoreError, StoredRun, StoredSettings};
 
-/// A run that was asked for and has not started.
+/// A run that was requested and has not started.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct RequestedRun<'a> {
     pub(super) settings: &'a StoredSettings,
     pub(super) tables: &'a [PlannedTable],
     pub(super) at: DateTime<Utc>,
 }
 
-/// The latest run whose result is a result of `asked`: it was started at most `within` ago,
+/// The latest run whose result is a result of `requested`: it was started at most `within` ago,
 /// has not ended, is not being cancelled, has no coordinator, and compares the same tables
 /// with the same settings. The lock makes this process its coordinator.
 pub(super) fn unfinished(
     store: &RunStore,
-    asked: &Asked<'_>,
+    requested: &RequestedRun<'_>,
     within: Duration,
 ) -> Result<Option<(StoredRun, RunLock)>, StoreError> {
     for run in store.runs()? {
         // The clock may have been set back.
-        let age = (asked.at - run.started_at).to_std().unwrap_or_default();
-        if age > within || run.is_alive || has_no_rest(&run) {
+        let age = (requested.at - run.started_at).to_std().unwrap_or_default();
+        if age > within || run.is_alive || is_over(&run) {
             continue;
         }
-        if !is_the_same(store, &run, asked)? {
+        if !compares_the_same(store, &run, requested)? {
             print_status(format!(
                 "run {} has not ended, but has other tables or settings: a new run starts",
                 run.id
@@ -44,27 +44,31 @@ pub(super) fn unfinished(
         };
         // Read again: before the lock was taken, another coordinator may have written.
         let run = store.run(&run.id.to_string())?;
-        if !has_no_rest(&run) {
+        if !is_over(&run) {
             return Ok(Some((run, lock)));
         }
     }
     Ok(None)
 }
 
-/// Whether nothing is left to compare.
-fn has_no_rest(run: &StoredRun) -> bool {
+/// Whether it has ended or is being cancelled, so that nothing is left to compare.
+fn is_over(run: &StoredRun) -> bool {
     run.summary.is_some() || run.cancelling.is_some()
 }
 
-fn is_the_same(store: &RunStore, run: &StoredRun, asked: &Asked<'_>) -> Result<bool, StoreError> {
-    if run.settings != *asked.settings || run.tables != asked.tables.len() {
+fn compares_the_same(
+    store: &RunStore,
+    run: &StoredRun,
+    requested: &RequestedRun<'_>,
+) -> Result<bool, StoreError> {
+    if run.settings != *requested.settings || run.tables != requested.tables.len() {
         return Ok(false);
     }
     let stored = store.tables(run)?;
-    let pairs = stored.iter().zip(asked.tables);
+    let pairs = stored.iter().zip(requested.tables);
     Ok(pairs
-        .map(|((stored, _), asked)| (without_keys(&stored.spec), without_keys(&asked.spec)))
-        .all(|(stored, asked)| stored == asked))
+        .map(|((stored, _), requested)| (without_keys(&stored.spec), without_keys(&requested.spec)))
+        .all(|(stored, requested)| stored == requested))
 }
 
 /// A specification without the keys that every run draws anew, and whether all values are
