@@ -16,6 +16,9 @@ options! {
     /// Largest --spill-limit of the tasks that a worker takes
     #[arg(value_name = "SIZE")]
     max_spill: ByteSize, else "no limit";
+    /// Largest --max-value-size of the tasks that a worker takes
+    #[arg(value_name = "SIZE")]
+    max_value_size: ByteSize, else "no limit";
     /// Longest time limit of the tasks that a worker takes
     #[arg(value_name = "DURATION")]
     max_timeout: Duration, else "no limit";

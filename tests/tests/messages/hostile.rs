@@ -195,6 +195,7 @@ fn forged_events(work: WorkId) -> Vec<Sent> {
         outcome: Box::new(Outcome::Compared(invented())),
         batches: 0,
         duration_ms: 1,
+        unconfirmed: Vec::new(),
     };
     let repair = EventBody::Repair {
         batch: 0,
@@ -241,6 +242,7 @@ fn forgeries(work: WorkId, task: &Task) -> Vec<Sent> {
             target_rows: 1,
         }],
         endpoints: None,
+        unavailable: Vec::new(),
     };
     let stop = Control::StopRun { run: work.run };
     let worker = WorkerId::named("w");

@@ -26,6 +26,15 @@ pub(super) fn check(
     if let Some(most) = max_spill.filter(|most| spill > most.0) {
         return refused("--spill-limit", &size(spill), "max_spill", &size(most.0));
     }
+    let value = engine_limits.value_bytes;
+    if let Some(most) = limits.max_value_size.filter(|most| value > most.0) {
+        return refused(
+            "--max-value-size",
+            &size(value),
+            "max_value_size",
+            &size(most.0),
+        );
+    }
     if let Some(most) = limits.max_timeout.filter(|most| spec.timeout > *most) {
         let duration = |duration| humantime::format_duration(duration).to_string();
         let (asked, most) = (duration(spec.timeout), duration(most));
@@ -126,6 +135,7 @@ mod tests {
                 limits: EngineLimits {
                     memory_bytes: 64 << 20,
                     spill_bytes: 16 << 30,
+                    value_bytes: 8 << 20,
                 },
                 ..TableOptions::default()
             },
@@ -145,6 +155,7 @@ mod tests {
         let at = WorkerLimits {
             max_memory: Some(ByteSize(64 << 20)),
             max_spill: Some(ByteSize(16 << 30)),
+            max_value_size: Some(ByteSize(8 << 20)),
             max_timeout: Some(Duration::from_secs(60)),
             ..none.clone()
         };
@@ -166,6 +177,14 @@ mod tests {
         assert!(
             spill.contains("`16GiB`") && spill.contains("`1GiB`"),
             "{spill}"
+        );
+        let value = below(WorkerLimits {
+            max_value_size: Some(ByteSize(4 << 20)),
+            ..none.clone()
+        });
+        assert!(
+            value.contains("`8MiB`") && value.contains("`4MiB`"),
+            "{value}"
         );
         let timeout = below(WorkerLimits {
             max_timeout: Some(Duration::from_secs(59)),
