@@ -158,13 +158,19 @@ impl Scene {
     #[must_use]
     pub fn apply(&self, arguments: &[&str]) -> Run {
         self.here
-            .reconcile(&[&["apply", "--format", "json"][..], arguments].concat())
+            .reconcile(&[&["apply", "--yes", "--format", "json"][..], arguments].concat())
     }
 
-    /// A file in `out`.
+    /// A file in the directory of the last run that wrote into `out`.
+    ///
+    /// # Panics
+    ///
+    /// When no run wrote into it.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
-        self.here.path().join("out").join(name)
+        let runs = std::fs::read_dir(self.here.path().join("out")).unwrap();
+        let run = runs.map(|run| run.unwrap().path()).max();
+        run.unwrap().join(name)
     }
 
     /// Repair, verify, undo, verify: what every repair must do.

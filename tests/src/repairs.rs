@@ -7,7 +7,7 @@ use shared::endpoint::Endpoint;
 use shared::message::TableSpec;
 use shared::outcome::{Failure, RepairAction, RepairPlan, RepairStatement};
 use worker::engine::ReconcileEngine;
-use worker::engine::{WritableTarget, script_dialect};
+use worker::engine::{GuardedForm, WritableTarget, script_dialect};
 
 use crate::cases::{Answer, compare, compare_and_repair};
 
@@ -85,6 +85,12 @@ async fn carry_out(
     direction: Direction,
 ) -> anyhow::Result<Vec<String>> {
     let failed = |failure: Failure| anyhow!("{}: {}", failure.kind, failure.message);
+    let form = GuardedForm::new(plan.kind, &plan.schema, &plan.table);
+    for made in statements {
+        for (action, sql) in [(made.action, &made.sql), (inverse(made.action), &made.undo)] {
+            form.check(action, sql).with_context(|| sql.clone())?;
+        }
+    }
     let mut writable = WritableTarget::open(target).await.map_err(failed)?;
     for line in script_dialect(plan.kind).lines().preamble {
         writable.execute(line).await.map_err(failed)?;

@@ -246,7 +246,12 @@ impl Running {
 }
 
 impl Watch {
-    fn over(databases: &[&Database]) -> Result<Self, ServiceError> {
+    /// Watches the statements in these databases.
+    ///
+    /// # Errors
+    ///
+    /// When a server refuses.
+    pub fn over(databases: &[&Database]) -> Result<Self, ServiceError> {
         let sessions = databases.iter().map(|database| Session::open(database));
         Ok(Self {
             sessions: sessions.collect::<Result<_, _>>()?,

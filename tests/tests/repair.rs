@@ -235,7 +235,10 @@ fn parents_and_children_are_repaired_in_order_and_cycles_at_the_end() {
         // The order is known from the scripts themselves, however they are listed.
         let files: Vec<String> = ["a_child", "z_parent", "tree"]
             .iter()
-            .map(|table| format!("out/{schema}.{table}.repair.sql"))
+            .map(|table| {
+                let file = scene.file(&format!("{schema}.{table}.repair.sql"));
+                file.display().to_string()
+            })
             .collect();
         let arguments: Vec<&str> = files.iter().map(String::as_str).collect();
         let applied = scene.apply(&arguments);
@@ -403,7 +406,7 @@ fn a_row_that_others_reference_with_cascade_is_not_deleted() {
                 .target
                 .execute(&format!("DELETE FROM {schema}.child WHERE up = 7;"));
             assert_eq!(
-                scene.apply(&["out"]).code,
+                scene.apply(&["out", "--again"]).code,
                 1,
                 "the first row is gone already"
             );
@@ -510,7 +513,7 @@ fn a_script_that_was_changed_or_is_none_is_refused() {
     std::fs::write(&file, &text[..text.len() / 2]).unwrap();
     assert_eq!(scene.apply(&["out"]).code, 2);
     std::fs::write(&file, "DELETE FROM t;").unwrap();
-    let foreign = scene.apply(&["out/public.t.repair.sql"]);
+    let foreign = scene.apply(&[file.to_str().unwrap()]);
     assert_eq!(foreign.code, 2, "{foreign:?}");
     assert!(
         foreign.stderr.contains("not a repair script"),
@@ -550,7 +553,7 @@ fn a_run_with_nothing_to_repair_says_so() {
     let run = scene.run(&["--tables", "t", "--generate-repair", "--output-dir", "out"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.report()["results"][0].get("repair").is_none());
-    let applied = scene.here.reconcile(&["apply", "out"]);
+    let applied = scene.here.reconcile(&["apply", "--yes", "out"]);
     assert_eq!(applied.code, 0, "{applied:?}");
     assert!(applied.stdout.contains("nothing to apply"), "{applied:?}");
 }

@@ -55,7 +55,7 @@ fn what_another_session_has_repaired_is_not_undone() {
         let table = &said(&undone)["tables"][0];
         assert_eq!((&table["applied"], &table["skipped"]), (&nothing, &nothing));
         assert!(equal(&scene), "{kind:?}");
-        let told = scene.here.reconcile(&["apply", "out", "--undo"]);
+        let told = scene.here.reconcile(&["apply", "--yes", "out", "--undo"]);
         assert!(told.stdout.contains("nothing to revert"), "{told:?}");
     }
 }
@@ -76,7 +76,7 @@ fn of_a_repair_that_was_partly_skipped_the_rest_is_taken_back_once() {
         assert_eq!(scene.apply(&["out"]).code, 1);
         set("wrong");
         // Again: what the first time did is not forgotten.
-        let again = scene.apply(&["out"]);
+        let again = scene.apply(&["out", "--again"]);
         assert_eq!(
             said(&again)["tables"][0]["applied"],
             json!({ "delete": 0, "update": 1, "insert": 0 }),
@@ -104,7 +104,7 @@ fn a_repair_that_was_not_applied_is_not_taken_back() {
     assert_eq!(scene.apply(&["out", "--dry-run"]).code, 0);
     for arguments in [
         &["out", "--undo"][..],
-        &["out/public.t.undo.sql"],
+        &[scene.file("public.t.undo.sql").to_str().unwrap()],
         &["out", "--undo", "--dry-run"],
     ] {
         let refused = scene.apply(arguments);
@@ -339,7 +339,7 @@ fn what_was_applied_is_said_when_it_cannot_be_compared_or_shown() {
         .unwrap();
     let mut child = scene
         .here
-        .command("reconcile", &["apply", "out"])
+        .command("reconcile", &["apply", "--yes", "out"])
         .stdout(full)
         .stderr(Stdio::null())
         .spawn()
@@ -351,7 +351,7 @@ fn what_was_applied_is_said_when_it_cannot_be_compared_or_shown() {
     // A reader may close the pipe before the end of the output.
     let mut child = scene
         .here
-        .command("reconcile", &["apply", "out"])
+        .command("reconcile", &["apply", "--yes", "out"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

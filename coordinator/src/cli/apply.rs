@@ -1,23 +1,29 @@
 //! `reconcile apply`: executes repair scripts in the target, in one transaction, and
 //! compares the rows again.
 
+mod announcement;
 mod outcome;
 mod transaction;
 mod verification;
+mod words;
 
 use shared::config::Config;
 use shared::endpoint::Endpoint;
+use shared::outcome::RepairAction;
+use shared::signals::Signals;
 
 use super::connections::side_settings;
 use super::exit::{self, CommandError};
 use super::flags::{ApplyFlags, ListFormat};
+use super::state_dir::state_dir;
 use super::usage::UsageError;
-use crate::repair::{Direction, Script, ScriptError, ScriptSet};
+use crate::repair::{AppliedScripts, Direction, Script, ScriptError, ScriptSet};
 use crate::report::write_stdout;
 use crate::store::database_identity;
 
+use announcement::{announce, confirm};
 use outcome::Applied;
-use transaction::execute_scripts;
+use transaction::{Work, execute_scripts};
 use verification::verify_all;
 
 pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, CommandError> {
@@ -39,7 +45,23 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
         .transpose()?;
     check_undo(&set, &target)?;
 
-    let (tables, undo_renamed) = execute_scripts(&set, &target, flags.dry_run).await?;
+    let actions = actions(&flags);
+    let record = AppliedScripts::open(&state_dir(&config)?)?;
+    if !flags.dry_run && !flags.again {
+        record.check(&set, &database_identity(&target), &actions)?;
+    }
+    announce(&set, &target, &actions);
+    let has_work = set.scripts.iter().any(|script| script.present.total() > 0);
+    confirm(flags.yes || flags.dry_run || !has_work)?;
+    let mut signals = Signals::listen().map_err(CommandError::Signals)?;
+    let work = Work {
+        set: &set,
+        endpoint: &target,
+        actions: &actions,
+        dry_run: flags.dry_run,
+        record: &record,
+    };
+    let (tables, finished) = execute_scripts(work, &mut signals).await?;
     let mut applied = Applied {
         direction,
         dry_run: flags.dry_run,
@@ -48,7 +70,7 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
     };
     let mut verified = Ok(());
     if let Some(source) = source {
-        verified = verify_all(&set, &mut applied.tables, source, target).await;
+        verified = verify_all(&set, &mut applied.tables, (source, target), &mut signals).await;
         if verified.is_ok() {
             applied.verification = Some(applied.verdict());
         }
@@ -58,18 +80,29 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
         ListFormat::Console => applied.to_console(),
         ListFormat::Json => applied.to_json(),
     });
-    undo_renamed?;
+    finished?;
     verified?;
     match shown {
         Err(error) if flags.dry_run => return Err(error.into()),
         shown => shown.map_err(CommandError::NotShown)?,
     }
-    let skipped = applied.tables.iter().any(|table| table.skipped.total() > 0);
-    Ok(if skipped || applied.verification == Some("FAIL") {
-        exit::DIFFERENT
-    } else {
+    Ok(if applied.is_success() {
         exit::SUCCESS
+    } else {
+        exit::DIFFERENT
     })
+}
+
+/// The kinds of statements that are executed.
+fn actions(flags: &ApplyFlags) -> Vec<RepairAction> {
+    if flags.only.is_empty() {
+        return vec![
+            RepairAction::Delete,
+            RepairAction::Update,
+            RepairAction::Insert,
+        ];
+    }
+    flags.only.iter().map(|kind| (*kind).into()).collect()
 }
 
 /// Refuses a target that is not the database that the scripts were written for, unless
@@ -77,7 +110,7 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
 fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Result<(), UsageError> {
     let named = flags.target.is_some() || flags.urls.target_url.is_some();
     let now = database_identity(target);
-    for Script { path, header } in &set.scripts {
+    for Script { path, header, .. } in &set.scripts {
         if header.engine != target.kind {
             return Err(UsageError::OtherDialect {
                 file: path.clone(),

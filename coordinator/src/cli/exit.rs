@@ -42,12 +42,16 @@ pub(super) enum CommandError {
     NotApplied(Failure),
     #[error("nothing was changed: {0}")]
     NotUndoable(ScriptError),
+    #[error("nothing was changed: {0}")]
+    Declined(&'static str),
     #[error(
         "the database did not answer the commit, so it is unknown whether the target was changed; check the target before you repeat the command: {0}"
     )]
     Unanswered(Failure),
     #[error("the scripts were applied, but the rows could not be compared again: {0}")]
     NotVerified(Failure),
+    #[error("the scripts were applied, but that could not be recorded: {0}")]
+    NotRecorded(ScriptError),
     #[error(
         "the scripts were applied, but a new undo script, whose name ends in .pending, could not replace the old one: {0}"
     )]
@@ -107,8 +111,10 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
             UNVERIFIED
         }
         CommandError::NotVerified(_)
+        | CommandError::NotRecorded(_)
         | CommandError::UndoNotRenamed(_)
         | CommandError::NotShown(_) => UNCHECKED,
+        CommandError::Declined(_) => INTERRUPTED,
         CommandError::Unanswered(_) => UNKNOWN,
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions};
+use shared::outcome::RepairAction;
 use shared::telemetry::trace::TraceFlags;
 
 use super::estimate::EstimateFlags;
@@ -38,7 +39,8 @@ pub(super) enum Command {
     /// cannot be applied, nothing was changed; 3 not applied, nothing was changed;
     /// 4 applied, but the rows could not be compared again, the result could not be
     /// printed, or the undo scripts could not be renamed; 5 the database did not answer
-    /// the commit: check whether the target was changed before you repeat.
+    /// the commit: check whether the target was changed before you repeat; 130
+    /// interrupted or not confirmed, nothing was changed.
     Apply(ApplyFlags),
     /// Continue a run whose coordinator was killed
     Resume(ResumeFlags),
@@ -172,7 +174,7 @@ pub(super) struct ResumeFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct ApplyFlags {
-    /// Scripts that `run --generate-repair` wrote, or the directory that contains them
+    /// Scripts that `run --generate-repair` wrote, or the directory of the run that contains them
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// Revert repairs: use the .undo.sql scripts of a directory
@@ -182,6 +184,15 @@ pub(super) struct ApplyFlags {
     /// applied with psql or sqlcmd, or the database did not answer the commit
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) assume_applied: bool,
+    /// Apply scripts once more that were applied before
+    #[arg(long)]
+    pub(super) again: bool,
+    /// Execute only statements of these kinds: insert, update, delete
+    #[arg(long, value_enum, value_name = "KINDS", value_delimiter = ',')]
+    pub(super) only: Vec<StatementKind>,
+    /// Do not ask before the target is changed; required without a terminal
+    #[arg(long, short)]
+    pub(super) yes: bool,
     /// Execute everything, print what would change, and roll back
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -259,6 +270,27 @@ pub(super) struct DrainFlags {
     pub(super) worker: String,
     #[command(flatten)]
     pub(super) broker: BrokerFlags,
+}
+
+/// A kind of statements of repair scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum StatementKind {
+    /// Statements that add rows.
+    Insert,
+    /// Statements that change rows.
+    Update,
+    /// Statements that delete rows.
+    Delete,
+}
+
+impl From<StatementKind> for RepairAction {
+    fn from(kind: StatementKind) -> Self {
+        match kind {
+            StatementKind::Insert => Self::Insert,
+            StatementKind::Update => Self::Update,
+            StatementKind::Delete => Self::Delete,
+        }
+    }
 }
 
 /// The form of a list.

@@ -13,6 +13,7 @@ use super::exit::{self, CommandError};
 use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
 use super::lists::{columns, pretty_json, print, seconds};
 use super::state_dir::{open_store, state_dir};
+use crate::repair::stored_repairs;
 use crate::report::{Output, ReportData, RunReport};
 use crate::run_state::{RestoredTable, RunSummary};
 use crate::store::{RunStore, RunningTable, StoreError, StoredRun};
@@ -73,7 +74,7 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
         };
         tables.push((planned.spec, *record));
     }
-    Ok(RunReport::of(ReportData {
+    let mut report = RunReport::of(ReportData {
         run: run.id,
         started_at: run.started_at,
         duration: summary.duration,
@@ -89,7 +90,18 @@ pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, 
         trace_id: summary.trace_id,
         origin: summary.origin,
         databases: summary.databases,
-    }))
+    });
+    let repairs = run
+        .settings
+        .output_dir
+        .as_deref()
+        .map(|output| stored_repairs(output, run.id));
+    for (at, repair) in repairs.into_iter().flatten() {
+        if let Some(result) = report.results.get_mut(at) {
+            result.repair = Some(repair);
+        }
+    }
+    Ok(report)
 }
 
 pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, CommandError> {

@@ -105,6 +105,10 @@ pub(super) enum UsageError {
         before: String,
         now: String,
     },
+    #[error(
+        "standard input is no terminal, so the command cannot ask for confirmation; add --yes to apply the scripts, or --dry-run to execute them and roll back"
+    )]
+    NotConfirmed,
     #[error("--pk-columns names no column; leave it out for the primary key")]
     NoKeyColumns,
     #[error(

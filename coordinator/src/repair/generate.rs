@@ -9,16 +9,24 @@ use std::path::{Path, PathBuf};
 use shared::atomic_file::{Access, AtomicFile};
 use shared::ids::{RunId, TableId};
 use shared::message::TableSpec;
+use shared::naming::find_name;
 use shared::outcome::{ForeignKey, RepairPlan, RepairStatement};
+use worker::engine::GuardedForm;
 
 use super::header::Header;
-use super::manifest::{FORMAT, Manifest, ManifestTable};
+use super::manifest::{FORMAT, Manifest, ManifestTable, run_directory};
 use super::order::{Ordered, RepairedTable, one_by_one, order};
+use super::script_reader::Script;
 use super::script_writer::ScriptWriter;
-use super::statement::{ACTIONS, Direction, Statement, StatementCounts};
+use super::statement::{ACTIONS, Direction, Statement, StatementCounts, word};
+use super::undo::pending_path;
 use crate::report::{RepairReport, RunReport};
 use crate::run_state::TableStatus;
 use crate::spool::Spool;
+use crate::store::schema_of_identity;
+
+/// The directory, in that of the run, of the statements until the scripts are written.
+const SPOOL: &str = ".statements";
 
 /// Why no scripts can be written.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +39,7 @@ pub struct RepairError {
 /// The scripts of one run, from their first statement to the files.
 #[derive(Debug)]
 pub struct Scripts {
+    /// A directory of this run only: no other run ever writes to it.
     directory: PathBuf,
     /// The database of the target, where it is known.
     database: Option<String>,
@@ -47,27 +56,29 @@ struct Repaired<'a> {
 }
 
 impl Scripts {
-    /// Prepares to write scripts to `directory`. If it does not exist, it is
-    /// created with access for its owner only. `database` is the target, where
+    /// Prepares to write scripts to the directory of `run` in `output`. What does not
+    /// exist is created with access for its owner only. `database` is the target, where
     /// it is known.
     pub(crate) fn prepare(
-        directory: &Path,
+        output: &Path,
         database: Option<String>,
         run: RunId,
     ) -> Result<Self, RepairError> {
+        let directory = run_directory(output, run);
         let failed = |error| RepairError {
-            directory: directory.to_owned(),
+            directory: directory.clone(),
             error,
         };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(directory)
+            .create(&directory)
             .map_err(failed)?;
+        let spool = Spool::open(directory.join(SPOOL)).map_err(failed)?;
         Ok(Self {
-            directory: directory.to_owned(),
+            directory,
             database,
-            spool: Spool::open(directory.join(format!(".repair-{run}"))).map_err(failed)?,
+            spool,
         })
     }
 
@@ -107,7 +118,7 @@ impl Scripts {
                 continue;
             };
             repair.notes.clone_from(&plan.notes);
-            match self.count(at, plan) {
+            match self.examine(at, plan, spec) {
                 Err(why) => repair.notes.push(why),
                 Ok(counts) if counts.total() == 0 => {}
                 Ok(counts) => repaired.push(Repaired {
@@ -120,16 +131,21 @@ impl Scripts {
             }
         }
         let tables = self.write_tables(report, &repaired, &mut repairs);
-        for (result, repair) in report.results.iter_mut().zip(repairs) {
-            result.repair = repair;
+        let engine = repaired.first().map(|table| table.plan.kind);
+        for (result, repair) in report.results.iter_mut().zip(&repairs) {
+            result.repair.clone_from(repair);
         }
         let manifest = Manifest {
             format: FORMAT,
             run: report.run_id.clone(),
             timestamp: report.timestamp.clone(),
-            engine: repaired.first().map(|table| table.plan.kind),
+            engine,
             apply: format!("reconcile apply {}", self.directory.display()),
             tables,
+            repairs: (0..)
+                .zip(repairs)
+                .filter_map(|(at, repair)| Some((at, repair?)))
+                .collect(),
         };
         if let Err(error) = manifest.write(&self.directory) {
             report.notes.push(format!(
@@ -141,11 +157,22 @@ impl Scripts {
         Some(self.spool)
     }
 
-    /// Counts the statements that were kept. It is an error if some are missing.
-    fn count(&self, at: usize, plan: &RepairPlan) -> Result<StatementCounts, String> {
+    /// Counts the statements that were kept. It is an error if some are missing, or if what a
+    /// worker sent is no repair of its table: it came over a broker and becomes SQL.
+    fn examine(
+        &self,
+        at: usize,
+        plan: &RepairPlan,
+        spec: &TableSpec,
+    ) -> Result<StatementCounts, String> {
+        let database = self.database.as_deref();
+        examine_plan(plan, spec, database.and_then(schema_of_identity))?;
+        let form = GuardedForm::new(plan.kind, &plan.schema, &plan.table);
         let mut counts = StatementCounts::default();
         for statement in self.spool.items(table_id(at))?.into_iter().flatten() {
-            counts.add(statement.map_err(|error| error.to_string())?.action, 1);
+            let statement = statement.map_err(|error| error.to_string())?;
+            examine_statement(&statement, form)?;
+            counts.add(statement.action, 1);
         }
         if counts.total() == plan.statements {
             return Ok(counts);
@@ -216,6 +243,14 @@ impl Scripts {
     ) -> Result<ManifestTable, String> {
         let plan = table.plan;
         let name = |direction: Direction| format!("{}{}", table.stem, direction.suffix());
+        // The coordinator of this run may have been killed after it had written the scripts.
+        let undo = self.directory.join(name(Direction::Undo));
+        if is_in_use(&undo) {
+            return Err(format!(
+                "`reconcile apply` has applied the scripts that this run had written before; they are kept, with {}",
+                undo.display()
+            ));
+        }
         for (direction, order) in [Direction::Repair, Direction::Undo].into_iter().zip(orders) {
             let path = self.directory.join(name(direction));
             let header = Header {
@@ -229,6 +264,7 @@ impl Scripts {
                 schema: plan.schema.clone(),
                 table: plan.table.clone(),
                 statements: direction.orient_counts(table.counts),
+                key: report.results[table.at].key.clone(),
                 identity_insert: match direction {
                     Direction::Repair => plan.identity_insert,
                     Direction::Undo => plan.undo_identity_insert.unwrap_or(plan.identity_insert),
@@ -299,19 +335,90 @@ fn table_id(at: usize) -> TableId {
     TableId(u32::try_from(at).expect("a run has at most u32::MAX tables"))
 }
 
+/// Checks that the plan is one for the table of the task, and that its names can stand in a script.
+fn examine_plan(
+    plan: &RepairPlan,
+    spec: &TableSpec,
+    default_schema: Option<&str>,
+) -> Result<(), String> {
+    let refused = |why: &str| {
+        Err(format!(
+            "a worker sent a repair that {why}, so there is no script"
+        ))
+    };
+    let names = [&plan.schema, &plan.table].into_iter().chain(
+        plan.foreign_keys
+            .iter()
+            .flat_map(|key| [&key.name, &key.schema, &key.table]),
+    );
+    let of_sequences = plan
+        .sequences
+        .iter()
+        .flat_map(|sequence| [&sequence.column, &sequence.schema, &sequence.name]);
+    let is_unusable = |name: &String| name.is_empty() || name.contains(char::is_control);
+    if names.chain(of_sequences).any(is_unusable) {
+        return refused("has a name with a control character, or without characters");
+    }
+    let wanted = &spec.target.table;
+    let naming = spec.options.naming;
+    let is_paired = |wanted: &str, found: &str| {
+        wanted.to_lowercase() == found.to_lowercase()
+            || matches!(find_name(wanted, &[found], naming), Ok(Some(_)))
+    };
+    let schema = wanted.schema.as_deref().or(default_schema);
+    if !is_paired(&wanted.name, &plan.table)
+        || schema.is_some_and(|schema| !is_paired(schema, &plan.schema))
+    {
+        return refused("is for another table");
+    }
+    Ok(())
+}
+
+/// Checks that the statement and its inverse are guarded, and that its key is one.
+fn examine_statement(statement: &RepairStatement, form: GuardedForm<'_>) -> Result<(), String> {
+    let RepairStatement {
+        action,
+        key,
+        sql,
+        undo,
+    } = statement;
+    if !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(
+            "a worker sent a repair statement with a malformed key, so there is no script"
+                .to_owned(),
+        );
+    }
+    let undone = Direction::Undo.orient(*action);
+    for (action, sql) in [(*action, sql), (undone, undo)] {
+        form.check(action, sql).map_err(|error| {
+            format!(
+                "a worker sent a text that is not one guarded {} on the table ({error}), so there is no script; use workers of this version, and check who may send messages over the broker",
+                word(action).to_uppercase()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether an undo script contains what was applied, or may contain it.
+fn is_in_use(undo: &Path) -> bool {
+    pending_path(undo).exists() || Script::open(undo).is_ok_and(|script| script.header.applied)
+}
+
+/// Bytes of the longest file name without suffix. File systems allow 255 with the suffixes,
+/// of which `.repair.sql`, six random characters and `.part` are the longest.
+const STEM_BYTES: usize = 200;
+
 /// A file name that is not in `taken`, even on a file system that ignores case.
 fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
     let plain = |name: &str| -> String {
-        name.chars()
-            .map(|character| {
-                if character.is_alphanumeric() || matches!(character, '_' | '-' | '$') {
-                    character
-                } else {
-                    '_'
-                }
-            })
-            .take(100)
-            .collect()
+        let name = name.replace(
+            |character: char| {
+                !(character.is_alphanumeric() || matches!(character, '_' | '-' | '$'))
+            },
+            "_",
+        );
+        name[..name.floor_char_boundary(STEM_BYTES / 2)].to_owned()
     };
     let stem = format!("{}.{}", plain(schema), plain(table));
     let mut candidate = stem.clone();
@@ -332,14 +439,4 @@ fn without_hash_key(spec: &TableSpec) -> TableSpec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_files_are_plain_and_never_the_same() {
-        let mut taken = HashSet::new();
-        assert_eq!(stem("public", "a/b", &mut taken), "public.a_b");
-        assert_eq!(stem("public", "A b", &mut taken), "public.A_b-2");
-        assert_eq!(stem("..", "..", &mut taken), "__.__");
-    }
-}
+mod tests;

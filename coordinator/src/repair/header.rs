@@ -6,7 +6,7 @@ use shared::message::TableSpec;
 use shared::outcome::{ForeignKey, Sequence};
 
 use super::statement::{Direction, StatementCounts};
-use worker::engine::{ScriptDialect, script_dialect};
+use worker::engine::{GuardedForm, ScriptDialect, script_dialect};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -26,7 +26,12 @@ pub(crate) struct Header {
     /// done; otherwise it contains the inverse of the whole repair.
     #[serde(default)]
     pub(crate) applied: bool,
+    /// How many statements the script had when it was written. Whole statements may have been
+    /// deleted since.
     pub(crate) statements: StatementCounts,
+    /// The columns of the key by their source names, for messages.
+    #[serde(default)]
+    pub(crate) key: Vec<String>,
     pub(crate) identity_insert: bool,
     /// The sequences that number the rows of the table.
     #[serde(default)]
@@ -46,6 +51,11 @@ impl Header {
         let mut bytes = [0_u8; 12];
         aws_lc_rs::rand::fill(&mut bytes).expect("the system has a source of random numbers");
         hex::encode(bytes)
+    }
+
+    /// The form of the statements of this script.
+    pub(super) fn form(&self) -> GuardedForm<'_> {
+        GuardedForm::new(self.engine, &self.schema, &self.table)
     }
 
     pub(crate) fn dialect(&self) -> &'static dyn ScriptDialect {
@@ -123,6 +133,7 @@ pub(super) mod testing {
             schema: "dbo".to_owned(),
             table: "t".to_owned(),
             statements: StatementCounts::default(),
+            key: Vec::new(),
             identity_insert: true,
             sequences: Vec::new(),
             foreign_keys: Vec::new(),

@@ -2,17 +2,15 @@
 //! the statements.
 //!
 //! They begin with a token that is drawn for each file, so that no value in a
-//! statement can imitate them.
+//! statement can imitate them. The mark of a statement has a digest of it.
 
-use shared::outcome::RepairAction;
+use super::statement::{ACTIONS, Statement, word};
 
-use super::statement::{ACTIONS, Statement};
-
-pub(super) const FIRST_LINE: &str = "-- reconcile repair script, format 1";
+pub(super) const FIRST_LINE: &str = "-- reconcile repair script, format 2";
 
 const INACTIVE: &str = "held ";
 
-/// Begins the mark of the last line, before the digest of all other lines.
+/// Begins the mark of the last line, before the digest of all lines that belong to no statement.
 pub(super) const DIGEST: &str = "digest ";
 
 pub(super) fn line(token: &str, mark: &str) -> String {
@@ -25,55 +23,41 @@ pub(super) fn mark_of<'a>(line: &'a [u8], token: &str) -> Option<&'a str> {
     Some(mark.trim_end())
 }
 
-fn word(action: RepairAction) -> &'static str {
-    match action {
-        RepairAction::Delete => "delete",
-        RepairAction::Update => "update",
-        RepairAction::Insert => "insert",
-    }
-}
-
-/// The mark before a statement: its action, its key and its number.
-pub(super) fn of_statement(statement: &Statement) -> String {
+/// The mark before a statement: its action, its key, its number and its digest.
+pub(super) fn of_statement(statement: &Statement, digest: &str) -> String {
     let Statement { key, number, .. } = statement;
     let action = word(statement.action);
     let blank = if key.is_empty() { "" } else { " " };
-    format!("{action}{blank}{key} #{number}")
+    format!("{action}{blank}{key} #{number} {digest}")
 }
 
-/// The statement of a mark, without its SQL, and whether the mark has its
-/// number: former versions did not write numbers.
-pub(super) fn parse_statement(mark: &str) -> Option<(Statement, bool)> {
-    let mut words = mark.split(' ');
-    let name = words.next()?;
-    let action = ACTIONS.into_iter().find(|action| word(*action) == name)?;
-    let (mut key, mut number) = (String::new(), None);
-    for word in words {
-        match word.strip_prefix('#') {
-            Some(digits) => number = Some(digits.parse().ok()?),
-            None => key = word.to_owned(),
-        }
-    }
+/// The statement of a mark, without its SQL, and its digest.
+pub(super) fn parse_statement(mark: &str) -> Option<(Statement, &str)> {
+    let words: Vec<&str> = mark.split(' ').collect();
+    let (name, key, number, digest) = match words.as_slice() {
+        [name, number, digest] => (name, "", number, digest),
+        [name, key, number, digest] => (name, *key, number, digest),
+        _ => return None,
+    };
     let statement = Statement {
-        action,
-        key,
-        number: number.unwrap_or_default(),
+        action: ACTIONS.into_iter().find(|action| word(*action) == *name)?,
+        key: key.to_owned(),
+        number: number.strip_prefix('#')?.parse().ok()?,
         sql: String::new(),
     };
-    Some((statement, number.is_some()))
+    Some((statement, digest))
 }
 
 /// The mark that contains a statement, which therefore is not executed.
-pub(super) fn of_inactive(statement: &Statement, sql: &str) -> String {
-    format!("{INACTIVE}{} {sql}", of_statement(statement))
+pub(super) fn of_inactive(statement: &Statement, digest: &str, sql: &str) -> String {
+    format!("{INACTIVE}{} {sql}", of_statement(statement, digest))
 }
 
-pub(super) fn parse_inactive(mark: &str) -> Option<Statement> {
+/// The statement that a mark contains, and its digest.
+pub(super) fn parse_inactive(mark: &str) -> Option<(Statement, &str)> {
     let mark = mark.strip_prefix(INACTIVE)?;
     let (mark, sql) = mark.split_at(mark.find('"')?);
-    let (statement, _) = parse_statement(mark.trim_end())?;
-    Some(Statement {
-        sql: serde_json::from_str(sql).ok()?,
-        ..statement
-    })
+    let (statement, digest) = parse_statement(mark.trim_end())?;
+    let sql = serde_json::from_str(sql).ok()?;
+    Some((Statement { sql, ..statement }, digest))
 }

@@ -3,8 +3,10 @@
 //! The [`spool`](crate::spool) keeps the statements on disk during a run; [`generate`]
 //! writes them as scripts at its end. [`script_reader`] and [`script_set`] read the
 //! scripts that `reconcile apply` executes, and [`undo`] rewrites the script that
-//! undoes them. [`order`] orders tables by their foreign keys.
+//! undoes them. [`applied`] records which scripts were applied. [`order`] orders tables by
+//! their foreign keys.
 
+mod applied;
 mod error;
 mod generate;
 mod header;
@@ -17,9 +19,10 @@ mod script_writer;
 mod statement;
 mod undo;
 
+pub(crate) use applied::AppliedScripts;
 pub use error::ScriptError;
 pub use generate::{RepairError, Scripts};
-pub(crate) use header::Header;
+pub(crate) use manifest::stored_repairs;
 pub(crate) use order::steps;
 pub(crate) use script_reader::Script;
 pub(crate) use script_set::ScriptSet;

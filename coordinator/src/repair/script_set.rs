@@ -23,7 +23,8 @@ pub(crate) struct ScriptSet {
 }
 
 impl ScriptSet {
-    /// Reads scripts, manifests and directories that have a manifest. With
+    /// Reads scripts, manifests, directories of runs, and directories that have one of a
+    /// run with scripts. With
     /// `undo`, a manifest selects the undo scripts. With `assume_applied`, a
     /// repair or a commit whose outcome is unknown counts as done.
     ///
@@ -43,7 +44,9 @@ impl ScriptSet {
         let mut scripts = Vec::new();
         for path in paths {
             if path.is_dir() {
-                read_manifest(&path.join(MANIFEST), undo, open, &mut scripts)?;
+                if let Some(manifest) = manifest_in(path)? {
+                    read_manifest(&manifest, undo, open, &mut scripts)?;
+                }
             } else if path.extension().is_some_and(|suffix| suffix == "json") {
                 read_manifest(path, undo, open, &mut scripts)?;
             } else {
@@ -71,10 +74,7 @@ impl ScriptSet {
                 table: &script.header.table,
                 foreign_keys: &script.header.foreign_keys,
                 // An undo goes through the order of the repair in reverse.
-                counts: script
-                    .header
-                    .direction
-                    .orient_counts(script.header.statements),
+                counts: script.header.direction.orient_counts(script.present),
             })
             .collect();
         let Ordered {
@@ -94,6 +94,43 @@ impl ScriptSet {
             deletes_last,
         }
     }
+}
+
+/// The manifest of the run whose directory this is, or of the only run in it that has
+/// scripts; `None` if the runs in it have none.
+fn manifest_in(directory: &Path) -> Result<Option<PathBuf>, ScriptError> {
+    let own = directory.join(MANIFEST);
+    if own.exists() {
+        return Ok(Some(own));
+    }
+    let mut runs = Vec::new();
+    let entries = std::fs::read_dir(directory).map_err(ScriptError::unreadable(directory))?;
+    for entry in entries {
+        let entry = entry.map_err(ScriptError::unreadable(directory))?;
+        let path = entry.path().join(MANIFEST);
+        if path.exists() {
+            runs.push((Manifest::read(&path)?, path));
+        }
+    }
+    if runs.is_empty() {
+        return Err(ScriptError::NoRun(directory.to_owned()));
+    }
+    runs.retain(|(manifest, _)| !manifest.tables.is_empty());
+    if runs.len() > 1 {
+        // A run's identifier begins with its time.
+        runs.sort_by(|(_, one), (_, other)| one.cmp(other));
+        let names = runs.iter().map(|(manifest, path)| {
+            let tables = manifest.tables.len();
+            let noun = if tables == 1 { "table" } else { "tables" };
+            let directory = path.parent().unwrap_or(path).display();
+            format!("{directory} ({}, {tables} {noun})", manifest.timestamp)
+        });
+        return Err(ScriptError::SeveralRuns {
+            directory: directory.to_owned(),
+            runs: names.collect::<Vec<_>>().join(", "),
+        });
+    }
+    Ok(runs.pop().map(|(_, path)| path))
 }
 
 fn read_manifest(
@@ -127,7 +164,7 @@ fn read_manifest(
 /// has two scripts.
 fn check(scripts: &[Script], undo: bool) -> Result<(), ScriptError> {
     let mixed = |reason: String| Err(ScriptError::Mixed(reason));
-    for (at, Script { path, header }) in scripts.iter().enumerate() {
+    for (at, Script { path, header, .. }) in scripts.iter().enumerate() {
         let path = path.display();
         if undo && header.direction != Direction::Undo {
             return mixed(format!(

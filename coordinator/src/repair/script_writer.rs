@@ -1,5 +1,6 @@
 //! Writes a repair script: SQL that psql or sqlcmd executes unchanged, with marks
-//! that `reconcile apply` reads. The last line is a digest of all lines before it.
+//! that `reconcile apply` reads. The mark of a statement has a digest of it, and the last
+//! line one of all other lines.
 
 use std::io::{self, Write as _};
 
@@ -9,6 +10,7 @@ use shared::outcome::RepairAction;
 
 use super::header::Header;
 use super::marks::{self, DIGEST, FIRST_LINE};
+use super::script_reader::header_digest;
 use super::statement::{Direction, Statement, StatementCounts};
 
 const BATCH: u64 = 200;
@@ -19,7 +21,10 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(super) struct ScriptWriter {
     header: Header,
     file: AtomicFile,
-    digest: Context,
+    /// The digest of the header.
+    script: String,
+    /// Of all lines that belong to no statement.
+    frame: Context,
     section: Option<RepairAction>,
     in_batch: u64,
     bytes_in_batch: usize,
@@ -30,16 +35,18 @@ impl ScriptWriter {
     pub(super) fn begin(file: AtomicFile, header: Header) -> io::Result<Self> {
         let name = file.path().file_name().unwrap_or_default();
         let name = comment(&name.to_string_lossy());
+        let line = format!("-- {}", serde_json::to_string(&header)?);
         let mut script = Self {
             header: header.clone(),
             file,
-            digest: Context::new(&digest::SHA256),
+            script: header_digest(format!("{line}\n").as_bytes()),
+            frame: Context::new(&digest::SHA256),
             section: None,
             in_batch: 0,
             bytes_in_batch: 0,
         };
         script.line(FIRST_LINE)?;
-        script.line(&format!("-- {}", serde_json::to_string(&header)?))?;
+        script.line(&line)?;
         script.line("--")?;
         script.lines(&description(&header))?;
         script.line("--")?;
@@ -55,10 +62,15 @@ impl ScriptWriter {
 
     fn line(&mut self, line: &str) -> io::Result<()> {
         for part in [line.as_bytes(), b"\n"] {
-            self.digest.update(part);
+            self.frame.update(part);
             self.file.write_all(part)?;
         }
         Ok(())
+    }
+
+    /// A line of a statement, which has a digest of its own.
+    fn statement_line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.file, "{line}")
     }
 
     fn lines(&mut self, lines: &[impl AsRef<str>]) -> io::Result<()> {
@@ -80,15 +92,18 @@ impl ScriptWriter {
                 self.set_identity_insert(true)?;
             }
         }
-        self.mark(&marks::of_statement(statement))?;
-        self.line(&statement.sql)
+        let digest = statement.digest(&self.script);
+        let mark = marks::of_statement(statement, &digest);
+        self.statement_line(&marks::line(&self.header.token, &mark))?;
+        self.statement_line(&statement.sql)
     }
 
     /// Adds a statement as a comment, so that it is not executed.
     pub(super) fn add_inactive(&mut self, statement: &Statement) -> io::Result<()> {
         let sql = serde_json::to_string(&statement.sql)?;
         self.reserve(sql.len())?;
-        self.mark(&marks::of_inactive(statement, &sql))
+        let mark = marks::of_inactive(statement, &statement.digest(&self.script), &sql);
+        self.statement_line(&marks::line(&self.header.token, &mark))
     }
 
     /// Begins another batch if this one is full and the client program needs batches.
@@ -133,7 +148,7 @@ impl ScriptWriter {
         self.lines(&header.restore_constraints(&header.deferred))?;
         self.lines(&header.advance_sequences())?;
         self.lines(lines.end)?;
-        let digest = hex::encode(self.digest.clone().finish());
+        let digest = hex::encode(self.frame.clone().finish());
         self.mark(&format!("{DIGEST}{digest}"))?;
         Ok(self.file)
     }
@@ -163,6 +178,9 @@ fn description(header: &Header) -> Vec<String> {
     lines.push(format!(
         "-- Deletes {delete}, updates {update} and inserts {insert} rows in one transaction. A row that has changed since the comparison is skipped."
     ));
+    lines.push(
+        "-- A statement may be deleted together with the comment line above it; `reconcile apply` refuses any other change.".to_owned(),
+    );
     if !header.order.is_empty() {
         lines.push("-- Without `reconcile apply`, the scripts of related tables are executed one by one in this order; a row that".to_owned());
         lines.push("-- another table still references is skipped, and deleted when its script is executed once more:".to_owned());

@@ -1,5 +1,6 @@
 //! The statements of repair scripts.
 
+use aws_lc_rs::digest::{self, Context};
 use serde::{Deserialize, Serialize};
 use shared::outcome::RepairAction;
 
@@ -8,6 +9,15 @@ pub(super) const ACTIONS: [RepairAction; 3] = [
     RepairAction::Update,
     RepairAction::Insert,
 ];
+
+/// The action in marks and messages.
+pub(super) fn word(action: RepairAction) -> &'static str {
+    match action {
+        RepairAction::Delete => "delete",
+        RepairAction::Update => "update",
+        RepairAction::Insert => "insert",
+    }
+}
 
 /// Whether a script repairs a table or undoes a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +72,24 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
+    /// The digest of all that must not change of it, in hexadecimal: 128 bits of SHA-256.
+    /// `script` is the digest of the script's header, so that a statement stays in its script.
+    pub(super) fn digest(&self, script: &str) -> String {
+        let mut digest = Context::new(&digest::SHA256);
+        let Self {
+            key, number, sql, ..
+        } = self;
+        let place = format!("{script} {} {key} {number} ", word(self.action));
+        digest.update(place.as_bytes());
+        digest.update(sql.as_bytes());
+        hex::encode(&digest.finish().as_ref()[..16])
+    }
+
+    /// Its name in messages, as in its mark.
+    pub(super) fn name(&self) -> String {
+        format!("{} #{}", word(self.action), self.number)
+    }
+
     /// Whether both have the same action and number. In an undo script that
     /// `reconcile apply` wrote, a statement occurs as often as its counterpart took effect.
     pub(super) fn is_copy_of(&self, other: &Self) -> bool {
@@ -98,7 +126,7 @@ impl StatementCounts {
         }
     }
 
-    pub(super) fn plus(&self, other: &Self) -> Self {
+    pub(crate) fn plus(&self, other: &Self) -> Self {
         Self {
             delete: self.delete + other.delete,
             update: self.update + other.update,
@@ -107,7 +135,7 @@ impl StatementCounts {
     }
 
     /// The difference; `None` if `other` has more of some action.
-    pub(super) fn minus(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn minus(&self, other: &Self) -> Option<Self> {
         Some(Self {
             delete: self.delete.checked_sub(other.delete)?,
             update: self.update.checked_sub(other.update)?,

@@ -7,6 +7,7 @@
 //! the two, or the commit is not answered, the pending file stays, and no script
 //! is applied until the user has decided whether the commit took effect.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,34 +22,23 @@ use super::statement::{Direction, Statement, StatementCounts};
 
 /// How often each statement of a script took effect, by action and number.
 #[derive(Debug, Default)]
-pub(crate) struct Effects([Vec<u32>; 3]);
+pub(crate) struct Effects(BTreeMap<(RepairAction, u64), u64>);
 
 impl Effects {
     pub(crate) fn add(&mut self, action: RepairAction, number: u64) {
-        let list = &mut self.0[action as usize];
-        let at = usize::try_from(number).expect("a script has at most usize::MAX statements");
-        if list.len() <= at {
-            list.resize(at + 1, 0);
-        }
-        list[at] += 1;
+        *self.0.entry((action, number)).or_default() += 1;
     }
 
     fn count(&self, action: RepairAction, number: u64) -> u64 {
-        let at = usize::try_from(number).ok();
-        let count = at.and_then(|at| self.0[action as usize].get(at));
-        count.copied().unwrap_or_default().into()
+        self.0.get(&(action, number)).copied().unwrap_or_default()
     }
 
     fn counts(&self) -> StatementCounts {
-        let total = |action| {
-            let list: &[u32] = &self.0[action as usize];
-            list.iter().map(|count| u64::from(*count)).sum()
-        };
-        StatementCounts {
-            delete: total(RepairAction::Delete),
-            update: total(RepairAction::Update),
-            insert: total(RepairAction::Insert),
+        let mut counts = StatementCounts::default();
+        for ((action, _), count) in &self.0 {
+            counts.add(*action, *count);
         }
+        counts
     }
 }
 
@@ -63,7 +53,7 @@ fn undo_path(path: &Path) -> Option<PathBuf> {
     }
 }
 
-fn pending_path(undo: &Path) -> PathBuf {
+pub(super) fn pending_path(undo: &Path) -> PathBuf {
     let mut name = undo.file_name().unwrap_or_default().to_owned();
     name.push(".pending");
     undo.with_file_name(name)
@@ -119,9 +109,7 @@ impl Script {
         }
         match &undo.header.database {
             Some(before)
-                if undo.header.applied
-                    && undo.header.statements.total() > 0
-                    && before != database =>
+                if undo.header.applied && undo.present.total() > 0 && before != database =>
             {
                 Err(ScriptError::AppliedElsewhere {
                     undo: path,
@@ -197,7 +185,7 @@ struct Renewal<'a> {
 impl Renewal<'_> {
     /// How many statements it has; `None` if more was undone than was applied.
     fn counts(&self) -> Option<StatementCounts> {
-        let (before, done) = (self.undo.header.statements, self.effects.counts());
+        let (before, done) = (self.undo.present, self.effects.counts());
         let inverse = Direction::Undo.orient_counts(done);
         match self.script.header.direction {
             Direction::Repair if self.undo.header.applied => Some(before.plus(&inverse)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::coverage::Coverage;
 use shared::endpoint::DatabaseKind;
 use shared::failure::FailureKind;
@@ -272,7 +272,7 @@ pub struct RootCauseReport {
 }
 
 /// The repair of a table.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RepairReport {
     /// The repair script; absent when it has no statement or was not written.
     pub file: Option<String>,

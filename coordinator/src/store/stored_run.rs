@@ -67,6 +67,11 @@ pub(crate) fn database_identity(endpoint: &Endpoint) -> String {
     )
 }
 
+/// The default schema in a [`database_identity`].
+pub(crate) fn schema_of_identity(identity: &str) -> Option<&str> {
+    identity.rsplit_once(", schema ").map(|(_, schema)| schema)
+}
+
 #[derive(Debug, Clone)]
 pub struct StoredRun {
     pub id: RunId,

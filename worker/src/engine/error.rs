@@ -70,6 +70,13 @@ pub(crate) mod advice {
     pub(crate) const TABLE: &str = "check schema and table";
     pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
     pub(crate) const PERMISSION: &str = "grant SELECT on it to the endpoint's user";
+    pub(crate) const PERMISSION_INSERT: &str =
+        "grant SELECT and INSERT on it to the endpoint's user";
+    pub(crate) const PERMISSION_UPDATE: &str =
+        "grant SELECT and UPDATE on it to the endpoint's user";
+    pub(crate) const PERMISSION_DELETE: &str =
+        "grant SELECT and DELETE on it to the endpoint's user";
+    pub(crate) const PERMISSION_ALTER: &str = "the endpoint's user must be allowed to alter the table: make it the table's owner, or grant ALTER on the table";
     pub(crate) const NOT_UNICODE: &str = "an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
     pub(crate) const STATEMENT_TIMEOUT: &str =
         "raise statement_timeout of the endpoint or the table's timeout";
@@ -96,6 +103,16 @@ impl DatabaseError {
             redacted,
             is_refusal,
         }))
+    }
+
+    /// The error with other advice on a missing privilege, of a statement that does not only read.
+    pub(crate) fn with_privilege(mut self, privilege: &'static str) -> Self {
+        if let Self::Driver(error) = &mut self
+            && error.advice == advice::PERMISSION
+        {
+            error.advice = privilege;
+        }
+        self
     }
 
     pub(crate) fn is_refusal(&self) -> bool {

@@ -3,8 +3,20 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use shared::outcome::RepairAction;
+use worker::engine::key_texts;
 
-use crate::repair::{Direction, Effects, StatementCounts};
+use super::words::{counted, grouped};
+use crate::repair::{Direction, Effects, Script, StatementCounts};
+
+/// The most skipped rows of a table that are listed.
+const LISTED: usize = 100;
+
+/// The most skipped rows that the text names.
+const NAMED: usize = 10;
+
+/// Characters of a value that are printed.
+const VALUE: usize = 60;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Applied {
@@ -22,11 +34,32 @@ pub(super) struct AppliedTable {
     pub(super) applied: StatementCounts,
     /// Statements whose rows had changed since the comparison.
     pub(super) skipped: StatementCounts,
+    /// The first of these rows.
+    pub(super) skipped_rows: Vec<SkippedRow>,
+    /// Statements that were deleted from the script.
+    pub(super) left_out: StatementCounts,
     pub(super) verified: Option<Verified>,
+    #[serde(skip)]
+    pub(super) key: Vec<String>,
     #[serde(skip)]
     pub(super) keys: Vec<String>,
     #[serde(skip)]
     pub(super) effects: Effects,
+}
+
+/// A statement that was executed.
+pub(super) struct Executed<'a> {
+    pub(super) number: u64,
+    pub(super) key: String,
+    pub(super) sql: &'a str,
+}
+
+/// A row that a statement did not change.
+#[derive(Debug, Serialize)]
+pub(super) struct SkippedRow {
+    /// Its key: `id=18`.
+    pub(super) row: String,
+    pub(super) reason: &'static str,
 }
 
 /// The rows of one script, compared after it was applied.
@@ -48,15 +81,28 @@ impl Verified {
 impl Applied {
     /// PASS if all compared rows are equal, else FAIL.
     pub(super) fn verdict(&self) -> &'static str {
-        let mut verified = self
+        if self.differing() > 0 { "FAIL" } else { "PASS" }
+    }
+
+    fn differing(&self) -> u64 {
+        let verified = self
             .tables
             .iter()
             .filter_map(|table| table.verified.as_ref());
-        if verified.any(|verified| verified.differing() > 0) {
-            "FAIL"
-        } else {
-            "PASS"
-        }
+        verified.map(Verified::differing).sum()
+    }
+
+    fn changed(&self) -> u64 {
+        self.tables.iter().map(|table| table.applied.total()).sum()
+    }
+
+    pub(super) fn skipped(&self) -> u64 {
+        self.tables.iter().map(|table| table.skipped.total()).sum()
+    }
+
+    /// Whether the exit code is 0.
+    pub(super) fn is_success(&self) -> bool {
+        self.skipped() == 0 && self.verification != Some("FAIL")
     }
 
     pub(super) fn to_json(&self) -> String {
@@ -70,18 +116,111 @@ impl Applied {
             text.push_str(&table.to_line(self.dry_run));
             text.push('\n');
         }
-        if self.dry_run {
-            text.push_str("nothing was changed: this was a dry run\n");
-        }
-        if let Some(verdict) = self.verification {
-            text.push_str(verdict);
-            text.push('\n');
+        text.push_str(&self.outcome());
+        if !self.dry_run && self.changed() + self.skipped() > 0 {
+            text.push_str(&self.conclusion());
         }
         text
+    }
+
+    /// "committed: 4,012 rows changed, 1 skipped: p_partkey=18 (changed since)"
+    fn outcome(&self) -> String {
+        let (changed, skipped) = (self.changed(), self.skipped());
+        if changed + skipped == 0 {
+            return "nothing was changed\n".to_owned();
+        }
+        let (begin, verb) = if self.dry_run {
+            (
+                "nothing was changed, as this was a dry run: ",
+                "would be changed",
+            )
+        } else {
+            ("committed: ", "changed")
+        };
+        let mut line = format!("{begin}{} {verb}", counted(changed, "row"));
+        if skipped > 0 {
+            let rows = self.tables.iter().flat_map(|table| {
+                let name = (self.tables.len() > 1).then_some(&table.table);
+                let rows = table.skipped_rows.iter();
+                rows.map(move |row| row.to_text(name))
+            });
+            let mut named: Vec<String> = rows.take(NAMED).collect();
+            let left = skipped - named.len() as u64;
+            if left > 0 {
+                named.push(format!("and {} more", grouped(left)));
+            }
+            // Writing to memory cannot fail.
+            write!(line, ", {} skipped: {}", grouped(skipped), named.join(", ")).ok();
+        }
+        line.push('\n');
+        if changed == 0 {
+            line.push_str("no statement took effect: all its rows have changed since the run, as after an earlier application of the same scripts\n");
+        }
+        line
+    }
+
+    /// The result in words that match the exit code.
+    fn conclusion(&self) -> String {
+        let verdict = if self.is_success() { "PASS" } else { "FAIL" };
+        let mut reasons = Vec::new();
+        if self.skipped() > 0 {
+            reasons.push(format!("{} skipped", counted(self.skipped(), "row")));
+        }
+        reasons.push(match (self.verification, self.differing()) {
+            (None, _) if self.direction == Direction::Undo => "the repair was undone".to_owned(),
+            (None, _) => "the rows were not compared again".to_owned(),
+            (Some(_), 0) => "the rows were compared again, and all are equal".to_owned(),
+            (Some(_), count) => format!(
+                "the rows were compared again, and {} still",
+                if count == 1 {
+                    "1 row differs".to_owned()
+                } else {
+                    format!("{} rows differ", grouped(count))
+                }
+            ),
+        });
+        format!("{verdict}: {}\n", reasons.join("; "))
+    }
+}
+
+impl SkippedRow {
+    fn to_text(&self, table: Option<&String>) -> String {
+        let table = table.map_or_else(String::new, |table| format!("{table} "));
+        format!("{table}{} ({})", self.row, self.reason)
     }
 }
 
 impl AppliedTable {
+    /// The table of a script, before it is applied.
+    pub(super) fn of(script: &Script) -> Self {
+        let header = &script.header;
+        Self {
+            table: format!("{}.{}", header.schema, header.table),
+            file: script.path.display().to_string(),
+            left_out: header.statements.minus(&script.present).unwrap_or_default(),
+            key: header.key.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Notes the result of a statement.
+    pub(super) fn add(&mut self, action: RepairAction, executed: Executed<'_>, took_effect: bool) {
+        let Executed { number, key, sql } = executed;
+        if took_effect {
+            self.applied.add(action, 1);
+            self.effects.add(action, number);
+        } else {
+            self.skipped.add(action, 1);
+            if self.skipped_rows.len() < LISTED {
+                self.skipped_rows.push(SkippedRow {
+                    row: row_name(&self.key, &key),
+                    reason: reason(action, sql),
+                });
+            }
+        }
+        self.keys.push(key);
+    }
+
     fn to_line(&self, dry_run: bool) -> String {
         let Self {
             table,
@@ -94,21 +233,25 @@ impl AppliedTable {
         }
         let would = if dry_run { "would be " } else { "" };
         let mut line = format!(
-            "{table}: {} rows {would}deleted, {} changed, {} added",
-            applied.delete, applied.update, applied.insert
+            "{table}: {} {would}deleted, {} changed, {} added",
+            counted(applied.delete, "row"),
+            grouped(applied.update),
+            grouped(applied.insert)
         );
         // Writing to memory cannot fail.
         if skipped.total() > 0 {
             write!(
                 line,
-                "; skipped, because the rows have changed since or other rows reference them: {} deletions, {} changes, {} additions",
-                skipped.delete, skipped.update, skipped.insert
+                "; skipped: {} deletions, {} changes, {} additions",
+                grouped(skipped.delete),
+                grouped(skipped.update),
+                grouped(skipped.insert)
             )
             .ok();
         }
         if let Some(verified) = &self.verified {
             let rows = match verified.rows {
-                Some(rows) => format!("{rows} rows"),
+                Some(rows) => counted(rows as u64, "row"),
                 None => "the whole table".to_owned(),
             };
             let result = if verified.differing() == 0 {
@@ -122,5 +265,147 @@ impl AppliedTable {
             write!(line, "; compared {rows} again: {result}").ok();
         }
         line
+    }
+}
+
+/// Why a statement without an effect may have had none. Which of its guards failed is not known.
+fn reason(action: RepairAction, sql: &str) -> &'static str {
+    let has_guards = sql.contains("EXISTS (SELECT");
+    match action {
+        RepairAction::Delete if has_guards => "changed since, or referenced by another row",
+        RepairAction::Update if has_guards => {
+            "changed since, or its new value is taken, or its old one referenced"
+        }
+        RepairAction::Insert if has_guards => "its key or a unique value exists in the target",
+        _ => "changed since",
+    }
+}
+
+/// The key of a row with the names of its columns, from its encoded form in hexadecimal.
+fn row_name(columns: &[String], key: &str) -> String {
+    let values = hex::decode(key).ok().and_then(|key| key_texts(&key));
+    let Some(values) = values.filter(|values| !values.is_empty()) else {
+        return "a row without a key".to_owned();
+    };
+    let shown = |value: &String| -> String {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let mut text: String = value.chars().take(VALUE).map(plain).collect();
+        if value.chars().count() > VALUE {
+            text.push('…');
+        }
+        text
+    };
+    let parts = values.iter().enumerate().map(|(at, value)| {
+        let name = columns.get(at).map_or("key", String::as_str);
+        format!("{name}={}", shown(value))
+    });
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(applied: u64, skipped: u64, differing: Option<u64>) -> AppliedTable {
+        let counts = |update| StatementCounts {
+            update,
+            ..StatementCounts::default()
+        };
+        AppliedTable {
+            table: "public.part".to_owned(),
+            applied: counts(applied),
+            skipped: counts(skipped),
+            skipped_rows: (0..skipped)
+                .map(|at| SkippedRow {
+                    row: format!("p_partkey={at}"),
+                    reason: "changed since",
+                })
+                .collect(),
+            verified: differing.map(|modified| Verified {
+                rows: Some(5_000),
+                missing: 0,
+                extra: 0,
+                modified,
+            }),
+            ..AppliedTable::default()
+        }
+    }
+
+    fn last_lines(dry_run: bool, table: AppliedTable) -> (bool, Vec<String>) {
+        let mut applied = Applied {
+            direction: Direction::Repair,
+            dry_run,
+            verification: None,
+            tables: vec![table],
+        };
+        if applied.tables[0].verified.is_some() {
+            applied.verification = Some(applied.verdict());
+        }
+        let text = applied.to_console();
+        let lines = text.lines().skip(1).map(str::to_owned).collect();
+        (applied.is_success(), lines)
+    }
+
+    #[test]
+    fn the_words_match_the_exit_code() {
+        for (dry_run, table, is_success, expected) in [
+            (
+                false,
+                table(4_012, 1, Some(0)),
+                false,
+                &[
+                    "committed: 4,012 rows changed, 1 skipped: p_partkey=0 (changed since)",
+                    "FAIL: 1 row skipped; the rows were compared again, and all are equal",
+                ][..],
+            ),
+            (
+                false,
+                table(1, 0, Some(0)),
+                true,
+                &[
+                    "committed: 1 row changed",
+                    "PASS: the rows were compared again, and all are equal",
+                ],
+            ),
+            (
+                false,
+                table(7, 0, Some(1)),
+                false,
+                &[
+                    "committed: 7 rows changed",
+                    "FAIL: the rows were compared again, and 1 row differs still",
+                ],
+            ),
+            (
+                false,
+                table(7, 0, None),
+                true,
+                &[
+                    "committed: 7 rows changed",
+                    "PASS: the rows were not compared again",
+                ],
+            ),
+            (
+                true,
+                table(7, 0, None),
+                true,
+                &["nothing was changed, as this was a dry run: 7 rows would be changed"],
+            ),
+            (false, table(0, 0, None), true, &["nothing was changed"]),
+        ] {
+            assert_eq!(
+                last_lines(dry_run, table),
+                (
+                    is_success,
+                    expected.iter().map(ToString::to_string).collect()
+                )
+            );
+        }
+        let (_, lines) = last_lines(false, table(0, 12, Some(12)));
+        assert!(lines[0].ends_with("p_partkey=9 (changed since), and 2 more"));
+        assert!(
+            lines[1].starts_with("no statement took effect"),
+            "{lines:?}"
+        );
     }
 }

@@ -1,12 +1,19 @@
 //! Executes the statements of all scripts in one transaction of the target.
 
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
 use shared::endpoint::Endpoint;
+use shared::failure::{Failure, FailureKind};
+use shared::logging::print_status;
 use shared::outcome::RepairAction;
+use shared::signals::Signals;
 use worker::engine::{CommitError, WritableTarget, script_dialect};
 
-use super::outcome::AppliedTable;
+use super::outcome::{AppliedTable, Executed};
 use crate::cli::exit::CommandError;
-use crate::repair::{Header, Script, ScriptError, ScriptSet, Statement, steps};
+use crate::repair::{AppliedScripts, Script, ScriptError, ScriptSet, Statement, steps};
 use crate::store::database_identity;
 
 const BATCH: usize = 200;
@@ -14,44 +21,85 @@ const BATCH: usize = 200;
 /// The most bytes of statements in one batch, exceeded by at most one statement.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Executes all scripts in one transaction. The second part of the result tells whether the
-/// undo scripts, which are rewritten to revert only what took effect, could be renamed.
+/// How often the progress bar is drawn.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// What is executed, and where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) set: &'a ScriptSet,
+    pub(super) endpoint: &'a Endpoint,
+    /// The kinds of statements that are executed.
+    pub(super) actions: &'a [RepairAction],
+    pub(super) dry_run: bool,
+    pub(super) record: &'a AppliedScripts,
+}
+
+/// Executes all scripts in one transaction. The second part of the result tells what failed
+/// after the commit: the record, and the undo scripts, which are rewritten to revert only
+/// what took effect.
 pub(super) async fn execute_scripts(
-    set: &ScriptSet,
-    endpoint: &Endpoint,
-    dry_run: bool,
+    work: Work<'_>,
+    signals: &mut Signals,
 ) -> Result<(Vec<AppliedTable>, Result<(), CommandError>), CommandError> {
-    let mut tables: Vec<AppliedTable> = set
-        .scripts
-        .iter()
-        .map(|script| AppliedTable {
-            table: format!("{}.{}", script.header.schema, script.header.table),
-            file: script.path.display().to_string(),
-            ..AppliedTable::default()
-        })
-        .collect();
-    let statements = |script: &Script| script.header.statements.total();
-    if set.scripts.iter().map(statements).sum::<u64>() == 0 {
+    let Work { set, .. } = work;
+    let mut tables: Vec<AppliedTable> = set.scripts.iter().map(AppliedTable::of).collect();
+    let total = |script: &Script| work.selected(script);
+    if set.scripts.iter().map(total).sum::<u64>() == 0 {
         return Ok((tables, Ok(())));
     }
-    let mut target = WritableTarget::open(endpoint)
-        .await
-        .map_err(CommandError::NotApplied)?;
-    // After an error the connection is dropped, and the database rolls back.
-    change(set, &mut target, &mut tables, dry_run).await?;
-    if dry_run {
+    let interrupted = || CommandError::Declined("the command was interrupted before the commit");
+    let mut target = tokio::select! {
+        target = WritableTarget::open(work.endpoint) => target.map_err(CommandError::NotApplied)?,
+        () = signals.next() => return Err(interrupted()),
+    };
+    let bar = progress_bar(set.scripts.iter().map(total).sum());
+    // The commit has not been sent: after an error or a signal the database rolls back.
+    let changed = tokio::select! {
+        changed = change(work, &mut target, &mut tables, &bar) => changed,
+        () = signals.next() => Err(interrupted()),
+    };
+    bar.finish_and_clear();
+    if let Err(error) = changed {
+        target.abandon().await;
+        return Err(error);
+    }
+    if work.dry_run {
         target.roll_back().await.map_err(CommandError::NotApplied)?;
         return Ok((tables, Ok(())));
     }
-    let database = database_identity(endpoint);
+    let finished = commit(work, target, &tables, signals).await?;
+    Ok((tables, finished))
+}
+
+/// Commits, and renames the new undo scripts afterwards.
+async fn commit(
+    work: Work<'_>,
+    target: WritableTarget,
+    tables: &[AppliedTable],
+    signals: &mut Signals,
+) -> Result<Result<(), CommandError>, CommandError> {
+    let Work { set, record, .. } = work;
+    let database = database_identity(work.endpoint);
     let mut renewed = Vec::new();
-    for (script, table) in set.scripts.iter().zip(&tables) {
+    for (script, table) in set.scripts.iter().zip(tables) {
         let undo = script.renew_undo(&table.effects, &database);
         renewed.extend(undo.map_err(CommandError::NotUndoable)?);
     }
-    match target.commit().await {
-        Ok(()) => {}
-        Err(CommitError::Refused(failure)) => return Err(CommandError::NotApplied(failure)),
+    let application = record.begin(set, &database, work.actions);
+    let application = application.map_err(CommandError::NotUndoable)?;
+    let answer = tokio::select! {
+        answer = target.commit() => answer,
+        failure = wait_twice(signals) => Err(CommitError::Unanswered(failure)),
+    };
+    let ended = match answer {
+        Ok(()) => record.end(application, true),
+        Err(CommitError::Refused(failure)) => {
+            record
+                .end(application, false)
+                .map_err(CommandError::NotUndoable)?;
+            return Err(CommandError::NotApplied(failure));
+        }
         Err(CommitError::Unanswered(failure)) => {
             for undo in renewed {
                 // This never fails on Unix.
@@ -59,29 +107,64 @@ pub(super) async fn execute_scripts(
             }
             return Err(CommandError::Unanswered(failure));
         }
-    }
+    };
     let mut renamed = Ok(());
     for undo in renewed {
         let unwritable = ScriptError::unwritable(undo.path());
         renamed = renamed.and(undo.commit().map_err(unwritable));
     }
-    Ok((tables, renamed.map_err(CommandError::UndoNotRenamed)))
+    let recorded = ended.map_err(CommandError::NotRecorded);
+    Ok(renamed.map_err(CommandError::UndoNotRenamed).and(recorded))
+}
+
+/// Waits for two signals: the commit has been sent and cannot be taken back.
+async fn wait_twice(signals: &mut Signals) -> Failure {
+    signals.next().await;
+    print_status(
+        "the commit has been sent; waiting for its answer; interrupt again to end without it",
+    );
+    signals.next().await;
+    Failure::new(
+        FailureKind::CancelledError,
+        "the command was interrupted while it waited for the answer",
+    )
+}
+
+/// A bar that is visible only on a terminal.
+fn progress_bar(statements: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(statements);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:24} {human_pos}/{human_len} statements  {elapsed}")
+    {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(REFRESH);
+    bar
+}
+
+impl Work<'_> {
+    /// The number of statements of a script that are executed.
+    fn selected(&self, script: &Script) -> u64 {
+        let actions = self.actions.iter();
+        actions.map(|action| script.present.of(*action)).sum()
+    }
 }
 
 /// The statements of the transaction, without the commit.
 async fn change(
-    set: &ScriptSet,
+    work: Work<'_>,
     target: &mut WritableTarget,
     tables: &mut [AppliedTable],
-    dry_run: bool,
+    bar: &ProgressBar,
 ) -> Result<(), CommandError> {
-    let Some(Header {
-        engine, direction, ..
-    }) = set.scripts.first().map(|script| &script.header)
-    else {
+    let set = work.set;
+    let Some(first) = set.scripts.first().map(|script| &script.header) else {
         return Ok(());
     };
-    let lines = script_dialect(*engine).lines();
+    let lines = script_dialect(first.engine).lines();
     for line in lines.preamble {
         execute(target, line).await?;
     }
@@ -90,8 +173,10 @@ async fn change(
             execute(target, &line).await?;
         }
     }
-    for (at, action) in steps(&set.deletes_last, *direction) {
-        execute_action(target, &set.scripts[at], action, &mut tables[at]).await?;
+    for (at, action) in steps(&set.deletes_last, first.direction) {
+        if work.actions.contains(&action) {
+            execute_action(target, &set.scripts[at], action, &mut tables[at], bar).await?;
+        }
     }
     if let Some(check) = lines.check_deferred {
         execute(target, check).await?;
@@ -101,7 +186,7 @@ async fn change(
             execute(target, &line).await?;
         }
     }
-    if !dry_run {
+    if !work.dry_run {
         for line in set
             .scripts
             .iter()
@@ -123,8 +208,9 @@ async fn execute_action(
     script: &Script,
     action: RepairAction,
     table: &mut AppliedTable,
+    bar: &ProgressBar,
 ) -> Result<(), CommandError> {
-    if script.header.statements.of(action) == 0 {
+    if script.present.of(action) == 0 {
         return Ok(());
     }
     let identity = |on| {
@@ -139,7 +225,7 @@ async fn execute_action(
     let mut statements = script.statements(action)?.peekable();
     let mut seen = 0;
     while statements.peek().is_some() {
-        let (mut batch, mut numbers) = (Vec::new(), Vec::new());
+        let (mut batch, mut executed) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         while batch.len() < BATCH
             && bytes < BATCH_BYTES
@@ -150,28 +236,38 @@ async fn execute_action(
             } = statement?;
             bytes += sql.len();
             batch.push(sql);
-            numbers.push(number);
-            table.keys.push(key);
+            executed.push((number, key));
         }
         seen += batch.len() as u64;
         let counts = target
             .change(&batch)
             .await
             .map_err(CommandError::NotApplied)?;
-        for (rows, number) in counts.into_iter().zip(numbers) {
-            if rows == 0 {
-                table.skipped.add(action, 1);
-            } else {
-                table.applied.add(action, 1);
-                table.effects.add(action, number);
+        let executed = executed.into_iter().zip(&batch);
+        for (rows, ((number, key), sql)) in counts.into_iter().zip(executed) {
+            if rows > 1 {
+                return Err(CommandError::NotApplied(several_rows(script, number, rows)));
             }
+            table.add(action, Executed { number, key, sql }, rows == 1);
         }
+        bar.inc(batch.len() as u64);
     }
     if let Some(line) = identity(false) {
         execute(target, &line).await?;
     }
-    if seen == script.header.statements.of(action) {
+    if seen == script.present.of(action) {
         return Ok(());
     }
     Err(ScriptError::Edited(script.path.clone()).into())
+}
+
+/// Every statement of a script is guarded so that it changes one row at most.
+fn several_rows(script: &Script, number: u64, rows: u64) -> Failure {
+    Failure::new(
+        FailureKind::QueryError,
+        format!(
+            "{}: statement #{number} changed {rows} rows, and each statement may change only one; write the script again with `reconcile run --generate-repair`",
+            script.path.display()
+        ),
+    )
 }

@@ -8,6 +8,7 @@ use shared::ids::{Attempt, RunId, TableId};
 use shared::message::{Scope, Task};
 use shared::options::TableOptions;
 use shared::outcome::{Depth, Failure, FailureKind};
+use shared::signals::Signals;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use worker::engine::{Progress, ReconcileEngine, Stop, TaskContext};
@@ -16,12 +17,12 @@ use super::outcome::{AppliedTable, Verified};
 use crate::cli::exit::CommandError;
 use crate::repair::{Script, ScriptSet};
 
-/// Compares the rows of all scripts and notes the results in `tables`.
+/// Compares the rows of all scripts and notes the results in `tables`. A signal ends it.
 pub(super) async fn verify_all(
     set: &ScriptSet,
     tables: &mut [AppliedTable],
-    source: Endpoint,
-    target: Endpoint,
+    (source, target): (Endpoint, Endpoint),
+    signals: &mut Signals,
 ) -> Result<(), CommandError> {
     // The specifications have the names that the endpoints had in the run.
     let mut endpoints = BTreeMap::new();
@@ -43,7 +44,18 @@ pub(super) async fn verify_all(
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        table.verified = Some(verify(&engine, task(script, id), &keys).await?);
+        let cancel = CancellationToken::new();
+        let verified = verify(&engine, task(script, id), &keys, cancel.clone());
+        tokio::pin!(verified);
+        let verified = tokio::select! {
+            verified = &mut verified => verified,
+            () = signals.next() => {
+                cancel.cancel();
+                // Ends when the statements have been stopped in the databases.
+                verified.await
+            }
+        };
+        table.verified = Some(verified?);
     }
     Ok(())
 }
@@ -74,10 +86,11 @@ async fn verify(
     engine: &ReconcileEngine,
     task: Task,
     keys: &[Vec<u8>],
+    cancel: CancellationToken,
 ) -> Result<Verified, CommandError> {
     let (findings, mut unused) = mpsc::channel(1);
     let context = TaskContext {
-        cancel: CancellationToken::new(),
+        cancel,
         progress: Arc::new(Progress::default()),
         findings,
     };
@@ -91,9 +104,10 @@ async fn verify(
     let (counts, all) = verified.map_err(|stop| {
         CommandError::NotVerified(match stop {
             Stop::Failed(failure) => failure,
-            Stop::Cancelled => {
-                Failure::new(FailureKind::CancelledError, "the comparison was cancelled")
-            }
+            Stop::Cancelled => Failure::new(
+                FailureKind::CancelledError,
+                "the comparison was interrupted",
+            ),
         })
     })?;
     Ok(Verified {

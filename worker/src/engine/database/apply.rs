@@ -6,9 +6,9 @@ use shared::failure::Failure;
 
 use crate::engine::database::dialect::Facts;
 use crate::engine::database::kinds::database;
-use crate::engine::database::session::Session;
 use crate::engine::database::session::label::Access;
-use crate::engine::error::DatabaseError;
+use crate::engine::database::session::{self, Session};
+use crate::engine::error::{DatabaseError, advice};
 
 /// Why a commit did not succeed.
 #[derive(Debug)]
@@ -110,9 +110,30 @@ impl WritableTarget {
         self.execute(self.facts().roll_back).await
     }
 
+    /// Stops the statement that runs and closes the connection without a commit: the
+    /// database rolls the transaction back.
+    pub async fn abandon(self) {
+        session::interrupt(self.session).await;
+    }
+
     /// The failure of a statement, of which only the first words are quoted: the others may be values.
     fn failure(&self, error: DatabaseError, sql: &str) -> Failure {
         let words: Vec<&str> = sql.split_whitespace().take(3).collect();
+        let error = match privilege(words.first().copied()) {
+            Some(privilege) => error.with_privilege(privilege),
+            None => error,
+        };
         error.at(&self.endpoint, &format!("`{} …` failed", words.join(" ")))
     }
+}
+
+/// Advice on the privilege that a statement with this first word needs.
+fn privilege(word: Option<&str>) -> Option<&'static str> {
+    Some(match word? {
+        "INSERT" => advice::PERMISSION_INSERT,
+        "UPDATE" => advice::PERMISSION_UPDATE,
+        "DELETE" => advice::PERMISSION_DELETE,
+        "ALTER" | "SET" => advice::PERMISSION_ALTER,
+        _ => return None,
+    })
 }

@@ -7,6 +7,7 @@ pub(crate) mod catalog;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod filter;
+pub(crate) mod guarded;
 pub(crate) mod hold;
 pub(crate) mod kinds;
 pub(crate) mod look_up;

@@ -16,6 +16,25 @@ pub struct ScriptLines {
     pub check_deferred: Option<&'static str>,
 }
 
+/// What the statements of a repair may consist of; see [`guarded`](super::guarded).
+#[derive(Debug)]
+pub struct StatementRules {
+    /// What opens and closes a quoted identifier.
+    pub identifier_quotes: (char, char),
+    /// What may stand directly before the quote of a text.
+    pub string_prefixes: &'static [&'static str],
+    /// The same for a text with backslash escapes.
+    pub escape_prefix: Option<&'static str>,
+    /// Whether `0x…` is a literal.
+    pub has_hexadecimal: bool,
+    /// Characters that no text contains: they are written by their numbers.
+    pub is_forbidden_in_text: fn(char) -> bool,
+    /// The functions that values and guards use.
+    pub functions: &'static [&'static str],
+    /// The system columns that identify a row, if the database has some.
+    pub row_columns: &'static [&'static str],
+}
+
 /// The SQL of repair scripts beside the statements of the engine.
 pub trait ScriptDialect: Sync {
     /// `name` as an identifier.
@@ -26,6 +45,9 @@ pub trait ScriptDialect: Sync {
 
     /// The lines that are the same in every script.
     fn lines(&self) -> &'static ScriptLines;
+
+    /// What the statements of a script may consist of.
+    fn statement_rules(&self) -> &'static StatementRules;
 
     /// The lines that begin the transaction of a script, with the preamble.
     fn begin(&self) -> Vec<&'static str>;

@@ -9,6 +9,8 @@ pub(crate) mod certain;
 pub(crate) mod destination;
 pub(crate) mod exchanges;
 pub(crate) mod fit;
+#[cfg(test)]
+mod guarded_tests;
 pub(crate) mod left_out;
 pub(crate) mod literal;
 pub(crate) mod reading;

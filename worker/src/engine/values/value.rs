@@ -159,6 +159,13 @@ pub(crate) fn to_text(value: &[u8]) -> String {
     decode(value).into_text()
 }
 
+/// The texts of the values of an encoded key; `None` if it is not one.
+#[must_use]
+pub fn key_texts(key: &[u8]) -> Option<Vec<String>> {
+    let text = |value: Result<&[u8], _>| Some(try_decode(value.ok()?)?.into_text());
+    Values::new(key).map(text).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

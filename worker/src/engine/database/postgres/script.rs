@@ -5,7 +5,7 @@ use shared::outcome::{ForeignKey, Sequence};
 use crate::engine::database::dialect::Dialect as _;
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::script::{ScriptDialect, ScriptLines};
+use crate::engine::database::script::{ScriptDialect, ScriptLines, StatementRules};
 
 const LINES: ScriptLines = ScriptLines {
     preamble: &[
@@ -21,6 +21,16 @@ const LINES: ScriptLines = ScriptLines {
     check_deferred: Some("SET CONSTRAINTS ALL IMMEDIATE;"),
 };
 
+const RULES: StatementRules = StatementRules {
+    identifier_quotes: ('"', '"'),
+    string_prefixes: &["B"],
+    escape_prefix: Some("E"),
+    has_hexadecimal: false,
+    is_forbidden_in_text: |character| character.is_ascii_control(),
+    functions: &["chr"],
+    row_columns: &["tableoid", "ctid"],
+};
+
 impl ScriptDialect for Postgres {
     fn quote(&self, name: &str) -> String {
         self.identifier(name)
@@ -32,6 +42,10 @@ impl ScriptDialect for Postgres {
 
     fn lines(&self) -> &'static ScriptLines {
         &LINES
+    }
+
+    fn statement_rules(&self) -> &'static StatementRules {
+        &RULES
     }
 
     fn begin(&self) -> Vec<&'static str> {

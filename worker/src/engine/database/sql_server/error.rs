@@ -47,7 +47,8 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
             4060 => (FailureKind::DatabaseNotFound, advice::DATABASE),
             208 => (FailureKind::TableNotFound, advice::TABLE),
             207 => (FailureKind::ColumnNotFound, ""),
-            229 | 230 | 916 => (FailureKind::PermissionDenied, advice::PERMISSION),
+            // 1088 and 4902: ALTER TABLE or SET IDENTITY_INSERT without ALTER on the table.
+            229 | 230 | 916 | 1088 | 4902 => (FailureKind::PermissionDenied, advice::PERMISSION),
             1205 => (FailureKind::Deadlock, ""),
             1222 => (FailureKind::LockTimeout, advice::LOCK_TIMEOUT),
             3960 => (FailureKind::SerializationFailure, ""),

@@ -155,7 +155,7 @@ fn utf16(units: impl Iterator<Item = u16>) -> String {
 }
 
 /// Control characters and line breaks, which are written by their number.
-fn is_special(character: char) -> bool {
+pub(crate) fn is_special(character: char) -> bool {
     character.is_ascii_control() || matches!(character, '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 

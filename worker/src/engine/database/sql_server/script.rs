@@ -3,8 +3,9 @@
 use shared::outcome::{ForeignKey, Sequence};
 
 use crate::engine::database::dialect::Dialect as _;
-use crate::engine::database::script::{ScriptDialect, ScriptLines};
+use crate::engine::database::script::{ScriptDialect, ScriptLines, StatementRules};
 use crate::engine::database::sql_server::dialect::SqlServer;
+use crate::engine::database::sql_server::literal::is_special;
 
 const LINES: ScriptLines = ScriptLines {
     preamble: &["SET XACT_ABORT ON;", "SET NOCOUNT ON;"],
@@ -12,6 +13,16 @@ const LINES: ScriptLines = ScriptLines {
     // After an error the transaction is gone, and no statement may run outside of it.
     batch_separator: Some(&["GO", "IF @@TRANCOUNT = 0 SET NOEXEC ON;"]),
     check_deferred: None,
+};
+
+const RULES: StatementRules = StatementRules {
+    identifier_quotes: ('[', ']'),
+    string_prefixes: &["N"],
+    escape_prefix: None,
+    has_hexadecimal: true,
+    is_forbidden_in_text: is_special,
+    functions: &["NCHAR", "RTRIM", "DATALENGTH"],
+    row_columns: &[],
 };
 
 impl ScriptDialect for SqlServer {
@@ -25,6 +36,10 @@ impl ScriptDialect for SqlServer {
 
     fn lines(&self) -> &'static ScriptLines {
         &LINES
+    }
+
+    fn statement_rules(&self) -> &'static StatementRules {
+        &RULES
     }
 
     fn begin(&self) -> Vec<&'static str> {
