@@ -284,6 +284,7 @@ mod tests {
                 header,
                 id: id.to_owned(),
             }],
+            deletes_last: vec![false],
             deferred: vec![Vec::new()],
         }
     }
