@@ -319,7 +319,8 @@ fn a_task_that_kills_its_worker_is_not_tried_for_ever() {
     let (mut fleet, watch) = (Fleet::new(), scene.watch().unwrap());
     let _gates = Gates::closed(&scene.source, 1).unwrap();
     let tables = format!("{},poison", names("quick", QUICK));
-    fleet.add(&scene, "victim-1", 2);
+    // One table at a time: the lost worker ran nothing else.
+    fleet.add(&scene, "victim-1", 1);
     let mut run = fleet.start_run(&scene, &tables, &["--max-attempts", "3"]);
     let mut known = BTreeSet::new();
     for attempt in 1..=3 {
@@ -328,7 +329,7 @@ fn a_task_that_kills_its_worker_is_not_tried_for_ever() {
         let running = watch.wait_until("poisoned anew", BOUND, |running| running.iter().any(fresh));
         known.extend(running.iter().map(|running| running.pid));
         fleet.workers.last_mut().unwrap().kill();
-        fleet.add(&scene, &format!("victim-{}", attempt + 1), 2);
+        fleet.add(&scene, &format!("victim-{}", attempt + 1), 1);
     }
     let (code, report) = finish(&mut run);
     assert_eq!(
@@ -353,6 +354,40 @@ fn a_task_that_kills_its_worker_is_not_tried_for_ever() {
         ["victim-1", "victim-2", "victim-3"],
         "the history of its attempts: {error:#}"
     );
+}
+
+#[test]
+fn tables_that_ran_beside_each_other_on_a_lost_worker_lose_no_attempt() {
+    const TABLES: u32 = 4;
+    let source = views("gated", TABLES, "gate(0)");
+    let target = views("gated", TABLES, "0");
+    let scene = Scene::new(&source, &target).unwrap().with_short_leases();
+    let (mut fleet, watch) = (Fleet::new(), scene.watch().unwrap());
+    let gates = Gates::closed(&scene.source, 1).unwrap();
+    fleet.add(&scene, "lost", TABLES);
+    let tables = names("gated", TABLES);
+    let mut run = fleet.start_run(&scene, &tables, &["--max-attempts", "1"]);
+    watch.wait_until("all claimed", BOUND, |running| {
+        let reading = |running: &&Running| running.statement.starts_with("COPY");
+        let tables = running.iter().filter(reading).map(|of| &of.application);
+        tables.collect::<BTreeSet<_>>().len() == TABLES as usize
+    });
+    fleet.workers[0].kill();
+    fleet.add(&scene, "heir", TABLES);
+    gates.open(0).unwrap();
+    let (code, report) = finish(&mut run);
+    assert_eq!(
+        (code, &report["matched"]),
+        (0, &json!(TABLES)),
+        "{report:#}"
+    );
+    for result in report["results"].as_array().unwrap() {
+        assert_eq!(
+            (&result["worker"], &result["attempt"]),
+            (&json!("heir"), &json!(2)),
+            "{result:#}"
+        );
+    }
 }
 
 /// The first worker is stopped while it compares ten rows; meanwhile there are
