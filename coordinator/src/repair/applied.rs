@@ -284,8 +284,8 @@ mod tests {
                 header,
                 id: id.to_owned(),
             }],
-            deletes_last: vec![false],
             deferred: vec![Vec::new()],
+            deletes_last: vec![false],
         }
     }
 
