@@ -417,7 +417,11 @@ fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
             },
             "_",
         );
-        name[..name.floor_char_boundary(STEM_BYTES / 2)].to_owned()
+        let mut end = name.len().min(STEM_BYTES / 2);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        name[..end].to_owned()
     };
     let stem = format!("{}.{}", plain(schema), plain(table));
     let mut candidate = stem.clone();
