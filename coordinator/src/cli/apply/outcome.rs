@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::outcome::RepairAction;
 use worker::engine::key_texts;
 
-use super::words::{counted, grouped};
+use super::words::{counted, grouped, kinds};
 use crate::repair::{Direction, Effects, Script, StatementCounts};
 
 /// The most skipped rows of a table that are listed.
@@ -113,7 +113,7 @@ impl Applied {
     pub(super) fn to_console(&self) -> String {
         let mut text = String::new();
         for table in &self.tables {
-            text.push_str(&table.to_line(self.dry_run));
+            text.push_str(&table.to_line(self.direction, self.dry_run));
             text.push('\n');
         }
         text.push_str(&self.outcome());
@@ -221,7 +221,7 @@ impl AppliedTable {
         self.keys.push(key);
     }
 
-    fn to_line(&self, dry_run: bool) -> String {
+    fn to_line(&self, direction: Direction, dry_run: bool) -> String {
         let Self {
             table,
             applied,
@@ -229,7 +229,11 @@ impl AppliedTable {
             ..
         } = self;
         if applied.total() + skipped.total() == 0 {
-            return format!("{table}: there is nothing to revert");
+            let what = match direction {
+                Direction::Repair => "apply",
+                Direction::Undo => "revert",
+            };
+            return format!("{table}: there is nothing to {what}");
         }
         let would = if dry_run { "would be " } else { "" };
         let mut line = format!(
@@ -240,14 +244,7 @@ impl AppliedTable {
         );
         // Writing to memory cannot fail.
         if skipped.total() > 0 {
-            write!(
-                line,
-                "; skipped: {} deletions, {} changes, {} additions",
-                grouped(skipped.delete),
-                grouped(skipped.update),
-                grouped(skipped.insert)
-            )
-            .ok();
+            write!(line, "; skipped: {}", kinds(skipped)).ok();
         }
         if let Some(verified) = &self.verified {
             let rows = match verified.rows {
