@@ -1,8 +1,6 @@
 //! What a server answers is not believed before it was checked: each answer to a comparison is made
 //! wrong once, in every way. The result is a failure with a name, or the right one; never a panic.
 
-#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
-
 use std::sync::Arc;
 
 use harness::services::shared_postgres;
