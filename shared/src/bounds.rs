@@ -7,7 +7,7 @@
 use crate::envelope::{Kind, Message, Role};
 use crate::identity::DatabaseIdentity;
 use crate::ids::WorkerId;
-use crate::message::{Control, Event, EventBody, Heartbeat, StatementPart, Task};
+use crate::message::{Control, Event, EventBody, Heartbeat, StatementPart, Task, UnavailableEndpoint};
 use crate::outcome::{Failure, Outcome};
 
 /// Bytes of the longest name of a worker, a host or an endpoint.
@@ -24,6 +24,12 @@ pub const LARGEST_STATEMENT: u64 = 1 << 30;
 
 /// The most databases that an event or a task names: one for each side, with a margin.
 const MOST_DATABASES: usize = 4;
+
+/// The most workers that a task asks to return it.
+const MOST_AVOIDED: usize = 10_000;
+
+/// The most sessions of an attempt in which a statement may still run.
+const MOST_SESSIONS: usize = 64;
 
 /// The most endpoints that a heartbeat lists.
 const MOST_ENDPOINTS: usize = 10_000;
@@ -42,6 +48,8 @@ impl Message for Task {
         for side in [&self.spec.source, &self.spec.target] {
             name("an endpoint", &side.endpoint)?;
         }
+        number("number of workers", self.avoid.len(), MOST_AVOIDED)?;
+        self.avoid.iter().try_for_each(worker_name)?;
         databases(&self.databases)
     }
 }
@@ -81,10 +89,20 @@ impl Message for Event {
         worker_name(&self.worker)?;
         databases(&self.databases)?;
         match &self.body {
-            EventBody::Finished { outcome, .. } => match &**outcome {
-                Outcome::Failed(failure) => check_failure(failure),
-                _ => Ok(()),
-            },
+            EventBody::Finished {
+                outcome,
+                unconfirmed,
+                ..
+            } => {
+                number("number of sessions", unconfirmed.len(), MOST_SESSIONS)?;
+                for session in unconfirmed {
+                    name("an endpoint", &session.endpoint)?;
+                }
+                match &**outcome {
+                    Outcome::Failed(failure) | Outcome::Refused(failure) => check_failure(failure),
+                    _ => Ok(()),
+                }
+            }
             EventBody::RepairPart { part, .. } => check_part(part),
             EventBody::Claimed | EventBody::Differences { .. } | EventBody::Repair { .. } => Ok(()),
         }
@@ -107,8 +125,16 @@ impl Message for Heartbeat {
         number("number of owned tables", self.owned.len(), most)?;
         let endpoints = self.endpoints.as_deref().unwrap_or_default();
         number("number of endpoints", endpoints.len(), MOST_ENDPOINTS)?;
+        let unavailable = &self.unavailable;
+        number("number of endpoints", unavailable.len(), MOST_ENDPOINTS)?;
+        for UnavailableEndpoint { reason, .. } in unavailable {
+            let length = "length in bytes of the reason why an endpoint is not available";
+            number(length, reason.len(), LONGEST_FAILURE)?;
+        }
+        let unavailable = unavailable.iter().map(|it| &it.endpoint);
         endpoints
             .iter()
+            .chain(unavailable)
             .try_for_each(|endpoint| name("an endpoint", endpoint))
     }
 }
@@ -233,6 +259,7 @@ mod tests {
             period_ms: 5_000,
             owned: Vec::new(),
             endpoints: Some(vec!["erp".to_owned()]),
+            unavailable: Vec::new(),
         }
     }
 

@@ -17,8 +17,10 @@ use worker::engine::Stop;
 const MOST_MIB: u64 = 64 + 150;
 
 fn database(sql: &str) -> Database {
-    let database = shared_postgres().create_database("large").unwrap();
-    database.execute(sql).unwrap();
+    let database = shared_postgres()
+        .create_database("large")
+        .expect("a database");
+    database.execute(sql).expect("the tables");
     database
 }
 
@@ -28,25 +30,27 @@ fn run(command: &mut Command) -> (Json, i32, u64) {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .expect("the product is built");
     let status = format!("/proc/{}/status", child.id());
-    let mut output = child.stdout.take().unwrap();
-    let reader = std::thread::spawn(move || std::io::read_to_string(&mut output).unwrap());
+    let mut output = child.stdout.take().expect("it is piped");
+    let reader =
+        std::thread::spawn(move || std::io::read_to_string(&mut output).expect("a report"));
     let mut peak = 0;
-    let ended = poll(Duration::from_secs(100), || {
+    let bound = std::env::var("LARGE_ROWS").map_or(100, |_| 2000);
+    let ended = poll(Duration::from_secs(bound), || {
         let lines = std::fs::read_to_string(&status).unwrap_or_default();
         let kib = lines
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
         peak = peak.max(kib.and_then(|kib| kib.parse().ok()).unwrap_or_default());
-        child.try_wait().unwrap()
+        child.try_wait().expect("a child")
     });
     let Some(ended) = ended else {
-        child.kill().unwrap();
+        child.kill().expect("a child");
         panic!("the run did not end; it has {peak} KiB");
     };
-    let report = serde_json::from_str(&reader.join().unwrap()).unwrap();
-    (report, ended.code().unwrap(), peak / 1024)
+    let report = serde_json::from_str(&reader.join().expect("a report")).expect("JSON");
+    (report, ended.code().expect("an exit code"), peak / 1024)
 }
 
 fn workplace(source: &str, target: &str) -> Workplace {

@@ -203,6 +203,7 @@ impl Scripts {
         let Ordered {
             parents_first,
             deferred,
+            ..
         } = order(&tables);
         let orders = [Direction::Repair, Direction::Undo].map(|direction| {
             let orders = one_by_one(&tables, &parents_first, direction);

@@ -1,7 +1,8 @@
 //! The order in which tables are repaired, by their foreign keys.
 //!
 //! Rows are deleted from children before their parents, and inserted into
-//! parents before their children. No such order satisfies the foreign keys of a
+//! parents before their children. A parent that children move away from is deleted at the
+//! end. No such order satisfies the foreign keys of a
 //! cycle or of a table that references itself; they are checked at the end, if statements
 //! touch their columns.
 
@@ -9,12 +10,21 @@ use shared::outcome::{ForeignKey, RepairAction, Touched};
 
 use super::statement::{Direction, StatementCounts};
 
-/// The actions on `tables` tables in order, each with the position of its table
-/// in [`Ordered::parents_first`].
-pub(crate) fn steps(tables: usize, direction: Direction) -> Vec<(usize, RepairAction)> {
-    let deletions = (0..tables).rev().map(|at| (at, RepairAction::Delete));
+/// The actions on tables in order, each with the position of its table in
+/// [`Ordered::parents_first`]. `deletes_last` is that of the tables in this order.
+pub(crate) fn steps(deletes_last: &[bool], direction: Direction) -> Vec<(usize, RepairAction)> {
+    let tables = deletes_last.len();
+    let deletions = |last: bool| {
+        let children_first = (0..tables).rev();
+        children_first
+            .filter(move |at| deletes_last[*at] == last)
+            .map(|at| (at, RepairAction::Delete))
+    };
     let rest = (0..tables).flat_map(|at| [(at, RepairAction::Update), (at, RepairAction::Insert)]);
-    let mut steps: Vec<_> = deletions.chain(rest).collect();
+    let mut steps: Vec<_> = deletions(false)
+        .chain(rest)
+        .chain(deletions(true))
+        .collect();
     if direction == Direction::Undo {
         steps.reverse();
         for (_, action) in &mut steps {
@@ -38,6 +48,9 @@ pub(super) struct Ordered {
     pub(super) parents_first: Vec<usize>,
     /// Of each table of the list, the foreign keys that are checked at the end.
     pub(super) deferred: Vec<Vec<ForeignKey>>,
+    /// Of each table of the list, whether its rows are deleted after all other changes:
+    /// rows of a child move away from them.
+    pub(super) deletes_last: Vec<bool>,
 }
 
 pub(super) fn order(tables: &[RepairedTable<'_>]) -> Ordered {
@@ -76,18 +89,40 @@ pub(super) fn order(tables: &[RepairedTable<'_>]) -> Ordered {
                     let Touched { updates, rows } = touched(key, table.counts);
                     let StatementCounts { delete, insert, .. } = tables[parent].counts;
                     let is_in_cycle = placed[parent] >= placed[at];
-                    (is_in_cycle && updates + rows > 0 && delete + insert > 0)
-                        // A row that changes its parent is updated after the old parent is deleted.
-                        || (delete > 0 && updates > 0)
+                    is_in_cycle && updates + rows > 0 && delete + insert > 0
                 })
             };
             table.foreign_keys.iter().filter(late).cloned().collect()
         })
         .collect();
+    let deletes_last = deletes_last(tables, &parents_first);
     Ordered {
         parents_first,
         deferred,
+        deletes_last,
     }
+}
+
+/// Of each table, whether rows of a child move away from rows of it, or are deleted last
+/// themselves.
+fn deletes_last(tables: &[RepairedTable<'_>], parents_first: &[usize]) -> Vec<bool> {
+    let mut last = vec![false; tables.len()];
+    for child in parents_first.iter().rev().copied() {
+        let RepairedTable {
+            foreign_keys,
+            counts,
+            ..
+        } = &tables[child];
+        for key in *foreign_keys {
+            let moves = touched(key, *counts).updates > 0;
+            if let Some(parent) = parent(tables, key).filter(|parent| *parent != child)
+                && (moves || (last[child] && counts.delete > 0))
+            {
+                last[parent] = true;
+            }
+        }
+    }
+    last
 }
 
 /// How the statements of its table touch a foreign key. Former workers do not count it.
@@ -184,6 +219,7 @@ mod tests {
         let Ordered {
             parents_first,
             deferred,
+            ..
         } = order(&related);
         (
             parents_first
@@ -270,25 +306,43 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_goes_before_the_child_that_moves_away_from_it() {
-        let (_, deferred) = ordered(&[
-            (
-                "child",
-                vec![key("k", "parent")],
-                StatementCounts {
-                    update: 1,
-                    ..StatementCounts::default()
-                },
-            ),
-            (
-                "parent",
-                vec![],
-                StatementCounts {
-                    delete: 1,
-                    ..StatementCounts::default()
-                },
-            ),
-        ]);
-        assert_eq!(deferred, ["k"]);
+    fn a_parent_is_deleted_after_the_child_has_moved_away_from_it() {
+        let keys = [
+            vec![key("k", "parent")],
+            vec![key("l", "grandparent")],
+            vec![],
+        ];
+        let counts = |delete, update| StatementCounts {
+            delete,
+            update,
+            insert: 0,
+        };
+        let table = |at: usize, table, counts| RepairedTable {
+            schema: "s",
+            table,
+            foreign_keys: &keys[at],
+            counts,
+        };
+        let tables = [
+            table(0, "child", counts(1, 1)),
+            table(1, "parent", counts(1, 0)),
+            table(2, "grandparent", counts(1, 0)),
+        ];
+        let ordered = order(&tables);
+        assert_eq!(ordered.deferred, [vec![], vec![], vec![]]);
+        assert_eq!(ordered.parents_first, [2, 1, 0]);
+        assert_eq!(ordered.deletes_last, [false, true, true]);
+        let deletions: Vec<usize> = steps(&[true, true, false], Direction::Repair)
+            .into_iter()
+            .filter(|(_, action)| *action == RepairAction::Delete)
+            .map(|(at, _)| at)
+            .collect();
+        assert_eq!(deletions, [2, 1, 0]);
+        let repair = steps(&[true, true, false], Direction::Repair);
+        assert_eq!(repair[0], (2, RepairAction::Delete));
+        assert_eq!(repair[8], (0, RepairAction::Delete));
+        let undo = steps(&[true, true, false], Direction::Undo);
+        assert_eq!(undo[0], (0, RepairAction::Insert));
+        assert_eq!(undo[8], (2, RepairAction::Insert));
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct ScriptSet {
     pub(crate) scripts: Vec<Script>,
     /// Of each script, the foreign keys that are checked at the end.
     pub(crate) deferred: Vec<Vec<ForeignKey>>,
+    /// Of each script, whether its rows are deleted after all other changes.
+    pub(crate) deletes_last: Vec<bool>,
 }
 
 impl ScriptSet {
@@ -78,13 +80,19 @@ impl ScriptSet {
         let Ordered {
             parents_first,
             mut deferred,
+            deletes_last,
         } = order(&tables);
+        let deletes_last = parents_first.iter().map(|at| deletes_last[*at]).collect();
         let mut scripts: Vec<Option<Script>> = scripts.into_iter().map(Some).collect();
         let (scripts, deferred) = parents_first
             .into_iter()
             .filter_map(|at| Some((scripts[at].take()?, std::mem::take(&mut deferred[at]))))
             .unzip();
-        Self { scripts, deferred }
+        Self {
+            scripts,
+            deferred,
+            deletes_last,
+        }
     }
 }
 

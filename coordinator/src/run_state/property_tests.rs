@@ -194,6 +194,7 @@ fn ended(outcome: Outcome) -> EventBody {
         outcome: Box::new(outcome),
         batches: 0,
         duration_ms: 1,
+        unconfirmed: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The state of one table of a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{Attempt, WorkerId};
 use shared::message::WorkId;

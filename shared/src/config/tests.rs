@@ -87,6 +87,21 @@ fn every_section_is_read() {
 }
 
 #[test]
+fn limits_of_messages_can_be_configured_within_bounds() {
+    let config =
+        parse_text("[broker]\nsigning_max_age = \"12h\"\nmax_message_size = \"512KiB\"\n").unwrap();
+    let broker = config.broker.as_ref().unwrap();
+    assert_eq!(broker.signing_max_age.as_secs(), 12 * 3600);
+    assert_eq!(broker.message_limit(), 512 << 10);
+    let shown = config.to_string();
+    assert!(shown.contains("max_message_size = \"512KiB\""), "{shown}");
+    for size in ["63KiB", "17MiB"] {
+        let message = error(&format!("[broker]\nmax_message_size = \"{size}\"\n"));
+        assert!(message.contains("from 64KiB to 16MiB"), "{message}");
+    }
+}
+
+#[test]
 fn a_signing_key_and_a_state_directory_can_be_configured() {
     let config = parse_text(
         "[broker]\nsigning_key_file = \"/nowhere/key\"\n[run]\nstate_dir = \"/var/lib/reconcile\"\n",

@@ -97,9 +97,8 @@ fn is_in_memory(file: &File) -> io::Result<bool> {
     const TMPFS: u64 = 0x0102_1994;
     const RAMFS: u64 = 0x8584_58F6;
     let kind = rustix::fs::fstatfs(file)?.f_type;
-    // The type of the number depends on the platform; it has 32 bits.
-    let kind = u64::from_ne_bytes(i64::from(kind).to_ne_bytes()) & 0xFFFF_FFFF;
-    Ok(matches!(kind, TMPFS | RAMFS))
+    // The number has 32 bits.
+    Ok(matches!(kind.cast_unsigned() & 0xFFFF_FFFF, TMPFS | RAMFS))
 }
 
 #[cfg(not(target_os = "linux"))]

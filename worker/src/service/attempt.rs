@@ -139,7 +139,7 @@ impl AttemptRun {
         }
         self.resources.metrics.record_outcome(&outcome, true);
         let returned = EventBody::Finished {
-            outcome: Box::new(outcome),
+            outcome: Box::new(fitted(outcome, reporter.room())),
             batches: 0,
             duration_ms: 0,
             unconfirmed: Vec::new(),

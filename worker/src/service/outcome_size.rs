@@ -16,6 +16,7 @@ const LONGEST_NOTE: usize = 1_024;
 pub(super) fn fitted(outcome: Outcome, room: usize) -> Outcome {
     match outcome {
         Outcome::Failed(failure) => Outcome::Failed(shortened_failure(failure)),
+        Outcome::Refused(failure) => Outcome::Refused(shortened_failure(failure)),
         Outcome::Compared(comparison) if size(&comparison) > room => {
             let short = shorten(comparison);
             let size = size(&short);

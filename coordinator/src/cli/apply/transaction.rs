@@ -173,7 +173,7 @@ async fn change(
             execute(target, &line).await?;
         }
     }
-    for (at, action) in steps(set.scripts.len(), first.direction) {
+    for (at, action) in steps(&set.deletes_last, first.direction) {
         if work.actions.contains(&action) {
             execute_action(target, &set.scripts[at], action, &mut tables[at], bar).await?;
         }

@@ -47,6 +47,7 @@ fn written(
             outcome: Box::new(outcome),
             batches: 1,
             duration_ms: 1,
+            unconfirmed: Vec::new(),
         },
     ] {
         let event = Event {

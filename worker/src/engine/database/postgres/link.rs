@@ -406,7 +406,10 @@ mod tests {
         ) {
             let mut bytes = Vec::new();
             for (at, (kind, length)) in sent.iter().enumerate() {
-                let content: Vec<u8> = (0..*length).map(|byte| (byte * 7 + at) as u8).collect();
+                let content: Vec<u8> = {
+                    let byte = |place: usize| u8::try_from((place * 7 + at) % 251).unwrap();
+                    (0..*length).map(byte).collect()
+                };
                 bytes.extend(message(*kind, &content));
             }
             let before = messages(&bytes);
