@@ -18,11 +18,16 @@ ELSE
     ALTER USER [$(Reader)] WITH PASSWORD = N'$(READER_PASSWORD)';
 GO
 
--- Optional. After a timeout or a cancellation, the worker uses this permission to
--- check that the statement has ended. There is no VIEW SERVER STATE here. For the service
--- objectives Basic, S0 and S1 and in elastic pools, this permission does not suffice: there
--- the worker stops the statement but cannot check.
+-- Optional. After a timeout or a cancellation on a lost connection, the worker uses this
+-- permission to check that the statement has ended. There is no VIEW SERVER STATE here. For
+-- the service objectives Basic, S0 and S1 and in elastic pools, this permission does not
+-- suffice: there the report names the session as not confirmed.
 GRANT VIEW DATABASE STATE TO [$(Reader)];
+GO
+
+-- Optional but recommended: without it, the server does not show whether a security policy
+-- hides rows from the user, and the report notes that.
+GRANT VIEW DEFINITION TO [$(Reader)];
 GO
 -- All tables and views. To allow less, use GRANT SELECT ON SCHEMA::name instead: the
 -- catalog shows a user only what it may read.
