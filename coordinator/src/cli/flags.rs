@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions};
+use shared::endpoint::Secret;
 use shared::telemetry::trace::TraceFlags;
 
 use super::estimate::EstimateFlags;
@@ -12,7 +13,8 @@ use super::estimate::EstimateFlags;
 /// Verifies that every row of a list of tables arrived unchanged in another database.
 ///
 /// Exit codes: 0 every table verified and equal to its depth; 1 differences found; 2 usage
-/// or configuration error; 3 some table could not be verified; 130 interrupted.
+/// or configuration error; 3 some table could not be verified; 130 interrupted. Killed by
+/// signal N: 128 + N, as for every program; nothing is known of the tables then.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version, max_term_width = 100)]
 pub(super) struct Flags {
@@ -130,10 +132,10 @@ pub(super) struct RunFlags {
 pub(super) struct UrlFlags {
     /// The source as mssql://… or postgres://…; not with a broker
     #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) source_url: Option<String>,
+    pub(super) source_url: Option<Secret>,
     /// The target as postgres://… or mssql://…; not with a broker
     #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) target_url: Option<String>,
+    pub(super) target_url: Option<Secret>,
 }
 
 /// The broker.
@@ -148,7 +150,7 @@ pub(super) struct BrokerFlags {
         hide_env_values = true,
         help_heading = "Broker"
     )]
-    pub(super) url: Option<String>,
+    pub(super) url: Option<Secret>,
     /// Prefix of the names of queues and exchanges [default: reconcile]
     #[arg(long, value_name = "TEXT", help_heading = "Broker")]
     pub(super) prefix: Option<String>,

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use shared::config::{Config, FailFast, ReportFormat, RunOptions};
+use shared::endpoint::Secret;
 use shared::message::ALL_ROWS;
 use shared::options::MissingColumns;
 use shared::outcome::Depth;
@@ -65,11 +66,11 @@ impl RunSettings {
             options.missing_columns = Some(MissingColumns::Note);
         }
         let options = options.or(config.run.clone());
-        let side = |side, name: &Option<String>, url: &Option<String>| {
+        let side = |side, name: &Option<String>, url: &Option<Secret>| {
             side_settings(
                 side,
                 name.as_deref(),
-                url.as_deref(),
+                url.as_ref(),
                 broker.is_some(),
                 &config,
             )

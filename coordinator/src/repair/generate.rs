@@ -310,8 +310,9 @@ fn stem(schema: &str, table: &str, taken: &mut HashSet<String>) -> String {
     if stem.len() > LONGEST_STEM {
         let name = serde_json::json!([schema, table]).to_string();
         let hash = hex::encode(digest(&SHA256, name.as_bytes()));
-        let kept = stem.floor_char_boundary(LONGEST_STEM - HASH_DIGITS - 1);
-        stem.truncate(kept);
+        let longest = LONGEST_STEM - HASH_DIGITS - 1;
+        let kept = (0..=longest).rev().find(|at| stem.is_char_boundary(*at));
+        stem.truncate(kept.unwrap_or(0));
         stem.extend(["-", &hash[..HASH_DIGITS]]);
     }
     let mut candidate = stem.clone();

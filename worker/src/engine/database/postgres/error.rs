@@ -5,7 +5,10 @@ use std::error::Error as _;
 use shared::failure::{FailureKind, with_causes};
 use tokio_postgres::error::Severity;
 
+use crate::engine::database::session::tls;
 use crate::engine::error::{DatabaseError, advice};
+
+const NO_TLS: &str = "turn `ssl` on at the server; without TLS password and rows can be read on the network: write sslmode=prefer or sslmode=disable (tls = \"prefer\" or \"off\") only where you trust it";
 
 const ROW_SECURITY: &str = "row security would hide rows from the endpoint's user, so that they could not be compared: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them";
 
@@ -29,17 +32,34 @@ fn message(error: &tokio_postgres::Error) -> String {
         }
         return text;
     }
-    with_causes(error)
+    if offers_no_tls(error) {
+        return "the server does not offer TLS".to_owned();
+    }
+    tls::refusal(error).unwrap_or_else(|| with_causes(error))
+}
+
+/// Whether TLS is required and the server has answered that it has none.
+fn offers_no_tls(error: &tokio_postgres::Error) -> bool {
+    // A failed handshake has an error of the network or of TLS as its cause, and this a text.
+    let cause = error.source();
+    is_of_tls(error) && !cause.is_some_and(|cause| cause.is::<std::io::Error>())
+}
+
+/// Whether the error is of the TLS handshake.
+fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+    // The driver does not export the kinds of its errors, only their texts.
+    error
+        .to_string()
+        .starts_with("error performing TLS handshake")
 }
 
 fn class(error: &tokio_postgres::Error) -> (FailureKind, &'static str) {
     const CONNECTION: (FailureKind, &str) = (FailureKind::ConnectionError, advice::CONNECTION);
     let Some(code) = error.code() else {
-        // The driver does not export the kinds of its errors, only their texts.
-        if error
-            .to_string()
-            .starts_with("error performing TLS handshake")
-        {
+        if offers_no_tls(error) {
+            return (FailureKind::TlsError, NO_TLS);
+        }
+        if is_of_tls(error) {
             return (FailureKind::TlsError, advice::TLS);
         }
         // What the driver itself reports of a lost or refused connection has no SQLSTATE.

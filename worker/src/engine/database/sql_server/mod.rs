@@ -1,6 +1,7 @@
 //! SQL Server: everything that is particular to it.
 
 pub(crate) mod catalog;
+mod channel;
 pub(crate) mod connection;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
