@@ -48,7 +48,7 @@ impl RowsFile {
         };
         let directory = path.parent().unwrap_or(Path::new(""));
         Ok(Self {
-            file: AtomicFile::create(path, Access::Umask).map_err(failed)?,
+            file: AtomicFile::create(path, Access::Owner).map_err(failed)?,
             path: path.to_owned(),
             spool: Spool::open(directory.join(format!(".rows-{run}"))).map_err(failed)?,
         })

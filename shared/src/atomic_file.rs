@@ -7,18 +7,21 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
 
+/// The longest part of a file's name in that of its temporary file, in bytes. File systems allow
+/// names of 255 bytes.
+const LONGEST_PREFIX: usize = 200;
+
 /// Who may read the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Only its owner: mode 0600. For files that hold rows of a table.
+    /// Only its owner: mode 0600, whatever the umask is. For files that hold rows of a table.
     Owner,
-    /// As the process's umask allows: mode 0666 without the bits of the umask.
-    Umask,
     /// Every user, whatever the umask is: mode 0644.
     Everyone,
 }
@@ -35,13 +38,15 @@ pub struct AtomicFile {
 
 impl AtomicFile {
     /// Creates a temporary file with a random name next to `path`. The name starts with that of
-    /// `path` and ends in `.part`.
+    /// `path`, or the begin of a long one, and ends in `.part`. A link is never followed.
     ///
     /// # Errors
     ///
     /// When `path` is a directory or has no file name, or when no file can be created next to it.
     pub fn create(path: &Path, access: Access) -> io::Result<Self> {
-        let mut prefix = file_name(path)?.to_owned();
+        let name = file_name(path)?;
+        let begin = &name.as_bytes()[..name.len().min(LONGEST_PREFIX)];
+        let mut prefix = OsStr::from_bytes(begin).to_owned();
         prefix.push(".");
         let mut builder = Builder::new();
         builder.prefix(&prefix).suffix(".part");
@@ -78,7 +83,7 @@ impl AtomicFile {
                     .create_new(true)
                     .mode(match access {
                         Access::Owner => 0o600,
-                        Access::Umask | Access::Everyone => 0o666,
+                        Access::Everyone => 0o666,
                     })
                     .open(temporary)
             })?
@@ -266,10 +271,10 @@ mod tests {
     fn a_file_that_is_not_committed_leaves_no_trace() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report.json");
-        let mut file = AtomicFile::create(&path, Access::Umask).unwrap();
+        let mut file = AtomicFile::create(&path, Access::Owner).unwrap();
         file.write_all(b"{").unwrap();
         drop(file);
-        AtomicFile::create(&path, Access::Umask)
+        AtomicFile::create(&path, Access::Owner)
             .unwrap()
             .finish()
             .map(drop)
@@ -278,15 +283,38 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_have_the_longest_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ä".repeat(127));
+        replace(&path, b"text", Access::Owner).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name);
+        fs::write(path("victim"), "precious").unwrap();
+        for link in ["report", "t.sql.pending"] {
+            std::os::unix::fs::symlink(path("victim"), path(link)).unwrap();
+        }
+        replace(&path("report"), b"{}", Access::Owner).unwrap();
+        let error = AtomicFile::create_at(&path("t.sql.pending"), &path("t.sql"), Access::Owner);
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(path("victim")).unwrap(), b"precious");
+        assert!(fs::symlink_metadata(path("report")).unwrap().is_file());
+    }
+
+    #[test]
     fn a_path_that_cannot_be_replaced_is_an_error_without_a_trace() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);
-        let kind = |path: &Path| replace(path, b"", Access::Umask).unwrap_err().kind();
+        let kind = |path: &Path| replace(path, b"", Access::Owner).unwrap_err().kind();
         assert_eq!(kind(&path("none/report")), io::ErrorKind::NotFound);
         assert_eq!(kind(Path::new("")), io::ErrorKind::InvalidFilename);
         fs::create_dir(path("taken")).unwrap();
         assert_eq!(kind(&path("taken")), io::ErrorKind::IsADirectory);
-        let late = AtomicFile::create(&path("late"), Access::Umask).unwrap();
+        let late = AtomicFile::create(&path("late"), Access::Owner).unwrap();
         fs::create_dir(path("late")).unwrap();
         late.commit().unwrap_err();
         assert_eq!(names(directory.path()), ["late", "taken"]);

@@ -11,6 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::masking::mask;
+pub use crate::secret::Secret;
+
 /// The kind of a database, which decides the protocol and the SQL dialect.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum, JsonSchema,
@@ -85,36 +88,6 @@ impl fmt::Display for DatabaseKind {
             Self::SqlServer => "SQL Server",
             Self::Postgres => "PostgreSQL",
         })
-    }
-}
-
-/// Text that must not be printed: it has no `Display` and is not serialised, and `Debug` prints
-/// `***`.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret that holds `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the code that logs in with it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether the text is empty.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }
 
@@ -201,14 +174,14 @@ impl Endpoint {
     /// SQL Server: `encrypt` (`true`, the default, or `false`). PostgreSQL:
     /// `sslmode` (`disable`, `prefer`, `require`, `verify-full`), `sslrootcert`
     /// (the same as `ca_file`) and `host` (a socket directory). Without
-    /// `sslmode` TLS is used when the server offers it, but not on loopback.
+    /// `sslmode` TLS is required, but not used on loopback and on sockets.
     ///
     /// # Errors
     ///
     /// When the text is not such a URL. The error does not contain the password.
     pub fn from_url(name: &str, text: &str) -> Result<Self, EndpointError> {
         let bad_url = |reason: &str| EndpointError::Url {
-            url: mask_password(text),
+            url: mask(text),
             reason: reason.to_owned(),
         };
         let url = Url::parse(text).map_err(|error| bad_url(&error.to_string()))?;
@@ -242,7 +215,7 @@ impl Endpoint {
                 mode: match kind {
                     DatabaseKind::SqlServer => TlsMode::Require,
                     DatabaseKind::Postgres if is_loopback(&host) => TlsMode::Off,
-                    DatabaseKind::Postgres => TlsMode::Prefer,
+                    DatabaseKind::Postgres => TlsMode::Require,
                 },
                 trust_server_certificate: false,
                 ca_file: None,
@@ -253,14 +226,6 @@ impl Endpoint {
             statement_timeout: None,
             connect_timeout: Duration::from_secs(15),
         };
-        for (key, value) in url.query_pairs() {
-            endpoint
-                .set_parameter(&key, &value)
-                .map_err(|reason| EndpointError::Parameter {
-                    host: url.host_str().unwrap_or_default().to_owned(),
-                    reason,
-                })?;
-        }
         for (part, value) in [
             ("host", &endpoint.host),
             ("database", &endpoint.database),
@@ -269,6 +234,20 @@ impl Endpoint {
             if value.is_empty() {
                 return Err(bad_url(&format!("no {part}")));
             }
+        }
+        for (key, value) in url.query_pairs() {
+            endpoint.set_parameter(&key, &value).map_err(|reason| {
+                if url.query().is_some_and(|query| query.contains('@')) {
+                    // The parameter may be the second half of a password.
+                    return bad_url(
+                        "in a user or password, write / as %2F, ? as %3F, # as %23 and @ as %40",
+                    );
+                }
+                EndpointError::Parameter {
+                    host: url.host_str().unwrap_or_default().to_owned(),
+                    reason,
+                }
+            })?;
         }
         Ok(endpoint)
     }
@@ -348,25 +327,6 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Replaces the password of a URL, the text between `//user:` and the last `@`, by `***`.
-#[must_use]
-pub(crate) fn mask_password(text: &str) -> String {
-    let Some(start) = text.find("://").map(|at| at + 3) else {
-        return if text.contains('@') {
-            "***".to_owned()
-        } else {
-            text.to_owned()
-        };
-    };
-    let Some(at) = text[start..].rfind('@').map(|at| at + start) else {
-        return text.to_owned();
-    };
-    match text[start..at].find(':') {
-        Some(colon) => format!("{}:***{}", &text[..start + colon], &text[at..]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,11 +369,21 @@ mod tests {
         assert_eq!(
             remote.tls,
             Tls {
-                mode: TlsMode::Prefer,
+                mode: TlsMode::Require,
                 trust_server_certificate: false,
                 ca_file: None
             }
         );
+        for (written, mode) in [
+            ("prefer", TlsMode::Prefer),
+            ("disable", TlsMode::Off),
+            ("verify-full", TlsMode::Require),
+        ] {
+            let url = format!("postgres://u:p@db.example/d?sslmode={written}");
+            assert_eq!(Endpoint::from_url("a", &url).unwrap().tls.mode, mode);
+        }
+        let socket = Endpoint::from_url("a", "postgres://u@h/d?host=/run/postgresql").unwrap();
+        assert_eq!(socket.tls.mode, TlsMode::Off);
         let local = Endpoint::from_url("a", "postgres://u:p@[::1]/d").unwrap();
         assert_eq!((local.host.as_str(), local.tls.mode), ("::1", TlsMode::Off));
     }
@@ -426,6 +396,12 @@ mod tests {
             "postgres://u:hunter2@h/d?sslmode=maybe",
             "u:hunter2@h/d",
             "mssql://u:hunter2@h:99999/d",
+            "mssql://u:1433/hunter2@h/d",
+            "mssql://u:1433?hunter2@h/d",
+            "mssql://u:p@h/d?hunter2=x@h/d",
+            "Server=h;User Id=sa;Password=hunter2",
+            "jdbc:sqlserver://h;user=sa;password=hunter2",
+            "host=h user=u password='hunter2'",
         ] {
             let error = Endpoint::from_url("a", text).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");

@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry};
 
 use crate::config::LogFormat;
+use crate::masking::{mask_in_prose, mask_quoted};
 use crate::telemetry::trace::{TraceLayer, is_ours};
 
 /// How much is logged when `RUST_LOG` is not set.
@@ -46,7 +47,8 @@ const CONTEXT: [&str; 2] = [
 /// Sends log lines to standard error, in colour on a terminal (unless
 /// `NO_COLOR` is set), and spans to `traces`. `RUST_LOG` selects the lines, in
 /// the notation of `tracing_subscriber`; without it, or when it is invalid,
-/// `verbosity` does. Lines of database drivers below INFO are never logged.
+/// `verbosity` does. Lines of libraries below INFO are never
+/// logged.
 ///
 /// Only the first call in a process has an effect.
 pub fn init(verbosity: Verbosity, format: LogFormat, traces: Option<TraceLayer>) {
@@ -59,7 +61,7 @@ pub fn init(verbosity: Verbosity, format: LogFormat, traces: Option<TraceLayer>)
     });
     let filter = filter
         .or(context.with_max_level_hint(LevelFilter::INFO))
-        .and(filter_fn(|metadata| !contains_statements(metadata)));
+        .and(filter_fn(|metadata| !is_unsafe(metadata)));
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt::layer()
@@ -89,12 +91,34 @@ pub fn print_status(text: impl fmt::Display) {
     print(Level::INFO, "", text);
 }
 
+/// Prints clap's help, version or error; an error without secrets of the command line.
+pub fn print_usage_error(error: &clap::Error) {
+    let text = error.to_string();
+    let arguments: Vec<String> = std::env::args_os()
+        .filter_map(|argument| argument.into_string().ok())
+        .collect();
+    let masked = arguments.iter().fold(text.clone(), |text, argument| {
+        let value = argument.split_once('=').map_or("", |(_, value)| value);
+        mask_quoted(&mask_quoted(&text, argument), value)
+    });
+    let masked = mask_in_prose(&masked);
+    let printed = if error.use_stderr() && masked != text {
+        writeln!(std::io::stderr(), "{}", masked.trim_end())
+    } else {
+        error.print()
+    };
+    // If the stream is closed, the exit code carries the same information.
+    printed.ok();
+}
+
 /// Prints the error that the program ends with, like [`print_status`].
 pub fn report_error(text: impl fmt::Display) {
     print(Level::ERROR, "error: ", text);
 }
 
 fn print(level: Level, prefix: &str, text: impl fmt::Display) {
+    let text = text.to_string();
+    let text = mask_in_prose(&text);
     let line = if JSON_LINES.load(Ordering::Relaxed) {
         line::message(level, &text)
     } else {
@@ -104,10 +128,18 @@ fn print(level: Level, prefix: &str, text: impl fmt::Display) {
     writeln!(std::io::stderr(), "{line}").ok();
 }
 
-/// Whether a line comes from a database driver's debugging. Such lines contain whole
-/// statements, and with them values of rows, which may have to be redacted.
-fn contains_statements(metadata: &Metadata<'_>) -> bool {
-    let name = metadata.target().split("::").next().unwrap_or_default();
-    matches!(name, "tokio_postgres" | "postgres_protocol" | "tiberius")
-        && *metadata.level() > Level::INFO
+/// Whether a line may contain what must not be logged. Drivers and libraries debug with whole
+/// statements and frames, and with them passwords and values of rows. The driver of SQL Server
+/// also warns of what this program does itself, such as encryption.
+fn is_unsafe(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let name = target.split("::").next().unwrap_or_default();
+    let lowest = match name {
+        "tiberius" => Level::ERROR,
+        // It logs names of hosts and of algorithms.
+        "rustls" => Level::TRACE,
+        _ if is_ours(target) => Level::TRACE,
+        _ => Level::INFO,
+    };
+    *metadata.level() > lowest
 }

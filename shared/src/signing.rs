@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::Path;
 
 use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
 
 use crate::envelope::Kind;
 
@@ -38,7 +39,7 @@ impl SigningKey {
     ///
     /// When the file cannot be read or has fewer than 32 bytes.
     pub fn read(file: &Path) -> Result<Self, SigningKeyError> {
-        let bytes = std::fs::read(file).map_err(|error| {
+        let bytes = std::fs::read(file).map(Zeroizing::new).map_err(|error| {
             let file = file.display();
             SigningKeyError(format!("cannot read the signing key {file}: {error}"))
         })?;
@@ -130,10 +131,9 @@ mod tests {
 
     #[test]
     fn a_short_key_is_refused_with_advice() {
-        let file = std::env::temp_dir().join(format!("reconcile-key-{}", std::process::id()));
-        std::fs::write(&file, "  short\n").unwrap();
-        let error = SigningKey::read(&file).unwrap_err().to_string();
-        std::fs::remove_file(&file).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "  short\n").unwrap();
+        let error = SigningKey::read(file.path()).unwrap_err().to_string();
         assert!(
             error.contains("5 bytes") && error.contains("openssl rand"),
             "{error}"

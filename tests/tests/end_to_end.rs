@@ -512,6 +512,9 @@ fn an_interrupt_cancels_reports_and_exits_130() {
         "json",
     ]);
     run.wait_for_line("equal", Duration::from_secs(20)).unwrap();
+    // As `timeout` does: to the process, and then to its group.
+    run.signal("INT");
+    run.signal("TERM");
     run.signal("INT");
     let status = run.wait(Duration::from_secs(20)).unwrap();
     assert_eq!(status.code(), Some(130), "{}", run.stderr());
@@ -565,6 +568,7 @@ fn a_worker_told_to_stop_hands_back_what_it_holds() {
         "the table never started: {}",
         run.stderr()
     );
+    first.signal("TERM");
     first.signal("TERM");
     let status = first.wait(Duration::from_secs(20)).unwrap();
     assert_eq!(status.code(), Some(0), "{}", first.stderr());

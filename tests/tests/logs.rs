@@ -140,13 +140,7 @@ fn no_secret_is_in_any_line() {
         ("reconcile-worker", &["--concurrency", "1"]),
     ];
     for (program, flags) in ends {
-        for (variable, value) in [
-            ("RECONCILE_LOG_FORMAT", "json"),
-            (
-                "RUST_LOG",
-                "info,shared=trace,worker=trace,coordinator=trace",
-            ),
-        ] {
+        for (variable, value) in [("RECONCILE_LOG_FORMAT", "json"), ("RUST_LOG", "trace")] {
             let arguments: Vec<&str> = match (program, flags) {
                 ("reconcile", ["--broker"]) => {
                     vec!["run", "--source", "a", "--target", "b", "--tables", "t"]
@@ -166,5 +160,165 @@ fn no_secret_is_in_any_line() {
                 assert!(!output.contains("hunter2"), "{arguments:?}: {ended:?}");
             }
         }
+    }
+}
+
+#[test]
+fn no_password_that_works_is_in_any_line() {
+    let postgres = shared_postgres();
+    let database = postgres.create_database("trace").unwrap();
+    let reader = format!("reader_{}", database.name());
+    database
+        .execute(&format!(
+            "CREATE SCHEMA dbo; CREATE TABLE dbo.t (id int PRIMARY KEY); CREATE ROLE \"{reader}\" LOGIN PASSWORD 'hunter2postgres'; \
+             GRANT USAGE ON SCHEMA dbo TO PUBLIC; GRANT SELECT ON dbo.t TO PUBLIC"
+        ))
+        .unwrap();
+    let mut source = url::Url::parse(&database.url()).unwrap();
+    source.set_username(&reader).unwrap();
+    source.set_password(Some("hunter2postgres")).unwrap();
+    let standin = Standin::start(&database.url(), "trace", StandinTls::On).unwrap();
+    let of_standin = std::fs::read_to_string(standin.password_file()).unwrap();
+    let vhost = shared_rabbitmq().create_vhost().unwrap();
+    let user = format!("reader-{}", vhost.vhost());
+    vhost
+        .node()
+        .ctl(&["add_user", &user, "hunter2rabbit"])
+        .unwrap();
+    let permissions = [
+        "set_permissions",
+        "-p",
+        vhost.vhost(),
+        &user,
+        ".*",
+        ".*",
+        ".*",
+    ];
+    vhost.node().ctl(&permissions).unwrap();
+    let mut broker = url::Url::parse(vhost.amqp_url()).unwrap();
+    broker.set_username(&user).unwrap();
+    broker.set_password(Some("hunter2rabbit")).unwrap();
+    let here = Workplace::new(&format!(
+        "[endpoints.a]\nurl = '{source}?schema=dbo'\n[endpoints.b]\nurl = '{}'\n[broker]\nurl = '{broker}'\n",
+        standin.url()
+    ));
+    let traced = |program: &str, arguments: &[&str]| {
+        let mut command = here.command(program, arguments);
+        command.env("RUST_LOG", "trace");
+        Process::start(program, &mut command).unwrap()
+    };
+    let tables = ["--source", "a", "--target", "b", "--tables", "t"];
+    let mut worker = traced("reconcile-worker", &["--concurrency", "1"]);
+    worker.wait_for_line("ready", BOUND).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", worker.pid())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let core: Vec<&str> = core.unwrap().split_whitespace().collect();
+    assert_eq!(
+        core[4..6],
+        ["0", "0"],
+        "a core dump would contain passwords"
+    );
+    let mut over_broker = traced("reconcile", &[&["run"][..], &tables].concat());
+    let mut local = traced("reconcile", &[&["run", "--local"][..], &tables].concat());
+    let mut config = traced("reconcile", &["config"]);
+    let mut outputs = String::new();
+    for process in [&mut over_broker, &mut local, &mut config] {
+        let status = process.wait(BOUND).unwrap();
+        assert_eq!(status.code(), Some(0), "{}", process.stderr());
+        outputs.extend([process.stdout(), process.stderr()]);
+    }
+    worker.signal("TERM");
+    worker.wait(BOUND).unwrap();
+    outputs.extend([worker.stdout(), worker.stderr()]);
+    vhost.node().ctl(&["delete_user", &user]).unwrap();
+    database
+        .execute(&format!("DROP ROLE \"{reader}\""))
+        .unwrap();
+
+    assert!(outputs.contains("DEBUG"), "{outputs}");
+    for secret in ["hunter2postgres", "hunter2rabbit", of_standin.trim()] {
+        // As text, and as the bytes that `Debug` prints.
+        let bytes: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
+        for shown in [secret.to_owned(), bytes.join(", ")] {
+            let line = outputs.lines().find(|line| line.contains(&shown));
+            assert_eq!(line, None, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_string_in_the_wrong_place_is_masked() {
+    let url = "postgres://u:hunter2@h/d";
+    let ado = "Server=h;User Id=sa;Password=hunter2;Encrypt=true";
+    let here = Workplace::new("");
+    let mut ends = Vec::new();
+    for arguments in [
+        &["run", url][..],
+        &["run", ado],
+        &[
+            "run", "--local", "--tables", "t", "--source", url, "--target", url,
+        ],
+        &["run", "--tables", url, "--source", "a", "--target", "b"],
+        &[
+            "run",
+            "--tables",
+            "t",
+            "--source-url",
+            ado,
+            "--target-url",
+            url,
+        ],
+        &[
+            "run", "--tables", "t", "--broker", ado, "--source", "a", "--target", "b",
+        ],
+        &[
+            "run",
+            "--tables",
+            "t",
+            "--broker",
+            "u:hunter2@h",
+            "--source",
+            url,
+            "--target",
+            "b",
+        ],
+        &["run", "--metrics-addr", "http://u:hunter2@h:1"],
+        &["run", "--timeout", ado],
+        &[url],
+        &["resume", url],
+        &["drain", url],
+    ] {
+        ends.push(finish(&mut here.command("reconcile", arguments)));
+    }
+    for arguments in [&[url][..], &["--broker", ado], &["--metrics-addr", url]] {
+        ends.push(finish(&mut here.command("reconcile-worker", arguments)));
+    }
+    for configuration in [
+        format!("[endpoints.a]\nurl = \"{ado}\""),
+        format!("[endpoints]\na = \"{url}\""),
+        format!(
+            "[endpoints.a]\nengine = \"postgres\"\nhost = \"{url}\"\ndatabase = \"d\"\nuser = \"u\""
+        ),
+        format!("[endpoints.a]\nengine = \"{ado}\""),
+        format!("[endpoints.a]\nurl = \"postgres://u@h/d\"\ntls = \"{ado}\""),
+        "[endpoints.a]\nurl = \"postgres://u@h/d\"\npassword_env = \"hunter2\"".to_owned(),
+        "[endpoints.a]\nurl = \"postgres://u:p@h/d?hunter2=x@h/d\"".to_owned(),
+        format!("[run]\nsource = \"{url}\"\ntimeout = \"{url}\""),
+        format!("[telemetry]\nmetrics_addr = \"{url}\""),
+        format!("[telemetry]\npush_gateway = \"{ado}\"\notlp_endpoint = \"https://hunter2@h\""),
+        format!("[broker]\nurl = \"{ado}\""),
+        "[broker]\nurl = \"u:hunter2@h\"".to_owned(),
+    ] {
+        let here = Workplace::new(&configuration);
+        ends.push(here.reconcile(&["config"]));
+    }
+    for ended in ends {
+        let output = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(
+            !output.is_empty() && !output.contains("hunter2"),
+            "{ended:?}"
+        );
     }
 }

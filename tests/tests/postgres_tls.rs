@@ -4,12 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::services::Postgres;
+use harness::services::{Database, Postgres};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use shared::endpoint::Endpoint;
+use shared::outcome::Failure;
 use worker::engine::list_tables;
 
 /// A server certificate for 127.0.0.1, its key, and the authority that signed it.
@@ -27,6 +28,16 @@ fn certificates() -> (String, String, String) {
     (server.pem(), key.serialize_pem(), authority_pem)
 }
 
+/// A self-signed certificate for `names`, marked as an authority as the instructions of
+/// PostgreSQL produce it, and its key.
+fn self_signed(names: &[&str]) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut server = CertificateParams::new(names).unwrap();
+    server.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (server.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
 /// Writes a file that only the server's user may read, as PostgreSQL demands of keys.
 fn write_for_server(server: &Postgres, file: &Path, text: &str) {
     let owner = server.socket_directory().metadata().unwrap();
@@ -35,52 +46,94 @@ fn write_for_server(server: &Postgres, file: &Path, text: &str) {
     chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
 }
 
+/// A server, and the files of its certificate and its key.
+struct Served {
+    server: Postgres,
+    database: Database,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Served {
+    fn start() -> Self {
+        // A second call has no effect.
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+        let server = Postgres::start().unwrap();
+        let directory = server.socket_directory();
+        Self {
+            database: server.create_database("tls").unwrap(),
+            certificate: directory.join("server.pem"),
+            key: directory.join("server.key"),
+            server,
+        }
+    }
+
+    async fn attempt(&self, parameters: &str) -> Result<(), Failure> {
+        let url = format!("{}?{parameters}", self.database.url());
+        let endpoint = Endpoint::from_url("e", &url).unwrap();
+        list_tables(&endpoint).await.map(drop)
+    }
+
+    /// Lets the server use a certificate, and waits until `is_used` says so of an attempt with
+    /// `parameters`: the server takes a moment to read its configuration again.
+    async fn serve(
+        &self,
+        (certificate, key): (&str, &str),
+        parameters: &str,
+        is_used: impl Fn(&Result<(), Failure>) -> bool,
+    ) {
+        write_for_server(&self.server, &self.certificate, certificate);
+        write_for_server(&self.server, &self.key, key);
+        let client = self.database.connect().await.unwrap();
+        for statement in [
+            format!(
+                "ALTER SYSTEM SET ssl_cert_file = '{}'",
+                self.certificate.display()
+            ),
+            format!("ALTER SYSTEM SET ssl_key_file = '{}'", self.key.display()),
+            "ALTER SYSTEM SET ssl = on".to_owned(),
+            "SELECT pg_reload_conf()".to_owned(),
+        ] {
+            client.batch_execute(&statement).await.unwrap();
+        }
+        let start = Instant::now();
+        loop {
+            let ended = self.attempt(parameters).await;
+            if is_used(&ended) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "{ended:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_checked() {
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .unwrap();
-    let server = Postgres::start().unwrap();
-    let directory = server.socket_directory();
+    let served = Served::start();
+    let no_tls = served.attempt("sslmode=require").await.unwrap_err();
+    assert_eq!(no_tls.kind.as_str(), "TlsError", "{}", no_tls.message);
+    for part in ["does not offer TLS", "sslmode=disable"] {
+        assert!(no_tls.message.contains(part), "{}", no_tls.message);
+    }
+    served.attempt("sslmode=prefer").await.unwrap();
+
     let (certificate, key, authority) = certificates();
-    let (certificate_file, key_file) = (directory.join("server.pem"), directory.join("server.key"));
-    write_for_server(&server, &certificate_file, &certificate);
-    write_for_server(&server, &key_file, &key);
     let ours = tempfile::tempdir().unwrap();
     let (authority_file, other_file) = (ours.path().join("ca.pem"), ours.path().join("other.pem"));
     std::fs::write(&authority_file, authority).unwrap();
     std::fs::write(&other_file, certificates().2).unwrap();
-
-    let database = server.create_database("tls").unwrap();
-    let client = database.connect().await.unwrap();
-    for statement in [
-        format!(
-            "ALTER SYSTEM SET ssl_cert_file = '{}'",
-            certificate_file.display()
-        ),
-        format!("ALTER SYSTEM SET ssl_key_file = '{}'", key_file.display()),
-        "ALTER SYSTEM SET ssl = on".to_owned(),
-        "SELECT pg_reload_conf()".to_owned(),
-    ] {
-        client.batch_execute(&statement).await.unwrap();
-    }
-
-    let attempt = async |parameters: &str| {
-        let endpoint =
-            Endpoint::from_url("e", &format!("{}?{parameters}", database.url())).unwrap();
-        list_tables(&endpoint).await.map(drop)
-    };
-    // The server takes a moment to read its configuration again.
     let trusted = format!("sslmode=require&ca_file={}", authority_file.display());
-    let start = Instant::now();
-    while let Err(failure) = attempt(&trusted).await {
-        assert!(start.elapsed() < Duration::from_secs(10), "{failure:?}");
-    }
-    attempt("sslmode=require&trust_server_certificate=true")
+    served
+        .serve((&certificate, &key), &trusted, Result::is_ok)
+        .await;
+    served
+        .attempt("sslmode=require&trust_server_certificate=true")
         .await
         .unwrap();
-    attempt("sslmode=disable").await.unwrap();
-    attempt("").await.expect("loopback needs no TLS");
+    served.attempt("sslmode=disable").await.unwrap();
+    served.attempt("").await.expect("loopback needs no TLS");
 
     let refused = [
         ("sslmode=require".to_owned(), "certificate"),
@@ -88,7 +141,7 @@ async fn certificates_are_checked() {
         ("sslmode=prefer".to_owned(), "certificate"),
         (
             format!("sslmode=require&ca_file={}", other_file.display()),
-            "certificate",
+            "not signed by a trusted certificate authority",
         ),
         (
             "sslmode=require&ca_file=/nonexistent/ca.pem".to_owned(),
@@ -96,7 +149,7 @@ async fn certificates_are_checked() {
         ),
     ];
     for (parameters, mentions) in refused {
-        let failure = attempt(&parameters).await.expect_err(&parameters);
+        let failure = served.attempt(&parameters).await.expect_err(&parameters);
         assert_eq!(
             (failure.kind.as_str(), failure.retryable),
             ("TlsError", false),
@@ -104,5 +157,40 @@ async fn certificates_are_checked() {
             failure.message
         );
         assert!(failure.message.contains(mentions), "{}", failure.message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_servers_own_certificate_is_accepted_although_it_is_an_authority() {
+    let served = Served::start();
+    let ours = tempfile::tempdir().unwrap();
+    let (named_file, other_file) = (ours.path().join("named.pem"), ours.path().join("other.pem"));
+    std::fs::write(&other_file, certificates().2).unwrap();
+    let parameters = |file: &Path| format!("sslmode=require&ca_file={}", file.display());
+    for (names, mentions) in [
+        (&["127.0.0.1"][..], None),
+        (&[][..], None),
+        (&["other.example"][..], Some("only for")),
+    ] {
+        let (certificate, key) = self_signed(names);
+        std::fs::write(&named_file, &certificate).unwrap();
+        served
+            .serve(
+                (&certificate, &key),
+                &parameters(&named_file),
+                |ended| match (ended, mentions) {
+                    (Ok(()), None) => true,
+                    (Err(failure), Some(mentions)) => failure.message.contains(mentions),
+                    _ => false,
+                },
+            )
+            .await;
+        // Another file does not name it.
+        let failure = served.attempt(&parameters(&other_file)).await.unwrap_err();
+        assert!(
+            failure.message.contains("that of a certificate authority"),
+            "{}",
+            failure.message
+        );
     }
 }

@@ -12,7 +12,8 @@ use clap::{Parser, Subcommand};
 use shared::config::{Config, ConfigError, LogOptions, MetricsAddr, WorkerLimits, parse_duration};
 use shared::endpoint::Secret;
 use shared::ids::WorkerId;
-use shared::logging::{Verbosity, print_status, report_error};
+use shared::logging::{Verbosity, print_status, print_usage_error, report_error};
+use shared::process::forbid_core_dumps;
 use shared::signals::Signals;
 use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::server::ServeError;
@@ -67,7 +68,7 @@ enum WorkerError {
 
 /// Takes tables from the broker's work queue and compares them, several at the same
 /// time. At SIGTERM or SIGINT it takes no more tables, finishes running comparisons or
-/// hands them back, and ends; a second signal ends it at once.
+/// hands them back, and ends; a second signal, at least 2 s later, ends it at once.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile-worker", version)]
 struct Flags {
@@ -80,7 +81,7 @@ struct Flags {
         hide_env_values = true,
         value_name = "URL"
     )]
-    broker: Option<String>,
+    broker: Option<Secret>,
     /// Configuration with the endpoints that tasks name [default: reconcile.toml, if it exists]
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -102,7 +103,7 @@ struct Flags {
     /// Interval of heartbeats; after three missing ones the coordinator gives the worker's tables to others
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = parse_duration)]
     heartbeat_period: Duration,
-    /// Address at which metrics and health are served, or `off` [default: `metrics_addr` under `[telemetry]`, or 0.0.0.0:9464 if that is free]
+    /// Address at which metrics and health are served, or `off`; a port alone is on 127.0.0.1 [default: `metrics_addr` under `[telemetry]`, or 127.0.0.1:9464 if that is free]
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
@@ -125,7 +126,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    forbid_core_dumps();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => {
+            print_usage_error(&error);
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(UNUSABLE));
+        }
+    };
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing was installed before");
@@ -225,7 +233,7 @@ async fn work(flags: Flags, config: Config, id: WorkerId) -> Result<u8, WorkerEr
         () = worker.drain_asked() => false,
     };
     print_status(format_args!(
-        "draining: running comparisons may finish within {drain_grace} s, other tables are handed back; a second signal ends the worker at once"
+        "draining: running comparisons may finish within {drain_grace} s, other tables are handed back; a second signal, 2 s later or more, ends the worker at once"
     ));
     tokio::select! {
         () = async { worker.drain().await; transport.close().await } => {

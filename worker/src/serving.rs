@@ -103,7 +103,7 @@ mod tests {
             } = MetricsAddress::resolve(flag, config);
             (addr.to_string(), is_configured)
         };
-        assert_eq!(place(None, &none), ("0.0.0.0:9464".to_owned(), false));
+        assert_eq!(place(None, &none), ("127.0.0.1:9464".to_owned(), false));
         assert_eq!(place(None, &configured), ("127.0.0.1:1".to_owned(), true));
         assert_eq!(
             place(Some(MetricsAddr::Off), &configured),

@@ -8,7 +8,7 @@ mod verification;
 mod words;
 
 use shared::config::Config;
-use shared::endpoint::Endpoint;
+use shared::endpoint::{Endpoint, Secret};
 use shared::outcome::RepairAction;
 use shared::signals::Signals;
 
@@ -36,10 +36,10 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
     // An undo script makes the target differ from the source: there is nothing to verify.
     let verify = !flags.no_verify && !flags.dry_run && direction == Direction::Repair;
     let spec = &first.header.spec;
-    let (name, url) = (flags.target.as_deref(), flags.urls.target_url.as_deref());
+    let (name, url) = (flags.target.as_deref(), flags.urls.target_url.as_ref());
     let target = endpoint("target", name, url, &spec.target.endpoint, &config)?;
     check_target(&set, &target, &flags)?;
-    let (name, url) = (flags.source.as_deref(), flags.urls.source_url.as_deref());
+    let (name, url) = (flags.source.as_deref(), flags.urls.source_url.as_ref());
     let source = verify
         .then(|| endpoint("source", name, url, &spec.source.endpoint, &config))
         .transpose()?;
@@ -150,7 +150,7 @@ fn check_undo(set: &ScriptSet, target: &Endpoint) -> Result<(), ScriptError> {
 fn endpoint(
     side: &'static str,
     name: Option<&str>,
-    url: Option<&str>,
+    url: Option<&Secret>,
     of_run: &str,
     config: &Config,
 ) -> Result<Endpoint, UsageError> {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{Config, suggestion};
-use shared::endpoint::Endpoint;
+use shared::endpoint::{Endpoint, Secret};
 use shared::ids::RunId;
+use shared::masking::mask_quoted;
 use shared::transport::rabbit::RabbitOptions;
 
 use super::flags::{BrokerFlags, ResumeFlags};
@@ -58,7 +59,7 @@ impl SideSettings {
 pub(super) fn side_settings(
     side: &'static str,
     name: Option<&str>,
-    url: Option<&str>,
+    url: Option<&Secret>,
     distributed: bool,
     config: &Config,
 ) -> Result<SideSettings, UsageError> {
@@ -66,8 +67,8 @@ pub(super) fn side_settings(
         if distributed {
             return Err(UsageError::UrlWithBroker { side });
         }
-        let endpoint =
-            Endpoint::from_url(side, url).map_err(|reason| UsageError::Url { side, reason })?;
+        let endpoint = Endpoint::from_url(side, url.reveal())
+            .map_err(|reason| UsageError::Url { side, reason })?;
         return Ok(SideSettings {
             name: side.to_owned(),
             endpoint: Some(endpoint),
@@ -91,6 +92,13 @@ pub(super) fn side_settings(
             reason: reason.clone(),
         });
     };
+    let masked = mask_quoted(name, name);
+    if masked != name {
+        return Err(UsageError::UnknownEndpoint {
+            name: masked,
+            suggestion: format!("; this looks like a connection: give it as --{side}-url"),
+        });
+    }
     let endpoint = config.endpoints.get(name).cloned();
     if endpoint.is_none() && !distributed {
         return Err(UsageError::UnknownEndpoint {
@@ -116,8 +124,7 @@ pub(super) fn broker(
     connection_name: &str,
 ) -> Result<Option<RabbitOptions>, UsageError> {
     let config = config.broker.clone().unwrap_or_default();
-    let configured = config.url.as_ref().map(|url| url.reveal().to_owned());
-    let Some(url) = flags.url.clone().or(configured) else {
+    let Some(url) = flags.url.clone().or_else(|| config.url.clone()) else {
         return Ok(None);
     };
     let signing_key = config.signing_key()?;
@@ -132,7 +139,8 @@ pub(super) fn broker(
         signing_key,
         signing_max_age: config.signing_max_age,
         max_message_size,
-        ..RabbitOptions::new(url, connection_name)
+        url,
+        ..RabbitOptions::new("", connection_name)
     }))
 }
 
@@ -176,8 +184,8 @@ pub(super) fn mode_of_stored(
         }
         WorkerLocation::Local { concurrency } => {
             let sides = [
-                ("source", source, flags.urls.source_url.as_deref()),
-                ("target", target, flags.urls.target_url.as_deref()),
+                ("source", source, flags.urls.source_url.as_ref()),
+                ("target", target, flags.urls.target_url.as_ref()),
             ];
             let mut endpoints = BTreeMap::new();
             for (name, stored, url) in sides {
@@ -199,7 +207,7 @@ fn endpoint_of_stored(
     run: RunId,
     side: &'static str,
     stored: &StoredSide,
-    url: Option<&str>,
+    url: Option<&Secret>,
     config: &Config,
 ) -> Result<Endpoint, UsageError> {
     if !stored.from_url && url.is_some() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions};
+use shared::endpoint::Secret;
 use shared::outcome::RepairAction;
 use shared::telemetry::trace::TraceFlags;
 
@@ -14,7 +15,8 @@ use super::estimate::EstimateFlags;
 ///
 /// Exit codes: 0 every table verified and equal to its depth; 1 differences found; 2 usage
 /// or configuration error; 3 some table could not be verified; 130 interrupted; 143 left
-/// unfinished by SIGTERM, with --resume-within.
+/// unfinished by SIGTERM, with --resume-within. Killed by signal N: 128 + N, as for every
+/// program; nothing is known of the tables then.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version, max_term_width = 100)]
 pub(super) struct Flags {
@@ -137,10 +139,10 @@ pub(super) struct RunFlags {
 pub(super) struct UrlFlags {
     /// The source as mssql://… or postgres://…; not with a broker
     #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) source_url: Option<String>,
+    pub(super) source_url: Option<Secret>,
     /// The target as postgres://… or mssql://…; not with a broker
     #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) target_url: Option<String>,
+    pub(super) target_url: Option<Secret>,
 }
 
 /// The broker.
@@ -155,7 +157,7 @@ pub(super) struct BrokerFlags {
         hide_env_values = true,
         help_heading = "Broker"
     )]
-    pub(super) url: Option<String>,
+    pub(super) url: Option<Secret>,
     /// Prefix of the names of queues and exchanges [default: reconcile]
     #[arg(long, value_name = "TEXT", help_heading = "Broker")]
     pub(super) prefix: Option<String>,

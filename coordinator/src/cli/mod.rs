@@ -35,7 +35,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 use shared::config::{Config, suggestion};
 use shared::ids::WorkerId;
-use shared::logging::{Verbosity, report_error};
+use shared::logging::{Verbosity, print_usage_error, report_error};
+use shared::process::forbid_core_dumps;
 use shared::telemetry::trace::Identity;
 use shared::telemetry::{Setup, set_up};
 
@@ -51,6 +52,7 @@ use settings::RunSettings;
 /// When the operating system gives no threads.
 #[must_use]
 pub fn main() -> ExitCode {
+    forbid_core_dumps();
     let flags = match Flags::try_parse() {
         Ok(flags) => flags,
         Err(error) => return refuse(&error),
@@ -88,10 +90,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
             let suggestion = suggestion(name, &names);
             report_error(format!("there is no command `{name}`{suggestion}"));
         }
-        // Standard error is closed; the exit code carries the same information.
-        _ => {
-            error.print().ok();
-        }
+        _ => print_usage_error(error),
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::UNUSABLE))
 }

@@ -76,7 +76,7 @@ impl Progress {
                 tracing::warn!(table = %table(*id), %worker, "two workers have claimed the table; the first result counts");
                 return;
             }
-            Notice::Cancelling(CancelReason::Requested) => "cancelling: waiting until running comparisons have stopped; interrupt again to end at once".to_owned(),
+            Notice::Cancelling(CancelReason::Requested) => "cancelling: waiting until running comparisons have stopped; interrupt again, after 2 s or later, to end at once".to_owned(),
             Notice::Cancelling(CancelReason::FailFast) => {
                 let Some(cause) = state.root_cause() else { return };
                 format!("cancelling: {} failed or differs, and --fail-fast is set ({})", table(cause.table), cause.kind)

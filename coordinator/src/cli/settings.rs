@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{Config, FailFast, ReportFormat, RunOptions};
+use shared::endpoint::Secret;
 use shared::message::ALL_ROWS;
 use shared::options::MissingColumns;
 use shared::outcome::Depth;
@@ -68,11 +69,11 @@ impl RunSettings {
             options.missing_columns = Some(MissingColumns::Note);
         }
         let options = options.or(config.run.clone());
-        let side = |side, name: &Option<String>, url: &Option<String>| {
+        let side = |side, name: &Option<String>, url: &Option<Secret>| {
             side_settings(
                 side,
                 name.as_deref(),
-                url.as_deref(),
+                url.as_ref(),
                 broker.is_some(),
                 &config,
             )

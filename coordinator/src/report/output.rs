@@ -20,7 +20,7 @@ impl OutputError {
     }
 }
 
-/// The file of the report. It is opened beside its path before the run, so that
+/// The file of the report, which only its owner may read: it contains rows. It is opened beside its path before the run, so that
 /// an error is reported at once, and gets its path when it is complete.
 #[derive(Debug)]
 pub(crate) struct Output(AtomicFile);
@@ -33,7 +33,7 @@ impl Output {
     ///
     /// When there is a directory at `path` or no file can be created beside it.
     pub(crate) fn prepare(path: &Path) -> Result<Self, OutputError> {
-        AtomicFile::create(path, Access::Umask)
+        AtomicFile::create(path, Access::Owner)
             .map(Self)
             .map_err(OutputError::file(path))
     }

@@ -1,5 +1,6 @@
 //! The content of a report in each of its formats.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use chrono::{TimeZone as _, Utc};
@@ -590,6 +591,8 @@ fn a_file_takes_its_place_only_when_it_is_whole() {
         (std::fs::read_to_string(&path).unwrap().as_str(), files()),
         ("after", 1)
     );
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "a report contains rows");
     drop(Output::prepare(&path).unwrap());
     assert_eq!(files(), 1, "nothing is left of a run without a report");
     assert!(Output::prepare(&directory.path().join("no/such/file")).is_err());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use zeroize::Zeroizing;
 
 use crate::endpoint::{DatabaseKind, Endpoint, Secret, TlsMode};
 
@@ -56,6 +57,12 @@ impl Parts {
             ]);
             return Err(format!("lacks {}; give them, or a url", missing.join(", ")));
         };
+        if !host.starts_with('/') && host.contains(['@', '/', '?', '#', ';', '=', ' ']) {
+            return Err(
+                "has a host that is no host name and no address; write a whole connection as url"
+                    .to_owned(),
+            );
+        }
         Ok(endpoint_url(engine, host, self.port, database, user))
     }
 }
@@ -175,10 +182,17 @@ fn read_password(
             .map_err(|reason| section.error(sources, format!("password_file: {reason}"))),
         (None, None, Some(variable)) => match sources.environment().get(&variable) {
             Some(password) => Ok(Some(Secret::new(password))),
-            None => Err(section.error(
-                sources,
-                format!("password_env: the variable {variable} is not set"),
-            )),
+            None => {
+                // The password itself may have been written in place of a name.
+                let is_name = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+                let name = if variable.bytes().all(is_name) {
+                    &variable
+                } else {
+                    "that it names"
+                };
+                let reason = format!("password_env: the variable {name} is not set");
+                Err(section.error(sources, reason))
+            }
         },
         _ => Err(section.error(
             sources,
@@ -190,6 +204,7 @@ fn read_password(
 /// The content of a file, without the newline at its end.
 pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
     let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use crate::masking::mask;
+
 /// Where metrics and health are served over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsAddr {
@@ -14,8 +16,8 @@ pub enum MetricsAddr {
 }
 
 impl MetricsAddr {
-    /// A worker's default: every interface, port 9464.
-    pub const WORKER: Self = Self::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9464));
+    /// A worker's default: loopback, port 9464.
+    pub const WORKER: Self = Self::At(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464));
 
     /// The address at which a client on the same machine reaches the server.
     #[must_use]
@@ -38,17 +40,21 @@ impl FromStr for MetricsAddr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "off" => Ok(Self::Off),
-            // Prometheus' own programs accept this form as well.
-            text if text.starts_with(':') => format!("0.0.0.0{text}").parse().map(Self::At),
-            text => text.parse().map(Self::At),
+        let text = text.trim();
+        if text == "off" {
+            return Ok(Self::Off);
         }
-        .map_err(|_| {
-            format!(
-                "`{text}` is not an address; write 127.0.0.1:9464, 0.0.0.0:9464, [::]:9464 or off"
-            )
-        })
+        // Who can reach a port is the user's decision: a port alone is not reachable from outside.
+        let port = text.strip_prefix(':').unwrap_or(text).parse();
+        port.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            .or_else(|_| text.parse())
+            .map(Self::At)
+            .map_err(|_| {
+                format!(
+                    "`{}` is not an address; write 127.0.0.1:9464, 0.0.0.0:9464 for every interface, [::]:9464 or off",
+                    mask(text)
+                )
+            })
     }
 }
 
@@ -69,10 +75,12 @@ mod tests {
     fn an_address_is_a_socket_a_port_or_off() {
         let read = |text: &str| text.parse::<MetricsAddr>().map(|addr| addr.to_string());
         assert_eq!(read("127.0.0.1:9000"), Ok("127.0.0.1:9000".to_owned()));
-        assert_eq!(read(":9000"), Ok("0.0.0.0:9000".to_owned()));
+        assert_eq!(read(":9000"), Ok("127.0.0.1:9000".to_owned()));
+        assert_eq!(read("9000"), Ok("127.0.0.1:9000".to_owned()));
+        assert_eq!(read("0.0.0.0:9000"), Ok("0.0.0.0:9000".to_owned()));
         assert_eq!(read("[::1]:9000"), Ok("[::1]:9000".to_owned()));
         assert_eq!(read("off"), Ok("off".to_owned()));
-        for wrong in ["", "9000", "localhost", "127.0.0.1", ":http"] {
+        for wrong in ["", "90000", "localhost", "127.0.0.1", ":http"] {
             let error = read(wrong).unwrap_err();
             assert!(error.contains("127.0.0.1:9464"), "{error}");
         }

@@ -28,6 +28,8 @@ mod worker_limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use crate::endpoint::{DatabaseKind, Endpoint};
 
 pub use broker::BrokerConfig;
@@ -106,6 +108,8 @@ pub fn load_with(
     let path = path.unwrap_or(Path::new(DEFAULT_FILE));
     match std::fs::read_to_string(path) {
         Ok(text) => {
+            // The file may contain passwords.
+            let text = Zeroizing::new(text);
             let config = parse(path, &text, environment)?;
             Ok(Config {
                 file: Some(path.to_owned()),

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Origin};
 use super::nearest::suggestion;
 use super::value::{FromValue, Value, Written};
+use crate::masking::mask_quoted;
 
 /// The prefix of the variables of this program.
 const PREFIX: &str = "RECONCILE_";
@@ -210,10 +211,12 @@ impl Section {
         let Some((origin, value)) = written else {
             return Ok(None);
         };
+        let text = value.text().unwrap_or_default().to_owned();
         let read = T::from_value(value).map(Some);
         read.map_err(|reason| ConfigError::Content {
             origin,
-            reason: format!("`{}`: {reason}", self.full_name(key)),
+            // A connection string may have been written under the wrong key.
+            reason: format!("`{}`: {}", self.full_name(key), mask_quoted(&reason, &text)),
         })
     }
 

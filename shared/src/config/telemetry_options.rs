@@ -13,9 +13,9 @@ options! {
     pub struct MetricsOptions in "telemetry";
 
     heading "Telemetry";
-    /// Address at which metrics and health are served, or `off`
+    /// Address at which metrics and health are served, or `off`; a port alone is on 127.0.0.1
     #[arg(value_name = "ADDRESS:PORT", env = "RECONCILE_METRICS_ADDR")]
-    metrics_addr: MetricsAddr, else "off; for a worker 0.0.0.0:9464";
+    metrics_addr: MetricsAddr, else "off; for a worker 127.0.0.1:9464";
     /// Write the metrics to this file at the end of the run, for node-exporter's textfile collector
     #[arg(value_name = "FILE", value_parser = clap::value_parser!(PathBuf))]
     metrics_file: PathBuf, else "no file";

@@ -13,7 +13,8 @@ use clap::ValueEnum;
 use super::choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat, parse_choice, word};
 use super::metrics_addr::MetricsAddr;
 use super::units::{ByteSize, parse_duration};
-use crate::endpoint::{DatabaseKind, Secret, TlsMode, mask_password};
+use crate::endpoint::{DatabaseKind, Secret, TlsMode};
+use crate::masking::mask;
 use crate::naming::Naming;
 use crate::options::MissingColumns;
 use crate::options::{Encoding, Normalization, Rounding};
@@ -43,6 +44,14 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// The text of a text.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Untyped(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// An error message: `wanted` was expected, and this is something else.
     pub(super) fn unexpected(&self, wanted: &str) -> String {
         let found = match self {
@@ -101,7 +110,7 @@ const TEXT: &str = "a text in quotes";
 words! {
     String: Text, TEXT, |text, _| Ok(text.to_owned()), quoted;
     PathBuf: Text, TEXT, |text, _| Ok(text.into()), |path| quoted(&path.display());
-    Secret: Text, TEXT, |text, _| Ok(Self::new(text)), |it| quoted(&mask_password(it.reveal()));
+    Secret: Text, TEXT, |text, _| Ok(Self::new(text)), |it| quoted(&mask(it.reveal()));
     MetricsAddr: Text, TEXT, parsed, quoted;
     PushInstance: Text, TEXT, parsed, quoted;
     TableSelector: Text, TEXT, parsed, quoted;

@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::LogFormat;
+use crate::masking::mask_in_prose;
 
 /// The fields of enclosing spans that a line contains, in this order.
 const CONTEXT: [&str; 5] = ["table", "attempt", "worker", "run", "trace_id"];
@@ -177,6 +178,10 @@ impl Fields {
     }
 
     fn insert(&mut self, field: &Field, value: Value) {
+        let value = match value {
+            Value::String(text) => mask_in_prose(&text).into_owned().into(),
+            other => other,
+        };
         match field.name() {
             "message" => {
                 self.message = match value {

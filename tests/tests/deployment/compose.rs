@@ -243,7 +243,7 @@ fn prometheus_finds_a_run_while_it_goes_on() {
         .unwrap();
     let looked_for = &job["dns_sd_configs"][0];
     assert_eq!(looked_for["names"][0], "coordinator");
-    assert_eq!(address, format!(":{}", looked_for["port"]));
+    assert_eq!(address, format!("0.0.0.0:{}", looked_for["port"]));
     // Without it a container of `run` has no name in the network.
     let head = read(FILE);
     let starts_run = |line: &&str| line.ends_with(" coordinator") && line.contains("compose run");

@@ -112,7 +112,7 @@ impl std::fmt::Display for TooLarge {
 pub(crate) mod advice {
     pub(crate) const CONNECTION: &str =
         "check that the server runs and that host, port and firewall are right";
-    pub(crate) const TLS: &str = "check the server's certificate; name its authority with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
+    pub(crate) const TLS: &str = "check the server's certificate; name its authority, or the certificate itself if it is self-signed, with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
     pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
     pub(crate) const DATABASE: &str = "check the endpoint's database";
     pub(crate) const TABLE: &str = "check schema and table";

@@ -8,8 +8,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
-use crate::endpoint::mask_password;
 use crate::failure::with_causes;
+use crate::masking::mask;
 
 /// The value of the label `job` of pushed metrics.
 const JOB: &str = "reconcile";
@@ -24,7 +24,7 @@ pub struct PushGateway {
 impl std::fmt::Debug for PushGateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("PushGateway")
-            .field(&mask_password(self.url.as_str()))
+            .field(&mask(self.url.as_str()))
             .finish()
     }
 }
@@ -102,7 +102,7 @@ impl PushGateway {
         text: String,
         limit: Duration,
     ) -> Result<(), PushError> {
-        let gateway = mask_password(self.url.as_str());
+        let gateway = mask(self.url.as_str());
         let unreachable = |error: reqwest::Error| {
             // reqwest's own text names only the step that failed.
             let reason = with_causes(&error.without_url());

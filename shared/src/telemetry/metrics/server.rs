@@ -1,4 +1,7 @@
 //! Serves metrics over HTTP for Prometheus, and health for orchestrators such as Kubernetes.
+//!
+//! A connection serves one request and has limits of time, and the number of connections is
+//! limited, so that no client can use up the descriptors and the memory of the process.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,14 +12,30 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Metrics;
 use crate::failure::with_causes;
 
 /// The content type of Prometheus's text format 0.0.4.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Connections that are served at the same time. More are closed at once.
+const MOST_CONNECTIONS: usize = 64;
+
+/// How long a client may take to send the head of its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may last, from its begin to the last byte of the response.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The pause after an error of `accept`, for example when all descriptors are in use.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a process may take to answer a [`probe`].
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -81,13 +100,50 @@ impl Bound {
     pub fn serve(self, metrics: Arc<Metrics>, readiness: Readiness) -> Server {
         let Self { listener, address } = self;
         let router = router(metrics, readiness);
-        // `Server` aborts this task when it is dropped.
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::warn!("metrics are no longer served at {address}: {error}");
-            }
-        });
+        // `Server` aborts this task when it is dropped, and with it those of its connections.
+        let task = tokio::spawn(accept(listener, router));
         Server { address, task }
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!("a connection for metrics was not accepted: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
+            tracing::debug!(
+                "{MOST_CONNECTIONS} connections for metrics are open; one more is closed"
+            );
+            continue;
+        };
+        let router = router.clone();
+        connections.spawn(async move {
+            let _permit = permit;
+            serve_connection(stream, router).await;
+        });
+    }
+}
+
+async fn serve_connection(stream: TcpStream, router: Router) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        // An idle connection would count.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("a request for metrics failed: {error}"),
+        Err(_) => tracing::debug!("a request for metrics took too long"),
     }
 }
 
@@ -158,6 +214,9 @@ pub async fn probe(address: SocketAddr) -> Result<(), String> {
 mod tests {
     use std::net::Ipv4Addr;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -221,5 +280,66 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), again)
             .await
             .expect("the address is free again");
+    }
+
+    async fn started() -> Server {
+        let bound = Bound::at((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        bound.serve(Arc::new(Metrics::new("1")), Arc::new(|| Ok(())))
+    }
+
+    /// What the server sends until it closes the connection, within a bound.
+    async fn answer(mut stream: TcpStream) -> String {
+        let mut text = Vec::new();
+        let read = stream.read_to_end(&mut text);
+        match tokio::time::timeout(2 * HEADER_TIMEOUT, read).await {
+            Err(_) => panic!("the server keeps the connection open"),
+            // A connection that was closed with unread bytes ends in a reset.
+            Ok(_) => String::from_utf8(text).unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn slow_and_idle_clients_are_disconnected() {
+        let server = started().await;
+        let mut idle = Vec::new();
+        for begin in ["", "GET /metrics HTTP/1.1\r\nHost: a\r\n"] {
+            let mut stream = TcpStream::connect(server.address()).await.unwrap();
+            stream.write_all(begin.as_bytes()).await.unwrap();
+            idle.push(tokio::spawn(answer(stream)));
+        }
+        let mut served = TcpStream::connect(server.address()).await.unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+        served.write_all(request).await.unwrap();
+        let text = answer(served).await;
+        assert!(
+            text.starts_with("HTTP/1.1 200") && text.contains("alive"),
+            "{text}"
+        );
+        for idle in idle {
+            let text = idle.await.unwrap();
+            assert!(!text.contains("200"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_number_of_connections_is_limited() {
+        let server = started().await;
+        let mut held = Vec::new();
+        for _ in 0..MOST_CONNECTIONS {
+            held.push(TcpStream::connect(server.address()).await.unwrap());
+        }
+        let late = TcpStream::connect(server.address()).await.unwrap();
+        let start = Instant::now();
+        assert_eq!(answer(late).await, "");
+        assert!(start.elapsed() < HEADER_TIMEOUT, "it is closed at once");
+        drop(held);
+        let alive = async {
+            while probe(server.address()).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(HEADER_TIMEOUT, alive)
+            .await
+            .expect("connections that ended make room for others");
     }
 }

@@ -8,7 +8,8 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use url::Url;
 
-use crate::endpoint::{Secret, mask_password};
+use crate::endpoint::Secret;
+use crate::masking::mask;
 use crate::signing::SigningKey;
 use crate::transport::TransportError;
 use crate::verification::DEFAULT_MAX_AGE;
@@ -74,7 +75,7 @@ impl Address {
         let unusable = |reason: &str| {
             TransportError::Broker(format!(
                 "`{}` is not a broker URL ({reason}); write amqp://user:password@host:5672/vhost or amqps://… for TLS",
-                mask_password(text)
+                mask(text)
             ))
         };
         let url = Url::parse(text).map_err(|error| unusable(&error.to_string()))?;

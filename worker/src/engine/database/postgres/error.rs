@@ -5,8 +5,11 @@ use std::error::Error as _;
 use shared::failure::{FailureKind, with_causes};
 use tokio_postgres::error::Severity;
 
-use crate::engine::database::postgres::link::LostConnection;
+use crate::engine::database::postgres::link::NegotiationError;
+use crate::engine::database::session::tls;
 use crate::engine::error::{DatabaseError, advice};
+
+const NO_TLS: &str = "turn `ssl` on at the server; without TLS password and rows can be read on the network: write sslmode=prefer or sslmode=disable (tls = \"prefer\" or \"off\") only where you trust it";
 
 const ROW_SECURITY: &str = "row security would hide rows from the endpoint's user, so that they could not be compared: let a superuser ALTER ROLE it BYPASSRLS, or compare a view of the rows whose owner may see all of them";
 
@@ -30,23 +33,24 @@ fn message(error: &tokio_postgres::Error) -> String {
         }
         return text;
     }
-    match lost_connection(error) {
-        Some(lost) => with_causes(lost),
-        None => with_causes(error),
+    match negotiation(error) {
+        Some(refused) => with_causes(refused),
+        None => tls::refusal(error).unwrap_or_else(|| with_causes(error)),
     }
 }
 
-/// The error of a connection that ended before TLS was negotiated, which the driver takes
-/// for an error of TLS.
-fn lost_connection(error: &tokio_postgres::Error) -> Option<&LostConnection> {
+/// Why TLS was not negotiated.
+fn negotiation(error: &tokio_postgres::Error) -> Option<&NegotiationError> {
     error.source()?.downcast_ref()
 }
 
 fn class(error: &tokio_postgres::Error) -> (FailureKind, &'static str) {
     const CONNECTION: (FailureKind, &str) = (FailureKind::ConnectionError, advice::CONNECTION);
     let Some(code) = error.code() else {
-        if lost_connection(error).is_some() {
-            return CONNECTION;
+        match negotiation(error) {
+            Some(NegotiationError::Lost(_)) => return CONNECTION,
+            Some(NegotiationError::NotOffered) => return (FailureKind::TlsError, NO_TLS),
+            None => {}
         }
         // The driver does not export the kinds of its errors, only their texts.
         if error

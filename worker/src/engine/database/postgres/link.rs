@@ -51,10 +51,16 @@ impl Connector {
     }
 }
 
-/// The connection was lost before TLS was negotiated.
+/// Why TLS was not negotiated.
 #[derive(Debug, thiserror::Error)]
-#[error("error communicating with the server")]
-pub(crate) struct LostConnection(#[from] io::Error);
+pub(crate) enum NegotiationError {
+    /// The connection was lost before.
+    #[error("error communicating with the server")]
+    Lost(#[from] io::Error),
+    /// The endpoint requires TLS.
+    #[error("the server does not offer TLS")]
+    NotOffered,
+}
 
 type Cause = Box<dyn Error + Send + Sync>;
 
@@ -88,13 +94,13 @@ impl TlsConnect<Socket> for HostConnector {
             let accepted = match self.mode {
                 TlsMode::Off => false,
                 TlsMode::Prefer | TlsMode::Require => {
-                    request_tls(&mut socket).await.map_err(LostConnection)?
+                    request_tls(&mut socket).await.map_err(NegotiationError::Lost)?
                 }
             };
             let link = if accepted {
                 Link::Encrypted(Box::new(self.tls.connect(socket).await?))
             } else if self.mode == TlsMode::Require {
-                return Err("server does not support TLS".into());
+                return Err(NegotiationError::NotOffered.into());
             } else {
                 Link::Plain(socket)
             };

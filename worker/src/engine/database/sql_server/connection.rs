@@ -1,8 +1,8 @@
-//! A connection with SQL Server: TCP, TLS and login.
+//! A connection with SQL Server: the login on a channel.
 
 use std::io;
 
-use shared::endpoint::{Endpoint, TlsMode};
+use shared::endpoint::Endpoint;
 use socket2::{SockRef, TcpKeepalive};
 use tiberius::error::Error;
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
@@ -11,19 +11,21 @@ use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use crate::engine::database::session::label::{APPLICATION, Access};
 use crate::engine::database::session::limits::KEEPALIVE;
+use crate::engine::database::sql_server::channel::Channel;
+use crate::engine::error::DatabaseError;
 
-pub(crate) type Connection = Client<Compat<TcpStream>>;
+pub(crate) type Connection = Client<Compat<Channel>>;
 
 /// The requested size of a TDS packet in bytes; the server may choose a smaller one.
 const PACKET_SIZE: u32 = 16 * 1024;
 
-/// The outer error is of the network, the inner one of the driver.
+/// The outer error is of the network or of TLS, the inner one of the driver.
 pub(crate) async fn login(
     endpoint: &Endpoint,
     host: &str,
     port: u16,
     access: Access,
-) -> io::Result<Result<Connection, Error>> {
+) -> Result<Result<Connection, Error>, DatabaseError> {
     let mut config = Config::new();
     config.host(host);
     config.port(port);
@@ -38,21 +40,15 @@ pub(crate) async fn login(
     config.packet_size(PACKET_SIZE);
     // The worker itself enforces the time limit of statements.
     config.command_timeout(None);
-    config.encryption(match endpoint.tls.mode {
-        TlsMode::Off => EncryptionLevel::NotSupported,
-        TlsMode::Prefer => EncryptionLevel::On,
-        TlsMode::Require => EncryptionLevel::Required,
-    });
-    if endpoint.tls.trust_server_certificate {
-        config.trust_cert();
-    } else if let Some(file) = &endpoint.tls.ca_file {
-        config.trust_cert_ca(file.display());
-    }
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    keep_alive(&stream)?;
-    // Boxed: the handshake is a large future.
-    Ok(Box::pin(Client::connect(config, stream.compat_write())).await)
+    // The channel encrypts.
+    config.encryption(EncryptionLevel::NotSupported);
+    let network = DatabaseError::Network;
+    let stream = TcpStream::connect((host, port)).await.map_err(network)?;
+    stream.set_nodelay(true).map_err(network)?;
+    keep_alive(&stream).map_err(network)?;
+    let channel = Channel::open(stream, endpoint, host).await?;
+    // Boxed: the login is a large future.
+    Ok(Box::pin(Client::connect(config, channel.compat_write())).await)
 }
 
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {

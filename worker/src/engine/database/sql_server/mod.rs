@@ -2,6 +2,7 @@
 
 mod answer;
 pub(crate) mod catalog;
+mod channel;
 pub(crate) mod connection;
 pub(crate) mod constraints;
 pub(crate) mod dialect;

@@ -78,10 +78,7 @@ impl Database for SqlServer {
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
-        let login = async |host: &str, port| {
-            let connected = login(endpoint, host, port, access).await;
-            connected.map_err(DatabaseError::Network)
-        };
+        let login = async |host: &str, port| login(endpoint, host, port, access).await;
         let mut client = match login(&endpoint.host, endpoint.port).await? {
             // A gateway names the server that holds the database.
             Err(Error::Routing { host, port }) => login(&host, port).await??,
