@@ -507,7 +507,7 @@ fn a_script_that_was_changed_or_is_none_is_refused() {
     assert!(
         refused
             .stderr
-            .contains("has been changed since it was written"),
+            .contains("has been changed since the script was written"),
         "{refused:?}"
     );
     std::fs::write(&file, &text[..text.len() / 2]).unwrap();
