@@ -81,6 +81,9 @@ async fn certificates_are_checked() {
         .unwrap();
     attempt("sslmode=disable").await.unwrap();
     attempt("").await.expect("loopback needs no TLS");
+    let mut socket = Endpoint::from_url("e", &database.url()).unwrap();
+    socket.host = directory.display().to_string();
+    list_tables(&socket).await.expect("sockets have no TLS");
 
     let refused = [
         ("sslmode=require".to_owned(), "certificate"),

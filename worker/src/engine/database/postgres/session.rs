@@ -1,7 +1,7 @@
 //! A session with PostgreSQL.
 
 use async_trait::async_trait;
-use shared::endpoint::Endpoint;
+use shared::endpoint::{Endpoint, TlsMode};
 use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, SslNegotiation};
@@ -82,6 +82,13 @@ impl Database for Postgres {
         endpoint: &Endpoint,
         _access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
+        // The connector negotiates TLS itself. The driver does not use it over a Unix socket,
+        // where servers have no TLS.
+        let (ssl_mode, negotiation) = match (endpoint.host.starts_with('/'), endpoint.tls.mode) {
+            (false, _) => (SslMode::Require, SslNegotiation::Direct),
+            (true, TlsMode::Require) => (SslMode::Require, SslNegotiation::Postgres),
+            (true, _) => (SslMode::Disable, SslNegotiation::Postgres),
+        };
         let mut config = Config::new();
         config
             .host(&endpoint.host)
@@ -90,9 +97,8 @@ impl Database for Postgres {
             .user(&endpoint.user)
             .application_name("reconcile")
             .connect_timeout(endpoint.connect_timeout)
-            // The connector negotiates TLS itself.
-            .ssl_mode(SslMode::Require)
-            .ssl_negotiation(SslNegotiation::Direct);
+            .ssl_mode(ssl_mode)
+            .ssl_negotiation(negotiation);
         if !endpoint.password.is_empty() {
             config.password(endpoint.password.reveal());
         }
