@@ -259,11 +259,7 @@ fn resolve(
     let broker = config.broker.unwrap_or_default();
     let signing_key = broker.signing_key()?;
     let max_message_size = broker.message_limit();
-    let url = flags
-        .broker
-        .map(Secret::new)
-        .or(broker.url)
-        .ok_or(WorkerError::NoBroker)?;
+    let url = flags.broker.or(broker.url).ok_or(WorkerError::NoBroker)?;
     if config.endpoints.is_empty() {
         return Err(WorkerError::NoEndpoints);
     }

@@ -1,9 +1,13 @@
 //! A session with PostgreSQL.
 
 use async_trait::async_trait;
+<<<<<<< HEAD
 use futures::future::maybe_done;
 use futures::poll;
 use shared::endpoint::Endpoint;
+=======
+use shared::endpoint::{Endpoint, TlsMode};
+>>>>>>> h/values
 use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, SslNegotiation};
@@ -89,6 +93,13 @@ impl Database for Postgres {
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
+        // The connector negotiates TLS itself. The driver does not use it over a Unix socket,
+        // where servers have no TLS.
+        let (ssl_mode, negotiation) = match (endpoint.host.starts_with('/'), endpoint.tls.mode) {
+            (false, _) => (SslMode::Require, SslNegotiation::Direct),
+            (true, TlsMode::Require) => (SslMode::Require, SslNegotiation::Postgres),
+            (true, _) => (SslMode::Disable, SslNegotiation::Postgres),
+        };
         let mut config = Config::new();
         config
             .host(&endpoint.host)
@@ -97,6 +108,7 @@ impl Database for Postgres {
             .user(&endpoint.user)
             .application_name(APPLICATION)
             .connect_timeout(endpoint.connect_timeout)
+<<<<<<< HEAD
             .keepalives_idle(KEEPALIVE.idle)
             .keepalives_interval(KEEPALIVE.interval)
             .keepalives_retries(KEEPALIVE.retries)
@@ -104,6 +116,10 @@ impl Database for Postgres {
             // The connector negotiates TLS itself.
             .ssl_mode(SslMode::Require)
             .ssl_negotiation(SslNegotiation::Direct);
+=======
+            .ssl_mode(ssl_mode)
+            .ssl_negotiation(negotiation);
+>>>>>>> h/values
         if !endpoint.password.is_empty() {
             config.password(endpoint.password.reveal());
         }
