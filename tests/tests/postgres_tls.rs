@@ -132,16 +132,11 @@ async fn certificates_are_checked() {
         .attempt("sslmode=require&trust_server_certificate=true")
         .await
         .unwrap();
-<<<<<<< HEAD
     served.attempt("sslmode=disable").await.unwrap();
     served.attempt("").await.expect("loopback needs no TLS");
-=======
-    attempt("sslmode=disable").await.unwrap();
-    attempt("").await.expect("loopback needs no TLS");
-    let mut socket = Endpoint::from_url("e", &database.url()).unwrap();
-    socket.host = directory.display().to_string();
+    let mut socket = Endpoint::from_url("e", &served.database.url()).unwrap();
+    socket.host = served.server.socket_directory().display().to_string();
     list_tables(&socket).await.expect("sockets have no TLS");
->>>>>>> h/values
 
     let refused = [
         ("sslmode=require".to_owned(), "certificate"),

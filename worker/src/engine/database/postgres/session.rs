@@ -1,13 +1,9 @@
 //! A session with PostgreSQL.
 
 use async_trait::async_trait;
-<<<<<<< HEAD
 use futures::future::maybe_done;
 use futures::poll;
-use shared::endpoint::Endpoint;
-=======
 use shared::endpoint::{Endpoint, TlsMode};
->>>>>>> h/values
 use shared::identity::DatabaseIdentity;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, SslNegotiation};
@@ -108,18 +104,12 @@ impl Database for Postgres {
             .user(&endpoint.user)
             .application_name(APPLICATION)
             .connect_timeout(endpoint.connect_timeout)
-<<<<<<< HEAD
             .keepalives_idle(KEEPALIVE.idle)
             .keepalives_interval(KEEPALIVE.interval)
             .keepalives_retries(KEEPALIVE.retries)
             .tcp_user_timeout(KEEPALIVE.unacknowledged)
-            // The connector negotiates TLS itself.
-            .ssl_mode(SslMode::Require)
-            .ssl_negotiation(SslNegotiation::Direct);
-=======
             .ssl_mode(ssl_mode)
             .ssl_negotiation(negotiation);
->>>>>>> h/values
         if !endpoint.password.is_empty() {
             config.password(endpoint.password.reveal());
         }
