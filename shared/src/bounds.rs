@@ -7,7 +7,9 @@
 use crate::envelope::{Kind, Message, Role};
 use crate::identity::DatabaseIdentity;
 use crate::ids::WorkerId;
-use crate::message::{Control, Event, EventBody, Heartbeat, StatementPart, Task, UnavailableEndpoint};
+use crate::message::{
+    Control, Event, EventBody, Heartbeat, StatementPart, Task, UnavailableEndpoint,
+};
 use crate::outcome::{Failure, Outcome};
 
 /// Bytes of the longest name of a worker, a host or an endpoint.

@@ -215,9 +215,8 @@ fn difference() -> Difference {
     }
 }
 
-/// One message of every shape.
-fn messages() -> Vec<Vec<u8>> {
-    let comparison = Comparison {
+fn comparison() -> Comparison {
+    Comparison {
         source_count: u64::MAX,
         target_count: 0,
         checksums: Some(Checksums {
@@ -238,7 +237,11 @@ fn messages() -> Vec<Vec<u8>> {
         reads: None,
         repair: None,
         coverage: None,
-    };
+    }
+}
+
+/// One message of every shape.
+fn messages() -> Vec<Vec<u8>> {
     let failure = Failure::new(FailureKind::QueryError, "no")
         .retryable()
         .uncounted();
@@ -284,7 +287,7 @@ fn messages() -> Vec<Vec<u8>> {
         })),
     ];
     let outcomes = [
-        Outcome::Compared(comparison),
+        Outcome::Compared(comparison()),
         Outcome::Refused(
             failure
                 .clone()

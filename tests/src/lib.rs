@@ -13,3 +13,4 @@ pub mod repair;
 pub mod repairs;
 pub mod scene;
 pub mod structure;
+pub mod walk;

@@ -1,8 +1,6 @@
 //! Repairs touch only rows that are certain, and lose nothing: keys that are not unique,
 //! values that were not compared, constraints and triggers of the target.
 
-#![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
-
 use std::process::Command;
 
 use serde_json::{Value as Json, json};

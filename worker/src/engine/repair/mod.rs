@@ -116,7 +116,9 @@ fn obstacle(planned: &Planned, constraints: &Constraints) -> Option<&'static str
     }
     let table = &planned.tables.target;
     if table.columns.iter().any(|column| column.masked) {
-        return Some("a column of the target is masked for the endpoint's user; grant UNMASK to it");
+        return Some(
+            "a column of the target is masked for the endpoint's user; grant UNMASK to it",
+        );
     }
     // A line of a script must not begin with a part of a name.
     let columns = table

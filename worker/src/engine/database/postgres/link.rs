@@ -93,9 +93,9 @@ impl TlsConnect<Socket> for HostConnector {
         Box::pin(async move {
             let accepted = match self.mode {
                 TlsMode::Off => false,
-                TlsMode::Prefer | TlsMode::Require => {
-                    request_tls(&mut socket).await.map_err(NegotiationError::Lost)?
-                }
+                TlsMode::Prefer | TlsMode::Require => request_tls(&mut socket)
+                    .await
+                    .map_err(NegotiationError::Lost)?,
             };
             let link = if accepted {
                 Link::Encrypted(Box::new(self.tls.connect(socket).await?))

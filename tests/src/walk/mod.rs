@@ -1,0 +1,8 @@
+//! A random walk over comparing, repairing, undoing and changing rows, and what must hold after
+//! each of its steps.
+
+mod shapes;
+mod state;
+
+pub use shapes::{SHAPES, Shape, create_tables, create_triggers};
+pub use state::{Row, State, Table};
