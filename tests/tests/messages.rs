@@ -122,7 +122,7 @@ fn a_run_whose_event_queue_was_deleted_goes_on() {
 }
 
 /// Bytes of the large value: in a repair statement it is written in hexadecimal digits, twice.
-const LARGE: usize = 5 << 20;
+const LARGE: usize = 3 << 20;
 
 /// The text of all repair scripts below a directory.
 fn scripts(directory: &Path) -> String {

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tests::product::Run;
 use tests::repair::Kind::{Postgres, SqlServer};
-use tests::repair::{Kind, Scene, said, schema};
-use tests::walk::{SHAPES, Shape, State, create_tables, create_triggers};
+use tests::repair::{Kind, Scene, schema};
+use tests::walk::{SHAPES, Shape, State, create_constraints, create_tables};
 
 /// Steps of each walk, if `WALK_STEPS` names no other number.
 const STEPS: u32 = 40;
@@ -29,10 +29,12 @@ struct Scripts {
     applied: Option<Applied>,
 }
 
-/// The target around the application of scripts.
+/// The target around the application of scripts, once or several times.
 struct Applied {
     before: State,
     after: State,
+    /// Whether nothing else has changed the target between two of them.
+    is_undisturbed: bool,
 }
 
 struct Walk {
@@ -54,8 +56,13 @@ impl Walk {
             (kind, &create_tables(kind, true)),
             "max_differences = 1000\n",
         );
-        let execute = |sql: &str| scene.target.database.execute(sql).unwrap();
-        execute(&create_triggers(kind));
+        for (side, kind, is_target) in [
+            (&scene.source, Postgres, false),
+            (&scene.target, kind, true),
+        ] {
+            let constraints = create_constraints(kind, is_target);
+            side.database.execute(&constraints).unwrap();
+        }
         let mut walk = Self {
             scene,
             kind,
@@ -86,8 +93,10 @@ impl Walk {
         })
     }
 
+    /// Panics with the last steps before.
     fn fail(&self, why: &str) -> ! {
-        panic!("{why}\nafter:\n  {}", self.log.join("\n  "))
+        let first = self.log.len().saturating_sub(40);
+        panic!("{why}\nafter:\n  {}", self.log[first..].join("\n  "))
     }
 
     fn note(&mut self, step: impl Into<String>) {
@@ -208,8 +217,10 @@ impl Walk {
         let directory = scripts.directory.display().to_string();
         if scripts.applied.is_some() && self.rng.bool() {
             let again = ["apply", &directory, "--yes", "--format", "json"];
-            let run = self.harmless(&again, &[2]);
-            if !run.stderr.contains("--again") {
+            let run = self.harmless(&again, &[0, 2]);
+            // Only scripts that do not exist can be applied twice.
+            let is_empty = || json(&run).is_some_and(|said| said["tables"] == json!([]));
+            if !run.stderr.contains("--again") && !is_empty() {
                 self.fail(&format!("{run:?}"));
             }
             self.scripts = Some(scripts);
@@ -233,7 +244,10 @@ impl Walk {
         let changed = before
             .check_repair(&after, &scripts.source, &scripts.target)
             .unwrap_or_else(|why| self.fail(&format!("{why}: {run:?}")));
-        for table in said(&run)["tables"].as_array().unwrap() {
+        let Some(said) = json(&run) else {
+            self.fail(&format!("{run:?}"));
+        };
+        for table in said["tables"].as_array().unwrap() {
             let name = table["table"].as_str().unwrap();
             let (_, name) = name.rsplit_once('.').unwrap();
             let applied = total(&table["applied"]);
@@ -242,11 +256,19 @@ impl Walk {
                 self.fail(&format!("{name}: {seen} rows changed: {run:?}"));
             }
         }
-        let before = match scripts.applied.take() {
-            Some(first) if first.after == before => first.before,
-            _ => before,
+        let applied = match scripts.applied.take() {
+            Some(first) => Applied {
+                is_undisturbed: first.is_undisturbed && first.after == before,
+                before: first.before,
+                after,
+            },
+            None => Applied {
+                before,
+                after,
+                is_undisturbed: true,
+            },
         };
-        scripts.applied = Some(Applied { before, after });
+        scripts.applied = Some(applied);
         self.scripts = Some(scripts);
     }
 
@@ -264,13 +286,14 @@ impl Walk {
         self.note(undo.join(" "));
         let run = self.scene.here.reconcile(&undo);
         let after = self.state(true);
-        if before == applied.after && (run.code != 0 || after != applied.before) {
+        let is_undisturbed = applied.is_undisturbed && before == applied.after;
+        if is_undisturbed && (run.code != 0 || after != applied.before) {
             self.fail(&format!("the undo did not restore the rows: {run:?}"));
         }
         if !matches!(run.code, 0 | 1) && before != after {
             self.fail(&format!("{run:?}"));
         }
-        if let Err(why) = before.check_repair(&after, &applied.before, &applied.after) {
+        if let Err(why) = before.check_repair(&after, &scripts.target, &scripts.source) {
             self.fail(&format!("{why}: {run:?}"));
         }
     }
@@ -328,6 +351,11 @@ impl Walk {
             _ => self.change_directory(),
         }
     }
+}
+
+/// The JSON on standard output.
+fn json(run: &Run) -> Option<Json> {
+    serde_json::from_str(&run.stdout).ok()
 }
 
 fn total(counts: &Json) -> u64 {

@@ -29,7 +29,7 @@ use verification::verify_all;
 pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, CommandError> {
     let set = ScriptSet::open(&flags.files, flags.undo, flags.assume_applied)?;
     let Some(first) = set.scripts.first() else {
-        write_stdout("there is nothing to apply\n")?;
+        write_stdout(&nothing(&flags))?;
         return Ok(exit::SUCCESS);
     };
     let direction = first.header.direction;
@@ -91,6 +91,24 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
     } else {
         exit::DIFFERENT
     })
+}
+
+/// The result of scripts that do not exist, because the run found nothing to repair.
+fn nothing(flags: &ApplyFlags) -> String {
+    let applied = Applied {
+        direction: if flags.undo {
+            Direction::Undo
+        } else {
+            Direction::Repair
+        },
+        dry_run: flags.dry_run,
+        tables: Vec::new(),
+        verification: None,
+    };
+    match flags.format {
+        ListFormat::Console => "there is nothing to apply\n".to_owned(),
+        ListFormat::Json => applied.to_json(),
+    }
 }
 
 /// The kinds of statements that are executed.

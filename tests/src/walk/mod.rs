@@ -4,5 +4,5 @@
 mod shapes;
 mod state;
 
-pub use shapes::{SHAPES, Shape, create_tables, create_triggers};
+pub use shapes::{SHAPES, Shape, create_constraints, create_tables};
 pub use state::{Row, State, Table};

@@ -109,7 +109,7 @@ pub const SHAPES: &[Shape] = &[
         values: &["parent", "v"],
         target_only: &[],
         numbered: true,
-        source: "id int NOT NULL PRIMARY KEY, parent int REFERENCES {schema}.parents (id) ON DELETE CASCADE, v varchar(20)",
+        source: "id int NOT NULL PRIMARY KEY, parent int, v varchar(20)",
         postgres: "",
         sql_server: "",
     },
@@ -119,7 +119,7 @@ pub const SHAPES: &[Shape] = &[
         values: &["parent", "v"],
         target_only: &[],
         numbered: true,
-        source: "id int NOT NULL PRIMARY KEY, parent int REFERENCES {schema}.parents (id), v varchar(20)",
+        source: "id int NOT NULL PRIMARY KEY, parent int, v varchar(20)",
         postgres: "",
         sql_server: "",
     },
@@ -129,14 +129,20 @@ pub const SHAPES: &[Shape] = &[
         values: &["parent", "v"],
         target_only: &[],
         numbered: true,
-        source: "id int NOT NULL PRIMARY KEY, parent int REFERENCES {schema}.tree (id), v varchar(20)",
+        source: "id int NOT NULL PRIMARY KEY, parent int, v varchar(20)",
         postgres: "",
         sql_server: "",
     },
 ];
 
-/// What the underlying PostgreSQL does behind every change of `triggered`.
-const TRIGGER: &str = "CREATE TABLE {schema}.audit (id int, at text); \
+/// Foreign keys, and a trigger behind every change of `triggered`.
+const CONSTRAINTS: &str = "\
+    ALTER TABLE {schema}.cascading ADD FOREIGN KEY (parent) REFERENCES {schema}.parents (id) ON DELETE CASCADE; \
+    ALTER TABLE {schema}.restricting ADD FOREIGN KEY (parent) REFERENCES {schema}.parents (id); \
+    ALTER TABLE {schema}.tree ADD FOREIGN KEY (parent) REFERENCES {schema}.tree (id)";
+
+const TRIGGER: &str = "\
+    CREATE TABLE {schema}.audit (id int, at text); \
     CREATE FUNCTION {schema}.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
     INSERT INTO {schema}.audit VALUES (COALESCE(NEW.id, OLD.id), TG_OP), (COALESCE(NEW.id, OLD.id), 'again'); \
     RETURN NULL; END $$; \
@@ -157,14 +163,15 @@ pub fn create_tables(kind: Kind, target: bool) -> String {
         } else {
             shape.source
         };
-        let columns = columns.replace("{schema}", schema);
         format!("CREATE TABLE {schema}.{} ({columns});", shape.name)
     });
     tables.collect::<Vec<_>>().join(" ")
 }
 
-/// The statements that create the target's triggers in the PostgreSQL that stores its tables.
+/// The statements that PostgreSQL executes behind the tables of a side of this kind.
 #[must_use]
-pub fn create_triggers(kind: Kind) -> String {
-    TRIGGER.replace("{schema}", crate::repair::schema(kind))
+pub fn create_constraints(kind: Kind, target: bool) -> String {
+    let trigger = if target { TRIGGER } else { "" };
+    let schema = crate::repair::schema(kind);
+    format!("{CONSTRAINTS}; {trigger}").replace("{schema}", schema)
 }

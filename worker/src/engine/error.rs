@@ -250,6 +250,11 @@ impl DatabaseError {
 
     fn failure(&self, endpoint: &Endpoint, what: &str, message: &str) -> Failure {
         let (kind, advice) = self.class();
+        // The statement that reads a value explains nothing about its size.
+        let what = match self {
+            Self::ValueTooLarge(_) => "cannot compare",
+            _ => what,
+        };
         let advice = if advice.is_empty() {
             String::new()
         } else {
