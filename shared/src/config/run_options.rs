@@ -91,7 +91,7 @@ options! {
     /// Also repair tables without a key: each statement counts the equal rows of the target
     #[arg(num_args = 0, default_missing_value = "true")]
     repair_keyless: bool = false;
-    /// Directory for the repair scripts
+    /// Directory for the repair scripts; each run writes into a directory of its own below it
     #[arg(value_name = "DIR", value_parser = clap::value_parser!(PathBuf))]
     output_dir: PathBuf, else ".";
 

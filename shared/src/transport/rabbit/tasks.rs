@@ -74,7 +74,14 @@ async fn run_slot(
             },
         };
         match take_tasks(&client, &out, &link, &channel).await {
-            Ok(()) | Err(SlotError::Transport(TransportError::Closed)) => return,
+            Ok(()) => {
+                // The broker requeues what this slot has not handed out.
+                if let Err(error) = channel.close(200, "OK".into()).await {
+                    tracing::debug!("a slot could not close its channel: {error}");
+                }
+                return;
+            }
+            Err(SlotError::Transport(TransportError::Closed)) => return,
             Err(error) => {
                 if !link.broken.is_cancelled() {
                     tracing::warn!("taking tasks: {error}; trying again");
