@@ -161,6 +161,26 @@ impl Scene {
             .reconcile(&[&["apply", "--yes", "--format", "json"][..], arguments].concat())
     }
 
+    /// Applies `out` as a user of PostgreSQL that may write to `table` and owns nothing.
+    ///
+    /// # Panics
+    ///
+    /// When the user cannot be created or dropped.
+    #[must_use]
+    pub fn apply_without_ownership(&self, table: &str) -> Run {
+        let name = self.target.database.name();
+        let user = format!("mender_{name}");
+        self.target.execute(&format!(
+            "CREATE ROLE \"{user}\" LOGIN PASSWORD 'hunter2'; GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO \"{user}\""
+        ));
+        let Endpoint { host, port, .. } = Endpoint::from_url("target", &self.target.url()).unwrap();
+        let limited = format!("postgres://{user}:hunter2@{host}:{port}/{name}");
+        let applied = self.apply(&["out", "--target-url", &limited]);
+        self.target
+            .execute(&format!("DROP OWNED BY \"{user}\"; DROP ROLE \"{user}\""));
+        applied
+    }
+
     /// A file in the directory of the last run that wrote into `out`.
     ///
     /// # Panics

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::json;
-use shared::endpoint::Endpoint;
 use tests::product::{finish, result};
 use tests::repair::Kind::{Postgres, SqlServer};
 use tests::repair::{Kind, Scene, said, schema};
@@ -353,17 +352,7 @@ fn a_sequence_that_may_not_be_moved_does_not_stand_in_the_way() {
         (Postgres, "CREATE TABLE t (id serial PRIMARY KEY, v text)"),
     );
     scene.generate("t");
-    let name = scene.target.database.name();
-    let user = format!("mender_{name}");
-    scene.target.execute(&format!(
-        "CREATE ROLE \"{user}\" LOGIN PASSWORD 'hunter2'; GRANT SELECT, INSERT, UPDATE, DELETE ON t TO \"{user}\""
-    ));
-    let Endpoint { host, port, .. } = Endpoint::from_url("target", &scene.target.url()).unwrap();
-    let limited = format!("postgres://{user}:hunter2@{host}:{port}/{name}");
-    let applied = scene.apply(&["out", "--target-url", &limited]);
-    scene
-        .target
-        .execute(&format!("DROP OWNED BY \"{user}\"; DROP ROLE \"{user}\""));
+    let applied = scene.apply_without_ownership("t");
     assert_eq!(applied.code, 0, "{applied:?}");
     scene.target.execute(
         "INSERT INTO t (v) VALUES ('next'); DO $$ BEGIN ASSERT (SELECT id FROM t WHERE v = 'next') = 1; END $$",

@@ -4,7 +4,6 @@
 use std::process::Command;
 
 use serde_json::{Value as Json, json};
-use shared::endpoint::Endpoint;
 use tests::product::{Run, finish, result};
 use tests::repair::Kind::{Postgres, SqlServer};
 use tests::repair::{Kind, Scene, findings, said, schema};
@@ -410,17 +409,7 @@ fn foreign_keys_that_are_not_touched_need_no_right_to_alter() {
         ),
     );
     scene.generate("tree");
-    let name = scene.target.database.name();
-    let user = format!("mender_{name}");
-    scene.target.execute(&format!(
-        "CREATE ROLE \"{user}\" LOGIN PASSWORD 'hunter2'; GRANT SELECT, INSERT, UPDATE, DELETE ON tree TO \"{user}\""
-    ));
-    let Endpoint { host, port, .. } = Endpoint::from_url("target", &scene.target.url()).unwrap();
-    let limited = format!("postgres://{user}:hunter2@{host}:{port}/{name}");
-    let applied = scene.apply(&["out", "--target-url", &limited]);
-    scene
-        .target
-        .execute(&format!("DROP OWNED BY \"{user}\"; DROP ROLE \"{user}\""));
+    let applied = scene.apply_without_ownership("tree");
     assert_eq!(applied.code, 0, "{applied:?}");
 }
 

@@ -1,7 +1,10 @@
 //! Single decisions of the state machine, one scenario each.
 
+mod broker;
 mod databases;
 mod elsewhere;
+mod leases;
+mod results;
 mod story;
 
 use std::num::NonZeroU32;
@@ -69,114 +72,6 @@ fn the_window_follows_the_fleet() {
 }
 
 #[test]
-fn a_result_without_all_its_differences_is_no_result() {
-    let mut story = Story::new(1, limits(1));
-    let row = Difference {
-        kind: DifferenceKind::Modified,
-        key: serde_json::Map::new(),
-        columns: Vec::new(),
-    };
-    let batch = |batch: u32| EventBody::Differences {
-        batch,
-        rows: vec![row.clone()],
-    };
-    story.claim(0, 1, "w");
-    story.event(0, 1, "w", batch(0));
-    story.event(0, 1, "w", batch(0));
-    story.finish(0, 1, "w", compared(2), 2);
-    assert_eq!(story.status(0), None);
-    assert_eq!(published(&story.wait(SECOND)), [(0, 2)]);
-    story.event(0, 2, "w", batch(1));
-    story.event(0, 1, "w", batch(5));
-    story.event(0, 2, "w", batch(0));
-    story.finish(0, 2, "w", compared(2), 2);
-    let record = story.record(0);
-    assert_eq!(
-        (record.status(), record.attempt),
-        (TableStatus::Mismatched, Attempt(2))
-    );
-    assert!(
-        matches!(&record.verdict, Verdict::Compared { differences, .. } if differences.len() == 2)
-    );
-    assert_eq!(
-        record.history[0].failure.kind,
-        FailureKind::IncompleteResult
-    );
-}
-
-#[test]
-fn all_rows_are_kept_and_the_first_ones_are_listed() {
-    let limits = Limits {
-        listed_rows: Some(3),
-        ..limits(1)
-    };
-    let mut story = Story::new(1, limits);
-    let row = |id: u32| Difference {
-        kind: DifferenceKind::Modified,
-        key: serde_json::Map::from_iter([("id".to_owned(), id.into())]),
-        columns: Vec::new(),
-    };
-    let batch = |batch: u32| EventBody::Differences {
-        batch,
-        rows: vec![row(2 * batch), row(2 * batch + 1)],
-    };
-    story.claim(0, 1, "w");
-    // A batch that is delivered twice is kept once.
-    for number in [0, 1, 1, 2] {
-        story.event(0, 1, "w", batch(number));
-    }
-    story.finish(0, 1, "w", compared(6), 3);
-    let kept = story.effects.iter().filter_map(|effect| match effect {
-        Effect::KeepRows { rows, .. } => Some(rows.clone()),
-        _ => None,
-    });
-    let all: Vec<Difference> = (0..6).map(row).collect();
-    assert_eq!(kept.flatten().collect::<Vec<_>>(), all);
-    let Verdict::Compared { differences, .. } = &story.record(0).verdict else {
-        panic!("{:?}", story.record(0));
-    };
-    assert_eq!(*differences, all[..3]);
-}
-
-#[test]
-fn a_result_that_is_not_deep_enough_does_not_count() {
-    let mut story = Story::new(1, limits(1));
-    let shallow = Outcome::Compared(Comparison {
-        source_count: 1,
-        target_count: 1,
-        checksums: None,
-        rows: None,
-        key: Vec::new(),
-        notes: Vec::new(),
-        causes: Vec::new(),
-        reads: None,
-        repair: None,
-        coverage: None,
-    });
-    story.finish(0, 1, "w", shallow, 0);
-    assert_eq!(story.status(0), Some(TableStatus::Failed));
-}
-
-#[test]
-fn the_first_result_of_the_current_attempt_counts() {
-    let mut story = Story::new(1, limits(1));
-    story.claim(0, 1, "a");
-    story.finish(0, 1, "a", failed(true, true), 0);
-    story.wait(SECOND);
-    assert_eq!(
-        cancels(&story.claim(0, 1, "late")),
-        [(0, 1)],
-        "a stale claim is refused"
-    );
-    story.finish(0, 1, "late", compared(1), 0);
-    assert_eq!(story.status(0), None);
-    story.claim(0, 2, "b");
-    story.finish(0, 2, "b", compared(0), 0);
-    story.finish(0, 2, "b", compared(1), 0);
-    assert_eq!(story.status(0), Some(TableStatus::Matched));
-}
-
-#[test]
 fn what_may_pass_is_tried_again_and_what_cannot_is_not() {
     let mut story = Story::new(2, limits(2));
     story.finish(0, 1, "w", failed(false, true), 0);
@@ -210,104 +105,6 @@ fn a_table_that_is_handed_back_goes_out_again_at_once_and_for_free() {
         );
     }
     story.finish(0, 20, "w", compared(0), 0);
-    assert_eq!(story.status(0), Some(TableStatus::Matched));
-}
-
-#[test]
-fn a_lease_expires_only_when_the_worker_was_asked_and_silent() {
-    let mut story = Story::new(1, limits(1));
-    story.confirm_all();
-    story.beat("w", 1, &[]);
-    story.claim(0, 1, "w");
-    for _ in 0..10 {
-        story.wait(10 * SECOND);
-        story.beat("w", 1, &[(0, 1)]);
-    }
-    assert_eq!(
-        published(&story.effects).len(),
-        1,
-        "heartbeats renew the lease"
-    );
-    assert_eq!(
-        story
-            .state
-            .activities()
-            .next()
-            .map(|activity| activity.source_rows),
-        Some(3)
-    );
-
-    // The broker was away: no heartbeat arrives, and the question is not taken either.
-    story.now = story.now.after(16 * SECOND);
-    let asked = story.tell(Input::Tick);
-    assert!(asked.contains(&Effect::Control(Control::Announce)));
-    story.now = story.now.after(100 * SECOND);
-    assert_eq!(published(&story.tell(Input::Tick)), []);
-    story.tell(Input::Announced);
-    story.beat("w", 1, &[(0, 1)]);
-    assert_eq!(published(&story.wait(9 * SECOND)), [], "the worker lives");
-
-    let effects = story.wait(30 * SECOND);
-    assert_eq!(published(&effects), [(0, 2)]);
-    assert_eq!(cancels(&effects), [(0, 1)]);
-}
-
-#[test]
-fn a_claim_without_any_heartbeat_expires_and_uses_the_budget_up() {
-    let mut story = Story::new(1, limits(1));
-    for attempt in 1..=3 {
-        story.confirm_all();
-        story.claim(0, attempt, "w");
-        story.wait(30 * SECOND);
-    }
-    let record = story.record(0);
-    assert_eq!(record.status(), TableStatus::Failed);
-    assert!(
-        record
-            .history
-            .iter()
-            .all(|attempt| attempt.failure.kind == FailureKind::WorkerLost)
-    );
-}
-
-#[test]
-fn two_claims_of_one_attempt_are_two_leases_and_one_result() {
-    let mut story = Story::new(1, limits(1));
-    story.beat("a", 1, &[]);
-    story.claim(0, 1, "a");
-    let effects = story.claim(0, 1, "b");
-    assert_eq!(
-        cancels(&effects),
-        [],
-        "cancelling the attempt would hit both"
-    );
-    // The first worker lost its delivery and does not run; the second one continues.
-    for _ in 0..4 {
-        story.wait(7 * SECOND);
-        story.beat("b", 1, &[(0, 1)]);
-    }
-    assert_eq!(published(&story.effects), [(0, 1)]);
-    story.finish(0, 1, "b", compared(0), 0);
-    assert_eq!(story.status(0), Some(TableStatus::Matched));
-    assert!(story.state.is_complete());
-}
-
-#[test]
-fn the_loser_of_two_claims_is_stopped_and_waited_for() {
-    let mut story = Story::new(2, limits(1));
-    story.claim(0, 1, "a");
-    story.claim(0, 1, "b");
-    assert_eq!(
-        published(&story.finish(0, 1, "a", failed(true, true), 0)),
-        [],
-        "b continues"
-    );
-    story.claim(0, 1, "c");
-    let effects = story.finish(0, 1, "b", compared(0), 0);
-    assert_eq!(cancels(&effects), [(0, 1)]);
-    assert_eq!(published(&effects), [], "c still loads the databases");
-    let effects = story.finish(0, 1, "c", Outcome::Cancelled { quiet_after_ms: 40 }, 0);
-    assert_eq!(published(&effects), [(1, 1)]);
     assert_eq!(story.status(0), Some(TableStatus::Matched));
 }
 
@@ -535,107 +332,6 @@ fn busy() -> Heartbeat {
 }
 
 #[test]
-fn a_task_that_the_broker_lost_is_published_again() {
-    let mut story = Story::new(1, limits(1));
-    story.confirm_all();
-    let mut effects = Vec::new();
-    for _ in 0..14 {
-        effects.extend(story.beat("idle", 1, &[]));
-        effects.extend(story.wait(5 * SECOND));
-    }
-    assert_eq!(published(&effects), [(0, 2)]);
-}
-
-#[test]
-fn a_publish_that_fails_is_repeated_as_another_attempt() {
-    let mut story = Story::new(1, limits(1));
-    let reason = "no route".to_owned();
-    story.tell(Input::PublishFailed {
-        work: story.work(0, 1),
-        reason: reason.clone(),
-        retryable: true,
-    });
-    assert_eq!(published(&story.wait(SECOND)), [(0, 2)]);
-    story.tell(Input::PublishFailed {
-        work: story.work(0, 1),
-        reason: reason.clone(),
-        retryable: true,
-    });
-    story.claim(0, 2, "w");
-    story.tell(Input::PublishFailed {
-        work: story.work(0, 2),
-        reason,
-        retryable: true,
-    });
-    assert_eq!(
-        story.state.activities().count(),
-        1,
-        "it had reached the broker all the same"
-    );
-}
-
-#[test]
-fn a_broker_that_refuses_for_good_fails_the_table() {
-    let mut story = Story::new(1, limits(1));
-    for attempt in 1..=20 {
-        story.tell(Input::PublishFailed {
-            work: story.work(0, attempt),
-            reason: "no".to_owned(),
-            retryable: true,
-        });
-        story.tell(Input::Heartbeat(busy()));
-        story.wait(30 * SECOND);
-    }
-    let Verdict::Failed(failure) = &story.record(0).verdict else {
-        panic!("it failed")
-    };
-    assert_eq!(failure.kind, FailureKind::BrokerError);
-}
-
-#[test]
-fn a_task_that_is_too_large_fails_the_table_at_once() {
-    let mut story = Story::new(2, limits(1));
-    let effects = story.tell(Input::PublishFailed {
-        work: story.work(0, 1),
-        reason: "a task of 9 bytes exceeds max_message_size".to_owned(),
-        retryable: false,
-    });
-    assert_eq!(published(&effects), [(1, 1)]);
-    let Verdict::Failed(failure) = &story.record(0).verdict else {
-        panic!("it failed")
-    };
-    assert!(failure.message.contains("max_message_size"), "{failure:?}");
-}
-
-#[test]
-fn parts_of_a_statement_are_kept_once_and_all_of_them_are_needed() {
-    let part = |batch: u32| EventBody::RepairPart {
-        batch,
-        part: StatementPart {
-            first: 0,
-            offset: u64::from(batch),
-            total: 2,
-            text: "x".to_owned(),
-        },
-    };
-    let mut story = Story::new(1, limits(1));
-    story.claim(0, 1, "w");
-    for batch in [1, 1, 0] {
-        story.event(0, 1, "w", part(batch));
-    }
-    story.finish(0, 1, "w", compared(1), 3);
-    assert_eq!(story.status(0), None, "a part is missing");
-    story.wait(SECOND);
-    for batch in [0, 1] {
-        story.event(0, 2, "w", part(batch));
-    }
-    story.finish(0, 2, "w", compared(1), 2);
-    assert_eq!(story.record(0).attempt, Attempt(2));
-    let is_kept = |effect: &&Effect| matches!(effect, Effect::KeepRepairPart { .. });
-    assert_eq!(story.effects.iter().filter(is_kept).count(), 4);
-}
-
-#[test]
 fn workers_without_end_are_not_tracked() {
     let mut fleet = Fleet::new(SECOND, [], Time::START);
     for number in 0..MOST_WORKERS + 100 {
@@ -645,20 +341,6 @@ fn workers_without_end_are_not_tracked() {
         fleet.heartbeat(&heartbeat, Time::START);
     }
     assert_eq!(fleet.len(), MOST_WORKERS);
-}
-
-#[test]
-fn a_transport_that_closes_fails_what_is_left() {
-    let mut story = Story::new(3, limits(2));
-    story.finish(0, 1, "w", compared(0), 0);
-    let effects = story.tell(Input::Disconnected {
-        reason: "gone".to_owned(),
-    });
-    assert_eq!(effects.last(), Some(&Effect::Complete));
-    assert_eq!(
-        (story.state.counts().matched, story.state.counts().failed),
-        (1, 2)
-    );
 }
 
 #[test]
