@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod endpoint;
 pub mod envelope;
 pub mod failure;
+pub mod finding;
 pub mod hash_key;
 pub mod identity;
 pub mod ids;

@@ -55,10 +55,8 @@ fn a_table_may_take_longer_than_the_broker_waits_for_an_acknowledgement() {
         "{report:#}"
     );
     for (who, said) in [("worker", worker.stderr()), ("coordinator", run.stderr())] {
-        // When the run is over, its connection may end before the broker has answered everything.
-        let said = said.split("matched ").next().unwrap_or_default();
         assert!(
-            !said.contains("lost the connection"),
+            !said.contains("lost the connection") && !said.contains("ERROR"),
             "the broker closed nothing of the {who}: {said}"
         );
     }

@@ -24,14 +24,16 @@ pub(super) async fn consume<T: Message + Send + 'static>(
     let mut subscriptions = Subscriptions::open(client, source).await?;
     let (client, exchange) = (Arc::clone(client), exchange.to_owned());
     // Ends when the receiver is dropped or the transport is closed.
-    tokio::spawn(async move {
+    let consumers = client.consumers.clone();
+    consumers.spawn(async move {
         while !out.is_closed() && !client.closing.is_cancelled() {
             let next = tokio::select! {
                 () = out.closed() => return,
                 next = subscriptions.next() => next,
             };
-            let Some(subscription) = next else { return };
-            forward(&client, &exchange, &out, subscription).await;
+            let Some(mut subscription) = next else { return };
+            forward(&client, &exchange, &out, &mut subscription).await;
+            subscription.end().await;
         }
     });
     Ok(Box::pin(ReceiverStream::new(messages)))
@@ -42,12 +44,12 @@ async fn forward<T: Message>(
     client: &Client,
     exchange: &str,
     out: &mpsc::Sender<T>,
-    mut subscription: Subscription,
+    subscription: &mut Subscription,
 ) {
     loop {
         let next = tokio::select! {
             () = out.closed() => return,
-            next = subscription.next() => next,
+            next = subscription.next(client) => next,
         };
         let Ok(delivery) = next else { return };
         match accept::<T>(client, exchange, &delivery).await {

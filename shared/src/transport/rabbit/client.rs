@@ -13,6 +13,7 @@ use lapin::BasicProperties;
 use lapin::types::FieldTable;
 use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::broker_error::{connect_error, is_refusal, publish_refusal, refusal};
 use super::headers;
@@ -35,6 +36,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long [`Client::close`] waits for publishes that are not yet confirmed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the supervisor waits for the consumers to end before it ends the connection.
+const CONSUMERS_END: Duration = Duration::from_secs(2);
 
 /// How long the broker may take to answer before a warning is logged.
 const SLOW_ANSWER: Duration = Duration::from_secs(20);
@@ -66,6 +70,8 @@ pub(super) struct Client {
     dead_lettered: AtomicU64,
     /// Locked for reading by every publish, so that closing can wait for all of them.
     publishing: RwLock<()>,
+    /// The tasks that receive messages. They end before the connection does.
+    pub(super) consumers: TaskTracker,
     /// Triggered when the transport is being closed. Then the supervisor ends the connection.
     pub(super) closing: CancellationToken,
 }
@@ -91,6 +97,7 @@ impl Client {
             reconnects: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
             publishing: RwLock::new(()),
+            consumers: TaskTracker::new(),
             closing: CancellationToken::new(),
         });
         tokio::spawn(Arc::clone(&client).supervise(link));
@@ -115,6 +122,10 @@ impl Client {
             let reason = tokio::select! {
                 () = self.closing.cancelled() => {
                     self.link.send_replace(None);
+                    self.consumers.close();
+                    if tokio::time::timeout(CONSUMERS_END, self.consumers.wait()).await.is_err() {
+                        tracing::debug!("the consumers did not end in time");
+                    }
                     link.close().await;
                     return;
                 }

@@ -21,14 +21,17 @@ pub(super) async fn consume(
     let client = Arc::clone(client);
     // Ends when the receiver is dropped, the transport is closed or this process forgets the run.
     // If the queue is deleted otherwise, it is declared again.
-    tokio::spawn(async move {
+    let consumers = client.consumers.clone();
+    consumers.spawn(async move {
         loop {
             let next = tokio::select! {
                 () = out.closed() => return,
                 next = subscriptions.next() => next,
             };
-            let Some(subscription) = next else { return };
-            if !forward(&client, run, &out, subscription).await {
+            let Some(mut subscription) = next else { return };
+            let another = forward(&client, run, &out, &mut subscription).await;
+            subscription.end().await;
+            if !another {
                 return;
             }
         }
@@ -41,7 +44,7 @@ async fn forward(
     client: &Client,
     run: RunId,
     out: &mpsc::Sender<Delivery<Event>>,
-    mut subscription: Subscription,
+    subscription: &mut Subscription,
 ) -> bool {
     let queue = client.topology.run_queue(run);
     let (dropped_in, mut dropped) = mpsc::unbounded_channel();
@@ -56,7 +59,7 @@ async fn forward(
                 }
                 continue;
             }
-            next = subscription.next() => match next {
+            next = subscription.next(client) => match next {
                 Ok(delivery) => delivery,
                 Err(_) => return !lock(&client.forgotten).contains(&run),
             },

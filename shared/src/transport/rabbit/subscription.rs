@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use lapin::message::Delivery as AmqpDelivery;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 
@@ -33,8 +33,7 @@ impl fmt::Display for Source {
 
 pub(super) struct Subscription {
     pub(super) link: Arc<Link>,
-    /// The consumer ends when its channel is dropped.
-    _channel: Channel,
+    channel: Channel,
     consumer: Consumer,
 }
 
@@ -70,15 +69,16 @@ impl Subscription {
             .await?;
         Ok(Self {
             link,
-            _channel: channel,
+            channel,
             consumer,
         })
     }
 
     /// The next delivery. Dropping the future loses no delivery.
-    pub(super) async fn next(&mut self) -> Result<AmqpDelivery, Ended> {
+    pub(super) async fn next(&mut self, client: &Client) -> Result<AmqpDelivery, Ended> {
         tokio::select! {
             () = self.link.broken.cancelled() => Err(Ended),
+            () = client.closing.cancelled() => Err(Ended),
             delivery = self.consumer.next() => match delivery {
                 Some(Ok(delivery)) => Ok(delivery),
                 Some(Err(error)) => {
@@ -88,6 +88,30 @@ impl Subscription {
                 None => Err(Ended),
             },
         }
+    }
+}
+
+impl Subscription {
+    /// Ends the consumer and then its channel, and waits for the broker's answers.
+    ///
+    /// If they are only dropped, lapin ends both at once, and may take the answer of the one for an
+    /// error in the protocol, which ends the connection.
+    pub(super) async fn end(self) {
+        let tag = self.consumer.tag();
+        end(&self.link, &self.channel, tag.as_str()).await;
+    }
+}
+
+/// Ends the consumer `tag` and then its channel. The broker requeues what was not acknowledged.
+pub(super) async fn end(link: &Link, channel: &Channel, tag: &str) {
+    let ended = async {
+        channel
+            .basic_cancel(tag.into(), BasicCancelOptions::default())
+            .await?;
+        channel.close(200, "OK".into()).await
+    };
+    if let Err(error) = link.while_connected(ended).await {
+        tracing::debug!("a consumer could not be ended: {error}");
     }
 }
 

@@ -35,9 +35,10 @@ pub(super) async fn consume(
     let (out, deliveries) = mpsc::channel(1);
     // The first slot is opened here, so that the caller sees a refusal.
     let first = client.on_channel(open).await?;
-    tokio::spawn(run_slot(Arc::clone(client), out.clone(), Some(first)));
+    let consumers = &client.consumers;
+    consumers.spawn(run_slot(Arc::clone(client), out.clone(), Some(first)));
     for _ in 1..slots {
-        tokio::spawn(run_slot(Arc::clone(client), out.clone(), None));
+        consumers.spawn(run_slot(Arc::clone(client), out.clone(), None));
     }
     Ok(Box::pin(ReceiverStream::new(deliveries)))
 }
@@ -74,14 +75,14 @@ async fn run_slot(
             },
         };
         match take_tasks(&client, &out, &link, &channel).await {
-            Ok(()) => {
+            Ok(()) | Err(SlotError::Transport(TransportError::Closed)) => {
                 // The broker requeues what this slot has not handed out.
-                if let Err(error) = channel.close(200, "OK".into()).await {
+                let closed = channel.close(200, "OK".into());
+                if let Err(error) = link.while_connected(closed).await {
                     tracing::debug!("a slot could not close its channel: {error}");
                 }
                 return;
             }
-            Err(SlotError::Transport(TransportError::Closed)) => return,
             Err(error) => {
                 if !link.broken.is_cancelled() {
                     tracing::warn!("taking tasks: {error}; trying again");
@@ -103,7 +104,8 @@ enum SlotError {
     QueueDeleted,
 }
 
-/// Takes one task after another on `channel`. Returns when the receiver is dropped.
+/// Takes one task after another on `channel`. Returns when the receiver is dropped, or with
+/// [`TransportError::Closed`], and leaves no consumer on the channel then.
 async fn take_tasks(
     client: &Client,
     out: &mpsc::Sender<Delivery<Task>>,
@@ -114,11 +116,19 @@ async fn take_tasks(
     let (dropped_in, mut dropped) = mpsc::unbounded_channel();
     for turn in 0_u64.. {
         let tag = format!("slot-{turn}");
-        let taken = tokio::select! {
-            biased;
-            () = out.closed() => return Ok(()),
-            taken = wait_for_delivery(queue, link, channel, &tag) => taken?,
+        let stop = async {
+            tokio::select! {
+                () = out.closed() => {}
+                () = client.closing.cancelled() => {}
+            }
         };
+        let taken = wait_for_delivery(queue, link, channel, &tag, stop).await?;
+        if client.closing.is_cancelled() {
+            return Err(TransportError::Closed.into());
+        }
+        if out.is_closed() {
+            return Ok(());
+        }
         // The consumer cancels itself when it is dropped, so it is kept until that is done here.
         let Some((_consumer, delivery)) = taken else {
             continue;
@@ -135,14 +145,15 @@ async fn take_tasks(
             continue;
         };
         let delivery = deliver(task, delivery, link, &dropped_in);
-        if out.send(delivery).await.is_err() {
-            return Ok(());
-        }
+        let is_received = out.send(delivery).await.is_ok();
         if cancelled.is_pending()
             && let Err(error) = link.while_connected(cancel).await
         {
             // The link is lost; the next operation on this channel returns the error.
             tracing::debug!("a slot could not cancel its consumer: {error}");
+        }
+        if !is_received {
+            return Ok(());
         }
         // The slot is taken until the delivery is dropped, even if the link breaks before.
         let end = tokio::select! {
@@ -156,12 +167,13 @@ async fn take_tasks(
     Ok(())
 }
 
-/// Consumes until a delivery comes, at most for [`RENEWAL`]; `None` after that.
+/// Consumes until a delivery comes, at most for [`RENEWAL`] and until `stop`; `None` after that.
 async fn wait_for_delivery(
     queue: &str,
     link: &Link,
     channel: &Channel,
     tag: &str,
+    stop: impl Future<Output = ()>,
 ) -> Result<Option<(Consumer, lapin::message::Delivery)>, SlotError> {
     let consume = channel.basic_consume(
         queue.into(),
@@ -176,6 +188,10 @@ async fn wait_for_delivery(
             return Err(SlotError::Amqp(ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()));
         }
         delivery = consumer.next() => Some(delivery.ok_or(SlotError::QueueDeleted)?),
+        () = stop => {
+            link.while_connected(cancel(channel, tag)).await?;
+            None
+        }
         () = tokio::time::sleep(RENEWAL) => {
             link.while_connected(cancel(channel, tag)).await?;
             // A task that arrived before the cancel is still in the stream.
