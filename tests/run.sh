@@ -17,10 +17,12 @@ cargo build --workspace --bins
 # The services end with their standard input, so also when this script is killed.
 coproc SERVICES { exec "${CARGO_TARGET_DIR:-target}/debug/services" --exit-with-stdin; }
 services=$SERVICES_PID
+statements=
 # shellcheck disable=SC2317  # called by the trap
 stop() {
     kill "$services" 2>/dev/null || true
     wait "$services" 2>/dev/null || true
+    [ -z "$statements" ] || rm -rf "$statements"
 }
 trap stop EXIT
 trap 'exit 130' INT
@@ -38,9 +40,18 @@ if [ "$ready" = no ]; then
     exit 1
 fi
 
+# The stand-in and the tests record the T-SQL that the product sends and writes.
+statements=$(mktemp -d)
+export STANDIN_STATEMENTS=$statements
+
 status=0
 cargo test --workspace --no-fail-fast "$@" </dev/null || status=$?
 
 # The optional feature is not part of the workspace's default build.
 cargo test -p shared --lib --features jaeger-thrift jaeger </dev/null || status=$?
+
+# Without arguments, all tests have run, and there is something to parse.
+if [ "$#" -eq 0 ]; then
+    tests/tsql/parse.sh "$statements" deploy/sql/sqlserver*.sql deploy/sql/azure-sql-database.sql || status=$?
+fi
 exit "$status"

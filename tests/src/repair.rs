@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a missing value is a failure")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use shared::endpoint::Endpoint;
+use shared::ids::RunId;
 
 use crate::cases::Maker;
 use crate::product::{Run, Workplace};
@@ -151,7 +152,24 @@ impl Scene {
             "out",
         ]);
         assert_eq!(run.code, 1, "{run:?}");
+        if self.target.standin.is_some() {
+            self.record_scripts();
+        }
         run.report()
+    }
+
+    /// Copies the scripts of the last run to where the tests record T-SQL, if they do.
+    fn record_scripts(&self) {
+        let Some(directory) = std::env::var_os("STANDIN_STATEMENTS") else {
+            return;
+        };
+        for script in std::fs::read_dir(self.file("")).unwrap() {
+            let script = script.unwrap().path();
+            if script.extension().is_some_and(|suffix| suffix == "sql") {
+                let name = format!("{}.sql", RunId::generate());
+                std::fs::copy(&script, Path::new(&directory).join(name)).unwrap();
+            }
+        }
     }
 
     /// Applies.

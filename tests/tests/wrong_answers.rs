@@ -106,6 +106,7 @@ async fn no_wrong_answer_of_sql_server_is_believed() {
         database: "wrong".to_owned(),
         tls: TlsMode::Off,
         certificate_directory: None,
+        statements: None,
         allow_snapshot: true,
         mangling: Some(Arc::clone(&mangling)),
     })

@@ -11,10 +11,12 @@ mod protocol;
 mod server;
 mod session;
 mod sql;
+mod statements;
 mod tls;
 mod types;
 
 pub use mangling::{Mangling, Wrong};
 pub use options::{Options, TlsMode};
 pub use server::{Server, StartError};
+pub use statements::StatementLog;
 pub use tls::CertificateError;

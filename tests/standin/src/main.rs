@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use standin::{Options, Server, TlsMode};
+use standin::{Options, Server, StatementLog, TlsMode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Stands in for SQL Server over a PostgreSQL database.
@@ -41,6 +42,9 @@ struct Flags {
     /// Do not allow SNAPSHOT isolation
     #[arg(long)]
     no_snapshot: bool,
+    /// A directory in which the statements that reconcile sends are recorded
+    #[arg(long, env = "STANDIN_STATEMENTS")]
+    statements: Option<PathBuf>,
     /// Exit when standard input is closed
     #[arg(long)]
     exit_with_stdin: bool,
@@ -73,6 +77,14 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         }
         (None, None) => anyhow::bail!("no password: use --password-file or --password"),
     };
+    let statements = match flags.statements {
+        None => None,
+        Some(directory) => {
+            let log = StatementLog::create(&directory)
+                .with_context(|| format!("cannot record statements in {}", directory.display()))?;
+            Some(Arc::new(log))
+        }
+    };
     let server = Server::start(Options {
         listen: flags.listen,
         postgres: flags.postgres,
@@ -83,6 +95,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         certificate_directory: flags.cert_dir,
         allow_snapshot: !flags.no_snapshot,
         mangling: None,
+        statements,
     })
     .await?;
     let mut stdout = std::io::stdout();

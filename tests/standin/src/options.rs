@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 
 use crate::mangling::Mangling;
+use crate::statements::StatementLog;
 
 /// Whether connections are encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,6 +42,8 @@ pub struct Options {
     pub allow_snapshot: bool,
     /// Which results are wrong on purpose.
     pub mangling: Option<Arc<Mangling>>,
+    /// Where the statements of sessions of the product are recorded.
+    pub statements: Option<Arc<StatementLog>>,
 }
 
 /// The settings that all sessions of a server share.

@@ -137,7 +137,9 @@ async fn start_session<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let session = Session::new(client, writer, &login, database, number).await;
     match session {
         Ok(session) => {
-            let session = session.mangled_by(settings.options.mangling.clone());
+            let session = session
+                .mangled_by(settings.options.mangling.clone())
+                .recorded_in(settings.options.statements.clone());
             converse(session, MessageReader::new(read_half), stop).await
         }
         Err(error) => Err(io::Error::other(error)),

@@ -106,6 +106,7 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
         interrupted: &AtomicBool,
     ) -> Result<(), RequestError> {
         let commands = batch::parse(text)?;
+        self.record(text)?;
         let mut translator = Translator {
             parameters,
             session: self.info.clone(),

@@ -14,6 +14,7 @@ use crate::protocol::packet::MessageWriter;
 use crate::protocol::token::{self, DoneToken, done_status};
 use crate::sql::batch::Isolation;
 use crate::sql::translator::SessionInfo;
+use crate::statements::StatementLog;
 
 /// One session and the half of the connection that it writes to.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Session<W> {
     pub(super) reads_utf8: bool,
     /// Which results are wrong on purpose.
     pub(super) mangling: Option<Arc<Mangling>>,
+    /// Where the statements of the product are recorded.
+    statements: Option<Arc<StatementLog>>,
     /// Tokens of the current response that are not in `writer` yet.
     pub(super) out: Vec<u8>,
 }
@@ -63,6 +66,7 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             no_count: false,
             reads_utf8: login.utf8_feature == Some(true),
             mangling: None,
+            statements: None,
             out: Vec::new(),
         })
     }
@@ -70,6 +74,21 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
     pub(super) fn mangled_by(mut self, mangling: Option<Arc<Mangling>>) -> Self {
         self.mangling = mangling;
         self
+    }
+
+    /// Records the statements of this session, if its client is the product.
+    pub(super) fn recorded_in(mut self, statements: Option<Arc<StatementLog>>) -> Self {
+        let is_product = self.info.application.starts_with("reconcile");
+        self.statements = statements.filter(|_| is_product);
+        self
+    }
+
+    /// # Errors
+    /// When the statement cannot be recorded.
+    pub(super) fn record(&self, text: &str) -> io::Result<()> {
+        self.statements
+            .as_ref()
+            .map_or(Ok(()), |statements| statements.record(text))
     }
 
     pub(super) fn cancel_token(&self) -> CancelToken {

@@ -37,6 +37,7 @@ impl Fixture {
             database: DATABASE.to_owned(),
             tls,
             certificate_directory: Some(certificates.path().to_owned()),
+            statements: None,
             allow_snapshot: true,
             mangling: None,
         })
