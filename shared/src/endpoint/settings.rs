@@ -1,117 +1,17 @@
-//! Endpoints: the databases whose tables are compared, and how a process connects to them.
+//! A database and the settings of its connections.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use percent_encoding::percent_decode_str;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::error::EndpointError;
+use super::kind::DatabaseKind;
+use super::tls::{Tls, TlsMode};
 use crate::masking::mask;
-pub use crate::secret::Secret;
-
-/// The kind of a database, which decides the protocol and the SQL dialect.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum DatabaseKind {
-    /// Microsoft SQL Server.
-    #[value(name = "sqlserver", alias = "mssql")]
-    SqlServer,
-    /// PostgreSQL.
-    #[value(alias = "postgresql")]
-    Postgres,
-}
-
-impl DatabaseKind {
-    /// The kind that the scheme of a URL or the `engine` of a configuration names.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        <Self as ValueEnum>::from_str(name, false).ok()
-    }
-
-    /// Its name in the configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SqlServer => "sqlserver",
-            Self::Postgres => "postgres",
-        }
-    }
-
-    /// The scheme of the URLs that this program writes.
-    #[must_use]
-    pub fn scheme(self) -> &'static str {
-        match self {
-            Self::SqlServer => "mssql",
-            Self::Postgres => "postgres",
-        }
-    }
-
-    /// The prefix of the environment variables that configure an endpoint, and
-    /// the variable of its database.
-    #[must_use]
-    pub fn variables(self) -> (&'static str, &'static str) {
-        match self {
-            Self::SqlServer => ("SQLSERVER", "SQLSERVER_DATABASE"),
-            Self::Postgres => ("POSTGRES", "POSTGRES_DB"),
-        }
-    }
-
-    /// The TCP port of an endpoint whose URL has none.
-    #[must_use]
-    fn default_port(self) -> u16 {
-        match self {
-            Self::SqlServer => 1433,
-            Self::Postgres => 5432,
-        }
-    }
-
-    /// The default schema of an endpoint whose URL has none.
-    #[must_use]
-    pub fn default_schema(self) -> &'static str {
-        match self {
-            Self::SqlServer => "dbo",
-            Self::Postgres => "public",
-        }
-    }
-}
-
-impl fmt::Display for DatabaseKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SqlServer => "SQL Server",
-            Self::Postgres => "PostgreSQL",
-        })
-    }
-}
-
-/// How the connection is protected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// Whether TLS is used.
-    pub mode: TlsMode,
-    /// Accepts any certificate. Only for tests and trusted networks.
-    pub trust_server_certificate: bool,
-    /// Trusts the authorities in this PEM file instead of those of the system.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// Whether TLS is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TlsMode {
-    /// Never.
-    Off,
-    /// If the server offers it; the certificate is verified then.
-    Prefer,
-    /// Always.
-    Require,
-}
+use crate::secret::Secret;
 
 /// A database and the settings of its connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,29 +40,6 @@ pub struct Endpoint {
     pub statement_timeout: Option<Duration>,
     /// How long connecting and logging in may take together.
     pub connect_timeout: Duration,
-}
-
-/// Why a URL does not describe an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EndpointError {
-    /// The text is not a URL, has another scheme, or lacks a part.
-    #[error(
-        "`{url}` is not a database URL ({reason}); write mssql://user:password@host:1433/database or postgres://user:password@host:5432/database"
-    )]
-    Url {
-        /// The text without its password.
-        url: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A parameter `name=value` is unknown, or its value is invalid.
-    #[error("database URL for {host}: {reason}")]
-    Parameter {
-        /// The host.
-        host: String,
-        /// What is wrong and what to write instead.
-        reason: String,
-    },
 }
 
 impl Endpoint {
