@@ -435,3 +435,19 @@ fn every_end_has_its_exit_code() {
         assert_eq!(exit::of_error(&error), code, "{error}");
     }
 }
+
+#[test]
+fn every_variable_of_a_flag_is_documented() {
+    fn variables(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().filter_map(clap::Arg::get_env);
+        let own = own.map(|name| name.to_string_lossy().into_owned());
+        own.chain(command.get_subcommands().flat_map(variables))
+            .collect()
+    }
+    let page = include_str!("../../../docs/configuration.md");
+    let found = variables(&Flags::command());
+    assert!(found.len() > 2, "{found:?}");
+    for variable in found {
+        assert!(page.contains(&format!("`{variable}`")), "{variable}");
+    }
+}

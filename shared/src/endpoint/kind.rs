@@ -45,13 +45,39 @@ impl DatabaseKind {
         }
     }
 
-    /// The prefix of the environment variables that configure an endpoint, and
-    /// the variable of its database.
+    /// The prefixes of the environment variables that describe an endpoint.
     #[must_use]
-    pub fn variables(self) -> (&'static str, &'static str) {
+    pub fn variable_prefixes(self) -> &'static [&'static str] {
         match self {
-            Self::SqlServer => ("SQLSERVER", "SQLSERVER_DATABASE"),
-            Self::Postgres => ("POSTGRES", "POSTGRES_DB"),
+            Self::SqlServer => &["SQLSERVER", "MSSQL"],
+            Self::Postgres => &["POSTGRES"],
+        }
+    }
+
+    /// The ends of the variable that names the database; the first one that is set decides.
+    #[must_use]
+    pub fn database_variables(self) -> [&'static str; 2] {
+        match self {
+            Self::SqlServer => ["DATABASE", "DB"],
+            Self::Postgres => ["DB", "DATABASE"],
+        }
+    }
+
+    /// The user that servers create themselves, if a variable may hold its password alone.
+    #[must_use]
+    pub fn administrator(self) -> Option<&'static str> {
+        match self {
+            Self::SqlServer => Some("sa"),
+            Self::Postgres => None,
+        }
+    }
+
+    /// Whether libpq's variables, services and password file complete its connections.
+    #[must_use]
+    pub fn uses_libpq(self) -> bool {
+        match self {
+            Self::SqlServer => false,
+            Self::Postgres => true,
         }
     }
 

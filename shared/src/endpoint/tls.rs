@@ -13,6 +13,17 @@ pub struct Tls {
     pub trust_server_certificate: bool,
     /// Trusts the authorities in this PEM file instead of those of the system.
     pub ca_file: Option<PathBuf>,
+    /// The certificate by which the client identifies itself.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// A certificate of the client and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The PEM file of the certificate, and of those that signed it.
+    pub certificate: PathBuf,
+    /// The PEM file of its private key, which is not encrypted.
+    pub key: PathBuf,
 }
 
 /// Whether TLS is used.
