@@ -159,7 +159,7 @@ impl Connection {
         let mut follows_password = false;
         for (name, value) in pairs {
             let normalised = normalise(&name);
-            match self.set(&normalised, value.reveal()) {
+            match self.set(&normalised, &name, value.reveal()) {
                 Ok(()) => {}
                 Err(Refusal::Invalid(reason)) => return Err(reason),
                 // The name may be the second half of the password.
@@ -188,23 +188,23 @@ impl Connection {
             .filter_map(|option| option.names.split(", ").next())
     }
 
-    /// Sets one option, whose name is [normalised](normalise).
-    fn set(&mut self, name: &str, value: &str) -> Accepted {
-        if IGNORED.contains(&name) {
+    /// Sets one option: `option` is its [normalised](normalise) name, `name` the one for messages.
+    fn set(&mut self, option: &str, name: &str, value: &str) -> Accepted {
+        if IGNORED.contains(&option) {
             return Ok(());
         }
-        match self.set_common(name, value) {
+        match self.set_common(option, name, value) {
             Err(Refusal::Unknown) => match self.kind {
-                DatabaseKind::SqlServer => self.set_of_sql_server(name, value),
-                DatabaseKind::Postgres => self.set_of_postgres(name, value),
+                DatabaseKind::SqlServer => self.set_of_sql_server(option, name, value),
+                DatabaseKind::Postgres => self.set_of_postgres(option, name, value),
             },
             set => set,
         }
     }
 
     /// Options of both kinds of databases.
-    fn set_common(&mut self, name: &str, value: &str) -> Accepted {
-        match name {
+    fn set_common(&mut self, option: &str, name: &str, value: &str) -> Accepted {
+        match option {
             "port" | "portnumber" => {
                 let port = server::parse_port(value)?;
                 once(&mut self.port, port, name)
@@ -232,8 +232,8 @@ impl Connection {
         }
     }
 
-    fn set_of_sql_server(&mut self, name: &str, value: &str) -> Accepted {
-        match name {
+    fn set_of_sql_server(&mut self, option: &str, name: &str, value: &str) -> Accepted {
+        match option {
             "server" | "datasource" | "addr" | "address" | "networkaddress" | "servername"
             | "host" => self.set_server(value),
             "instance" | "instancename" => once(&mut self.instance, value.to_owned(), name),
@@ -289,8 +289,8 @@ impl Connection {
         }
     }
 
-    fn set_of_postgres(&mut self, name: &str, value: &str) -> Accepted {
-        match name {
+    fn set_of_postgres(&mut self, option: &str, name: &str, value: &str) -> Accepted {
+        match option {
             "host" | "server" => self.set_host(name, value),
             "sslmode" => {
                 let mode = ssl_mode(name, value)?;

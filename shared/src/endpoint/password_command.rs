@@ -271,4 +271,41 @@ mod tests {
         let runs = std::fs::read_to_string(&file).unwrap();
         assert_eq!(runs.lines().count(), 2);
     }
+
+    /// Whether the process exists and has not ended.
+    fn is_running(pid: &str) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|state| !state.contains(") Z "))
+    }
+
+    #[tokio::test]
+    async fn a_command_whose_password_is_no_longer_needed_is_killed_with_its_children() {
+        const PERIOD: Duration = Duration::from_millis(10);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let command = command(&format!(
+            "sleep 1000 & echo $! > '{}'; wait",
+            file.display()
+        ));
+        let started = async {
+            loop {
+                match std::fs::read_to_string(&file) {
+                    Ok(pid) if pid.ends_with('\n') => return pid.trim().to_owned(),
+                    _ => tokio::time::sleep(PERIOD).await,
+                }
+            }
+        };
+        let child = tokio::select! {
+            printed = command.password() => panic!("{printed:?}"),
+            child = started => child,
+        };
+        let start = Instant::now();
+        while is_running(&child) {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "{child} still runs"
+            );
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
 }

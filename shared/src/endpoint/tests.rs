@@ -257,7 +257,7 @@ fn what_is_refused_is_named_with_what_to_do() {
         ),
         (
             "host=h dbname=d user=u target_session_attrs=read-write",
-            "accepted is any",
+            "`target_session_attrs=read-write` is not supported",
         ),
         (
             "host=h dbname=d user=u gssencmode=require",
