@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::executable::binary;
 use harness::services::{Database, Postgres};
@@ -239,10 +239,10 @@ fn a_command_prints_the_password_once_for_an_endpoint() {
     scene.assert_hidden("a command that fails", &failed);
 }
 
-/// `reconcile` with these arguments on a terminal of its own.
+/// `reconcile` with these arguments on a terminal of its own, whose name is in the file `terminal`.
 fn on_terminal(here: &Workplace, arguments: &str) -> Command {
     let program = binary("reconcile").unwrap();
-    let line = format!("exec {} {arguments}", program.display());
+    let line = format!("tty > terminal; exec {} {arguments}", program.display());
     let mut script = Command::new("script");
     script
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
@@ -255,6 +255,23 @@ fn on_terminal(here: &Workplace, arguments: &str) -> Command {
     }
     script.env("HOME", here.path()).env("SHELL", "/bin/sh");
     script
+}
+
+/// Waits until the terminal does not show what is typed.
+fn wait_until_hidden(here: &Workplace) {
+    let terminal = std::fs::read_to_string(here.path().join("terminal")).unwrap();
+    let start = Instant::now();
+    loop {
+        let settings = Command::new("stty")
+            .args(["-a", "-F", terminal.trim()])
+            .output()
+            .unwrap();
+        if String::from_utf8_lossy(&settings.stdout).contains(" -echo ") {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{settings:?}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -287,6 +304,7 @@ fn a_user_at_a_terminal_is_asked_for_the_password() {
         let asked = shown.matches("Password of ").count();
         if asked > answered && shown.trim_end().ends_with(':') {
             answered = asked;
+            wait_until_hidden(&scene.here);
             writeln!(input, "{}", scene.password()).unwrap();
         }
     }

@@ -94,7 +94,9 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
             "tables",
             "tables-file",
             "source-url",
+            "source-password-file",
             "target-url",
+            "target-password-file",
             "continue-on-error",
             "allow-missing-columns",
             // Keys of [broker].
