@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use harness::executable::binary;
-use harness::services::{Database, Postgres};
+use harness::services::{Database, Postgres, Standin, StandinTls};
 use shared::endpoint::Endpoint;
 use tests::product::{Run, Workplace, finish};
 
@@ -119,6 +119,49 @@ fn a_database_is_reached_by_every_form_of_its_connection() {
     ] {
         scene.assert_equal(&url, &scene.compare(&url, &[], &[]));
     }
+}
+
+#[test]
+fn sql_server_is_reached_by_every_form_of_its_connection() {
+    let scene = Scene::new();
+    scene
+        .database
+        .execute("CREATE SCHEMA dbo; CREATE TABLE dbo.t AS TABLE t; ALTER TABLE dbo.t ADD PRIMARY KEY (id)")
+        .unwrap();
+    let standin = Standin::start(&scene.database.url(), "shop", StandinTls::On).unwrap();
+    let password = std::fs::read_to_string(standin.password_file()).unwrap();
+    let (port, password) = (standin.port(), password.trim_end());
+    let target = format!("{}?schema=dbo", scene.database.url());
+    let compare = |url: &str, arguments: &[&str]| {
+        let urls = ["--source-url", url, "--target-url", &target];
+        let run = scene.run(&[&urls[..], arguments].concat(), &[]);
+        scene.assert_equal(url, &run);
+        let shown = format!("{}{}", run.stdout, run.stderr);
+        assert!(!shown.contains(password), "{url}: {run:?}");
+    };
+    for url in [
+        format!(
+            "Server=tcp:127.0.0.1,{port};Database=shop;User Id=sa;Password=\"{password}\";Encrypt=true;TrustServerCertificate=true;Application Name=x"
+        ),
+        format!(
+            "Driver={{ODBC Driver 18 for SQL Server}};Server=127.0.0.1,{port};Database=shop;UID=sa;PWD={{{password}}};Encrypt=yes;TrustServerCertificate=yes"
+        ),
+        format!(
+            "jdbc:sqlserver://127.0.0.1:{port};databaseName=shop;user=sa;password={{{password}}};encrypt=true;trustServerCertificate=true"
+        ),
+        format!(
+            "sqlserver://sa:{password}@127.0.0.1:{port}?database=shop&TrustServerCertificate=true"
+        ),
+    ] {
+        compare(&url, &[]);
+    }
+    let file = standin.password_file();
+    let authority = standin.ca_file();
+    let url = format!(
+        "mssql://sa@127.0.0.1:{port}/shop?ca_file={}",
+        authority.display()
+    );
+    compare(&url, &["--source-password-file", file.to_str().unwrap()]);
 }
 
 #[test]
