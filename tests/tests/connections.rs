@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use harness::executable::binary;
-use harness::services::{Database, Postgres, Standin, StandinTls};
+use harness::services::{Database, Postgres, Standin, StandinTls, shared_rabbitmq};
 use shared::endpoint::Endpoint;
 use tests::product::{Run, Workplace, finish};
 
@@ -280,6 +280,28 @@ fn a_command_prints_the_password_once_for_an_endpoint() {
         assert!(shown.contains(words), "{failed:?}");
     }
     scene.assert_hidden("a command that fails", &failed);
+}
+
+#[test]
+fn a_worker_takes_passwords_from_the_sources_of_its_own_configuration() {
+    let scene = Scene::new();
+    let broker = shared_rabbitmq().create_vhost().unwrap();
+    let Endpoint { user, port, .. } = &scene.login;
+    let file = scene.write("password", scene.password());
+    let file = file.display();
+    let url = format!("host=127.0.0.1 port={port} dbname=shop user={user}");
+    let configuration = format!(
+        "[endpoints.a]\nurl = '{url}'\npassword_command = ['cat', '{file}']\n\
+         [endpoints.b]\nurl = '{url}'\npassword_file = '{file}'\n"
+    );
+    scene.write("reconcile.toml", &configuration);
+    let broker = ["--broker", broker.amqp_url()];
+    let _worker = scene.here.worker(&broker);
+    let run = scene.run(
+        &[&broker[..], &["--source", "a", "--target", "b"]].concat(),
+        &[],
+    );
+    scene.assert_equal("a worker", &run);
 }
 
 /// `reconcile` with these arguments on a terminal of its own, whose name is in the file `terminal`.
