@@ -105,8 +105,22 @@ pub fn mask(text: &str) -> String {
             _ if starts_with_key(text) => {}
             _ => hidden.push(0..end),
         }
+    } else {
+        hidden.extend(wrong_port(text));
     }
     apply(text, hidden).into_owned()
+}
+
+/// What stands in place of a URL's port and is no number: a password without its host.
+fn wrong_port(text: &str) -> Option<Range<usize>> {
+    let start = text.find("://")? + 3;
+    let length = text[start..]
+        .find(['/', '?', ';'])
+        .unwrap_or(text.len() - start);
+    let authority = &text[start..start + length];
+    let (host, port) = authority.rsplit_once(':')?;
+    let is_wrong = !port.contains(']') && !port.bytes().all(|byte| byte.is_ascii_digit());
+    is_wrong.then(|| start + host.len() + 1..start + length)
 }
 
 /// `text`, a sentence that may quote connection strings, without the users and passwords of URLs
@@ -316,6 +330,8 @@ mod tests {
             ),
             ("u:p@h/d", "***@h/d"),
             ("https://h/?sig=abc&x=y", "https://h/?sig=***"),
+            ("mssql://u:p/d", "mssql://u:***/d"),
+            ("mssql://[::1]/d", "mssql://[::1]/d"),
         ] {
             assert_eq!(mask(text), masked, "{text}");
             assert_eq!(mask(masked), masked, "{text}");

@@ -17,7 +17,7 @@ use harness::process::{Finished, Process, run_to_end};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Variables that the product reads; a test must not inherit them.
-const VARIABLES: [&str; 19] = [
+const VARIABLES: [&str; 39] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -25,17 +25,37 @@ const VARIABLES: [&str; 19] = [
     "RECONCILE_LOG_FORMAT",
     "RECONCILE_BROKER",
     "RECONCILE_CONFIG",
+    "RECONCILE_SOURCE_PASSWORD",
+    "RECONCILE_TARGET_PASSWORD",
     "RUST_LOG",
     "SQLSERVER_HOST",
     "SQLSERVER_PORT",
     "SQLSERVER_DATABASE",
     "SQLSERVER_USER",
     "SQLSERVER_PASSWORD",
+    "MSSQL_HOST",
+    "MSSQL_DATABASE",
+    "MSSQL_USER",
+    "MSSQL_PASSWORD",
+    "MSSQL_SA_PASSWORD",
     "POSTGRES_HOST",
     "POSTGRES_PORT",
     "POSTGRES_DB",
     "POSTGRES_USER",
     "POSTGRES_PASSWORD",
+    "PGHOST",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCERT",
+    "PGSSLKEY",
+    "PGCONNECT_TIMEOUT",
     "TMPDIR",
 ];
 

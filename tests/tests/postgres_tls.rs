@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::services::{Database, Postgres};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
 use shared::endpoint::Endpoint;
 use shared::outcome::Failure;
 use worker::engine::list_tables;
@@ -195,5 +197,74 @@ async fn a_servers_own_certificate_is_accepted_although_it_is_an_authority() {
             "{}",
             failure.message
         );
+    }
+}
+
+/// A certificate for `name` and its key, signed by the authority.
+fn client(name: &str, authority: &Issuer<'_, KeyPair>) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut client = CertificateParams::new(Vec::new()).unwrap();
+    client.distinguished_name = DistinguishedName::new();
+    client.distinguished_name.push(DnType::CommonName, name);
+    let signed = client.signed_by(&key, authority).unwrap();
+    (signed.pem(), key.serialize_pem())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_logs_in_by_its_certificate() {
+    let served = Served::start();
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+
+    let directory = served.server.socket_directory();
+    let server_ca = directory.join("ca.pem");
+    write_for_server(&served.server, &server_ca, &authority_pem);
+    let rules = directory.join("data/pg_hba.conf");
+    let before = std::fs::read_to_string(&rules).unwrap();
+    let rule = "hostssl all clerk 127.0.0.1/32 cert\n";
+    write_for_server(&served.server, &rules, &(rule.to_owned() + &before));
+    served.database.execute("CREATE ROLE clerk LOGIN").unwrap();
+    let set = format!("ALTER SYSTEM SET ssl_ca_file = '{}'", server_ca.display());
+    served.database.execute(&set).unwrap();
+    let (certificate, key) = self_signed(&["127.0.0.1"]);
+    let trusts = "sslmode=require&trust_server_certificate=true";
+    served
+        .serve((&certificate, &key), trusts, Result::is_ok)
+        .await;
+
+    let ours = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = ours.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (certificate, key) = client("clerk", &issuer);
+    let (certificate, key) = (write("clerk.pem", &certificate), write("clerk.key", &key));
+    let (other, other_key) = client("other", &issuer);
+    let (other, other_key) = (write("other.pem", &other), write("other.key", &other_key));
+    let attempt = async |parameters: &str| {
+        let port = served.server.port();
+        let url = format!("postgres://clerk@127.0.0.1:{port}/tls?{trusts}{parameters}");
+        let endpoint = Endpoint::from_url("e", &url).unwrap();
+        list_tables(&endpoint).await.map(drop)
+    };
+    let identified = format!("&sslcert={certificate}&sslkey={key}");
+    attempt(&identified).await.unwrap();
+    let of_other = format!("&sslcert={other}&sslkey={other_key}");
+    for parameters in ["", &of_other] {
+        let refused = attempt(parameters).await.unwrap_err();
+        assert_eq!(refused.kind.as_str(), "AuthenticationError", "{refused:?}");
+    }
+    for (key, file) in [
+        ("/nowhere/key.pem", "/nowhere/key.pem"),
+        (&other_key, "clerk.pem"),
+    ] {
+        let parameters = format!("&sslcert={certificate}&sslkey={key}");
+        let unusable = attempt(&parameters).await.unwrap_err();
+        assert_eq!(unusable.kind.as_str(), "TlsError", "{unusable:?}");
+        assert!(unusable.message.contains(file), "{unusable:?}");
     }
 }

@@ -32,7 +32,7 @@ const ROOTS: [(&str, &str); 13] = [
 /// implementation, the other one parses URLs.
 const CHOICES: [&str; 2] = [
     "worker/src/engine/database/kinds.rs",
-    "shared/src/endpoint.rs",
+    "shared/src/endpoint/",
 ];
 
 /// The extensions of the files whose words are checked.

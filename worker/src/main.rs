@@ -191,6 +191,9 @@ async fn run(flags: Flags) -> Result<u8, WorkerError> {
         traces: Some((&flags.traces, identity)),
     };
     let tracing = set_up(setup, &config.telemetry)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let code = Box::pin(work(flags, config, id)).await;
     if let Some(tracing) = tracing {
         tracing.shutdown().await;

@@ -8,13 +8,13 @@ mod verification;
 mod words;
 
 use shared::config::Config;
-use shared::endpoint::{Endpoint, Secret};
+use shared::endpoint::Endpoint;
 use shared::outcome::RepairAction;
 use shared::signals::Signals;
 
 use super::connections::side_settings;
 use super::exit::{self, CommandError};
-use super::flags::{ApplyFlags, ListFormat};
+use super::flags::{ApplyFlags, ListFormat, SideUrl};
 use super::state_dir::state_dir;
 use super::usage::UsageError;
 use crate::repair::{AppliedScripts, Direction, Script, ScriptError, ScriptSet};
@@ -36,10 +36,10 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
     // An undo script makes the target differ from the source: there is nothing to verify.
     let verify = !flags.no_verify && !flags.dry_run && direction == Direction::Repair;
     let spec = &first.header.spec;
-    let (name, url) = (flags.target.as_deref(), flags.urls.target_url.as_ref());
+    let (name, url) = (flags.target.as_deref(), flags.urls.target());
     let target = endpoint("target", name, url, &spec.target.endpoint, &config)?;
     check_target(&set, &target, &flags)?;
-    let (name, url) = (flags.source.as_deref(), flags.urls.source_url.as_ref());
+    let (name, url) = (flags.source.as_deref(), flags.urls.source());
     let source = verify
         .then(|| endpoint("source", name, url, &spec.source.endpoint, &config))
         .transpose()?;
@@ -126,7 +126,7 @@ fn actions(flags: &ApplyFlags) -> Vec<RepairAction> {
 /// Refuses a target that is not the database that the scripts were written for, unless
 /// the user names it.
 fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Result<(), UsageError> {
-    let named = flags.target.is_some() || flags.urls.target_url.is_some();
+    let named = flags.target.is_some() || flags.urls.target().is_some();
     let now = database_identity(target);
     for Script { path, header, .. } in &set.scripts {
         if header.engine != target.kind {
@@ -168,7 +168,7 @@ fn check_undo(set: &ScriptSet, target: &Endpoint) -> Result<(), ScriptError> {
 fn endpoint(
     side: &'static str,
     name: Option<&str>,
-    url: Option<&Secret>,
+    url: Option<SideUrl<'_>>,
     of_run: &str,
     config: &Config,
 ) -> Result<Endpoint, UsageError> {

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{Config, suggestion};
-use shared::endpoint::{Endpoint, Secret};
+use shared::endpoint::Endpoint;
 use shared::ids::RunId;
 use shared::masking::mask_quoted;
 use shared::transport::rabbit::RabbitOptions;
 
-use super::flags::{BrokerFlags, ResumeFlags};
+use super::flags::{BrokerFlags, ResumeFlags, SideUrl};
+use super::side_url::endpoint_of_url;
 use super::usage::UsageError;
 use crate::store::{StoredRun, StoredSettings, StoredSide, WorkerLocation, database_identity};
 
@@ -59,7 +60,7 @@ impl SideSettings {
 pub(super) fn side_settings(
     side: &'static str,
     name: Option<&str>,
-    url: Option<&Secret>,
+    url: Option<SideUrl<'_>>,
     distributed: bool,
     config: &Config,
 ) -> Result<SideSettings, UsageError> {
@@ -67,8 +68,7 @@ pub(super) fn side_settings(
         if distributed {
             return Err(UsageError::UrlWithBroker { side });
         }
-        let endpoint = Endpoint::from_url(side, url.reveal())
-            .map_err(|reason| UsageError::Url { side, reason })?;
+        let endpoint = endpoint_of_url(side, url, config)?;
         return Ok(SideSettings {
             name: side.to_owned(),
             endpoint: Some(endpoint),
@@ -82,7 +82,7 @@ pub(super) fn side_settings(
                 &config.source_variables_error,
             ),
             _ => (
-                "POSTGRES_HOST, _DB, _USER, _PASSWORD",
+                "POSTGRES_HOST, _DB, _USER, _PASSWORD, or PGHOST, PGDATABASE, PGUSER, PGPASSWORD",
                 &config.target_variables_error,
             ),
         };
@@ -184,8 +184,8 @@ pub(super) fn mode_of_stored(
         }
         WorkerLocation::Local { concurrency } => {
             let sides = [
-                ("source", source, flags.urls.source_url.as_ref()),
-                ("target", target, flags.urls.target_url.as_ref()),
+                ("source", source, flags.urls.source()),
+                ("target", target, flags.urls.target()),
             ];
             let mut endpoints = BTreeMap::new();
             for (name, stored, url) in sides {
@@ -207,7 +207,7 @@ fn endpoint_of_stored(
     run: RunId,
     side: &'static str,
     stored: &StoredSide,
-    url: Option<&Secret>,
+    url: Option<SideUrl<'_>>,
     config: &Config,
 ) -> Result<Endpoint, UsageError> {
     if !stored.from_url && url.is_some() {

@@ -1,7 +1,7 @@
 //! The flags of every command, before anything is decided. The flags that the
 //! configuration can set as well are declared in `shared::config`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config::{LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions};
@@ -137,12 +137,52 @@ pub(super) struct RunFlags {
 /// Databases that are no configured endpoints.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct UrlFlags {
-    /// The source as mssql://… or postgres://…; not with a broker
+    /// The source as mssql://user@host/database, postgres://…, or an ADO.NET, JDBC or libpq
+    /// connection string; not with a broker
     #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) source_url: Option<Secret>,
-    /// The target as postgres://… or mssql://…; not with a broker
+    source_url: Option<Secret>,
+    /// File that contains the password of --source-url [default: RECONCILE_SOURCE_PASSWORD, or a prompt]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "source_url",
+        help_heading = "Databases"
+    )]
+    source_password_file: Option<PathBuf>,
+    /// The target, written as the source; not with a broker
     #[arg(long, value_name = "URL", help_heading = "Databases")]
-    pub(super) target_url: Option<Secret>,
+    target_url: Option<Secret>,
+    /// File that contains the password of --target-url [default: RECONCILE_TARGET_PASSWORD, or a prompt]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "target_url",
+        help_heading = "Databases"
+    )]
+    target_password_file: Option<PathBuf>,
+}
+
+/// The URL of one side, and the file with its password.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SideUrl<'a> {
+    pub(super) url: &'a Secret,
+    pub(super) password_file: Option<&'a Path>,
+}
+
+impl UrlFlags {
+    pub(super) fn source(&self) -> Option<SideUrl<'_>> {
+        let password_file = self.source_password_file.as_deref();
+        self.source_url
+            .as_ref()
+            .map(|url| SideUrl { url, password_file })
+    }
+
+    pub(super) fn target(&self) -> Option<SideUrl<'_>> {
+        let password_file = self.target_password_file.as_deref();
+        self.target_url
+            .as_ref()
+            .map(|url| SideUrl { url, password_file })
+    }
 }
 
 /// The broker.

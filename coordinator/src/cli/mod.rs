@@ -14,6 +14,7 @@ mod progress;
 mod resume;
 mod selection;
 mod settings;
+mod side_url;
 mod state_dir;
 mod stored_runs;
 mod table_config;
@@ -123,6 +124,9 @@ async fn run_command(flags: Flags) -> Result<u8, CommandError> {
         traces: traces.map(|flags| (flags, identity())),
     };
     let tracing = set_up(setup, &config.telemetry)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let code = Box::pin(execute_command(command, config)).await;
     if let Some(tracing) = tracing {
         tracing.shutdown().await;

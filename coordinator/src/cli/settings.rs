@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use shared::config::{Config, FailFast, ReportFormat, RunOptions};
-use shared::endpoint::Secret;
 use shared::message::ALL_ROWS;
 use shared::options::MissingColumns;
 use shared::outcome::Depth;
@@ -69,17 +68,11 @@ impl RunSettings {
             options.missing_columns = Some(MissingColumns::Note);
         }
         let options = options.or(config.run.clone());
-        let side = |side, name: &Option<String>, url: &Option<Secret>| {
-            side_settings(
-                side,
-                name.as_deref(),
-                url.as_ref(),
-                broker.is_some(),
-                &config,
-            )
+        let side = |side, name: &Option<String>, url| {
+            side_settings(side, name.as_deref(), url, broker.is_some(), &config)
         };
-        let source = side("source", &options.source, &flags.urls.source_url)?;
-        let target = side("target", &options.target, &flags.urls.target_url)?;
+        let source = side("source", &options.source, flags.urls.source())?;
+        let target = side("target", &options.target, flags.urls.target())?;
         let limits = limits(&options, broker.is_some());
         let depth = depth(&options);
         let source_schema = source

@@ -94,7 +94,9 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
             "tables",
             "tables-file",
             "source-url",
+            "source-password-file",
             "target-url",
+            "target-password-file",
             "continue-on-error",
             "allow-missing-columns",
             // Keys of [broker].
@@ -433,5 +435,21 @@ fn every_end_has_its_exit_code() {
     ];
     for (error, code) in errors {
         assert_eq!(exit::of_error(&error), code, "{error}");
+    }
+}
+
+#[test]
+fn every_variable_of_a_flag_is_documented() {
+    fn variables(command: &clap::Command) -> Vec<String> {
+        let own = command.get_arguments().filter_map(clap::Arg::get_env);
+        let own = own.map(|name| name.to_string_lossy().into_owned());
+        own.chain(command.get_subcommands().flat_map(variables))
+            .collect()
+    }
+    let page = include_str!("../../../docs/configuration.md");
+    let found = variables(&Flags::command());
+    assert!(found.len() > 2, "{found:?}");
+    for variable in found {
+        assert!(page.contains(&format!("`{variable}`")), "{variable}");
     }
 }

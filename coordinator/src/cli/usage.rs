@@ -45,6 +45,19 @@ pub(super) enum UsageError {
         side: &'static str,
         reason: EndpointError,
     },
+    #[error("--{side}-password-file: {reason}")]
+    PasswordFile { side: &'static str, reason: String },
+    #[error(
+        "--{side}-url has a password and --{side}-password-file has another one; take the password out of the URL"
+    )]
+    TwoPasswords { side: &'static str },
+    #[error(
+        "cannot ask for the password of the {side}: {reason}; give it with --{side}-password-file"
+    )]
+    Prompt {
+        side: &'static str,
+        reason: std::io::Error,
+    },
     #[error("--prefix is empty; leave it out for `reconcile`")]
     EmptyPrefix,
     #[error(

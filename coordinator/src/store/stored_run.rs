@@ -58,10 +58,9 @@ pub struct StoredSide {
 /// Identifies a database, without any secret.
 pub(crate) fn database_identity(endpoint: &Endpoint) -> String {
     format!(
-        "{}://{}:{}/{}, schema {}",
+        "{}://{}/{}, schema {}",
         endpoint.kind.scheme(),
-        endpoint.host,
-        endpoint.port,
+        endpoint.server(),
         endpoint.database,
         endpoint.schema
     )

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::endpoint::read_secret;
 use super::error::ConfigError;
+use super::keys::DeclaredKey;
 use super::section::{Section, Sources};
 use super::units::ByteSize;
 use crate::endpoint::Secret;
@@ -14,6 +15,18 @@ use crate::verification::{DEFAULT_MAX_AGE, LARGEST_MESSAGE};
 
 /// The smallest value of `max_message_size`: a claim with the databases of both sides fits in.
 const SMALLEST_MESSAGE: usize = 64 << 10;
+
+/// The keys of `[broker]`.
+#[rustfmt::skip]
+pub const KEYS: [DeclaredKey; 7] = [
+    DeclaredKey { key: "url", default: "`RECONCILE_BROKER`, which like `--broker` overrides it", meaning: "`amqp://…` or `amqps://…`" },
+    DeclaredKey { key: "url_file", default: "none", meaning: "File that contains the URL alone" },
+    DeclaredKey { key: "prefix", default: "reconcile", meaning: "Prefix of the names of queues and exchanges" },
+    DeclaredKey { key: "ca_file", default: "none", meaning: "PEM file of authorities that are trusted in addition to those of the system" },
+    DeclaredKey { key: "signing_key_file", default: "messages are not signed", meaning: "File with the key that signs all messages" },
+    DeclaredKey { key: "signing_max_age", default: "7days", meaning: "How old a signed task or event may be that is accepted" },
+    DeclaredKey { key: "max_message_size", default: "1MiB", meaning: "Size of the largest message that is published, from 64KiB to 16MiB" },
+];
 
 /// `[broker]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

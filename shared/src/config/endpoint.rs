@@ -1,36 +1,69 @@
 //! Reads one `[endpoints.NAME]`, or the variables that describe one.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use crate::endpoint::{DatabaseKind, Endpoint, Secret, TlsMode};
+use crate::endpoint::{
+    Connection, DatabaseKind, Endpoint, LibpqEnvironment, PasswordCommand, Secret, TlsMode,
+};
 
 use super::error::ConfigError;
+use super::keys::DeclaredKey;
 use super::section::{Section, Sources, variable_name};
 use super::value::{FromValue, Value};
 
-/// The keys of an endpoint. A variable that ends in one of them may describe an endpoint
+/// The keys of `[endpoints.NAME]`. A variable that ends in one of them may describe an endpoint
 /// that the file does not have.
-const KEYS: [&str; 16] = [
-    "url",
-    "engine",
-    "host",
-    "port",
-    "database",
-    "user",
-    "password",
-    "password_file",
-    "password_env",
-    "tls",
-    "trust_server_certificate",
-    "ca_file",
-    "schema",
-    "max_connections",
-    "statement_timeout",
-    "connect_timeout",
+#[rustfmt::skip]
+pub const KEYS: [DeclaredKey; 21] = [
+    DeclaredKey { key: "url", default: "the keys from engine to user", meaning: "The connection in any form that the section [Connections](#connections) describes" },
+    DeclaredKey { key: "engine", default: "none", meaning: "`sqlserver` or `postgres`" },
+    DeclaredKey { key: "host", default: "none", meaning: "Host name or address; for PostgreSQL also the directory of a Unix socket, for SQL Server also `host,port` and `host\\instance`" },
+    DeclaredKey { key: "port", default: "1433 or 5432", meaning: "TCP port" },
+    DeclaredKey { key: "instance", default: "none", meaning: "Named instance of SQL Server; without effect beside a port" },
+    DeclaredKey { key: "database", default: "none", meaning: "Database" },
+    DeclaredKey { key: "user", default: "none", meaning: "User" },
+    DeclaredKey { key: "password", default: "none", meaning: "Password" },
+    DeclaredKey { key: "password_file", default: "none", meaning: "File that contains the password alone" },
+    DeclaredKey { key: "password_env", default: "none", meaning: "Environment variable that contains the password" },
+    DeclaredKey { key: "password_command", default: "none", meaning: "Program and arguments that print the password, as a list: `[\"vault\", \"read\", \"-field=password\", \"secret/erp\"]`; no shell is involved. It may run for 30 s, and runs again for a session that opens 5 minutes later" },
+    DeclaredKey { key: "tls", default: "require; off for PostgreSQL on loopback and sockets", meaning: "`require`, `prefer` or `off`" },
+    DeclaredKey { key: "trust_server_certificate", default: "false", meaning: "Accept any certificate" },
+    DeclaredKey { key: "ca_file", default: "the authorities of the system", meaning: "PEM file of the trusted authorities, or of the server's own certificate" },
+    DeclaredKey { key: "ssl_cert", default: "none", meaning: "PEM file of the client's certificate, for PostgreSQL" },
+    DeclaredKey { key: "ssl_key", default: "none", meaning: "PEM file of its private key, not encrypted" },
+    DeclaredKey { key: "schema", default: "dbo or public", meaning: "Schema of tables that are named without one" },
+    DeclaredKey { key: "max_connections", default: "two for each concurrent table", meaning: "Most sessions of one process" },
+    DeclaredKey { key: "statement_timeout", default: "the time limit of the table", meaning: "Longest time that one statement may run" },
+    DeclaredKey { key: "connect_timeout", default: "15s", meaning: "Longest time for connecting and logging in" },
+    DeclaredKey { key: "pass_file", default: "`~/.pgpass`, or `PGPASSFILE`", meaning: "PostgreSQL's password file, which is used if there is no other password" },
+];
+
+/// The ends of variables such as `SQLSERVER_HOST`, and their meanings. The database has two names,
+/// of which the kind of database decides the usual one.
+#[cfg(test)]
+pub(super) const VARIABLE_PARTS: [(&[&str], &str); 9] = [
+    (
+        &["HOST"],
+        "host; the other variables count only if it is set",
+    ),
+    (&["PORT"], "TCP port"),
+    (&["DATABASE"], "database"),
+    (&["USER"], "user"),
+    (&["PASSWORD"], "password"),
+    (&["PASSWORD_FILE"], "file that contains the password alone"),
+    (
+        &["SA_PASSWORD"],
+        "password; the user is `sa` unless it is set",
+    ),
+    (&["ENCRYPT"], "`true`: always TLS; `false`: never"),
+    (
+        &["TRUST_SERVER_CERTIFICATE"],
+        "`true`: accept any certificate",
+    ),
 ];
 
 /// An endpoint that is given in parts instead of as a URL.
@@ -39,149 +72,124 @@ struct Parts {
     engine: Option<DatabaseKind>,
     host: Option<String>,
     port: Option<u16>,
+    instance: Option<String>,
     database: Option<String>,
     user: Option<String>,
 }
 
 impl Parts {
-    /// The parts as a URL: defaults are applied where URLs are parsed.
-    fn url(&self) -> Result<String, String> {
-        let (Some(engine), Some(host), Some(database), Some(user)) =
-            (self.engine, &self.host, &self.database, &self.user)
-        else {
-            let missing = missing([
-                ("engine", self.engine.is_none()),
-                ("host", self.host.is_none()),
-                ("database", self.database.is_none()),
-                ("user", self.user.is_none()),
-            ]);
-            return Err(format!("lacks {}; give them, or a url", missing.join(", ")));
-        };
-        if !host.starts_with('/') && host.contains(['@', '/', '?', '#', ';', '=', ' ']) {
-            return Err(
-                "has a host that is no host name and no address; write a whole connection as url"
-                    .to_owned(),
-            );
-        }
-        Ok(endpoint_url(engine, host, self.port, database, user))
+    fn take(section: &mut Section, sources: &mut Sources<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            engine: section.take(sources, "engine")?,
+            host: section.take(sources, "host")?,
+            port: section.take(sources, "port")?,
+            instance: section.take(sources, "instance")?,
+            database: section.take(sources, "database")?,
+            user: section.take(sources, "user")?,
+        })
+    }
+
+    fn connection(self) -> Result<Connection, String> {
+        let engine = self.engine.ok_or(
+            "lacks engine; write engine = \"sqlserver\" or engine = \"postgres\", or a url",
+        )?;
+        connection(engine, self.host, self.port).map(|connection| Connection {
+            instance: self.instance.or(connection.instance.clone()),
+            database: self.database,
+            user: self.user,
+            ..connection
+        })
     }
 }
 
-fn missing<const N: usize>(names: [(&str, bool); N]) -> Vec<&str> {
-    let missing = |(name, is_missing): (_, bool)| is_missing.then_some(name);
-    names.into_iter().filter_map(missing).collect()
-}
-
-/// Characters that must be escaped in the path of a URL.
-const PATH: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'/')
-    .add(b'?')
-    .add(b'#')
-    .add(b'%')
-    .add(b'\\');
-
-fn endpoint_url(
+/// The connection with a host, which may contain a port or an instance.
+fn connection(
     engine: DatabaseKind,
-    host: &str,
+    host: Option<String>,
     port: Option<u16>,
-    database: &str,
-    user: &str,
-) -> String {
-    let scheme = engine.scheme();
-    let mut url = format!(
-        "{scheme}://{}@",
-        utf8_percent_encode(user, NON_ALPHANUMERIC)
-    );
-    let directory = host.starts_with('/');
-    match host {
-        _ if directory => url.push_str("localhost"),
-        _ if host.contains(':') && !host.starts_with('[') => url.extend(["[", host, "]"]),
-        _ => url.push_str(host),
-    }
-    if let Some(port) = port {
-        url.extend([":", &port.to_string()]);
-    }
-    url.push('/');
-    url.extend(utf8_percent_encode(database, PATH));
-    if directory {
-        url.push_str("?host=");
-        url.extend(utf8_percent_encode(host, NON_ALPHANUMERIC));
-    }
-    url
+) -> Result<Connection, String> {
+    let host = host.map(|host| ("host", host));
+    let port = port.map(|port| ("port", port.to_string()));
+    Connection::new(engine)
+        .with_parts(host.into_iter().chain(port))
+        .map_err(|reason| {
+            format!("has a host that cannot be used: {reason}; write a whole connection as url")
+        })
 }
 
 pub(super) fn read(
     name: &str,
     mut section: Section,
     sources: &mut Sources<'_>,
+    libpq: &LibpqEnvironment,
 ) -> Result<Endpoint, ConfigError> {
     let url: Option<Secret> = section.take(sources, "url")?;
-    let parts = Parts {
-        engine: section.take(sources, "engine")?,
-        host: section.take(sources, "host")?,
-        port: section.take(sources, "port")?,
-        database: section.take(sources, "database")?,
-        user: section.take(sources, "user")?,
-    };
+    let parts = Parts::take(&mut section, sources)?;
     let password = read_password(&mut section, sources)?;
     let tls: Option<TlsMode> = section.take(sources, "tls")?;
     let trust: Option<bool> = section.take(sources, "trust_server_certificate")?;
     let ca_file: Option<PathBuf> = section.take(sources, "ca_file")?;
+    let certificate: Option<PathBuf> = section.take(sources, "ssl_cert")?;
+    let certificate_key: Option<PathBuf> = section.take(sources, "ssl_key")?;
     let schema: Option<String> = section.take(sources, "schema")?;
-    let max_connections: Option<std::num::NonZeroU32> = section.take(sources, "max_connections")?;
+    let max_connections: Option<NonZeroU32> = section.take(sources, "max_connections")?;
     let statement_timeout = section.take(sources, "statement_timeout")?;
     let connect_timeout = section.take(sources, "connect_timeout")?;
-
+    let pass_file: Option<PathBuf> = section.take(sources, "pass_file")?;
     section.finish(sources)?;
 
-    let url = match url {
-        Some(_) if parts != Parts::default() => {
-            return Err(section.error(sources, "has a url and parts of one (engine, host, port, database, user); keep one of the two"));
-        }
-        Some(url) => url,
-        None => Secret::new(
-            parts
-                .url()
-                .map_err(|reason| section.error(sources, reason))?,
-        ),
+    let connection = match url {
+        Some(_) if parts != Parts::default() => Err("has a url and parts of one (engine, host, port, instance, database, user); keep one of the two".to_owned()),
+        Some(url) => Connection::parse(url.reveal()).map_err(|error| error.to_string()),
+        None => parts.connection(),
     };
-    let mut endpoint = Endpoint::from_url(name, url.reveal())
-        .map_err(|error| section.error(sources, error.to_string()))?;
-
-    if let Some(password) = password {
-        endpoint.password = password;
+    let mut connection = connection.map_err(|reason| section.error(sources, reason))?;
+    match password {
+        Some(Password::Known(password)) => connection.password = Some(password),
+        Some(Password::Command(command)) => connection.password_command = Some(command),
+        None => {}
     }
-    if let Some(mode) = tls {
-        endpoint.tls.mode = mode;
-    }
-    if let Some(trust) = trust {
-        endpoint.tls.trust_server_certificate = trust;
-    }
-    endpoint.tls.ca_file = ca_file.or(endpoint.tls.ca_file);
-    endpoint.schema = schema.unwrap_or(endpoint.schema);
-    endpoint.max_connections = max_connections.map(Into::into).or(endpoint.max_connections);
-    endpoint.statement_timeout = statement_timeout.or(endpoint.statement_timeout);
-    endpoint.connect_timeout = connect_timeout.unwrap_or(endpoint.connect_timeout);
-    Ok(endpoint)
+    connection.tls_mode = tls.or(connection.tls_mode);
+    connection.trust_server_certificate = trust.or(connection.trust_server_certificate);
+    connection.ca_file = ca_file.or(connection.ca_file);
+    connection.certificate = certificate.or(connection.certificate);
+    connection.certificate_key = certificate_key.or(connection.certificate_key);
+    connection.schema = schema.or(connection.schema);
+    connection.max_connections = max_connections
+        .map(NonZeroU32::get)
+        .or(connection.max_connections);
+    connection.statement_timeout = statement_timeout.or(connection.statement_timeout);
+    connection.connect_timeout = connect_timeout.or(connection.connect_timeout);
+    connection.pass_file = pass_file.or(connection.pass_file);
+    connection
+        .into_endpoint(name, libpq)
+        .map_err(|error| section.error(sources, error.to_string()))
 }
 
-/// The password, from one of three keys.
+/// Where the password of an endpoint comes from.
+enum Password {
+    Known(Secret),
+    Command(PasswordCommand),
+}
+
+/// The password, from one of four keys.
 fn read_password(
     section: &mut Section,
     sources: &mut Sources<'_>,
-) -> Result<Option<Secret>, ConfigError> {
+) -> Result<Option<Password>, ConfigError> {
     let written: Option<Secret> = section.take(sources, "password")?;
     let file: Option<PathBuf> = section.take(sources, "password_file")?;
     let variable: Option<String> = section.take(sources, "password_env")?;
-    match (written, file, variable) {
-        (None, None, None) => Ok(None),
-        (Some(password), None, None) => Ok(Some(password)),
-        (None, Some(file), None) => read_secret(&file)
-            .map(Some)
+    let command: Option<Vec<String>> = section.take(sources, "password_command")?;
+    let known = |secret| Some(Password::Known(secret));
+    match (written, file, variable, command) {
+        (None, None, None, None) => Ok(None),
+        (Some(password), None, None, None) => Ok(known(password)),
+        (None, Some(file), None, None) => read_secret(&file)
+            .map(known)
             .map_err(|reason| section.error(sources, format!("password_file: {reason}"))),
-        (None, None, Some(variable)) => match sources.environment().get(&variable) {
-            Some(password) => Ok(Some(Secret::new(password))),
+        (None, None, Some(variable), None) => match sources.environment().get(&variable) {
+            Some(password) => Ok(known(Secret::new(password))),
             None => {
                 // The password itself may have been written in place of a name.
                 let is_name = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
@@ -194,23 +202,30 @@ fn read_password(
                 Err(section.error(sources, reason))
             }
         },
+        (None, None, None, Some(words)) => PasswordCommand::new(words)
+            .map(|command| Some(Password::Command(command)))
+            .ok_or_else(|| section.error(sources, "password_command: names no program")),
         _ => Err(section.error(
             sources,
-            "has more than one of password, password_file and password_env; keep one",
+            "has more than one of password, password_file, password_env and password_command; keep one",
         )),
     }
 }
 
-/// The content of a file, without the newline at its end.
-pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
+/// The secret that a file contains alone, without the newline at its end.
+///
+/// # Errors
+///
+/// The message names the file and says why it cannot be read.
+pub fn read_secret(path: &Path) -> Result<Secret, String> {
     let text = std::fs::read_to_string(path)
         .map(Zeroizing::new)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-/// The endpoint that variables such as `SQLSERVER_HOST` describe; none if the host is
-/// not set.
+/// The endpoint that variables such as `SQLSERVER_HOST` describe, or for PostgreSQL those of
+/// libpq; none if neither names a server.
 ///
 /// # Errors
 ///
@@ -218,45 +233,83 @@ pub(super) fn read_secret(path: &Path) -> Result<Secret, String> {
 pub(super) fn from_variables(
     engine: DatabaseKind,
     environment: &BTreeMap<String, String>,
+    libpq: &LibpqEnvironment,
 ) -> Result<Option<Endpoint>, String> {
-    let (prefix, database_variable) = engine.variables();
-    let variable = |part: &str| {
-        environment
-            .get(&format!("{prefix}_{part}"))
-            .filter(|text| !text.is_empty())
+    let find = |name: String| environment.get(&name).filter(|text| !text.is_empty());
+    let prefixes: Vec<&str> = engine
+        .variable_prefixes()
+        .iter()
+        .copied()
+        .filter(|prefix| find(format!("{prefix}_HOST")).is_some())
+        .collect();
+    let connection = match prefixes.as_slice() {
+        [] if engine.uses_libpq() && libpq.names_server() => Connection::new(engine),
+        [] => return Ok(None),
+        [prefix] => from_prefixed(engine, prefix, |part| find(format!("{prefix}_{part}")))?,
+        [one, other, ..] => {
+            return Err(format!(
+                "{one}_HOST and {other}_HOST are both set; unset one"
+            ));
+        }
     };
-    let Some(host) = variable("HOST") else {
-        return Ok(None);
-    };
-    let (database, user) = (environment.get(database_variable), variable("USER"));
-    let (Some(database), Some(user)) = (database, user) else {
-        let user_variable = format!("{prefix}_USER");
-        let missing = missing([
-            (database_variable, database.is_none()),
-            (&user_variable, user.is_none()),
-        ]);
+    connection
+        .into_endpoint(engine.name(), libpq)
+        .map(Some)
+        .map_err(|error| error.to_string())
+}
+
+/// The connection of the variables with this prefix. `variable` returns one that is not empty.
+fn from_prefixed<'a>(
+    engine: DatabaseKind,
+    prefix: &str,
+    variable: impl Fn(&str) -> Option<&'a String>,
+) -> Result<Connection, String> {
+    // The image of SQL Server has a variable for the password of its administrator.
+    let administrator = engine.administrator();
+    let sa_password = administrator.and_then(|_| variable("SA_PASSWORD"));
+    let user = variable("USER")
+        .cloned()
+        .or_else(|| sa_password.and(administrator).map(str::to_owned));
+    let names = engine.database_variables();
+    let database = names.into_iter().find_map(&variable).cloned();
+    let missing: Vec<String> = [(names[0], database.is_none()), ("USER", user.is_none())]
+        .into_iter()
+        .filter(|(_, is_missing)| *is_missing)
+        .map(|(part, _)| format!("{prefix}_{part}"))
+        .collect();
+    if !missing.is_empty() {
         return Err(format!(
             "{prefix}_HOST is set but {} is not",
             missing.join(" and ")
         ));
-    };
+    }
     let port = parse_variable(prefix, "PORT", variable("PORT"))?;
     let flag = |part| parse_variable(prefix, part, variable(part));
-    let url = endpoint_url(engine, host, port, database, user);
-    let mut endpoint =
-        Endpoint::from_url(engine.name(), &url).map_err(|error| error.to_string())?;
-    endpoint.password = Secret::new(variable("PASSWORD").map(String::as_str).unwrap_or_default());
-    if let Some(encrypt) = flag("ENCRYPT")? {
-        endpoint.tls.mode = if encrypt {
-            TlsMode::Require
-        } else {
-            TlsMode::Off
-        };
-    }
-    if let Some(trust) = flag("TRUST_SERVER_CERTIFICATE")? {
-        endpoint.tls.trust_server_certificate = trust;
-    }
-    Ok(Some(endpoint))
+    let encrypt: Option<bool> = flag("ENCRYPT")?;
+    let password = match (
+        variable("PASSWORD").or(sa_password),
+        variable("PASSWORD_FILE"),
+    ) {
+        (Some(password), _) => Some(Secret::new(password)),
+        (None, Some(file)) => {
+            let read = read_secret(Path::new(file));
+            Some(read.map_err(|reason| format!("{prefix}_PASSWORD_FILE: {reason}"))?)
+        }
+        (None, None) => None,
+    };
+    let connection = connection(engine, variable("HOST").cloned(), port)
+        .map_err(|reason| format!("{prefix}_HOST: {reason}"))?;
+    Ok(Connection {
+        database,
+        user,
+        password,
+        tls_mode: encrypt.map(|encrypt| match encrypt {
+            true => TlsMode::Require,
+            false => TlsMode::Off,
+        }),
+        trust_server_certificate: flag("TRUST_SERVER_CERTIFICATE")?,
+        ..connection
+    })
 }
 
 fn parse_variable<T: FromValue>(
@@ -285,6 +338,7 @@ pub(super) fn names_in_variables(
             let rest = variable.strip_prefix(&prefix)?.to_ascii_lowercase();
             let key = KEYS
                 .iter()
+                .map(|declared| declared.key)
                 .filter(|key| rest.ends_with(&format!("_{key}")))
                 .max_by_key(|key| key.len())?;
             Some(rest[..rest.len() - key.len() - 1].to_owned()).filter(|name| !name.is_empty())

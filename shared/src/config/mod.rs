@@ -8,6 +8,7 @@ mod broker;
 mod choices;
 mod endpoint;
 mod error;
+mod keys;
 mod metrics_addr;
 mod nearest;
 mod options;
@@ -30,12 +31,14 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::endpoint::{DatabaseKind, Endpoint};
+use crate::endpoint::{DatabaseKind, Endpoint, LibpqEnvironment, Secret};
 
-pub use broker::BrokerConfig;
+pub use broker::{BrokerConfig, KEYS as BROKER_KEYS};
 pub(crate) use choices::parse_choice;
 pub use choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat};
+pub use endpoint::{KEYS as ENDPOINT_KEYS, read_secret};
 pub use error::{ConfigError, Origin};
+pub use keys::DeclaredKey;
 pub use metrics_addr::MetricsAddr;
 pub use nearest::{nearest, suggestion};
 pub use run_options::{MAX_PARALLEL_WORKERS, ReportOptions, RunOptions, StoreOptions};
@@ -55,7 +58,7 @@ pub const DEFAULT_FILE: &str = "reconcile.toml";
 pub struct Config {
     /// The file that was read.
     pub file: Option<PathBuf>,
-    /// Databases by name. Those of the `SQLSERVER_…` and `POSTGRES_…` variables
+    /// Databases by name. Those of the `SQLSERVER_…` or `MSSQL_…`, and `POSTGRES_…` or `PG…` variables
     /// are `sqlserver` and `postgres`, unless the file has endpoints of these names.
     pub endpoints: BTreeMap<String, Endpoint>,
     /// `[run]`: how a run compares.
@@ -78,6 +81,22 @@ pub struct Config {
     pub source_variables_error: Option<String>,
     /// Why the `POSTGRES_…` variables cannot be used; reported when they are needed.
     pub target_variables_error: Option<String>,
+    /// What libpq's variables say of PostgreSQL connections, and where its files are.
+    pub libpq: LibpqEnvironment,
+    /// The password of `--source-url`, from the variable `RECONCILE_SOURCE_PASSWORD`.
+    pub source_password: Option<Secret>,
+    /// The password of `--target-url`, from the variable `RECONCILE_TARGET_PASSWORD`.
+    pub target_password: Option<Secret>,
+}
+
+impl Config {
+    /// What the user should know of the endpoints' descriptions, one sentence each.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.endpoints.iter().flat_map(|(name, endpoint)| {
+            let warnings = endpoint.warnings.iter();
+            warnings.map(move |warning| format!("endpoint `{name}`: {warning}"))
+        })
+    }
 }
 
 /// Reads `path`, or `reconcile.toml` in the working directory when that exists,
@@ -138,6 +157,7 @@ pub fn parse(
 ) -> Result<Config, ConfigError> {
     let mut sources = Sources::new(path.to_owned(), text, environment);
     let mut root = sources.root()?;
+    let libpq = LibpqEnvironment::from_variables(environment);
 
     let mut section = sources.section(&mut root, "endpoints")?;
     let mut sections = sources.all_sections(&mut section)?;
@@ -147,7 +167,7 @@ pub fn parse(
     }
     let mut endpoints = BTreeMap::new();
     for (name, section) in sections {
-        let endpoint = endpoint::read(&name, section, &mut sources)?;
+        let endpoint = endpoint::read(&name, section, &mut sources, &libpq)?;
         endpoints.insert(name, endpoint);
     }
     let mut section = sources.section(&mut root, "run")?;
@@ -183,6 +203,7 @@ pub fn parse(
     let mut adopt = |engine, default: &mut Option<String>| match endpoint::from_variables(
         engine,
         environment,
+        &libpq,
     ) {
         Ok(None) => None,
         Ok(Some(endpoint)) => {
@@ -207,5 +228,13 @@ pub fn parse(
         telemetry,
         source_variables_error,
         target_variables_error,
+        source_password: password_of_side(environment, "RECONCILE_SOURCE_PASSWORD"),
+        target_password: password_of_side(environment, "RECONCILE_TARGET_PASSWORD"),
+        libpq,
     })
+}
+
+fn password_of_side(environment: &BTreeMap<String, String>, variable: &str) -> Option<Secret> {
+    let password = environment.get(variable).filter(|text| !text.is_empty());
+    password.map(Secret::new)
 }

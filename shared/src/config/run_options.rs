@@ -21,10 +21,10 @@ options! {
     heading "Databases";
     /// Endpoint of the source
     #[arg(value_name = "NAME", conflicts_with = "source_url")]
-    source: String, else "the SQLSERVER_… variables";
+    source: String, else "the SQLSERVER_… or MSSQL_… variables";
     /// Endpoint of the target
     #[arg(value_name = "NAME", conflicts_with = "target_url")]
-    target: String, else "the POSTGRES_… variables";
+    target: String, else "the POSTGRES_… or PG… variables";
 
     heading "Tables";
     /// Tables that are left out of the list, as `--tables` names them

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value as Json, json};
 
 use crate::endpoint::Endpoint;
+use crate::masking::mask_in_prose;
 use crate::options::GeneralRule;
 
 use super::options::line;
@@ -29,6 +30,9 @@ impl fmt::Display for Config {
             .flatten()
         {
             writeln!(f, "\n# {reason}")?;
+        }
+        for warning in self.warnings() {
+            writeln!(f, "\n# {warning}")?;
         }
         if let Some(broker) = &self.broker {
             write_section(f, "[broker]", &[of_broker(broker)])?;
@@ -64,19 +68,31 @@ fn write_section(f: &mut fmt::Formatter<'_>, heading: &str, lines: &[String]) ->
 
 fn of_endpoint(endpoint: &Endpoint) -> String {
     let password = (!endpoint.password.is_empty()).then(|| "***".to_owned());
+    let command = endpoint.password_command.as_ref().map(|command| {
+        let words = command.words().iter();
+        words
+            .map(|word| mask_in_prose(word).into_owned())
+            .collect::<Vec<_>>()
+    });
+    let certificate = endpoint.tls.client_certificate.as_ref();
+    let port = endpoint.instance.is_none().then_some(&endpoint.port);
     [
         line("engine", Some(&endpoint.kind)),
         line("host", Some(&endpoint.host)),
-        line("port", Some(&endpoint.port)),
+        line("port", port),
+        line("instance", endpoint.instance.as_ref()),
         line("database", Some(&endpoint.database)),
         line("user", Some(&endpoint.user)),
         line("password", password.as_ref()),
+        line("password_command", command.as_ref()),
         line("tls", Some(&endpoint.tls.mode)),
         line(
             "trust_server_certificate",
             Some(&endpoint.tls.trust_server_certificate),
         ),
         line("ca_file", endpoint.tls.ca_file.as_ref()),
+        line("ssl_cert", certificate.map(|it| &it.certificate)),
+        line("ssl_key", certificate.map(|it| &it.key)),
         line("schema", Some(&endpoint.schema)),
         line("max_connections", endpoint.max_connections.as_ref()),
         line("statement_timeout", endpoint.statement_timeout.as_ref()),

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use shared::endpoint::Endpoint;
+use shared::endpoint::{Endpoint, PasswordCommandError};
 use shared::failure::{Failure, FailureKind, FailureOrigin};
 
 use crate::engine::disk::SpillLimitReached;
@@ -38,6 +38,13 @@ pub(crate) enum DatabaseError {
     StatementTimeout(std::time::Duration),
     #[error("{0}")]
     Certificates(String),
+    /// A named instance of SQL Server, of which the port is not known.
+    #[error("the port of the named instance `{0}` is not known")]
+    UnresolvedInstance(String),
+    #[error("{0}")]
+    ClientCertificate(String),
+    #[error("{0}")]
+    Password(PasswordCommandError),
     #[error("the server is a standby, which cannot be written to and may lag behind")]
     Standby,
     #[error("the server's rows are malformed: {0}")]
@@ -114,6 +121,9 @@ pub(crate) mod advice {
         "check that the server runs and that host, port and firewall are right";
     pub(crate) const TLS: &str = "check the server's certificate; name its authority, or the certificate itself if it is self-signed, with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
     pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
+    pub(crate) const CLIENT_CERTIFICATE: &str = "name PEM files that this process can read with ssl_cert and ssl_key; decrypt an encrypted key";
+    pub(crate) const PASSWORD_COMMAND: &str =
+        "run the endpoint's password_command as the user of this process, and correct it";
     pub(crate) const DATABASE: &str = "check the endpoint's database";
     pub(crate) const TABLE: &str = "check schema and table";
     pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
@@ -167,6 +177,11 @@ impl DatabaseError {
         matches!(self, Self::Driver(error) if error.is_refusal)
     }
 
+    /// Whether the database has refused the user or the password.
+    pub(crate) fn is_refused_login(&self) -> bool {
+        matches!(self, Self::Driver(error) if error.kind == FailureKind::AuthenticationError)
+    }
+
     /// A disk is full on one worker, and not on all.
     fn origin(&self) -> FailureOrigin {
         match self.class().0 {
@@ -183,6 +198,12 @@ impl DatabaseError {
             }
             Self::StatementTimeout(_) => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),
             Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
+            Self::UnresolvedInstance(_) => (
+                FailureKind::ConfigurationError,
+                "write the port that the instance listens on: host,port",
+            ),
+            Self::ClientCertificate(_) => (FailureKind::TlsError, advice::CLIENT_CERTIFICATE),
+            Self::Password(_) => (FailureKind::AuthenticationError, advice::PASSWORD_COMMAND),
             Self::Standby => (
                 FailureKind::ConfigurationError,
                 "name the primary server in the endpoint of the target",

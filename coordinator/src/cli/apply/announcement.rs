@@ -14,10 +14,9 @@ use crate::repair::{Direction, ScriptSet, StatementCounts};
 /// Where the statements go, and how many there are of each kind.
 pub(super) fn announce(set: &ScriptSet, target: &Endpoint, actions: &[RepairAction]) {
     print_status(format!(
-        "target     {}://{}:{}/{} as user {}",
+        "target     {}://{}/{} as user {}",
         target.kind.scheme(),
-        target.host,
-        target.port,
+        target.server(),
         target.database,
         target.user
     ));

@@ -30,15 +30,31 @@ pub(crate) trait Database: RepairDialect + ScriptDialect {
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError>;
 
-    /// [`connect`](Self::connect) within the endpoint's time limit.
+    /// [`connect`](Self::connect) within the endpoint's time limit, with the password that its
+    /// `password_command` prints. The command has a time limit of its own.
     async fn open(
         &self,
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
-        tokio::time::timeout(endpoint.connect_timeout, self.connect(endpoint, access))
-            .await
-            .unwrap_or(Err(DatabaseError::ConnectTimeout(endpoint.connect_timeout)))
+        let limit = endpoint.connect_timeout;
+        let connect = async |endpoint: &Endpoint| {
+            tokio::time::timeout(limit, self.connect(endpoint, access))
+                .await
+                .unwrap_or(Err(DatabaseError::ConnectTimeout(limit)))
+        };
+        let Some(command) = &endpoint.password_command else {
+            return connect(endpoint).await;
+        };
+        let with_password = Endpoint {
+            password: command.password().await.map_err(DatabaseError::Password)?,
+            ..endpoint.clone()
+        };
+        let opened = connect(&with_password).await;
+        if opened.as_ref().is_err_and(DatabaseError::is_refused_login) {
+            command.forget().await;
+        }
+        opened
     }
 }
 

@@ -4,18 +4,20 @@
 //! server itself, which the instructions of database servers let users create: self-signed, marked
 //! as an authority, and often without the name of a host outside of its subject.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use shared::endpoint::{Tls, TlsMode};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use shared::endpoint::{ClientCertificate, Tls, TlsMode};
 
 use crate::engine::error::DatabaseError;
 
@@ -35,17 +37,38 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DatabaseError> {
     } else {
         let (roots, named) = trusted(tls)?;
         if roots.is_empty() {
-            return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+            return identified(builder.with_root_certificates(roots), tls);
         }
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|error| unusable(&error))?;
         Arc::new(Verifier { authorities, named })
     };
-    Ok(builder
+    let builder = builder
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
+        .with_custom_certificate_verifier(verifier);
+    identified(builder, tls)
+}
+
+/// The configuration with the client's certificate, if the endpoint has one.
+fn identified(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    tls: &Tls,
+) -> Result<ClientConfig, DatabaseError> {
+    let Some(ClientCertificate { certificate, key }) = &tls.client_certificate else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let unusable = |what: &str, file: &Path, reason: &dyn std::fmt::Display| {
+        DatabaseError::ClientCertificate(format!("cannot use {what} {}: {reason}", file.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<CertificateDer<'static>>, _>>)
+        .map_err(|error| unusable("the client's certificate", certificate, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| unusable("the key of the client's certificate", key, &error))?;
+    builder
+        .with_client_auth_cert(chain, private)
+        .map_err(|error| unusable("the client's certificate", certificate, &error))
 }
 
 /// The authorities, of which the system may have none, and the certificates of `ca_file`.

@@ -78,6 +78,9 @@ impl Database for SqlServer {
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
+        if let Some(instance) = &endpoint.instance {
+            return Err(DatabaseError::UnresolvedInstance(instance.clone()));
+        }
         let login = async |host: &str, port| login(endpoint, host, port, access).await;
         let mut client = match login(&endpoint.host, endpoint.port).await? {
             // A gateway names the server that holds the database.

@@ -1,0 +1,69 @@
+//! A database and the settings of its connections.
+
+use std::time::Duration;
+
+use super::kind::DatabaseKind;
+use super::password_command::PasswordCommand;
+use super::tls::Tls;
+use crate::secret::Secret;
+
+/// A database and the settings of its connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The name of the endpoint in configuration files, tasks and messages.
+    pub name: String,
+    /// The kind of database.
+    pub kind: DatabaseKind,
+    /// Host name, address, or (PostgreSQL) the directory of a Unix socket.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The named instance of SQL Server, which decides the port instead of `port`.
+    pub instance: Option<String>,
+    /// Name of the database on the server.
+    pub database: String,
+    /// User name.
+    pub user: String,
+    /// Password of the user.
+    pub password: Secret,
+    /// The command that prints the password; `password` is empty then.
+    pub password_command: Option<PasswordCommand>,
+    /// Whether and how TLS protects the connection.
+    pub tls: Tls,
+    /// Schema of tables whose names have none.
+    pub schema: String,
+    /// The most sessions that one worker process opens. `None`: as many as its concurrency needs.
+    pub max_connections: Option<u32>,
+    /// How long one statement may run. `None`: as long as the timeout of the table.
+    pub statement_timeout: Option<Duration>,
+    /// How long connecting and logging in may take together.
+    pub connect_timeout: Duration,
+    /// What the user should know of the description, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Endpoint {
+    /// "PostgreSQL at host:port/database", for messages.
+    #[must_use]
+    pub fn location(&self) -> String {
+        format!("{} at {}/{}", self.kind, self.server(), self.database)
+    }
+
+    /// "host:port", or "host\instance" for a named instance.
+    #[must_use]
+    pub fn server(&self) -> String {
+        match &self.instance {
+            Some(instance) => format!("{}\\{instance}", self.host),
+            None => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// Whether a user who logs in is usually asked for a password, and none is known.
+    #[must_use]
+    pub fn lacks_password(&self) -> bool {
+        self.password.is_empty()
+            && self.password_command.is_none()
+            && self.tls.client_certificate.is_none()
+            && !self.host.starts_with('/')
+    }
+}
