@@ -17,7 +17,11 @@ pub(super) fn lost(source: &Column, target: &Column) -> Option<String> {
         (ColumnType::Decimal | ColumnType::Money, ColumnType::Float32 | ColumnType::Float64)
         | (ColumnType::Float64, ColumnType::Float32) => Some("all digits of a number".to_owned()),
         (ColumnType::Int, ColumnType::Float32 | ColumnType::Float64) => {
-            let digits = if target.kind == ColumnType::Float32 { 7 } else { 15 };
+            let digits = if target.kind == ColumnType::Float32 {
+                7
+            } else {
+                15
+            };
             let whole = digits_of(source)?.whole;
             (whole > digits).then(|| format!("all digits of a number with more than {digits}"))
         }
@@ -48,8 +52,12 @@ fn stored(column: &Column) -> &str {
 
 /// The arguments of a type: `numeric(10,2)` has 10 and 2.
 fn arguments(declared: &str) -> Vec<&str> {
-    let inner = declared.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
-    inner.map_or(Vec::new(), |(inner, _)| inner.split(',').map(str::trim).collect())
+    let inner = declared
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'));
+    inner.map_or(Vec::new(), |(inner, _)| {
+        inner.split(',').map(str::trim).collect()
+    })
 }
 
 fn base(declared: &str) -> &str {
@@ -89,8 +97,10 @@ fn digits_of(column: &Column) -> Option<Digits> {
         "money" if column.read_as.is_some() => digits(17, 2),
         "money" => digits(15, 4),
         _ => {
-            let arguments: Result<Vec<u32>, _> =
-                arguments(declared).iter().map(|digits| digits.parse()).collect();
+            let arguments: Result<Vec<u32>, _> = arguments(declared)
+                .iter()
+                .map(|digits| digits.parse())
+                .collect();
             match arguments.ok()?.as_slice() {
                 [precision] => digits(*precision, 0),
                 [precision, scale] => digits(precision.saturating_sub(*scale), *scale),
@@ -240,7 +250,11 @@ mod tests {
             ("image", "bytea"),
             ("timestamp", "bytea"),
         ] {
-            assert_eq!(lost(&of_sql_server(from), &of_postgres(to)), None, "{from} {to}");
+            assert_eq!(
+                lost(&of_sql_server(from), &of_postgres(to)),
+                None,
+                "{from} {to}"
+            );
         }
         for (from, to) in [
             ("text", "nvarchar(max)"),
@@ -250,7 +264,11 @@ mod tests {
             ("boolean", "bit"),
             ("bytea", "varbinary(max)"),
         ] {
-            assert_eq!(lost(&of_postgres(from), &of_sql_server(to)), None, "{from} {to}");
+            assert_eq!(
+                lost(&of_postgres(from), &of_sql_server(to)),
+                None,
+                "{from} {to}"
+            );
         }
     }
 
@@ -289,7 +307,10 @@ mod tests {
             ("numeric", "decimal(38, 10)"),
             ("integer", "bit"),
         ] {
-            assert!(lost(&of_postgres(from), &of_sql_server(to)).is_some(), "{from} {to}");
+            assert!(
+                lost(&of_postgres(from), &of_sql_server(to)).is_some(),
+                "{from} {to}"
+            );
         }
     }
 }

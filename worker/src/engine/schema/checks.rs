@@ -65,7 +65,8 @@ fn replaces_type(pair: &TablePair<'_>, side: SideOf, form: &Form) -> bool {
         ColumnType::Bool => is(any([compared("=", "0"), compared("=", "1")])),
         ColumnType::Json => {
             let call = Form::Call("isjson", vec![column()]);
-            let holds = |symbol, digits| number(digits).map(|end| call.clone().compared(symbol, end));
+            let holds =
+                |symbol, digits| number(digits).map(|end| call.clone().compared(symbol, end));
             is(holds("=", "1")) || is(holds(">", "0"))
         }
         _ => false,
@@ -78,9 +79,8 @@ pub(super) fn check(pair: &TablePair<'_>, findings: &mut Findings) {
     let mut source = Condition::of_side(pair, SideOf::Source);
     let mut target = Condition::of_side(pair, SideOf::Target);
     source.retain(|from| {
-        let equal = |to: &Condition<'_>| {
-            compare(from.form.as_ref(), to.form.as_ref()) == Verdict::Equal
-        };
+        let equal =
+            |to: &Condition<'_>| compare(from.form.as_ref(), to.form.as_ref()) == Verdict::Equal;
         let Some(at) = target.iter().position(equal) else {
             return true;
         };
@@ -134,7 +134,9 @@ fn take_named<'a>(
     target: &mut Vec<Condition<'a>>,
 ) -> Vec<(Condition<'a>, Condition<'a>)> {
     let names = |of: &[Condition<'a>]| -> Vec<&'a str> {
-        of.iter().map(|condition| condition.check.name.as_str()).collect()
+        of.iter()
+            .map(|condition| condition.check.name.as_str())
+            .collect()
     };
     let Ok(found) = pair_names(&names(source), &names(target), Naming::Normalised) else {
         return Vec::new();

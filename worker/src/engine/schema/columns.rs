@@ -48,7 +48,10 @@ fn check_alone(pair: &TablePair<'_>, findings: &mut Findings) {
                 "the target has no column for `{}` {}{nearest}",
                 column.name, column.declared
             ),
-            Some("add the column, pair it with columns.map, or leave it out with columns.exclude".to_owned()),
+            Some(
+                "add the column, pair it with columns.map, or leave it out with columns.exclude"
+                    .to_owned(),
+            ),
         );
     }
     for column in &pair.columns.uncompared {

@@ -9,9 +9,7 @@ use shared::message::TableSpec;
 
 use crate::engine::database::dialect::Dialect;
 use crate::engine::database::kinds::database;
-use crate::engine::database::schema::{
-    DatabaseSchema, NumberedColumn, QualifiedName, TableSchema,
-};
+use crate::engine::database::schema::{DatabaseSchema, NumberedColumn, QualifiedName, TableSchema};
 use crate::engine::schema::all_rules::compare_tables;
 use crate::engine::schema::findings::Findings;
 use crate::engine::schema::read::CatalogReader;
@@ -37,9 +35,12 @@ pub async fn compare_schemas(
         source: from?,
         target: to?,
     };
-    let (resolved, mut found) = resolve(&mut readers, tables).await?;
+    let (resolved, named, mut found) = resolve(&mut readers, tables).await?;
     let names = Pair::of(|side| -> BTreeSet<QualifiedName> {
-        resolved.iter().map(|(_, names)| names[side].clone()).collect()
+        resolved
+            .iter()
+            .map(|(_, names)| names[side].clone())
+            .collect()
     });
     let (from, to) = tokio::join!(
         readers.source.schemas(&names.source),
@@ -70,20 +71,28 @@ pub async fn compare_schemas(
         source: readers.source.catalog,
         target: readers.target.catalog,
     };
-    found.extend(tables::check_unlisted(&catalogs, &names));
+    found.extend(tables::check_unlisted(&catalogs, &named));
     Ok(found)
 }
 
 /// A table with the names of both sides as their catalogs have them.
 type Resolved<'a> = (&'a TableSpec, Pair<QualifiedName>);
 
-/// Finds the tables of both sides by their names. A table that one side does not have is a
-/// finding.
+/// Finds the tables of both sides by their names. Returns those that both sides have, the tables
+/// of each side, and a finding for each table that one side does not have.
 async fn resolve<'a>(
     readers: &mut Pair<CatalogReader<'_>>,
     tables: &'a [TableSpec],
-) -> Result<(Vec<Resolved<'a>>, Vec<Finding>), Failure> {
+) -> Result<
+    (
+        Vec<Resolved<'a>>,
+        Pair<BTreeSet<QualifiedName>>,
+        Vec<Finding>,
+    ),
+    Failure,
+> {
     let (mut resolved, mut found) = (Vec::new(), Vec::new());
+    let mut named = Pair::<BTreeSet<QualifiedName>>::default();
     for spec in tables {
         let naming = spec.options.naming;
         let names = Pair {
@@ -108,12 +117,14 @@ async fn resolve<'a>(
             report(names.source, "source")?,
             report(names.target, "target")?,
         );
+        named.source.extend(from.clone());
+        named.target.extend(to.clone());
         if let (Some(source), Some(target)) = (from, to) {
             resolved.push((spec, Pair { source, target }));
         }
         found.extend(findings.into_vec());
     }
-    Ok((resolved, found))
+    Ok((resolved, named, found))
 }
 
 /// Pairs the columns of all tables. Columns that cannot be paired are a finding.
@@ -134,7 +145,8 @@ fn pair_tables<'a>(
     for (spec, names) in resolved {
         let mut findings = Findings::of_spec(spec);
         let of_side = by_name.as_ref().zip(names.as_ref());
-        let of_side = of_side.map(|(tables, name)| tables.get(name).map(|schema| (*schema).clone()));
+        let of_side =
+            of_side.map(|(tables, name)| tables.get(name).map(|schema| (*schema).clone()));
         match (of_side.source, of_side.target) {
             (Some(source), Some(target)) => {
                 match TablePair::new(spec, Pair { source, target }, dialects) {

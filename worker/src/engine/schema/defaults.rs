@@ -32,7 +32,12 @@ fn check_generated(
 ) {
     let name = &source.name;
     let from = pair.schemas.source.details(name).generated.as_deref();
-    let to = pair.schemas.target.details(&target.name).generated.as_deref();
+    let to = pair
+        .schemas
+        .target
+        .details(&target.name)
+        .generated
+        .as_deref();
     let (from, to) = match (from, to) {
         (Some(from), Some(to)) => (from, to),
         (Some(from), None) => {

@@ -126,8 +126,10 @@ impl Expressions<'_> {
         let mut parts = function.name.0.iter();
         let name = parts.next_back()?.as_ident()?.value.to_lowercase();
         // A function of a user may have any name.
-        let is_system =
-            |part: &sqlparser::ast::ObjectNamePart| part.as_ident().is_some_and(|it| it.value.eq_ignore_ascii_case("pg_catalog"));
+        let is_system = |part: &sqlparser::ast::ObjectNamePart| {
+            part.as_ident()
+                .is_some_and(|it| it.value.eq_ignore_ascii_case("pg_catalog"))
+        };
         if !parts.all(is_system) {
             return None;
         }
@@ -163,16 +165,21 @@ impl Expressions<'_> {
                 op: UnaryOperator::Not,
                 expr,
             } => match truth_value(expr) {
-                Some(value) => Some(self.value(value)?.compared("=", Form::Number("0".to_owned()))),
+                Some(value) => Some(
+                    self.value(value)?
+                        .compared("=", Form::Number("0".to_owned())),
+                ),
                 None => self.condition(expr)?.negated(),
             },
             Expr::BinaryOp { left, op, right } => match op {
-                BinaryOperator::And => {
-                    Some(Form::all(vec![self.condition(left)?, self.condition(right)?]))
-                }
-                BinaryOperator::Or => {
-                    Some(Form::any(vec![self.condition(left)?, self.condition(right)?]))
-                }
+                BinaryOperator::And => Some(Form::all(vec![
+                    self.condition(left)?,
+                    self.condition(right)?,
+                ])),
+                BinaryOperator::Or => Some(Form::any(vec![
+                    self.condition(left)?,
+                    self.condition(right)?,
+                ])),
                 BinaryOperator::PGLikeMatch => self.like(left, right, false),
                 BinaryOperator::PGNotLikeMatch => self.like(left, right, true),
                 _ => self.comparison(left, comparison_symbol(op)?, right),
@@ -254,7 +261,11 @@ fn truth_value(expression: &Expr) -> Option<&Expr> {
 }
 
 fn with_sign(form: Form, is_negated: bool) -> Option<Form> {
-    if is_negated { form.negated() } else { Some(form) }
+    if is_negated {
+        form.negated()
+    } else {
+        Some(form)
+    }
 }
 
 fn comparison_symbol(op: &BinaryOperator) -> Option<&'static str> {
@@ -281,8 +292,14 @@ fn elements(array: &Expr) -> Option<&[Expr]> {
 /// Functions and constants without arguments.
 fn constant(name: &str) -> Option<Form> {
     Some(match name {
-        "getdate" | "current_timestamp" | "sysdatetime" | "sysdatetimeoffset" | "now"
-        | "localtimestamp" | "transaction_timestamp" | "statement_timestamp"
+        "getdate"
+        | "current_timestamp"
+        | "sysdatetime"
+        | "sysdatetimeoffset"
+        | "now"
+        | "localtimestamp"
+        | "transaction_timestamp"
+        | "statement_timestamp"
         | "clock_timestamp" => Form::Now,
         "getutcdate" | "sysutcdatetime" => Form::UtcNow,
         "current_date" => Form::Today,
@@ -323,7 +340,14 @@ fn converted(form: Form, to: &DataType) -> Option<Form> {
     let is_number = is_whole
         || matches!(
             base,
-            "numeric" | "decimal" | "dec" | "money" | "smallmoney" | "real" | "float" | "double precision"
+            "numeric"
+                | "decimal"
+                | "dec"
+                | "money"
+                | "smallmoney"
+                | "real"
+                | "float"
+                | "double precision"
         );
     match (form, base) {
         (Form::Now, "date") => Some(Form::Today),
@@ -395,7 +419,10 @@ mod tests {
             ("(newsequentialid())", "uuid_generate_v4()"),
             ("(suser_sname())", "CURRENT_USER"),
             ("([Price]*[Amount])", "(price * amount)"),
-            ("(([First]+' ')+[Last])", "(((first)::text || ' '::text) || (last)::text)"),
+            (
+                "(([First]+' ')+[Last])",
+                "(((first)::text || ' '::text) || (last)::text)",
+            ),
             ("(isnull([a],(0)))", "COALESCE(a, 0)"),
         ] {
             let forms = (

@@ -76,7 +76,12 @@ impl<'a> Reference<'a> {
 
     fn describe(&self) -> String {
         let columns = |of: fn(&(String, String)) -> &String| {
-            let names: Vec<&str> = self.key.columns.iter().map(|pair| of(pair).as_str()).collect();
+            let names: Vec<&str> = self
+                .key
+                .columns
+                .iter()
+                .map(|pair| of(pair).as_str())
+                .collect();
             names.join(", ")
         };
         format!(

@@ -67,7 +67,10 @@ pub(super) fn number(text: &str) -> Option<Form> {
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_number = (!whole.is_empty() || !fraction.is_empty())
-        && whole.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit());
+        && whole
+            .chars()
+            .chain(fraction.chars())
+            .all(|c| c.is_ascii_digit());
     if !is_number {
         return None;
     }
@@ -105,7 +108,9 @@ impl Form {
     pub(super) fn with_inclusive_ends(self, is_integer: &dyn Fn(&str) -> bool) -> Self {
         let each = |terms: Vec<Self>| {
             let terms = terms.into_iter();
-            terms.map(|term| term.with_inclusive_ends(is_integer)).collect()
+            terms
+                .map(|term| term.with_inclusive_ends(is_integer))
+                .collect()
         };
         match self {
             Self::And(terms) => Self::all(each(terms)),

@@ -121,7 +121,12 @@ impl<'a> IndexShape<'a> {
     pub(super) fn has_columns_of(&self, other: &Self) -> bool {
         let set = |shape: &Self| {
             let terms = shape.terms.as_ref()?;
-            Some(terms.iter().map(|(form, _)| form.clone()).collect::<BTreeSet<Form>>())
+            Some(
+                terms
+                    .iter()
+                    .map(|(form, _)| form.clone())
+                    .collect::<BTreeSet<Form>>(),
+            )
         };
         set(self).is_some_and(|own| set(other) == Some(own))
     }
@@ -134,9 +139,10 @@ impl<'a> IndexShape<'a> {
         };
         let begins = |is_reversed: bool| {
             own.len() >= wanted.len()
-                && own.iter().zip(wanted).all(|(own, wanted)| {
-                    own.0 == wanted.0 && (own.1 != wanted.1) == is_reversed
-                })
+                && own
+                    .iter()
+                    .zip(wanted)
+                    .all(|(own, wanted)| own.0 == wanted.0 && (own.1 != wanted.1) == is_reversed)
         };
         begins(false) || begins(true)
     }

@@ -47,9 +47,8 @@ fn check_primary(
         let mut indexes = pair.schemas[side].indexes.iter();
         indexes.any(|index| index.is_primary)
     };
-    let primary = |shapes: &'_ [IndexShape<'_>]| {
-        shapes.iter().position(|shape| shape.index.is_primary)
-    };
+    let primary =
+        |shapes: &'_ [IndexShape<'_>]| shapes.iter().position(|shape| shape.index.is_primary);
     let from = primary(source).map(|at| &source[at]);
     let to = primary(target).map(|at| &target[at]);
     match (from, to) {
@@ -61,9 +60,8 @@ fn check_primary(
             findings.add_object(PRIMARY_KEY_MISSING, &from.index.name, message);
         }
         (None, Some(to)) if !has_key(SideOf::Source) => {
-            let is_unique = |shape: &&IndexShape<'_>| {
-                shape.index.is_unique && shape.has_columns_of(to)
-            };
+            let is_unique =
+                |shape: &&IndexShape<'_>| shape.index.is_unique && shape.has_columns_of(to);
             if source.iter().find(is_unique).is_none() {
                 let message = format!(
                     "the target has the primary key {}, and the source has none",
@@ -105,7 +103,8 @@ fn check_unique(from: &IndexShape<'_>, target: &[IndexShape<'_>], findings: &mut
             unknown(findings, name, &shown);
         }
         None => {
-            let message = format!("{shown} is unique in the source, and the target accepts duplicates");
+            let message =
+                format!("{shown} is unique in the source, and the target accepts duplicates");
             findings.add_object(UNIQUE_MISSING, name, message);
         }
         Some((Coverage::Same, to)) => {
@@ -149,7 +148,8 @@ fn check_ordinary(from: &IndexShape<'_>, target: &[IndexShape<'_>], findings: &m
         (Some((_, to)), _) => filter(findings, from, to),
         (None, Some(to)) => order(findings, from, to),
         (None, None) => {
-            let message = format!("the target has no index that begins with the columns of {shown}");
+            let message =
+                format!("the target has no index that begins with the columns of {shown}");
             findings.add_object(INDEX_MISSING, name, message);
         }
     }

@@ -14,6 +14,8 @@ mod index_shape;
 mod indexes;
 mod numbering;
 mod page;
+#[cfg(test)]
+mod property_tests;
 mod read;
 mod rule;
 mod table_pair;

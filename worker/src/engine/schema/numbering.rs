@@ -1,9 +1,7 @@
 //! Rules for identity columns and sequences. After a migration, the classic fault is a sequence
 //! that gives numbers which rows already have.
 
-use crate::engine::database::schema::{
-    Index, KeyTerm, NumberState, NumberedColumn, Numbering,
-};
+use crate::engine::database::schema::{Index, KeyTerm, NumberState, NumberedColumn, Numbering};
 use crate::engine::schema::findings::Findings;
 use crate::engine::schema::rule::{
     IDENTITY_EXTRA, IDENTITY_MISSING, IDENTITY_STEP, NEXT_VALUE, NEXT_VALUE_UNKNOWN,
@@ -74,7 +72,8 @@ pub(super) fn to_read(pair: &TablePair<'_>, findings: &mut Findings) -> Vec<Numb
             let message = "the numbers of the target begin again at the end, so a next number may be one that a row has";
             findings.add_object(NEXT_VALUE_UNKNOWN, name, message.to_owned());
         } else if !schema.indexes.iter().any(leads) {
-            let message = "no index of the target begins with the column, so its largest value was not read";
+            let message =
+                "no index of the target begins with the column, so its largest value was not read";
             findings.add_object(NEXT_VALUE_UNKNOWN, name, message.to_owned());
         } else {
             columns.push(NumberedColumn {
@@ -100,7 +99,8 @@ pub(super) fn check_next(
     let state = match state {
         Ok(state) => state,
         Err(reason) => {
-            let message = format!("the next number and the largest value were not compared: {reason}");
+            let message =
+                format!("the next number and the largest value were not compared: {reason}");
             return findings.add_object(NEXT_VALUE_UNKNOWN, column, message);
         }
     };

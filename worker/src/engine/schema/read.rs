@@ -10,9 +10,7 @@ use shared::naming::Naming;
 
 use crate::engine::database::catalog::{describe, find_listed};
 use crate::engine::database::kinds::database;
-use crate::engine::database::schema::{
-    DatabaseSchema, NumberState, NumberedColumn, QualifiedName,
-};
+use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
 use crate::engine::database::session::Session;
 use crate::engine::database::session::label::{Access, Label};
 use crate::engine::database::session::limits::{ANSWER_LIMIT, within};
@@ -103,7 +101,10 @@ impl<'a> CatalogReader<'a> {
         let limit = self.limit().saturating_mul(10);
         let read = within(limit, self.session.schemas(&tables)).await;
         let schemas = read.map_err(|error| {
-            error.at(endpoint, "cannot read keys, indexes and constraints from the catalog")
+            error.at(
+                endpoint,
+                "cannot read keys, indexes and constraints from the catalog",
+            )
         })?;
         self.end().await;
         Ok(schemas)

@@ -49,9 +49,9 @@ impl<'a> TablePair<'a> {
     /// Whether both are tables, and the constraints of both are visible.
     pub(super) fn has_constraints(&self) -> bool {
         let schemas = [&self.schemas.source, &self.schemas.target];
-        schemas.iter().all(|schema| {
-            schema.are_definitions_visible && !schema.table.visibility.is_view
-        })
+        schemas
+            .iter()
+            .all(|schema| schema.are_definitions_visible && !schema.table.visibility.is_view)
     }
 
     pub(super) fn has_view(&self) -> bool {
@@ -102,7 +102,12 @@ impl<'a> TablePair<'a> {
         let mut pairs = self.columns.pairs.iter();
         let pair = pairs.find(|pair| pair.columns.source.name == common);
         let comparison = pair.and_then(|pair| match side {
-            SideOf::Source => self.schemas.target.details(&pair.columns.target.name).comparison,
+            SideOf::Source => {
+                self.schemas
+                    .target
+                    .details(&pair.columns.target.name)
+                    .comparison
+            }
             SideOf::Target => self.schemas.source.details(common).comparison,
         });
         comparison.is_some_and(|comparison| !comparison.respects_case)

@@ -24,7 +24,10 @@ const MOST_NAMES: usize = 10;
 pub(super) fn check(pair: &TablePair<'_>, findings: &mut Findings) {
     check_visibility(pair, findings);
     check_partitioning(pair, findings);
-    let Pair { source, target } = pair.schemas.as_ref().map(|schema| schema.table.estimated_rows);
+    let Pair { source, target } = pair
+        .schemas
+        .as_ref()
+        .map(|schema| schema.table.estimated_rows);
     if let (Some(from), Some(to)) = (source, target) {
         let (fewer, more) = (from.min(to), from.max(to));
         if more - fewer >= FEWEST_ROWS && more / 2 > fewer {
@@ -88,11 +91,11 @@ pub(super) fn check_defaults(comparisons: Pair<Option<TextComparison>>) -> Vec<F
     findings.into_vec()
 }
 
-/// Reports the tables of one side that are not compared and whose name no table of the other side
-/// has, in the schemas that are compared.
+/// Reports the tables of one side that the user does not name and whose name no table of the other
+/// side has, in the schemas of those that the user names.
 pub(super) fn check_unlisted(
     catalogs: &Pair<Vec<CatalogTable>>,
-    compared: &Pair<BTreeSet<QualifiedName>>,
+    named: &Pair<BTreeSet<QualifiedName>>,
 ) -> Vec<Finding> {
     let mut findings = Findings::of(None);
     for (side, other, name) in [
@@ -101,15 +104,20 @@ pub(super) fn check_unlisted(
     ] {
         let others = catalogs[other].iter();
         let forms: BTreeSet<String> = others.flat_map(|table| shared_forms(&table.name)).collect();
-        let schemas: BTreeSet<&str> = compared[side].iter().map(|(schema, _)| schema.as_str()).collect();
+        let schemas: BTreeSet<&str> = named[side]
+            .iter()
+            .map(|(schema, _)| schema.as_str())
+            .collect();
         let mut alone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for table in &catalogs[side] {
             let key = (table.schema.clone(), table.name.clone());
             let is_candidate = !table.is_system
                 && !table.is_view
                 && schemas.contains(table.schema.as_str())
-                && !compared[side].contains(&key);
-            let has_partner = shared_forms(&table.name).iter().any(|form| forms.contains(form));
+                && !named[side].contains(&key);
+            let has_partner = shared_forms(&table.name)
+                .iter()
+                .any(|form| forms.contains(form));
             if is_candidate && !has_partner {
                 alone.entry(&table.schema).or_default().push(&table.name);
             }
@@ -120,7 +128,9 @@ pub(super) fn check_unlisted(
             if more > 0 {
                 shown += &format!(" and {more} more");
             }
-            let message = format!("only the {name} has these tables in the schema {schema}, and they are not compared: {shown}");
+            let message = format!(
+                "only the {name} has these tables in the schema {schema}, and they are not compared: {shown}"
+            );
             findings.add_object(TABLE_UNLISTED, schema, message);
         }
     }

@@ -13,12 +13,16 @@ use crate::engine::schema::table_pair::TablePair;
 pub(super) fn check(pair: &TablePair<'_>, findings: &mut Findings) {
     let (source, target) = (&pair.schemas.source.triggers, &pair.schemas.target.triggers);
     let names = |triggers: &'_ [Trigger]| -> Vec<String> {
-        triggers.iter().map(|trigger| trigger.name.clone()).collect()
+        triggers
+            .iter()
+            .map(|trigger| trigger.name.clone())
+            .collect()
     };
     let (from, to) = (names(source), names(target));
     let from: Vec<&str> = from.iter().map(String::as_str).collect();
     let to: Vec<&str> = to.iter().map(String::as_str).collect();
-    let found = pair_names(&from, &to, Naming::Normalised).unwrap_or_else(|_| vec![None; from.len()]);
+    let found =
+        pair_names(&from, &to, Naming::Normalised).unwrap_or_else(|_| vec![None; from.len()]);
     let partners: Vec<Option<usize>> = found.iter().map(|it| it.map(|(at, _)| at)).collect();
     for (trigger, partner) in source.iter().zip(&partners) {
         if let Some(to) = partner.map(|at| &target[at])
@@ -29,7 +33,10 @@ pub(super) fn check(pair: &TablePair<'_>, findings: &mut Findings) {
             findings.add_object(TRIGGER_DISABLED, &trigger.name, message);
         }
     }
-    let alone = source.iter().zip(&partners).filter(|(_, partner)| partner.is_none());
+    let alone = source
+        .iter()
+        .zip(&partners)
+        .filter(|(_, partner)| partner.is_none());
     let source: Vec<&Trigger> = alone.map(|(trigger, _)| trigger).collect();
     let target = target.iter().enumerate();
     let alone = target.filter(|(at, _)| !partners.contains(&Some(*at)));
@@ -41,7 +48,9 @@ pub(super) fn check(pair: &TablePair<'_>, findings: &mut Findings) {
 fn check_unnamed(source: &[&Trigger], target: &[&Trigger], findings: &mut Findings) {
     let enabled = |triggers: &[&Trigger]| -> Vec<String> {
         let triggers = triggers.iter().filter(|trigger| trigger.is_enabled);
-        triggers.map(|trigger| format!("`{}`", trigger.name)).collect()
+        triggers
+            .map(|trigger| format!("`{}`", trigger.name))
+            .collect()
     };
     let (from, to) = (enabled(source), enabled(target));
     // A trigger of the target that is disabled may be the missing one.
@@ -58,11 +67,17 @@ fn check_unnamed(source: &[&Trigger], target: &[&Trigger], findings: &mut Findin
         let others = if to.is_empty() {
             "none of the target has such a name".to_owned()
         } else {
-            format!("of the target's triggers only {} may be among them", to.join(", "))
+            format!(
+                "of the target's triggers only {} may be among them",
+                to.join(", ")
+            )
         };
         findings.add(
             TRIGGER_MISSING,
-            format!("the source has the enabled triggers {}, and {others}", from.join(", ")),
+            format!(
+                "the source has the enabled triggers {}, and {others}",
+                from.join(", ")
+            ),
         );
     } else if from.len() < to.len() {
         findings.add(
@@ -70,7 +85,11 @@ fn check_unnamed(source: &[&Trigger], target: &[&Trigger], findings: &mut Findin
             format!(
                 "the target has the enabled triggers {}, and the source has {} for them",
                 to.join(", "),
-                if from.is_empty() { "none".to_owned() } else { format!("only {}", from.join(", ")) }
+                if from.is_empty() {
+                    "none".to_owned()
+                } else {
+                    format!("only {}", from.join(", "))
+                }
             ),
         );
     }

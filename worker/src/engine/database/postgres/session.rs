@@ -19,9 +19,7 @@ use crate::engine::database::postgres::link::Connector;
 use crate::engine::database::postgres::literal::quoted;
 use crate::engine::database::postgres::{constraints, identity, numbers, scan, schema};
 use crate::engine::database::scan::{Query, Scanned, row_count};
-use crate::engine::database::schema::{
-    DatabaseSchema, NumberState, NumberedColumn, QualifiedName,
-};
+use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
 use crate::engine::database::session::label::{
     APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
 };
@@ -268,10 +266,7 @@ impl Session for PostgresSession {
         constraints::read(&self.client, table).await
     }
 
-    async fn schemas(
-        &mut self,
-        tables: &[QualifiedName],
-    ) -> Result<DatabaseSchema, DatabaseError> {
+    async fn schemas(&mut self, tables: &[QualifiedName]) -> Result<DatabaseSchema, DatabaseError> {
         schema::read(&self.client, tables).await
     }
 

@@ -54,7 +54,10 @@ fn next(first: Option<i128>, last: Option<i128>, increment: i128) -> Option<i128
     last.map(|last| last + increment).or(first)
 }
 
-fn state<'a>(states: &'a mut [NumberState], row: &Row) -> Result<&'a mut NumberState, DatabaseError> {
+fn state<'a>(
+    states: &'a mut [NumberState],
+    row: &Row,
+) -> Result<&'a mut NumberState, DatabaseError> {
     let at = usize::try_from(required::<i32>(row, 0)?).unwrap_or(usize::MAX);
     states
         .get_mut(at)

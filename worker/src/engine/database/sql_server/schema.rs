@@ -132,7 +132,9 @@ async fn read_objects(
     let request = [
         format!("{TABLES}{ids}"),
         format!("{COLUMNS}{ids} ORDER BY c.object_id, c.column_id"),
-        format!("{INDEXES}{ids} ORDER BY i.object_id, i.index_id, ic.key_ordinal, ic.index_column_id"),
+        format!(
+            "{INDEXES}{ids} ORDER BY i.object_id, i.index_id, ic.key_ordinal, ic.index_column_id"
+        ),
         format!("{FOREIGN_KEYS}{ids} ORDER BY f.object_id, k.constraint_column_id"),
         format!("{CHECKS}{ids} ORDER BY k.name"),
         format!("{TRIGGERS}{ids} ORDER BY t.name"),
@@ -140,8 +142,16 @@ async fn read_objects(
         SEQUENCES.to_owned(),
     ];
     let answer = client.simple_query(request.join("; ")).await?;
-    let [tables, columns, indexes, keys, checks, triggers, partitions, sequences] =
-        results(answer).await?;
+    let [
+        tables,
+        columns,
+        indexes,
+        keys,
+        checks,
+        triggers,
+        partitions,
+        sequences,
+    ] = results(answer).await?;
     let sequences: Result<Vec<Numbering>, _> = sequences.iter().map(sequence).collect();
     let sequences = sequences?;
     let mut found = Tables::new();
@@ -184,9 +194,9 @@ async fn read_objects(
 /// The table that a row belongs to, by the number in its first column.
 fn table_of<'a>(tables: &'a mut Tables, row: &Row) -> Result<&'a mut TableSchema, DatabaseError> {
     let id: i32 = required(row, 0)?;
-    tables.get_mut(&id).ok_or_else(|| {
-        malformed(&format!("the catalog describes object {id} in parts only"))
-    })
+    tables
+        .get_mut(&id)
+        .ok_or_else(|| malformed(&format!("the catalog describes object {id} in parts only")))
 }
 
 fn table(row: &Row) -> Result<TableSchema, DatabaseError> {
@@ -409,9 +419,18 @@ mod tests {
     fn the_name_of_a_collation_says_what_it_respects() {
         let shown = |name| of_collation(name).map(TextComparison::describe);
         for (name, expected) in [
-            ("SQL_Latin1_General_CP1_CI_AS", "ignores case and respects accents"),
-            ("Latin1_General_100_CS_AI_SC", "respects case and ignores accents"),
-            ("Latin1_General_100_CI_AI_SC_UTF8", "ignores case and accents"),
+            (
+                "SQL_Latin1_General_CP1_CI_AS",
+                "ignores case and respects accents",
+            ),
+            (
+                "Latin1_General_100_CS_AI_SC",
+                "respects case and ignores accents",
+            ),
+            (
+                "Latin1_General_100_CI_AI_SC_UTF8",
+                "ignores case and accents",
+            ),
             ("Latin1_General_BIN2", "respects case and accents"),
         ] {
             assert_eq!(shown(name), Some(expected), "{name}");
@@ -427,9 +446,8 @@ mod tests {
             range: None,
             cycles: false,
         };
-        let found = |default: &str| {
-            sequence_of_default(default, std::slice::from_ref(&sequence)).is_some()
-        };
+        let found =
+            |default: &str| sequence_of_default(default, std::slice::from_ref(&sequence)).is_some();
         assert!(found("(NEXT VALUE FOR [dbo].[Order]]s])"));
         assert!(found("(NEXT VALUE FOR [DBO].[ORDER]]S])"));
         assert!(!found("(NEXT VALUE FOR [dbo].[Orders])"));

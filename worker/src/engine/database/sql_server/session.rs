@@ -8,9 +8,7 @@ use tiberius::error::Error;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
-use crate::engine::database::schema::{
-    DatabaseSchema, NumberState, NumberedColumn, QualifiedName,
-};
+use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
 use crate::engine::database::session::label::{
     APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
 };
@@ -21,9 +19,7 @@ use crate::engine::database::sql_server::answer::{
 use crate::engine::database::sql_server::catalog::MEMORY_OPTIMIZED_HINT;
 use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
-use crate::engine::database::sql_server::{
-    catalog, constraints, identity, numbers, scan, schema,
-};
+use crate::engine::database::sql_server::{catalog, constraints, identity, numbers, scan, schema};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -226,10 +222,7 @@ impl Session for SqlServerSession {
         constraints::read(&mut self.client, table).await
     }
 
-    async fn schemas(
-        &mut self,
-        tables: &[QualifiedName],
-    ) -> Result<DatabaseSchema, DatabaseError> {
+    async fn schemas(&mut self, tables: &[QualifiedName]) -> Result<DatabaseSchema, DatabaseError> {
         schema::read(&mut self.client, tables).await
     }
 
