@@ -323,6 +323,7 @@ async fn three_hundred_tables_are_compared_within_ten_seconds() {
         .await
         .unwrap();
     let elapsed = begin.elapsed();
-    assert_eq!(by_table(&findings).len(), 1, "{findings:#?}");
+    // The note that the two databases compare texts differently by default.
+    assert_eq!(findings.len(), 1, "{findings:#?}");
     assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
 }

@@ -260,8 +260,9 @@ LEFT JOIN sys.types t ON t.name = d.base::varchar(128);
 -- The definition of a default, a computed column, a check or a filter as SQL Server stores it. Tests
 -- declare those that differ by more than names and conversions in comments.
 CREATE OR REPLACE FUNCTION sys.transact_sql(expression text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
-$$ SELECT '(' || regexp_replace(regexp_replace(regexp_replace(expression,
-        '::[a-z ]+(\([0-9,]+\))?(\[\])?', '', 'g'), '"([^"]+)"', '[\1]', 'g'), '\mnow\(\)', 'getdate()', 'g') || ')' $$;
+$$ SELECT '(' || replace(replace(replace(regexp_replace(regexp_replace(expression,
+        '::[a-z ]+(\([0-9,]+\))?(\[\])?', '', 'g'), '"([^"]+)"', '[\1]', 'g'),
+        'now()', 'getdate()'), 'false', '(0)'), 'true', '(1)') || ')' $$;
 
 -- A table that PostgreSQL partitions is a table on a partition scheme of its own.
 CREATE OR REPLACE VIEW sys.partition_schemes AS
@@ -283,7 +284,8 @@ SELECT i.indrelid::integer AS object_id, c.relname::varchar(128) COLLATE sys.ci_
        NOT i.indisvalid AS is_disabled, i.indpred IS NOT NULL AS has_filter, i.indexrelid::integer AS index_oid,
        coalesce(obj_description(i.indexrelid, 'pg_class'), sys.transact_sql(pg_get_expr(i.indpred, i.indrelid))) AS filter_definition,
        CASE WHEN EXISTS (SELECT 1 FROM pg_partitioned_table p WHERE p.partrelid = i.indrelid)
-            THEN i.indrelid::integer ELSE 1 END AS data_space_id
+            THEN i.indrelid::integer ELSE 1 END AS data_space_id,
+       false AS is_hypothetical
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid
 JOIN sys.objects o ON o.object_id = i.indrelid::integer
@@ -291,7 +293,8 @@ UNION ALL
 -- The heap of a table without a clustered index.
 SELECT o.object_id, NULL, 0, 0::smallint, 'HEAP', false, false, false, false, false, NULL, NULL,
        CASE WHEN EXISTS (SELECT 1 FROM pg_partitioned_table p WHERE p.partrelid = o.object_id::oid)
-            THEN o.object_id ELSE 1 END
+            THEN o.object_id ELSE 1 END,
+       false
 FROM sys.objects o
 WHERE o.type = 'U' AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = o.object_id::oid AND i.indisprimary);
 

@@ -1,5 +1,5 @@
 //! Compares one table on two sides. Knows databases and nothing of the
-//! transport, of runs or of other tables.
+//! transport, of runs or of other tables. Only `schema` compares many tables at once.
 
 pub(crate) mod database;
 pub(crate) mod disk;

@@ -128,6 +128,8 @@ impl Numbering {
 /// value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NumberedColumn {
+    /// The number of the table.
+    pub object: i64,
     pub schema: String,
     pub table: String,
     pub column: String,

@@ -77,6 +77,7 @@ pub(super) fn to_read(pair: &TablePair<'_>, findings: &mut Findings) -> Vec<Numb
             findings.add_object(NEXT_VALUE_UNKNOWN, name, message.to_owned());
         } else {
             columns.push(NumberedColumn {
+                object: table.object,
                 schema: table.schema.clone(),
                 table: table.name.clone(),
                 column: name.clone(),

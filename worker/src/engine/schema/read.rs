@@ -149,7 +149,7 @@ impl<'a> CatalogReader<'a> {
             Ok(mut states) => states
                 .pop()
                 .ok_or_else(|| format!("{what}: the database returned no value")),
-            Err(error) => Err(error.redacted_at(self.endpoint, &what).message),
+            Err(error) => Err(error.at(self.endpoint, &what).message),
         })
     }
 

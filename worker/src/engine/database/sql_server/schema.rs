@@ -23,15 +23,26 @@ SELECT CAST(o.object_id AS int), s.name, o.name \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id WHERE o.type IN ('U', 'V'); \
 SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128))";
 
-/// The number of rows is what the catalog counts. Constraints, triggers and definitions are
-/// listed for a user with VIEW DEFINITION.
+/// Constraints, triggers and definitions are listed for a user with VIEW DEFINITION.
 const TABLES: &str = "\
 SELECT CAST(o.object_id AS int), s.name, o.name, CAST(CASE WHEN o.type = 'V' THEN 1 ELSE 0 END AS bit), \
-  CAST((SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS bigint), \
-  CAST(CASE WHEN EXISTS (SELECT 1 FROM sys.tables AS m WHERE m.object_id = o.object_id AND m.is_memory_optimized = 1) THEN 1 ELSE 0 END AS bit), \
+  CAST(CASE WHEN m.is_memory_optimized = 1 THEN 1 ELSE 0 END AS bit), \
   CAST(COALESCE(HAS_PERMS_BY_NAME(QUOTENAME(s.name) + N'.' + QUOTENAME(o.name), 'OBJECT', 'VIEW DEFINITION'), 0) AS int) \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+LEFT JOIN sys.tables AS m ON m.object_id = o.object_id \
 WHERE o.object_id IN ";
+
+/// What the catalog counts, which is right or nearly so; views have none.
+const ROWS: &str = "\
+SELECT CAST(p.object_id AS int), CAST(SUM(p.rows) AS bigint) \
+FROM sys.partitions AS p WHERE p.index_id IN (0, 1) AND p.object_id IN ";
+
+/// The columns of the tables, and, behind this, of those that they reference.
+const COLUMN_NAMES: &str = "\
+SELECT CAST(c.object_id AS int), CAST(c.column_id AS int), c.name FROM sys.columns AS c WHERE c.object_id IN ";
+
+const REFERENCED: &str =
+    "SELECT f.referenced_object_id FROM sys.foreign_keys AS f WHERE f.parent_object_id IN ";
 
 /// `timestamp` is the catalog's name of `rowversion`.
 const COLUMNS: &str = "\
@@ -55,22 +66,18 @@ WHERE c.object_id IN ";
 const INDEXES: &str = "\
 SELECT CAST(i.object_id AS int), CAST(i.index_id AS int), i.name, CAST(i.is_primary_key AS bit), CAST(i.is_unique AS bit), \
   CAST(i.is_disabled AS bit), CAST(i.filter_definition AS nvarchar(max)), CAST(i.type AS int), CAST(i.type_desc AS nvarchar(60)), \
-  c.name, CAST(ic.is_descending_key AS bit) \
+  CAST(ic.column_id AS int), CAST(ic.is_descending_key AS bit) \
 FROM sys.indexes AS i \
 JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
-JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id \
-WHERE i.type <> 0 AND ic.is_included_column = 0 AND (ic.key_ordinal > 0 OR i.type NOT IN (1, 2, 7)) AND i.object_id IN ";
+WHERE i.type <> 0 AND i.is_hypothetical = 0 AND ic.is_included_column = 0 AND (ic.key_ordinal > 0 OR i.type NOT IN (1, 2, 7)) AND i.object_id IN ";
 
 const FOREIGN_KEYS: &str = "\
-SELECT CAST(f.parent_object_id AS int), CAST(f.object_id AS int), f.name, ps.name, p.name, \
+SELECT CAST(f.parent_object_id AS int), CAST(f.object_id AS int), f.name, CAST(f.referenced_object_id AS int), \
   CAST(f.delete_referential_action AS int), CAST(f.update_referential_action AS int), \
-  CAST(f.is_disabled AS bit), CAST(f.is_not_trusted AS bit), c.name, pc.name \
+  CAST(f.is_disabled AS bit), CAST(f.is_not_trusted AS bit), \
+  CAST(k.parent_column_id AS int), CAST(k.referenced_column_id AS int) \
 FROM sys.foreign_keys AS f \
-JOIN sys.objects AS p ON p.object_id = f.referenced_object_id \
-JOIN sys.schemas AS ps ON ps.schema_id = p.schema_id \
 JOIN sys.foreign_key_columns AS k ON k.constraint_object_id = f.object_id \
-JOIN sys.columns AS c ON c.object_id = k.parent_object_id AND c.column_id = k.parent_column_id \
-JOIN sys.columns AS pc ON pc.object_id = k.referenced_object_id AND pc.column_id = k.referenced_column_id \
 WHERE f.parent_object_id IN ";
 
 const CHECKS: &str = "\
@@ -98,6 +105,28 @@ FROM sys.sequences AS q JOIN sys.schemas AS s ON s.schema_id = q.schema_id";
 /// Tables by their numbers.
 type Tables = BTreeMap<i32, TableSchema>;
 
+/// The names of all tables and views by their numbers.
+type ObjectNames = BTreeMap<i32, QualifiedName>;
+
+/// The names of columns by the numbers of table and column.
+#[derive(Debug)]
+struct ColumnNames(BTreeMap<(i32, i32), String>);
+
+impl ColumnNames {
+    fn read(rows: &[Row]) -> Result<Self, DatabaseError> {
+        let mut names = BTreeMap::new();
+        for row in rows {
+            names.insert((required(row, 0)?, required(row, 1)?), text(row, 2)?);
+        }
+        Ok(Self(names))
+    }
+
+    fn get(&self, object: i32, number: i32) -> Result<String, DatabaseError> {
+        let name = self.0.get(&(object, number)).cloned();
+        name.ok_or_else(|| malformed(&format!("no column {number} of object {object}")))
+    }
+}
+
 /// Reads the schemas of the tables with exactly these schemas and names: two requests, and one
 /// more for every thousand tables.
 pub(crate) async fn read(
@@ -105,16 +134,20 @@ pub(crate) async fn read(
     tables: &[QualifiedName],
 ) -> Result<DatabaseSchema, DatabaseError> {
     let [objects, collation] = results(client.simple_query(OBJECTS).await?).await?;
-    let wanted: BTreeSet<&QualifiedName> = tables.iter().collect();
-    let mut ids = Vec::new();
+    let mut names = ObjectNames::new();
     for row in &objects {
-        if wanted.contains(&(text(row, 1)?, text(row, 2)?)) {
-            ids.push(required::<i32>(row, 0)?);
-        }
+        names.insert(required(row, 0)?, (text(row, 1)?, text(row, 2)?));
     }
+    let wanted: BTreeSet<&QualifiedName> = tables.iter().collect();
+    let ids: Vec<i32> = names
+        .iter()
+        .filter(|(_, name)| wanted.contains(name))
+        .map(|(id, _)| *id)
+        .collect();
     let mut schema = DatabaseSchema::default();
     for ids in ids.chunks(MOST_OBJECTS) {
-        schema.tables.extend(read_objects(client, ids).await?);
+        let found = read_objects(client, ids, &names).await?;
+        schema.tables.extend(found.into_values());
     }
     if let Some(row) = collation.first() {
         schema.comparison = optional::<&str>(row, 0)?.and_then(of_collation);
@@ -126,31 +159,36 @@ pub(crate) async fn read(
 async fn read_objects(
     client: &mut Connection,
     ids: &[i32],
-) -> Result<Vec<TableSchema>, DatabaseError> {
+    names: &ObjectNames,
+) -> Result<Tables, DatabaseError> {
     let ids: Vec<String> = ids.iter().map(i32::to_string).collect();
     let ids = format!("({})", ids.join(", "));
     let request = [
         format!("{TABLES}{ids}"),
+        format!("{ROWS}{ids} GROUP BY p.object_id"),
         format!("{COLUMNS}{ids} ORDER BY c.object_id, c.column_id"),
+        SEQUENCES.to_owned(),
         format!(
             "{INDEXES}{ids} ORDER BY i.object_id, i.index_id, ic.key_ordinal, ic.index_column_id"
         ),
+        format!("{COLUMN_NAMES}{ids} OR c.object_id IN ({REFERENCED}{ids})"),
         format!("{FOREIGN_KEYS}{ids} ORDER BY f.object_id, k.constraint_column_id"),
         format!("{CHECKS}{ids} ORDER BY k.name"),
         format!("{TRIGGERS}{ids} ORDER BY t.name"),
         format!("{PARTITIONS}{ids} ORDER BY i.object_id, ic.partition_ordinal"),
-        SEQUENCES.to_owned(),
     ];
     let answer = client.simple_query(request.join("; ")).await?;
     let [
         tables,
+        rows,
         columns,
+        sequences,
         indexes,
+        column_names,
         keys,
         checks,
         triggers,
         partitions,
-        sequences,
     ] = results(answer).await?;
     let sequences: Result<Vec<Numbering>, _> = sequences.iter().map(sequence).collect();
     let sequences = sequences?;
@@ -158,37 +196,51 @@ async fn read_objects(
     for row in &tables {
         found.insert(required(row, 0)?, table(row)?);
     }
+    for row in &rows {
+        let counted: Option<i64> = optional(row, 1)?;
+        table_of(&mut found, row)?.table.estimated_rows =
+            counted.and_then(|rows| u64::try_from(rows).ok());
+    }
     for row in &columns {
         add_column(&mut found, row, &sequences)?;
     }
-    let (mut last_index, mut last_key) = (None, None);
+    let column_names = ColumnNames::read(&column_names)?;
+    let mut last_index = None;
     for row in &indexes {
-        add_index_column(&mut found, row, &mut last_index)?;
+        add_index_column(&mut found, row, (&column_names, &mut last_index))?;
     }
-    for row in &keys {
-        add_foreign_key_column(&mut found, row, &mut last_key)?;
-    }
+    add_foreign_keys(&mut found, &keys, (names, &column_names))?;
     for row in &checks {
-        let check = Check {
-            name: text(row, 1)?,
-            condition: optional::<&str>(row, 2)?.unwrap_or_default().to_owned(),
-            state: state(row, 3)?,
-        };
-        table_of(&mut found, row)?.checks.push(check);
+        add_check(&mut found, row)?;
     }
     for row in &triggers {
-        let trigger = Trigger {
-            name: text(row, 1)?,
-            is_enabled: !required::<bool>(row, 2)?,
-        };
-        table_of(&mut found, row)?.triggers.push(trigger);
+        add_trigger(&mut found, row)?;
     }
     for row in &partitions {
         let column = text(row, 1)?;
         let columns = &mut table_of(&mut found, row)?.partitioned_by;
         columns.get_or_insert_default().push(column);
     }
-    Ok(found.into_values().collect())
+    Ok(found)
+}
+
+fn add_check(tables: &mut Tables, row: &Row) -> Result<(), DatabaseError> {
+    let check = Check {
+        name: text(row, 1)?,
+        condition: optional::<&str>(row, 2)?.unwrap_or_default().to_owned(),
+        state: state(row, 3)?,
+    };
+    table_of(tables, row)?.checks.push(check);
+    Ok(())
+}
+
+fn add_trigger(tables: &mut Tables, row: &Row) -> Result<(), DatabaseError> {
+    let trigger = Trigger {
+        name: text(row, 1)?,
+        is_enabled: !required::<bool>(row, 2)?,
+    };
+    table_of(tables, row)?.triggers.push(trigger);
+    Ok(())
 }
 
 /// The table that a row belongs to, by the number in its first column.
@@ -200,16 +252,15 @@ fn table_of<'a>(tables: &'a mut Tables, row: &Row) -> Result<&'a mut TableSchema
 }
 
 fn table(row: &Row) -> Result<TableSchema, DatabaseError> {
-    let rows: Option<i64> = optional(row, 4)?;
     let mut schema = TableSchema::new(Table {
         object: required::<i32>(row, 0)?.into(),
         schema: text(row, 1)?,
         name: text(row, 2)?,
         columns: Vec::new(),
         keys: Vec::new(),
-        estimated_rows: rows.and_then(|rows| u64::try_from(rows).ok()),
+        estimated_rows: None,
         condition: None,
-        hint: if required(row, 5)? {
+        hint: if required(row, 4)? {
             MEMORY_OPTIMIZED_HINT
         } else {
             ""
@@ -219,7 +270,7 @@ fn table(row: &Row) -> Result<TableSchema, DatabaseError> {
             ..Visibility::default()
         },
     });
-    schema.are_definitions_visible = required::<i32>(row, 6)? == 1;
+    schema.are_definitions_visible = required::<i32>(row, 5)? == 1;
     Ok(schema)
 }
 
@@ -339,9 +390,10 @@ fn of_collation(name: &str) -> Option<TextComparison> {
 fn add_index_column(
     tables: &mut Tables,
     row: &Row,
-    last: &mut Option<(i32, i32)>,
+    (names, last): (&ColumnNames, &mut Option<(i32, i32)>),
 ) -> Result<(), DatabaseError> {
     let id = (required(row, 0)?, required(row, 1)?);
+    let column = names.get(id.0, required(row, 9)?)?;
     let indexes = &mut table_of(tables, row)?.indexes;
     if *last != Some(id) {
         *last = Some(id);
@@ -363,34 +415,45 @@ fn add_index_column(
     }
     if let Some(index) = indexes.last_mut() {
         index.parts.push(KeyPart {
-            term: KeyTerm::Column(text(row, 9)?),
+            term: KeyTerm::Column(column),
             is_descending: required(row, 10)?,
         });
     }
     Ok(())
 }
 
-fn add_foreign_key_column(
+/// Adds all foreign keys. Each row is a column of one; the columns and the referenced table are
+/// given by their numbers.
+fn add_foreign_keys(
     tables: &mut Tables,
-    row: &Row,
-    last: &mut Option<i32>,
+    rows: &[Row],
+    (names, columns): (&ObjectNames, &ColumnNames),
 ) -> Result<(), DatabaseError> {
-    let id = required(row, 1)?;
-    let keys = &mut table_of(tables, row)?.foreign_keys;
-    if *last != Some(id) {
-        *last = Some(id);
-        keys.push(ForeignKey {
-            name: text(row, 2)?,
-            columns: Vec::new(),
-            schema: text(row, 3)?,
-            table: text(row, 4)?,
-            on_delete: action(required(row, 5)?),
-            on_update: action(required(row, 6)?),
-            state: state(row, 7)?,
-        });
-    }
-    if let Some(key) = keys.last_mut() {
-        key.columns.push((text(row, 9)?, text(row, 10)?));
+    let mut last: Option<i32> = None;
+    for row in rows {
+        let (parent, id, referenced) = (required(row, 0)?, required(row, 1)?, required(row, 3)?);
+        let keys = &mut table_of(tables, row)?.foreign_keys;
+        if last != Some(id) {
+            last = Some(id);
+            let (schema, table) = names
+                .get(&referenced)
+                .cloned()
+                .ok_or_else(|| malformed(&format!("no name of object {referenced}")))?;
+            keys.push(ForeignKey {
+                name: text(row, 2)?,
+                columns: Vec::new(),
+                schema,
+                table,
+                on_delete: action(required(row, 4)?),
+                on_update: action(required(row, 5)?),
+                state: state(row, 6)?,
+            });
+        }
+        if let Some(key) = keys.last_mut() {
+            let own = columns.get(parent, required(row, 8)?)?;
+            key.columns
+                .push((own, columns.get(referenced, required(row, 9)?)?));
+        }
     }
     Ok(())
 }
