@@ -148,6 +148,9 @@ prop_compose! {
     }
 }
 
+/// A change of a schema, and the rules that find it in the target and in the source.
+type Change<'a> = (&'a dyn Fn(&mut TableSchema), &'a str, &'a str);
+
 fn rules(findings: &[Finding]) -> BTreeSet<&str> {
     let rules = findings.iter().map(|finding| finding.rule.as_str());
     // Without an index, the largest value is not read.
@@ -206,7 +209,7 @@ proptest! {
                 from.remove(at);
             }
         }
-        let changes: [(&dyn Fn(&mut TableSchema), &str, &str); 4] = [
+        let changes: [Change<'_>; 4] = [
             (&|schema| remove(&mut schema.checks, at), "check-missing", "check-extra"),
             (&|schema| remove(&mut schema.foreign_keys, at), "foreign-key-missing", "foreign-key-extra"),
             (&|schema| remove(&mut schema.triggers, at), "trigger-missing", "trigger-extra"),

@@ -1,6 +1,7 @@
 //! What PostgreSQL's catalog says about the schemas of many tables at once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
@@ -176,24 +177,28 @@ fn table_of<'a>(tables: &'a mut Tables, row: &Row) -> Result<&'a mut TableSchema
     })
 }
 
+fn table(oid: u32, row: &Row) -> Result<TableSchema, DatabaseError> {
+    Ok(TableSchema::new(Table {
+        object: oid.into(),
+        schema: row.try_get(1)?,
+        name: row.try_get(2)?,
+        columns: Vec::new(),
+        keys: Vec::new(),
+        estimated_rows: estimate(row.try_get(4)?),
+        condition: None,
+        hint: "",
+        visibility: Visibility {
+            is_view: row.try_get(3)?,
+            ..Visibility::default()
+        },
+    }))
+}
+
+/// A table without columns has one row without a column.
 fn add_column(tables: &mut Tables, row: &Row) -> Result<(), DatabaseError> {
     let oid: u32 = row.try_get(0)?;
-    if !tables.contains_key(&oid) {
-        let table = Table {
-            object: oid.into(),
-            schema: row.try_get(1)?,
-            name: row.try_get(2)?,
-            columns: Vec::new(),
-            keys: Vec::new(),
-            estimated_rows: estimate(row.try_get(4)?),
-            condition: None,
-            hint: "",
-            visibility: Visibility {
-                is_view: row.try_get(3)?,
-                ..Visibility::default()
-            },
-        };
-        tables.insert(oid, TableSchema::new(table));
+    if let Entry::Vacant(new) = tables.entry(oid) {
+        new.insert(table(oid, row)?);
     }
     let Some(name) = row.try_get::<_, Option<String>>(5)? else {
         return Ok(());
