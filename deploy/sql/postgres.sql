@@ -41,6 +41,9 @@ SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'reader
 GRANT USAGE ON SCHEMA :"schema" TO :"reader";
 GRANT SELECT ON ALL TABLES IN SCHEMA :"schema" TO :"reader";
 ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA :"schema" GRANT SELECT ON TABLES TO :"reader";
+-- `reconcile check` compares the next number of a sequence with the largest value in its column.
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO :"reader";
+ALTER DEFAULT PRIVILEGES FOR ROLE :"owner" IN SCHEMA :"schema" GRANT SELECT ON SEQUENCES TO :"reader";
 
 \if :{?revoke_create}
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;

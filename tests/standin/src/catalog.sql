@@ -257,6 +257,23 @@ FROM (
 ) d
 LEFT JOIN sys.types t ON t.name = d.base::varchar(128);
 
+-- The definition of a default, a computed column, a check or a filter as SQL Server stores it. Tests
+-- declare those that differ by more than names and conversions in comments.
+CREATE OR REPLACE FUNCTION sys.transact_sql(expression text) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
+$$ SELECT '(' || replace(replace(replace(regexp_replace(regexp_replace(expression,
+        '::[a-z ]+(\([0-9,]+\))?(\[\])?', '', 'g'), '"([^"]+)"', '[\1]', 'g'),
+        'now()', 'getdate()'), 'false', '(0)'), 'true', '(1)') || ')' $$;
+
+-- A table that PostgreSQL partitions is a table on a partition scheme of its own.
+CREATE OR REPLACE VIEW sys.partition_schemes AS
+SELECT o.name, p.partrelid::integer AS data_space_id, p.partrelid::integer AS function_id
+FROM pg_partitioned_table p JOIN sys.objects o ON o.object_id = p.partrelid::integer;
+
+-- The position of a column among those by which its table is partitioned, or 0.
+CREATE OR REPLACE FUNCTION sys.partition_ordinal(relation oid, number smallint) RETURNS smallint LANGUAGE sql STABLE AS
+$$ SELECT coalesce((SELECT array_position(p.partattrs::smallint[], number) + 1 FROM pg_partitioned_table p
+        WHERE p.partrelid = relation), 0)::smallint $$;
+
 CREATE OR REPLACE VIEW sys.indexes AS
 SELECT i.indrelid::integer AS object_id, c.relname::varchar(128) COLLATE sys.ci_as AS name,
        (CASE WHEN i.indisprimary THEN 1
@@ -264,20 +281,39 @@ SELECT i.indrelid::integer AS object_id, c.relname::varchar(128) COLLATE sys.ci_
        CASE WHEN i.indisprimary THEN 1 ELSE 2 END::smallint AS type,
        CASE WHEN i.indisprimary THEN 'CLUSTERED' ELSE 'NONCLUSTERED' END::varchar(60) AS type_desc,
        i.indisunique AS is_unique, i.indisprimary AS is_primary_key, false AS is_unique_constraint,
-       false AS is_disabled, i.indpred IS NOT NULL AS has_filter, i.indexrelid::integer AS index_oid
+       NOT i.indisvalid AS is_disabled, i.indpred IS NOT NULL AS has_filter, i.indexrelid::integer AS index_oid,
+       coalesce(obj_description(i.indexrelid, 'pg_class'), sys.transact_sql(pg_get_expr(i.indpred, i.indrelid))) AS filter_definition,
+       CASE WHEN EXISTS (SELECT 1 FROM pg_partitioned_table p WHERE p.partrelid = i.indrelid)
+            THEN i.indrelid::integer ELSE 1 END AS data_space_id,
+       false AS is_hypothetical
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid
-JOIN sys.objects o ON o.object_id = i.indrelid::integer;
+JOIN sys.objects o ON o.object_id = i.indrelid::integer
+UNION ALL
+-- The heap of a table without a clustered index.
+SELECT o.object_id, NULL, 0, 0::smallint, 'HEAP', false, false, false, false, false, NULL, NULL,
+       CASE WHEN EXISTS (SELECT 1 FROM pg_partitioned_table p WHERE p.partrelid = o.object_id::oid)
+            THEN o.object_id ELSE 1 END,
+       false
+FROM sys.objects o
+WHERE o.type = 'U' AND NOT EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = o.object_id::oid AND i.indisprimary);
 
 CREATE OR REPLACE VIEW sys.index_columns AS
 SELECT i.object_id, i.index_id, k.position::integer AS index_column_id, k.attnum::integer AS column_id,
        (CASE WHEN k.position > x.indnkeyatts THEN 0 ELSE k.position END)::smallint AS key_ordinal,
        k.position > x.indnkeyatts AS is_included_column,
-       (x.indoption[k.position::integer - 1] & 1) = 1 AS is_descending_key
+       (x.indoption[k.position::integer - 1] & 1) = 1 AS is_descending_key,
+       sys.partition_ordinal(x.indrelid, k.attnum) AS partition_ordinal
 FROM sys.indexes i
 JOIN pg_index x ON x.indexrelid = i.index_oid::oid,
 LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
-WHERE k.attnum > 0;
+WHERE k.attnum > 0
+UNION ALL
+SELECT i.object_id, 0, k.position::integer, k.attnum::integer, 0::smallint, false, false, k.position::smallint
+FROM sys.indexes i
+JOIN pg_partitioned_table p ON p.partrelid = i.object_id::oid,
+LATERAL unnest(p.partattrs::smallint[]) WITH ORDINALITY AS k (attnum, position)
+WHERE i.index_id = 0;
 
 CREATE OR REPLACE VIEW sys.partitions AS
 SELECT o.object_id::bigint AS partition_id, o.object_id,
@@ -345,8 +381,10 @@ FROM pg_policy p;
 CREATE OR REPLACE VIEW sys.foreign_keys AS
 SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,
        k.conrelid::integer AS parent_object_id, k.confrelid::integer AS referenced_object_id,
-       false AS is_disabled, NOT k.convalidated AS is_not_trusted,
-       (CASE k.confdeltype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END)::smallint AS delete_referential_action
+       EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled = 'D') AS is_disabled,
+       NOT k.convalidated AS is_not_trusted,
+       (CASE k.confdeltype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END)::smallint AS delete_referential_action,
+       (CASE k.confupdtype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END)::smallint AS update_referential_action
 FROM pg_constraint k
 JOIN sys.objects o ON o.object_id = k.conrelid::integer
 WHERE k.contype = 'f';
@@ -368,3 +406,57 @@ SELECT t.tgname::varchar(128) COLLATE sys.ci_as AS name, t.oid::integer AS objec
 FROM pg_trigger t
 JOIN sys.objects o ON o.object_id = t.tgrelid::integer
 WHERE NOT t.tgisinternal;
+
+-- The comment of a column declares its default behind its type: "int DEFAULT ((0))". A row version
+-- has no default in SQL Server.
+CREATE OR REPLACE VIEW sys.default_constraints AS
+SELECT ('DF_' || f.oid)::varchar(128) COLLATE sys.ci_as AS name, f.oid::integer AS object_id,
+       f.adrelid::integer AS parent_object_id, f.adnum::integer AS parent_column_id,
+       coalesce(substring(col_description(f.adrelid, f.adnum) FROM ' DEFAULT (.*)$'),
+                sys.transact_sql(pg_get_expr(f.adbin, f.adrelid))) AS definition
+FROM pg_attrdef f
+JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+JOIN sys.objects o ON o.object_id = f.adrelid::integer
+WHERE a.attgenerated = '' AND coalesce(col_description(f.adrelid, f.adnum), '') !~ '^(rowversion|timestamp)';
+
+-- The comment of a column declares its expression behind its type: "int AS ([a]+[b])".
+CREATE OR REPLACE VIEW sys.computed_columns AS
+SELECT a.attname::varchar(128) COLLATE sys.ci_as AS name, f.adrelid::integer AS object_id, f.adnum::integer AS column_id,
+       coalesce(substring(col_description(f.adrelid, f.adnum) FROM ' AS (.*)$'),
+                sys.transact_sql(pg_get_expr(f.adbin, f.adrelid))) AS definition,
+       true AS is_persisted
+FROM pg_attrdef f
+JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+JOIN sys.objects o ON o.object_id = f.adrelid::integer
+WHERE a.attgenerated <> '';
+
+-- A check constraint's comment is its definition.
+CREATE OR REPLACE VIEW sys.check_constraints AS
+SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,
+       k.conrelid::integer AS parent_object_id, 0 AS parent_column_id,
+       coalesce(obj_description(k.oid, 'pg_constraint'), sys.transact_sql(pg_get_expr(k.conbin, k.conrelid))) AS definition,
+       false AS is_disabled, NOT k.convalidated AS is_not_trusted
+FROM pg_constraint k
+JOIN sys.objects o ON o.object_id = k.conrelid::integer
+WHERE k.contype = 'c';
+
+CREATE OR REPLACE VIEW sys.identity_columns AS
+SELECT a.attname::varchar(128) COLLATE sys.ci_as AS name, a.attrelid::integer AS object_id, a.attnum::integer AS column_id,
+       q.seqstart AS seed_value, q.seqincrement AS increment_value, pg_sequence_last_value(q.seqrelid) AS last_value
+FROM pg_attribute a
+JOIN sys.objects o ON o.object_id = a.attrelid::integer
+JOIN pg_depend d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'i' AND d.classid = 'pg_class'::regclass
+JOIN pg_sequence q ON q.seqrelid = d.objid
+WHERE a.attidentity <> '';
+
+-- A sequence that was never used has its first value as the current one.
+CREATE OR REPLACE VIEW sys.sequences AS
+SELECT c.relname::varchar(128) COLLATE sys.ci_as AS name, c.oid::integer AS object_id, c.relnamespace::integer AS schema_id,
+       q.seqstart AS start_value, q.seqincrement AS increment, q.seqmin AS minimum_value, q.seqmax AS maximum_value,
+       q.seqcycle AS is_cycling, coalesce(pg_sequence_last_value(q.seqrelid), q.seqstart) AS current_value
+FROM pg_sequence q
+JOIN pg_class c ON c.oid = q.seqrelid
+JOIN sys.schemas s ON s.schema_id = c.relnamespace::integer
+WHERE s.name <> 'sys' AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = q.seqrelid AND d.deptype = 'i');
+
+GRANT SELECT ON ALL TABLES IN SCHEMA sys TO PUBLIC;

@@ -1,5 +1,5 @@
 //! Compares one table on two sides. Knows databases and nothing of the
-//! transport, of runs or of other tables.
+//! transport, of runs or of other tables. Only `schema` compares many tables at once.
 
 pub(crate) mod database;
 pub(crate) mod disk;
@@ -32,7 +32,7 @@ pub use database::kinds::script_dialect;
 pub use database::script::{ScriptDialect, ScriptLines, StatementRules};
 pub use reconcile::ReconcileEngine;
 pub use running::RunningStatements;
-pub use schema::compare_schemas;
+pub use schema::{SchemaRule, compare_schemas, rules as schema_rules, schema_rules_page};
 pub use task::{Engine, FindingBatch, Progress, ScanTotals, Stop, TaskContext};
 pub use temporary::SpillDirectory;
 pub use types_page::types_page;

@@ -81,6 +81,26 @@ pub(crate) async fn describe(
     }
 }
 
+/// Looks a table up among those that are listed: by the exact name, else as `naming` allows.
+///
+/// # Errors
+///
+/// `AmbiguousTable` when there are several with similar names.
+pub(crate) fn find_listed<'a>(
+    all: &'a [CatalogTable],
+    endpoint: &Endpoint,
+    name: &TableName,
+    naming: Naming,
+) -> Result<Option<&'a CatalogTable>, Failure> {
+    let schema = name.schema.as_deref().unwrap_or(&endpoint.schema);
+    let exact = |table: &&CatalogTable| table.schema == schema && table.name == name.name;
+    if let Some(table) = all.iter().find(exact) {
+        return Ok(Some(table));
+    }
+    similar(all, schema, &name.name, naming)
+        .map_err(|names| ambiguous(endpoint, &format!("{schema}.{}", name.name), &names))
+}
+
 /// The table whose schema and name are similar to those that are wanted, or the names of all
 /// that are, if they are several. A schema is found in any case, else as `naming` allows.
 fn similar<'a>(

@@ -13,6 +13,7 @@ pub(crate) mod kinds;
 pub(crate) mod look_up;
 pub(crate) mod postgres;
 pub(crate) mod scan;
+pub(crate) mod schema;
 pub(crate) mod script;
 pub(crate) mod session;
 pub(crate) mod side;

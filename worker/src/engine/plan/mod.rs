@@ -5,7 +5,7 @@ pub(crate) mod coverage;
 mod general_rules;
 mod key;
 pub(crate) mod names;
-mod pairs;
+pub(crate) mod pairs;
 
 use shared::coverage::Coverage;
 use shared::failure::{Failure, FailureKind};

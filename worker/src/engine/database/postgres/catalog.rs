@@ -167,7 +167,7 @@ pub(crate) async fn is_unchanged(
 }
 
 /// -1 means that the table was never analyzed.
-fn estimate(reltuples: f32) -> Option<u64> {
+pub(crate) fn estimate(reltuples: f32) -> Option<u64> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

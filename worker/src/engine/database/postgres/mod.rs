@@ -11,7 +11,9 @@ pub(crate) mod lexical;
 mod link;
 pub(crate) mod literal;
 pub(crate) mod look_up;
+mod numbers;
 pub(crate) mod scan;
+mod schema;
 pub(crate) mod script;
 pub(crate) mod session;
 

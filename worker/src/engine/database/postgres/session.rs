@@ -17,8 +17,9 @@ use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::hold::Catalog;
 use crate::engine::database::postgres::link::Connector;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::postgres::{constraints, identity, scan};
+use crate::engine::database::postgres::{constraints, identity, numbers, scan, schema};
 use crate::engine::database::scan::{Query, Scanned, row_count};
+use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
 use crate::engine::database::session::label::{
     APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
 };
@@ -263,6 +264,17 @@ impl Session for PostgresSession {
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {
         constraints::read(&self.client, table).await
+    }
+
+    async fn schemas(&mut self, tables: &[QualifiedName]) -> Result<DatabaseSchema, DatabaseError> {
+        schema::read(&self.client, tables).await
+    }
+
+    async fn number_states(
+        &mut self,
+        columns: &[NumberedColumn],
+    ) -> Result<Vec<NumberState>, DatabaseError> {
+        numbers::read(&self.client, columns).await
     }
 
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {

@@ -13,6 +13,7 @@ use shared::identity::DatabaseIdentity;
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::RepairDialect;
 use crate::engine::database::scan::{Query, Scanned};
+use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
 use crate::engine::database::script::ScriptDialect;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::database::session::limits::INTERRUPT_LIMIT;
@@ -125,6 +126,17 @@ pub(crate) trait Session: std::fmt::Debug + Send {
     async fn is_unchanged(&mut self, table: &Table) -> Result<bool, DatabaseError>;
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError>;
+
+    /// What the catalog says about several tables, each given by its schema and name as the
+    /// catalog has them. The number of requests does not grow with every table.
+    async fn schemas(&mut self, tables: &[QualifiedName]) -> Result<DatabaseSchema, DatabaseError>;
+
+    /// Where the numbers of several columns are, in their order. One request, which reads one
+    /// value for each column; the columns need an index for that.
+    async fn number_states(
+        &mut self,
+        columns: &[NumberedColumn],
+    ) -> Result<Vec<NumberState>, DatabaseError>;
 
     /// The number that `statement` returns.
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError>;

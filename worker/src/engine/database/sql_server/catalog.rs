@@ -267,7 +267,7 @@ pub(crate) fn column_type(base: &str, scale: u8) -> ColumnType {
 }
 
 /// The type as it is written in a declaration.
-fn declared(base: &str, length: i16, precision: u8, scale: u8) -> String {
+pub(crate) fn declared(base: &str, length: i16, precision: u8, scale: u8) -> String {
     match base {
         "decimal" | "numeric" => format!("{base}({precision}, {scale})"),
         "char" | "varchar" | "binary" | "varbinary" if length < 0 => format!("{base}(max)"),

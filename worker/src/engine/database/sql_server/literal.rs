@@ -52,6 +52,11 @@ pub(crate) fn assigned(column: &Column, value: &Value) -> Result<String, Unwrita
     })
 }
 
+/// A name as a Unicode text.
+pub(crate) fn national(name: &str) -> String {
+    format!("N'{}'", name.replace('\'', "''"))
+}
+
 /// The condition on a text column that an index can answer.
 pub(crate) fn indexed_text_term(name: &str, column: &Column, literal: &str) -> Option<String> {
     if is_long(column) {

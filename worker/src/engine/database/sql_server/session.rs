@@ -8,6 +8,7 @@ use tiberius::error::Error;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
+use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
 use crate::engine::database::session::label::{
     APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
 };
@@ -18,7 +19,7 @@ use crate::engine::database::sql_server::answer::{
 use crate::engine::database::sql_server::catalog::MEMORY_OPTIMIZED_HINT;
 use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
-use crate::engine::database::sql_server::{catalog, constraints, identity, scan};
+use crate::engine::database::sql_server::{catalog, constraints, identity, numbers, scan, schema};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -222,6 +223,17 @@ impl Session for SqlServerSession {
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {
         constraints::read(&mut self.client, table).await
+    }
+
+    async fn schemas(&mut self, tables: &[QualifiedName]) -> Result<DatabaseSchema, DatabaseError> {
+        schema::read(&mut self.client, tables).await
+    }
+
+    async fn number_states(
+        &mut self,
+        columns: &[NumberedColumn],
+    ) -> Result<Vec<NumberState>, DatabaseError> {
+        numbers::read(&mut self.client, columns).await
     }
 
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {
