@@ -197,6 +197,29 @@ fn write_json(file: &mut impl Write, table: &TableResult, row: Row<'_>) -> io::R
     file.write_all(b"\n")
 }
 
+/// The rows that the report lists of a table, in the form of the file.
+///
+/// # Errors
+///
+/// Never: writing to memory cannot fail.
+pub(crate) fn listed_rows(table: &TableResult) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for row in &table.differences {
+        write_json(&mut lines, table, Row::Differing(row))?;
+    }
+    if table.truncated == Some(true) {
+        let counts = [table.missing, table.extra, table.modified];
+        let differing: u64 = counts.into_iter().flatten().sum();
+        let note = format!(
+            "of the {differing} differing rows of {}, {} are stored",
+            table.table,
+            table.differences.len()
+        );
+        write_json(&mut lines, table, Row::Incomplete(&note))?;
+    }
+    Ok(lines)
+}
+
 const CSV_HEADER: [&str; 7] = [
     "table",
     "target",
