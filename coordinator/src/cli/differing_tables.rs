@@ -119,7 +119,7 @@ fn scope(run: &StoredRun, counts: &Passed) -> TableScope {
     } = counts;
     TableScope {
         notes: vec![format!(
-            "only tables that did not pass in run {}: {different} differed, {unverified} were not verified; {} that did not differ are not compared",
+            "only the tables that did not pass in run {}: {different} different, {unverified} not verified; {} that did not differ are left out",
             run.id,
             equal + before
         )],

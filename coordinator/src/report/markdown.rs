@@ -4,6 +4,7 @@
 use super::examples::{Examples, Limits};
 use super::facts::{self, Fact};
 use super::headline::{Headline, counts};
+use super::limits::limits;
 use super::model::{RunReport, TableResult, cause_line, rule_line};
 use super::slowest::{duration, slowest};
 use super::visible::printable;
@@ -38,6 +39,7 @@ pub(super) fn render(report: &RunReport) -> String {
     unverified(&mut page, report);
     different(&mut page, report);
     slow_tables(&mut page, report);
+    limited_tables(&mut page, report);
     let notes: Vec<String> = notes(report)
         .iter()
         .map(|note| format!("- {}\n", escape(note)))
@@ -210,6 +212,16 @@ fn slow_tables(page: &mut Page, report: &RunReport) {
         })
         .collect();
     page.folded("Slowest tables", "", &slow);
+}
+
+fn limited_tables(page: &mut Page, report: &RunReport) {
+    let lines = report.results.iter().flat_map(|result| {
+        let title = title(result);
+        let limits = limits(result).into_iter();
+        limits.map(move |limit| format!("- {}\n", escape(&format!("{title}: {limit}"))))
+    });
+    let lines: Vec<String> = lines.collect();
+    page.folded("Limits of the comparison", "", &lines);
 }
 
 /// A text in which no character has a meaning in Markdown, in HTML or in a table.

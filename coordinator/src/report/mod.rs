@@ -10,6 +10,7 @@ mod facts;
 mod headline;
 mod html;
 mod junit;
+mod limits;
 mod markdown;
 mod model;
 mod one_table;

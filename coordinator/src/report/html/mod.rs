@@ -6,6 +6,7 @@ mod budget;
 mod different;
 mod head;
 mod isolated;
+mod limits;
 mod overview;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub(super) fn render(report: &RunReport) -> String {
                 main {
                     (head::run(report))
                     (head::scope(report))
+                    (limits::limits_of(report))
                     (unverified::unverified(report))
                     (different::different(report))
                     (notes_of(report))
@@ -67,7 +69,7 @@ fn approval() -> Markup {
             h2 { "Approval" }
             p {
                 "By signing, you confirm that you have read this report, and that it covers what \
-                 it lists under “What was compared” and no more."
+                 it lists under “What was compared”, within the limits that it names, and no more."
             }
             table {
                 caption { "Signatures" }
