@@ -199,13 +199,16 @@ fn write_json(file: &mut impl Write, table: &TableResult, row: Row<'_>) -> io::R
 
 /// The rows that the report lists of a table, in the form of the file.
 ///
-/// # Errors
+/// # Panics
 ///
-/// Never: writing to memory cannot fail.
-pub(crate) fn listed_rows(table: &TableResult) -> io::Result<Vec<u8>> {
+/// Never: writing to memory does not fail, and JSON is UTF-8.
+pub(crate) fn listed_rows(table: &TableResult) -> String {
     let mut lines = Vec::new();
+    let mut write = |row: Row<'_>| {
+        write_json(&mut lines, table, row).expect("writing to memory does not fail");
+    };
     for row in &table.differences {
-        write_json(&mut lines, table, Row::Differing(row))?;
+        write(Row::Differing(row));
     }
     if table.truncated == Some(true) {
         let counts = [table.missing, table.extra, table.modified];
@@ -215,9 +218,9 @@ pub(crate) fn listed_rows(table: &TableResult) -> io::Result<Vec<u8>> {
             table.table,
             table.differences.len()
         );
-        write_json(&mut lines, table, Row::Incomplete(&note))?;
+        write(Row::Incomplete(&note));
     }
-    Ok(lines)
+    String::from_utf8(lines).expect("JSON is UTF-8")
 }
 
 const CSV_HEADER: [&str; 7] = [

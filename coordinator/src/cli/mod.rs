@@ -12,6 +12,7 @@ mod exit;
 mod flags;
 mod left_out;
 mod lists;
+mod pages;
 mod progress;
 mod report;
 mod requested_tables;

@@ -7,6 +7,7 @@ use super::delivery::{Delivery, coloured};
 use super::exit::{self, CommandError};
 use super::flags::{DiffFlags, ListFormat, ReportFlags};
 use super::lists::{pretty_json, print};
+use super::pages::{Pages, Wish};
 use super::state_dir::open_store;
 use super::usage::UsageError;
 use crate::repair::stored_repairs;
@@ -55,11 +56,15 @@ impl Part<'_> {
             None => report.tables(),
         };
         if self.rows {
+            let mut pages = Pages::of_stdout();
             for table in &tables {
                 // Without a name, tables that are equal are passed over.
                 let is_equal = table.result().status == TableStatus::Matched;
-                if self.table.is_some() || !is_equal {
-                    print_rows(*table, form)?;
+                if is_equal && self.table.is_none() {
+                    continue;
+                }
+                if pages.print(&rows(*table, form))? == Wish::End {
+                    break;
                 }
             }
         } else {
@@ -86,15 +91,11 @@ fn named<'a>(report: &'a RunReport, name: &str) -> Result<Vec<OneTable<'a>>, Usa
     Ok(tables)
 }
 
-fn print_rows(table: OneTable<'_>, form: ListFormat) -> Result<(), CommandError> {
-    let text = match form {
+fn rows(table: OneTable<'_>, form: ListFormat) -> String {
+    match form {
         ListFormat::Console => table.rows(coloured()),
-        ListFormat::Json => {
-            let lines = listed_rows(table.result()).unwrap_or_default();
-            String::from_utf8(lines).unwrap_or_default()
-        }
-    };
-    Ok(write_stdout(&text)?)
+        ListFormat::Json => listed_rows(table.result()),
+    }
 }
 
 fn print_tables(tables: &[OneTable<'_>], form: ListFormat) -> Result<(), CommandError> {
