@@ -7,7 +7,7 @@ mod rows;
 mod tests;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::headline::Headline;
 use super::model::{RunReport, TableError, TableResult};
@@ -41,17 +41,14 @@ impl RunChanges {
         };
         let mut later = by_name(after);
         for entry in with_errors(before) {
-            match later.remove(&names(entry.0)) {
+            let same = later.get_mut(&names(entry.0));
+            match same.and_then(VecDeque::pop_front) {
                 None => changes.only_before.push(entry.0.table.clone()),
                 Some(now) => changes.add(entry, now),
             }
         }
-        // In the order of the list.
-        for (result, _) in with_errors(after) {
-            if later.contains_key(&names(result)) {
-                changes.only_after.push(result.table.clone());
-            }
-        }
+        let left = later.into_values().flatten();
+        changes.only_after = left.map(|(result, _)| result.table.clone()).collect();
         changes.changed = changes.has_changes();
         changes
     }
@@ -115,10 +112,13 @@ fn names(result: &TableResult) -> (&str, &str) {
     (&result.table, &result.target)
 }
 
-fn by_name(report: &RunReport) -> BTreeMap<(&str, &str), Entry<'_>> {
-    with_errors(report)
-        .map(|entry| (names(entry.0), entry))
-        .collect()
+/// The tables of a run by their names. Tables with the same names are paired in their order.
+fn by_name(report: &RunReport) -> BTreeMap<(&str, &str), VecDeque<Entry<'_>>> {
+    let mut tables: BTreeMap<_, VecDeque<Entry<'_>>> = BTreeMap::new();
+    for entry in with_errors(report) {
+        tables.entry(names(entry.0)).or_default().push_back(entry);
+    }
+    tables
 }
 
 impl ComparedRun {

@@ -76,8 +76,25 @@ fn tables_of_one_run_and_other_coverage_are_changes() {
             &json!("a_schema.a_table_with_a_rather_long_name_2")
         )
     );
-    after.results.pop();
+    let third = after.results.pop().unwrap();
     assert_eq!(changes(&before, &after)["changed"], false);
+    // No table is lost if two have the same names.
+    let mut twice = large(2);
+    twice.results[1].table.clone_from(&before.results[0].table);
+    twice.results[1]
+        .target
+        .clone_from(&before.results[0].target);
+    let found = changes(&twice, &twice);
+    assert_eq!(found["still_different"].as_array().unwrap().len(), 2);
+    twice.results.push(third);
+    let found = changes(&before, &twice);
+    assert_eq!(
+        (
+            found["only_after"].as_array().unwrap().len(),
+            &found["only_before"][0]
+        ),
+        (2, &json!("a_schema.a_table_with_a_rather_long_name_1"))
+    );
     after.results[1].depth = Some(Depth::Counts);
     after.depth = Depth::Counts;
     let found = RunChanges::between(&before, &after).to_console();
