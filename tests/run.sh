@@ -9,7 +9,18 @@ cd "$root"
 . deploy/prerequisites.sh
 
 need_rust
-need_packages "${service_packages[@]}" '/usr/bin/promtool' prometheus '/usr/bin/tsql' freetds-bin '/usr/lib/python3/dist-packages/pytds' python3-tds '/usr/lib/python3/dist-packages/OpenSSL' python3-openssl '/usr/bin/systemd-analyze' systemd '/usr/bin/openssl' openssl
+need_packages "${service_packages[@]}" '/usr/bin/promtool' prometheus '/usr/bin/tsql' freetds-bin '/usr/lib/python3/dist-packages/pytds' python3-tds '/usr/lib/python3/dist-packages/OpenSSL' python3-openssl '/usr/bin/systemd-analyze' systemd '/usr/bin/openssl' openssl '/usr/bin/chromium' chromium '/usr/bin/xmllint' libxml2-utils
+
+# The accessibility check of the HTML report.
+axe=${CARGO_TARGET_DIR:-target}/axe
+if [ ! -e "$axe/node_modules/axe-core/axe.min.js" ]; then
+    if command -v npm >/dev/null; then
+        npm install --silent --no-save --no-audit --no-fund --ignore-scripts \
+            --prefix "$axe" axe-core@4.14.1 </dev/null
+    else
+        echo "npm is missing: the accessibility of the HTML report is not checked" >&2
+    fi
+fi
 
 # Some tests start these executables; cargo builds only a package's own for its tests.
 cargo build --workspace --bins

@@ -197,6 +197,32 @@ fn write_json(file: &mut impl Write, table: &TableResult, row: Row<'_>) -> io::R
     file.write_all(b"\n")
 }
 
+/// The rows that the report lists of a table, in the form of the file.
+///
+/// # Panics
+///
+/// Never: writing to memory does not fail, and JSON is UTF-8.
+pub(crate) fn listed_rows(table: &TableResult) -> String {
+    let mut lines = Vec::new();
+    let mut write = |row: Row<'_>| {
+        write_json(&mut lines, table, row).expect("writing to memory does not fail");
+    };
+    for row in &table.differences {
+        write(Row::Differing(row));
+    }
+    if table.truncated == Some(true) {
+        let counts = [table.missing, table.extra, table.modified];
+        let differing: u64 = counts.into_iter().flatten().sum();
+        let note = format!(
+            "of the {differing} differing rows of {}, {} are stored",
+            table.table,
+            table.differences.len()
+        );
+        write(Row::Incomplete(&note));
+    }
+    String::from_utf8(lines).expect("JSON is UTF-8")
+}
+
 const CSV_HEADER: [&str; 7] = [
     "table",
     "target",

@@ -1,6 +1,7 @@
 //! What the end-to-end tests and the benchmarks share: the product as a user runs
 //! it, cases and random tables, fault injection, and checks of the source tree.
 
+pub mod browser;
 pub mod cases;
 pub mod collector;
 pub mod engine;

@@ -185,7 +185,7 @@ fn a_redacted_run_tells_no_value_anywhere() {
                 .env("RUST_LOG", "trace"),
         )
     };
-    for format in ["json", "csv", "console"] {
+    for format in ["json", "csv", "console", "html", "junit", "markdown"] {
         let run = run(&["--format", format]);
         assert_eq!(run.code, 3, "{run:?}");
         assert_run_hides(&run);

@@ -1,13 +1,11 @@
 //! Carries out one run, new or resumed: transport, worker of this process, store,
 //! progress, signals, report.
 
-use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use shared::config::ReportFormat;
 use shared::ids::WorkerId;
 use shared::logging::print_status;
 use shared::message::TableSpec;
@@ -20,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use worker::engine::{ReconcileEngine, SpillDirectory};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
-use super::catalogs::read_catalogs;
 use super::connections::Mode;
 use super::exit::{self, CommandError};
 use super::progress::Progress;
@@ -28,7 +25,7 @@ use super::settings::RunSettings;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
 use super::unfinished::{RequestedRun, unfinished};
 use crate::repair::Scripts;
-use crate::report::{Output, RunReport, write_stdout};
+use crate::report::RunReport;
 use crate::rows_file::RowsFile;
 use crate::run::{self, Canceller, RunObserver, RunRequest};
 use crate::run_state::{CancelReason, Restored};
@@ -100,8 +97,7 @@ async fn plan_and_carry_out(
     let RunSettings {
         mode,
         limits,
-        format,
-        output,
+        delivery,
         tables,
         state_dir,
         output_dir,
@@ -111,7 +107,7 @@ async fn plan_and_carry_out(
     } = settings;
     // Without a broker, the statements of the run would be left with it.
     let survives_sigterm = resume_within.is_some() && matches!(mode, Mode::Broker(_));
-    let selected = tables.plan(&read_catalogs(&tables).await?)?;
+    let selected = tables.select().await?;
     stored.scope = selected.scope.clone();
     let request = RunRequest {
         scope: selected.scope,
@@ -137,7 +133,7 @@ async fn plan_and_carry_out(
                     survives_sigterm,
                 };
                 let report = carry_on(&store, (&run, lock), continuation, telemetry).await?;
-                deliver(&report, format, output)?;
+                delivery.deliver(&report)?;
                 return Ok(exit::of_report(&report));
             }
             let lock = RunLock::take(&directory, request.run)?;
@@ -155,7 +151,7 @@ async fn plan_and_carry_out(
         survives_sigterm,
     };
     let report = carry_out(execution, telemetry).await?;
-    deliver(&report, format, output)?;
+    delivery.deliver(&report)?;
     Ok(exit::of_report(&report))
 }
 
@@ -345,36 +341,4 @@ async fn early_end(
     canceller.cancel();
     signals.next().await;
     EarlyEnd::SecondSignal
-}
-
-/// Prints the report, or writes it to the file.
-pub(super) fn deliver(
-    report: &RunReport,
-    format: ReportFormat,
-    output: Option<Output>,
-) -> Result<(), CommandError> {
-    let to_terminal = output.is_none() && io::stdout().is_terminal();
-    let colour = to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let text = match format {
-        ReportFormat::Console => report.to_console(colour),
-        ReportFormat::Json => report.to_json(),
-        ReportFormat::Csv => report.to_csv(),
-    };
-    match output {
-        None => write_stdout(&text)?,
-        Some(output) => {
-            let path = output.path().to_owned();
-            if let Err(error) = output.write(&text) {
-                // The run may have taken hours: print its report rather than lose it.
-                write_stdout(&text)?;
-                return Err(error.into());
-            }
-            print_status(format!(
-                "{}: the report is in {}",
-                report.verdict.as_str(),
-                path.display()
-            ));
-        }
-    }
-    Ok(())
 }

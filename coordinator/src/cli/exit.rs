@@ -68,7 +68,7 @@ pub(super) enum CommandError {
 
 /// The command succeeded. For a run: every table was verified and is equal.
 pub(super) const SUCCESS: u8 = 0;
-/// Every table verified, and some differ.
+/// Every table verified, and some differ. For `reconcile diff`: something changed.
 pub(super) const DIFFERENT: u8 = 1;
 /// The command line, the configuration, the run store or a file is unusable, or the broker
 /// cannot be reached.
@@ -86,8 +86,15 @@ pub(super) const INTERRUPTED: u8 = 130;
 pub(super) const LEFT: u8 = 143;
 
 pub(super) fn of_report(report: &RunReport) -> u8 {
-    match report.status {
-        _ if report.interrupted => INTERRUPTED,
+    if report.interrupted {
+        INTERRUPTED
+    } else {
+        of_status(report.status)
+    }
+}
+
+pub(super) fn of_status(status: RunStatus) -> u8 {
+    match status {
         RunStatus::Pass => SUCCESS,
         RunStatus::Fail => DIFFERENT,
         RunStatus::Incomplete => UNVERIFIED,

@@ -49,8 +49,15 @@ pub(super) enum Command {
     Resume(ResumeFlags),
     /// List the stored runs
     History(HistoryFlags),
-    /// Print the report of a stored run
+    /// Print the report of a stored run, one of its tables, or its differing rows
+    ///
+    /// Exit codes: those of the run; with --table those of a run of this table alone.
     Report(ReportFlags),
+    /// Print what changed between two stored runs
+    ///
+    /// Exit codes: 0 nothing changed; 1 something changed; 2 usage or configuration error, or a
+    /// run without a report. That nothing changed does not mean that all tables are equal.
+    Diff(DiffFlags),
     /// Print the progress of a run and the tables that are being compared
     Status(StatusFlags),
     /// Cancel a run from another terminal; running comparisons are stopped
@@ -94,6 +101,22 @@ pub(super) struct RunFlags {
     /// File with one entry of such a list per line; # begins a comment
     #[arg(long, value_name = "FILE", help_heading = "Tables")]
     pub(super) tables_file: Option<PathBuf>,
+    /// Compare only the tables that differed or were not verified in this run, with the settings
+    /// that it had: its id, the beginning of its id, or `latest`
+    ///
+    /// Of the flags for the comparison, only those count that do not make more rows equal: depth,
+    /// recheck, limits, repair and the report. The report names the tables that are left out.
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = [
+            "tables", "tables_file", "source", "target", "exclude", "include_views",
+            "strict_tables", "pk_columns", "naming", "missing_columns",
+            "allow_missing_columns", "allow_same",
+        ],
+        help_heading = "Tables"
+    )]
+    pub(super) only_differing: Option<String>,
     #[command(flatten)]
     pub(super) urls: UrlFlags,
 
@@ -280,8 +303,28 @@ pub(super) struct HistoryFlags {
 pub(super) struct ReportFlags {
     /// The run: its id, the beginning of its id, or `latest`
     pub(super) run: String,
+    /// Print only this table, with all that is stored of it: console or json
+    #[arg(long, value_name = "TABLE", conflicts_with = "output")]
+    pub(super) table: Option<String>,
+    /// Print only the differing rows, as far as they are stored: console, or json for one object a
+    /// line
+    #[arg(long, conflicts_with = "output")]
+    pub(super) rows: bool,
     #[command(flatten)]
     pub(super) report: ReportOptions,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffFlags {
+    /// The earlier run: its id, the beginning of its id, or `latest`
+    #[arg(value_name = "RUN")]
+    pub(super) before: String,
+    /// The later run
+    #[arg(value_name = "RUN")]
+    pub(super) after: String,
+    /// console or json
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: ListFormat,
 }
 
 #[derive(Debug, Args)]

@@ -4,13 +4,18 @@ mod apply;
 mod catalog_names;
 mod catalogs;
 mod connections;
+mod delivery;
+mod differing_tables;
 mod estimate;
 mod execute;
 mod exit;
 mod flags;
 mod left_out;
 mod lists;
+mod pages;
 mod progress;
+mod report;
+mod requested_tables;
 mod resume;
 mod selection;
 mod settings;
@@ -150,7 +155,8 @@ async fn execute_command(command: Command, config: Config) -> Result<u8, Command
         Command::Apply(flags) => Box::pin(apply::apply(flags, config)).await,
         Command::Resume(flags) => Box::pin(resume::resume(flags, config)).await,
         Command::History(flags) => stored_runs::history(&flags, &config),
-        Command::Report(flags) => stored_runs::report(flags, &config),
+        Command::Report(flags) => report::report(flags, &config),
+        Command::Diff(flags) => report::diff(&flags, &config),
         Command::Status(flags) => stored_runs::status(&flags, &config),
         Command::Cancel(flags) => Box::pin(resume::cancel(flags, config)).await,
         Command::Workers(flags) => workers::list(&flags, &config).await,

@@ -15,15 +15,16 @@ use tokio::time::timeout;
 use super::connections::{
     LOCAL_HEARTBEAT, Mode, broker, mode_of_stored, required_broker, with_prefix,
 };
-use super::execute::{Continuation, carry_on, deliver};
+use super::delivery::Delivery;
+use super::execute::{Continuation, carry_on};
 use super::exit::{self, CommandError};
 use super::flags::{CancelFlags, ResumeFlags};
+use super::report::report_of;
 use super::state_dir::{open_store, state_dir};
-use super::stored_runs::report_of;
 use super::telemetry::{PUSH_LIMIT, RunTelemetry, TelemetrySettings};
 use super::usage::UsageError;
 use super::workers::BROKER_PATIENCE;
-use crate::report::{Output, RunReport};
+use crate::report::RunReport;
 use crate::run_state::CancelReason;
 use crate::store::{RunLock, RunStore, StoreError, StoredRun, WorkerLocation};
 
@@ -43,9 +44,9 @@ pub(super) async fn resume(flags: ResumeFlags, mut config: Config) -> Result<u8,
     let store = open_store(&flags.run, &config)?;
     let (run, lock) = take(&store, &flags.run)?;
     let options = flags.report.clone().or(std::mem::take(&mut config.report));
-    let output = options.output.as_deref().map(Output::prepare).transpose()?;
+    let delivery = Delivery::prepare(&options)?;
     let deliver = |report: RunReport| {
-        deliver(&report, options.format(), output)?;
+        delivery.deliver(&report)?;
         Ok(exit::of_report(&report))
     };
     if run.summary.is_some() {

@@ -1,10 +1,8 @@
 //! What the list of tables says, and how each of the tables is compared.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::config::{RunOptions, TableEntry};
-use shared::endpoint::Endpoint;
 use shared::ids::TableName;
 use shared::message::{ColumnSelection, Side, TableSpec};
 use shared::options::{GeneralRule, Redaction, TableOptions};
@@ -57,14 +55,6 @@ pub(super) struct TableSelection {
 }
 
 impl TableSelection {
-    /// The databases of both sides by the names that tasks carry.
-    pub(super) fn endpoints(&self) -> BTreeMap<String, Endpoint> {
-        [&self.source, &self.target]
-            .into_iter()
-            .filter_map(|side| Some((side.name.clone(), side.endpoint.clone()?)))
-            .collect()
-    }
-
     /// A pattern of the list, as the user wrote it.
     pub(super) fn first_pattern(&self) -> Option<String> {
         self.entries.iter().find_map(|entry| match entry {

@@ -1,24 +1,27 @@
 //! The settings of a run, resolved once from flags and configuration. The rest of
 //! the program sees only these.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shared::config::{Config, FailFast, ReportFormat, RunOptions};
+use shared::config::{Config, FailFast, RunOptions};
+use shared::endpoint::Endpoint;
 use shared::message::ALL_ROWS;
 use shared::options::MissingColumns;
-use shared::outcome::Depth;
 
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};
+use super::delivery::Delivery;
+use super::differing_tables::{DifferingTables, Requested};
 use super::flags::RunFlags;
+use super::requested_tables::RequestedTables;
 use super::selection::{TableSelection, entries, exclusions};
 use super::state_dir::state_dir;
-use super::table_options::table_options;
+use super::table_options::{depth_of, table_options};
 use super::table_settings::TableSettings;
 use super::telemetry::TelemetrySettings;
 use super::usage::UsageError;
-use crate::report::Output;
 use crate::run_state::{Limits, TableScope, Window};
 use crate::store::{StoredSettings, WorkerLocation};
 
@@ -33,10 +36,9 @@ const DEFAULT_WORKERS: NonZeroU32 = NonZeroU32::new(4).expect("not zero");
 pub(super) struct RunSettings {
     pub(super) mode: Mode,
     pub(super) limits: Limits,
-    pub(super) format: ReportFormat,
-    /// The file for the report; absent: standard output.
-    pub(super) output: Option<Output>,
-    pub(super) tables: TableSelection,
+    /// Where the report goes.
+    pub(super) delivery: Delivery,
+    pub(super) tables: RequestedTables,
     /// The directory of stored runs; absent: the run is not stored.
     pub(super) state_dir: Option<PathBuf>,
     /// The directory for repair scripts; absent: none are written.
@@ -59,49 +61,35 @@ impl RunSettings {
         } else {
             broker(&flags.broker, &config, "reconcile run")?
         };
-        let listed = entries(&flags, &config.tables);
-        let mut options = flags.options;
+        let mut given = flags.options.clone();
         if flags.continue_on_error {
-            options.fail_fast = Some(FailFast::Off);
+            given.fail_fast = Some(FailFast::Off);
         }
         if flags.allow_missing_columns {
-            options.missing_columns = Some(MissingColumns::Note);
+            given.missing_columns = Some(MissingColumns::Note);
         }
-        let options = options.or(config.run.clone());
-        let side = |side, name: &Option<String>, url| {
-            side_settings(side, name.as_deref(), url, broker.is_some(), &config)
-        };
-        let source = side("source", &options.source, flags.urls.source())?;
-        let target = side("target", &options.target, flags.urls.target())?;
+        let options = given.clone().or(config.run.clone());
         let limits = limits(&options, broker.is_some());
-        let depth = depth(&options);
-        let source_schema = source
-            .endpoint
-            .as_ref()
-            .map_or_else(|| DEFAULT_SCHEMA.to_owned(), |it| it.schema.clone());
-        let settings = TableSettings::new(config.tables, config.rules, source_schema);
-        let entries = listed?;
-        let tables = TableSelection {
-            key: key_columns(&options)?,
-            options: table_options(&options, &settings, depth)?,
-            exclusions: exclusions(&entries, &options)?,
-            entries,
-            include_views: options.include_views(),
-            strict_tables: options.strict_tables(),
-            settings,
-            depth,
-            max_differences: match options.rows_output {
-                Some(_) => ALL_ROWS,
-                None => options.max_differences(),
-            },
-            chunk_size: options.row_level_chunk_size().get(),
-            timeout: options.parallel_timeout(),
-            source,
-            target,
+        let report = flags.report.clone().or(config.report.clone());
+        let tables = match &flags.only_differing {
+            Some(run) => {
+                let requested = Requested {
+                    given: &given,
+                    options: &options,
+                    urls: &flags.urls,
+                    distributed: broker.is_some(),
+                };
+                let tables = DifferingTables::of_run(run, &requested, &config)?;
+                RequestedTables::OfRun(Box::new(tables))
+            }
+            None => {
+                let selection = selection(&flags, &options, broker.is_some(), config)?;
+                RequestedTables::Listed(Box::new(selection))
+            }
         };
         let mode = match broker {
             Some(options) => Mode::Broker(Box::new(options)),
-            None => in_this_process(&tables, &limits, options.spill_dir.clone()),
+            None => in_this_process(tables.endpoints(), &limits, options.spill_dir.clone()),
         };
         // The run may be resumed from another working directory.
         let absolute = |named: PathBuf| std::path::absolute(&named).unwrap_or(named);
@@ -109,13 +97,11 @@ impl RunSettings {
         let output_dir = options
             .generate_repair()
             .then(|| absolute(options.output_dir.unwrap_or_else(|| PathBuf::from("."))));
-        let report = flags.report.or(config.report);
         Ok(Self {
             mode,
             limits,
-            format: report.format(),
-            // Last, since it leaves a file behind until the settings are dropped.
-            output: report.output.as_deref().map(Output::prepare).transpose()?,
+            // Last, since it leaves files behind until the settings are dropped.
+            delivery: Delivery::prepare(&report)?,
             tables,
             state_dir,
             output_dir,
@@ -127,6 +113,7 @@ impl RunSettings {
 
     /// The settings that are stored, with which the run can be resumed.
     pub(super) fn to_stored(&self) -> StoredSettings {
+        let (source, target) = self.tables.sides();
         StoredSettings {
             limits: self.limits.clone(),
             location: match &self.mode {
@@ -137,8 +124,8 @@ impl RunSettings {
                     prefix: options.prefix.clone(),
                 },
             },
-            source: self.tables.source.to_stored(),
-            target: self.tables.target.to_stored(),
+            source: source.to_stored(),
+            target: target.to_stored(),
             output_dir: self.output_dir.clone(),
             rows_output: self.rows_output.clone(),
             scope: TableScope::default(),
@@ -146,25 +133,59 @@ impl RunSettings {
     }
 }
 
-fn in_this_process(tables: &TableSelection, limits: &Limits, spill_dir: Option<PathBuf>) -> Mode {
+/// The tables of the list, with the options of the command line and the configuration.
+fn selection(
+    flags: &RunFlags,
+    options: &RunOptions,
+    distributed: bool,
+    config: Config,
+) -> Result<TableSelection, UsageError> {
+    let listed = entries(flags, &config.tables);
+    let side = |side, name: &Option<String>, url| {
+        side_settings(side, name.as_deref(), url, distributed, &config)
+    };
+    let source = side("source", &options.source, flags.urls.source())?;
+    let target = side("target", &options.target, flags.urls.target())?;
+    let depth = depth_of(options);
+    let source_schema = source
+        .endpoint
+        .as_ref()
+        .map_or_else(|| DEFAULT_SCHEMA.to_owned(), |it| it.schema.clone());
+    let settings = TableSettings::new(config.tables, config.rules, source_schema);
+    let entries = listed?;
+    Ok(TableSelection {
+        key: key_columns(options)?,
+        options: table_options(options, &settings, depth)?,
+        exclusions: exclusions(&entries, options)?,
+        entries,
+        include_views: options.include_views(),
+        strict_tables: options.strict_tables(),
+        settings,
+        depth,
+        max_differences: match options.rows_output {
+            Some(_) => ALL_ROWS,
+            None => options.max_differences(),
+        },
+        chunk_size: options.row_level_chunk_size().get(),
+        timeout: options.parallel_timeout(),
+        source,
+        target,
+    })
+}
+
+fn in_this_process(
+    endpoints: BTreeMap<String, Endpoint>,
+    limits: &Limits,
+    spill_dir: Option<PathBuf>,
+) -> Mode {
     Mode::Local {
-        endpoints: tables.endpoints(),
+        endpoints,
         concurrency: match limits.window {
             Window::Fixed(count) => u16::try_from(count.get()).unwrap_or(u16::MAX),
             Window::Fleet => 1,
         },
         heartbeat_period: limits.heartbeat_period,
         spill_dir,
-    }
-}
-
-fn depth(options: &RunOptions) -> Depth {
-    if options.row_level() {
-        Depth::Rows
-    } else if options.validate_checksums() {
-        Depth::Checksum
-    } else {
-        Depth::Counts
     }
 }
 

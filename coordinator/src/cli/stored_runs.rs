@@ -1,4 +1,4 @@
-//! `reconcile history`, `report` and `status`: print stored runs.
+//! `reconcile history` and `status`: print stored runs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,14 +8,11 @@ use serde_json::{Value as Json, json};
 use shared::config::Config;
 use shared::outcome::Depth;
 
-use super::execute::deliver;
-use super::exit::{self, CommandError};
-use super::flags::{HistoryFlags, ListFormat, ReportFlags, StatusFlags};
+use super::exit::CommandError;
+use super::flags::{HistoryFlags, ListFormat, StatusFlags};
 use super::lists::{columns, pretty_json, print, seconds};
 use super::state_dir::{open_store, state_dir};
-use crate::repair::stored_repairs;
-use crate::report::{Output, ReportData, RunReport};
-use crate::run_state::{RestoredTable, RunSummary};
+use crate::run_state::RunSummary;
 use crate::store::{RunStore, RunningTable, StoreError, StoredRun};
 
 pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, CommandError> {
@@ -48,60 +45,6 @@ pub(super) fn history(flags: &HistoryFlags, config: &Config) -> Result<u8, Comma
         }
     };
     print(&text)
-}
-
-pub(super) fn report(flags: ReportFlags, config: &Config) -> Result<u8, CommandError> {
-    let store = open_store(&flags.run, config)?;
-    let run = store.run(&flags.run)?;
-    let report = report_of(&store, &run)?;
-    let output = flags.report.output.as_deref().map(Output::prepare);
-    let options = flags.report.or(config.report.clone());
-    deliver(&report, options.format(), output.transpose()?)?;
-    Ok(exit::of_report(&report))
-}
-
-/// The report of a run that has ended.
-pub(super) fn report_of(store: &RunStore, run: &StoredRun) -> Result<RunReport, StoreError> {
-    let unfinished = || StoreError::Unfinished {
-        run: run.id,
-        goes_on: run.is_alive,
-    };
-    let summary = run.summary.clone().ok_or_else(unfinished)?;
-    let mut tables = Vec::with_capacity(run.tables);
-    for (planned, restored) in store.tables(run)? {
-        let RestoredTable::Ended(record) = restored else {
-            return Err(unfinished());
-        };
-        tables.push((planned.spec, *record));
-    }
-    let mut report = RunReport::of(ReportData {
-        run: run.id,
-        started_at: run.started_at,
-        duration: summary.duration,
-        max_workers: summary.max_workers,
-        interrupted: summary.interrupted,
-        root_cause: run
-            .cancelling
-            .as_ref()
-            .and_then(|cancelling| cancelling.root_cause.clone()),
-        tables,
-        notes: summary.notes,
-        scope: run.settings.scope.clone(),
-        trace_id: summary.trace_id,
-        origin: summary.origin,
-        databases: summary.databases,
-    });
-    let repairs = run
-        .settings
-        .output_dir
-        .as_deref()
-        .map(|output| stored_repairs(output, run.id));
-    for (at, repair) in repairs.into_iter().flatten() {
-        if let Some(result) = report.results.get_mut(at) {
-            result.repair = Some(repair);
-        }
-    }
-    Ok(report)
 }
 
 pub(super) fn status(flags: &StatusFlags, config: &Config) -> Result<u8, CommandError> {

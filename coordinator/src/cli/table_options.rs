@@ -9,6 +9,17 @@ use shared::outcome::Depth;
 use super::table_settings::TableSettings;
 use super::usage::UsageError;
 
+/// The depth that the options ask for.
+pub(super) fn depth_of(options: &RunOptions) -> Depth {
+    if options.row_level() {
+        Depth::Rows
+    } else if options.validate_checksums() {
+        Depth::Checksum
+    } else {
+        Depth::Counts
+    }
+}
+
 /// The options that all tables of a run have in common.
 pub(super) fn table_options(
     options: &RunOptions,

@@ -330,6 +330,7 @@ impl TableSelection {
             target_only_tables,
             strict: self.strict_tables,
             notes,
+            selected_from: None,
         }
     }
 

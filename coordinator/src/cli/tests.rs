@@ -59,7 +59,7 @@ fn plan(arguments: &[&str]) -> Result<Vec<PlannedTable>, UsageError> {
 
 /// The tables of a run for which no catalog was read.
 fn planned(settings: &RunSettings) -> Result<Vec<PlannedTable>, UsageError> {
-    let selected = settings.tables.plan(&Catalogs::default())?;
+    let selected = settings.tables.listed().plan(&Catalogs::default())?;
     assert_eq!(selected.scope, TableScope::default());
     Ok(selected.tables)
 }
@@ -93,6 +93,7 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
         [
             "tables",
             "tables-file",
+            "only-differing",
             "source-url",
             "source-password-file",
             "target-url",
@@ -139,8 +140,8 @@ fn the_defaults_are_those_of_the_help() {
     let settings = resolve(&["--tables", "a"]).unwrap();
     assert_eq!(settings.limits.window, Window::Fixed(NonZeroU32::MIN));
     assert_eq!(
-        (settings.limits.fail_fast, settings.format),
-        (FailFast::Off, ReportFormat::Console)
+        (settings.limits.fail_fast, settings.delivery.format()),
+        (FailFast::Off, Some(ReportFormat::Console))
     );
     assert_eq!(
         (
@@ -188,8 +189,8 @@ fn flags_go_over_the_configuration() {
     );
     let from_file = resolve_with(config(&text), &["--tables", "a"]).unwrap();
     assert_eq!(
-        (from_file.limits.fail_fast, from_file.format),
-        (FailFast::Mismatch, ReportFormat::Csv)
+        (from_file.limits.fail_fast, from_file.delivery.format()),
+        (FailFast::Mismatch, Some(ReportFormat::Csv))
     );
     assert_eq!(planned(&from_file).unwrap()[0].spec.depth, Depth::Rows);
     let arguments = [
@@ -203,8 +204,8 @@ fn flags_go_over_the_configuration() {
     ];
     let from_flags = resolve_with(config(&text), &arguments).unwrap();
     assert_eq!(
-        (from_flags.limits.fail_fast, from_flags.format),
-        (FailFast::Off, ReportFormat::Json)
+        (from_flags.limits.fail_fast, from_flags.delivery.format()),
+        (FailFast::Off, Some(ReportFormat::Json))
     );
     assert_eq!(from_flags.limits.claim_timeout.as_secs(), 60);
     let error = resolve(&["--tables", "a", "--fail-fast"])
@@ -212,6 +213,23 @@ fn flags_go_over_the_configuration() {
         .limits
         .fail_fast;
     assert_eq!(error, FailFast::Error);
+}
+
+#[test]
+fn with_files_a_report_is_printed_only_in_a_chosen_form() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("report.md").display().to_string();
+    let form = |more: &[&str]| {
+        let arguments = [&["--tables", "a", "--output", &file], more].concat();
+        resolve(&arguments).unwrap().delivery.format()
+    };
+    assert_eq!(form(&[]), None);
+    assert_eq!(form(&["--format", "csv"]), Some(ReportFormat::Csv));
+    let several = format!("{CONFIG}format = 'json'\noutput = ['{file}']\n");
+    let several = resolve_with(config(&several), &["--tables", "a"]).unwrap();
+    assert_eq!(several.delivery.format(), Some(ReportFormat::Json));
+    let wrong = resolve(&["--tables", "a", "--output", "report"]).unwrap_err();
+    assert!(wrong.to_string().contains("end it in .json"), "{wrong}");
 }
 
 #[test]
@@ -362,7 +380,7 @@ fn redaction_has_one_key_a_run_and_excludes_repairs() {
 fn all_tables_of_a_run_are_hashed_under_one_key_and_two_runs_under_two() {
     let keys = || {
         let settings = resolve(&["--tables", "a,b", "--row-level"]).unwrap();
-        let tables = settings.tables.plan(&Catalogs::default()).unwrap();
+        let tables = settings.tables.listed().plan(&Catalogs::default()).unwrap();
         let keys = tables
             .tables
             .into_iter()
@@ -401,6 +419,7 @@ fn every_end_has_its_exit_code() {
         errors: Vec::new(),
         target_only_tables: Vec::new(),
         strict_tables: false,
+        selected_from: None,
         root_cause: None,
         notes: Vec::new(),
         trace_id: None,

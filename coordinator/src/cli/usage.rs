@@ -162,6 +162,27 @@ pub(super) enum UsageError {
         before: String,
         now: String,
     },
+    #[error("run {run} has no table `{name}`{suggestion}")]
+    NoSuchTable {
+        run: String,
+        name: String,
+        suggestion: String,
+    },
+    #[error("--table and --rows print console or json; leave other forms to whole reports")]
+    FormOfPart,
+    #[error(
+        "run {run} has no table that differs or was not verified, so there is nothing to compare"
+    )]
+    NothingDiffers { run: RunId },
+    #[error(
+        "the {side} of run {run} is {before}, but the configured one is {now}; --only-differing compares the same databases"
+    )]
+    OtherDatabaseThanBefore {
+        run: RunId,
+        side: &'static str,
+        before: String,
+        now: String,
+    },
     #[error(transparent)]
     Push(#[from] PushError),
     #[error(transparent)]

@@ -55,6 +55,7 @@ pub use table::{IntoTable, Table, TableJob};
 
 pub use crate::report::{
     AttemptReport, ColumnCounts, DatabaseReport, Origin, Pairings, RepairReport, ReportVerdict,
-    RootCauseReport, RunReport, RunStatus, SCHEMA_VERSION, Scope, TableError, TableResult,
+    RootCauseReport, RunReport, RunStatus, SCHEMA_VERSION, Scope, SelectedFrom, TableError,
+    TableResult,
 };
 pub use crate::run_state::TableStatus;

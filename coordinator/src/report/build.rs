@@ -112,6 +112,7 @@ impl RunReport {
             results,
             errors,
             strict_tables: data.scope.strict,
+            selected_from: data.scope.selected_from,
             target_only_tables: data.scope.target_only_tables,
             root_cause,
             notes: data.notes,

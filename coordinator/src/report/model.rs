@@ -11,7 +11,9 @@ use shared::identity::DatabaseIdentity;
 use shared::outcome::{CauseGroup, Depth, Difference, OpenSession, RepairPlan, SideRead};
 
 use super::scope::{ColumnCounts, Scope};
-use crate::run_state::{Counts, Origin, ReportVerdict, RunStatus, RunSummary, TableStatus};
+use crate::run_state::{
+    Counts, Origin, ReportVerdict, RunStatus, RunSummary, SelectedFrom, TableStatus,
+};
 
 /// The version of the structure of a report. It increases when a field is removed, or when the
 /// meaning or the form of a field changes; a new field does not change it.
@@ -70,6 +72,10 @@ pub struct RunReport {
     pub target_only_tables: Vec<String>,
     /// Whether these tables are a difference.
     pub strict_tables: bool,
+    /// The earlier run whose tables these are, if only those that differed or were not verified
+    /// there were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selected_from: Option<SelectedFrom>,
     /// The table that ended the run, when fail-fast did.
     pub root_cause: Option<RootCauseReport>,
     /// Notes on the run as a whole.

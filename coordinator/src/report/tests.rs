@@ -1,112 +1,18 @@
 //! The content of a report in each of its formats.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{TimeZone as _, Utc};
+use chrono::Utc;
 use serde_json::{Value, json};
-use shared::config::FailFast;
-use shared::ids::{Attempt, RunId, TableId, WorkerId};
-use shared::message::{Event, EventBody, WorkId};
-use shared::outcome::{
-    CauseExample, CauseGroup, ColumnDifference, Difference, DifferenceKind, Outcome, Reads,
-    SideRead,
-};
+use shared::ids::RunId;
+use shared::outcome::{ColumnDifference, Difference, DifferenceKind, Outcome};
 
+use super::samples::{explained, mixed, report, report_of_all};
 use super::*;
 use crate::run_state::testing::{compared, failed, limits, spec};
-use crate::run_state::{
-    Effect, Input, Limits, PlannedTable, RunPlan, RunState, RunSummary, TableRecord, TableScope,
-    TableStatus, Time,
-};
-
-/// The report of a run in which these outcomes arrive, one table at a time.
-fn report(outcomes: Vec<(Outcome, Vec<Difference>)>, limits: Limits, cancel: bool) -> RunReport {
-    let tables = (0..=outcomes.len())
-        .map(|n| PlannedTable::new(spec(&format!("t{n}"))))
-        .collect();
-    let run: RunId = "01900000-0000-7000-8000-000000000000".parse().unwrap();
-    let mut state = RunState::new(RunPlan {
-        run,
-        tables,
-        limits,
-        task_queue: "q".to_owned(),
-        seed: 1,
-    });
-    let mut last = state.apply(Input::Begin, Time::START);
-    for (table, (outcome, rows)) in (0..).zip(outcomes) {
-        let batches = u32::from(!rows.is_empty());
-        let finished = EventBody::Finished {
-            outcome: Box::new(outcome),
-            batches,
-            duration_ms: 1500,
-            unconfirmed: Vec::new(),
-        };
-        let differences = (batches > 0).then_some(EventBody::Differences { batch: 0, rows });
-        for body in differences.into_iter().chain([finished]) {
-            let work = WorkId {
-                run,
-                table: TableId(table),
-                attempt: Attempt::FIRST,
-            };
-            last = state.apply(
-                Input::Event(Event {
-                    work,
-                    worker: WorkerId::named("w1"),
-                    body,
-                    databases: Vec::new(),
-                }),
-                Time(2000),
-            );
-        }
-    }
-    if cancel {
-        last = state.apply(Input::Cancel, Time(2000));
-        last.extend(state.apply(Input::Tick, Time(3000)));
-    }
-    assert_eq!(last.last(), Some(&Effect::Complete), "{last:?}");
-    let started_at = Utc.timestamp_millis_opt(1_700_000_000_123).unwrap();
-    let mut report = RunReport::new(state, started_at, Duration::from_millis(2345));
-    report.origin = Some(Origin {
-        tool_version: "0.1.0".to_owned(),
-        user: Some("ops".to_owned()),
-        host: "host1".to_owned(),
-    });
-    report
-}
-
-fn modified() -> Difference {
-    let value = |name: &str, source: Value, target: Value| ColumnDifference {
-        name: name.to_owned(),
-        source,
-        target,
-    };
-    Difference {
-        kind: DifferenceKind::Modified,
-        key: serde_json::Map::from_iter([("id".to_owned(), json!(7))]),
-        columns: vec![
-            value("v", json!("a\u{1b}[31m\n"), Value::Null),
-            value("n", json!(1), json!(2)),
-        ],
-    }
-}
-
-/// A matched, a mismatched, a failed and a cancelled table.
-fn mixed() -> RunReport {
-    let outcomes = vec![
-        (compared(0), Vec::new()),
-        (compared(1), vec![modified()]),
-        (failed(false, true), Vec::new()),
-    ];
-    report(
-        outcomes,
-        Limits {
-            fail_fast: FailFast::Error,
-            ..limits(1)
-        },
-        false,
-    )
-}
+use crate::run_state::{RunSummary, TableRecord, TableScope, TableStatus};
 
 fn keys(value: &Value) -> Vec<&str> {
     value
@@ -253,46 +159,6 @@ fn only_a_run_that_verified_everything_passes() {
     );
 }
 
-/// Like [`report`], without a table that nothing happens to.
-fn report_of_all(outcomes: Vec<Outcome>) -> RunReport {
-    let run = RunId::generate();
-    let tables = (0..outcomes.len())
-        .map(|n| PlannedTable::new(spec(&format!("t{n}"))))
-        .collect();
-    let mut state = RunState::new(RunPlan {
-        run,
-        tables,
-        limits: limits(1),
-        task_queue: String::new(),
-        seed: 1,
-    });
-    let mut effects = state.apply(Input::Begin, Time::START);
-    for (table, outcome) in (0..).zip(outcomes) {
-        let work = WorkId {
-            run,
-            table: TableId(table),
-            attempt: Attempt::FIRST,
-        };
-        let body = EventBody::Finished {
-            outcome: Box::new(outcome),
-            batches: 0,
-            duration_ms: 1,
-            unconfirmed: Vec::new(),
-        };
-        effects = state.apply(
-            Input::Event(Event {
-                work,
-                worker: WorkerId::named("w"),
-                body,
-                databases: Vec::new(),
-            }),
-            Time(1),
-        );
-    }
-    assert_eq!(effects.last(), Some(&Effect::Complete));
-    RunReport::new(state, Utc::now(), Duration::ZERO)
-}
-
 #[test]
 fn the_csv_report_has_one_line_per_table() {
     let text = mixed().to_csv();
@@ -336,6 +202,11 @@ Different
   t1  10 rows on both sides; 0 missing, 0 extra, 1 modified
     modified  id=7  v: 'a\\u{1b}[31m\\n' → null  n: 1 → 2
   →: from the source's value to the target's; \\u{…}: a character by its code
+
+Slowest
+  t0  1.5 s  10 rows
+  t1  1.5 s  10 rows
+  t2  1.5 s
 ";
     assert_eq!(text, expected);
     assert!(
@@ -378,59 +249,6 @@ fn no_control_character_reaches_the_console() {
     let control = console.chars().find(|it| it.is_control() && *it != '\n');
     assert_eq!(control, None, "{console:?}");
     assert!(console.contains("a\\u{1b}[2J\\u{7}\\r\\nb"), "{console}");
-}
-
-/// A table with causes, and how it was read.
-fn explained() -> RunReport {
-    let cause =
-        |column: Option<&str>, rows: u64, explanation: &str, option: Option<&str>| CauseGroup {
-            column: column.map(str::to_owned),
-            cause: "fraction-truncated".to_owned(),
-            explanation: explanation.to_owned(),
-            rows,
-            examined: 4,
-            pairs_keys: false,
-            example: CauseExample {
-                key: serde_json::Map::from_iter([("id".to_owned(), json!(7))]),
-                source: json!("12:00:00.123456"),
-                target: json!("12:00:00.123"),
-            },
-            option: option.map(str::to_owned),
-            also_ignores: option
-                .map(|_| "every difference in further digits of a second".to_owned()),
-        };
-    let read = |isolation: &str, second: u32| SideRead {
-        isolation: isolation.to_owned(),
-        started_at: format!("2026-01-31T12:00:0{second}.000Z"),
-        finished_at: format!("2026-01-31T12:00:1{second}.000Z"),
-    };
-    let with = |differing: u64, source: &str, causes: Vec<CauseGroup>| {
-        let Outcome::Compared(mut comparison) = compared(differing) else {
-            panic!("compared");
-        };
-        comparison.causes = causes;
-        comparison.reads = Some(Box::new(Reads {
-            source: read(source, 1),
-            target: read("REPEATABLE READ", 2),
-        }));
-        if let Some(rows) = &mut comparison.rows {
-            rows.settled = 2 * differing;
-        }
-        Outcome::Compared(comparison)
-    };
-    let causes = vec![
-        cause(
-            Some("at"),
-            3,
-            "cut to milliseconds in the target",
-            Some("rules.at = { precision = 3 }"),
-        ),
-        cause(None, 1, "the row is newer in the source, as at says", None),
-    ];
-    report_of_all(vec![
-        with(1, "SNAPSHOT", causes),
-        with(0, "READ COMMITTED", Vec::new()),
-    ])
 }
 
 #[test]
@@ -575,13 +393,19 @@ fn a_stored_run_of_an_earlier_version_has_a_report() {
     assert_eq!(report.to_csv().lines().count(), 2);
 }
 
+/// The one file that is prepared at `path`.
+fn prepare(path: &Path) -> Result<Output, OutputError> {
+    let mut outputs = Output::prepare_all(&[path.to_owned()])?;
+    Ok(outputs.pop().unwrap())
+}
+
 #[test]
 fn a_file_takes_its_place_only_when_it_is_whole() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("report.json");
     std::fs::write(&path, "before").unwrap();
     let files = || std::fs::read_dir(directory.path()).unwrap().count();
-    let output = Output::prepare(&path).unwrap();
+    let output = prepare(&path).unwrap();
     assert_eq!(
         (std::fs::read_to_string(&path).unwrap().as_str(), files()),
         ("before", 2)
@@ -593,10 +417,48 @@ fn a_file_takes_its_place_only_when_it_is_whole() {
     );
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "a report contains rows");
-    drop(Output::prepare(&path).unwrap());
+    drop(prepare(&path).unwrap());
     assert_eq!(files(), 1, "nothing is left of a run without a report");
-    assert!(Output::prepare(&directory.path().join("no/such/file")).is_err());
-    assert!(Output::prepare(directory.path()).is_err());
+    assert!(prepare(&directory.path().join("no/such/file.txt")).is_err());
+    let folder = directory.path().join("folder.txt");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(prepare(&folder).is_err());
+}
+
+#[test]
+fn the_end_of_a_name_tells_the_form() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = |names: &[&str]| -> Vec<PathBuf> {
+        names
+            .iter()
+            .map(|name| directory.path().join(name))
+            .collect()
+    };
+    let all = ["a.json", "a.CSV", "a.html", "a.xml", "a.md", "a.txt"];
+    let outputs = Output::prepare_all(&paths(&all)).unwrap();
+    let formats: Vec<ReportFormat> = outputs.iter().map(Output::format).collect();
+    assert_eq!(
+        formats,
+        [
+            ReportFormat::Json,
+            ReportFormat::Csv,
+            ReportFormat::Html,
+            ReportFormat::Junit,
+            ReportFormat::Markdown,
+            ReportFormat::Console
+        ]
+    );
+    drop(outputs);
+    for (names, words) in [
+        (&["a.json", "report"][..], ".xml (JUnit)"),
+        (&["a.json", "report.pdf"], "report.pdf"),
+        (&["a.json", "a.json"], "twice"),
+    ] {
+        let error = Output::prepare_all(&paths(names)).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let left = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left, 0, "no file is left behind by an error");
 }
 
 #[test]

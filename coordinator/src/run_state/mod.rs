@@ -52,7 +52,7 @@ pub use plan::{Limits, PlannedTable, Window};
 pub(crate) use plan::{RunPlan, Time, millis, table_ids};
 pub use record::TableStatus;
 pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRecord, Verdict};
-pub use scope::TableScope;
+pub use scope::{SelectedFrom, TableScope};
 pub(crate) use shared_target::are_parts;
 pub use summary::{Origin, ReportVerdict, RunStatus};
 pub(crate) use summary::{RunSummary, depth_of};

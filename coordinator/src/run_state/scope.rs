@@ -1,5 +1,6 @@
 //! Which tables a run covers, beyond the list of its tables.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::Counts;
@@ -15,6 +16,34 @@ pub struct TableScope {
     pub strict: bool,
     /// What was left out, for the report.
     pub notes: Vec<String>,
+    /// The earlier run whose tables these are, if only those that did not pass there are compared.
+    pub selected_from: Option<SelectedFrom>,
+}
+
+/// The run from which the tables of another run were selected: those that differed or were not
+/// verified there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SelectedFrom {
+    /// The earlier run.
+    pub run_id: String,
+    /// How many tables are not compared because they did not differ in the earlier run, or in the
+    /// runs from which its own tables were selected.
+    pub tables_left_out: usize,
+}
+
+impl SelectedFrom {
+    /// What the verdict does not cover, if a table was left out.
+    pub(crate) fn gap(&self) -> Option<String> {
+        let tables = match self.tables_left_out {
+            0 => return None,
+            1 => "1 table".to_owned(),
+            count => format!("{count} tables"),
+        };
+        Some(format!(
+            "{tables} that did not differ before (run {})",
+            self.run_id
+        ))
+    }
 }
 
 impl TableScope {
@@ -39,7 +68,7 @@ mod tests {
         let scope = |names: &[&str], strict| TableScope {
             target_only_tables: names.iter().map(|&name| name.to_owned()).collect(),
             strict,
-            notes: Vec::new(),
+            ..TableScope::default()
         };
         let counts = |matched, mismatched, failed| Counts {
             matched,

@@ -28,6 +28,12 @@ pub enum ReportFormat {
     Json,
     /// CSV with one line per table, for spreadsheets.
     Csv,
+    /// One HTML page, to be read without a network, printed and signed.
+    Html,
+    /// JUnit XML with one test case per table, for CI systems.
+    Junit,
+    /// Markdown, for the summary of a CI job.
+    Markdown,
 }
 
 /// The form of a log line.

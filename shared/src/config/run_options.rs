@@ -133,16 +133,16 @@ options! {
 }
 
 options! {
-    /// `[run]`: the form of a report and the file that it is written to.
+    /// `[run]`: the form of a report and the files that it is written to.
     pub struct ReportOptions in "run";
 
     heading "Report";
-    /// console, json or csv
+    /// Form of the report on standard output: console, json, csv, html, junit or markdown; with `--output`, it is printed only if this option is set
     #[arg(value_name = "FORMAT")]
     format: ReportFormat = ReportFormat::Console;
-    /// Write the report to this file
+    /// Write the report to this file, in the form that the end of its name tells: .json, .csv, .html, .xml (JUnit), .md or .txt; may be repeated
     #[arg(value_name = "FILE", value_parser = clap::value_parser!(PathBuf))]
-    output: PathBuf, else "standard output";
+    output: Vec<PathBuf>, else "standard output";
 }
 
 options! {

@@ -198,6 +198,23 @@ impl FromValue for Vec<String> {
     }
 }
 
+impl FromValue for Vec<PathBuf> {
+    fn from_value(value: Value) -> Result<Self, String> {
+        let names = match value {
+            Value::Text(name) => vec![name],
+            list => Vec::<String>::from_value(list)?,
+        };
+        Ok(names.into_iter().map(PathBuf::from).collect())
+    }
+}
+
+impl ToToml for Vec<PathBuf> {
+    fn to_toml(&self) -> String {
+        let paths: Vec<String> = self.iter().map(ToToml::to_toml).collect();
+        format!("[{}]", paths.join(", "))
+    }
+}
+
 impl ToToml for Vec<String> {
     fn to_toml(&self) -> String {
         let texts: Vec<String> = self.iter().map(ToToml::to_toml).collect();

@@ -63,6 +63,7 @@ fn select(
     };
     let selected = settings
         .tables
+        .listed()
         .plan(&catalogs)
         .map_err(|error| error.to_string())?;
     let pairs: Vec<String> = selected
@@ -178,7 +179,7 @@ precision = 3
             source: Some(catalog(SOURCE)),
             target: None,
         };
-        let selected = settings.tables.plan(&catalogs).unwrap();
+        let selected = settings.tables.listed().plan(&catalogs).unwrap();
         let tables = selected.tables.into_iter().map(|table| {
             let spec = table.spec;
             format!(
@@ -281,6 +282,7 @@ fn a_catalog_is_read_where_names_leave_the_target_open() {
     let may_share = |list: &str| {
         settings("", &["--tables", list])
             .tables
+            .listed()
             .may_share_target()
             .unwrap()
     };

@@ -4,21 +4,20 @@ mod different;
 mod header;
 mod next;
 mod page;
-mod structure;
-mod visible;
-
-use std::collections::BTreeMap;
+mod table;
 
 use shared::failure::FailureKind;
-use shared::options::MissingColumns;
 use shared::outcome::OpenSession;
 
 use crate::run_state::TableStatus;
 
-use super::model::{RootCauseReport, RunReport, TableError, TableResult};
-use page::{BOLD, Page, plural, widest};
-use structure::missing;
-use visible::{name, printable};
+use super::model::{RootCauseReport, RunReport, TableError};
+use super::slowest::{duration, slowest};
+use super::visible::{name, printable};
+use super::wording::{self, attempt, plural, title};
+use page::{BOLD, Page, widest};
+
+pub(super) use table::{rows, table};
 
 pub(super) fn render(report: &RunReport, colour: bool) -> String {
     let mut page = Page::new(colour);
@@ -31,6 +30,7 @@ pub(super) fn render(report: &RunReport, colour: bool) -> String {
     unverified(&mut page, report);
     different::different(&mut page, report);
     notes(&mut page, report);
+    slow_tables(&mut page, report);
     next::next(&mut page, report);
     page.into_text()
 }
@@ -48,12 +48,7 @@ fn unverified(page: &mut Page, report: &RunReport) {
         for (table, error) in names.iter().zip(failed) {
             let what = printable(&format!("{}: {}", error.kind, error.error));
             page.line("  ", &format!("{table:width$}  {what}"));
-            if error.attempt > 1 {
-                let worker = error.worker.as_deref();
-                let worker = worker
-                    .map(|worker| format!(" on {worker}"))
-                    .unwrap_or_default();
-                let attempt = format!("attempt {}{worker}", error.attempt);
+            if let Some(attempt) = attempt(error) {
                 page.dim(&format!("  {:width$}  ", ""), &printable(&attempt));
             }
         }
@@ -76,18 +71,7 @@ fn unverified(page: &mut Page, report: &RunReport) {
 }
 
 fn notes(page: &mut Page, report: &RunReport) {
-    let reads = reads(&report.results);
-    let of_run = reads.iter().chain(&report.notes);
-    let mut lines: Vec<String> = of_run.map(|note| printable(note)).collect();
-    for result in &report.results {
-        let table = name(&result.table);
-        let notes = result.notes.iter().map(|note| printable(note));
-        lines.extend(
-            notes
-                .chain(noted_columns(result))
-                .map(|note| format!("{table}: {note}")),
-        );
-    }
+    let lines = wording::notes(report);
     if lines.is_empty() {
         return;
     }
@@ -97,33 +81,20 @@ fn notes(page: &mut Page, report: &RunReport) {
     }
 }
 
-/// The missing columns of a table that do not make it different.
-fn noted_columns(result: &TableResult) -> Vec<String> {
-    let coverage = result.coverage.as_ref();
-    let noted = coverage.filter(|coverage| coverage.missing_columns_are == MissingColumns::Note);
-    let columns = noted.map(|coverage| coverage.missing_columns.as_slice());
-    columns.unwrap_or_default().iter().map(missing).collect()
-}
-
-/// The isolation levels under which tables were read, one line for each pair of levels.
-fn reads(results: &[TableResult]) -> Vec<String> {
-    let mut tables: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    for result in results {
-        if let (Some(source), Some(target)) = (&result.source_read, &result.target_read) {
-            let levels = (source.isolation.as_str(), target.isolation.as_str());
-            tables.entry(levels).or_default().push(&result.table);
-        }
+fn slow_tables(page: &mut Page, report: &RunReport) {
+    let slow = slowest(report);
+    if slow.is_empty() {
+        return;
     }
-    let one_pair = tables.len() == 1;
-    tables
-        .into_iter()
-        .map(|((source, target), tables)| {
-            let which = match tables.as_slice() {
-                _ if one_pair => String::new(),
-                few @ ([_] | [_, _] | [_, _, _]) => format!("{}: ", few.join(", ")),
-                many => format!("{}: ", plural(many.len(), "table")),
-            };
-            format!("{which}read under {source} in the source, {target} in the target")
-        })
-        .collect()
+    page.heading("Slowest");
+    let titles: Vec<String> = slow.iter().map(|(result, _)| title(result)).collect();
+    let width = widest(titles.iter().map(String::as_str));
+    for (title, (result, seconds)) in titles.iter().zip(slow) {
+        let rows = result.source_count.map(|rows| format!("  {rows} rows"));
+        let rows = rows.unwrap_or_default();
+        page.line(
+            "  ",
+            &format!("{title:width$}  {}{rows}", duration(seconds)),
+        );
+    }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use shared::outcome::Depth;
 
 use super::page::{Page, widest};
-use super::visible::printable;
+use crate::report::examples::differing;
 use crate::report::model::{RunReport, TableResult};
+use crate::report::visible::printable;
 use crate::run_state::TableStatus;
 
 pub(super) fn next(page: &mut Page, report: &RunReport) {
@@ -75,11 +76,6 @@ fn steps(report: &RunReport) -> Vec<(String, String)> {
         );
     }
     steps
-}
-
-fn differing(result: &TableResult) -> u64 {
-    let counts = [result.missing, result.extra, result.modified];
-    counts.into_iter().flatten().sum()
 }
 
 /// The directory of the repair scripts.
