@@ -12,7 +12,7 @@ use crate::engine::temporary::InMemory;
 use crate::engine::values::canonical::MalformedRow;
 
 /// What a database or its driver reported, classified by the code that knows it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct DriverError {
     pub kind: FailureKind,
     /// What the user can do about it; empty if the message says enough.
@@ -113,7 +113,7 @@ pub(crate) mod advice {
     pub(crate) const CONNECTION: &str =
         "check that the server runs and that host, port and firewall are right";
     pub(crate) const TLS: &str = "check the server's certificate; name its authority, or the certificate itself if it is self-signed, with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
-    pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
+    pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint; so that the account is not locked, this process tries the login again only after an hour: restart it when they are right";
     pub(crate) const DATABASE: &str = "check the endpoint's database";
     pub(crate) const TABLE: &str = "check schema and table";
     pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
@@ -161,6 +161,24 @@ impl DatabaseError {
             error.advice = privilege;
         }
         self
+    }
+
+    /// The same error for another session, which was not tried.
+    pub(crate) fn repeated(&self) -> Self {
+        match self {
+            Self::Driver(error) => Self::Driver(error.clone()),
+            other => Self::driver(other.class(), other.to_string(), None, false),
+        }
+    }
+
+    /// Whether the server refused the user or the password.
+    pub(crate) fn is_refused_login(&self) -> bool {
+        matches!(self, Self::Driver(error) if error.kind == FailureKind::AuthenticationError)
+    }
+
+    /// Whether there was no connection with the server.
+    pub(crate) fn is_unreached(&self) -> bool {
+        self.class().0 == FailureKind::ConnectionError
     }
 
     pub(crate) fn is_refusal(&self) -> bool {

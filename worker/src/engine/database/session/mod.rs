@@ -3,6 +3,7 @@
 pub(crate) mod idle;
 pub(crate) mod label;
 pub(crate) mod limits;
+pub(crate) mod logins;
 pub(crate) mod pool;
 pub(crate) mod tls;
 
@@ -16,6 +17,7 @@ use crate::engine::database::scan::{Query, Scanned};
 use crate::engine::database::script::ScriptDialect;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::database::session::limits::INTERRUPT_LIMIT;
+use crate::engine::database::session::logins::Logins;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -30,15 +32,19 @@ pub(crate) trait Database: RepairDialect + ScriptDialect {
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError>;
 
-    /// [`connect`](Self::connect) within the endpoint's time limit.
+    /// [`connect`](Self::connect) within the endpoint's time limit, unless an earlier login of
+    /// this process was refused.
     async fn open(
         &self,
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
-        tokio::time::timeout(endpoint.connect_timeout, self.connect(endpoint, access))
-            .await
-            .unwrap_or(Err(DatabaseError::ConnectTimeout(endpoint.connect_timeout)))
+        let limit = endpoint.connect_timeout;
+        let login = async {
+            let connected = tokio::time::timeout(limit, self.connect(endpoint, access)).await;
+            connected.unwrap_or(Err(DatabaseError::ConnectTimeout(limit)))
+        };
+        Logins::of(endpoint).log_in(login).await
     }
 }
 

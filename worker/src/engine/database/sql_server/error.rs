@@ -46,7 +46,11 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
     const CONNECTION: (FailureKind, &str) = (FailureKind::ConnectionError, advice::CONNECTION);
     match error {
         Error::Server(server) => match server.code() {
-            18456 => (FailureKind::AuthenticationError, advice::AUTHENTICATION),
+            // Beside 18456: a domain that is not trusted, a login that is disabled or locked, and a
+            // password that has expired or must be changed.
+            18452 | 18456 | 18470 | 18486..=18488 => {
+                (FailureKind::AuthenticationError, advice::AUTHENTICATION)
+            }
             4060 => (FailureKind::DatabaseNotFound, advice::DATABASE),
             208 => (FailureKind::TableNotFound, advice::TABLE),
             207 => (FailureKind::ColumnNotFound, ""),
