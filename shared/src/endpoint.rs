@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use crate::login::{Login, LoginMethod, Route};
 use crate::masking::mask;
 pub use crate::secret::Secret;
 
@@ -72,6 +73,13 @@ impl DatabaseKind {
         }
     }
 
+    /// Whether an endpoint says how its clients log in and find the server, and whether their TLS
+    /// is strict. Servers of PostgreSQL tell their clients how to log in.
+    #[must_use]
+    pub(crate) fn has_login_options(self) -> bool {
+        self == Self::SqlServer
+    }
+
     /// The default schema of an endpoint whose URL has none.
     #[must_use]
     pub fn default_schema(self) -> &'static str {
@@ -111,6 +119,8 @@ pub enum TlsMode {
     Prefer,
     /// Always.
     Require,
+    /// Always and from the first byte, with a certificate that is always verified: TDS 8.0.
+    Strict,
 }
 
 /// A database and the settings of its connections.
@@ -130,6 +140,10 @@ pub struct Endpoint {
     pub user: String,
     /// Password of the user.
     pub password: Secret,
+    /// How the client logs in.
+    pub login: Login,
+    /// How the client finds the server.
+    pub route: Route,
     /// Whether and how TLS protects the connection.
     pub tls: Tls,
     /// Schema of tables whose names have none.
@@ -171,7 +185,8 @@ impl Endpoint {
     ///
     /// Parameters of both kinds: `ca_file`, `trust_server_certificate`, `schema`,
     /// `max_connections`, `statement_timeout` and `connect_timeout` (seconds).
-    /// SQL Server: `encrypt` (`true`, the default, or `false`). PostgreSQL:
+    /// SQL Server: `encrypt` (`true`, the default, `strict` or `false`), `auth`, `spn`,
+    /// `instance`, `multi_subnet_failover` and `failover_partner`. PostgreSQL:
     /// `sslmode` (`disable`, `prefer`, `require`, `verify-full`), `sslrootcert`
     /// (the same as `ca_file`) and `host` (a socket directory). Without
     /// `sslmode` TLS is required, but not used on loopback and on sockets.
@@ -211,6 +226,8 @@ impl Endpoint {
             database: decode(url.path().trim_start_matches('/'))?,
             user: decode(url.username())?,
             password: Secret::new(decode(url.password().unwrap_or_default())?),
+            login: Login::default(),
+            route: Route::default(),
             tls: Tls {
                 mode: match kind {
                     DatabaseKind::SqlServer => TlsMode::Require,
@@ -226,11 +243,7 @@ impl Endpoint {
             statement_timeout: None,
             connect_timeout: Duration::from_secs(15),
         };
-        for (part, value) in [
-            ("host", &endpoint.host),
-            ("database", &endpoint.database),
-            ("user", &endpoint.user),
-        ] {
+        for (part, value) in [("host", &endpoint.host), ("database", &endpoint.database)] {
             if value.is_empty() {
                 return Err(bad_url(&format!("no {part}")));
             }
@@ -249,6 +262,12 @@ impl Endpoint {
                 }
             })?;
         }
+        if endpoint.user.is_empty() && endpoint.login.method.needs_user() {
+            return Err(bad_url("no user"));
+        }
+        if url.port().is_some() {
+            endpoint.route.instance = None;
+        }
         Ok(endpoint)
     }
 
@@ -266,10 +285,11 @@ impl Endpoint {
         let seconds = || number().map(|number| Duration::from_secs(number.into()));
         match (key, self.kind) {
             ("encrypt", DatabaseKind::SqlServer) => {
-                self.tls.mode = if boolean()? {
-                    TlsMode::Require
-                } else {
-                    TlsMode::Off
+                self.tls.mode = match boolean() {
+                    Ok(true) => TlsMode::Require,
+                    Ok(false) => TlsMode::Off,
+                    Err(_) if value == "strict" => TlsMode::Strict,
+                    Err(_) => return Err(format!("{key}={value}: write true, strict or false")),
                 }
             }
             ("sslmode", DatabaseKind::Postgres) => {
@@ -294,9 +314,14 @@ impl Endpoint {
             ("max_connections", _) => self.max_connections = Some(number()?),
             ("statement_timeout", _) => self.statement_timeout = Some(seconds()?),
             ("connect_timeout", _) => self.connect_timeout = seconds()?,
+            (_, DatabaseKind::SqlServer)
+                if self.login.set_parameter(key, value)?
+                    || self.route.set_parameter(key, value)? => {}
             (other, kind) => {
                 let own = match kind {
-                    DatabaseKind::SqlServer => "encrypt",
+                    DatabaseKind::SqlServer => {
+                        "encrypt, auth, spn, instance, multi_subnet_failover, failover_partner"
+                    }
                     DatabaseKind::Postgres => "sslmode, sslrootcert, host",
                 };
                 return Err(format!(
@@ -352,6 +377,34 @@ mod tests {
             ("shop", "sales")
         );
         assert_eq!(endpoint.tls.mode, TlsMode::Off);
+    }
+
+    #[test]
+    fn a_url_says_how_to_log_in_and_to_which_server() {
+        let endpoint = |text: &str| Endpoint::from_url("erp", text).map_err(|it| it.to_string());
+        let token = endpoint(
+            "mssql://db.example/shop?auth=token&spn=MSSQLSvc%2Fdb.example&encrypt=strict&\
+             instance=SALES&multi_subnet_failover=true&failover_partner=db2.example:1444",
+        )
+        .unwrap();
+        assert_eq!(token.login.method, LoginMethod::Token);
+        assert_eq!(token.login.spn.as_deref(), Some("MSSQLSvc/db.example"));
+        assert_eq!(token.tls.mode, TlsMode::Strict);
+        assert_eq!(token.route.instance.as_deref(), Some("SALES"));
+        assert!(token.route.multi_subnet_failover);
+        assert_eq!(token.route.partner(1433), Some(("db2.example", 1444)));
+        // SQL Server Browser is not asked for a port that is known.
+        let port = endpoint("mssql://u:p@db.example:1444/shop?instance=SALES").unwrap();
+        assert_eq!((port.port, port.route.instance), (1444, None));
+        for (text, mentions) in [
+            ("mssql://db.example/shop?auth=ntlm", "no user"),
+            ("mssql://u:p@h/d?auth=windows", "ntlm"),
+            ("mssql://u:p@h/d?encrypt=maybe", "strict"),
+            ("postgres://u:p@h/d?auth=ntlm", "unknown parameter"),
+        ] {
+            let error = endpoint(text).unwrap_err();
+            assert!(error.contains(mentions), "{error}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod hash_key;
 pub mod identity;
 pub mod ids;
 pub mod logging;
+pub mod login;
 pub mod masking;
 pub mod message;
 pub mod naming;

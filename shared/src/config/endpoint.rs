@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use crate::endpoint::{DatabaseKind, Endpoint, Secret, TlsMode};
+use crate::endpoint::{DatabaseKind, Endpoint, LoginMethod, Secret, TlsMode};
 
+use super::choices::word;
 use super::error::ConfigError;
 use super::section::{Section, Sources, variable_name};
 use super::value::{FromValue, Value};
 
 /// The keys of an endpoint. A variable that ends in one of them may describe an endpoint
 /// that the file does not have.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 22] = [
     "url",
     "engine",
     "host",
@@ -27,6 +28,12 @@ const KEYS: [&str; 16] = [
     "tls",
     "trust_server_certificate",
     "ca_file",
+    "auth",
+    "spn",
+    "token_command",
+    "instance",
+    "multi_subnet_failover",
+    "failover_partner",
     "schema",
     "max_connections",
     "statement_timeout",
@@ -41,19 +48,24 @@ struct Parts {
     port: Option<u16>,
     database: Option<String>,
     user: Option<String>,
+    auth: Option<LoginMethod>,
+    instance: Option<String>,
 }
 
 impl Parts {
     /// The parts as a URL: defaults are applied where URLs are parsed.
     fn url(&self) -> Result<String, String> {
+        let none = String::new();
+        let needs_user = self.auth.unwrap_or_default().needs_user();
+        let user = self.user.as_ref().or((!needs_user).then_some(&none));
         let (Some(engine), Some(host), Some(database), Some(user)) =
-            (self.engine, &self.host, &self.database, &self.user)
+            (self.engine, &self.host, &self.database, user)
         else {
             let missing = missing([
                 ("engine", self.engine.is_none()),
                 ("host", self.host.is_none()),
                 ("database", self.database.is_none()),
-                ("user", self.user.is_none()),
+                ("user", user.is_none()),
             ]);
             return Err(format!("lacks {}; give them, or a url", missing.join(", ")));
         };
@@ -63,7 +75,16 @@ impl Parts {
                     .to_owned(),
             );
         }
-        Ok(endpoint_url(engine, host, self.port, database, user))
+        let mut url = endpoint_url(engine, host, self.port, database, user);
+        let auth = self.auth.map(|method| word(&method));
+        for (key, value) in [("auth", &auth), ("instance", &self.instance)] {
+            if let Some(value) = value {
+                let first = if url.contains('?') { '&' } else { '?' };
+                let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+                url.push_str(&format!("{first}{key}={value}"));
+            }
+        }
+        Ok(url)
     }
 }
 
@@ -89,10 +110,11 @@ fn endpoint_url(
     user: &str,
 ) -> String {
     let scheme = engine.scheme();
-    let mut url = format!(
-        "{scheme}://{}@",
-        utf8_percent_encode(user, NON_ALPHANUMERIC)
-    );
+    let mut url = format!("{scheme}://");
+    if !user.is_empty() {
+        url.extend(utf8_percent_encode(user, NON_ALPHANUMERIC));
+        url.push('@');
+    }
     let directory = host.starts_with('/');
     match host {
         _ if directory => url.push_str("localhost"),
@@ -123,7 +145,10 @@ pub(super) fn read(
         port: section.take(sources, "port")?,
         database: section.take(sources, "database")?,
         user: section.take(sources, "user")?,
+        auth: section.take(sources, "auth")?,
+        instance: section.take(sources, "instance")?,
     };
+    let login = LoginKeys::take(&mut section, sources)?;
     let password = read_password(&mut section, sources)?;
     let tls: Option<TlsMode> = section.take(sources, "tls")?;
     let trust: Option<bool> = section.take(sources, "trust_server_certificate")?;
@@ -137,7 +162,7 @@ pub(super) fn read(
 
     let url = match url {
         Some(_) if parts != Parts::default() => {
-            return Err(section.error(sources, "has a url and parts of one (engine, host, port, database, user); keep one of the two"));
+            return Err(section.error(sources, "has a url and parts of one (engine, host, port, database, user, auth, instance); keep one of the two"));
         }
         Some(url) => url,
         None => Secret::new(
@@ -152,7 +177,14 @@ pub(super) fn read(
     if let Some(password) = password {
         endpoint.password = password;
     }
+    login
+        .apply(&mut endpoint)
+        .map_err(|reason| section.error(sources, reason))?;
     if let Some(mode) = tls {
+        if mode == TlsMode::Strict && !endpoint.kind.has_login_options() {
+            let reason = "has tls = \"strict\", which only SQL Server has; write \"require\"";
+            return Err(section.error(sources, reason));
+        }
         endpoint.tls.mode = mode;
     }
     if let Some(trust) = trust {
@@ -164,6 +196,63 @@ pub(super) fn read(
     endpoint.statement_timeout = statement_timeout.or(endpoint.statement_timeout);
     endpoint.connect_timeout = connect_timeout.unwrap_or(endpoint.connect_timeout);
     Ok(endpoint)
+}
+
+/// The keys of a login and of the way to the server that may stand beside a URL.
+struct LoginKeys {
+    spn: Option<String>,
+    token_command: Option<String>,
+    multi_subnet_failover: Option<bool>,
+    failover_partner: Option<String>,
+}
+
+impl LoginKeys {
+    fn take(section: &mut Section, sources: &mut Sources<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            spn: section.take(sources, "spn")?,
+            token_command: section.take(sources, "token_command")?,
+            multi_subnet_failover: section.take(sources, "multi_subnet_failover")?,
+            failover_partner: section.take(sources, "failover_partner")?,
+        })
+    }
+
+    /// Sets what is written. The error is the reason.
+    fn apply(self, endpoint: &mut Endpoint) -> Result<(), String> {
+        let written = [
+            ("spn", self.spn.is_some()),
+            ("token_command", self.token_command.is_some()),
+            (
+                "multi_subnet_failover",
+                self.multi_subnet_failover.is_some(),
+            ),
+            ("failover_partner", self.failover_partner.is_some()),
+        ];
+        let written = written.into_iter().find(|(_, is_written)| *is_written);
+        if let Some((key, _)) = written
+            && !endpoint.kind.has_login_options()
+        {
+            return Err(format!("has {key}, which only SQL Server has"));
+        }
+        let (login, route) = (&mut endpoint.login, &mut endpoint.route);
+        login.spn = self.spn.or(login.spn.take());
+        login.token_command = self.token_command;
+        match (login.method, &login.token_command) {
+            (LoginMethod::Token, None) => {
+                return Err("has auth = \"token\" and no token_command".to_owned());
+            }
+            (LoginMethod::Password | LoginMethod::Ntlm, Some(_)) => {
+                return Err("has a token_command and not auth = \"token\"".to_owned());
+            }
+            _ => {}
+        }
+        if let Some(is_on) = self.multi_subnet_failover {
+            route.multi_subnet_failover = is_on;
+        }
+        if let Some(partner) = &self.failover_partner {
+            route.set_parameter("failover_partner", partner)?;
+        }
+        Ok(())
+    }
 }
 
 /// The password, from one of three keys.

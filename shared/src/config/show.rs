@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, LoginMethod};
 use crate::options::GeneralRule;
 
 use super::options::line;
@@ -64,13 +64,28 @@ fn write_section(f: &mut fmt::Formatter<'_>, heading: &str, lines: &[String]) ->
 
 fn of_endpoint(endpoint: &Endpoint) -> String {
     let password = (!endpoint.password.is_empty()).then(|| "***".to_owned());
+    let (login, route) = (&endpoint.login, &endpoint.route);
+    let auth = (login.method != LoginMethod::Password).then_some(&login.method);
+    // Its arguments may be secrets.
+    let token_command = login.token_command.as_ref().map(|_| "***".to_owned());
+    let user = (!endpoint.user.is_empty()).then_some(&endpoint.user);
+    let port = route.instance.is_none().then_some(&endpoint.port);
     [
         line("engine", Some(&endpoint.kind)),
         line("host", Some(&endpoint.host)),
-        line("port", Some(&endpoint.port)),
+        line("port", port),
+        line("instance", route.instance.as_ref()),
         line("database", Some(&endpoint.database)),
-        line("user", Some(&endpoint.user)),
+        line("user", user),
         line("password", password.as_ref()),
+        line("auth", auth),
+        line("spn", login.spn.as_ref()),
+        line("token_command", token_command.as_ref()),
+        line(
+            "multi_subnet_failover",
+            route.multi_subnet_failover.then_some(&true),
+        ),
+        line("failover_partner", route.failover_partner.as_ref()),
         line("tls", Some(&endpoint.tls.mode)),
         line(
             "trust_server_certificate",

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use standin::{Options, Server, TlsMode};
+use standin::{LoginOptions, Options, Server, TlsMode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Stands in for SQL Server over a PostgreSQL database.
@@ -41,6 +41,8 @@ struct Flags {
     /// Do not allow SNAPSHOT isolation
     #[arg(long)]
     no_snapshot: bool,
+    #[command(flatten)]
+    login: LoginOptions,
     /// Exit when standard input is closed
     #[arg(long)]
     exit_with_stdin: bool,
@@ -82,6 +84,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         tls: flags.tls,
         certificate_directory: flags.cert_dir,
         allow_snapshot: !flags.no_snapshot,
+        login: flags.login,
         mangling: None,
     })
     .await?;

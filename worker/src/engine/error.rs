@@ -38,6 +38,9 @@ pub(crate) enum DatabaseError {
     StatementTimeout(std::time::Duration),
     #[error("{0}")]
     Certificates(String),
+    /// There is no access token, so that no login was tried.
+    #[error("{0}")]
+    NoToken(String),
     #[error("the server is a standby, which cannot be written to and may lag behind")]
     Standby,
     #[error("the server's rows are malformed: {0}")]
@@ -114,6 +117,7 @@ pub(crate) mod advice {
         "check that the server runs and that host, port and firewall are right";
     pub(crate) const TLS: &str = "check the server's certificate; name its authority, or the certificate itself if it is self-signed, with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
     pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint; so that the account is not locked, this process tries the login again only after an hour: restart it when they are right";
+    pub(crate) const TOKEN: &str = "run the token_command as the user of this process";
     pub(crate) const DATABASE: &str = "check the endpoint's database";
     pub(crate) const TABLE: &str = "check schema and table";
     pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
@@ -201,6 +205,7 @@ impl DatabaseError {
             }
             Self::StatementTimeout(_) => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),
             Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
+            Self::NoToken(_) => (FailureKind::AuthenticationError, advice::TOKEN),
             Self::Standby => (
                 FailureKind::ConfigurationError,
                 "name the primary server in the endpoint of the target",

@@ -51,7 +51,8 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
             18452 | 18456 | 18470 | 18486..=18488 => {
                 (FailureKind::AuthenticationError, advice::AUTHENTICATION)
             }
-            4060 => (FailureKind::DatabaseNotFound, advice::DATABASE),
+            // 954: the server's copy of the database is the mirror.
+            954 | 4060 => (FailureKind::DatabaseNotFound, advice::DATABASE),
             208 => (FailureKind::TableNotFound, advice::TABLE),
             207 => (FailureKind::ColumnNotFound, ""),
             // 1088 and 4902: ALTER TABLE or SET IDENTITY_INSERT without ALTER on the table.

@@ -1,6 +1,7 @@
 //! SQL Server: everything that is particular to it.
 
 mod answer;
+mod browser;
 pub(crate) mod catalog;
 mod channel;
 pub(crate) mod connection;
@@ -8,13 +9,20 @@ pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
 mod functions;
+mod handshake;
 mod identity;
+mod integrated;
 mod large;
 pub(crate) mod literal;
 pub(crate) mod look_up;
+mod ntlm;
+mod packet;
+mod prelogin;
+mod route;
 pub(crate) mod scan;
 pub(crate) mod script;
 pub(crate) mod session;
 pub(crate) mod text;
+mod token;
 
 pub(crate) use dialect::SqlServer;
