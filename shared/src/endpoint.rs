@@ -333,13 +333,14 @@ impl Endpoint {
         Ok(())
     }
 
-    /// "PostgreSQL at host:port/database", for messages.
+    /// "PostgreSQL at host:port/database" or "SQL Server at host\instance/database", for messages.
     #[must_use]
     pub fn location(&self) -> String {
-        format!(
-            "{} at {}:{}/{}",
-            self.kind, self.host, self.port, self.database
-        )
+        let (kind, host, port, database) = (self.kind, &self.host, self.port, &self.database);
+        match &self.route.instance {
+            Some(instance) => format!("{kind} at {host}\\{instance}/{database}"),
+            None => format!("{kind} at {host}:{port}/{database}"),
+        }
     }
 }
 
@@ -391,6 +392,7 @@ mod tests {
         assert_eq!(token.login.spn.as_deref(), Some("MSSQLSvc/db.example"));
         assert_eq!(token.tls.mode, TlsMode::Strict);
         assert_eq!(token.route.instance.as_deref(), Some("SALES"));
+        assert_eq!(token.location(), "SQL Server at db.example\\SALES/shop");
         assert!(token.route.multi_subnet_failover);
         assert_eq!(token.route.partner(1433), Some(("db2.example", 1444)));
         // SQL Server Browser is not asked for a port that is known.

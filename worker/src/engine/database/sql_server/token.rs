@@ -69,7 +69,7 @@ pub(super) async fn access_token(endpoint: &Endpoint) -> Result<Secret, Database
     Ok(value)
 }
 
-/// Kills a command and what it has started, also when the login is given up.
+/// Kills a command that has not ended, and what it has started: the login was given up.
 struct Group(Option<Pid>);
 
 impl Drop for Group {
@@ -92,10 +92,12 @@ async fn run(command: &str) -> Result<Secret, String> {
         .spawn()
         .map_err(|error| format!("cannot be started: {error}"))?;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    let _group = Group(pid.and_then(Pid::from_raw));
+    let mut group = Group(pid.and_then(Pid::from_raw));
     let (printed, reason) = tokio::join!(read(child.stdout.take()), read(child.stderr.take()));
     let status = child.wait().await;
     let status = status.map_err(|error| format!("cannot be awaited: {error}"))?;
+    // What it has left running on purpose goes on.
+    group.0 = None;
     if !status.success() {
         let reason = reason.trim();
         let from = reason.chars().count().saturating_sub(LONGEST_REASON);
