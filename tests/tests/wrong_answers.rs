@@ -6,7 +6,7 @@ use std::sync::Arc;
 use harness::services::shared_postgres;
 use shared::endpoint::Endpoint;
 use shared::outcome::{Depth, FailureKind};
-use standin::{Mangling, Options, Server, TlsMode};
+use standin::{LoginOptions, Mangling, Options, Server, TlsMode};
 use tests::engine::{Bench, Finding};
 use tests::mangler::{self, Mangler};
 use worker::engine::Stop;
@@ -108,6 +108,7 @@ async fn no_wrong_answer_of_sql_server_is_believed() {
         certificate_directory: None,
         statements: None,
         allow_snapshot: true,
+        login: LoginOptions::default(),
         mangling: Some(Arc::clone(&mangling)),
     })
     .await

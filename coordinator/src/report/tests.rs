@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::{Value, json};
+use shared::failure::FailureKind;
 use shared::ids::RunId;
-use shared::outcome::{ColumnDifference, Difference, DifferenceKind, Outcome};
+use shared::outcome::{ColumnDifference, Difference, DifferenceKind, Failure, Outcome};
 
 use super::samples::{explained, mixed, report, report_of_all};
 use super::*;
@@ -514,5 +515,22 @@ fn a_column_that_is_null_in_the_target_is_said_once_and_not_for_each_row() {
     assert!(
         !short.contains("total: 7") && short.contains("… and 1 more"),
         "{short}"
+    );
+}
+
+#[test]
+fn the_message_of_a_refused_login_is_printed_once() {
+    let refused = || {
+        let failure = Failure::new(FailureKind::AuthenticationError, "Login failed for 'sa'");
+        Outcome::Failed(failure)
+    };
+    let other = Failure::new(FailureKind::TableNotFound, "no table");
+    let outcomes = vec![refused(), refused(), Outcome::Failed(other), refused()];
+    let console = report_of_all(outcomes).to_console(false);
+    assert_eq!(console.matches("Login failed").count(), 1, "{console}");
+    assert_eq!(
+        console.matches("AuthenticationError").count(),
+        3,
+        "{console}"
     );
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::endpoint::{
-    Connection, DatabaseKind, Endpoint, LibpqEnvironment, PasswordCommand, Secret, TlsMode,
+    Connection, DatabaseKind, Endpoint, LibpqEnvironment, LoginMethod, Secret, SecretCommand,
+    TlsMode,
 };
 
 use super::error::ConfigError;
@@ -18,7 +19,7 @@ use super::value::{FromValue, Value};
 /// The keys of `[endpoints.NAME]`. A variable that ends in one of them may describe an endpoint
 /// that the file does not have.
 #[rustfmt::skip]
-pub const KEYS: [DeclaredKey; 21] = [
+pub const KEYS: [DeclaredKey; 26] = [
     DeclaredKey { key: "url", default: "the keys from engine to user", meaning: "The connection in any form that the section [Connections](#connections) describes" },
     DeclaredKey { key: "engine", default: "none", meaning: "`sqlserver` or `postgres`" },
     DeclaredKey { key: "host", default: "none", meaning: "Host name or address; for PostgreSQL also the directory of a Unix socket, for SQL Server also `host,port` and `host\\instance`" },
@@ -30,7 +31,12 @@ pub const KEYS: [DeclaredKey; 21] = [
     DeclaredKey { key: "password_file", default: "none", meaning: "File that contains the password alone" },
     DeclaredKey { key: "password_env", default: "none", meaning: "Environment variable that contains the password" },
     DeclaredKey { key: "password_command", default: "none", meaning: "Program and arguments that print the password, as a list: `[\"vault\", \"read\", \"-field=password\", \"secret/erp\"]`; no shell is involved. It may run for 30 s, and runs again for a session that opens 5 minutes later" },
-    DeclaredKey { key: "tls", default: "require; off for PostgreSQL on loopback and sockets", meaning: "`require`, `prefer` or `off`" },
+    DeclaredKey { key: "auth", default: "password", meaning: "How to log in to SQL Server: `password`, `ntlm` (the user is `DOMAIN\\user`) or `token`" },
+    DeclaredKey { key: "token_command", default: "none", meaning: "Program and arguments that print an access token of Microsoft Entra ID, as a list, for `auth = \"token\"`; it runs as `password_command` does" },
+    DeclaredKey { key: "spn", default: "`MSSQLSvc/HOST:PORT`", meaning: "Service principal name of SQL Server, which NTLM names to it" },
+    DeclaredKey { key: "multi_subnet_failover", default: "false", meaning: "Try all addresses of the host at once (SQL Server)" },
+    DeclaredKey { key: "failover_partner", default: "none", meaning: "The mirror, `host` or `host,port`, that is tried when SQL Server does not serve the database" },
+    DeclaredKey { key: "tls", default: "require; off for PostgreSQL on loopback and sockets", meaning: "`require`, `prefer` or `off`; for SQL Server also `strict` (TDS 8.0)" },
     DeclaredKey { key: "trust_server_certificate", default: "false", meaning: "Accept any certificate" },
     DeclaredKey { key: "ca_file", default: "the authorities of the system", meaning: "PEM file of the trusted authorities, or of the server's own certificate" },
     DeclaredKey { key: "ssl_cert", default: "none", meaning: "PEM file of the client's certificate, for PostgreSQL" },
@@ -126,6 +132,7 @@ pub(super) fn read(
     let url: Option<Secret> = section.take(sources, "url")?;
     let parts = Parts::take(&mut section, sources)?;
     let password = read_password(&mut section, sources)?;
+    let options = sql_server_options(&mut section, sources)?;
     let tls: Option<TlsMode> = section.take(sources, "tls")?;
     let trust: Option<bool> = section.take(sources, "trust_server_certificate")?;
     let ca_file: Option<PathBuf> = section.take(sources, "ca_file")?;
@@ -143,11 +150,22 @@ pub(super) fn read(
         Some(url) => Connection::parse(url.reveal()).map_err(|error| error.to_string()),
         None => parts.connection(),
     };
-    let mut connection = connection.map_err(|reason| section.error(sources, reason))?;
+    let mut connection = connection
+        .and_then(|connection| connection.with_parts(options))
+        .map_err(|reason| section.error(sources, reason))?;
+    let is_token = connection.auth == Some(LoginMethod::Token);
     match password {
         Some(Password::Known(password)) => connection.password = Some(password),
-        Some(Password::Command(command)) => connection.password_command = Some(command),
+        Some(Password::Command(command)) => connection.secret_command = Some(command),
+        Some(Password::Token(command)) if is_token => connection.secret_command = Some(command),
+        Some(Password::Token(_)) => {
+            return Err(section.error(sources, "has a token_command and not auth = \"token\""));
+        }
         None => {}
+    }
+    if tls == Some(TlsMode::Strict) && connection.kind != DatabaseKind::SqlServer {
+        let reason = "has tls = \"strict\", which only SQL Server has; write \"require\"";
+        return Err(section.error(sources, reason));
     }
     connection.tls_mode = tls.or(connection.tls_mode);
     connection.trust_server_certificate = trust.or(connection.trust_server_certificate);
@@ -166,13 +184,38 @@ pub(super) fn read(
         .map_err(|error| section.error(sources, error.to_string()))
 }
 
-/// Where the password of an endpoint comes from.
-enum Password {
-    Known(Secret),
-    Command(PasswordCommand),
+/// The options of a login to SQL Server and of the way to it that are set.
+fn sql_server_options(
+    section: &mut Section,
+    sources: &mut Sources<'_>,
+) -> Result<Vec<(&'static str, String)>, ConfigError> {
+    let auth: Option<String> = section.take(sources, "auth")?;
+    let spn: Option<String> = section.take(sources, "spn")?;
+    let failover: Option<bool> = section.take(sources, "multi_subnet_failover")?;
+    let partner: Option<String> = section.take(sources, "failover_partner")?;
+    let options = [
+        ("auth", auth),
+        ("spn", spn),
+        (
+            "multi_subnet_failover",
+            failover.map(|is_on| is_on.to_string()),
+        ),
+        ("failover_partner", partner),
+    ];
+    Ok(options
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect())
 }
 
-/// The password, from one of four keys.
+/// Where the password or token of an endpoint comes from.
+enum Password {
+    Known(Secret),
+    Command(SecretCommand),
+    Token(SecretCommand),
+}
+
+/// The password or token, from one of five keys.
 fn read_password(
     section: &mut Section,
     sources: &mut Sources<'_>,
@@ -181,6 +224,14 @@ fn read_password(
     let file: Option<PathBuf> = section.take(sources, "password_file")?;
     let variable: Option<String> = section.take(sources, "password_env")?;
     let command: Option<Vec<String>> = section.take(sources, "password_command")?;
+    if let Some(words) = section.take::<Vec<String>>(sources, "token_command")? {
+        if written.is_some() || file.is_some() || variable.is_some() || command.is_some() {
+            return Err(section.error(sources, "has a token_command and a password; keep one"));
+        }
+        return SecretCommand::new(words)
+            .map(|command| Some(Password::Token(command)))
+            .ok_or_else(|| section.error(sources, "token_command: names no program"));
+    }
     let known = |secret| Some(Password::Known(secret));
     match (written, file, variable, command) {
         (None, None, None, None) => Ok(None),
@@ -202,7 +253,7 @@ fn read_password(
                 Err(section.error(sources, reason))
             }
         },
-        (None, None, None, Some(words)) => PasswordCommand::new(words)
+        (None, None, None, Some(words)) => SecretCommand::new(words)
             .map(|command| Some(Password::Command(command)))
             .ok_or_else(|| section.error(sources, "password_command: names no program")),
         _ => Err(section.error(

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use crate::endpoint::Endpoint;
-use crate::masking::mask_in_prose;
+use crate::endpoint::{Endpoint, LoginMethod};
 use crate::options::GeneralRule;
 
 use super::options::line;
@@ -68,23 +67,42 @@ fn write_section(f: &mut fmt::Formatter<'_>, heading: &str, lines: &[String]) ->
 
 fn of_endpoint(endpoint: &Endpoint) -> String {
     let password = (!endpoint.password.is_empty()).then(|| "***".to_owned());
-    let command = endpoint.password_command.as_ref().map(|command| {
-        let words = command.words().iter();
+    let (login, route) = (&endpoint.login, &endpoint.route);
+    let auth = (login.method != LoginMethod::Password).then_some(&login.method);
+    let user = (!endpoint.user.is_empty()).then_some(&endpoint.user);
+    let command_key = match login.method {
+        LoginMethod::Token => "token_command",
+        LoginMethod::Password | LoginMethod::Ntlm => "password_command",
+    };
+    // Its arguments may be secrets.
+    let command = endpoint.secret_command.as_ref().map(|command| {
+        let words = command.words();
+        let hidden = words[1..].iter().map(|_| "***".to_owned());
         words
-            .map(|word| mask_in_prose(word).into_owned())
+            .iter()
+            .take(1)
+            .cloned()
+            .chain(hidden)
             .collect::<Vec<_>>()
     });
     let certificate = endpoint.tls.client_certificate.as_ref();
-    let port = endpoint.instance.is_none().then_some(&endpoint.port);
+    let port = route.instance.is_none().then_some(&endpoint.port);
     [
         line("engine", Some(&endpoint.kind)),
         line("host", Some(&endpoint.host)),
         line("port", port),
-        line("instance", endpoint.instance.as_ref()),
+        line("instance", route.instance.as_ref()),
         line("database", Some(&endpoint.database)),
-        line("user", Some(&endpoint.user)),
+        line("user", user),
         line("password", password.as_ref()),
-        line("password_command", command.as_ref()),
+        line(command_key, command.as_ref()),
+        line("auth", auth),
+        line("spn", login.spn.as_ref()),
+        line(
+            "multi_subnet_failover",
+            route.multi_subnet_failover.then_some(&true),
+        ),
+        line("failover_partner", route.failover_partner.as_ref()),
         line("tls", Some(&endpoint.tls.mode)),
         line(
             "trust_server_certificate",

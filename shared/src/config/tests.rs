@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::endpoint::TlsMode;
+use crate::endpoint::{LoginMethod, TlsMode};
 use crate::pattern::TableSelector;
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -406,5 +406,59 @@ fn a_rule_without_the_newest_options_is_read_by_older_workers() {
     let written = serde_json::to_string(&crate::options::ColumnRule::default()).unwrap();
     for field in ["true_words", "false_words", "zone"] {
         assert!(!written.contains(field), "{written}");
+    }
+}
+
+#[test]
+fn an_endpoint_says_how_to_log_in_and_how_the_server_is_found() {
+    let parts = "[endpoints.erp]\nengine = 'sqlserver'\nhost = 'sql1'\ndatabase = 'erp'\n";
+    let text = format!(
+        "{parts}instance = 'SALES'\ntoken_command = ['print-token', '--secret', 'hunter2']\n\
+         auth = 'token'\nmulti_subnet_failover = true\nfailover_partner = 'sql2:1444'\n\
+         tls = 'strict'\n"
+    );
+    let config = parse_text(&text).unwrap();
+    let erp = &config.endpoints["erp"];
+    assert_eq!(erp.login.method, LoginMethod::Token);
+    assert_eq!((erp.user.as_str(), erp.tls.mode), ("", TlsMode::Strict));
+    assert_eq!(erp.route.instance.as_deref(), Some("SALES"));
+    assert_eq!(erp.route.partner(1433), Some(("sql2", 1444)));
+    assert!(erp.route.multi_subnet_failover);
+    let shown = config.to_string();
+    for line in [
+        "instance = \"SALES\"",
+        "auth = \"token\"",
+        "token_command = [\"print-token\", \"***\", \"***\"]",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("port ="),
+        "{shown}"
+    );
+
+    let url = "[endpoints.erp]\nurl = 'mssql://sql1/erp?auth=token'\n";
+    let postgres = "[endpoints.copy]\nurl = 'postgres://u:p@pg1/copy'\n";
+    for (text, mentions) in [
+        (url.to_owned(), "no token_command"),
+        (
+            format!("{parts}user = 'u'\ninstance = ''\n"),
+            "name of an instance",
+        ),
+        (
+            format!("{parts}user = 'u'\nfailover_partner = 'a b'\n"),
+            "HOST:PORT",
+        ),
+        (format!("{parts}auth = 'ntlm'\n"), "lacks user"),
+        (
+            format!("{parts}user = 'D\\u'\nauth = 'ntlm'\ntoken_command = ['x']\n"),
+            "not auth",
+        ),
+        (format!("{url}instance = 'SALES'\n"), "keep one"),
+        (format!("{postgres}tls = 'strict'\n"), "only SQL Server"),
+        (format!("{postgres}token_command = ['x']\n"), "not auth"),
+    ] {
+        let error = error(&text);
+        assert!(error.contains(mentions), "{error}");
     }
 }

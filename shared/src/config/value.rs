@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use super::choices::{FailFast, LogFormat, OtlpProtocol, ReportFormat, parse_choice, word};
 use super::metrics_addr::MetricsAddr;
 use super::units::{ByteSize, parse_duration};
-use crate::endpoint::{DatabaseKind, Secret, TlsMode};
+use crate::endpoint::{DatabaseKind, LoginMethod, Secret, TlsMode};
 use crate::masking::mask;
 use crate::naming::Naming;
 use crate::options::MissingColumns;
@@ -122,6 +122,7 @@ words! {
     LogFormat: Text, TEXT, choice, quoted_word;
     DatabaseKind: Text, TEXT, choice, quoted_word;
     TlsMode: Text, TEXT, choice, quoted_word;
+    LoginMethod: Text, TEXT, choice, quoted_word;
     Rounding: Text, TEXT, choice, quoted_word;
     Normalization: Text, TEXT, choice, quoted_word;
     Encoding: Text, TEXT, choice, quoted_word;

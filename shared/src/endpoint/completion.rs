@@ -7,12 +7,16 @@ use super::connection::Connection;
 use super::environment::LibpqEnvironment;
 use super::error::EndpointError;
 use super::kind::DatabaseKind;
-use super::pass_file::{self, Login};
+use super::login::{Login, LoginMethod, Route};
+use super::pass_file;
 use super::settings::Endpoint;
 use super::tls::{ClientCertificate, Tls, TlsMode};
 
 /// How long connecting and logging in may take, unless the connection says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The longest name of an instance of SQL Server in bytes (MC-SQLR, section 2.2.3).
+const LONGEST_INSTANCE: usize = 32;
 
 impl Connection {
     /// The endpoint `name`. What a PostgreSQL connection does not say comes from its service, then
@@ -39,13 +43,20 @@ impl Connection {
             self = self.or(libpq.connection()?);
         }
         let port = self.port.unwrap_or(self.kind.default_port());
+        let method = self.auth.unwrap_or_default();
+        if !method.needs_user() {
+            self.user = self.user.or(Some(String::new()));
+        }
         let missing: Vec<&str> = [
             ("host", &self.host),
             ("database", &self.database),
             ("user", &self.user),
         ]
         .into_iter()
-        .filter(|(_, value)| value.as_ref().is_none_or(String::is_empty))
+        .filter(|(part, value)| {
+            let is_needed = *part != "user" || method.needs_user();
+            is_needed && value.as_ref().is_none_or(String::is_empty)
+        })
         .map(|(part, _)| part)
         .collect();
         let (Some(host), Some(database), Some(user), true) =
@@ -54,9 +65,9 @@ impl Connection {
             return Err(format!("lacks {}", missing.join(", ")));
         };
         let mut warnings = Vec::new();
-        let needs_password = self.password.is_none() && self.password_command.is_none();
+        let needs_password = self.password.is_none() && self.secret_command.is_none();
         if self.kind.uses_libpq() && needs_password {
-            let login = Login {
+            let login = pass_file::Login {
                 host: &host,
                 port,
                 database: &database,
@@ -69,6 +80,16 @@ impl Connection {
                 Err(reason) => warnings.push(reason),
             }
         }
+        if method == LoginMethod::Token && self.secret_command.is_none() {
+            return Err("says auth=token and has no token_command: set it in [endpoints.NAME], it has no place in a URL".to_owned());
+        }
+        if let Some(instance) = &self.instance
+            && (instance.is_empty() || instance.len() > LONGEST_INSTANCE)
+        {
+            return Err(format!(
+                "`{instance}` is not the name of an instance, which has 1 to {LONGEST_INSTANCE} bytes"
+            ));
+        }
         let client_certificate = client_certificate(self.certificate, self.certificate_key)?;
         let is_local = self.kind == DatabaseKind::Postgres && is_loopback(&host);
         let default_mode = if is_local && client_certificate.is_none() {
@@ -80,15 +101,23 @@ impl Connection {
             name: name.to_owned(),
             kind: self.kind,
             port,
-            // A port that is named decides, as in Microsoft's drivers.
-            instance: self.instance.filter(|_| self.port.is_none()),
             database,
             user,
             password: self
                 .password
-                .filter(|_| self.password_command.is_none())
+                .filter(|_| self.secret_command.is_none())
                 .unwrap_or_default(),
-            password_command: self.password_command,
+            secret_command: self.secret_command,
+            login: Login {
+                method,
+                spn: self.spn,
+            },
+            route: Route {
+                // A port that is named decides, as in Microsoft's drivers.
+                instance: self.instance.filter(|_| self.port.is_none()),
+                multi_subnet_failover: self.multi_subnet_failover.unwrap_or(false),
+                failover_partner: self.failover_partner,
+            },
             tls: Tls {
                 mode: self.tls_mode.unwrap_or(default_mode),
                 trust_server_certificate: self.trust_server_certificate.unwrap_or(false),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kind::DatabaseKind;
-use super::password_command::PasswordCommand;
+use super::login::LoginMethod;
+use super::secret_command::SecretCommand;
 use super::tls::TlsMode;
 use crate::masking::mask;
 use crate::secret::Secret;
@@ -26,7 +27,11 @@ pub struct Connection {
     pub(crate) user: Option<String>,
     /// The password, if the text has it or the caller knows it.
     pub password: Option<Secret>,
-    pub(crate) password_command: Option<PasswordCommand>,
+    pub(crate) secret_command: Option<SecretCommand>,
+    pub(crate) auth: Option<LoginMethod>,
+    pub(crate) spn: Option<String>,
+    pub(crate) multi_subnet_failover: Option<bool>,
+    pub(crate) failover_partner: Option<String>,
     pub(crate) tls_mode: Option<TlsMode>,
     pub(crate) trust_server_certificate: Option<bool>,
     pub(crate) ca_file: Option<PathBuf>,
@@ -54,7 +59,11 @@ impl Connection {
             database: None,
             user: None,
             password: None,
-            password_command: None,
+            secret_command: None,
+            auth: None,
+            spn: None,
+            multi_subnet_failover: None,
+            failover_partner: None,
             tls_mode: None,
             trust_server_certificate: None,
             ca_file: None,
@@ -104,7 +113,13 @@ impl Connection {
             database: self.database.or(fallback.database),
             user: self.user.or(fallback.user),
             password: self.password.or(fallback.password),
-            password_command: self.password_command.or(fallback.password_command),
+            secret_command: self.secret_command.or(fallback.secret_command),
+            auth: self.auth.or(fallback.auth),
+            spn: self.spn.or(fallback.spn),
+            multi_subnet_failover: self
+                .multi_subnet_failover
+                .or(fallback.multi_subnet_failover),
+            failover_partner: self.failover_partner.or(fallback.failover_partner),
             tls_mode: self.tls_mode.or(fallback.tls_mode),
             trust_server_certificate: self
                 .trust_server_certificate

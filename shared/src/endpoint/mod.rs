@@ -12,9 +12,10 @@ mod form;
 mod jdbc;
 mod keywords;
 mod kind;
+mod login;
 mod options;
 mod pass_file;
-mod password_command;
+mod secret_command;
 mod semicolons;
 mod server;
 mod service_file;
@@ -22,6 +23,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod token;
 mod url;
 
 pub use crate::secret::Secret;
@@ -29,8 +31,9 @@ pub use connection::Connection;
 pub use environment::LibpqEnvironment;
 pub use error::EndpointError;
 pub use kind::DatabaseKind;
+pub use login::{Login, LoginMethod, Route};
 pub use options::{DeclaredOption, IGNORED, OPTIONS};
-pub use password_command::{PasswordCommand, PasswordCommandError};
+pub use secret_command::{SecretCommand, SecretCommandError};
 pub use settings::Endpoint;
 pub use tls::{ClientCertificate, Tls, TlsMode};
 

@@ -7,8 +7,11 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+
 use super::connection::{Connection, Pairs};
 use super::kind::DatabaseKind;
+use super::login::{LoginMethod, partner};
 use super::server::{self, Server};
 use super::tls::TlsMode;
 use crate::config::suggestion;
@@ -51,7 +54,11 @@ pub const OPTIONS: &[DeclaredOption] = &[
     option("database, initial catalog, databasename, dbname", BOTH, "database"),
     option("user, user id, uid, username", BOTH, "user"),
     option("password, pwd", BOTH, "password"),
-    option("encrypt", SQL_SERVER, "`true`, `yes` or `mandatory`: always TLS; `false`, `no`, `optional` or `disable`: never"),
+    option("encrypt", SQL_SERVER, "`true`, `yes` or `mandatory`: always TLS; `strict`: from the first byte, with a certificate that is always checked (TDS 8.0); `false`, `no`, `optional` or `disable`: never"),
+    option("auth", SQL_SERVER, "how to log in: `password`, `ntlm` (user `DOMAIN\\user`) or `token` (with the key `token_command`)"),
+    option("spn, server spn", SQL_SERVER, "service principal name that NTLM names to the server"),
+    option("multi_subnet_failover", SQL_SERVER, "`true`: all addresses of the host are tried at once"),
+    option("failover_partner", SQL_SERVER, "the mirror, `host` or `host,port`, that is tried when the server does not serve the database"),
     option("sslmode", POSTGRES, "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`; the last three always check the certificate and the host in it"),
     option("ssl", POSTGRES, "`true`: the same as `sslmode=require`"),
     option("trust_server_certificate", BOTH, "`true`: accept any certificate"),
@@ -68,7 +75,7 @@ pub const OPTIONS: &[DeclaredOption] = &[
 ];
 
 /// Options that do not matter to a comparison, without case, blanks, `_` and `-`.
-pub const IGNORED: [&str; 54] = [
+pub const IGNORED: [&str; 53] = [
     "app",
     "applicationname",
     "asyncprocessing",
@@ -98,7 +105,6 @@ pub const IGNORED: [&str; 54] = [
     "maxpoolsize",
     "minpoolsize",
     "multipleactiveresultsets",
-    "multisubnetfailover",
     "networklibrary",
     "noresetonclose",
     "packetsize",
@@ -240,24 +246,39 @@ impl Connection {
             "encrypt" => {
                 let mode = match value.to_ascii_lowercase().as_str() {
                     "true" | "yes" | "1" | "mandatory" => TlsMode::Require,
+                    "strict" => TlsMode::Strict,
                     "false" | "no" | "0" | "optional" | "disable" => TlsMode::Off,
-                    _ => return Err(wrong(name, value, "true or false")),
+                    _ => return Err(wrong(name, value, "true, strict or false")),
                 };
                 once(&mut self.tls_mode, mode, name)
+            }
+            "auth" => {
+                let method = LoginMethod::from_str(value, true)
+                    .map_err(|_| wrong(name, value, "password, ntlm or token"))?;
+                once(&mut self.auth, method, name)
+            }
+            "spn" | "serverspn" => once(&mut self.spn, value.to_owned(), name),
+            "multisubnetfailover" => {
+                let is_on = boolean(name, value)?;
+                once(&mut self.multi_subnet_failover, is_on, name)
+            }
+            "failoverpartner" => {
+                partner(value)?;
+                once(&mut self.failover_partner, value.to_owned(), name)
             }
             "integratedsecurity" | "trustedconnection" => match value.to_ascii_lowercase().as_str()
             {
                 "false" | "no" | "0" => Ok(()),
                 _ => Err(unsupported(
                     name,
-                    "write a user and a password of SQL Server; the endpoint's key `auth` decides how to log in",
+                    "write user and password, with auth=ntlm and DOMAIN\\user for an account of a Windows domain",
                 )),
             },
             "authentication" => match normalise(value).as_str() {
                 "sqlpassword" | "notspecified" | "" => Ok(()),
                 _ => Err(unsupported(
                     name,
-                    "leave it out; the endpoint's key `auth` decides how to log in",
+                    "write auth=token and set token_command in [endpoints.NAME]",
                 )),
             },
             "applicationintent" => match normalise(value).as_str() {
@@ -274,10 +295,6 @@ impl Connection {
                     "leave it out: encrypted columns are compared as they are stored",
                 )),
             },
-            "failoverpartner" => Err(unsupported(
-                name,
-                "leave it out, and name the server that is the principal now",
-            )),
             "hostnameincertificate" => Err(unsupported(
                 name,
                 "name the host as the certificate does, or the server's own certificate with ca_file=FILE",

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::kind::DatabaseKind;
-use super::password_command::PasswordCommand;
+use super::login::{Login, Route};
+use super::secret_command::SecretCommand;
 use super::tls::Tls;
 use crate::secret::Secret;
 
@@ -18,16 +19,18 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// The named instance of SQL Server, which decides the port instead of `port`.
-    pub instance: Option<String>,
     /// Name of the database on the server.
     pub database: String,
-    /// User name.
+    /// User name; empty if an access token names the user.
     pub user: String,
-    /// Password of the user.
+    /// Password of the user, or the access token.
     pub password: Secret,
-    /// The command that prints the password; `password` is empty then.
-    pub password_command: Option<PasswordCommand>,
+    /// The command that prints the password or the access token; `password` is empty then.
+    pub secret_command: Option<SecretCommand>,
+    /// How the client logs in.
+    pub login: Login,
+    /// How the client finds the server.
+    pub route: Route,
     /// Whether and how TLS protects the connection.
     pub tls: Tls,
     /// Schema of tables whose names have none.
@@ -52,7 +55,7 @@ impl Endpoint {
     /// "host:port", or "host\instance" for a named instance.
     #[must_use]
     pub fn server(&self) -> String {
-        match &self.instance {
+        match &self.route.instance {
             Some(instance) => format!("{}\\{instance}", self.host),
             None => format!("{}:{}", self.host, self.port),
         }
@@ -62,7 +65,7 @@ impl Endpoint {
     #[must_use]
     pub fn lacks_password(&self) -> bool {
         self.password.is_empty()
-            && self.password_command.is_none()
+            && self.secret_command.is_none()
             && self.tls.client_certificate.is_none()
             && !self.host.starts_with('/')
     }

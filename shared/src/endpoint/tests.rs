@@ -153,11 +153,13 @@ fn hosts_ports_and_instances_are_found_in_every_form() {
         "jdbc:sqlserver://db;instanceName=INST;databaseName=d;user=u;password=p",
     ] {
         let endpoint = parse(text);
-        assert_eq!(endpoint.instance.as_deref(), Some("INST"), "{text}");
+        assert_eq!(endpoint.route.instance.as_deref(), Some("INST"), "{text}");
         assert_eq!(endpoint.server(), "db\\INST");
     }
     assert_eq!(
-        parse("Server=db\\INST,1444;Database=d;UID=u;PWD=p").instance,
+        parse("Server=db\\INST,1444;Database=d;UID=u;PWD=p")
+            .route
+            .instance,
         None
     );
 }
@@ -265,15 +267,20 @@ fn what_is_refused_is_named_with_what_to_do() {
         ),
         ("host=h dbname=d user=u sslcert=/c.pem", "add sslkey"),
         ("host=h dbname=d user=u host=i", "given twice"),
-        ("Server=h;Database=d;Integrated Security=SSPI", "`auth`"),
+        ("Server=h;Database=d;Integrated Security=SSPI", "auth=ntlm"),
         (
             "Server=h;Database=d;Authentication=Active Directory Default",
-            "`auth`",
+            "auth=token",
         ),
         (
-            "Server=h;Database=d;UID=u;PWD=p;Failover Partner=i",
-            "principal",
+            "Server=h;Database=d;UID=u;Failover Partner=a:b",
+            "HOST:PORT",
         ),
+        ("mssql://db.example/shop?auth=ntlm", "lacks user"),
+        ("mssql://u:p@h/d?auth=windows", "ntlm"),
+        ("mssql://u:p@h/d?encrypt=maybe", "strict"),
+        ("mssql://h/d?auth=token", "no token_command"),
+        ("postgres://u:p@h/d?auth=ntlm", "no option `auth`"),
         (
             "Server=h;Database=d;UID=u;PWD=p;ApplicationIntent=ReadWrite",
             "leave it out",
@@ -291,6 +298,20 @@ fn what_is_refused_is_named_with_what_to_do() {
         let message = refusal(text);
         assert!(message.contains(words), "{text}: {message}");
     }
+}
+
+#[test]
+fn a_connection_says_how_to_log_in_and_to_which_server() {
+    let endpoint = parse(
+        "mssql://CORP%5Cu:p@db.example/shop?auth=ntlm&spn=MSSQLSvc%2Fdb.example&encrypt=strict&\
+         instance=SALES&multi_subnet_failover=true&failover_partner=db2.example:1444",
+    );
+    assert_eq!(endpoint.login.method, LoginMethod::Ntlm);
+    assert_eq!(endpoint.login.spn.as_deref(), Some("MSSQLSvc/db.example"));
+    assert_eq!(endpoint.tls.mode, TlsMode::Strict);
+    assert_eq!(endpoint.location(), "SQL Server at db.example\\SALES/shop");
+    assert!(endpoint.route.multi_subnet_failover);
+    assert_eq!(endpoint.route.partner(1433), Some(("db2.example", 1444)));
 }
 
 #[test]

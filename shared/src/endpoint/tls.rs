@@ -35,4 +35,6 @@ pub enum TlsMode {
     Prefer,
     /// Always.
     Require,
+    /// Always and from the first byte, with a certificate that is always verified: TDS 8.0.
+    Strict,
 }

@@ -2,6 +2,7 @@
 //! in tests and in the demo. It stores its data in a PostgreSQL database and translates the
 //! statements that it supports; every other statement is error 102.
 
+mod browser;
 mod catalog;
 mod error;
 mod mangling;
@@ -16,7 +17,7 @@ mod tls;
 mod types;
 
 pub use mangling::{Mangling, Wrong};
-pub use options::{Options, TlsMode};
+pub use options::{LoginOptions, Options, TlsMode};
 pub use server::{Server, StartError};
 pub use statements::StatementLog;
 pub use tls::CertificateError;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use standin::{Options, Server, StatementLog, TlsMode};
+use standin::{LoginOptions, Options, Server, StatementLog, TlsMode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Stands in for SQL Server over a PostgreSQL database.
@@ -45,6 +45,8 @@ struct Flags {
     /// A directory in which the statements that reconcile sends are recorded
     #[arg(long, env = "STANDIN_STATEMENTS")]
     statements: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginOptions,
     /// Exit when standard input is closed
     #[arg(long)]
     exit_with_stdin: bool,
@@ -94,6 +96,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         tls: flags.tls,
         certificate_directory: flags.cert_dir,
         allow_snapshot: !flags.no_snapshot,
+        login: flags.login,
         mangling: None,
         statements,
     })

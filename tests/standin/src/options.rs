@@ -18,6 +18,37 @@ pub enum TlsMode {
     On,
     /// Always
     Required,
+    /// Always and before PRELOGIN, as TDS 8.0 has it; the others but `Off` accept that too
+    Strict,
+}
+
+/// How clients may log in beside user and password, and what else a server of SQL Server tells
+/// them.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LoginOptions {
+    /// The Windows domain of the user, who may then log in with NTLMv2
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// A file with the access tokens that are accepted, one a line, read at each login
+    #[arg(long)]
+    pub token_file: Option<PathBuf>,
+    /// A file that gets a line for each login
+    #[arg(long)]
+    pub login_log: Option<PathBuf>,
+    /// The name of the instance whose port is told on UDP port 1434 of the address
+    #[arg(long)]
+    pub instance: Option<String>,
+    /// The server HOST:PORT that clients are sent to after their login
+    #[arg(long)]
+    pub route_to: Option<String>,
+}
+
+impl LoginOptions {
+    /// The server that clients are sent to.
+    pub(crate) fn route(&self) -> Option<(&str, u16)> {
+        let (host, port) = self.route_to.as_deref()?.rsplit_once(':')?;
+        Some((host, port.parse().ok()?))
+    }
 }
 
 /// What a server is started with.
@@ -40,6 +71,8 @@ pub struct Options {
     pub certificate_directory: Option<PathBuf>,
     /// Whether the database allows SNAPSHOT isolation.
     pub allow_snapshot: bool,
+    /// How clients may log in beside user and password, and what else they are told.
+    pub login: LoginOptions,
     /// Which results are wrong on purpose.
     pub mangling: Option<Arc<Mangling>>,
     /// Where the statements of sessions of the product are recorded.
@@ -53,4 +86,6 @@ pub(crate) struct SharedSettings {
     pub(crate) postgres: tokio_postgres::Config,
     /// `None` when connections are never encrypted.
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// The same for TLS before PRELOGIN.
+    pub(crate) strict_tls: Option<Arc<ServerConfig>>,
 }

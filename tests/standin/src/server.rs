@@ -8,6 +8,7 @@ use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::browser::Browser;
 use crate::catalog;
 use crate::options::{Options, SharedSettings, TlsMode};
 use crate::session;
@@ -63,7 +64,7 @@ impl Server {
 
         let tls = match (options.tls, &options.certificate_directory) {
             (TlsMode::Off, _) => None,
-            (_, Some(directory)) => Some(tls::server_config(directory)?),
+            (_, Some(directory)) => Some(tls::server_configs(directory)?),
             (_, None) => return Err(StartError::NoCertificateDirectory),
         };
         let listen_error = |source| StartError::Listen {
@@ -75,10 +76,17 @@ impl Server {
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let (stop, sessions) = (CancellationToken::new(), TaskTracker::new());
+        if let Some(instance) = options.login.instance.clone() {
+            let browser = Browser::bind(address, instance).await;
+            let browser = browser.map_err(listen_error)?;
+            let stop = stop.clone();
+            sessions.spawn(async move { stop.run_until_cancelled(browser.answer()).await });
+        }
         let settings = Arc::new(SharedSettings {
             options,
             postgres,
-            tls,
+            tls: tls.as_ref().map(|tls| Arc::clone(&tls.usual)),
+            strict_tls: tls.map(|tls| tls.strict),
         });
         tokio::spawn(accept(listener, settings, stop.clone(), sessions.clone()));
         Ok(Self {

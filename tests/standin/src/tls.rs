@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Why there is no certificate.
@@ -28,10 +28,20 @@ pub enum CertificateError {
     },
 }
 
-/// A configuration with a certificate for `localhost` and the loopback addresses. The
-/// authority's certificate is written to `ca.pem` in `directory`. TLS 1.2 only: TDS 7.4 cannot
-/// carry what TLS 1.3 sends after its handshake.
-pub(crate) fn server_config(directory: &Path) -> Result<Arc<ServerConfig>, CertificateError> {
+/// The protocol that clients of TDS 8.0 name in the handshake.
+pub(crate) const STRICT_PROTOCOL: &[u8] = b"tds/8.0";
+
+/// Configurations for TLS within and before PRELOGIN.
+#[derive(Debug)]
+pub(crate) struct ServerConfigs {
+    pub(crate) usual: Arc<ServerConfig>,
+    pub(crate) strict: Arc<ServerConfig>,
+}
+
+/// Configurations with a certificate for `localhost` and the loopback addresses. The
+/// authority's certificate is written to `ca.pem` in `directory`. Within PRELOGIN TLS 1.2 only:
+/// TDS 7.4 cannot carry what TLS 1.3 sends after its handshake.
+pub(crate) fn server_configs(directory: &Path) -> Result<ServerConfigs, CertificateError> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -50,9 +60,17 @@ pub(crate) fn server_config(directory: &Path) -> Result<Arc<ServerConfig>, Certi
         .map_err(|source| CertificateError::Write { file, source })?;
 
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.into()], key)?;
-    Ok(Arc::new(config))
+    let certificate = vec![certificate.into()];
+    let config = |versions: &[&'static SupportedProtocolVersion]| {
+        ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_single_cert(certificate.clone(), key.clone_key())
+    };
+    let mut strict = config(&[&version::TLS13, &version::TLS12])?;
+    strict.alpn_protocols = vec![STRICT_PROTOCOL.to_vec()];
+    Ok(ServerConfigs {
+        usual: Arc::new(config(&[&version::TLS12])?),
+        strict: Arc::new(strict),
+    })
 }

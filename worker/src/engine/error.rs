@@ -3,7 +3,7 @@
 
 use std::io;
 
-use shared::endpoint::{Endpoint, PasswordCommandError};
+use shared::endpoint::{Endpoint, SecretCommandError};
 use shared::failure::{Failure, FailureKind, FailureOrigin};
 
 use crate::engine::disk::SpillLimitReached;
@@ -12,7 +12,7 @@ use crate::engine::temporary::InMemory;
 use crate::engine::values::canonical::MalformedRow;
 
 /// What a database or its driver reported, classified by the code that knows it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct DriverError {
     pub kind: FailureKind,
     /// What the user can do about it; empty if the message says enough.
@@ -38,13 +38,15 @@ pub(crate) enum DatabaseError {
     StatementTimeout(std::time::Duration),
     #[error("{0}")]
     Certificates(String),
-    /// A named instance of SQL Server, of which the port is not known.
-    #[error("the port of the named instance `{0}` is not known")]
-    UnresolvedInstance(String),
     #[error("{0}")]
     ClientCertificate(String),
-    #[error("{0}")]
-    Password(PasswordCommandError),
+    /// The command has printed no password or token, so that no login was tried.
+    #[error("{key}: {reason}")]
+    NoSecret {
+        /// The configuration key of the command.
+        key: &'static str,
+        reason: SecretCommandError,
+    },
     #[error("the server is a standby, which cannot be written to and may lag behind")]
     Standby,
     #[error("the server's rows are malformed: {0}")]
@@ -120,10 +122,10 @@ pub(crate) mod advice {
     pub(crate) const CONNECTION: &str =
         "check that the server runs and that host, port and firewall are right";
     pub(crate) const TLS: &str = "check the server's certificate; name its authority, or the certificate itself if it is self-signed, with ca_file=FILE, or set trust_server_certificate=true on a network that you trust";
-    pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint";
+    pub(crate) const AUTHENTICATION: &str = "check user and password of the endpoint; so that the account is not locked, this process tries the login again only after an hour: restart it when they are right";
     pub(crate) const CLIENT_CERTIFICATE: &str = "name PEM files that this process can read with ssl_cert and ssl_key; decrypt an encrypted key";
-    pub(crate) const PASSWORD_COMMAND: &str =
-        "run the endpoint's password_command as the user of this process, and correct it";
+    pub(crate) const SECRET_COMMAND: &str =
+        "run the command as the user of this process, and correct it";
     pub(crate) const DATABASE: &str = "check the endpoint's database";
     pub(crate) const TABLE: &str = "check schema and table";
     pub(crate) const TABLE_CHANGED: &str = "compare the table when its definition does not change";
@@ -173,13 +175,26 @@ impl DatabaseError {
         self
     }
 
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Driver(error) if error.is_refusal)
+    /// The same error for another session, which was not tried.
+    pub(crate) fn repeated(&self) -> Self {
+        match self {
+            Self::Driver(error) => Self::Driver(error.clone()),
+            other => Self::driver(other.class(), other.to_string(), None, false),
+        }
     }
 
-    /// Whether the database has refused the user or the password.
+    /// Whether the server refused the user or the password.
     pub(crate) fn is_refused_login(&self) -> bool {
         matches!(self, Self::Driver(error) if error.kind == FailureKind::AuthenticationError)
+    }
+
+    /// Whether there was no connection with the server.
+    pub(crate) fn is_unreached(&self) -> bool {
+        self.class().0 == FailureKind::ConnectionError
+    }
+
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Driver(error) if error.is_refusal)
     }
 
     /// A disk is full on one worker, and not on all.
@@ -198,12 +213,8 @@ impl DatabaseError {
             }
             Self::StatementTimeout(_) => (FailureKind::StatementTimeout, advice::STATEMENT_TIMEOUT),
             Self::Certificates(_) => (FailureKind::TlsError, advice::TLS),
-            Self::UnresolvedInstance(_) => (
-                FailureKind::ConfigurationError,
-                "write the port that the instance listens on: host,port",
-            ),
             Self::ClientCertificate(_) => (FailureKind::TlsError, advice::CLIENT_CERTIFICATE),
-            Self::Password(_) => (FailureKind::AuthenticationError, advice::PASSWORD_COMMAND),
+            Self::NoSecret { .. } => (FailureKind::AuthenticationError, advice::SECRET_COMMAND),
             Self::Standby => (
                 FailureKind::ConfigurationError,
                 "name the primary server in the endpoint of the target",

@@ -1,12 +1,13 @@
-//! Endpoints that this worker cannot use: after some failures in a row it returns their tasks,
-//! until it can connect again.
+//! Endpoints that this worker cannot use: after a refused login, or some other failures in a row,
+//! it returns their tasks, until it can connect again.
 
 use std::collections::BTreeMap;
 
 use shared::message::UnavailableEndpoint;
-use shared::outcome::{Failure, FailureOrigin, Outcome};
+use shared::outcome::{Failure, FailureKind, FailureOrigin, Outcome};
 
-/// Failures in a row after which an endpoint is not available.
+/// Failures in a row after which an endpoint is not available. A refused login is one too many:
+/// the engine does not repeat it.
 const TOLERATED: u32 = 3;
 
 /// The longest reason in a heartbeat, in characters.
@@ -28,8 +29,8 @@ struct Failing {
 }
 
 impl EndpointHealth {
-    /// Records how an attempt with `endpoints` ended. Returns the endpoint at which now enough
-    /// attempts have failed in a row, unless it is suspended.
+    /// Records how an attempt with `endpoints` ended. Returns the endpoint at which now the login
+    /// was refused, or enough attempts have failed in a row, unless it is suspended.
     pub(super) fn record(&mut self, endpoints: [&str; 2], outcome: &Outcome) -> Option<String> {
         match outcome {
             Outcome::Failed(failure) => match &failure.origin {
@@ -54,7 +55,8 @@ impl EndpointHealth {
         });
         failing.in_a_row = failing.in_a_row.saturating_add(1);
         failing.last = failure.clone();
-        let is_lost = failing.in_a_row >= TOLERATED && !failing.is_suspended;
+        let is_refused = failure.kind == FailureKind::AuthenticationError;
+        let is_lost = (is_refused || failing.in_a_row >= TOLERATED) && !failing.is_suspended;
         is_lost.then(|| name.to_owned())
     }
 
@@ -93,7 +95,7 @@ impl EndpointHealth {
     pub(super) fn refusal(&self, endpoint: &str) -> Option<Failure> {
         let failing = self.suspended().find(|(name, _)| *name == endpoint)?.1;
         let message = format!(
-            "it takes no tasks of endpoint `{endpoint}` until it can connect, after {} failures in a row; the last one: {}",
+            "it takes no tasks of endpoint `{endpoint}` until it can connect; the last failure of {}: {}",
             failing.in_a_row, failing.last.message
         );
         Some(Failure {
@@ -123,14 +125,16 @@ impl EndpointHealth {
 
 #[cfg(test)]
 mod tests {
-    use shared::outcome::FailureKind;
-
     use super::*;
 
     const BOTH: [&str; 2] = ["source", "target"];
 
     fn failed(endpoint: Option<&str>) -> Outcome {
-        let failure = Failure::new(FailureKind::AuthenticationError, "refused");
+        failed_as(FailureKind::ConnectionError, endpoint)
+    }
+
+    fn failed_as(kind: FailureKind, endpoint: Option<&str>) -> Outcome {
+        let failure = Failure::new(kind, "refused");
         Outcome::Failed(match endpoint {
             Some(name) => failure.in_origin(FailureOrigin::Endpoint(name.to_owned())),
             None => failure,
@@ -146,8 +150,8 @@ mod tests {
         health.suspend("target");
         assert_eq!(health.record(BOTH, &failed(Some("target"))), None, "once");
         let refusal = health.refusal("target").unwrap();
-        assert_eq!(refusal.kind, FailureKind::AuthenticationError);
-        for part in ["`target`", "4 failures", "refused"] {
+        assert_eq!(refusal.kind, FailureKind::ConnectionError);
+        for part in ["`target`", "failure of 4", "refused"] {
             assert!(refusal.message.contains(part), "{refusal}");
         }
         assert_eq!(health.refusal("source"), None);
@@ -158,6 +162,17 @@ mod tests {
         assert!(health.note_probe("target", Ok(())));
         assert_eq!(health.unavailable(), []);
         assert_eq!(health.record(BOTH, &failed(Some("target"))), None, "anew");
+    }
+
+    #[test]
+    fn the_first_refused_login_suspends_an_endpoint() {
+        let mut health = EndpointHealth::default();
+        let refused = failed_as(FailureKind::AuthenticationError, Some("target"));
+        assert_eq!(health.record(BOTH, &refused), Some("target".to_owned()));
+        health.suspend("target");
+        assert_eq!(health.record(BOTH, &refused), None, "once");
+        let refusal = health.refusal("target").unwrap();
+        assert_eq!(refusal.kind, FailureKind::AuthenticationError);
     }
 
     #[test]

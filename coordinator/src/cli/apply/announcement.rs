@@ -13,12 +13,16 @@ use crate::repair::{Direction, ScriptSet, StatementCounts};
 
 /// Where the statements go, and how many there are of each kind.
 pub(super) fn announce(set: &ScriptSet, target: &Endpoint, actions: &[RepairAction]) {
+    // A token names its user to the server only.
+    let user = match target.user.as_str() {
+        "" => "that of its access token",
+        user => user,
+    };
     print_status(format!(
-        "target     {}://{}/{} as user {}",
+        "target     {}://{}/{} as user {user}",
         target.kind.scheme(),
         target.server(),
         target.database,
-        target.user
     ));
     let mut runs: Vec<&str> = Vec::new();
     let (mut written, mut selected) = (StatementCounts::default(), StatementCounts::default());

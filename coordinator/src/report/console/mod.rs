@@ -45,7 +45,16 @@ fn unverified(page: &mut Page, report: &RunReport) {
         page.heading("Not verified");
         let names: Vec<String> = failed.iter().map(|error| name(&error.table)).collect();
         let width = widest(names.iter().map(String::as_str));
+        let mut refused: Option<&TableError> = None;
         for (table, error) in names.iter().zip(failed) {
+            // A refused login is not repeated, and its message is that of all tables.
+            let is_refused = error.kind == FailureKind::AuthenticationError;
+            let is_repeated = refused.is_some_and(|first| first.error == error.error);
+            if is_refused && is_repeated && error.attempt == 1 {
+                page.line("  ", &format!("{table:width$}  {}: the same", error.kind));
+                continue;
+            }
+            refused = refused.or(is_refused.then_some(error));
             let what = printable(&format!("{}: {}", error.kind, error.error));
             page.line("  ", &format!("{table:width$}  {what}"));
             if let Some(attempt) = attempt(error) {

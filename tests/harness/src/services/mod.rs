@@ -22,5 +22,5 @@ pub use error::ServiceError;
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;
 pub use rabbitmq::RabbitMq;
-pub use standin::{Standin, StandinTls};
+pub use standin::{Standin, StandinOptions, StandinTls};
 pub use start::free_port;

@@ -48,6 +48,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// The server's log, with the logins that it has refused.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.guardian.log()
+    }
+
     /// Creates a new cluster and starts it.
     ///
     /// # Errors

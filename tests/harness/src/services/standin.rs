@@ -1,5 +1,6 @@
 //! The SQL Server stand-in of this workspace as a service.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -26,6 +27,35 @@ pub enum StandinTls {
     On,
     /// It refuses connections without TLS.
     Required,
+    /// It refuses connections that do not begin with TLS, as those of TDS 8.0 do.
+    Strict,
+}
+
+/// How a stand-in is started beside the usual.
+#[derive(Debug, Clone)]
+pub struct StandinOptions {
+    /// The address that it listens on.
+    pub address: Ipv4Addr,
+    /// The Windows domain of its user, who may then log in with NTLM.
+    pub domain: Option<String>,
+    /// The access tokens that it accepts.
+    pub tokens: Vec<String>,
+    /// The name of the instance whose port it tells on UDP port 1434.
+    pub instance: Option<String>,
+    /// The server `HOST:PORT` that it sends clients to.
+    pub route_to: Option<String>,
+}
+
+impl Default for StandinOptions {
+    fn default() -> Self {
+        Self {
+            address: Ipv4Addr::LOCALHOST,
+            domain: None,
+            tokens: Vec::new(),
+            instance: None,
+            route_to: None,
+        }
+    }
 }
 
 /// A running stand-in over a PostgreSQL database.
@@ -33,6 +63,7 @@ pub enum StandinTls {
 pub struct Standin {
     guardian: Guardian,
     directory: PathBuf,
+    address: Ipv4Addr,
     port: u16,
     database: String,
     password: String,
@@ -51,12 +82,27 @@ impl Standin {
         database: &str,
         tls: StandinTls,
     ) -> Result<Self, ServiceError> {
+        Self::start_with(postgres_url, database, tls, &StandinOptions::default())
+    }
+
+    /// [`Self::start`] with more options.
+    ///
+    /// # Errors
+    ///
+    /// When it has not been built or does not start.
+    pub fn start_with(
+        postgres_url: &str,
+        database: &str,
+        tls: StandinTls,
+        options: &StandinOptions,
+    ) -> Result<Self, ServiceError> {
         let program = binary("sqlserver-standin")?;
         start_with_retry(|| {
             let directory = private_directory("standin");
             let (port, password) = (free_port(), random_word(20));
             let mut command = Command::new(&program);
-            command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+            let address = options.address;
+            command.arg("--listen").arg(format!("{address}:{port}"));
             command.args([
                 "--postgres",
                 postgres_url,
@@ -75,11 +121,26 @@ impl Standin {
                     StandinTls::Off => "off",
                     StandinTls::On => "on",
                     StandinTls::Required => "required",
+                    StandinTls::Strict => "strict",
                 },
             ]);
+            for (flag, value) in [
+                ("--domain", &options.domain),
+                ("--instance", &options.instance),
+                ("--route-to", &options.route_to),
+            ] {
+                command.args(value.iter().flat_map(|value| [flag, value]));
+            }
+            command
+                .arg("--token-file")
+                .arg(directory.join("tokens"))
+                .arg("--login-log")
+                .arg(directory.join("logins"));
             let guardian =
                 Guardian::new(Some(&directory), &directory.join("log"), "TERM", &command)?;
             write_private(&directory.join("password"), password.as_bytes())?;
+            let tokens = options.tokens.join("\n");
+            write_private(&directory.join("tokens"), tokens.as_bytes())?;
             std::fs::create_dir(directory.join("tls")).map_err(ServiceError::system(format!(
                 "write to {}",
                 directory.display()
@@ -87,6 +148,7 @@ impl Standin {
             let standin = Self {
                 guardian,
                 directory,
+                address,
                 port,
                 database: database.to_owned(),
                 password,
@@ -105,10 +167,13 @@ impl Standin {
             StandinTls::On | StandinTls::Required => {
                 format!("encrypt=true&ca_file={}", self.ca_file().display())
             }
+            StandinTls::Strict => {
+                format!("encrypt=strict&ca_file={}", self.ca_file().display())
+            }
         };
         format!(
-            "mssql://{USER}:{}@127.0.0.1:{}/{}?{tls}",
-            self.password, self.port, self.database
+            "mssql://{USER}:{}@{}:{}/{}?{tls}",
+            self.password, self.address, self.port, self.database
         )
     }
 
@@ -122,6 +187,14 @@ impl Standin {
     #[must_use]
     pub fn password_file(&self) -> PathBuf {
         self.directory.join("password")
+    }
+
+    /// A line for each login since the first start: whether it was accepted, how and as whom the
+    /// client logged in, and whether it may be routed to a read-only replica.
+    #[must_use]
+    pub fn logins(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.directory.join("logins")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
     }
 
     /// The TCP port on loopback.

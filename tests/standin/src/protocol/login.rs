@@ -29,21 +29,27 @@ pub(crate) fn answer_prelogin(
     body: &[u8],
     mode: TlsMode,
 ) -> Result<(Vec<u8>, Encryption), SqlError> {
-    let wanted = encryption_option(body)?;
+    let wanted = option(body, 1)?.map_or(NOT_SUPPORTED, |value| value & 0x0F);
+    // The same answer as the client's: it echoes that in its login.
+    let with_token = option(body, 6)?;
+    let token: Vec<u8> = with_token.into_iter().collect();
     let (answer, encryption) = match (mode, wanted) {
+        (TlsMode::Strict, _) => (NOT_SUPPORTED, Encryption::All),
         (TlsMode::Off, _) | (TlsMode::On, NOT_SUPPORTED) => (NOT_SUPPORTED, Encryption::None),
         (TlsMode::On, OFF) => (OFF, Encryption::Login),
         (TlsMode::On, _) | (TlsMode::Required, ON) => (ON, Encryption::All),
         (TlsMode::Required, _) => (REQUIRED, Encryption::All),
     };
     // Version 15.0.2000, encryption, no instance check, no thread, no MARS.
-    let options: [(u8, &[u8]); 5] = [
+    let options: [(u8, &[u8]); 6] = [
         (0, &[15, 0, 0x07, 0xD0, 0, 0]),
         (1, &[answer]),
         (2, &[0]),
         (3, &[]),
         (4, &[0]),
+        (6, &token),
     ];
+    let options = &options[..if with_token.is_some() { 6 } else { 5 }];
     let mut offset = options.len() * 5 + 1;
     let (mut table, mut data) = (Vec::new(), Vec::new());
     for (token, value) in options {
@@ -51,7 +57,7 @@ pub(crate) fn answer_prelogin(
             u16::try_from(offset).expect("the options are a few bytes"),
             u16::try_from(value.len()).expect("the options are a few bytes"),
         );
-        table.push(token);
+        table.push(*token);
         table.extend_from_slice(&at.to_be_bytes());
         table.extend_from_slice(&length.to_be_bytes());
         data.extend_from_slice(value);
@@ -62,20 +68,18 @@ pub(crate) fn answer_prelogin(
     Ok((table, encryption))
 }
 
-/// The ENCRYPTION option of the client. A client without it does not support encryption.
-fn encryption_option(body: &[u8]) -> Result<u8, SqlError> {
+/// The first byte of an option of the client, if it has that option. In that of ENCRYPTION, the
+/// upper bits request a client certificate.
+fn option(body: &[u8], wanted: u8) -> Result<Option<u8>, SqlError> {
     let mut reader = Reader::new(body);
     loop {
         let token = reader.u8()?;
         if token == 0xFF {
-            return Ok(NOT_SUPPORTED);
+            return Ok(None);
         }
         let (offset, _length) = (reader.array().map(u16::from_be_bytes)?, reader.u16()?);
-        if token == 1 {
-            // The upper bits request a client certificate.
-            return Ok(body
-                .get(usize::from(offset))
-                .map_or(NOT_SUPPORTED, |value| value & 0x0F));
+        if token == wanted {
+            return Ok(body.get(usize::from(offset)).copied());
         }
     }
 }
@@ -88,10 +92,22 @@ pub(crate) struct Login {
     pub(crate) password: String,
     pub(crate) application: String,
     pub(crate) database: String,
+    /// Whether the client may be routed to a read-only replica.
+    pub(crate) read_only: bool,
     /// The requested packet size in bytes, limited to the range of the protocol.
     pub(crate) packet_size: usize,
-    /// `None` without a list of features, else whether the list contains UTF-8.
-    pub(crate) utf8_feature: Option<bool>,
+    /// The first message of the client's security library, if the login has one.
+    pub(crate) sspi: Option<Vec<u8>>,
+    /// `None` without a list of features.
+    pub(crate) features: Option<Features>,
+}
+
+/// The features that a login requests.
+#[derive(Debug, Default)]
+pub(crate) struct Features {
+    pub(crate) utf8: bool,
+    /// The access token.
+    pub(crate) token: Option<String>,
 }
 
 /// Parses a LOGIN7 message.
@@ -106,7 +122,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Login, SqlError> {
         requested => requested.clamp(512, 32_767),
     };
     reader.bytes(12)?;
-    let [_, _, _, flags3] = reader.array()?;
+    let [_, flags2, type_flags, flags3] = reader.array()?;
     let field = |at: usize| -> Result<&[u8], SqlError> {
         let mut pair = Reader::new(body.get(at..).unwrap_or_default());
         let (offset, units) = (usize::from(pair.u16()?), usize::from(pair.u16()?));
@@ -116,10 +132,15 @@ pub(crate) fn parse(body: &[u8]) -> Result<Login, SqlError> {
         .iter()
         .map(|byte| (byte ^ 0xA5).rotate_left(4))
         .collect();
-    let utf8_feature = if flags3 & 0x10 == 0 {
+    let features = if flags3 & 0x10 == 0 {
         None
     } else {
-        Some(requests_utf8(body)?)
+        Some(requested_features(body)?)
+    };
+    let sspi = if flags2 & 0x80 == 0 {
+        None
+    } else {
+        Some(sspi_field(body)?)
     };
     Ok(Login {
         host: utf16(field(36)?),
@@ -127,27 +148,59 @@ pub(crate) fn parse(body: &[u8]) -> Result<Login, SqlError> {
         password: utf16(&password),
         application: utf16(field(48)?),
         database: utf16(field(68)?),
+        read_only: type_flags & 0x20 != 0,
         packet_size,
-        utf8_feature,
+        sspi,
+        features,
     })
 }
 
-/// Whether the list of features that the extension field refers to contains UTF-8.
-fn requests_utf8(body: &[u8]) -> Result<bool, SqlError> {
+/// The SSPI field, whose length is in another place if 16 bits cannot hold it.
+fn sspi_field(body: &[u8]) -> Result<Vec<u8>, SqlError> {
+    let at = |at: usize| Reader::new(body.get(at..).unwrap_or_default());
+    let mut pair = at(78);
+    let (offset, length) = (usize::from(pair.u16()?), pair.u16()?);
+    let length = match (length, at(90).u32()?) {
+        (u16::MAX, long @ 1..) => long as usize,
+        _ => usize::from(length),
+    };
+    Ok(at(offset).bytes(length)?.to_vec())
+}
+
+/// The list of features that the extension field refers to.
+fn requested_features(body: &[u8]) -> Result<Features, SqlError> {
+    const TOKEN: u8 = 0x02;
     const UTF8_SUPPORT: u8 = 0x0A;
     let from = |at: usize| Reader::new(body.get(at..).unwrap_or_default());
     let pointer = usize::from(from(56).u16()?);
     let mut list = from(from(pointer).u32()? as usize);
+    let mut features = Features::default();
     loop {
-        match list.u8()? {
-            0xFF => return Ok(false),
-            UTF8_SUPPORT => return Ok(true),
-            _ => {
-                let length = list.u32()? as usize;
-                list.bytes(length)?;
-            }
+        let feature = list.u8()?;
+        if feature == 0xFF {
+            return Ok(features);
+        }
+        let length = list.u32()? as usize;
+        let data = list.bytes(length)?;
+        match feature {
+            UTF8_SUPPORT => features.utf8 = true,
+            TOKEN => features.token = Some(token_of(data)?),
+            _ => {}
         }
     }
+}
+
+/// The token of a FEDAUTH feature with the library "Security Token" (MS-TDS 2.2.6.4).
+fn token_of(data: &[u8]) -> Result<String, SqlError> {
+    let mut reader = Reader::new(data);
+    if reader.u8()? >> 1 != 1 {
+        return Err(SqlError::new(
+            4002,
+            "The library of the token is not supported.",
+        ));
+    }
+    let length = reader.u32()? as usize;
+    Ok(utf16(reader.bytes(length)?))
 }
 
 #[cfg(test)]
@@ -207,7 +260,7 @@ mod tests {
             (login.user.as_str(), login.database.as_str()),
             ("sa", "shop")
         );
-        assert_eq!(login.utf8_feature, Some(true));
+        assert!(login.features.unwrap().utf8);
     }
 
     proptest::proptest! {

@@ -3,6 +3,7 @@
 
 pub(crate) mod handshake;
 pub(crate) mod login;
+pub(crate) mod ntlm;
 pub(crate) mod packet;
 pub(crate) mod parameter;
 pub(crate) mod row;

@@ -25,6 +25,7 @@ pub(crate) mod message_type {
     pub(crate) const ATTENTION: u8 = 0x06;
     pub(crate) const TRANSACTION: u8 = 0x0E;
     pub(crate) const LOGIN7: u8 = 0x10;
+    pub(crate) const SSPI: u8 = 0x11;
     pub(crate) const PRELOGIN: u8 = 0x12;
 }
 

@@ -1,5 +1,6 @@
 //! The tokens of a response (MS-TDS 2.2.7).
 
+use super::login::Features;
 use super::type_info::push_type_info;
 use crate::error::SqlError;
 use crate::types::collation::Collation;
@@ -12,6 +13,7 @@ const INFO: u8 = 0xAB;
 const LOGIN_ACK: u8 = 0xAD;
 const FEATURE_EXT_ACK: u8 = 0xAE;
 const ENV_CHANGE: u8 = 0xE3;
+const SSPI: u8 = 0xED;
 /// The token of a row; its values follow.
 pub(crate) const ROW: u8 = 0xD1;
 
@@ -121,13 +123,36 @@ pub(crate) fn push_login_ack(out: &mut Vec<u8>) {
     push_sized(out, LOGIN_ACK, &body);
 }
 
-/// The answer to the features that a login requests; the server supports UTF-8 only.
-pub(crate) fn push_feature_ack(out: &mut Vec<u8>, utf8: bool) {
+/// The answer to the features that a login requests; the server supports UTF-8 and tokens only.
+pub(crate) fn push_feature_ack(out: &mut Vec<u8>, features: &Features) {
     out.push(FEATURE_EXT_ACK);
-    if utf8 {
+    if features.token.is_some() {
+        out.extend_from_slice(&[0x02, 0, 0, 0, 0]);
+    }
+    if features.utf8 {
         out.extend_from_slice(&[0x0A, 1, 0, 0, 0, 1]);
     }
     out.push(0xFF);
+}
+
+/// A message for the client's security library.
+pub(crate) fn push_sspi(out: &mut Vec<u8>, message: &[u8]) {
+    push_sized(out, SSPI, message);
+}
+
+/// The client is to connect to another server (MS-TDS 2.2.7.9, type 20).
+pub(crate) fn push_routing(out: &mut Vec<u8>, host: &str, port: u16) {
+    let units = utf16(host);
+    let length = u16::try_from(units.len()).unwrap_or(0);
+    let mut value = vec![0];
+    value.extend_from_slice(&port.to_le_bytes());
+    value.extend_from_slice(&length.to_le_bytes());
+    push_units(&mut value, &units[..usize::from(length)]);
+    let mut body = vec![20];
+    body.extend_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_le_bytes());
+    body.append(&mut value);
+    body.extend_from_slice(&[0, 0]);
+    push_sized(out, ENV_CHANGE, &body);
 }
 
 fn push_change(out: &mut Vec<u8>, variable: u8, new: &str, old: &str) {

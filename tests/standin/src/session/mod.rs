@@ -1,5 +1,6 @@
 //! One connection: the handshake, the login, and then requests until the client disconnects.
 
+mod authentication;
 mod conversation;
 mod error;
 mod request;
@@ -15,12 +16,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::SqlError;
-use crate::options::SharedSettings;
+use crate::options::{SharedSettings, TlsMode};
 use crate::postgres;
 use crate::protocol::handshake::HandshakeStream;
 use crate::protocol::login::{self, Encryption, Login};
-use crate::protocol::packet::{DEFAULT_SIZE, MessageReader, MessageWriter, message_type};
+use crate::protocol::packet::{DEFAULT_SIZE, Message, MessageReader, MessageWriter, message_type};
 use crate::protocol::token::{self, DoneToken, done_status};
+use crate::tls::STRICT_PROTOCOL;
+use authentication::authenticate;
 use conversation::converse;
 use state::Session;
 
@@ -33,22 +36,32 @@ pub(crate) async fn run(
     settings: &SharedSettings,
     stop: &CancellationToken,
 ) -> io::Result<()> {
+    if starts_with_tls(&socket).await? {
+        let Some(config) = settings.strict_tls.clone() else {
+            return Err(invalid("the client began with TLS"));
+        };
+        let stream = TlsAcceptor::from(config).accept(socket).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(STRICT_PROTOCOL) {
+            return Err(invalid("the client did not name TDS 8.0 in its handshake"));
+        }
+        let mut reader = MessageReader::new(stream);
+        let Some(first) = reader.next().await? else {
+            return Ok(());
+        };
+        let stream = answer_prelogin(reader.into_inner(), &first, TlsMode::Strict)
+            .await?
+            .0;
+        return receive_login(stream, settings, stop).await;
+    }
+    if settings.options.tls == TlsMode::Strict {
+        return Err(invalid("the client did not begin with TLS"));
+    }
     let mut reader = MessageReader::new(socket);
     let Some(first) = reader.next().await? else {
         return Ok(());
     };
-    if first.message_type != message_type::PRELOGIN {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the first message of the client is not PRELOGIN",
-        ));
-    }
-    let (answer, encryption) = login::answer_prelogin(&first.body, settings.options.tls)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let mut writer = MessageWriter::new(reader.into_inner());
-    writer.push(&answer);
-    writer.finish().await?;
-    let socket = writer.into_inner();
+    let mode = settings.options.tls;
+    let (socket, encryption) = answer_prelogin(reader.into_inner(), &first, mode).await?;
 
     let Some(config) = settings
         .tls
@@ -75,6 +88,35 @@ pub(crate) async fn run(
     }
 }
 
+/// Whether the first byte of the client begins a TLS handshake. It is not taken from the socket.
+async fn starts_with_tls(socket: &TcpStream) -> io::Result<bool> {
+    const HANDSHAKE: u8 = 0x16;
+    let mut first = [0];
+    socket.peek(&mut first).await?;
+    Ok(first == [HANDSHAKE])
+}
+
+fn invalid(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// Answers a PRELOGIN message. Returns the stream and the agreed encryption.
+async fn answer_prelogin<S: AsyncWrite + Unpin>(
+    stream: S,
+    message: &Message,
+    mode: TlsMode,
+) -> io::Result<(S, Encryption)> {
+    if message.message_type != message_type::PRELOGIN {
+        return Err(invalid("the first message of the client is not PRELOGIN"));
+    }
+    let (answer, encryption) = login::answer_prelogin(&message.body, mode)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let mut writer = MessageWriter::new(stream);
+    writer.push(&answer);
+    writer.finish().await?;
+    Ok((writer.into_inner(), encryption))
+}
+
 async fn receive_login<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     settings: &SharedSettings,
@@ -96,9 +138,13 @@ async fn start_session<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &SharedSettings,
     stop: &CancellationToken,
 ) -> io::Result<()> {
+    let (stream, checked) = match login::parse(body) {
+        Ok(login) => authenticate(stream, login, &settings.options).await?,
+        Err(error) => (stream, Err(error)),
+    };
     let (read_half, write_half) = tokio::io::split(stream);
     let mut writer = MessageWriter::new(write_half);
-    let connected = match login::parse(body).and_then(|login| check_login(login, settings)) {
+    let connected = match checked {
         Ok(login) => connect_postgres(&login, settings)
             .await
             .map(|(client, pid)| (login, client, pid)),
@@ -126,8 +172,11 @@ async fn start_session<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     token::push_language_change(&mut out);
     token::push_login_ack(&mut out);
     token::push_packet_size_change(&mut out, login.packet_size, DEFAULT_SIZE);
-    if let Some(utf8) = login.utf8_feature {
-        token::push_feature_ack(&mut out, utf8);
+    if let Some(features) = &login.features {
+        token::push_feature_ack(&mut out, features);
+    }
+    if let Some((host, port)) = settings.options.login.route() {
+        token::push_routing(&mut out, host, port);
     }
     token::push_done(&mut out, DoneToken::Batch, done_status::FINAL, 0);
     writer.push(&out);
@@ -144,33 +193,6 @@ async fn start_session<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
         Err(error) => Err(io::Error::other(error)),
     }
-}
-
-/// # Errors
-/// 18456 for a wrong user or password, 4060 for an unknown database.
-fn check_login(login: Login, settings: &SharedSettings) -> Result<Login, SqlError> {
-    let options = &settings.options;
-    if !login.user.eq_ignore_ascii_case(&options.user) || login.password != options.password {
-        return Err(
-            SqlError::new(18456, format!("Login failed for user '{}'.", login.user))
-                .with_severity(14),
-        );
-    }
-    let known = ["", "master", options.database.as_str()];
-    if !known
-        .iter()
-        .any(|name| login.database.eq_ignore_ascii_case(name))
-    {
-        return Err(SqlError::new(
-            4060,
-            format!(
-                "Cannot open database \"{}\" requested by the login. The login failed.",
-                login.database
-            ),
-        )
-        .with_severity(11));
-    }
-    Ok(login)
 }
 
 /// A session of PostgreSQL for the client's session, and the process id of its server process.

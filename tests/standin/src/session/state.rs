@@ -64,7 +64,7 @@ impl<W: AsyncWrite + Unpin + Send> Session<W> {
             isolation: Isolation::ReadCommitted,
             transaction: 0,
             no_count: false,
-            reads_utf8: login.utf8_feature == Some(true),
+            reads_utf8: login.features.as_ref().is_some_and(|it| it.utf8),
             mangling: None,
             statements: None,
             out: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -44,16 +44,43 @@ pub(crate) async fn tsql(port: u16, batch: &str) -> String {
 
 /// [`tsql`] with a settings file.
 pub(crate) async fn tsql_with(port: u16, settings: &Path, batch: &str) -> String {
+    let mut command = tsql_command((USER, PASSWORD), port, settings);
+    output(&mut command, of_tsql(batch), "freetds-bin").await
+}
+
+/// Whether `tsql` can log in. A user with a domain logs in with NTLM.
+pub(crate) async fn tsql_logs_in(user: (&str, &str), port: u16) -> bool {
+    let mut command = tsql_command(user, port, Path::new("/dev/null"));
+    let ended = end_of(&mut command, of_tsql("SELECT 1"), "freetds-bin").await;
+    ended.status.success()
+}
+
+fn of_tsql(batch: &str) -> String {
+    format!("{batch}\ngo\nexit\n")
+}
+
+fn tsql_command((user, password): (&str, &str), port: u16, settings: &Path) -> Command {
     let mut command = Command::new("tsql");
     command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    command.args(["-U", USER, "-P", PASSWORD, "-D", DATABASE, "-o", "fhq"]);
+    command.args(["-U", user, "-P", password, "-D", DATABASE, "-o", "fhq"]);
     command.env("TDSVER", "7.4").env("FREETDSCONF", settings);
     command.env("LC_ALL", "C.UTF-8");
-    output(&mut command, format!("{batch}\ngo\nexit\n"), "freetds-bin").await
+    command
 }
 
 /// Runs a client to its end and returns its standard output.
 async fn output(command: &mut Command, input: String, package: &str) -> String {
+    let output = end_of(command, input, package).await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !errors.contains("ModuleNotFoundError"),
+        "install the Debian package {package}: {errors}"
+    );
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn end_of(command: &mut Command, input: String, package: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -71,14 +98,7 @@ async fn output(command: &mut Command, input: String, package: &str) -> String {
     })
     .await
     .unwrap();
-    let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap())
+    tokio::task::spawn_blocking(|| child.wait_with_output().unwrap())
         .await
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !errors.contains("ModuleNotFoundError"),
-        "install the Debian package {package}: {errors}"
-    );
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+        .unwrap()
 }

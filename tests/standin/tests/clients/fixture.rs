@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use harness::services::{Database, shared_postgres};
-use standin::{Options, Server, TlsMode};
+use standin::{LoginOptions, Options, Server, TlsMode};
 use tiberius::{AuthMethod, Client, Config, EncryptionLevel, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
@@ -25,6 +25,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn start(tls: TlsMode) -> Self {
+        Self::start_with(tls, LoginOptions::default()).await
+    }
+
+    pub(crate) async fn start_with(tls: TlsMode, login: LoginOptions) -> Self {
         let database = shared_postgres()
             .create_database("standin_clients")
             .unwrap_or_else(|error| panic!("{error}"));
@@ -39,6 +43,7 @@ impl Fixture {
             certificate_directory: Some(certificates.path().to_owned()),
             statements: None,
             allow_snapshot: true,
+            login,
             mangling: None,
         })
         .await

@@ -11,6 +11,7 @@ mod errors;
 mod external;
 mod fixture;
 mod limits;
+mod logins;
 mod parameters;
 mod transactions;
 mod types;

@@ -93,13 +93,13 @@ impl TlsConnect<Socket> for HostConnector {
         Box::pin(async move {
             let accepted = match self.mode {
                 TlsMode::Off => false,
-                TlsMode::Prefer | TlsMode::Require => request_tls(&mut socket)
+                TlsMode::Prefer | TlsMode::Require | TlsMode::Strict => request_tls(&mut socket)
                     .await
                     .map_err(NegotiationError::Lost)?,
             };
             let link = if accepted {
                 Link::Encrypted(Box::new(self.tls.connect(socket).await?))
-            } else if self.mode == TlsMode::Require {
+            } else if matches!(self.mode, TlsMode::Require | TlsMode::Strict) {
                 return Err(NegotiationError::NotOffered.into());
             } else {
                 Link::Plain(socket)

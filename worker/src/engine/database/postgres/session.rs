@@ -94,7 +94,9 @@ impl Database for Postgres {
         // where servers have no TLS.
         let (ssl_mode, negotiation) = match (endpoint.host.starts_with('/'), endpoint.tls.mode) {
             (false, _) => (SslMode::Require, SslNegotiation::Direct),
-            (true, TlsMode::Require) => (SslMode::Require, SslNegotiation::Postgres),
+            (true, TlsMode::Require | TlsMode::Strict) => {
+                (SslMode::Require, SslNegotiation::Postgres)
+            }
             (true, _) => (SslMode::Disable, SslNegotiation::Postgres),
         };
         let mut config = Config::new();

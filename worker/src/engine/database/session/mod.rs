@@ -3,11 +3,12 @@
 pub(crate) mod idle;
 pub(crate) mod label;
 pub(crate) mod limits;
+pub(crate) mod logins;
 pub(crate) mod pool;
 pub(crate) mod tls;
 
 use async_trait::async_trait;
-use shared::endpoint::Endpoint;
+use shared::endpoint::{Endpoint, LoginMethod, Secret, SecretCommand};
 use shared::identity::DatabaseIdentity;
 
 use crate::engine::database::constraints::Constraints;
@@ -17,6 +18,7 @@ use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColum
 use crate::engine::database::script::ScriptDialect;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::database::session::limits::INTERRUPT_LIMIT;
+use crate::engine::database::session::logins::Logins;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -31,8 +33,9 @@ pub(crate) trait Database: RepairDialect + ScriptDialect {
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError>;
 
-    /// [`connect`](Self::connect) within the endpoint's time limit, with the password that its
-    /// `password_command` prints. The command has a time limit of its own.
+    /// [`connect`](Self::connect) within the endpoint's time limit, unless an earlier login of
+    /// this process was refused. If a command prints the password or the token, it has a time
+    /// limit of its own.
     async fn open(
         &self,
         endpoint: &Endpoint,
@@ -44,18 +47,40 @@ pub(crate) trait Database: RepairDialect + ScriptDialect {
                 .await
                 .unwrap_or(Err(DatabaseError::ConnectTimeout(limit)))
         };
-        let Some(command) = &endpoint.password_command else {
-            return connect(endpoint).await;
-        };
-        let with_password = Endpoint {
-            password: command.password().await.map_err(DatabaseError::Password)?,
-            ..endpoint.clone()
-        };
-        let opened = connect(&with_password).await;
-        if opened.as_ref().is_err_and(DatabaseError::is_refused_login) {
+        let login = async {
+            let Some(command) = &endpoint.secret_command else {
+                return connect(endpoint).await;
+            };
+            let secret = secret_of(endpoint, command).await?;
+            let opened = connect(&with_secret(endpoint, &secret)).await;
+            if !opened.as_ref().is_err_and(DatabaseError::is_refused_login) {
+                return opened;
+            }
+            // It may have been changed since the command ran.
             command.forget().await;
-        }
-        opened
+            let newer = secret_of(endpoint, command).await?;
+            if newer == secret {
+                return opened;
+            }
+            connect(&with_secret(endpoint, &newer)).await
+        };
+        Logins::of(endpoint).log_in(login).await
+    }
+}
+
+async fn secret_of(endpoint: &Endpoint, command: &SecretCommand) -> Result<Secret, DatabaseError> {
+    let key = match endpoint.login.method {
+        LoginMethod::Token => "token_command",
+        LoginMethod::Password | LoginMethod::Ntlm => "password_command",
+    };
+    let printed = command.secret().await;
+    printed.map_err(|reason| DatabaseError::NoSecret { key, reason })
+}
+
+fn with_secret(endpoint: &Endpoint, secret: &Secret) -> Endpoint {
+    Endpoint {
+        password: secret.clone(),
+        ..endpoint.clone()
     }
 }
 

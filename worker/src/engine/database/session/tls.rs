@@ -32,7 +32,9 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, DatabaseError> {
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth());
     }
-    let verifier: Arc<dyn ServerCertVerifier> = if tls.trust_server_certificate {
+    // Strict encryption always verifies, as Microsoft's drivers do.
+    let trusts_anything = tls.trust_server_certificate && tls.mode != TlsMode::Strict;
+    let verifier: Arc<dyn ServerCertVerifier> = if trusts_anything {
         Arc::new(TrustAnything(provider))
     } else {
         let (roots, named) = trusted(tls)?;

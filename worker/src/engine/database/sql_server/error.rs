@@ -46,8 +46,13 @@ fn class(error: &Error) -> (FailureKind, &'static str) {
     const CONNECTION: (FailureKind, &str) = (FailureKind::ConnectionError, advice::CONNECTION);
     match error {
         Error::Server(server) => match server.code() {
-            18456 => (FailureKind::AuthenticationError, advice::AUTHENTICATION),
-            4060 => (FailureKind::DatabaseNotFound, advice::DATABASE),
+            // Beside 18456: a domain that is not trusted, a login that is disabled or locked, and a
+            // password that has expired or must be changed.
+            18452 | 18456 | 18470 | 18486..=18488 => {
+                (FailureKind::AuthenticationError, advice::AUTHENTICATION)
+            }
+            // 954: the server's copy of the database is the mirror.
+            954 | 4060 => (FailureKind::DatabaseNotFound, advice::DATABASE),
             208 => (FailureKind::TableNotFound, advice::TABLE),
             207 => (FailureKind::ColumnNotFound, ""),
             // 1088 and 4902: ALTER TABLE or SET IDENTITY_INSERT without ALTER on the table.

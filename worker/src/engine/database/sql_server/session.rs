@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use shared::endpoint::Endpoint;
 use shared::identity::DatabaseIdentity;
 use tiberius::Row;
-use tiberius::error::Error;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::scan::{Query, Scanned, row_count};
@@ -17,8 +16,9 @@ use crate::engine::database::sql_server::answer::{
     only_row, optional, optional_row, required, results,
 };
 use crate::engine::database::sql_server::catalog::MEMORY_OPTIMIZED_HINT;
-use crate::engine::database::sql_server::connection::{Connection, login};
+use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::database::sql_server::dialect::SqlServer;
+use crate::engine::database::sql_server::route::connect;
 use crate::engine::database::sql_server::{catalog, constraints, identity, numbers, scan, schema};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
@@ -79,15 +79,7 @@ impl Database for SqlServer {
         endpoint: &Endpoint,
         access: Access,
     ) -> Result<Box<dyn Session>, DatabaseError> {
-        if let Some(instance) = &endpoint.instance {
-            return Err(DatabaseError::UnresolvedInstance(instance.clone()));
-        }
-        let login = async |host: &str, port| login(endpoint, host, port, access).await;
-        let mut client = match login(&endpoint.host, endpoint.port).await? {
-            // A gateway names the server that holds the database.
-            Err(Error::Routing { host, port }) => login(&host, port).await??,
-            other => other?,
-        };
+        let mut client = connect(endpoint, access).await?;
         let identity = identity::read(&mut client, endpoint).await?;
         let [spid, state] = results(client.simple_query(STATE).await?).await?;
         let spid: i32 = required(only_row(&spid)?, 0)?;

@@ -1,9 +1,9 @@
-//! A command that prints a password, such as the client of a secret manager.
+//! A command that prints a password or an access token, such as the client of a secret manager.
 
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -11,14 +11,16 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+use super::token::life;
 use crate::masking::mask_in_prose;
 use crate::secret::Secret;
 
 /// How long a command may run.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long new sessions use a password before the command runs again. Tokens of cloud databases
-/// are accepted for 15 minutes and longer.
+/// How long new sessions use a secret before the command runs again. Tokens of cloud databases
+/// are accepted for 15 minutes and longer; those that say when they end are used until shortly
+/// before that.
 const REUSE: Duration = Duration::from_secs(5 * 60);
 
 /// The most bytes that are read of what a command prints.
@@ -27,26 +29,26 @@ const LONGEST_OUTPUT: u64 = 64 * 1024;
 /// The most characters of a command's error message that are shown.
 const LONGEST_MESSAGE: usize = 300;
 
-/// A program with its arguments that prints a password on standard output. No shell is involved.
-/// Clones share the password that was printed last.
+/// A program with its arguments that prints a secret on standard output. No shell is involved.
+/// Clones share the secret that was printed last.
 #[derive(Debug, Clone)]
-pub struct PasswordCommand {
+pub struct SecretCommand {
     words: Vec<String>,
     last: Arc<Mutex<Option<Printed>>>,
 }
 
-/// A password and when its command was started.
+/// A secret and how long it is used.
 #[derive(Debug, Clone)]
 struct Printed {
-    at: Instant,
-    password: Secret,
+    until: Instant,
+    secret: Secret,
 }
 
-/// Why a command has printed no password.
+/// Why a command has printed no secret.
 #[derive(Debug, thiserror::Error)]
-pub enum PasswordCommandError {
+pub enum SecretCommandError {
     /// The program cannot be started, or its output cannot be read.
-    #[error("password_command: cannot run `{program}`: {reason}")]
+    #[error("cannot run `{program}`: {reason}")]
     NotRun {
         /// The program.
         program: String,
@@ -54,13 +56,13 @@ pub enum PasswordCommandError {
         reason: io::Error,
     },
     /// The program runs too long.
-    #[error("password_command: `{program}` did not end within {} s and was stopped", TIME_LIMIT.as_secs())]
+    #[error("`{program}` did not end within {} s and was stopped", TIME_LIMIT.as_secs())]
     TooSlow {
         /// The program.
         program: String,
     },
     /// The program reports an error.
-    #[error("password_command: `{program}` has failed ({status}){message}")]
+    #[error("`{program}` has failed ({status}){message}")]
     Failed {
         /// The program.
         program: String,
@@ -69,9 +71,9 @@ pub enum PasswordCommandError {
         /// `: ` and the first line of its standard error without secrets, or nothing.
         message: String,
     },
-    /// The program succeeds and prints no password.
-    #[error("password_command: `{program}` has printed {what}; it must print the password alone")]
-    NoPassword {
+    /// The program succeeds and prints no secret.
+    #[error("`{program}` has printed {what}; it must print the secret alone")]
+    NoSecret {
         /// The program.
         program: String,
         /// What it printed.
@@ -79,15 +81,15 @@ pub enum PasswordCommandError {
     },
 }
 
-impl PartialEq for PasswordCommand {
+impl PartialEq for SecretCommand {
     fn eq(&self, other: &Self) -> bool {
         self.words == other.words
     }
 }
 
-impl Eq for PasswordCommand {}
+impl Eq for SecretCommand {}
 
-impl PasswordCommand {
+impl SecretCommand {
     /// The command of a program and its arguments; `None` without a program.
     #[must_use]
     pub fn new(words: Vec<String>) -> Option<Self> {
@@ -104,35 +106,37 @@ impl PasswordCommand {
         &self.words
     }
 
-    /// The password: the one that was printed last if that is at most 5 minutes old, else from a
-    /// new run, which takes at most 30 s.
+    /// The secret: the one that was printed last if it is not too old, else from a new run, which
+    /// takes at most 30 s. A secret is used for 5 minutes, and a JSON Web Token until 2 minutes
+    /// before it expires.
     ///
     /// # Errors
     ///
     /// When the program cannot be run, fails, takes too long or prints nothing.
-    pub async fn password(&self) -> Result<Secret, PasswordCommandError> {
+    pub async fn secret(&self) -> Result<Secret, SecretCommandError> {
         // The lock is held while the command runs: sessions that open meanwhile wait for its result.
         let mut last = self.last.lock().await;
-        if let Some(printed) = last.as_ref().filter(|it| it.at.elapsed() < REUSE) {
-            return Ok(printed.password.clone());
+        if let Some(printed) = last.as_ref().filter(|it| Instant::now() < it.until) {
+            return Ok(printed.secret.clone());
         }
-        let at = Instant::now();
-        let password = self.run().await?;
+        let start = Instant::now();
+        let secret = self.run().await?;
+        let life = life(secret.reveal(), SystemTime::now()).unwrap_or(REUSE);
         *last = Some(Printed {
-            at,
-            password: password.clone(),
+            until: start + life,
+            secret: secret.clone(),
         });
-        Ok(password)
+        Ok(secret)
     }
 
-    /// Forgets the password that was printed last, because the database has refused it.
+    /// Forgets the secret that was printed last, because the database has refused it.
     pub async fn forget(&self) {
         *self.last.lock().await = None;
     }
 
-    async fn run(&self) -> Result<Secret, PasswordCommandError> {
+    async fn run(&self) -> Result<Secret, SecretCommandError> {
         let program = self.words[0].clone();
-        let not_run = |reason| PasswordCommandError::NotRun {
+        let not_run = |reason| SecretCommandError::NotRun {
             program: program.clone(),
             reason,
         };
@@ -154,27 +158,26 @@ impl PasswordCommand {
         };
         let (stdout, stderr, status) = match tokio::time::timeout(TIME_LIMIT, finished).await {
             Ok(finished) => finished.map_err(not_run)?,
-            Err(_) => return Err(PasswordCommandError::TooSlow { program }),
+            Err(_) => return Err(SecretCommandError::TooSlow { program }),
         };
         group.0 = None;
         if !status.success() {
-            return Err(PasswordCommandError::Failed {
+            return Err(SecretCommandError::Failed {
                 program,
                 status,
                 message: first_line(&stderr),
             });
         }
-        let no_password = |what| PasswordCommandError::NoPassword {
+        let no_secret = |what| SecretCommandError::NoSecret {
             program: program.clone(),
             what,
         };
-        let text =
-            std::str::from_utf8(&stdout).map_err(|_| no_password("text that is not UTF-8"))?;
+        let text = std::str::from_utf8(&stdout).map_err(|_| no_secret("text that is not UTF-8"))?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         match text {
-            "" => Err(no_password("nothing")),
-            text if text.contains('\n') => Err(no_password("several lines")),
+            "" => Err(no_secret("nothing")),
+            text if text.contains('\n') => Err(no_secret("several lines")),
             text => Ok(Secret::new(text)),
         }
     }
@@ -217,9 +220,9 @@ fn first_line(stderr: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn command(script: &str) -> PasswordCommand {
+    fn command(script: &str) -> SecretCommand {
         let words = ["/bin/sh", "-c", script];
-        PasswordCommand::new(words.map(str::to_owned).to_vec()).unwrap()
+        SecretCommand::new(words.map(str::to_owned).to_vec()).unwrap()
     }
 
     #[tokio::test]
@@ -229,7 +232,7 @@ mod tests {
             ("printf 'a\\r\\n'", "a"),
             ("printf ' a'", " a"),
         ] {
-            let printed = command(script).password().await.unwrap();
+            let printed = command(script).secret().await.unwrap();
             assert_eq!(printed.reveal(), password, "{script}");
         }
     }
@@ -246,16 +249,16 @@ mod tests {
             ("printf 'hunter2\\nhunter2\\n'", "several lines"),
             ("printf '\\377'", "UTF-8"),
         ] {
-            let error = command(script).password().await.unwrap_err().to_string();
+            let error = command(script).secret().await.unwrap_err().to_string();
             assert!(
                 error.contains(words) && !error.contains("hunter2"),
                 "{error}"
             );
         }
-        let absent = PasswordCommand::new(vec!["/nowhere/vault".to_owned()]).unwrap();
-        let error = absent.password().await.unwrap_err().to_string();
+        let absent = SecretCommand::new(vec!["/nowhere/vault".to_owned()]).unwrap();
+        let error = absent.secret().await.unwrap_err().to_string();
         assert!(error.contains("cannot run `/nowhere/vault`"), "{error}");
-        assert_eq!(PasswordCommand::new(Vec::new()), None);
+        assert_eq!(SecretCommand::new(Vec::new()), None);
     }
 
     #[tokio::test]
@@ -264,10 +267,10 @@ mod tests {
         let file = directory.path().join("runs");
         let command = command(&format!("echo x >> '{0}'; wc -l < '{0}'", file.display()));
         let copy = command.clone();
-        let (first, second) = tokio::join!(command.password(), copy.password());
+        let (first, second) = tokio::join!(command.secret(), copy.secret());
         assert_eq!(first.unwrap().reveal(), second.unwrap().reveal());
         copy.forget().await;
-        command.password().await.unwrap();
+        command.secret().await.unwrap();
         let runs = std::fs::read_to_string(&file).unwrap();
         assert_eq!(runs.lines().count(), 2);
     }
@@ -296,7 +299,7 @@ mod tests {
             }
         };
         let child = tokio::select! {
-            printed = command.password() => panic!("{printed:?}"),
+            printed = command.secret() => panic!("{printed:?}"),
             child = started => child,
         };
         let start = Instant::now();
