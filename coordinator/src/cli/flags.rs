@@ -9,6 +9,7 @@ use shared::endpoint::Secret;
 use shared::outcome::RepairAction;
 use shared::telemetry::trace::TraceFlags;
 
+use super::check::CheckFlags;
 use super::estimate::EstimateFlags;
 
 /// Verifies that every row of a list of tables arrived unchanged in another database.
@@ -35,6 +36,14 @@ pub(super) struct Flags {
 pub(super) enum Command {
     /// Compare tables and report
     Run(Box<RunFlags>),
+    /// Check whether a run of the same tables can verify them, and estimate how long it takes
+    ///
+    /// Takes the tables and options of `run`, reads catalogs, statistics and a short sample of rows,
+    /// and prints all problems at once. Exit codes: 0 nothing prevents the run; 1 the run can verify
+    /// all tables, and their structure differs; 2 usage or configuration error; 3 the run cannot
+    /// verify some table, or the tables could not be checked.
+    #[command(mut_arg("check", |arg| arg.hide(true)))]
+    Check(Box<CheckFlags>),
     /// Execute repair scripts in the target, in one transaction, and compare the rows again
     ///
     /// Exit codes: 0 applied, and the rows are equal; 1 applied, and rows were
@@ -106,6 +115,11 @@ pub(super) struct RunFlags {
         help_heading = "Errors and retries"
     )]
     pub(super) continue_on_error: bool,
+
+    /// Check everything first as `reconcile check` does, and do not start a run that cannot verify
+    /// every table
+    #[arg(long, help_heading = "Errors and retries")]
+    pub(super) check: bool,
 
     /// The same as `--missing-columns note`
     #[arg(long, conflicts_with = "missing_columns", help_heading = "Comparison")]

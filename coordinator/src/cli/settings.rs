@@ -47,6 +47,8 @@ pub(super) struct RunSettings {
     /// How old an unfinished run may be that is continued instead; absent: none is.
     pub(super) resume_within: Option<Duration>,
     pub(super) telemetry: TelemetrySettings,
+    /// The rules that are turned off in the check before the run; absent: there is no check.
+    pub(super) check: Option<Vec<String>>,
 }
 
 impl RunSettings {
@@ -61,6 +63,9 @@ impl RunSettings {
             broker(&flags.broker, &config, "reconcile run")?
         };
         let listed = entries(&flags, &config.tables);
+        let check = flags
+            .check
+            .then(|| config.check.ignore.clone().unwrap_or_default());
         let mut options = flags.options;
         if flags.continue_on_error {
             options.fail_fast = Some(FailFast::Off);
@@ -129,6 +134,7 @@ impl RunSettings {
             rows_output,
             resume_within: options.resume_within,
             telemetry,
+            check,
         })
     }
 

@@ -96,6 +96,7 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
             "source-url",
             "target-url",
             "continue-on-error",
+            "check",
             "allow-missing-columns",
             // Keys of [broker].
             "broker",

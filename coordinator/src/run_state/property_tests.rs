@@ -306,7 +306,11 @@ impl World {
                     assert_eq!(self.ended.insert(table, status), None, "a table ends once");
                 }
                 Effect::Complete => self.completed = true,
-                Effect::Control(Control::StopRun { .. } | Control::Drain { .. }) => {
+                Effect::Control(
+                    Control::StopRun { .. }
+                    | Control::Drain { .. }
+                    | Control::CheckEndpoints { .. },
+                ) => {
                     panic!("that is for people to ask: {effect:?}")
                 }
                 Effect::Control(Control::Announce)
@@ -507,6 +511,7 @@ impl World {
             owned,
             endpoints: self.setups[worker].endpoints(),
             unavailable: Vec::new(),
+            checked: None,
         }));
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod catalog;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod footprint;
 mod functions;
 pub(crate) mod hold;
 mod identity;
@@ -13,6 +14,7 @@ pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;
 pub(crate) mod script;
+mod server_state;
 pub(crate) mod session;
 
 pub(crate) use dialect::Postgres;

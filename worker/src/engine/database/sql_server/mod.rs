@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod footprint;
 mod functions;
 mod identity;
 mod large;
@@ -14,6 +15,7 @@ pub(crate) mod literal;
 pub(crate) mod look_up;
 pub(crate) mod scan;
 pub(crate) mod script;
+mod server_state;
 pub(crate) mod session;
 pub(crate) mod text;
 

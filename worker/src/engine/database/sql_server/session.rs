@@ -7,7 +7,9 @@ use tiberius::Row;
 use tiberius::error::Error;
 
 use crate::engine::database::constraints::Constraints;
+use crate::engine::database::footprint::Footprint;
 use crate::engine::database::scan::{Query, Scanned, row_count};
+use crate::engine::database::server_state::ServerState;
 use crate::engine::database::session::label::{
     APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
 };
@@ -18,7 +20,9 @@ use crate::engine::database::sql_server::answer::{
 use crate::engine::database::sql_server::catalog::MEMORY_OPTIMIZED_HINT;
 use crate::engine::database::sql_server::connection::{Connection, login};
 use crate::engine::database::sql_server::dialect::SqlServer;
-use crate::engine::database::sql_server::{catalog, constraints, identity, scan};
+use crate::engine::database::sql_server::{
+    catalog, constraints, footprint, identity, scan, server_state,
+};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -219,6 +223,14 @@ impl Session for SqlServerSession {
 
     async fn constraints(&mut self, table: &Table) -> Result<Constraints, DatabaseError> {
         constraints::read(&mut self.client, table).await
+    }
+
+    async fn server_state(&mut self) -> Result<ServerState, DatabaseError> {
+        server_state::read(&mut self.client).await
+    }
+
+    async fn footprint(&mut self, table: &Table) -> Result<Footprint, DatabaseError> {
+        footprint::read(&mut self.client, table).await
     }
 
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {

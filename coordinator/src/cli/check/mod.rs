@@ -1,0 +1,11 @@
+//! `reconcile check`, and the check before a run.
+
+mod collect;
+mod command;
+mod flags;
+mod fleet;
+mod measure;
+mod starter;
+
+pub(super) use command::{before_run, check};
+pub(super) use flags::CheckFlags;
