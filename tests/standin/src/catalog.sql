@@ -136,8 +136,8 @@ $$ SELECT CASE WHEN coalesce(obj_description('dbo'::regnamespace, 'pg_namespace'
 -- Whether the login may read a column. The comment on the schema dbo lists those that it may not:
 -- "no SELECT of [dbo].[t].v".
 CREATE OR REPLACE FUNCTION sys.may_read(securable text, column_name text) RETURNS integer LANGUAGE sql STABLE AS
-$$ SELECT CASE WHEN strpos(coalesce(obj_description('dbo'::regnamespace, 'pg_namespace'), ''),
-                          'no SELECT of ' || securable || '.' || column_name) > 0
+$$ SELECT CASE WHEN strpos(coalesce(obj_description('dbo'::regnamespace, 'pg_namespace'), '') COLLATE "C",
+                          ('no SELECT of ' || securable || '.' || column_name) COLLATE "C") > 0
             THEN 0 ELSE 1 END $$;
 
 -- The code page of varchar with a collation.

@@ -140,7 +140,8 @@ fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
         }
         ("QUOTENAME", [name]) => TypedSql::new(
             format!(
-                "('[' || replace(CAST({} AS text), ']', ']]') || ']')",
+                // PostgreSQL replaces nothing in a text whose collation ignores case.
+                "('[' || replace(CAST({} AS text) COLLATE \"C\", ']', ']]') || ']')",
                 name.sql
             ),
             SqlType::NVarChar(Some(258)),

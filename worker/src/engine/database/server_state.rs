@@ -47,9 +47,9 @@ mod tests {
             most: Some(most),
             open: Some(open),
         };
-        let tightest = SessionLimit::tightest;
-        assert_eq!(tightest([(97, 10), (-1, 3), (5, 1)]), limit(5, 1));
-        assert_eq!(tightest([(97, 95), (-1, 3), (5, 1)]), limit(97, 95));
-        assert_eq!(tightest([(-1, 3)]), SessionLimit::default());
+        let tightest = |limits: &[(i64, i64)]| SessionLimit::tightest(limits.iter().copied());
+        assert_eq!(tightest(&[(97, 10), (-1, 3), (5, 1)]), limit(5, 1));
+        assert_eq!(tightest(&[(97, 95), (-1, 3), (5, 1)]), limit(97, 95));
+        assert_eq!(tightest(&[(-1, 3)]), SessionLimit::default());
     }
 }

@@ -109,7 +109,7 @@ pub(crate) async fn check_table(pools: &Pools, spec: &TableSpec) -> TableCheck {
 /// Both sides as their catalogs describe them.
 struct Described {
     tables: Pair<Table>,
-    footprints: Pair<Footprint>,
+    footprints: Pair<Result<Footprint, Failure>>,
 }
 
 impl Described {
@@ -168,6 +168,19 @@ impl Described {
 
     fn check(self, spec: &TableSpec) -> TableCheck {
         let Self { tables, footprints } = self;
+        let unread: Vec<PreflightFinding> = [&footprints.source, &footprints.target]
+            .into_iter()
+            .filter_map(|footprint| footprint.as_ref().err())
+            .map(|failure| {
+                let message = format!("rows, bytes and rights on columns are unknown: {failure}");
+                PreflightFinding::without_effect(
+                    (Severity::Warning, "size-not-read"),
+                    message,
+                    None,
+                )
+            })
+            .collect();
+        let footprints = footprints.map(Result::unwrap_or_default);
         let mut check = if spec.depth == Depth::Counts {
             counted(spec, &tables)
         } else {
@@ -181,6 +194,7 @@ impl Described {
                 PreflightFinding::without_effect(rule, note, None)
             }));
         }
+        check.findings.extend(unread);
         let Some(facts) = &mut check.facts else {
             return check;
         };
@@ -268,7 +282,7 @@ async fn describe(
     mut lease: SessionLease,
     name: &TableName,
     spec: &TableSpec,
-) -> Result<(Table, Footprint), Failure> {
+) -> Result<(Table, Result<Footprint, Failure>), Failure> {
     let endpoint = lease.endpoint().clone();
     let naming = spec.options.naming;
     let read = async {
@@ -276,18 +290,26 @@ async fn describe(
         let footprint = lease.session.footprint(&table).await.map_err(|error| {
             let what = format!("cannot read the size of {}.{}", table.schema, table.name);
             error.at(&endpoint, &what)
-        })?;
-        Ok((table, footprint))
+        });
+        Ok::<_, Failure>((table, footprint))
     };
     // The server ends a statement first, where it can.
     let described = tokio::time::timeout(STATEMENT_LIMIT * 2, read).await;
     match described {
-        Ok(Ok(described)) => {
-            lease.give_back().await;
-            Ok(described)
+        Ok(Ok((table, footprint))) => {
+            // After an error the session is closed, whatever state it is in.
+            if footprint.is_ok() {
+                lease.give_back().await;
+            }
+            Ok((table, footprint))
         }
-        // The session is closed, whatever state it is in.
-        Ok(Err(failure)) => Err(failure),
+        Ok(Err(failure)) => {
+            // The catalog was read without an error.
+            if failure.kind == FailureKind::TableNotFound {
+                lease.give_back().await;
+            }
+            Err(failure)
+        }
         Err(_) => {
             lease.stop().await;
             Err(Failure::new(
