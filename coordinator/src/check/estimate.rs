@@ -172,6 +172,14 @@ pub(crate) enum Fleet {
 }
 
 impl Fleet {
+    /// How many of the tables that are compared at the same time share a machine.
+    pub(crate) fn beside(self, at_once: u32) -> u32 {
+        match self {
+            Self::Here => at_once,
+            Self::Workers { each } => each.min(at_once),
+        }
+    }
+
     /// Tables at the same time of so many workers, and how many of these share a machine.
     fn slots(self, workers: u32, tables: u32) -> (u32, u32) {
         match self {
@@ -206,12 +214,8 @@ pub(crate) fn estimate_run(
             seconds: time(slots, beside),
         }
     });
-    let each = match fleet {
-        Fleet::Here => at_once,
-        Fleet::Workers { each } => each.min(at_once),
-    };
     RunEstimate {
-        seconds: time(at_once, each.min(tables)),
+        seconds: time(at_once, fleet.beside(at_once).min(tables)),
         tables_at_once: at_once,
         by_workers: by_workers.to_vec(),
     }

@@ -335,7 +335,8 @@ fn estimate(
         rows[*at].estimated_seconds = Some((seconds * 1000.0).round() / 1000.0);
         all.push(seconds);
     }
-    let beside = Slowdown::factor(samples.slowdown, capacity.at_once);
+    let beside = capacity.fleet.beside(capacity.at_once);
+    let beside = Slowdown::factor(samples.slowdown, beside);
     let timed = sized.iter().zip(&all).map(|((at, _), seconds)| {
         let table = rows[*at].table.as_str();
         (table, seconds * beside, specs[*at].timeout)
