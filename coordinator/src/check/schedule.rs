@@ -5,7 +5,7 @@
 pub(crate) struct Slowdown {
     /// Tables that were measured at the same time, at least 2.
     at_once: u32,
-    /// How much longer each of them took than alone, at least 1.
+    /// How much longer each of them took than alone, from 1 to `at_once`.
     factor: f64,
 }
 
@@ -16,7 +16,8 @@ impl Slowdown {
         let factor = together / alone;
         factor.is_finite().then_some(Self {
             at_once,
-            factor: factor.max(1.0),
+            // Tables that are compared one after the other take no longer than that.
+            factor: factor.clamp(1.0, f64::from(at_once)),
         })
     }
 
@@ -68,6 +69,8 @@ mod tests {
         assert!((Slowdown::factor(slowdown, 7) - 4.0).abs() < 1e-9);
         assert_eq!(Slowdown::measured(1, 1.0, 1.0), None);
         assert_eq!(Slowdown::measured(4, 0.0, 0.0), None);
+        let crowded = Slowdown::measured(4, 1.0, 6.0);
+        assert!((Slowdown::factor(crowded, 8) - 8.0).abs() < 1e-9);
         // A sample that is faster beside others is chance.
         let faster = Slowdown::measured(2, 2.0, 1.0);
         assert!((Slowdown::factor(faster, 8) - 1.0).abs() < 1e-9);

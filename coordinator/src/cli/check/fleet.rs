@@ -76,11 +76,11 @@ async fn collect(
         let until = if awaited { latest } else { announced };
         match timeout_at(until, heartbeats.next()).await {
             Ok(Some(heartbeat)) => {
-                let is_new = !seen.contains_key(&heartbeat.worker);
-                let answered = seen
-                    .get(&heartbeat.worker)
-                    .is_some_and(|before| is_answer(before, request));
-                if !answered && !(is_new && seen.len() >= MOST_WORKERS) {
+                let is_kept = match seen.get(&heartbeat.worker) {
+                    Some(before) => !is_answer(before, request),
+                    None => seen.len() < MOST_WORKERS,
+                };
+                if is_kept {
                     seen.insert(heartbeat.worker.clone(), heartbeat);
                 }
             }
