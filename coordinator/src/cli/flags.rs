@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use shared::config::{LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions};
+use shared::config::{
+    CheckOptions, LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions,
+};
 use shared::endpoint::Secret;
 use shared::outcome::RepairAction;
 use shared::telemetry::trace::TraceFlags;
 
-use super::check::CheckFlags;
 use super::estimate::EstimateFlags;
 
 /// Verifies that every row of a list of tables arrived unchanged in another database.
@@ -146,6 +147,19 @@ pub(super) struct RunFlags {
 
     #[command(flatten)]
     pub(super) traces: TraceFlags,
+}
+
+/// The flags of `reconcile check`: those of a run, and a few of its own.
+#[derive(Debug, Args)]
+pub(super) struct CheckFlags {
+    #[command(flatten)]
+    pub(super) run: RunFlags,
+    #[command(flatten)]
+    pub(super) check: CheckOptions,
+    /// Write a first configuration to this new file: the checked endpoints without their passwords,
+    /// the list of tables, and the rules that suit their types
+    #[arg(long, value_name = "FILE", help_heading = "Check")]
+    pub(super) write_config: Option<PathBuf>,
 }
 
 /// Databases that are no configured endpoints.

@@ -7,10 +7,10 @@ use shared::config::Config;
 use shared::logging::print_status;
 
 use super::collect::{Collected, collect};
-use super::flags::CheckFlags;
 use super::starter::starter_text;
 use crate::check::{CheckReport, CheckStatus, render, to_console};
 use crate::cli::exit::{self, CommandError};
+use crate::cli::flags::CheckFlags;
 use crate::cli::settings::RunSettings;
 use crate::cli::starter_file::{refuse_existing, write_new};
 use crate::report::write_stdout;

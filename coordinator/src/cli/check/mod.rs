@@ -2,10 +2,8 @@
 
 mod collect;
 mod command;
-mod flags;
 mod fleet;
 mod measure;
 mod starter;
 
 pub(super) use command::{before_run, check};
-pub(super) use flags::CheckFlags;
