@@ -310,9 +310,7 @@ impl World {
                     Control::StopRun { .. }
                     | Control::Drain { .. }
                     | Control::CheckEndpoints { .. },
-                ) => {
-                    panic!("that is for people to ask: {effect:?}")
-                }
+                ) => panic!("that is for people to ask: {effect:?}"),
                 Effect::Control(Control::Announce)
                 | Effect::StatementsStopped { .. }
                 | Effect::KeepRepair { .. }
