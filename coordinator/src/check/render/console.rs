@@ -8,7 +8,7 @@ use shared::endpoint_state::EndpointState;
 use shared::finding::Severity;
 
 use crate::check::grouping::{Group, groups};
-use crate::check::model::{CheckReport, EndpointResult};
+use crate::check::model::{CheckReport, CheckedTable, EndpointResult};
 
 /// From so many findings on, a group is one line.
 const COLLAPSED: usize = 4;
@@ -40,6 +40,7 @@ pub(crate) fn to_console(report: &CheckReport) -> String {
     }
     ignored(&mut text, report);
     line(&mut text, "");
+    longest(&mut text, report);
     if let Some(estimate) = &report.estimate {
         let others = estimate.by_workers.iter().map(|it| {
             let workers = plural(it.workers as usize, "worker");
@@ -183,6 +184,25 @@ fn ignored(text: &mut String, report: &CheckReport) {
     line(text, &format!("ignored rules: {}", rules.join(", ")));
 }
 
+/// The tables that take longest, with their rows: no number of workers makes a run shorter.
+fn longest(text: &mut String, report: &CheckReport) {
+    let timed = report.tables.iter().filter_map(|table| {
+        let seconds = table.estimated_seconds?;
+        Some((seconds, table))
+    });
+    let mut timed: Vec<(f64, &CheckedTable)> = timed.collect();
+    timed.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let named = timed.iter().take(NAMED).map(|(seconds, table)| {
+        let rows = table.source_rows.max(table.target_rows);
+        let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
+        format!("{} ({}{rows})", table.table, duration(*seconds))
+    });
+    let named: Vec<String> = named.collect();
+    if !named.is_empty() {
+        line(text, &format!("longest tables: {}", named.join(", ")));
+    }
+}
+
 fn verdict(report: &CheckReport) -> String {
     format!(
         "{}; {}, {}, {}; {} checked in {:.1} s",
@@ -268,6 +288,33 @@ mod tests {
         );
         assert!(!text.contains('\u{1b}'));
         assert!(text.contains("READY"), "{text}");
+    }
+
+    #[test]
+    fn the_tables_that_take_longest_are_named() {
+        let table = |name: &str, seconds| CheckedTable {
+            table: name.to_owned(),
+            target: name.to_owned(),
+            is_planned: true,
+            key: Vec::new(),
+            source_rows: Some(7),
+            target_rows: None,
+            source_bytes: None,
+            target_bytes: None,
+            estimated_seconds: seconds,
+            coverage: None,
+        };
+        let mut report = report(Vec::new());
+        let seconds = [Some(1.0), None, Some(30.0), Some(0.5), Some(2.0)];
+        let names = ["a", "b", "c", "d", "e"];
+        report.tables = names
+            .into_iter()
+            .zip(seconds)
+            .map(|(name, seconds)| table(name, seconds))
+            .collect();
+        let text = to_console(&report);
+        let expected = "longest tables: c (30s, 7 rows), e (2.0 s, 7 rows), a (1.0 s, 7 rows)\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]
