@@ -57,8 +57,9 @@ fn reader(scene: &Scene, name: &str, password: &str) -> String {
     url.into()
 }
 
-#[test]
-fn all_problems_of_a_list_are_found_at_once() {
+/// Tables with a fault of each kind, and the target's URL for a user of this name who may not read
+/// all of them.
+fn faulty(user: &str) -> (Scene, String) {
     let scene = Scene::new(
         "CREATE TABLE good (id int PRIMARY KEY, v text);
          CREATE TABLE lost (id int PRIMARY KEY);
@@ -75,16 +76,24 @@ fn all_problems_of_a_list_are_found_at_once() {
          CREATE TABLE partly (id int PRIMARY KEY, v text)",
     )
     .unwrap();
-    let url = reader(&scene, "check_reader", "right");
+    let url = reader(&scene, user, "right");
     scene
         .target
-        .execute(
-            "GRANT SELECT ON good, unpaired, keyless, odd TO check_reader;
-             GRANT SELECT (id) ON partly TO check_reader",
-        )
+        .execute(&format!(
+            "GRANT SELECT ON good, unpaired, keyless, odd TO {user};
+             GRANT SELECT (id) ON partly TO {user}",
+        ))
         .unwrap();
-    let list = "good,lost,unpaired,keyless,odd,hidden,partly";
-    let arguments = ["check", "--tables", list, "--target-url", &url];
+    (scene, url)
+}
+
+/// All tables of [`faulty`].
+const LIST: &str = "good,lost,unpaired,keyless,odd,hidden,partly";
+
+#[test]
+fn all_problems_of_a_list_are_found_at_once() {
+    let (scene, url) = faulty("check_reader");
+    let arguments = ["check", "--tables", LIST, "--target-url", &url];
     let check = scene.here.reconcile(&arguments);
     let report = report(&check);
     assert_eq!(check.code, 3, "{report:#}");
@@ -114,7 +123,11 @@ fn all_problems_of_a_list_are_found_at_once() {
         "{good:#}"
     );
     assert!(!check.stdout.contains("right"), "a password: {report:#}");
+}
 
+#[test]
+fn rules_are_turned_off_and_every_format_has_all_findings() {
+    let (scene, url) = faulty("check_formats");
     // Without the tables that cannot be verified, a structural difference is left.
     let arguments = ["check", "--tables", "good,unpaired", "--target-url", &url];
     let check = scene.here.reconcile(&arguments);
@@ -122,13 +135,13 @@ fn all_problems_of_a_list_are_found_at_once() {
     let ignored = ["--ignore", "missing-column,required-target-column,nothing"];
     let check = scene.here.reconcile(&[&arguments[..], &ignored].concat());
     assert_eq!(check.code, 0, "{check:?}");
-    let report = self::report(&check);
+    let report = report(&check);
     assert_eq!(report["ignored"].as_array().unwrap().len(), 3, "{report:#}");
 
     let check = scene.here.reconcile(&[
         "check",
         "--tables",
-        list,
+        LIST,
         "--target-url",
         &url,
         "--format",
@@ -139,7 +152,7 @@ fn all_problems_of_a_list_are_found_at_once() {
     let csv = scene.here.reconcile(&[
         "check",
         "--tables",
-        list,
+        LIST,
         "--target-url",
         &url,
         "--format",
