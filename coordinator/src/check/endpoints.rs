@@ -8,14 +8,6 @@ use worker::engine::{Effect, PreflightFinding};
 /// From so many milliseconds on, two clocks differ enough to mislead.
 const CLOCK_LIMIT: u64 = 5_000;
 
-/// A side of the run and the name of its endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SideName {
-    /// `source` or `target`.
-    pub(crate) side: &'static str,
-    pub(crate) endpoint: String,
-}
-
 /// The endpoints as one process sees them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EndpointsOf {
@@ -34,9 +26,11 @@ struct Seen<'a> {
     check: &'a EndpointCheck,
 }
 
-/// The findings about the endpoints of both sides.
+/// The findings about the endpoints of a run.
+///
+/// `sides`: the names of the endpoints of the source and of the target, which may be the same.
 pub(crate) fn endpoint_findings(
-    sides: &[SideName],
+    sides: &[&str],
     processes: &[EndpointsOf],
 ) -> Vec<PreflightFinding> {
     let all: Vec<Seen<'_>> = processes
@@ -50,13 +44,13 @@ pub(crate) fn endpoint_findings(
             })
         })
         .collect();
-    let mut names: Vec<&str> = sides.iter().map(|side| side.endpoint.as_str()).collect();
+    let mut names = sides.to_vec();
     names.sort_unstable();
     names.dedup();
     let mut findings = Vec::new();
     for name in names {
         let of_endpoint: Vec<&Seen<'_>> = all.iter().filter(|seen| seen.endpoint == name).collect();
-        let used_by = sides.iter().filter(|side| side.endpoint == name).count();
+        let used_by = sides.iter().filter(|side| **side == name).count();
         findings.extend(failures(&of_endpoint));
         findings.extend(other_databases(&of_endpoint));
         findings.extend(session_limit(name, &of_endpoint, used_by));
@@ -293,11 +287,7 @@ mod tests {
     }
 
     fn found(processes: &[EndpointsOf]) -> Vec<(String, Severity, Effect)> {
-        let sides = [SideName {
-            side: "source",
-            endpoint: "erp".to_owned(),
-        }];
-        endpoint_findings(&sides, processes)
+        endpoint_findings(&["erp", "copy"], processes)
             .into_iter()
             .map(|it| (it.finding.rule, it.finding.severity, it.effect))
             .collect()
@@ -399,10 +389,7 @@ mod tests {
         };
         assert_eq!(found(&workers(22)), []);
         assert_eq!(found(&workers(23)).len(), 1);
-        let sides = ["source", "target"].map(|side| SideName {
-            side,
-            endpoint: "erp".to_owned(),
-        });
+        let sides = ["erp", "erp"];
         assert_eq!(endpoint_findings(&sides, &workers(11)), []);
         assert_eq!(endpoint_findings(&sides, &workers(12)).len(), 1);
     }

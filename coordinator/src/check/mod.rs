@@ -9,7 +9,7 @@ mod render;
 mod schedule;
 mod starter;
 
-pub(crate) use endpoints::{EndpointsOf, SideName, endpoint_findings};
+pub(crate) use endpoints::{EndpointsOf, endpoint_findings};
 pub(crate) use estimate::{Fleet, MeasuredTable, Speeds, estimate_run, late_tables};
 pub(crate) use model::{CheckReport, CheckStatus, CheckedTable, Checks, EndpointResult};
 pub(crate) use render::{render, to_console};

@@ -17,8 +17,8 @@ use worker::engine::{
 use super::fleet::{FleetCheck, check_fleet};
 use super::measure::{Samples, measure};
 use crate::check::{
-    CheckedTable, Checks, EndpointResult, EndpointsOf, Fleet, MeasuredTable, SideName, Slowdown,
-    Speeds, endpoint_findings, estimate_run, late_tables,
+    CheckedTable, Checks, EndpointResult, EndpointsOf, Fleet, MeasuredTable, Slowdown, Speeds,
+    endpoint_findings, estimate_run, late_tables,
 };
 use crate::cli::catalogs::read_catalogs;
 use crate::cli::connections::{Mode, SideSettings};
@@ -50,11 +50,7 @@ struct Capacity {
 pub(super) async fn collect(settings: &RunSettings) -> Result<Collected, CommandError> {
     let tables = &settings.tables;
     let (processes, mut findings, capacity) = processes(settings).await?;
-    let sides = [("source", &tables.source), ("target", &tables.target)];
-    let sides = sides.map(|(side, settings)| SideName {
-        side,
-        endpoint: settings.name.clone(),
-    });
+    let sides = [tables.source.name.as_str(), tables.target.name.as_str()];
     findings.extend(endpoint_findings(&sides, &processes));
     let mut collected = Collected {
         checks: Checks {
