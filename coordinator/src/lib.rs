@@ -4,6 +4,7 @@
 //! [`run::start`] runs a list of tables over any transport. The command line in
 //! [`cli`] uses it, and so does [`parallel`], for programs that embed a run.
 
+mod check;
 pub mod cli;
 mod metrics;
 pub mod parallel;

@@ -4,6 +4,7 @@
 //! The size of a whole message is limited by the transport. These limits concern what outlives
 //! the message.
 
+use crate::endpoint_state::{CheckedEndpoints, EndpointCheck};
 use crate::envelope::{Kind, Message, Role};
 use crate::identity::DatabaseIdentity;
 use crate::ids::WorkerId;
@@ -62,9 +63,10 @@ impl Message for Control {
     fn sender(&self) -> Role {
         match self {
             // Commands announce as the coordinator of no run.
-            Self::CancelRun { .. } | Self::CancelAttempt { .. } | Self::Announce => {
-                Role::Coordinator
-            }
+            Self::CancelRun { .. }
+            | Self::CancelAttempt { .. }
+            | Self::Announce
+            | Self::CheckEndpoints { .. } => Role::Coordinator,
             Self::StopRun { .. } | Self::Drain { .. } => Role::Operator,
         }
     }
@@ -72,6 +74,12 @@ impl Message for Control {
     fn check_bounds(&self) -> Result<(), String> {
         match self {
             Self::Drain { worker } => worker_name(worker),
+            Self::CheckEndpoints { endpoints, .. } => {
+                number("number of endpoints", endpoints.len(), MOST_DATABASES)?;
+                endpoints
+                    .iter()
+                    .try_for_each(|endpoint| name("an endpoint", endpoint))
+            }
             Self::CancelRun { .. }
             | Self::CancelAttempt { .. }
             | Self::Announce
@@ -132,6 +140,9 @@ impl Message for Heartbeat {
         for UnavailableEndpoint { reason, .. } in unavailable {
             let length = "length in bytes of the reason why an endpoint is not available";
             number(length, reason.len(), LONGEST_FAILURE)?;
+        }
+        if let Some(checked) = &self.checked {
+            check_checked(checked)?;
         }
         let unavailable = unavailable.iter().map(|it| &it.endpoint);
         endpoints
@@ -215,6 +226,29 @@ fn databases(databases: &[DatabaseIdentity]) -> Result<(), String> {
     Ok(())
 }
 
+fn check_checked(checked: &CheckedEndpoints) -> Result<(), String> {
+    let count = checked.endpoints.len();
+    number("number of checked endpoints", count, MOST_DATABASES)?;
+    for checked in &checked.endpoints {
+        name("an endpoint", &checked.endpoint)?;
+        match &checked.check {
+            EndpointCheck::Failed(failure) => check_failure(failure)?,
+            EndpointCheck::Reached(state) => {
+                databases(std::slice::from_ref(&state.database))?;
+                for text in [Some(&state.isolation), state.oldest_supported.as_ref()] {
+                    let length = text.map_or(0, String::len);
+                    number(
+                        "length in bytes of a text about a database",
+                        length,
+                        LONGEST_NAME,
+                    )?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check_failure(failure: &Failure) -> Result<(), String> {
     let kind = failure.kind.as_str().len();
     number(
@@ -249,6 +283,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::endpoint_state::CheckedEndpoint;
+    use crate::failure::FailureKind;
 
     fn heartbeat() -> Heartbeat {
         Heartbeat {
@@ -262,6 +298,7 @@ mod tests {
             owned: Vec::new(),
             endpoints: Some(vec!["erp".to_owned()]),
             unavailable: Vec::new(),
+            checked: None,
         }
     }
 
@@ -315,6 +352,25 @@ mod tests {
                     ..heartbeat()
                 },
                 "the name of an endpoint",
+            ),
+            (
+                Heartbeat {
+                    checked: Some(CheckedEndpoints {
+                        request: 1,
+                        endpoints: vec![
+                            CheckedEndpoint {
+                                endpoint: "erp".to_owned(),
+                                check: EndpointCheck::Failed(Failure::new(
+                                    FailureKind::ConnectionError,
+                                    "x".repeat(LONGEST_FAILURE + 1),
+                                )),
+                            };
+                            1
+                        ],
+                    }),
+                    ..heartbeat()
+                },
+                "the message of a failure",
             ),
         ] {
             let refused = wrong.check_bounds().unwrap_err();

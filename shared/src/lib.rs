@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod config;
 pub mod coverage;
 pub mod endpoint;
+pub mod endpoint_state;
 pub mod envelope;
 pub mod failure;
 pub mod finding;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint_state::CheckedEndpoints;
 use crate::identity::DatabaseIdentity;
 use crate::ids::{Attempt, RunId, TableId, TableName, WorkerId};
 use crate::options::TableOptions;
@@ -205,6 +206,14 @@ pub enum Control {
     },
     /// Send a heartbeat now.
     Announce,
+    /// Connect to these endpoints and send a heartbeat with what was found. Workers before this
+    /// message existed do not answer it.
+    CheckEndpoints {
+        /// A number that the answers repeat.
+        request: u64,
+        /// The endpoints of a run.
+        endpoints: Vec<String>,
+    },
     /// Ask the coordinator of a run to cancel it. Workers ignore this message; the coordinator sends
     /// them `CancelRun`.
     StopRun {
@@ -244,6 +253,9 @@ pub struct Heartbeat {
     /// The endpoints whose tasks it returns until it can connect to them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unavailable: Vec<UnavailableEndpoint>,
+    /// The answer to [`Control::CheckEndpoints`]; only in the heartbeat that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<CheckedEndpoints>,
 }
 
 /// An endpoint that a worker could not use several times in a row.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use shared::endpoint::DatabaseKind;
+use shared::endpoint_state::{CheckedEndpoint, CheckedEndpoints, EndpointCheck, EndpointState};
 use shared::envelope::{DecodeError, Message, decode, encode, encode_at};
 use shared::identity::DatabaseIdentity;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
@@ -240,6 +241,28 @@ fn comparison() -> Comparison {
     }
 }
 
+fn checked() -> CheckedEndpoints {
+    CheckedEndpoints {
+        request: 7,
+        endpoints: vec![CheckedEndpoint {
+            endpoint: "erp".to_owned(),
+            check: EndpointCheck::Reached(Box::new(EndpointState {
+                database: database(),
+                oldest_supported: None,
+                isolation: "SNAPSHOT".to_owned(),
+                is_consistent: true,
+                is_encrypted: Some(true),
+                is_replica: false,
+                max_sessions: Some(100),
+                open_sessions: Some(3),
+                own_sessions: 4,
+                clock_ahead_ms: -20,
+                clock_error_ms: 1,
+            })),
+        }],
+    }
+}
+
 /// One message of every shape.
 fn messages() -> Vec<Vec<u8>> {
     let failure = Failure::new(FailureKind::QueryError, "no")
@@ -270,6 +293,11 @@ fn messages() -> Vec<Vec<u8>> {
                 endpoint: "erp".to_owned(),
                 reason: "refused".to_owned(),
             }],
+            checked: Some(checked()),
+        }),
+        encode(&Control::CheckEndpoints {
+            request: 7,
+            endpoints: vec!["erp".to_owned()],
         }),
         encode(&event(EventBody::Claimed)),
         encode(&event(EventBody::Differences {

@@ -411,6 +411,7 @@ fn heartbeat(pid: u32) -> Heartbeat {
         owned: Vec::new(),
         endpoints: None,
         unavailable: Vec::new(),
+        checked: None,
     }
 }
 

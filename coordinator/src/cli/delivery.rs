@@ -33,6 +33,12 @@ impl Delivery {
         })
     }
 
+    /// All forms in which the report is wanted.
+    pub(super) fn forms(&self) -> Vec<ReportFormat> {
+        let files = self.files.iter().map(Output::format);
+        files.chain(self.format).collect()
+    }
+
     /// The form on standard output, if the report is printed there.
     #[cfg(test)]
     pub(super) fn format(&self) -> Option<ReportFormat> {
@@ -47,16 +53,27 @@ impl Delivery {
     /// run may have taken hours. If a file cannot be written, its content is printed, unless the report is printed
     /// anyway.
     pub(super) fn deliver(self, report: &RunReport) -> Result<(), CommandError> {
+        let render = |form, coloured| report.render(form, coloured);
+        self.deliver_rendered(report.verdict.as_str(), &render)
+    }
+
+    /// [`deliver`](Self::deliver) for what `render` returns for a form, and whether it may be
+    /// coloured.
+    ///
+    /// # Errors
+    ///
+    /// As [`deliver`](Self::deliver).
+    pub(super) fn deliver_rendered(
+        self,
+        verdict: &str,
+        render: &dyn Fn(ReportFormat, bool) -> String,
+    ) -> Result<(), CommandError> {
         let Self { mut format, files } = self;
         let mut errors = Vec::new();
         for file in files {
             let (form, path) = (file.format(), file.path().to_owned());
-            match file.write(&report.render(form, false)) {
-                Ok(()) => print_status(format!(
-                    "{}: the report is in {}",
-                    report.verdict.as_str(),
-                    path.display()
-                )),
+            match file.write(&render(form, false)) {
+                Ok(()) => print_status(format!("{verdict}: the report is in {}", path.display())),
                 Err(error) => {
                     format = format.or(Some(form));
                     errors.push(error);
@@ -64,7 +81,7 @@ impl Delivery {
             }
         }
         if let Some(format) = format {
-            errors.extend(write_stdout(&report.render(format, coloured())).err());
+            errors.extend(write_stdout(&render(format, coloured())).err());
         }
         let mut errors = errors.into_iter();
         let first = errors.next();

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use worker::engine::{ReconcileEngine, SpillDirectory};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
+use super::check;
 use super::connections::Mode;
 use super::exit::{self, CommandError};
 use super::progress::Progress;
@@ -93,6 +94,11 @@ async fn plan_and_carry_out(
     settings: RunSettings,
     telemetry: &mut RunTelemetry,
 ) -> Result<u8, CommandError> {
+    if let Some(ignored) = &settings.check
+        && let Some(code) = Box::pin(check::before_run(&settings, ignored)).await?
+    {
+        return Ok(code);
+    }
     let mut stored = settings.to_stored();
     let RunSettings {
         mode,
@@ -104,6 +110,7 @@ async fn plan_and_carry_out(
         rows_output,
         resume_within,
         telemetry: _,
+        check: _,
     } = settings;
     // Without a broker, the statements of the run would be left with it.
     let survives_sigterm = resume_within.is_some() && matches!(mode, Mode::Broker(_));

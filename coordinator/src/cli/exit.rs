@@ -6,7 +6,9 @@ use shared::telemetry::metrics::server::ServeError;
 use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
+use super::starter_file::StarterFileError;
 use super::usage::UsageError;
+use crate::check::CheckStatus;
 use crate::parallel::EstimateError;
 use crate::repair::{RepairError, ScriptError};
 use crate::report::{OutputError, RunReport, RunStatus};
@@ -62,6 +64,8 @@ pub(super) enum CommandError {
     Fleet(String),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    StarterFile(#[from] StarterFileError),
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -101,6 +105,14 @@ pub(super) fn of_status(status: RunStatus) -> u8 {
     }
 }
 
+pub(super) fn of_check(status: CheckStatus) -> u8 {
+    match status {
+        CheckStatus::Ready => SUCCESS,
+        CheckStatus::Different => DIFFERENT,
+        CheckStatus::Unverifiable | CheckStatus::Incomplete => UNVERIFIED,
+    }
+}
+
 pub(super) fn of_error(error: &CommandError) -> u8 {
     match error {
         CommandError::Config(_)
@@ -115,6 +127,7 @@ pub(super) fn of_error(error: &CommandError) -> u8 {
         | CommandError::Repair(_)
         | CommandError::Script(_)
         | CommandError::Serve(_)
+        | CommandError::StarterFile(_)
         | CommandError::Signals(_) => UNUSABLE,
         CommandError::Lost(_) | CommandError::NotApplied(_) | CommandError::NotUndoable(_) => {
             UNVERIFIED

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use shared::config::{LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions};
+use shared::config::{
+    CheckOptions, LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions,
+};
 use shared::endpoint::Secret;
 use shared::outcome::RepairAction;
 use shared::telemetry::trace::TraceFlags;
@@ -35,6 +37,14 @@ pub(super) struct Flags {
 pub(super) enum Command {
     /// Compare tables and report
     Run(Box<RunFlags>),
+    /// Check whether a run of the same tables can verify them, and estimate how long it takes
+    ///
+    /// Takes the tables and options of `run`, reads catalogs, statistics and a short sample of rows,
+    /// and prints all problems at once. Exit codes: 0 nothing prevents the run; 1 the run can verify
+    /// all tables, and their structure differs; 2 usage or configuration error; 3 the run cannot
+    /// verify some table, or the tables could not be checked.
+    #[command(mut_arg("check", |arg| arg.hide(true)))]
+    Check(Box<CheckFlags>),
     /// Execute repair scripts in the target, in one transaction, and compare the rows again
     ///
     /// Exit codes: 0 applied, and the rows are equal; 1 applied, and rows were
@@ -130,6 +140,11 @@ pub(super) struct RunFlags {
     )]
     pub(super) continue_on_error: bool,
 
+    /// Check everything first as `reconcile check` does, and do not start a run that cannot verify
+    /// every table
+    #[arg(long, help_heading = "Errors and retries")]
+    pub(super) check: bool,
+
     /// The same as `--missing-columns note`
     #[arg(long, conflicts_with = "missing_columns", help_heading = "Comparison")]
     pub(super) allow_missing_columns: bool,
@@ -155,6 +170,19 @@ pub(super) struct RunFlags {
 
     #[command(flatten)]
     pub(super) traces: TraceFlags,
+}
+
+/// The flags of `reconcile check`: those of a run, and a few of its own.
+#[derive(Debug, Args)]
+pub(super) struct CheckFlags {
+    #[command(flatten)]
+    pub(super) run: RunFlags,
+    #[command(flatten)]
+    pub(super) check: CheckOptions,
+    /// Write a first configuration to this new file: the checked endpoints without their passwords,
+    /// the list of tables, and the rules that suit their types
+    #[arg(long, value_name = "FILE", help_heading = "Check")]
+    pub(super) write_config: Option<PathBuf>,
 }
 
 /// Databases that are no configured endpoints.

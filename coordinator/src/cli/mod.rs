@@ -3,6 +3,7 @@
 mod apply;
 mod catalog_names;
 mod catalogs;
+mod check;
 mod connections;
 mod delivery;
 mod differing_tables;
@@ -20,6 +21,7 @@ mod resume;
 mod selection;
 mod settings;
 mod side_url;
+mod starter_file;
 mod state_dir;
 mod stored_runs;
 mod table_config;
@@ -152,6 +154,7 @@ async fn execute_command(command: Command, config: Config) -> Result<u8, Command
             let settings = RunSettings::resolve(*flags, config)?;
             Box::pin(execute::new_run(settings)).await
         }
+        Command::Check(flags) => Box::pin(check::check(*flags, config)).await,
         Command::Apply(flags) => Box::pin(apply::apply(flags, config)).await,
         Command::Resume(flags) => Box::pin(resume::resume(flags, config)).await,
         Command::History(flags) => stored_runs::history(&flags, &config),

@@ -48,6 +48,8 @@ pub(super) struct RunSettings {
     /// How old an unfinished run may be that is continued instead; absent: none is.
     pub(super) resume_within: Option<Duration>,
     pub(super) telemetry: TelemetrySettings,
+    /// The rules that are turned off in the check before the run; absent: there is no check.
+    pub(super) check: Option<Vec<String>>,
 }
 
 impl RunSettings {
@@ -61,6 +63,9 @@ impl RunSettings {
         } else {
             broker(&flags.broker, &config, "reconcile run")?
         };
+        let check = flags
+            .check
+            .then(|| config.check.ignore.clone().unwrap_or_default());
         let mut given = flags.options.clone();
         if flags.continue_on_error {
             given.fail_fast = Some(FailFast::Off);
@@ -108,6 +113,7 @@ impl RunSettings {
             rows_output,
             resume_within: options.resume_within,
             telemetry,
+            check,
         })
     }
 

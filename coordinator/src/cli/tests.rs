@@ -59,7 +59,11 @@ fn plan(arguments: &[&str]) -> Result<Vec<PlannedTable>, UsageError> {
 
 /// The tables of a run for which no catalog was read.
 fn planned(settings: &RunSettings) -> Result<Vec<PlannedTable>, UsageError> {
-    let selected = settings.tables.listed().plan(&Catalogs::default())?;
+    let selected = settings
+        .tables
+        .listed()
+        .unwrap()
+        .plan(&Catalogs::default())?;
     assert_eq!(selected.scope, TableScope::default());
     Ok(selected.tables)
 }
@@ -99,6 +103,7 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
             "target-url",
             "target-password-file",
             "continue-on-error",
+            "check",
             "allow-missing-columns",
             // Keys of [broker].
             "broker",
@@ -380,7 +385,12 @@ fn redaction_has_one_key_a_run_and_excludes_repairs() {
 fn all_tables_of_a_run_are_hashed_under_one_key_and_two_runs_under_two() {
     let keys = || {
         let settings = resolve(&["--tables", "a,b", "--row-level"]).unwrap();
-        let tables = settings.tables.listed().plan(&Catalogs::default()).unwrap();
+        let tables = settings
+            .tables
+            .listed()
+            .unwrap()
+            .plan(&Catalogs::default())
+            .unwrap();
         let keys = tables
             .tables
             .into_iter()

@@ -23,6 +23,10 @@ pub(super) enum UsageError {
         "no tables; name them with --tables or --tables-file, or as [[tables]] in the configuration"
     )]
     NoTables,
+    #[error("the tables of an earlier run are not checked; leave out --only-differing, or --check")]
+    CheckOfRun,
+    #[error("a check has no report in the form {0}; choose console, json or csv")]
+    CheckForm(String),
     #[error("cannot read the list of tables {}: {reason}", path.display())]
     TablesFile {
         path: PathBuf,

@@ -90,6 +90,7 @@ impl Watched {
             owned: Vec::new(),
             endpoints: None,
             unavailable: Vec::new(),
+            checked: None,
         }));
     }
 

@@ -306,9 +306,11 @@ impl World {
                     assert_eq!(self.ended.insert(table, status), None, "a table ends once");
                 }
                 Effect::Complete => self.completed = true,
-                Effect::Control(Control::StopRun { .. } | Control::Drain { .. }) => {
-                    panic!("that is for people to ask: {effect:?}")
-                }
+                Effect::Control(
+                    Control::StopRun { .. }
+                    | Control::Drain { .. }
+                    | Control::CheckEndpoints { .. },
+                ) => panic!("that is for people to ask: {effect:?}"),
                 Effect::Control(Control::Announce)
                 | Effect::StatementsStopped { .. }
                 | Effect::KeepRepair { .. }
@@ -507,6 +509,7 @@ impl World {
             owned,
             endpoints: self.setups[worker].endpoints(),
             unavailable: Vec::new(),
+            checked: None,
         }));
     }
 

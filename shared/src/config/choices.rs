@@ -1,5 +1,7 @@
 //! Settings that are one of a few words.
 
+use std::fmt;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +64,12 @@ pub(crate) fn parse_choice<T: ValueEnum>(text: &str) -> Result<T, String> {
         let words: Vec<String> = T::value_variants().iter().map(word).collect();
         one_of(text, &words)
     })
+}
+
+impl fmt::Display for ReportFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&word(self))
+    }
 }
 
 /// The word for a choice.

@@ -1,6 +1,6 @@
 //! The configuration: a TOML file, with environment variables over it.
 //!
-//! Every key of `[run]`, `[limits]`, `[broker]`, `[telemetry]` and `[endpoints.NAME]` can be
+//! Every key of `[run]`, `[check]`, `[limits]`, `[broker]`, `[telemetry]` and `[endpoints.NAME]` can be
 //! set by a variable: `run.parallel_workers` by `RECONCILE_RUN_PARALLEL_WORKERS`,
 //! `endpoints.erp.password` by `RECONCILE_ENDPOINTS_ERP_PASSWORD`.
 
@@ -41,7 +41,9 @@ pub use error::{ConfigError, Origin};
 pub use keys::DeclaredKey;
 pub use metrics_addr::MetricsAddr;
 pub use nearest::{nearest, suggestion};
-pub use run_options::{MAX_PARALLEL_WORKERS, ReportOptions, RunOptions, StoreOptions};
+pub use run_options::{
+    CheckOptions, MAX_PARALLEL_WORKERS, ReportOptions, RunOptions, StoreOptions,
+};
 pub use table_rules::RuleEntry;
 pub use tables::TableEntry;
 pub use telemetry_options::{LogOptions, MetricsOptions, TelemetryConfig, TraceOptions};
@@ -67,6 +69,8 @@ pub struct Config {
     pub report: ReportOptions,
     /// `[run]`: where runs are stored.
     pub store: StoreOptions,
+    /// `[check]`: which findings of a check count.
+    pub check: CheckOptions,
     /// `[limits]`: the most that a task may ask of a worker.
     pub limits: WorkerLimits,
     /// `[[tables]]`.
@@ -175,6 +179,9 @@ pub fn parse(
     let report = ReportOptions::read(&mut section, &mut sources)?;
     let store = StoreOptions::read(&mut section, &mut sources)?;
     section.finish(&sources)?;
+    let mut section = sources.section(&mut root, "check")?;
+    let check = CheckOptions::read(&mut section, &mut sources)?;
+    section.finish(&sources)?;
     let mut section = sources.section(&mut root, "limits")?;
     let limits = WorkerLimits::read(&mut section, &mut sources)?;
     section.finish(&sources)?;
@@ -221,6 +228,7 @@ pub fn parse(
         run,
         report,
         store,
+        check,
         limits,
         tables,
         rules,

@@ -13,13 +13,14 @@ use super::keys::DeclaredKey;
 use super::options::Declared;
 use super::section::variable_name;
 use super::{
-    LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions, TraceOptions, WorkerLimits,
+    CheckOptions, LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions,
+    TraceOptions, WorkerLimits,
 };
 
 const INTRODUCTION: &str = "\
 # Configuration
 
-Options of `reconcile run`, and the limits of `reconcile-worker`, are set by a flag, by an
+Options of `reconcile run` and `reconcile check`, and the limits of `reconcile-worker`, are set by a flag, by an
 environment variable, or by a key in `reconcile.toml` (`--config FILE` names another file). A flag overrides the variable, the
 variable overrides the file, the file overrides the default. OpenTelemetry's own `OTEL_…`
 variables come between the variables of this table and the file. A key `row_level` of `[run]`
@@ -191,6 +192,7 @@ fn options() -> Vec<(Declared, Arg)> {
         group::<RunOptions>(RunOptions::declared()),
         group::<ReportOptions>(ReportOptions::declared()),
         group::<StoreOptions>(StoreOptions::declared()),
+        group::<CheckOptions>(CheckOptions::declared()),
         group::<WorkerLimits>(WorkerLimits::declared()),
         group::<MetricsOptions>(MetricsOptions::declared()),
         group::<TraceOptions>(TraceOptions::declared()),

@@ -155,6 +155,16 @@ options! {
     state_dir: PathBuf, else "$XDG_STATE_HOME/reconcile, or ~/.local/state/reconcile";
 }
 
+options! {
+    /// `[check]`: which findings of a check count.
+    pub struct CheckOptions in "check";
+
+    heading "Check";
+    /// Rules of `reconcile check` that are turned off, separated by commas
+    #[arg(value_name = "RULES", value_delimiter = ',', value_parser = clap::value_parser!(String))]
+    ignore: Vec<String>, else "none";
+}
+
 fn parallel_workers(text: &str) -> Result<NonZeroU32, String> {
     text.parse()
         .ok()

@@ -15,7 +15,7 @@ use crate::masking::mask_quoted;
 const PREFIX: &str = "RECONCILE_";
 
 /// The sections that variables can set.
-const VARIABLE_SECTIONS: [&str; 5] = ["RUN", "ENDPOINTS", "BROKER", "LIMITS", "TELEMETRY"];
+const VARIABLE_SECTIONS: [&str; 6] = ["RUN", "CHECK", "ENDPOINTS", "BROKER", "LIMITS", "TELEMETRY"];
 
 /// The configuration file and the environment while they are read.
 #[derive(Debug)]

@@ -39,6 +39,7 @@ impl fmt::Display for Config {
         let (run, telemetry) = (&self.run, &self.telemetry);
         let run = [run.to_toml(), self.report.to_toml(), self.store.to_toml()];
         write_section(f, "[run]", &run)?;
+        write_section(f, "[check]", &[self.check.to_toml()])?;
         write_section(f, "[limits]", &[self.limits.to_toml()])?;
         let telemetry = [
             telemetry.metrics.to_toml(),

@@ -133,6 +133,13 @@ CREATE OR REPLACE FUNCTION sys.has_permission(permission text) RETURNS integer L
 $$ SELECT CASE WHEN coalesce(obj_description('dbo'::regnamespace, 'pg_namespace'), '') LIKE '%no ' || permission || '%'
             THEN 0 ELSE 1 END $$;
 
+-- Whether the login may read a column. The comment on the schema dbo lists those that it may not:
+-- "no SELECT of [dbo].[t].v".
+CREATE OR REPLACE FUNCTION sys.may_read(securable text, column_name text) RETURNS integer LANGUAGE sql STABLE AS
+$$ SELECT CASE WHEN strpos(coalesce(obj_description('dbo'::regnamespace, 'pg_namespace'), '') COLLATE "C",
+                          ('no SELECT of ' || securable || '.' || column_name) COLLATE "C") > 0
+            THEN 0 ELSE 1 END $$;
+
 -- The code page of varchar with a collation.
 CREATE OR REPLACE FUNCTION sys.code_page(collation_name text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT AS
 $$ SELECT CASE
@@ -320,9 +327,18 @@ SELECT o.object_id::bigint AS partition_id, o.object_id,
        CASE WHEN EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = o.object_id::oid AND i.indisprimary)
             THEN 1 ELSE 0 END AS index_id,
        1 AS partition_number,
-       greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0) AS rows
+       greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0) AS rows,
+       o.object_id::bigint AS hobt_id
 FROM sys.objects o JOIN pg_class c ON c.oid = o.object_id::oid
 WHERE c.relkind IN ('r', 'p');
+
+-- The pages of a heap or clustered index; one unit holds all values.
+CREATE OR REPLACE VIEW sys.allocation_units AS
+SELECT p.partition_id AS allocation_unit_id, 1::smallint AS type, 'IN_ROW_DATA'::varchar(60) AS type_desc,
+       p.hobt_id AS container_id,
+       pg_table_size(p.object_id::oid) / 8192 AS total_pages, pg_table_size(p.object_id::oid) / 8192 AS used_pages,
+       pg_relation_size(p.object_id::oid) / 8192 AS data_pages
+FROM sys.partitions p;
 
 CREATE OR REPLACE VIEW sys.databases AS
 SELECT coalesce(current_setting('standin.database', true), current_database())::varchar(128) COLLATE sys.ci_as AS name,

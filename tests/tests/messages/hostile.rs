@@ -243,6 +243,7 @@ fn forgeries(work: WorkId, task: &Task) -> Vec<Sent> {
         }],
         endpoints: None,
         unavailable: Vec::new(),
+        checked: None,
     };
     let stop = Control::StopRun { run: work.run };
     let worker = WorkerId::named("w");

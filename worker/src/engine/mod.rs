@@ -9,6 +9,7 @@ pub(crate) mod fetch;
 mod fuzz;
 pub(crate) mod locate;
 pub(crate) mod plan;
+pub(crate) mod preflight;
 pub(crate) mod recheck;
 mod reconcile;
 pub(crate) mod repair;
@@ -30,6 +31,10 @@ pub use database::filter::{FilterError, validate};
 pub use database::guarded::{GuardedForm, NotGuarded};
 pub use database::kinds::script_dialect;
 pub use database::script::{ScriptDialect, ScriptLines, StatementRules};
+pub use preflight::{
+    Effect, Measured, Preflight, PreflightFinding, Rate, SideFacts, TableCheck, TableFacts,
+    TextSuggestion, check_endpoint, rule_of,
+};
 pub use reconcile::ReconcileEngine;
 pub use running::RunningStatements;
 pub use schema::{SchemaRule, compare_schemas, rules as schema_rules, schema_rules_page};

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use shared::endpoint::Endpoint;
+use shared::endpoint_state::EndpointState;
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::ids::TableName;
 use shared::message::{ALL_ROWS, Scope, TableSpec, Task};
@@ -22,6 +23,8 @@ use crate::engine::locate::redact::Redactor;
 use crate::engine::locate::{locate, locate_all};
 use crate::engine::plan::Plan;
 use crate::engine::plan::coverage::{notes as coverage_notes, structure};
+use crate::engine::plan::refusals::{refuse_keyless_tolerance, refuse_same};
+use crate::engine::preflight::check_endpoint;
 use crate::engine::recheck::recheck;
 use crate::engine::repair::repair;
 use crate::engine::repair::verify::{can_verify_keys, verify};
@@ -40,6 +43,8 @@ use crate::engine::values::pair::Pair;
 #[derive(Debug)]
 pub struct ReconcileEngine {
     pools: Pools,
+    /// The most tables at once.
+    concurrency: u32,
     directory: SpillDirectory,
 }
 
@@ -49,6 +54,7 @@ impl ReconcileEngine {
     pub fn new(endpoints: BTreeMap<String, Endpoint>, concurrency: u32) -> Self {
         Self {
             pools: Pools::new(endpoints, concurrency),
+            concurrency,
             directory: SpillDirectory::default(),
         }
     }
@@ -152,6 +158,10 @@ impl Engine for ReconcileEngine {
         self.pools.probe(endpoint).await
     }
 
+    async fn inspect(&self, endpoint: &str) -> Result<EndpointState, Failure> {
+        check_endpoint(self.pools.endpoint(endpoint)?, self.concurrency).await
+    }
+
     fn schema(&self, endpoint: &str) -> Option<String> {
         self.pools.schema(endpoint)
     }
@@ -179,21 +189,6 @@ fn fitting(table: &TableName) -> String {
     } else {
         table.name.clone()
     }
-}
-
-/// A table that is compared with itself is equal, whatever happened to the copy that was meant.
-fn refuse_same(tables: &Pair<Table>, database: &DatabaseIdentity) -> Result<(), Failure> {
-    let Pair { source, target } = tables;
-    if (&source.schema, &source.name) != (&target.schema, &target.name) {
-        return Ok(());
-    }
-    Err(Failure::new(
-        FailureKind::SameTable,
-        format!(
-            "source and target are the same table: {}.{} of {database}; check both endpoints, or compare it with itself with --allow-same",
-            source.schema, source.name
-        ),
-    ))
 }
 
 /// `shared`: the database, if both sides are in the same one.
@@ -314,13 +309,7 @@ struct Steps {
 impl Steps {
     fn of(spec: &TableSpec, plan: &Plan) -> Result<Self, Stop> {
         let tolerance = has_tolerance(plan);
-        if tolerance && plan.key_columns == 0 {
-            return Err(Failure::new(
-                FailureKind::KeyNeeded,
-                "a tolerance needs a key by which the rows of the two sides are paired; name one with --pk-columns or key = [..]".to_owned(),
-            )
-            .into());
-        }
+        refuse_keyless_tolerance(plan)?;
         let recheck = spec.options.recheck.times > 0;
         let lists_all = spec.depth == Depth::Rows && spec.max_differences == ALL_ROWS;
         let listed = match spec.depth {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use shared::endpoint_state::EndpointState;
 use shared::identity::DatabaseIdentity;
 use shared::message::{TableSpec, Task};
-use shared::outcome::{Comparison, Difference, Failure, RepairStatement};
+use shared::outcome::{Comparison, Difference, Failure, FailureKind, RepairStatement};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,19 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// When the database cannot be reached, or refuses the login.
     async fn probe(&self, _endpoint: &str) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// Connects to the endpoint of this name and reads the state of its database.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, or refuses the login, and always from an engine
+    /// without databases.
+    async fn inspect(&self, endpoint: &str) -> Result<EndpointState, Failure> {
+        Err(Failure::new(
+            FailureKind::UnknownEndpoint,
+            format!("this worker has no database behind the endpoint `{endpoint}`"),
+        ))
     }
 
     /// The schema of tables that are named without one; `None` if the endpoint is unknown.

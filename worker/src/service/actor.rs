@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures::StreamExt as _;
+use shared::endpoint_state::CheckedEndpoints;
 use shared::message::{Control, Heartbeat, Task, WorkId};
 use shared::transport::{Deliveries, Delivery, Messages};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::attempt::{AttemptRun, discard};
+use super::endpoint_check::check_all;
 use super::ledger::{Admission, Job, Ledger};
 use super::options::WorkerOptions;
 use super::resources::WorkerResources;
@@ -29,6 +31,8 @@ pub(super) struct WorkerActor {
     /// the handle then drains it.
     drain_requested: CancellationToken,
     heartbeats: Heartbeats,
+    /// Whether endpoints are being checked.
+    is_checking: bool,
     /// Triggers the handle's `stopped` when the actor is dropped, also by a panic.
     _stopped: DropGuard,
 }
@@ -74,6 +78,7 @@ impl WorkerActor {
             stop_consuming: CancellationToken::new(),
             drain_requested,
             heartbeats: Heartbeats::Idle,
+            is_checking: false,
             _stopped: stopped.drop_guard(),
         }
     }
@@ -126,6 +131,7 @@ impl WorkerActor {
             owned: self.ledger.owned(),
             endpoints: self.resources.served_endpoints(),
             unavailable: self.resources.health().unavailable(),
+            checked: None,
         }
     }
 
@@ -140,6 +146,37 @@ impl WorkerActor {
                 tracing::debug!("a heartbeat could not be published: {error}");
             }
             address.do_send(Input::HeartbeatPublished);
+        });
+    }
+
+    /// Checks endpoints, and then sends itself the answer. While it does, further requests are
+    /// not answered: a request costs connections.
+    fn check_endpoints(&mut self, request: u64, endpoints: Vec<String>, address: Addr<Self>) {
+        if std::mem::replace(&mut self.is_checking, true) {
+            tracing::debug!("a request to check endpoints came during another one");
+            return;
+        }
+        let resources = Arc::clone(&self.resources);
+        tokio::spawn(async move {
+            let endpoints = check_all(&resources, endpoints).await;
+            address.do_send(Input::EndpointsChecked(CheckedEndpoints {
+                request,
+                endpoints,
+            }));
+        });
+    }
+
+    fn publish_checked(&mut self, checked: CheckedEndpoints) {
+        self.is_checking = false;
+        let heartbeat = Heartbeat {
+            checked: Some(checked),
+            ..self.heartbeat()
+        };
+        let resources = Arc::clone(&self.resources);
+        tokio::spawn(async move {
+            if let Err(error) = resources.transport.publish_heartbeat(&heartbeat).await {
+                tracing::debug!("the result of a check of endpoints was not published: {error}");
+            }
         });
     }
 
@@ -189,6 +226,9 @@ impl WorkerActor {
         self.ledger.cancel(control);
         match control {
             Control::Announce => self.send_heartbeat(address),
+            Control::CheckEndpoints { request, endpoints } => {
+                self.check_endpoints(*request, endpoints.clone(), address)
+            }
             Control::Drain { worker } if *worker == self.resources.options.id => {
                 self.drain_requested.cancel()
             }
@@ -219,6 +259,8 @@ pub(super) enum Input {
     Control(Control),
     /// A heartbeat was published, or could not be.
     HeartbeatPublished,
+    /// Endpoints were checked.
+    EndpointsChecked(CheckedEndpoints),
     AttemptEnded {
         work: WorkId,
         job: Arc<Job>,
@@ -241,6 +283,7 @@ impl Handler<Input> for WorkerActor {
                     self.send_heartbeat(context.address());
                 }
             }
+            Input::EndpointsChecked(checked) => self.publish_checked(checked),
             Input::AttemptEnded { work, job } => {
                 self.ledger.release(work, &job);
                 self.stop_if_drained(context.address());

@@ -137,7 +137,10 @@ impl Ledger {
                 }
             }
             // Handled by the actor.
-            Control::Announce | Control::StopRun { .. } | Control::Drain { .. } => {}
+            Control::Announce
+            | Control::CheckEndpoints { .. }
+            | Control::StopRun { .. }
+            | Control::Drain { .. } => {}
         }
     }
 

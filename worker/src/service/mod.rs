@@ -8,6 +8,7 @@
 mod actor;
 mod attempt;
 mod attempt_span;
+mod endpoint_check;
 mod findings;
 mod health;
 mod ledger;

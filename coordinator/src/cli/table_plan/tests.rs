@@ -64,6 +64,7 @@ fn select(
     let selected = settings
         .tables
         .listed()
+        .unwrap()
         .plan(&catalogs)
         .map_err(|error| error.to_string())?;
     let pairs: Vec<String> = selected
@@ -179,7 +180,7 @@ precision = 3
             source: Some(catalog(SOURCE)),
             target: None,
         };
-        let selected = settings.tables.listed().plan(&catalogs).unwrap();
+        let selected = settings.tables.listed().unwrap().plan(&catalogs).unwrap();
         let tables = selected.tables.into_iter().map(|table| {
             let spec = table.spec;
             format!(
@@ -283,6 +284,7 @@ fn a_catalog_is_read_where_names_leave_the_target_open() {
         settings("", &["--tables", list])
             .tables
             .listed()
+            .unwrap()
             .may_share_target()
             .unwrap()
     };

@@ -328,6 +328,7 @@ fn busy() -> Heartbeat {
         }],
         endpoints: None,
         unavailable: Vec::new(),
+        checked: None,
     }
 }
 

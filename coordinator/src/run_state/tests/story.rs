@@ -110,6 +110,7 @@ impl Story {
             owned: Vec::new(),
             endpoints: Some(endpoints),
             unavailable: Vec::new(),
+            checked: None,
         }))
     }
 
@@ -163,6 +164,7 @@ impl Story {
             owned,
             endpoints: None,
             unavailable: Vec::new(),
+            checked: None,
         }))
     }
 

@@ -111,6 +111,7 @@ impl Translator {
                 "sqlserver-standin".to_owned(),
                 SqlType::NVarChar(Some(128)),
             )),
+            "@@MAX_CONNECTIONS" => known("32767".to_owned(), SqlType::Int),
             "@@MAX_PRECISION" => known("38".to_owned(), SqlType::TinyInt),
             "@@MICROSOFTVERSION" => known("251658240".to_owned(), SqlType::Int),
             _ => Err(

@@ -113,6 +113,9 @@ fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
         ("DATABASEPROPERTYEX", [_, property]) if property.sql.contains("'Collation'") => {
             name_constant(collation::DEFAULT)
         }
+        ("DATABASEPROPERTYEX", [_, property]) if property.sql.contains("'Updateability'") => {
+            name_constant("READ_WRITE")
+        }
         ("OBJECT_ID", [name, ..]) => {
             TypedSql::new(format!("sys.object_id({})", name.sql), SqlType::Int)
         }
@@ -120,13 +123,25 @@ fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
             format!("sys.has_permission(CAST({} AS text))", permission.sql),
             SqlType::Int,
         ),
+        ("HAS_PERMS_BY_NAME", [securable, _, permission, column, _])
+            if permission.sql.contains("'SELECT'") =>
+        {
+            TypedSql::new(
+                format!(
+                    "sys.may_read(CAST({} AS text), CAST({} AS text))",
+                    securable.sql, column.sql
+                ),
+                SqlType::Int,
+            )
+        }
         // Of a column, this version knows no permission but those to read and write.
         ("HAS_PERMS_BY_NAME", [_, _, _, _, _]) => {
             TypedSql::new("CAST(NULL AS integer)", SqlType::Int)
         }
         ("QUOTENAME", [name]) => TypedSql::new(
             format!(
-                "('[' || replace(CAST({} AS text), ']', ']]') || ']')",
+                // PostgreSQL replaces nothing in a text whose collation ignores case.
+                "('[' || replace(CAST({} AS text) COLLATE \"C\", ']', ']]') || ']')",
                 name.sql
             ),
             SqlType::NVarChar(Some(258)),
@@ -137,6 +152,8 @@ fn database_property(name: &str, values: &[TypedSql]) -> Option<TypedSql> {
                 "productversion" => name_constant("15.0.2000.5"),
                 "servername" => name_constant("STANDIN"),
                 "edition" => name_constant("stand-in"),
+                // Enterprise.
+                "engineedition" => TypedSql::new("3", SqlType::Int).not_null(),
                 _ => TypedSql::null(),
             }
         }

@@ -76,6 +76,9 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
         }
     }
 
+    /// `select`, a statement that begins with `SELECT`, cut to `count` rows, whichever come first.
+    fn first_rows(&self, select: &str, count: u64) -> String;
+
     /// The item of a `SELECT` list that reads the text of `column` as UTF-16, if the
     /// driver decodes that text and stops at an unpaired surrogate.
     fn undecoded(&self, column: &Column, reading: &Reading) -> Option<String>;

@@ -97,6 +97,15 @@ impl SideStatements {
         self.select(self.columns.len(), None, Vec::new())
     }
 
+    /// All columns of `count` rows, whichever come first.
+    pub(crate) fn sample(&self, count: u64) -> Query {
+        let scan = self.scan();
+        Query {
+            statement: self.dialect.first_rows(&scan.statement, count),
+            ..scan
+        }
+    }
+
     /// The key columns of all rows.
     pub(crate) fn scan_keys(&self) -> Query {
         self.select(self.key_columns, None, Vec::new())

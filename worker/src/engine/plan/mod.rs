@@ -6,6 +6,8 @@ mod general_rules;
 mod key;
 pub(crate) mod names;
 pub(crate) mod pairs;
+pub(crate) mod problems;
+pub(crate) mod refusals;
 
 use shared::coverage::Coverage;
 use shared::failure::{Failure, FailureKind};

@@ -422,3 +422,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn all_columns_without_a_rule_are_problems_at_once() {
+    use crate::engine::plan::problems::problems;
+
+    let columns = || {
+        vec![
+            column("id", ColumnType::Int),
+            column("a", ColumnType::Other),
+            column("b", ColumnType::Date),
+            column("c", ColumnType::Other),
+        ]
+    };
+    let mut target = columns();
+    target[2] = column("b", ColumnType::Bool);
+    let tables = pair(table(columns(), &[&["id"]]), table(target, &[&["id"]]));
+    let spec = spec(None, ColumnSelection::default());
+    let found = problems(&spec, &tables);
+    let columns: Vec<_> = found.iter().filter_map(|it| it.column.as_deref()).collect();
+    assert_eq!(columns, ["a", "b", "c"]);
+    assert!(
+        found
+            .iter()
+            .all(|it| it.failure.kind == FailureKind::IncomparableColumn),
+        "{found:?}"
+    );
+    assert_eq!(found[0].solved_as_text.as_deref(), Some("Other"));
+    // The plan reports one of them.
+    assert_eq!(plan(&spec, &tables).unwrap_err(), found[0].failure);
+}
+
+#[test]
+fn two_tables_that_can_be_compared_have_no_problem() {
+    use crate::engine::plan::problems::problems;
+
+    let columns = || vec![column("id", ColumnType::Int)];
+    let tables = pair(table(columns(), &[&["id"]]), table(columns(), &[]));
+    let spec = spec(None, ColumnSelection::default());
+    assert_eq!(problems(&spec, &tables), []);
+}

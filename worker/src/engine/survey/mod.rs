@@ -19,7 +19,7 @@ use crate::engine::survey::sketch::Sketch;
 use crate::engine::survey::spill::Unfinished;
 use crate::engine::task::Stop;
 use crate::engine::values::canonical::RowSink;
-use crate::engine::values::column::SideOf;
+use crate::engine::values::column::{SideOf, Table};
 use crate::engine::values::pair::Pair;
 
 /// The most cells of a sketch: 50,000 differences decode, and 3 MiB a side stay in a shared cache.
@@ -51,6 +51,18 @@ fn cells(estimated_rows: Option<u64>, memory: usize) -> usize {
     wanted.clamp(FEWEST_CELLS, MOST_CELLS).min(fit.max(1))
 }
 
+/// How many cells the sketches of these tables get.
+pub(crate) fn cells_for(tables: &Pair<Table>, memory: usize) -> usize {
+    let estimate = match tables.as_ref().map(|table| table.estimated_rows) {
+        Pair {
+            source: Some(source),
+            target: Some(target),
+        } => Some(source.max(target)),
+        _ => None,
+    };
+    cells(estimate, memory)
+}
+
 /// Count and checksum of both sides.
 pub(crate) async fn sum_up(sides: &mut Sides, planned: &Planned) -> Result<Pair<Sketch>, Stop> {
     sketch_both(sides, planned, 0).await
@@ -61,15 +73,7 @@ pub(crate) async fn survey(
     step: &mut StepContext<'_>,
     differing: Differing,
 ) -> Result<Survey, Stop> {
-    let tables = step.planned.tables.as_ref();
-    let estimate = match tables.map(|table| table.estimated_rows) {
-        Pair {
-            source: Some(source),
-            target: Some(target),
-        } => Some(source.max(target)),
-        _ => None,
-    };
-    let cells = cells(estimate, step.budget.memory);
+    let cells = cells_for(&step.planned.tables, step.budget.memory);
     let Pair { mut source, target } = sketch_both(step.sides, step.planned, cells).await?;
     let mut found = Survey {
         sums: Pair {

@@ -52,6 +52,10 @@ impl Dialect for Postgres {
     }
 
     /// PostgreSQL sends valid UTF-8 only.
+    fn first_rows(&self, select: &str, count: u64) -> String {
+        format!("{select} LIMIT {count}")
+    }
+
     fn undecoded(&self, _column: &Column, _reading: &Reading) -> Option<String> {
         None
     }

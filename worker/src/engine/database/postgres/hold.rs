@@ -141,7 +141,7 @@ fn refusal(error: &Error) -> Option<Held> {
     unlockable.contains(code).then_some(Held::Unlockable)
 }
 
-fn oid(table: &Table) -> Result<u32, DatabaseError> {
+pub(super) fn oid(table: &Table) -> Result<u32, DatabaseError> {
     u32::try_from(table.object)
         .map_err(|_| DatabaseError::Malformed(format!("{} is no oid", table.object)))
 }

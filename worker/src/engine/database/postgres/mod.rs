@@ -4,6 +4,7 @@ pub(crate) mod catalog;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod footprint;
 mod functions;
 pub(crate) mod hold;
 mod identity;
@@ -15,6 +16,7 @@ mod numbers;
 pub(crate) mod scan;
 mod schema;
 pub(crate) mod script;
+mod server_state;
 pub(crate) mod session;
 
 pub(crate) use dialect::Postgres;

@@ -12,14 +12,18 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::Dialect as _;
+use crate::engine::database::footprint::Footprint;
 use crate::engine::database::postgres::catalog::{self, CatalogStatements};
 use crate::engine::database::postgres::dialect::Postgres;
 use crate::engine::database::postgres::hold::Catalog;
 use crate::engine::database::postgres::link::Connector;
 use crate::engine::database::postgres::literal::quoted;
-use crate::engine::database::postgres::{constraints, identity, numbers, scan, schema};
+use crate::engine::database::postgres::{
+    constraints, footprint, identity, numbers, scan, schema, server_state,
+};
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
+use crate::engine::database::server_state::ServerState;
 use crate::engine::database::session::label::{
     APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
 };
@@ -277,6 +281,14 @@ impl Session for PostgresSession {
         columns: &[NumberedColumn],
     ) -> Result<Vec<NumberState>, DatabaseError> {
         numbers::read(&self.client, columns).await
+    }
+
+    async fn server_state(&mut self) -> Result<ServerState, DatabaseError> {
+        server_state::read(&self.client).await
+    }
+
+    async fn footprint(&mut self, table: &Table) -> Result<Footprint, DatabaseError> {
+        footprint::read(&self.client, table).await
     }
 
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {

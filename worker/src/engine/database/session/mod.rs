@@ -13,9 +13,11 @@ use shared::identity::DatabaseIdentity;
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::RepairDialect;
+use crate::engine::database::footprint::Footprint;
 use crate::engine::database::scan::{Query, Scanned};
 use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
 use crate::engine::database::script::ScriptDialect;
+use crate::engine::database::server_state::ServerState;
 use crate::engine::database::session::label::{Access, Activity, Isolation, Label, SessionId};
 use crate::engine::database::session::limits::INTERRUPT_LIMIT;
 use crate::engine::database::session::logins::Logins;
@@ -162,6 +164,12 @@ pub(crate) trait Session: std::fmt::Debug + Send {
         &mut self,
         columns: &[NumberedColumn],
     ) -> Result<Vec<NumberState>, DatabaseError>;
+
+    /// What the server says of itself, in one round trip.
+    async fn server_state(&mut self) -> Result<ServerState, DatabaseError>;
+
+    /// Size and readable columns of a table.
+    async fn footprint(&mut self, table: &Table) -> Result<Footprint, DatabaseError>;
 
     /// The number that `statement` returns.
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError>;

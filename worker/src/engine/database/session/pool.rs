@@ -107,6 +107,15 @@ impl Pools {
         })
     }
 
+    /// The endpoint of this name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn endpoint(&self, name: &str) -> Result<&Endpoint, Failure> {
+        Ok(&self.pool(name)?.endpoint)
+    }
+
     /// The names of the endpoints.
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()

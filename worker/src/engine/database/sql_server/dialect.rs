@@ -88,6 +88,13 @@ impl Dialect for SqlServer {
         SelectList { items, marks_large }
     }
 
+    fn first_rows(&self, select: &str, count: u64) -> String {
+        match select.strip_prefix("SELECT ") {
+            Some(rest) => format!("SELECT TOP ({count}) {rest}"),
+            None => select.to_owned(),
+        }
+    }
+
     fn undecoded(&self, column: &Column, reading: &Reading) -> Option<String> {
         let name = self.identifier(&column.name);
         let is_converted = matches!(reading.conversion, Some(Conversion::DatabaseText(_)));

@@ -8,6 +8,7 @@ pub(crate) mod connection;
 pub(crate) mod constraints;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod footprint;
 mod functions;
 mod handshake;
 mod identity;
@@ -23,6 +24,7 @@ mod route;
 pub(crate) mod scan;
 mod schema;
 pub(crate) mod script;
+mod server_state;
 pub(crate) mod session;
 pub(crate) mod text;
 

@@ -6,8 +6,10 @@ use shared::identity::DatabaseIdentity;
 use tiberius::Row;
 
 use crate::engine::database::constraints::Constraints;
+use crate::engine::database::footprint::Footprint;
 use crate::engine::database::scan::{Query, Scanned, row_count};
 use crate::engine::database::schema::{DatabaseSchema, NumberState, NumberedColumn, QualifiedName};
+use crate::engine::database::server_state::ServerState;
 use crate::engine::database::session::label::{
     APPLICATION, Access, Activity, Isolation, Label, Mark, SessionId,
 };
@@ -19,7 +21,9 @@ use crate::engine::database::sql_server::catalog::MEMORY_OPTIMIZED_HINT;
 use crate::engine::database::sql_server::connection::Connection;
 use crate::engine::database::sql_server::dialect::SqlServer;
 use crate::engine::database::sql_server::route::connect;
-use crate::engine::database::sql_server::{catalog, constraints, identity, numbers, scan, schema};
+use crate::engine::database::sql_server::{
+    catalog, constraints, footprint, identity, numbers, scan, schema, server_state,
+};
 use crate::engine::error::DatabaseError;
 use crate::engine::values::canonical::RowSink;
 use crate::engine::values::column::{CatalogTable, Table};
@@ -226,6 +230,14 @@ impl Session for SqlServerSession {
         columns: &[NumberedColumn],
     ) -> Result<Vec<NumberState>, DatabaseError> {
         numbers::read(&mut self.client, columns).await
+    }
+
+    async fn server_state(&mut self) -> Result<ServerState, DatabaseError> {
+        server_state::read(&mut self.client).await
+    }
+
+    async fn footprint(&mut self, table: &Table) -> Result<Footprint, DatabaseError> {
+        footprint::read(&mut self.client, table).await
     }
 
     async fn count(&mut self, statement: &str) -> Result<u64, DatabaseError> {
