@@ -6,6 +6,7 @@
 
 pub mod cli;
 mod metrics;
+mod pace;
 pub mod parallel;
 pub mod repair;
 mod report;

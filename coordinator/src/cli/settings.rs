@@ -11,6 +11,7 @@ use shared::message::ALL_ROWS;
 use shared::options::MissingColumns;
 use shared::outcome::Depth;
 
+use super::conditions;
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};
 use super::flags::RunFlags;
 use super::selection::{TableSelection, entries, exclusions};
@@ -21,7 +22,7 @@ use super::telemetry::TelemetrySettings;
 use super::usage::UsageError;
 use crate::report::Output;
 use crate::run_state::{Limits, TableScope, Window};
-use crate::store::{StoredSettings, WorkerLocation};
+use crate::store::{LATEST, StoredSettings, WorkerLocation};
 
 /// The source's default schema if its endpoint is not known here.
 pub(super) const DEFAULT_SCHEMA: &str = "dbo";
@@ -47,6 +48,10 @@ pub(super) struct RunSettings {
     /// How old an unfinished run may be that is continued instead; absent: none is.
     pub(super) resume_within: Option<Duration>,
     pub(super) telemetry: TelemetrySettings,
+    /// The name under which the run is stored.
+    pub(super) name: Option<String>,
+    /// Whether only warnings and errors are printed beside the report.
+    pub(super) quiet: bool,
 }
 
 impl RunSettings {
@@ -61,14 +66,15 @@ impl RunSettings {
             broker(&flags.broker, &config, "reconcile run")?
         };
         let listed = entries(&flags, &config.tables);
-        let mut options = flags.options;
-        if flags.continue_on_error {
-            options.fail_fast = Some(FailFast::Off);
-        }
-        if flags.allow_missing_columns {
-            options.missing_columns = Some(MissingColumns::Note);
-        }
-        let options = options.or(config.run.clone());
+        let conditions = conditions::parse(&flags.conditions);
+        let mut options = imply_parallel(flags.options);
+        set_short_forms(
+            &mut options,
+            flags.continue_on_error,
+            flags.allow_missing_columns,
+        );
+        let options = imply_parallel(options.or(config.run.clone()));
+        let name = options.name.as_deref().map(run_name).transpose()?;
         let side = |side, name: &Option<String>, url: &Option<Secret>| {
             side_settings(
                 side,
@@ -93,6 +99,7 @@ impl RunSettings {
             options: table_options(&options, &settings, depth)?,
             exclusions: exclusions(&entries, &options)?,
             entries,
+            conditions: conditions?,
             include_views: options.include_views(),
             strict_tables: options.strict_tables(),
             settings,
@@ -129,6 +136,8 @@ impl RunSettings {
             rows_output,
             resume_within: options.resume_within,
             telemetry,
+            name,
+            quiet: flags.progress.or(config.progress).quiet(),
         })
     }
 
@@ -149,8 +158,48 @@ impl RunSettings {
             output_dir: self.output_dir.clone(),
             rows_output: self.rows_output.clone(),
             scope: TableScope::default(),
+            name: self.name.clone(),
         }
     }
+}
+
+/// The most characters of the name of a run.
+const LONGEST_NAME: usize = 64;
+
+/// The name of a run, by which other commands find it.
+fn run_name(name: &str) -> Result<String, UsageError> {
+    let name = name.trim();
+    let is_usable = !name.is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(char::is_control)
+        && !name.eq_ignore_ascii_case(LATEST)
+        && !name.starts_with('-');
+    if is_usable {
+        Ok(name.to_owned())
+    } else {
+        Err(UsageError::RunName {
+            name: name.escape_default().to_string(),
+            longest: LONGEST_NAME,
+        })
+    }
+}
+
+/// Flags that stand for the value of another one.
+fn set_short_forms(options: &mut RunOptions, continue_on_error: bool, allow_missing: bool) {
+    if continue_on_error {
+        options.fail_fast = Some(FailFast::Off);
+    }
+    if allow_missing {
+        options.missing_columns = Some(MissingColumns::Note);
+    }
+}
+
+/// `--parallel-workers` implies `--parallel`, also where the configuration says otherwise.
+fn imply_parallel(mut options: RunOptions) -> RunOptions {
+    if options.parallel_workers.is_some() {
+        options.parallel.get_or_insert(true);
+    }
+    options
 }
 
 fn in_this_process(tables: &TableSelection, limits: &Limits, spill_dir: Option<PathBuf>) -> Mode {

@@ -174,6 +174,9 @@ fn read_password(
     let written: Option<Secret> = section.take(sources, "password")?;
     let file: Option<PathBuf> = section.take(sources, "password_file")?;
     let variable: Option<String> = section.take(sources, "password_env")?;
+    if sources.skips_passwords() {
+        return Ok(None);
+    }
     match (written, file, variable) {
         (None, None, None) => Ok(None),
         (Some(password), None, None) => Ok(Some(password)),

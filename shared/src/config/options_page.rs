@@ -8,7 +8,8 @@ use clap::{Arg, Args, Command};
 use super::options::Declared;
 use super::section::variable_name;
 use super::{
-    LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions, TraceOptions, WorkerLimits,
+    LogOptions, MetricsOptions, ProgressOptions, ReportOptions, RunOptions, StoreOptions,
+    TraceOptions, WorkerLimits,
 };
 
 const INTRODUCTION: &str = "\
@@ -44,6 +45,7 @@ fn options() -> Vec<(Declared, Arg)> {
     let groups = [
         group::<RunOptions>(RunOptions::declared()),
         group::<ReportOptions>(ReportOptions::declared()),
+        group::<ProgressOptions>(ProgressOptions::declared()),
         group::<StoreOptions>(StoreOptions::declared()),
         group::<WorkerLimits>(WorkerLimits::declared()),
         group::<MetricsOptions>(MetricsOptions::declared()),

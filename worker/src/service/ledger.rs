@@ -177,6 +177,8 @@ impl Ledger {
                     work: *work,
                     source_rows,
                     target_rows,
+                    phase: Some(job.progress.phase()),
+                    expected_rows: job.progress.expected(),
                 }
             })
             .collect();
