@@ -424,6 +424,23 @@ fn history_report_and_errors_about_runs() {
 }
 
 #[test]
+fn a_command_that_connects_to_no_database_needs_no_password() {
+    let here = Workplace::new(
+        "[endpoints.erp]\nengine = 'postgres'\nhost = 'h'\ndatabase = 'd'\nuser = 'u'\npassword_env = 'NOT_SET_HERE'\n\
+         [run]\nsource = 'erp'\ntarget = 'erp'\n",
+    );
+    let history = here.reconcile(&["history"]);
+    assert_eq!(history.code, 0, "{history:?}");
+    let unknown = here.reconcile(&["status"]);
+    assert!(unknown.stderr.contains("there is no run"), "{unknown:?}");
+    let run = here.reconcile(&["run", "--tables", "t"]);
+    assert!(
+        run.code == 2 && run.stderr.contains("password_env"),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn a_run_is_watched_and_cancelled_from_another_terminal() {
     let views = "CREATE VIEW stuck AS SELECT 1 AS id, pg_sleep(60)::text AS v; CREATE TABLE equal (id int PRIMARY KEY)";
     let scene = Scene::new(views, views);

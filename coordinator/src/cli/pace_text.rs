@@ -7,7 +7,7 @@ use shared::message::WorkPhase;
 use crate::pace::{Overview, percent_of, table_left};
 
 /// Columns for the name of a table.
-const NAME: usize = 30;
+const NAME: usize = 28;
 
 /// `42%  12 of 40 tables  rows/s: source 1.2M, target 1.1M  3m 10s left`
 pub(super) fn overview_line(ended: usize, tables: usize, overview: &Overview) -> String {

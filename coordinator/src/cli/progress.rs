@@ -23,6 +23,9 @@ const SHOWN: usize = 4;
 /// How often the lines on a terminal are drawn.
 const REFRESH: Duration = Duration::from_millis(200);
 
+/// How often the speed is measured without a terminal.
+const SAMPLING: Duration = Duration::from_secs(1);
+
 /// How often progress is printed without a terminal.
 const PERIOD: Duration = Duration::from_secs(30);
 
@@ -32,8 +35,10 @@ pub(super) struct Progress {
     lines: Option<Lines>,
     task_queue: String,
     pace: Pace,
-    /// When the progress was shown last.
-    shown: Time,
+    /// When the run was measured last.
+    measured: Time,
+    /// When the progress was printed last.
+    printed: Time,
     /// Tables that were cancelled. One line is printed for all of them.
     cancelled: usize,
 }
@@ -125,15 +130,16 @@ impl Progress {
             lines: is_drawn.then(Lines::new),
             task_queue,
             pace: Pace::default(),
-            shown: Time::START,
+            measured: Time::START,
+            printed: Time::START,
             cancelled: 0,
         }
     }
 
     fn print(&self, level: Level, line: &str, fields: Map<String, Json>) {
         match &self.lines {
-            // It fails only if the terminal is closed.
-            Some(lines) => drop(lines.all.println(line)),
+            // The lines at the bottom are removed meanwhile.
+            Some(lines) => lines.all.suspend(|| print_message(level, line, fields)),
             None => print_message(level, line, fields),
         }
     }
@@ -245,42 +251,47 @@ impl Progress {
     }
 
     fn show(&mut self, state: &RunState) {
-        let period = if self.lines.is_some() {
+        let now = state.now();
+        let sampling = if self.lines.is_some() {
             REFRESH
         } else {
-            PERIOD
+            SAMPLING
         };
-        if state.now().since(self.shown) < period {
+        if now.since(self.measured) < sampling {
             return;
         }
-        self.shown = state.now();
+        self.measured = now;
         let overview = self.pace.observe(state);
-        match &mut self.lines {
-            Some(lines) => lines.show(state, &overview),
-            None => self.print_overview(state, &overview),
+        if let Some(lines) = &mut self.lines {
+            lines.show(state, &overview);
+        } else if now.since(self.printed) >= PERIOD {
+            self.printed = now;
+            print_overview(state, &overview);
         }
     }
+}
 
-    fn print_overview(&self, state: &RunState, overview: &Overview) {
-        let (ended, tables) = (state.counts().total(), state.table_count());
-        let mut text = overview_line(ended, tables, overview);
-        if let Some(activity) = largest(state).first() {
-            text.push_str("; ");
-            text.push_str(of_activity(state, activity).trim_start());
-        }
-        let mut fields = Map::new();
-        fields.insert("run".to_owned(), json!(state.run().to_string()));
-        fields.insert("ended_tables".to_owned(), json!(ended));
-        fields.insert("total_tables".to_owned(), json!(tables));
-        fields.insert(
-            "running_tables".to_owned(),
-            json!(state.activities().count()),
-        );
-        if let Json::Object(of_run) = json!(overview) {
-            fields.extend(of_run);
-        }
-        print_message(Level::INFO, text, fields);
+/// Prints the progress as one line.
+fn print_overview(state: &RunState, overview: &Overview) {
+    let (ended, tables) = (state.counts().total(), state.table_count());
+    let mut text = overview_line(ended, tables, overview);
+    if let Some(activity) = largest(state).first() {
+        let of_table = of_activity(state, activity);
+        let words: Vec<&str> = of_table.split_whitespace().collect();
+        text.push_str(&format!("; {}", words.join(" ")));
     }
+    let mut fields = Map::new();
+    fields.insert("run".to_owned(), json!(state.run().to_string()));
+    fields.insert("ended_tables".to_owned(), json!(ended));
+    fields.insert("total_tables".to_owned(), json!(tables));
+    fields.insert(
+        "running_tables".to_owned(),
+        json!(state.activities().count()),
+    );
+    if let Json::Object(of_run) = json!(overview) {
+        fields.extend(of_run);
+    }
+    print_message(Level::INFO, text, fields);
 }
 
 impl RunObserver for Progress {

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Arg, Args, Command};
 
 use super::options::Declared;
-use super::section::variable_name;
+use super::section::{Passwords, Sources, variable_name};
 use super::{
     LogOptions, MetricsOptions, ProgressOptions, ReportOptions, RunOptions, StoreOptions,
     TraceOptions, WorkerLimits,
@@ -33,6 +33,72 @@ secrets. Unknown keys and unknown `RECONCILE_…` variables of these sections ar
 
 <!-- The tables are generated: UPDATE_DOCS=1 cargo test -p shared --lib options_page -->
 ";
+
+/// The keys of `[broker]`: key, default and meaning.
+const BROKER: [(&str, &str, &str); 7] = [
+    (
+        "url",
+        "no broker",
+        "The broker, `amqp://…` or `amqps://…`; also `--broker` and `RECONCILE_BROKER`",
+    ),
+    ("url_file", "none", "File that contains the URL"),
+    (
+        "prefix",
+        "reconcile",
+        "Prefix of the names of queues and exchanges; also `--prefix`",
+    ),
+    (
+        "ca_file",
+        "none",
+        "PEM file of authorities that are trusted in addition to those of the system",
+    ),
+    (
+        "signing_key_file",
+        "messages are not signed",
+        "File with the key that signs all messages",
+    ),
+    (
+        "signing_max_age",
+        "7days",
+        "How old a signed task or event may be that is accepted",
+    ),
+    (
+        "max_message_size",
+        "1MiB",
+        "Size of the largest message that is published",
+    ),
+];
+
+/// Variables that belong to no key.
+const OTHER_VARIABLES: [(&str, &str); 9] = [
+    ("RECONCILE_CONFIG", "The configuration file, as `--config`"),
+    ("RECONCILE_BROKER", "The URL of the broker, as `--broker`"),
+    (
+        "RECONCILE_METRICS_ADDR",
+        "The address of the metrics, as `--metrics-addr`",
+    ),
+    (
+        "RECONCILE_LOG_FORMAT",
+        "The form of log lines, as `--log-format`",
+    ),
+    (
+        "RUST_LOG",
+        "Which log lines are printed; see [observability.md](observability.md#logs)",
+    ),
+    ("NO_COLOR", "No colours, if it is set and not empty"),
+    (
+        "XDG_STATE_HOME",
+        "The directory that contains that of the stored runs",
+    ),
+    (
+        "TMPDIR",
+        "The directory of temporary files, unless it is in memory",
+    ),
+    (
+        "OTEL_…",
+        "Settings of OpenTelemetry; see [observability.md](observability.md)",
+    ),
+];
 
 /// An option: its declaration, and its flag as clap has it.
 fn options() -> Vec<(Declared, Arg)> {
@@ -105,7 +171,17 @@ fn page() -> String {
             tables[heading]
         )
     });
-    INTRODUCTION.to_owned() + &tables.collect::<String>()
+    let mut page = INTRODUCTION.to_owned() + &tables.collect::<String>();
+    page.push_str("\n## Broker\n\n| key | variable | default | meaning |\n|---|---|---|---|\n");
+    for (key, default, meaning) in BROKER {
+        let variable = variable_name(&format!("broker.{key}"));
+        page += &format!("| `[broker] {key}` | `{variable}` | {default} | {meaning} |\n");
+    }
+    page.push_str("\n## Other variables\n\n| variable | meaning |\n|---|---|\n");
+    for (variable, meaning) in OTHER_VARIABLES {
+        page += &format!("| `{variable}` | {meaning} |\n");
+    }
+    page
 }
 
 #[test]
@@ -118,6 +194,27 @@ fn the_page_in_the_documentation_is_this_one() {
         std::fs::read_to_string(path).unwrap_or_default() == page(),
         "docs/configuration.md differs from the declared options; run `UPDATE_DOCS=1 cargo test -p shared --lib options_page`"
     );
+}
+
+#[test]
+fn every_key_of_the_broker_is_on_the_page() {
+    let environment = BTreeMap::new();
+    let mut sources = Sources::new("f".into(), "", &environment, Passwords::Read);
+    let mut root = sources.root().unwrap();
+    let section = sources.section(&mut root, "broker").unwrap();
+    let broker = super::broker::read(section, &mut sources).unwrap();
+    assert_eq!(broker, None);
+    let keys = BROKER.map(|(key, ..)| variable_name(&format!("broker.{key}")));
+    assert_eq!(*sources.readable(), keys.into_iter().collect());
+    let default = super::BrokerConfig::default();
+    let shown = [
+        humantime::format_duration(default.signing_max_age).to_string(),
+        default.max_message_size.to_string(),
+    ];
+    let defaults = BROKER.map(|(_, default, _)| default);
+    for value in shown {
+        assert!(defaults.contains(&value.as_str()), "{value}");
+    }
 }
 
 #[test]

@@ -64,6 +64,12 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// The variables of the keys that were taken so far.
+    #[cfg(test)]
+    pub(super) fn readable(&self) -> &BTreeSet<String> {
+        &self.readable
+    }
+
     pub(super) fn skips_passwords(&self) -> bool {
         self.passwords == Passwords::Skipped
     }
