@@ -148,9 +148,10 @@ fn share_done(state: &RunState) -> f64 {
         .collect();
     for activity in state.activities() {
         let (size, done) = &mut tables[activity.table.index()];
-        let expected = activity.expected_rows.map(|rows| rows as f64);
-        *size = expected.or(*size);
-        *done = share_of_table(&activity, size.map(|size| size as u64)).unwrap_or(0.0);
+        let estimate = state.estimated_rows(activity.table);
+        let expected = activity.expected_rows.or(estimate);
+        *size = expected.map(|rows| rows as f64);
+        *done = share_of_table(&activity, expected).unwrap_or(0.0);
     }
     let known: Vec<f64> = tables.iter().filter_map(|(size, _)| *size).collect();
     let average = if known.is_empty() {

@@ -424,6 +424,14 @@ fn history_report_and_errors_about_runs() {
 }
 
 #[test]
+fn a_quiet_run_prints_nothing_but_its_report() {
+    let scene = mixed(1, 0.0);
+    let run = scene.command(&["run", "--tables", "t0", "--row-level", "--quiet"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(!run.stdout.is_empty(), "{run:?}");
+}
+
+#[test]
 fn a_command_that_connects_to_no_database_needs_no_password() {
     let here = Workplace::new(
         "[endpoints.erp]\nengine = 'postgres'\nhost = 'h'\ndatabase = 'd'\nuser = 'u'\npassword_env = 'NOT_SET_HERE'\n\
