@@ -7,6 +7,7 @@
 mod check;
 pub mod cli;
 mod metrics;
+mod pace;
 pub mod parallel;
 pub mod repair;
 mod report;

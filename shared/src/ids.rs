@@ -6,16 +6,18 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Identifies one run over a list of tables. Ordered by time (UUID version 7).
+/// Identifies one run over a list of tables. It is random from its first digit on (UUID version
+/// 4), so that a user can name a run by the beginning of its identifier. Runs of earlier versions
+/// have identifiers that begin with the time (version 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(Uuid);
 
 impl RunId {
-    /// A new identifier, greater than those that this process generated before.
+    /// A new identifier.
     #[must_use]
     pub fn generate() -> Self {
-        Self(Uuid::now_v7())
+        Self(Uuid::new_v4())
     }
 }
 

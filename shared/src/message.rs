@@ -276,6 +276,56 @@ pub struct OwnedWork {
     pub source_rows: u64,
     /// Rows read from the target so far.
     pub target_rows: u64,
+    /// What the comparison does. `None` from older workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<WorkPhase>,
+    /// The rows of the larger side, as the databases estimate them. `None` before that is known,
+    /// if a condition selects rows, and from older workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_rows: Option<u64>,
+}
+
+/// What a comparison does at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkPhase {
+    /// It connects, and reads the columns and keys of both tables.
+    Describing,
+    /// It reads all rows of both sides.
+    Scanning,
+    /// Too many rows differ for the first pass: it reads them once more and compares on disk.
+    ComparingExactly,
+    /// It reads differing rows again.
+    Rechecking,
+    /// It reads the rows that are listed, and names their differing columns.
+    Locating,
+    /// It makes the statements that repair the target.
+    Repairing,
+}
+
+impl WorkPhase {
+    /// All of them, in the order of a comparison.
+    pub const ALL: [Self; 6] = [
+        Self::Describing,
+        Self::Scanning,
+        Self::ComparingExactly,
+        Self::Rechecking,
+        Self::Locating,
+        Self::Repairing,
+    ];
+
+    /// The words for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Describing => "describing",
+            Self::Scanning => "scanning",
+            Self::ComparingExactly => "comparing exactly",
+            Self::Rechecking => "rechecking",
+            Self::Locating => "locating",
+            Self::Repairing => "repairing",
+        }
+    }
 }
 
 /// Serialises durations as whole milliseconds.

@@ -287,6 +287,8 @@ fn messages() -> Vec<Vec<u8>> {
                 work: work(),
                 source_rows: 1,
                 target_rows: 2,
+                phase: None,
+                expected_rows: None,
             }],
             endpoints: Some(vec!["erp".to_owned()]),
             unavailable: vec![UnavailableEndpoint {

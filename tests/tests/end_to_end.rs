@@ -500,7 +500,7 @@ fn fail_fast_stops_the_rest_and_names_the_first() {
 }
 
 #[test]
-fn an_interrupt_cancels_reports_and_exits_130() {
+fn an_interrupt_of_a_run_that_is_not_stored_cancels_reports_and_exits_130() {
     let views = "CREATE VIEW stuck AS SELECT 1 AS id, pg_sleep(60)::text AS v; CREATE TABLE equal (id int PRIMARY KEY)";
     let scene = Scene::new(views, views);
     let mut run = scene.here.start(&[
@@ -508,6 +508,7 @@ fn an_interrupt_cancels_reports_and_exits_130() {
         "--tables",
         "equal,stuck",
         "--row-level",
+        "--no-store",
         "--format",
         "json",
     ]);

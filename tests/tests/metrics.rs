@@ -443,7 +443,8 @@ fn assert_all_is_over(file: &Path) {
 #[test]
 fn gauges_return_to_zero_after_a_run_that_was_cancelled() {
     let mut underway = Underway::start();
-    underway.run.signal("INT");
+    let cancel = underway.scene.here.reconcile(&["cancel", "latest"]);
+    assert_eq!(cancel.code, 0, "{cancel:?}");
     let code = underway.run.wait(BOUND).unwrap().code();
     assert_eq!(code, Some(130), "{}", underway.run.stderr());
     assert_all_is_over(&underway.file);
@@ -528,7 +529,7 @@ fn a_run_that_is_ended_at_once_leaves_its_figures_too() {
     // A worker that does not answer keeps the run waiting.
     underway.worker.0.signal("STOP");
     underway.run.signal("INT");
-    underway.run.wait_for_line("cancelling", BOUND).unwrap();
+    underway.run.wait_for_line("pausing", BOUND).unwrap();
     // Signals that follow at once are the same request.
     let start = Instant::now();
     let code = poll(BOUND, || {

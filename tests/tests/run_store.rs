@@ -289,7 +289,7 @@ fn a_run_that_sigterm_left_is_continued_by_the_next_start_that_asks_for_the_same
     let next = start("1h", "quick");
     assert_ne!(next.report()["run_id"], json!(id), "{next:?}");
 
-    // A person's Ctrl-C cancels.
+    // A person's Ctrl-C pauses.
     let (mut run, _) = scene.start(&arguments("1h", "slow"));
     scene.wait_for_statements("the table begins", |count| count == 1);
     run.signal("INT");
@@ -343,7 +343,14 @@ fn a_run_in_one_process_is_resumed_too_and_needs_its_urls() {
 fn history_report_and_errors_about_runs() {
     let scene = mixed(3, 0.0);
     assert!(scene.command(&["history"]).stdout.contains("no runs"));
-    let run = scene.command(&["run", "--tables", "t0,t1", "--row-level"]);
+    let run = scene.command(&[
+        "run",
+        "--tables",
+        "t0,t1",
+        "--row-level",
+        "--name",
+        "nightly",
+    ]);
     assert_eq!(run.code, 1, "{run:?}");
     let equal = scene.command(&[
         "run",
@@ -359,7 +366,14 @@ fn history_report_and_errors_about_runs() {
 
     let history = scene.command(&["history"]);
     let lines: Vec<&str> = history.stdout.lines().collect();
-    assert!(lines.len() == 2 && lines[1].contains("FAIL"), "{history:?}");
+    assert!(
+        lines.len() == 3 && lines[1].contains("different"),
+        "{history:?}"
+    );
+    assert!(
+        lines.iter().all(|line| line.chars().count() <= 80),
+        "{history:?}"
+    );
     let history: Json =
         serde_json::from_str(&scene.command(&["history", "--format", "json"]).stdout).unwrap();
     assert_eq!(
@@ -371,7 +385,7 @@ fn history_report_and_errors_about_runs() {
         ),
         (&json!("FAIL"), &json!(2), &json!(1), &json!(1))
     );
-    let again = scene.command(&["report", "latest"]);
+    let again = scene.command(&["report", "nightly"]);
     assert_eq!(
         (again.code, &again.stdout),
         (1, &run.stdout),
@@ -407,6 +421,31 @@ fn history_report_and_errors_about_runs() {
             "{unknown:?}"
         );
     }
+}
+
+#[test]
+fn a_quiet_run_prints_nothing_but_its_report() {
+    let scene = mixed(1, 0.0);
+    let run = scene.command(&["run", "--tables", "t0", "--row-level", "--quiet"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(!run.stdout.is_empty(), "{run:?}");
+}
+
+#[test]
+fn a_command_that_connects_to_no_database_needs_no_password() {
+    let here = Workplace::new(
+        "[endpoints.erp]\nengine = 'postgres'\nhost = 'h'\ndatabase = 'd'\nuser = 'u'\npassword_env = 'NOT_SET_HERE'\n\
+         [run]\nsource = 'erp'\ntarget = 'erp'\n",
+    );
+    let history = here.reconcile(&["history"]);
+    assert_eq!(history.code, 0, "{history:?}");
+    let unknown = here.reconcile(&["status"]);
+    assert!(unknown.stderr.contains("there is no run"), "{unknown:?}");
+    let run = here.reconcile(&["run", "--tables", "t"]);
+    assert!(
+        run.code == 2 && run.stderr.contains("password_env"),
+        "{run:?}"
+    );
 }
 
 #[test]

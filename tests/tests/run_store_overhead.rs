@@ -77,6 +77,7 @@ async fn run_all(directory: Option<&Path>) -> Duration {
             output_dir: None,
             rows_output: None,
             scope: TableScope::default(),
+            name: None,
             limits,
             location: WorkerLocation::Local { concurrency: 8 },
             source: side("source"),

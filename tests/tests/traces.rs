@@ -433,7 +433,7 @@ fn a_retried_failure_is_linked_by_its_number() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_its_whole_trace() {
+fn a_cancelled_run_leaves_its_whole_trace() {
     let (scene, collector, broker) = (scene(), Collector::start().unwrap(), broker());
     send_traces(&scene, &collector.grpc_url());
     let worker = scene.start_worker(broker.amqp_url(), "only", 1).unwrap();
@@ -444,7 +444,8 @@ fn an_interrupted_run_leaves_its_whole_trace() {
     watch.wait_until("reading", BOUND, |running| {
         running.iter().any(|one| one.reads("stuck"))
     });
-    run.signal("INT");
+    let cancel = scene.here.reconcile(&["cancel", "latest"]);
+    assert_eq!(cancel.code, 0, "{cancel:?}");
     let (code, report) = report_of(&mut run);
     assert_eq!(code, 130, "{report:#}");
     // The coordinator has sent its own before it ended.

@@ -175,6 +175,7 @@ pub(super) fn mode_of_stored(
         output_dir: _,
         rows_output: _,
         scope: _,
+        name: _,
     } = &run.settings;
     match location {
         WorkerLocation::Broker { prefix } => {

@@ -6,6 +6,7 @@ use shared::config::parse_duration;
 use crate::parallel::{EstimateError, MAX_WORKERS, estimate_optimal_workers};
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Estimate")]
 pub(super) struct EstimateFlags {
     /// Number of tables
     #[arg(long, value_name = "N")]
@@ -21,9 +22,56 @@ pub(super) struct EstimateFlags {
     max_workers: u32,
 }
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EstimateRefusal {
+    #[error(transparent)]
+    Estimate(#[from] EstimateError),
+    #[error(
+        "one table takes {seconds} s, which is longer than the limit of {budget} s for all tables: no number of workers is enough; allow at least {seconds} s"
+    )]
+    TableTooLong { seconds: f64, budget: f64 },
+    #[error(
+        "{max_workers} workers take {needed} s or longer for {tables} tables of {seconds} s, and the limit is {budget} s; allow more time, or more workers with --max-workers"
+    )]
+    TooFewWorkers {
+        max_workers: u32,
+        tables: usize,
+        seconds: f64,
+        needed: f64,
+        budget: f64,
+    },
+}
+
 impl EstimateFlags {
-    pub(super) fn estimate(&self) -> Result<u32, EstimateError> {
-        estimate_optimal_workers(self.tables, self.seconds, self.budget, self.max_workers)
+    /// How many workers are needed.
+    ///
+    /// # Errors
+    ///
+    /// When an argument is out of range, or no allowed number of workers is enough.
+    pub(super) fn estimate(&self) -> Result<u32, EstimateRefusal> {
+        let Self {
+            tables,
+            seconds,
+            budget,
+            max_workers,
+        } = *self;
+        let workers = estimate_optimal_workers(tables, seconds, budget, max_workers)?;
+        if tables > 0 && seconds > budget {
+            return Err(EstimateRefusal::TableTooLong { seconds, budget });
+        }
+        // More workers than are allowed would be needed.
+        let unlimited = estimate_optimal_workers(tables, seconds, budget, u32::MAX)?;
+        if unlimited > workers {
+            return Err(EstimateRefusal::TooFewWorkers {
+                max_workers,
+                tables,
+                seconds,
+                needed: tables as f64 * seconds / f64::from(workers),
+                budget,
+            });
+        }
+        Ok(workers)
     }
 }
 
@@ -63,6 +111,19 @@ mod tests {
         assert_eq!(estimate(line), Ok(5));
         let line = "estimate --tables 3 --seconds 0.1 --budget 100ms";
         assert_eq!(estimate(line), Ok(3));
+    }
+
+    #[test]
+    fn the_impossible_is_refused() {
+        let line = "estimate --tables 50 --seconds 90 --budget 15m --max-workers 3";
+        let message = estimate(line).unwrap_err();
+        assert!(message.contains("3 workers take 1500 s"), "{message}");
+        let message = estimate("estimate --tables 2 --seconds 60 --budget 59").unwrap_err();
+        assert!(message.contains("no number of workers"), "{message}");
+        assert_eq!(
+            estimate("estimate --tables 0 --seconds 60 --budget 59"),
+            Ok(1)
+        );
     }
 
     #[test]

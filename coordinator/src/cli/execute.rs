@@ -6,29 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use shared::ids::WorkerId;
-use shared::logging::print_status;
+use shared::ids::{RunId, WorkerId};
+use shared::logging::{be_quiet, print_status, print_warning};
 use shared::message::TableSpec;
 use shared::signals::{Received, Signals};
 use shared::transport::Transport;
 use shared::transport::local::LocalTransport;
 use shared::transport::rabbit::RabbitTransport;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use worker::engine::{ReconcileEngine, SpillDirectory};
 use worker::service::{self, WorkerHandle, WorkerOptions};
 
 use super::check;
 use super::connections::Mode;
+use super::delivery::Delivery;
 use super::exit::{self, CommandError};
+use super::hint::Hint;
 use super::progress::Progress;
+use super::run_end::{Delivered, PauseMessage};
 use super::settings::RunSettings;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
 use super::unfinished::{RequestedRun, unfinished};
 use crate::repair::Scripts;
-use crate::report::RunReport;
 use crate::rows_file::RowsFile;
-use crate::run::{self, Canceller, RunObserver, RunRequest};
+use crate::run::{self, RunControl, RunEnd, RunObserver, RunRequest};
 use crate::run_state::{CancelReason, Restored};
 use crate::store::{Recorder, RunLock, RunStore, RunWriter, StoreError, StoredRun};
 
@@ -67,8 +68,13 @@ pub(super) struct Execution {
     pub(super) rows_output: Option<PathBuf>,
     /// The database of the target, where it is known.
     pub(super) target: Option<String>,
-    /// Whether SIGTERM leaves the run to the next coordinator instead of cancelling it.
+    /// Whether SIGTERM leaves the run to the next coordinator, with its running attempts, instead
+    /// of pausing it.
     pub(super) survives_sigterm: bool,
+    /// The command that continues the run.
+    pub(super) resume: String,
+    /// Whether no progress is shown.
+    pub(super) quiet: bool,
 }
 
 /// How a stored run is continued.
@@ -79,25 +85,30 @@ pub(super) struct Continuation {
     pub(super) cancel: Option<CancelReason>,
     /// As in [`Execution`].
     pub(super) survives_sigterm: bool,
+    /// As in [`Execution`].
+    pub(super) resume: String,
+    /// As in [`Execution`].
+    pub(super) quiet: bool,
 }
 
 /// Plans a new run and carries it out.
-pub(super) async fn new_run(mut settings: RunSettings) -> Result<u8, CommandError> {
+pub(super) async fn new_run(mut settings: RunSettings, hint: &Hint) -> Result<u8, CommandError> {
     let metrics = std::mem::take(&mut settings.telemetry);
     let mut telemetry = RunTelemetry::start(metrics, Utc::now()).await?;
-    let ended = Box::pin(plan_and_carry_out(settings, &mut telemetry)).await;
+    let ended = Box::pin(plan_and_carry_out(settings, hint, &mut telemetry)).await;
     telemetry.finish(PUSH_LIMIT).await;
-    ended
+    ended.map(Delivered::exit_code)
 }
 
 async fn plan_and_carry_out(
     settings: RunSettings,
+    hint: &Hint,
     telemetry: &mut RunTelemetry,
-) -> Result<u8, CommandError> {
+) -> Result<Delivered, CommandError> {
     if let Some(ignored) = &settings.check
         && let Some(code) = Box::pin(check::before_run(&settings, ignored)).await?
     {
-        return Ok(code);
+        return Ok(Delivered::Report(code));
     }
     let mut stored = settings.to_stored();
     let RunSettings {
@@ -111,7 +122,12 @@ async fn plan_and_carry_out(
         resume_within,
         telemetry: _,
         check: _,
+        name: _,
+        quiet,
     } = settings;
+    if quiet {
+        be_quiet();
+    }
     // Without a broker, the statements of the run would be left with it.
     let survives_sigterm = resume_within.is_some() && matches!(mode, Mode::Broker(_));
     let selected = tables.select().await?;
@@ -134,20 +150,24 @@ async fn plan_and_carry_out(
                 && let Some((run, lock)) = unfinished(&store, &requested, within)?
             {
                 print_status(format!("run {} has not ended and is continued", run.id));
+                let resume = hint.resume(run.id, &run.settings);
                 let continuation = Continuation {
                     mode,
                     cancel: None,
                     survives_sigterm,
+                    resume: resume.clone(),
+                    quiet,
                 };
-                let report = carry_on(&store, (&run, lock), continuation, telemetry).await?;
-                delivery.deliver(&report)?;
-                return Ok(exit::of_report(&report));
+                let end = carry_on(&store, (&run, lock), continuation, telemetry).await?;
+                return deliver_end(end, run.id, resume, delivery);
             }
             let lock = RunLock::take(&directory, request.run)?;
             store.create(request.run, request.started_at, &stored, &request.tables)?;
             Some(Storage::start(&store, lock, &request)?)
         }
     };
+    let run = request.run;
+    let resume = hint.resume(run, &stored);
     let execution = Execution {
         mode,
         request,
@@ -156,10 +176,11 @@ async fn plan_and_carry_out(
         rows_output,
         target: stored.target.database,
         survives_sigterm,
+        resume: resume.clone(),
+        quiet,
     };
-    let report = carry_out(execution, telemetry).await?;
-    delivery.deliver(&report)?;
-    Ok(exit::of_report(&report))
+    let end = carry_out(execution, telemetry).await?;
+    deliver_end(end, run, resume, delivery)
 }
 
 /// Carries out the remaining tables of a run.
@@ -168,7 +189,7 @@ pub(super) async fn carry_on(
     (run, lock): (&StoredRun, RunLock),
     continuation: Continuation,
     telemetry: &mut RunTelemetry,
-) -> Result<RunReport, CommandError> {
+) -> Result<RunEnd, CommandError> {
     let (tables, restored) = store.tables(run)?.into_iter().unzip();
     let cancelling = run.cancelling.clone();
     let request = RunRequest {
@@ -201,17 +222,22 @@ pub(super) async fn carry_on(
         rows_output: run.settings.rows_output.clone(),
         target: run.settings.target.database.clone(),
         survives_sigterm: continuation.survives_sigterm,
+        resume: continuation.resume,
+        quiet: continuation.quiet,
     };
     Box::pin(carry_out(execution, telemetry)).await
 }
 
-/// Carries a run out to its end. A second signal ends the process.
+/// Carries a run out to its end or until it is paused. A second signal ends the process.
 pub(super) async fn carry_out(
     execution: Execution,
     telemetry: &mut RunTelemetry,
-) -> Result<RunReport, CommandError> {
+) -> Result<RunEnd, CommandError> {
     let Execution {
-        request, storage, ..
+        request,
+        storage,
+        resume,
+        ..
     } = execution;
     let (run, survives_sigterm) = (request.run, execution.survives_sigterm);
     let scripts = execution
@@ -232,7 +258,7 @@ pub(super) async fn carry_out(
     let (transport, worker) = connect(execution.mode).await?;
     telemetry.connected(&transport, worker.as_ref());
     print_status(format!("run {}", request.run));
-    let progress = Progress::new(request.tables.len(), transport.task_queue());
+    let progress = Progress::new(transport.task_queue(), execution.quiet);
     let spools = (
         scripts.as_ref().map(Scripts::spool),
         rows_file.as_ref().map(RowsFile::spool),
@@ -247,27 +273,26 @@ pub(super) async fn carry_out(
         print_status(format!("trace {trace}"));
     }
 
-    let canceller = handle.canceller();
-    let stop_asked = storage
-        .as_ref()
-        .map(|storage| storage.writer.stop_asked())
-        .unwrap_or_default();
-    let mut report = tokio::select! {
-        report = handle.report() => report?,
-        end = early_end(&mut signals, stop_asked, canceller, survives_sigterm) => {
-            let code = match end {
-                EarlyEnd::LeftUnfinished => {
-                    print_status(format!(
-                        "SIGTERM: run {run} is left unfinished; `reconcile resume {run}` continues it"
-                    ));
-                    exit::LEFT
-                }
-                EarlyEnd::SecondSignal => {
-                    telemetry.finish(HASTY_PUSH_LIMIT).await;
-                    exit::INTERRUPTED
-                }
-            };
-            std::process::exit(code.into())
+    let stops = Stops {
+        control: handle.control(),
+        writer: storage.as_ref().map(|storage| &*storage.writer),
+        survives_sigterm,
+    };
+    let end = tokio::select! {
+        end = handle.end() => end?,
+        early = early_end(&mut signals, stops) => {
+            let resume = storage.is_some().then_some(resume);
+            std::process::exit(leave(early, run, resume, telemetry).await.into())
+        }
+    };
+    let mut report = match end {
+        RunEnd::Ended(report) => report,
+        RunEnd::Paused(paused) => {
+            if let Some(storage) = &storage {
+                storage.writer.flush().await;
+            }
+            shut_down(transport, worker).await;
+            return Ok(RunEnd::Paused(paused));
         }
     };
     let statements = scripts.and_then(|scripts| scripts.finish(&mut report, &specs));
@@ -282,7 +307,7 @@ pub(super) async fn carry_out(
         rows.remove();
     }
     shut_down(transport, worker).await;
-    Ok(report)
+    Ok(RunEnd::Ended(report))
 }
 
 async fn shut_down(transport: Arc<dyn Transport>, worker: Option<WorkerHandle>) {
@@ -326,26 +351,97 @@ async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>
 enum EarlyEnd {
     /// The next coordinator of the run continues it.
     LeftUnfinished,
-    /// A second signal did not wait for the cancelled run.
+    /// A second signal did not wait until the run had stopped.
     SecondSignal,
 }
 
-/// Cancels the run at a signal or at a request through the store, and returns at the
-/// next signal. With `survives_sigterm`, it returns at SIGTERM, and the run is not cancelled.
-async fn early_end(
-    signals: &mut Signals,
-    stop_asked: CancellationToken,
-    canceller: Canceller,
+/// How a run ends before its last table.
+struct Stops<'a> {
+    control: RunControl,
+    /// Absent if the run is not stored.
+    writer: Option<&'a RunWriter>,
     survives_sigterm: bool,
-) -> EarlyEnd {
-    let left = tokio::select! {
-        signal = signals.receive() => survives_sigterm && signal == Received::Terminate,
-        () = stop_asked.cancelled() => false,
-    };
-    if left {
-        return EarlyEnd::LeftUnfinished;
+}
+
+/// Pauses the run at a signal, or cancels it if it cannot be resumed or if that was requested
+/// through the store. Returns at the next signal. With `survives_sigterm`, it returns at SIGTERM,
+/// and the attempts of the run go on.
+async fn early_end(signals: &mut Signals, stops: Stops<'_>) -> EarlyEnd {
+    let Stops {
+        control,
+        writer,
+        survives_sigterm,
+    } = stops;
+    let stop_asked = writer.map(RunWriter::stop_asked).unwrap_or_default();
+    tokio::select! {
+        signal = signals.receive() => {
+            if survives_sigterm && signal == Received::Terminate {
+                return EarlyEnd::LeftUnfinished;
+            }
+            if writer.is_some_and(|writer| writer.broken().is_none()) {
+                control.pause();
+            } else {
+                control.cancel();
+            }
+        }
+        () = stop_asked.cancelled() => control.cancel(),
     }
-    canceller.cancel();
-    signals.next().await;
-    EarlyEnd::SecondSignal
+    tokio::select! {
+        () = signals.next() => EarlyEnd::SecondSignal,
+        // A pause can still become a cancellation.
+        () = async {
+            stop_asked.cancelled().await;
+            control.cancel();
+            std::future::pending().await
+        } => EarlyEnd::SecondSignal,
+    }
+}
+
+/// What is done before the process ends without its run; the exit code. `resume`: the command that
+/// continues the run, if it is stored.
+async fn leave(
+    early: EarlyEnd,
+    run: RunId,
+    resume: Option<String>,
+    telemetry: &RunTelemetry,
+) -> u8 {
+    let continued = match resume {
+        Some(resume) => format!("`{resume}` continues it"),
+        None => "it was not stored, so it cannot be resumed".to_owned(),
+    };
+    match early {
+        EarlyEnd::LeftUnfinished => {
+            print_warning(format!(
+                "SIGTERM: run {run} is left unfinished; {continued}"
+            ));
+            exit::LEFT
+        }
+        EarlyEnd::SecondSignal => {
+            telemetry.finish(HASTY_PUSH_LIMIT).await;
+            print_warning(format!(
+                "run {run} was left at once: its statements may still run in the databases; {continued}"
+            ));
+            exit::INTERRUPTED
+        }
+    }
+}
+
+/// Delivers the report of a run, if it has one.
+pub(super) fn deliver_end(
+    end: RunEnd,
+    run: RunId,
+    resume: String,
+    delivery: Delivery,
+) -> Result<Delivered, CommandError> {
+    match end {
+        RunEnd::Ended(report) => {
+            delivery.deliver(&report)?;
+            Ok(Delivered::Report(exit::of_report(&report)))
+        }
+        RunEnd::Paused(paused) => Ok(Delivered::Paused(PauseMessage {
+            run,
+            paused,
+            resume,
+        })),
+    }
 }

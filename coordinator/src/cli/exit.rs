@@ -6,10 +6,10 @@ use shared::telemetry::metrics::server::ServeError;
 use shared::telemetry::trace::TraceError;
 use shared::transport::TransportError;
 
+use super::estimate::EstimateRefusal;
 use super::starter_file::StarterFileError;
 use super::usage::UsageError;
 use crate::check::CheckStatus;
-use crate::parallel::EstimateError;
 use crate::repair::{RepairError, ScriptError};
 use crate::report::{OutputError, RunReport, RunStatus};
 use crate::rows_file::RowsFileError;
@@ -23,7 +23,7 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Usage(#[from] UsageError),
     #[error(transparent)]
-    Estimate(#[from] EstimateError),
+    Estimate(#[from] EstimateRefusal),
     #[error("{0}")]
     Transport(#[from] TransportError),
     #[error(transparent)]

@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use shared::config::{
-    CheckOptions, LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions,
+    CheckOptions, LogOptions, MetricsOptions, ProgressOptions, ReportOptions, RunOptions,
+    StoreOptions,
 };
 use shared::endpoint::Secret;
 use shared::outcome::RepairAction;
@@ -16,16 +18,22 @@ use super::estimate::EstimateFlags;
 /// Verifies that every row of a list of tables arrived unchanged in another database.
 ///
 /// Exit codes: 0 every table verified and equal to its depth; 1 differences found; 2 usage
-/// or configuration error; 3 some table could not be verified; 130 interrupted; 143 left
-/// unfinished by SIGTERM, with --resume-within. Killed by signal N: 128 + N, as for every
+/// or configuration error; 3 some table could not be verified; 130 paused by Ctrl-C or SIGTERM,
+/// or cancelled; 143 left unfinished by SIGTERM, with --resume-within. Killed by signal N: 128 + N, as for every
 /// program; nothing is known of the tables then.
 #[derive(Debug, Parser)]
-#[command(name = "reconcile", version, max_term_width = 100)]
+#[command(name = "reconcile", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(super) struct Flags {
     #[command(subcommand)]
     pub(super) command: Command,
     /// Configuration file [default: reconcile.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "RECONCILE_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "RECONCILE_CONFIG",
+        help_heading = "Configuration"
+    )]
     pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) store: StoreOptions,
@@ -36,6 +44,7 @@ pub(super) struct Flags {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Compare tables and report
+    #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunFlags>),
     /// Check whether a run of the same tables can verify them, and estimate how long it takes
     ///
@@ -54,8 +63,17 @@ pub(super) enum Command {
     /// printed, or the undo scripts could not be renamed; 5 the database did not answer
     /// the commit: check whether the target was changed before you repeat; 130
     /// interrupted or not confirmed, nothing was changed.
+    #[command(after_help = "\
+Examples:
+  reconcile apply repair/RUN --dry-run
+  reconcile apply repair/RUN
+  reconcile apply repair/RUN --undo")]
     Apply(ApplyFlags),
-    /// Continue a run whose coordinator was killed
+    /// Continue a run that was paused with Ctrl-C, or whose coordinator was killed
+    #[command(after_help = "\
+Examples:
+  reconcile resume latest
+  reconcile resume nightly --format json")]
     Resume(ResumeFlags),
     /// List the stored runs
     History(HistoryFlags),
@@ -81,15 +99,61 @@ pub(super) enum Command {
     /// Estimate how many workers a run needs to end in time
     Estimate(EstimateFlags),
     /// Print which types can be compared, how, and the options of columns
-    Types,
+    Types(TypesFlags),
+    /// Print the completion script of a shell
+    #[command(after_help = "\
+Examples:
+  reconcile completions bash > /etc/bash_completion.d/reconcile
+  reconcile completions zsh > ~/.zfunc/_reconcile")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write the pages of all commands to a directory
+    Man(ManFlags),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TypesFlags {
+    /// Only pairs with a type that has this text in its name
+    pub(super) name: Option<String>,
+    /// Print the page of the documentation, with the options of columns
+    #[arg(long, conflicts_with = "name", help_heading = "Output")]
+    pub(super) markdown: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManFlags {
+    /// Write the pages of all commands to this directory
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigFlags {
     /// Print only what applies to this table of the source: target, key, columns and rules
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", help_heading = "Output")]
     pub(super) table: Option<String>,
 }
+
+/// The examples at the end of the help.
+const EXAMPLES: &str = "\
+Examples:
+  reconcile run --tables 'dbo.*' --row-level --parallel-workers 8
+  reconcile status
+  reconcile resume latest
+  reconcile report latest --format json";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  Compare the rows of two tables:
+    reconcile run --tables dbo.orders,dbo.customers --row-level
+  Compare all tables of a schema, eight at a time, and name the run:
+    reconcile run --tables 'dbo.*' --row-level --parallel-workers 8 --name nightly
+  Let the workers of a broker compare, and write the report to a file:
+    reconcile run --tables 'dbo.*' --row-level --broker amqp://host --output report.txt
+  Compare a part of a table:
+    reconcile run --tables dbo.orders --where 'dbo.orders: year >= 2024' --row-level";
 
 #[derive(Debug, Default, Args)]
 pub(super) struct RunFlags {
@@ -127,6 +191,17 @@ pub(super) struct RunFlags {
         help_heading = "Tables"
     )]
     pub(super) only_differing: Option<String>,
+    /// Compare only rows of a table for which a condition holds on both sides; repeatable
+    ///
+    /// The condition is in SQL that both databases understand, without comments, and replaces
+    /// `where` of the configuration. The table may be a pattern; the last condition that applies
+    /// counts: --where 'dbo.orders: year >= 2024'.
+    #[arg(
+        long = "where",
+        value_name = "TABLE: CONDITION",
+        help_heading = "Tables"
+    )]
+    pub(super) conditions: Vec<String>,
     #[command(flatten)]
     pub(super) urls: UrlFlags,
 
@@ -151,6 +226,8 @@ pub(super) struct RunFlags {
 
     #[command(flatten)]
     pub(super) report: ReportOptions,
+    #[command(flatten)]
+    pub(super) progress: ProgressOptions,
 
     #[command(flatten)]
     pub(super) broker: BrokerFlags,
@@ -256,7 +333,7 @@ pub(super) struct BrokerFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct ResumeFlags {
-    /// The run: its id, the beginning of its id, or `latest`
+    /// The run: its name, its id or the beginning of it, or `latest`
     pub(super) run: String,
     #[command(flatten)]
     pub(super) broker: BrokerFlags,
@@ -264,6 +341,8 @@ pub(super) struct ResumeFlags {
     pub(super) urls: UrlFlags,
     #[command(flatten)]
     pub(super) report: ReportOptions,
+    #[command(flatten)]
+    pub(super) progress: ProgressOptions,
     #[command(flatten)]
     pub(super) metrics: MetricsOptions,
     #[command(flatten)]
@@ -276,26 +355,32 @@ pub(super) struct ApplyFlags {
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// Revert repairs: use the .undo.sql scripts of a directory
-    #[arg(long)]
+    #[arg(long, help_heading = "Scripts")]
     pub(super) undo: bool,
     /// Assume that the repair to revert was applied, although `apply` has no record of it: it was
     /// applied with psql or sqlcmd, or the database did not answer the commit
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Scripts")]
     pub(super) assume_applied: bool,
     /// Apply scripts once more that were applied before
-    #[arg(long)]
+    #[arg(long, help_heading = "Scripts")]
     pub(super) again: bool,
     /// Execute only statements of these kinds: insert, update, delete
-    #[arg(long, value_enum, value_name = "KINDS", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KINDS",
+        value_delimiter = ',',
+        help_heading = "Scripts"
+    )]
     pub(super) only: Vec<StatementKind>,
     /// Do not ask before the target is changed; required without a terminal
-    #[arg(long, short)]
+    #[arg(long, short, help_heading = "Execution")]
     pub(super) yes: bool,
     /// Execute everything, print what would change, and roll back
-    #[arg(long)]
+    #[arg(long, help_heading = "Execution")]
     pub(super) dry_run: bool,
     /// Do not compare the rows again
-    #[arg(long)]
+    #[arg(long, help_heading = "Execution")]
     pub(super) no_verify: bool,
     /// Endpoint of the target, with a user who may write [default: the endpoint of the run]
     #[arg(
@@ -316,20 +401,20 @@ pub(super) struct ApplyFlags {
     #[command(flatten)]
     pub(super) urls: UrlFlags,
     /// console or json
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     pub(super) format: ListFormat,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryFlags {
     /// console or json
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     pub(super) format: ListFormat,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ReportFlags {
-    /// The run: its id, the beginning of its id, or `latest`
+    /// The run: its name, its id or the beginning of it, or `latest`
     pub(super) run: String,
     /// Print only this table, with all that is stored of it: console or json
     #[arg(long, value_name = "TABLE", conflicts_with = "output")]
@@ -357,17 +442,17 @@ pub(super) struct DiffFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct StatusFlags {
-    /// The run: its id, the beginning of its id, or `latest`
+    /// The run: its name, its id or the beginning of it, or `latest`
     #[arg(default_value = "latest")]
     pub(super) run: String,
     /// console or json
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     pub(super) format: ListFormat,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CancelFlags {
-    /// The run: its id, the beginning of its id, or `latest`
+    /// The run: its name, its id or the beginning of it, or `latest`
     pub(super) run: String,
     #[command(flatten)]
     pub(super) broker: BrokerFlags,
@@ -378,7 +463,7 @@ pub(super) struct WorkersFlags {
     #[command(flatten)]
     pub(super) broker: BrokerFlags,
     /// console or json
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     pub(super) format: ListFormat,
 }
 
@@ -419,4 +504,77 @@ pub(super) enum ListFormat {
     Console,
     /// For programs.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Flags;
+
+    /// `reconcile` and all its commands.
+    fn commands() -> Vec<clap::Command> {
+        let mut all = Flags::command();
+        all.build();
+        let commands: Vec<clap::Command> = all.get_subcommands().cloned().collect();
+        [vec![all], commands].concat()
+    }
+
+    #[test]
+    fn every_help_fits_the_terminal() {
+        for width in [80, 100] {
+            for command in commands() {
+                let name = command.get_name().to_owned();
+                let mut command = command.term_width(width);
+                for help in [command.render_help(), command.render_long_help()] {
+                    for line in help.to_string().lines() {
+                        assert!(
+                            line.chars().count() <= width,
+                            "{name} at {width} columns: {line}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_belongs_to_a_group() {
+        for command in commands() {
+            for flag in command.get_arguments() {
+                let is_common = ["help", "version"].contains(&flag.get_id().as_str());
+                let is_grouped = flag.get_help_heading().is_some();
+                assert!(
+                    is_grouped || is_common || flag.is_positional(),
+                    "{}: {}",
+                    command.get_name(),
+                    flag.get_id()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn completions_and_manual_pages_have_every_command() {
+        let names: Vec<String> = commands()
+            .iter()
+            .skip(1)
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        let mut script = Vec::new();
+        let shell = clap_complete::Shell::Bash;
+        clap_complete::generate(shell, &mut Flags::command(), "reconcile", &mut script);
+        let script = String::from_utf8_lossy(&script).into_owned();
+        let mut page = Vec::new();
+        let manual = clap_mangen::Man::new(Flags::command());
+        manual.render(&mut page).expect("memory can be written");
+        let page = String::from_utf8_lossy(&page).into_owned();
+        for name in names {
+            assert!(script.contains(&name), "{name} in the completions");
+            assert!(
+                page.contains(&name.replace('-', "\\-")),
+                "{name} in the page"
+            );
+        }
+    }
 }

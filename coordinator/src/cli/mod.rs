@@ -4,6 +4,7 @@ mod apply;
 mod catalog_names;
 mod catalogs;
 mod check;
+mod conditions;
 mod connections;
 mod delivery;
 mod differing_tables;
@@ -11,13 +12,17 @@ mod estimate;
 mod execute;
 mod exit;
 mod flags;
+mod hint;
 mod left_out;
 mod lists;
+mod manual;
+mod pace_text;
 mod pages;
 mod progress;
 mod report;
 mod requested_tables;
 mod resume;
+mod run_end;
 mod selection;
 mod settings;
 mod side_url;
@@ -33,6 +38,7 @@ mod target_only;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod types;
 mod unfinished;
 mod usage;
 mod workers;
@@ -49,7 +55,8 @@ use shared::telemetry::trace::Identity;
 use shared::telemetry::{Setup, set_up};
 
 use exit::CommandError;
-use flags::{Command, Flags, RunFlags};
+use flags::{Command, Flags};
+use hint::Hint;
 use lists::print;
 use settings::RunSettings;
 
@@ -110,10 +117,26 @@ async fn run_command(flags: Flags) -> Result<u8, CommandError> {
         store,
         log,
     } = flags;
+    let path = config.as_deref();
     let mut config = match command {
-        // It must not fail because of a configuration that it does not need.
-        Command::Estimate(_) => Config::default(),
-        _ => shared::config::load(config.as_deref())?,
+        // They must not fail because of a configuration that they do not need.
+        Command::Estimate(_)
+        | Command::Types(_)
+        | Command::Completions { .. }
+        | Command::Man(_) => Config::default(),
+        // They connect to no database, so its password may be unknown here.
+        Command::History(_)
+        | Command::Report(_)
+        | Command::Diff(_)
+        | Command::Status(_)
+        | Command::Cancel(_)
+        | Command::Workers(_)
+        | Command::Drain(_) => shared::config::load_without_passwords(path)?,
+        Command::Run(_)
+        | Command::Check(_)
+        | Command::Apply(_)
+        | Command::Resume(_)
+        | Command::Config(_) => shared::config::load(path)?,
     };
     config.store = store.or(config.store);
     let traces = match &command {
@@ -148,11 +171,13 @@ async fn execute_command(command: Command, config: Config) -> Result<u8, Command
             Some(table) => table_config::describe(&table, config)?,
         }),
         Command::Estimate(flags) => print(&format!("{}\n", flags.estimate()?)),
-        Command::Types => print(&worker::engine::types_page()),
+        Command::Types(flags) => types::types(&flags),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man(flags) => manual::man(&flags),
         Command::Run(flags) => {
-            warn_of_flag_without_effect(&flags);
+            let hint = Hint::new(&config);
             let settings = RunSettings::resolve(*flags, config)?;
-            Box::pin(execute::new_run(settings)).await
+            Box::pin(execute::new_run(settings, &hint)).await
         }
         Command::Check(flags) => Box::pin(check::check(*flags, config)).await,
         Command::Apply(flags) => Box::pin(apply::apply(flags, config)).await,
@@ -164,14 +189,5 @@ async fn execute_command(command: Command, config: Config) -> Result<u8, Command
         Command::Cancel(flags) => Box::pin(resume::cancel(flags, config)).await,
         Command::Workers(flags) => workers::list(&flags, &config).await,
         Command::Drain(flags) => workers::drain(&flags, &config).await,
-    }
-}
-
-/// A flag without effect is no error, but rarely intended.
-fn warn_of_flag_without_effect(flags: &RunFlags) {
-    let options = &flags.options;
-    let is_local = flags.broker.url.is_none();
-    if options.parallel_workers.is_some() && options.parallel.is_none() && is_local {
-        tracing::warn!("--parallel-workers has no effect in this process without --parallel");
     }
 }

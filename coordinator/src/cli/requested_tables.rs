@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::endpoint::Endpoint;
 
-use super::catalogs::read_catalogs;
+use super::catalogs::{add_sizes, read_catalogs};
 use super::connections::SideSettings;
 use super::differing_tables::DifferingTables;
 use super::selection::TableSelection;
@@ -53,7 +53,12 @@ impl RequestedTables {
     /// When the list does not name tables that can be compared, or a catalog cannot be read.
     pub(super) async fn select(self) -> Result<SelectedTables, UsageError> {
         match self {
-            Self::Listed(selection) => selection.plan(&read_catalogs(&selection).await?),
+            Self::Listed(selection) => {
+                let catalogs = read_catalogs(&selection).await?;
+                let mut selected = selection.plan(&catalogs)?;
+                add_sizes(&selection, &catalogs, &mut selected.tables).await;
+                Ok(selected)
+            }
             Self::OfRun(tables) => Ok(tables.selected),
         }
     }

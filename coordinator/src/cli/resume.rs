@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use shared::config::Config;
 use shared::ids::RunId;
-use shared::logging::print_status;
+use shared::logging::{be_quiet, print_status};
 use shared::message::Control;
 use shared::transport::Transport as _;
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
@@ -16,15 +16,17 @@ use super::connections::{
     LOCAL_HEARTBEAT, Mode, broker, mode_of_stored, required_broker, with_prefix,
 };
 use super::delivery::Delivery;
-use super::execute::{Continuation, carry_on};
+use super::execute::{Continuation, carry_on, deliver_end};
 use super::exit::{self, CommandError};
 use super::flags::{CancelFlags, ResumeFlags};
+use super::hint::Hint;
 use super::report::report_of;
+use super::run_end::Delivered;
 use super::state_dir::{open_store, state_dir};
 use super::telemetry::{PUSH_LIMIT, RunTelemetry, TelemetrySettings};
 use super::usage::UsageError;
 use super::workers::BROKER_PATIENCE;
-use crate::report::RunReport;
+use crate::run::RunEnd;
 use crate::run_state::CancelReason;
 use crate::store::{RunLock, RunStore, StoreError, StoredRun, WorkerLocation};
 
@@ -41,19 +43,23 @@ const POLL: Duration = Duration::from_millis(200);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn resume(flags: ResumeFlags, mut config: Config) -> Result<u8, CommandError> {
+    let hint = Hint::new(&config);
     let store = open_store(&flags.run, &config)?;
     let (run, lock) = take(&store, &flags.run)?;
     let options = flags.report.clone().or(std::mem::take(&mut config.report));
     let delivery = Delivery::prepare(&options)?;
-    let deliver = |report: RunReport| {
-        delivery.deliver(&report)?;
-        Ok(exit::of_report(&report))
-    };
     if run.summary.is_some() {
         print_status(format!("run {} has ended; this is its report", run.id));
-        return deliver(report_of(&store, &run)?);
+        let report = report_of(&store, &run)?;
+        delivery.deliver(&report)?;
+        return Ok(exit::of_report(&report));
     }
     let mode = mode_of_stored(&run, &flags, &config)?;
+    let resume = hint.resume(run.id, &run.settings);
+    let quiet = flags.progress.or(config.progress).quiet();
+    if quiet {
+        be_quiet();
+    }
     let telemetry = TelemetrySettings::resolve(flags.metrics, &config.telemetry.metrics)
         .map_err(UsageError::Push)?;
     let mut telemetry = RunTelemetry::start(telemetry, run.started_at).await?;
@@ -61,12 +67,14 @@ pub(super) async fn resume(flags: ResumeFlags, mut config: Config) -> Result<u8,
         mode,
         cancel: None,
         survives_sigterm: false,
+        resume: resume.clone(),
+        quiet,
     };
     let ended = carry_on(&store, (&run, lock), continuation, &mut telemetry)
         .await
-        .and_then(deliver);
+        .and_then(|end| deliver_end(end, run.id, resume, delivery));
     telemetry.finish(PUSH_LIMIT).await;
-    ended
+    ended.map(Delivered::exit_code)
 }
 
 /// The run, and the lock that makes this process its coordinator.
@@ -124,13 +132,17 @@ pub(super) async fn cancel(flags: CancelFlags, config: Config) -> Result<u8, Com
         mode,
         cancel: Some(CancelReason::Requested),
         survives_sigterm: false,
+        resume: Hint::new(&config).resume(run.id, &run.settings),
+        quiet: true,
     };
     let mut telemetry = RunTelemetry::off();
-    let report = carry_on(&store, (&run, lock), continuation, &mut telemetry).await?;
-    print_status(format!(
-        "run {} has ended: {} tables cancelled",
-        run.id, report.cancelled
-    ));
+    let end = carry_on(&store, (&run, lock), continuation, &mut telemetry).await?;
+    if let RunEnd::Ended(report) = end {
+        print_status(format!(
+            "run {} has ended: {} tables cancelled",
+            run.id, report.cancelled
+        ));
+    }
     Ok(exit::SUCCESS)
 }
 
@@ -188,7 +200,7 @@ async fn ask_coordinator(
         tokio::time::sleep(POLL).await;
     }
     Err(CommandError::Fleet(format!(
-        "the coordinator of run {id} has not reacted within {} s{unreachable}; interrupt it with Ctrl-C, or end its process and repeat `reconcile cancel`",
+        "the coordinator of run {id} has not reacted within {} s{unreachable}; pause it with Ctrl-C and repeat `reconcile cancel`, which then ends it",
         NOTICE.as_secs()
     )))
 }

@@ -12,6 +12,7 @@ use worker::engine::CatalogTable;
 use worker::engine::validate;
 
 use super::catalog_names::CatalogNames;
+use super::conditions::Condition;
 use super::connections::SideSettings;
 use super::flags::RunFlags;
 use super::table_list::{self, Entry, TableListError, implied_target};
@@ -42,6 +43,8 @@ pub(super) struct TableSelection {
     pub(super) include_views: bool,
     /// Whether tables that only the target has are a difference.
     pub(super) strict_tables: bool,
+    /// The conditions of the command line.
+    pub(super) conditions: Vec<Condition>,
     /// What the configuration says of single tables.
     pub(super) settings: TableSettings,
     pub(super) source: SideSettings,
@@ -118,6 +121,33 @@ impl TableSelection {
         options
     }
 
+    /// The condition of the command line for a table.
+    fn condition_of(&self, source: &TableName, names: &Names<'_>) -> Option<&Condition> {
+        let mut conditions = self.conditions.iter().rev();
+        conditions.find(|it| {
+            self.settings
+                .selects(&it.table, source, names.source.as_ref())
+        })
+    }
+
+    /// Refuses a condition that applies to no table: more rows would be compared than the user
+    /// expects.
+    pub(super) fn check_conditions(
+        &self,
+        tables: &[PlannedTable],
+        names: &Names<'_>,
+    ) -> Result<(), UsageError> {
+        let applies = |condition: &Condition| {
+            let mut sources = tables.iter().map(|planned| &planned.spec.source.table);
+            let names = names.source.as_ref();
+            sources.any(|source| self.settings.selects(&condition.table, source, names))
+        };
+        match self.conditions.iter().find(|condition| !applies(condition)) {
+            None => Ok(()),
+            Some(unused) => Err(UsageError::UnusedWhere(unused.table.to_string())),
+        }
+    }
+
     /// The table with its settings. `targets`: the names that it may have in the target, the
     /// first one first; none: those of the configuration, else the same name.
     ///
@@ -143,6 +173,10 @@ impl TableSelection {
             (None, None) => implied_target(source, &settings.source_schema),
         };
         let general_rules = settings.general_rules(source, names.source.as_ref());
+        let mut options = self.options_of(configured, general_rules);
+        if let Some(condition) = self.condition_of(source, names) {
+            options.filters = condition.filters();
+        }
         let spec = TableSpec {
             source: Side {
                 endpoint: self.source.name.clone(),
@@ -163,7 +197,7 @@ impl TableSelection {
             timeout: configured
                 .and_then(|entry| entry.timeout)
                 .unwrap_or(self.timeout),
-            options: self.options_of(configured, general_rules),
+            options,
         };
         Ok(PlannedTable {
             spec,

@@ -11,6 +11,7 @@ use shared::endpoint::Endpoint;
 use shared::message::ALL_ROWS;
 use shared::options::MissingColumns;
 
+use super::conditions;
 use super::connections::{LOCAL_HEARTBEAT, Mode, broker, side_settings};
 use super::delivery::Delivery;
 use super::differing_tables::{DifferingTables, Requested};
@@ -23,7 +24,7 @@ use super::table_settings::TableSettings;
 use super::telemetry::TelemetrySettings;
 use super::usage::UsageError;
 use crate::run_state::{Limits, TableScope, Window};
-use crate::store::{StoredSettings, WorkerLocation};
+use crate::store::{LATEST, StoredSettings, WorkerLocation};
 
 /// The source's default schema if its endpoint is not known here.
 pub(super) const DEFAULT_SCHEMA: &str = "dbo";
@@ -50,6 +51,10 @@ pub(super) struct RunSettings {
     pub(super) telemetry: TelemetrySettings,
     /// The rules that are turned off in the check before the run; absent: there is no check.
     pub(super) check: Option<Vec<String>>,
+    /// The name under which the run is stored.
+    pub(super) name: Option<String>,
+    /// Whether only warnings and errors are printed beside the report.
+    pub(super) quiet: bool,
 }
 
 impl RunSettings {
@@ -66,14 +71,15 @@ impl RunSettings {
         let check = flags
             .check
             .then(|| config.check.ignore.clone().unwrap_or_default());
-        let mut given = flags.options.clone();
-        if flags.continue_on_error {
-            given.fail_fast = Some(FailFast::Off);
-        }
-        if flags.allow_missing_columns {
-            given.missing_columns = Some(MissingColumns::Note);
-        }
-        let options = given.clone().or(config.run.clone());
+        let mut given = imply_parallel(flags.options.clone());
+        set_short_forms(
+            &mut given,
+            flags.continue_on_error,
+            flags.allow_missing_columns,
+        );
+        let options = imply_parallel(given.clone().or(config.run.clone()));
+        let name = options.name.as_deref().map(run_name).transpose()?;
+        let quiet = flags.progress.clone().or(config.progress.clone()).quiet();
         let limits = limits(&options, broker.is_some());
         let report = flags.report.clone().or(config.report.clone());
         let tables = match &flags.only_differing {
@@ -114,6 +120,8 @@ impl RunSettings {
             resume_within: options.resume_within,
             telemetry,
             check,
+            name,
+            quiet,
         })
     }
 
@@ -135,6 +143,7 @@ impl RunSettings {
             output_dir: self.output_dir.clone(),
             rows_output: self.rows_output.clone(),
             scope: TableScope::default(),
+            name: self.name.clone(),
         }
     }
 }
@@ -147,6 +156,7 @@ fn selection(
     config: Config,
 ) -> Result<TableSelection, UsageError> {
     let listed = entries(flags, &config.tables);
+    let conditions = conditions::parse(&flags.conditions);
     let side = |side, name: &Option<String>, url| {
         side_settings(side, name.as_deref(), url, distributed, &config)
     };
@@ -164,6 +174,7 @@ fn selection(
         options: table_options(options, &settings, depth)?,
         exclusions: exclusions(&entries, options)?,
         entries,
+        conditions: conditions?,
         include_views: options.include_views(),
         strict_tables: options.strict_tables(),
         settings,
@@ -177,6 +188,45 @@ fn selection(
         source,
         target,
     })
+}
+
+/// The most characters of the name of a run.
+const LONGEST_NAME: usize = 64;
+
+/// The name of a run, by which other commands find it.
+fn run_name(name: &str) -> Result<String, UsageError> {
+    let name = name.trim();
+    let is_usable = !name.is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(char::is_control)
+        && !name.eq_ignore_ascii_case(LATEST)
+        && !name.starts_with('-');
+    if is_usable {
+        Ok(name.to_owned())
+    } else {
+        Err(UsageError::RunName {
+            name: name.escape_default().to_string(),
+            longest: LONGEST_NAME,
+        })
+    }
+}
+
+/// Flags that stand for the value of another one.
+fn set_short_forms(options: &mut RunOptions, continue_on_error: bool, allow_missing: bool) {
+    if continue_on_error {
+        options.fail_fast = Some(FailFast::Off);
+    }
+    if allow_missing {
+        options.missing_columns = Some(MissingColumns::Note);
+    }
+}
+
+/// `--parallel-workers` implies `--parallel`, also where the configuration says otherwise.
+fn imply_parallel(mut options: RunOptions) -> RunOptions {
+    if options.parallel_workers.is_some() {
+        options.parallel.get_or_insert(true);
+    }
+    options
 }
 
 fn in_this_process(

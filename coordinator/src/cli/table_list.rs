@@ -150,7 +150,8 @@ fn parse_entry(text: &str) -> Result<Entry, TableListError> {
     Ok(Entry::new(source, target)?)
 }
 
-fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
+/// The parts of a text between the characters `at` that are outside quotes.
+pub(super) fn split(text: &str, at: char) -> impl Iterator<Item = &str> {
     let mut ends: Vec<usize> = outside_quotes(text)
         .filter(|&(_, c)| c == at)
         .map(|(end, _)| end)

@@ -70,6 +70,7 @@ impl TableSelection {
         if tables.is_empty() {
             return Err(TableListError::AllExcluded.into());
         }
+        self.check_conditions(&tables, &names)?;
         self.check_targets(&tables, &names)?;
         for planned in &tables {
             self.check_filters(&planned.spec)?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::{Args as _, CommandFactory as _, Parser as _};
 use shared::config::{
-    Config, ConfigError, FailFast, MetricsOptions, ReportFormat, ReportOptions, RunOptions,
-    TraceOptions, parse,
+    Config, ConfigError, FailFast, MetricsOptions, ProgressOptions, ReportFormat, ReportOptions,
+    RunOptions, TraceOptions, parse,
 };
 use shared::ids::RunId;
 use shared::outcome::{Depth, Failure, FailureKind};
@@ -78,6 +78,7 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
     let declared = clap::Command::new("declared");
     let declared = RunOptions::augment_args(declared);
     let declared = ReportOptions::augment_args(declared);
+    let declared = ProgressOptions::augment_args(declared);
     let declared = MetricsOptions::augment_args(declared);
     let declared = TraceOptions::augment_args(declared);
     let has_key = |flag: &str| {
@@ -98,6 +99,7 @@ fn every_flag_of_a_run_is_declared_with_a_key_unless_it_is_listed_here() {
             "tables",
             "tables-file",
             "only-differing",
+            "where",
             "source-url",
             "source-password-file",
             "target-url",
@@ -179,7 +181,7 @@ fn how_many_run_at_a_time() {
     let fixed = |count: u32| Window::Fixed(NonZeroU32::new(count).unwrap());
     assert_eq!(window(&["--parallel"]), fixed(4));
     assert_eq!(window(&["--parallel", "--parallel-workers", "9"]), fixed(9));
-    assert_eq!(window(&["--parallel-workers", "9"]), fixed(1));
+    assert_eq!(window(&["--parallel-workers", "9"]), fixed(9));
     assert_eq!(window(&["--broker", "amqp://h"]), Window::Fleet);
     assert_eq!(
         window(&["--broker", "amqp://h", "--parallel-workers", "9"]),

@@ -126,6 +126,21 @@ pub(super) enum UsageError {
         "standard input is no terminal, so the command cannot ask for confirmation; add --yes to apply the scripts, or --dry-run to execute them and roll back"
     )]
     NotConfirmed,
+    #[error(
+        "`{name}` cannot be the name of a run; use up to {longest} characters, none of them a control character and no - at the beginning, and not `latest`"
+    )]
+    RunName { name: String, longest: usize },
+    #[error("no type has `{0}` in its name; `reconcile types` lists all")]
+    NoType(String),
+    #[error("cannot write the manual pages to {}: {reason}", directory.display())]
+    ManualPages {
+        directory: PathBuf,
+        reason: std::io::Error,
+    },
+    #[error("--where `{value}`: {reason}; write --where 'TABLE: CONDITION'")]
+    Where { value: String, reason: String },
+    #[error("--where `{0}` applies to no table of the list; check the name")]
+    UnusedWhere(String),
     #[error("--pk-columns names no column; leave it out for the primary key")]
     NoKeyColumns,
     #[error(

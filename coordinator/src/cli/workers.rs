@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use shared::config::Config;
 use shared::ids::{RunId, WorkerId};
 use shared::logging::print_status;
-use shared::message::{Control, Heartbeat, WorkId};
+use shared::message::{Control, Heartbeat, OwnedWork, WorkId, WorkPhase};
 use shared::transport::rabbit::{RabbitOptions, RabbitTransport};
 use shared::transport::{Messages, Transport};
 use tokio::time::Instant;
@@ -18,7 +18,9 @@ use super::connections::required_broker;
 use super::exit::{self, CommandError};
 use super::flags::{BrokerFlags, DrainFlags, ListFormat, WorkersFlags};
 use super::lists::{columns, pretty_json, print, seconds};
+use super::pace_text::short;
 use super::state_dir::state_dir;
+use crate::pace::percent_of;
 use crate::store::RunStore;
 
 /// How long heartbeats are collected after a request. Workers answer at once.
@@ -125,7 +127,7 @@ impl Seen {
         let tables: Vec<String> = heartbeat
             .owned
             .iter()
-            .map(|owned| names.of(owned.work))
+            .map(|owned| format!("{} ({})", names.of(owned.work), progress(owned)))
             .collect();
         [
             heartbeat.worker.to_string(),
@@ -156,8 +158,11 @@ impl Seen {
                     "run_id": owned.work.run.to_string(),
                     "table": names.of(owned.work),
                     "attempt": owned.work.attempt.0,
+                    "phase": owned.phase,
                     "source_rows": owned.source_rows,
                     "target_rows": owned.target_rows,
+                    "expected_rows": owned.expected_rows,
+                    "percent": percent(owned),
                 })
             })
             .collect();
@@ -174,6 +179,22 @@ impl Seen {
             "owned": owned,
         })
     }
+}
+
+fn percent(owned: &OwnedWork) -> Option<u8> {
+    let read = owned.source_rows.max(owned.target_rows);
+    percent_of(read, owned.expected_rows, owned.phase)
+}
+
+/// "scanning 61%, 1.2M rows"
+fn progress(owned: &OwnedWork) -> String {
+    let phase = owned.phase.map_or("running", WorkPhase::as_str);
+    let done = percent(owned).map(|percent| format!(" {percent}%"));
+    format!(
+        "{phase}{}, {} rows",
+        done.unwrap_or_default(),
+        short(owned.source_rows.max(owned.target_rows))
+    )
 }
 
 /// The names of the endpoints, with the reasons of those that are not available.

@@ -200,6 +200,8 @@ impl RunObserver for RunMetrics {
                 | Effect::KeepRows { .. }
                 | Effect::StatementsStopped { .. }
                 | Effect::DatabasesKnown
+                // It counts as incomplete when the process ends.
+                | Effect::Paused
                 | Effect::Notice(_) => {}
             }
         }

@@ -297,10 +297,10 @@ async fn run_to_end(
     let worker = service::start(options, transport.clone(), Arc::new(engine)).await?;
     let counter = Box::<TableCounter>::default();
     let handle = run::start(request, transport.clone(), counter).await?;
-    let canceller = handle.canceller();
+    let control = handle.control();
     let cancelling = async {
         cancel.cancelled().await;
-        canceller.cancel();
+        control.cancel();
         std::future::pending().await
     };
     let report = tokio::select! {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
+use super::end::RunEnd;
 use super::observer::RunObserver;
 use super::receipt::Receipt;
 use super::trace::RunTrace;
@@ -53,7 +54,7 @@ pub(super) struct RunActor {
     /// triggered.
     tasks: TaskTracker,
     abandoned: CancellationToken,
-    report: Option<oneshot::Sender<RunReport>>,
+    end: Option<oneshot::Sender<RunEnd>>,
 }
 
 impl RunActor {
@@ -63,7 +64,7 @@ impl RunActor {
         transport: Arc<dyn Transport>,
         observer: Box<dyn RunObserver>,
         trace: RunTrace,
-        report: oneshot::Sender<RunReport>,
+        end: oneshot::Sender<RunEnd>,
     ) -> Self {
         Self {
             state: Some(state),
@@ -78,7 +79,7 @@ impl RunActor {
             controls: None,
             tasks: TaskTracker::new(),
             abandoned: CancellationToken::new(),
-            report: Some(report),
+            end: Some(end),
         }
     }
 
@@ -124,7 +125,7 @@ impl RunActor {
                     controls.send((control, receipt.cloned())).ok();
                 }
             }
-            Effect::Complete => self.complete(context),
+            Effect::Complete | Effect::Paused => self.complete(context),
             Effect::TableEnded(_)
             | Effect::KeepRepair { .. }
             | Effect::KeepRepairPart { .. }
@@ -179,20 +180,32 @@ impl RunActor {
         self.timer = Some((at, handle));
     }
 
-    /// Builds the report, and sends it when the transport has no message of the
-    /// run left.
+    /// Builds the report, unless the run was paused, and sends the end of the run when the
+    /// transport has no message of the run left.
     fn complete(&mut self, context: &mut Context<Self>) {
-        let (Some(state), Some(sender)) = (self.state.take(), self.report.take()) else {
+        let (Some(state), Some(sender)) = (self.state.take(), self.end.take()) else {
             return;
         };
         let run = state.run();
-        let mut report =
-            RunReport::new(state, self.started_at, self.before + self.started.elapsed());
         let span = self.span();
-        if let Some(trace) = self.trace.take() {
-            report.trace_id = trace.id().map(str::to_owned);
-            trace.end(&report);
-        }
+        let trace = self.trace.take();
+        let end = match state.paused() {
+            Some(paused) => {
+                if let Some(trace) = trace {
+                    trace.end_paused(&paused);
+                }
+                RunEnd::Paused(paused)
+            }
+            None => {
+                let duration = self.before + self.started.elapsed();
+                let mut report = RunReport::new(state, self.started_at, duration);
+                if let Some(trace) = trace {
+                    report.trace_id = trace.id().map(str::to_owned);
+                    trace.end(&report);
+                }
+                RunEnd::Ended(Box::new(report))
+            }
+        };
         self.applied = None;
         self.controls = None;
         self.tasks.close();
@@ -202,7 +215,7 @@ impl RunActor {
             self.transport.clone(),
         );
         // The task ends: both waits have limits.
-        let send_report = async move {
+        let send_end = async move {
             if tokio::time::timeout(FLUSH, tasks.wait()).await.is_err() {
                 tracing::warn!(
                     "the broker did not confirm all messages at the end of the run in time"
@@ -218,10 +231,10 @@ impl RunActor {
                     tracing::warn!("the run's event queue could not be removed in time")
                 }
             }
-            // If the receiver was dropped, the report is not needed.
-            sender.send(report).ok();
+            // If the receiver was dropped, the end is not needed.
+            sender.send(end).ok();
         };
-        tokio::spawn(send_report.instrument(span));
+        tokio::spawn(send_end.instrument(span));
         context.stop();
     }
 }

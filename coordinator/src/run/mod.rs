@@ -1,6 +1,7 @@
 //! One run: from its list of tables to its report.
 
 mod actor;
+mod end;
 mod observer;
 mod receipt;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::run_state::{Input, Limits, PlannedTable, Restored, RunPlan, RunState,
 use actor::{Apply, RunActor};
 use trace::RunTrace;
 
+pub(crate) use end::RunEnd;
 pub use observer::RunObserver;
 pub use receipt::Receipt;
 
@@ -77,7 +79,7 @@ pub async fn start(
         task_queue: transport.task_queue(),
         seed: fastrand::u64(..),
     };
-    let (done, report) = oneshot::channel();
+    let (done, end) = oneshot::channel();
     let trace = RunTrace::begin(run, plan.tables.len());
     let trace_id = trace.id().map(str::to_owned);
     let state = match request.restored {
@@ -98,7 +100,7 @@ pub async fn start(
         run,
         trace_id,
         address,
-        report,
+        end,
     })
 }
 
@@ -108,7 +110,7 @@ pub struct RunHandle {
     run: RunId,
     trace_id: Option<String>,
     address: Addr<RunActor>,
-    report: oneshot::Receiver<RunReport>,
+    end: oneshot::Receiver<RunEnd>,
 }
 
 /// Why a run has no report.
@@ -124,9 +126,19 @@ impl RunHandle {
         self.trace_id.as_deref()
     }
 
-    /// A handle that cancels the run.
-    pub(crate) fn canceller(&self) -> Canceller {
-        Canceller(self.address.clone())
+    /// A handle that cancels or pauses the run.
+    pub(crate) fn control(&self) -> RunControl {
+        RunControl(self.address.clone())
+    }
+
+    /// Waits until every table has ended or the run is paused, and the transport has no message
+    /// of the run left.
+    ///
+    /// # Errors
+    ///
+    /// When the coordinator stopped without either, which is a defect.
+    pub(crate) async fn end(self) -> Result<RunEnd, RunLost> {
+        self.end.await.map_err(|_| RunLost(self.run))
     }
 
     /// Waits until every table has ended and the transport has no message of the
@@ -136,18 +148,29 @@ impl RunHandle {
     ///
     /// When the coordinator stopped without a report, which is a defect.
     pub async fn report(self) -> Result<RunReport, RunLost> {
-        self.report.await.map_err(|_| RunLost(self.run))
+        let run = self.run;
+        match self.end().await? {
+            RunEnd::Ended(report) => Ok(*report),
+            // Only the command line pauses runs, and it calls `end`.
+            RunEnd::Paused(_) => Err(RunLost(run)),
+        }
     }
 }
 
-/// Cancels a run.
+/// Cancels or pauses a run.
 #[derive(Debug, Clone)]
-pub struct Canceller(Addr<RunActor>);
+pub(crate) struct RunControl(Addr<RunActor>);
 
-impl Canceller {
+impl RunControl {
     /// Cancels the run: running tables are stopped, and the report has
     /// `interrupted`. A second call, or one after the end, has no effect.
     pub(crate) fn cancel(&self) {
         self.0.do_send(Apply(Input::Cancel));
+    }
+
+    /// Pauses the run: running tables are stopped, and a later coordinator continues the run.
+    /// A call after the end, or after the run was cancelled, has no effect.
+    pub(crate) fn pause(&self) {
+        self.0.do_send(Apply(Input::Pause));
     }
 }

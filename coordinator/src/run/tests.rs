@@ -311,10 +311,10 @@ fn a_cancelled_run_reports_what_it_knows() {
     let report = on_a_system(async {
         let worker = stage.worker("w", 1).await;
         let handle = stage.start(limits(1)).await;
-        let canceller = handle.canceller();
+        let control = handle.control();
         stage.calls(2).await;
-        canceller.cancel();
-        canceller.cancel();
+        control.cancel();
+        control.cancel();
         let report = soon(handle.report()).await.unwrap();
         soon(worker.drain()).await;
         report

@@ -11,6 +11,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::report::{RunReport, RunStatus};
+use crate::run_state::Paused;
 
 /// The trace of one run; empty when no traces are sent.
 #[derive(Debug)]
@@ -90,6 +91,21 @@ impl RunTrace {
             previous,
             ..self.context.clone()
         }
+    }
+
+    /// Ends the trace of a run that was paused. A resumed run has another one.
+    pub(super) fn end_paused(self, paused: &Paused) {
+        let span = &self.span;
+        span.record("status", "PAUSED");
+        span.record("matched", paused.counts.matched);
+        span.record("mismatched", paused.counts.mismatched);
+        span.record("failed", paused.counts.failed);
+        span.record("timeout", paused.counts.timeout);
+        span.record("cancelled", paused.counts.cancelled);
+        let left = paused.tables - paused.counts.total();
+        let message = format!("the run was paused on request; {left} tables have not ended");
+        context::fail(span, &FailureKind::Interrupted, &message);
+        context::end(span);
     }
 
     pub(super) fn end(self, report: &RunReport) {

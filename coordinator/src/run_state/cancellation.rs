@@ -15,7 +15,7 @@ use super::{
 
 /// How long a claim may be in transit. A worker that took a table just before
 /// the run was cancelled has started it, and the run ends when it has stopped.
-const CLAIM_IN_FLIGHT: Duration = Duration::from_millis(500);
+pub(super) const CLAIM_IN_FLIGHT: Duration = Duration::from_millis(500);
 
 impl RunState {
     /// The cause to end the run, if `verdict` is one. A verdict that follows
@@ -39,11 +39,12 @@ impl RunState {
     }
 
     /// Cancels the run: tables that no worker has claimed end at once, and the
-    /// workers are asked to stop the others. Only the first call has an effect.
+    /// workers are asked to stop the others. Only the first call has an effect. It ends a pause.
     pub(super) fn begin_cancelling(&mut self, reason: CancelReason) {
         if self.cancelling.is_some() || self.completed {
             return;
         }
+        self.pausing = None;
         let unclaimed: Vec<TableId> = self
             .outstanding
             .iter()

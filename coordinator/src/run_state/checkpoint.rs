@@ -28,6 +28,9 @@ pub enum RestoredTable {
 pub struct OpenTable {
     /// No attempt above this one was published.
     pub published: Attempt,
+    /// Whether a pause of the run has stopped that attempt, so that none is adopted.
+    #[serde(default)]
+    pub is_stopped: bool,
     /// Attempts that failed and count against the budget.
     pub spent: u32,
     /// Attempts that ended without a result and do not count.
@@ -41,6 +44,7 @@ impl Default for OpenTable {
     fn default() -> Self {
         Self {
             published: Attempt::FIRST,
+            is_stopped: false,
             spent: 0,
             free: 0,
             history: Vec::new(),

@@ -56,6 +56,8 @@ pub enum Effect {
     Notice(Notice),
     /// All tables have ended and no answer is outstanding. The last effect of a run.
     Complete,
+    /// All attempts have stopped, and tables are left. The last effect of a run that is paused.
+    Paused,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,4 +91,7 @@ pub enum Notice {
         worker: WorkerId,
     },
     Cancelling(CancelReason),
+    /// The run is being paused. The store records the attempts of its tables before the workers
+    /// are asked to stop them.
+    Pausing,
 }

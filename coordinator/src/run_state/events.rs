@@ -50,6 +50,7 @@ impl RunState {
                     ..
                 },
             ) => {
+                self.forget_former(work);
                 self.on_stopped(work, &worker, &outcome, unconfirmed);
             }
             (Standing::Current, body) => {
@@ -181,6 +182,8 @@ impl RunState {
         }
         self.effects
             .push(Effect::Control(Control::CancelAttempt { work }));
+        self.await_stale_claim(work, &worker);
+        let table = &self.tables[work.table.index()];
         // The run was cancelled between publish and claim: the worker starts and
         // stops again, and the run ends when it has stopped.
         let was_cancelled = matches!(
@@ -235,6 +238,9 @@ impl RunState {
             }
             // The other owner of an attempt that was delivered twice goes on.
             Outcome::Cancelled { .. } | Outcome::HandedBack if others_run => return,
+            Outcome::Cancelled { .. } | Outcome::HandedBack if self.is_pausing() => {
+                return self.set_aside(id);
+            }
             Outcome::Cancelled { quiet_after_ms } => {
                 if let Some(cancelling) = self.cancelling {
                     self.end(attempt, Verdict::Cancelled(cancelling.reason));
@@ -300,11 +306,13 @@ impl RunState {
 
     /// Keeps the sessions whose statements may still run with the end of their table.
     fn keep_unconfirmed(&mut self, id: TableId, sessions: Vec<OpenSession>) {
-        if let Phase::Done(record) = &mut self.tables[id.index()].phase
-            && !sessions.is_empty()
-        {
-            record.quiet_after = None;
-            record.unconfirmed.extend(sessions);
+        match &mut self.tables[id.index()].phase {
+            Phase::Done(record) if !sessions.is_empty() => {
+                record.quiet_after = None;
+                record.unconfirmed.extend(sessions);
+            }
+            Phase::Done(_) => {}
+            _ => self.keep_open_sessions(sessions),
         }
     }
 
@@ -324,10 +332,14 @@ impl RunState {
                         claim.lease = lease;
                         claim.source_rows = owned.source_rows;
                         claim.target_rows = owned.target_rows;
+                        claim.phase = owned.phase;
+                        claim.expected_rows = owned.expected_rows;
                         claim.is_beside_other_runs = is_beside_other_runs;
                     }
+                    self.repeat_stop(work);
                 }
                 Standing::Stale if self.must_stop(work, &heartbeat.worker) => {
+                    self.await_former(work, &heartbeat.worker);
                     self.effects
                         .push(Effect::Control(Control::CancelAttempt { work }));
                 }
@@ -378,6 +390,9 @@ impl RunState {
     }
 
     pub(super) fn on_disconnected(&mut self, reason: &str) {
+        if self.is_pausing() {
+            return self.give_up_pausing();
+        }
         let message = format!("the connection to the broker was lost for good: {reason}");
         self.fail_unfinished(&Failure::new(FailureKind::BrokerError, message));
         self.stopping.clear();

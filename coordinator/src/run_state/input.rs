@@ -20,6 +20,8 @@ pub(crate) enum Input {
     /// The broker has confirmed the last `Announce`.
     Announced,
     Cancel,
+    /// Stop all attempts and leave the tables that have not ended to a later coordinator.
+    Pause,
     /// The transport has closed for good; no further message will arrive.
     Disconnected {
         reason: String,

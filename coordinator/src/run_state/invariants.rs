@@ -102,10 +102,12 @@ impl RunState {
             )?;
         }
         holds(
-            self.stopping
-                .keys()
-                .all(|id| self.tables[id.index()].record().is_some()),
-            "the run waits only for tables that have ended to stop",
+            self.pausing.is_some()
+                || self
+                    .stopping
+                    .keys()
+                    .all(|id| self.tables[id.index()].record().is_some()),
+            "the run waits only for tables that have ended to stop, unless it is paused",
         )
     }
 
@@ -120,6 +122,10 @@ impl RunState {
             holds(self.cancelling.is_some(), "a root cause cancels the run")?;
         }
         holds(
+            self.cancelling.is_none() || self.pausing.is_none(),
+            "a run that is being cancelled is not paused",
+        )?;
+        holds(
             self.cancelling.is_none() || self.queue.len() == 0,
             "no table waits for dispatch in a cancelled run",
         )
@@ -128,8 +134,8 @@ impl RunState {
     fn check_dispatch(&self) -> Result<(), String> {
         if self.completed {
             holds(
-                self.ended() == self.tables.len(),
-                "all tables of a complete run have ended",
+                self.ended() == self.tables.len() || self.pausing.is_some(),
+                "all tables of a complete run have ended, unless it is paused",
             )?;
             return holds(
                 self.stopping.is_empty(),
@@ -137,7 +143,7 @@ impl RunState {
             );
         }
         let may_dispatch = self.begun
-            && self.cancelling.is_none()
+            && !self.is_stopping()
             && self.adopting.is_none()
             && !self.is_held_off()
             && self.slots_in_use() < self.window() as usize;

@@ -16,6 +16,8 @@ mod input;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
 mod lost_workers;
+mod pause;
+mod paused;
 mod plan;
 mod queue;
 mod received;
@@ -42,22 +44,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::identity::DatabaseIdentity;
 use shared::ids::{Attempt, RunId, TableId, WorkerId};
-use shared::message::{Control, Scope, TableSpec, Task, WorkId};
+use shared::message::{Control, Scope, TableSpec, Task, WorkId, WorkPhase};
 use shared::outcome::{Failure, FailureKind};
 
 pub(crate) use checkpoint::{OpenTable, Restored, RestoredTable};
 pub(crate) use effect::{Effect, Notice};
 pub(crate) use input::Input;
+pub use paused::Paused;
 pub use plan::{Limits, PlannedTable, Window};
 pub(crate) use plan::{RunPlan, Time, millis, table_ids};
+pub use record::Counts;
 pub use record::TableStatus;
-pub(crate) use record::{AttemptFailure, CancelReason, Counts, RootCause, TableRecord, Verdict};
+pub(crate) use record::{AttemptFailure, CancelReason, RootCause, TableRecord, Verdict};
 pub use scope::{SelectedFrom, TableScope};
 pub(crate) use shared_target::are_parts;
 pub use summary::{Origin, ReportVerdict, RunStatus};
 pub(crate) use summary::{RunSummary, depth_of};
 
 use fleet::Fleet;
+use paused::Pausing;
 use queue::Queue;
 use refusals::Refusals;
 use table::{Phase, Stopping, Table};
@@ -73,6 +78,10 @@ pub struct Activity<'a> {
     pub source_rows: u64,
     /// Rows read from the target, as of the last heartbeat.
     pub target_rows: u64,
+    /// What the comparison does, as of the last heartbeat; unknown of older workers.
+    pub phase: Option<WorkPhase>,
+    /// The rows of the larger side, if the databases estimate them.
+    pub expected_rows: Option<u64>,
 }
 
 /// The state machine of one run.
@@ -126,6 +135,7 @@ pub struct RunState {
     counts: Counts,
     root_cause: Option<RootCause>,
     cancelling: Option<Cancelling>,
+    pausing: Option<Pausing>,
     /// Why the previous coordinator was cancelling the run.
     cancel_at_begin: Option<CancelReason>,
     /// Nothing is dispatched while running attempts are being adopted.
@@ -199,6 +209,7 @@ impl RunState {
             counts: Counts::default(),
             root_cause: None,
             cancelling: None,
+            pausing: None,
             cancel_at_begin: None,
             adopting: None,
             probe: None,
@@ -222,7 +233,8 @@ impl RunState {
     /// Applies an input and returns what must be done. Time never goes back: an
     /// earlier `now` counts as the latest one.
     ///
-    /// Before [`Input::Begin`] and after [`Effect::Complete`] no input has an effect.
+    /// Before [`Input::Begin`] and after [`Effect::Complete`] or [`Effect::Paused`] no input has
+    /// an effect.
     #[must_use = "effects must be carried out"]
     pub(crate) fn apply(&mut self, input: Input, now: Time) -> Vec<Effect> {
         self.now = self.now.max(now);
@@ -250,6 +262,7 @@ impl RunState {
             } => self.on_publish_failed(work, &reason, retryable),
             Input::Announced => self.on_announced(),
             Input::Cancel => self.begin_cancelling(CancelReason::Requested),
+            Input::Pause => self.begin_pausing(),
             Input::Disconnected { reason } => self.on_disconnected(&reason),
             Input::Tick => self.tick(),
         }
@@ -257,6 +270,9 @@ impl RunState {
         if self.has_ended() {
             self.completed = true;
             self.effects.push(Effect::Complete);
+        } else if self.is_quiet() {
+            self.completed = true;
+            self.effects.push(Effect::Paused);
         }
         #[cfg(any(test, debug_assertions))]
         assert_eq!(self.check_invariants_if_small(), Ok(()));
@@ -272,10 +288,15 @@ impl RunState {
                 .is_none_or(|cancelling| cancelling.claims_until <= self.now)
     }
 
+    /// Whether no table is dispatched any more.
+    fn is_stopping(&self) -> bool {
+        self.cancelling.is_some() || self.pausing.is_some()
+    }
+
     fn dispatch(&mut self) {
         let window = self.window();
         self.widest_window = self.widest_window.max(window);
-        if self.cancelling.is_some() || self.adopting.is_some() || self.is_held_off() {
+        if self.is_stopping() || self.adopting.is_some() || self.is_held_off() {
             return;
         }
         while self.slots_in_use() < window as usize {
@@ -339,6 +360,11 @@ impl RunState {
 
     pub(crate) fn table_count(&self) -> usize {
         self.tables.len()
+    }
+
+    /// The rows of `table` according to the catalog, if it was read before the run.
+    pub(crate) fn estimated_rows(&self, table: TableId) -> Option<u64> {
+        self.tables[table.index()].planned.estimated_rows
     }
 
     /// What is compared for `table`.
@@ -412,6 +438,8 @@ impl RunState {
                     since: running.since,
                     source_rows: claim.source_rows,
                     target_rows: claim.target_rows,
+                    phase: claim.phase,
+                    expected_rows: claim.expected_rows,
                 }),
                 _ => None,
             })

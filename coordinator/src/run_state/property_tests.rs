@@ -135,6 +135,7 @@ enum Happening {
     /// The broker confirms the question whether the workers are alive.
     Announced,
     Cancel,
+    Pause,
     Disconnect,
     /// The coordinator is killed and another one resumes the run.
     Restart,
@@ -146,7 +147,7 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::{
         Announced, Batch, Beat, Cancel, Confirm, Die, Disconnect, Duplicate, End, Jump, Lose,
-        NextTimer, Refuse, Replay, Restart, Take,
+        NextTimer, Pause, Refuse, Replay, Restart, Take,
     };
     prop_oneof![
         8 => any::<u8>().prop_map(Confirm),
@@ -161,6 +162,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (any::<u8>(), proptest::bool::weighted(0.1)).prop_map(|(worker, draining)| Beat { worker, draining }),
         3 => Just(Announced),
         1 => proptest::bool::weighted(0.2).prop_map(|now| if now { Cancel } else { NextTimer }),
+        1 => proptest::bool::weighted(0.5).prop_map(|now| if now { Pause } else { NextTimer }),
         1 => proptest::bool::weighted(0.05).prop_map(|now| if now { Disconnect } else { NextTimer }),
         1 => proptest::bool::weighted(0.5).prop_map(|now| if now { Restart } else { NextTimer }),
         6 => Just(NextTimer),
@@ -181,6 +183,10 @@ struct World {
     ended: BTreeMap<TableId, TableStatus>,
     first_bad: Option<TableId>,
     completed: bool,
+    /// Whether the coordinator has ended because the run was paused.
+    paused: bool,
+    /// The highest attempt of each table that was published.
+    published: BTreeMap<TableId, Attempt>,
     cancelled: bool,
     setups: [Setup; WORKERS],
     /// How often each worker failed for a reason of its own. After some it tries no more.
@@ -235,6 +241,8 @@ impl World {
             ended: BTreeMap::new(),
             first_bad: None,
             completed: false,
+            paused: false,
+            published: BTreeMap::new(),
             cancelled: false,
             setups,
             own_failures: [0; WORKERS],
@@ -244,15 +252,17 @@ impl World {
         world
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each effect")]
     fn tell(&mut self, input: Input) {
-        if matches!(input, Input::Cancel) {
+        // A paused run has left this coordinator.
+        if matches!(input, Input::Cancel) && !self.paused {
             self.cancelled = true;
         }
         let fail_fast = self.state.limits.fail_fast;
         let effects = self.state.apply(input, self.now);
         assert_eq!(self.state.check_invariants(), Ok(()));
         assert!(
-            !self.completed || effects.is_empty(),
+            !(self.completed || self.paused) || effects.is_empty(),
             "nothing happens after the end: {effects:?}"
         );
         assert_eq!(
@@ -272,6 +282,9 @@ impl World {
                         !self.ended.contains_key(&task.table),
                         "an ended table is not dispatched"
                     );
+                    assert!(!self.state.is_pausing(), "a paused run dispatches nothing");
+                    let before = self.published.insert(task.table, task.attempt);
+                    assert!(before < Some(task.attempt), "attempt numbers grow");
                     self.unconfirmed.push(task.work());
                     self.queue.push(*task);
                 }
@@ -279,7 +292,11 @@ impl World {
                 Effect::Control(Control::CancelAttempt { work }) => {
                     let current = self.state.tables[work.table.index()].attempt == work.attempt;
                     let ended = self.state.record(work.table).is_some();
-                    assert!(ended || !current, "work that is wanted is not cancelled");
+                    let pausing = self.state.is_pausing();
+                    assert!(
+                        ended || !current || pausing,
+                        "work that is wanted is not cancelled"
+                    );
                 }
                 Effect::TableEnded(table) => {
                     let record = self.state.record(table).expect("its account is there");
@@ -306,6 +323,12 @@ impl World {
                     assert_eq!(self.ended.insert(table, status), None, "a table ends once");
                 }
                 Effect::Complete => self.completed = true,
+                Effect::Paused => {
+                    self.paused = true;
+                    let paused = self.state.paused().expect("tables are left");
+                    assert!(paused.counts.total() < paused.tables);
+                    assert_eq!(self.state.outstanding(), 0, "no attempt is left");
+                }
                 Effect::Control(
                     Control::StopRun { .. }
                     | Control::Drain { .. }
@@ -450,6 +473,7 @@ impl World {
             }
             Happening::Announced => self.tell(Input::Announced),
             Happening::Cancel => self.tell(Input::Cancel),
+            Happening::Pause => self.tell(Input::Pause),
             Happening::Disconnect => self.tell(Input::Disconnected {
                 reason: "gone".to_owned(),
             }),
@@ -481,6 +505,7 @@ impl World {
             databases: self.state.known_databases().to_vec(),
         };
         self.state = RunState::restore(self.plan.clone(), restored);
+        self.paused = false;
         self.now = Time::START;
         // The answers to its publishes went down with the old one.
         self.unconfirmed.clear();
@@ -496,6 +521,8 @@ impl World {
                 work,
                 source_rows: 1,
                 target_rows: 1,
+                phase: None,
+                expected_rows: None,
             })
             .collect();
         self.tell(Input::Heartbeat(Heartbeat {
@@ -549,6 +576,9 @@ fn run_to_its_end(world: &mut World, workers_live: bool) {
     for step in 0..20_000 {
         if world.completed {
             return;
+        }
+        if world.paused {
+            world.restart();
         }
         if workers_live {
             world.happen(Happening::Confirm(0));

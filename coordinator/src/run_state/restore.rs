@@ -6,7 +6,8 @@
 //!
 //! A worker may still run the last published attempt. Therefore the coordinator first
 //! dispatches nothing. If a queued event or a heartbeat names the last published
-//! attempt of a table, the coordinator adopts it: the run continues with that attempt.
+//! attempt of a table, the coordinator adopts it: the run continues with that attempt. An attempt
+//! that the pause of the run has stopped is not adopted.
 
 use std::time::Duration;
 
@@ -62,7 +63,11 @@ impl RunState {
 
     /// The state of `table` that the store must keep; `None` if the table has ended.
     pub(crate) fn open_table(&self, table: TableId) -> Option<OpenTable> {
-        self.tables.get(table.index()).and_then(Table::open)
+        let open = self.tables.get(table.index()).and_then(Table::open)?;
+        Some(OpenTable {
+            is_stopped: self.is_pausing(),
+            ..open
+        })
     }
 
     /// Shortens the adoption: the broker has confirmed the message that asks the
@@ -82,7 +87,7 @@ impl RunState {
             // The capacity of all workers is unknown until they have answered.
             Window::Fleet => true,
         };
-        if work.run != self.run || !has_slot || self.cancelling.is_some() {
+        if work.run != self.run || !has_slot || self.is_stopping() {
             return false;
         }
         let Some(table) = self
@@ -108,7 +113,8 @@ impl RunState {
 impl Table {
     fn restore(&mut self, open: OpenTable) {
         self.attempt = open.published.next();
-        self.adoptable = (open.published >= Attempt::FIRST).then_some(open.published);
+        let may_be_running = open.published >= Attempt::FIRST && !open.is_stopped;
+        self.adoptable = may_be_running.then_some(open.published);
         self.spent = open.spent;
         self.free = open.free;
         self.history = open.history;
@@ -121,7 +127,9 @@ impl Table {
             Phase::Published { .. } | Phase::Running(_) => self.attempt,
         };
         Some(OpenTable {
-            published,
+            // The first attempt is published without waiting for the store.
+            published: published.max(Attempt::FIRST),
+            is_stopped: false,
             spent: self.spent,
             free: self.free,
             history: self.history.clone(),

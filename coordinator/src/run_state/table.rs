@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{Attempt, WorkerId};
-use shared::message::WorkId;
+use shared::message::{WorkId, WorkPhase};
 use shared::outcome::Failure;
 
 use super::plan::{PlannedTable, Time};
@@ -129,6 +129,8 @@ pub(super) struct Claim {
     pub(super) received: Received,
     pub(super) source_rows: u64,
     pub(super) target_rows: u64,
+    pub(super) phase: Option<WorkPhase>,
+    pub(super) expected_rows: Option<u64>,
     /// Whether the worker runs tables of other runs too, as of its last heartbeat.
     pub(super) is_beside_other_runs: bool,
 }
@@ -141,6 +143,8 @@ impl Claim {
             received: Received::default(),
             source_rows: 0,
             target_rows: 0,
+            phase: None,
+            expected_rows: None,
             is_beside_other_runs: false,
         }
     }

@@ -31,12 +31,15 @@ impl RunState {
             .iter()
             .flat_map(|id| self.wakeups_of(*id))
             .flatten();
+        let [pause_until, pause_claims] = self.pause_wakeups();
         let run = [
             self.cancelling.map(|cancelling| cancelling.until),
             self.cancelling
                 .map(|cancelling| cancelling.claims_until)
                 .filter(|&at| at > self.now),
             self.queue.next_due(),
+            pause_until,
+            pause_claims,
             self.pause_ends(),
             self.adopting.map(|adopting| adopting.until),
             self.fleet.next_gone(),
@@ -81,6 +84,7 @@ impl RunState {
     pub(super) fn tick(&mut self) {
         let now = self.now;
         self.fleet.forget_gone(now);
+        self.tick_pause();
         self.stopping.retain(|_, stopping| stopping.until > now);
         if let Some(cancelling) = self.cancelling.filter(|cancelling| cancelling.until <= now) {
             self.give_up_waiting(cancelling.reason);
@@ -140,7 +144,7 @@ impl RunState {
 
     /// When the run counts as deserted: no table runs and no worker is alive.
     fn deserted_at(&self) -> Option<Time> {
-        if self.cancelling.is_some() || self.counts.total() == self.tables.len() {
+        if self.is_stopping() || self.counts.total() == self.tables.len() {
             return None;
         }
         let silent = self.fleet.silent_since()?;
@@ -220,7 +224,7 @@ impl RunState {
 
     /// Whether the operator still needs to know that no worker has claimed a table.
     fn may_notify(&self) -> bool {
-        !self.claimed_ever && self.cancelling.is_none()
+        !self.claimed_ever && !self.is_stopping()
     }
 
     fn notify_missing_workers(&mut self) {

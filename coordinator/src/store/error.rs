@@ -51,7 +51,7 @@ fn next_step(run: RunId, goes_on: bool) -> String {
     if goes_on {
         format!("`reconcile status {run}` shows its progress")
     } else {
-        format!("its coordinator is gone; resume it with `reconcile resume {run}`")
+        format!("no process compares its tables; `reconcile status {run}` says how to continue it")
     }
 }
 

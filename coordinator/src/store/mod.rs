@@ -29,7 +29,9 @@ use crate::run_state::{OpenTable, PlannedTable};
 pub(crate) use error::StoreError;
 pub(crate) use lock::RunLock;
 pub use recorder::Recorder;
-pub(crate) use stored_run::{RunningTable, StoredRun, database_identity, schema_of_identity};
+pub(crate) use stored_run::{
+    LATEST, RunningTable, StoredRun, database_identity, schema_of_identity,
+};
 pub use stored_run::{StoredSettings, StoredSide, WorkerLocation};
 pub use writer::RunWriter;
 

@@ -4,10 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use shared::ids::RunId;
 
+use super::stored_run::LATEST;
 use super::{RunLock, RunStore, StoreError, StoredRun};
 use crate::run_state::{Counts, PlannedTable, RestoredTable, RunSummary, TableStatus};
-
-const LATEST: &str = "latest";
 
 const COLUMNS: &str =
     "id, key, started_at, settings, tables, cancelling, running, ended, databases";
@@ -32,34 +31,41 @@ impl RunStore {
         rows.into_iter().map(|row| self.parse_run(row)).collect()
     }
 
-    /// The run with the name `name`: its identifier, a prefix of it that no other
-    /// run has, or `latest`.
+    /// The run that `name` means: `latest`, the latest run that was started with this name, or
+    /// the run with this identifier or this beginning of it.
     ///
     /// # Errors
     ///
     /// When there is none, or more than one.
     pub fn run(&self, name: &str) -> Result<StoredRun, StoreError> {
-        let name = name.trim().to_ascii_lowercase();
+        let name = name.trim();
         let unknown = || StoreError::UnknownRun {
-            name: name.clone(),
+            name: name.to_owned(),
             path: self.path(),
         };
         if name.is_empty() {
             return Err(unknown());
         }
-        let mut rows: Vec<RunRow> = if name == LATEST {
+        let mut rows: Vec<RunRow> = if name.eq_ignore_ascii_case(LATEST) {
             let select =
                 format!("SELECT {COLUMNS} FROM runs ORDER BY started_at DESC, key DESC LIMIT 1");
             self.query(&select, [], |row| row.try_into())?
         } else {
             let select = format!(
+                "SELECT {COLUMNS} FROM runs WHERE settings ->> '$.name' = ?1 \
+                 ORDER BY started_at DESC, key DESC LIMIT 1"
+            );
+            self.query(&select, [name], |row| row.try_into())?
+        };
+        if rows.is_empty() {
+            let select = format!(
                 "SELECT {COLUMNS} FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id"
             );
-            self.query(&select, [&name], |row| row.try_into())?
-        };
+            rows = self.query(&select, [name.to_ascii_lowercase()], |row| row.try_into())?;
+        }
         if rows.len() > 1 {
             return Err(StoreError::AmbiguousRun {
-                name,
+                name: name.to_owned(),
                 candidates: rows.into_iter().map(|(id, ..)| id).collect(),
             });
         }

@@ -9,6 +9,7 @@ use shared::message::Control;
 
 use super::stored_run::{self, Cancellation, RunningTable, Snapshot};
 use super::writer::{RunWriter, Write};
+use crate::pace::Pace;
 use crate::run::{Receipt, RunObserver};
 use crate::run_state::{Effect, Notice, RunState, Time, table_ids};
 
@@ -20,6 +21,7 @@ pub struct Recorder {
     writer: Arc<RunWriter>,
     receipt: Option<Receipt>,
     last_snapshot: Option<Time>,
+    pace: Pace,
 }
 
 impl Recorder {
@@ -29,6 +31,7 @@ impl Recorder {
             writer,
             receipt: None,
             last_snapshot: None,
+            pace: Pace::default(),
         }
     }
 
@@ -52,12 +55,18 @@ impl Recorder {
                     .map_or(at, |running| at - running),
                 source_rows: activity.source_rows,
                 target_rows: activity.target_rows,
+                phase: activity.phase,
+                expected_rows: activity
+                    .expected_rows
+                    .or(state.estimated_rows(activity.table)),
             })
             .collect();
         Some(Write::Snapshot(Snapshot {
             at,
             workers: state.workers(),
             activities,
+            overview: Some(self.pace.observe(state)),
+            is_paused: state.paused().is_some(),
         }))
     }
 }
@@ -85,6 +94,10 @@ impl RunObserver for Recorder {
                         }));
                     }
                 }
+                Effect::Notice(Notice::Pausing) => {
+                    let all = table_ids().take(state.table_count());
+                    writes.extend(all.filter_map(|table| open(state, table)));
+                }
                 Effect::DatabasesKnown => {
                     writes.push(Write::Databases(state.known_databases().to_vec()));
                 }
@@ -102,7 +115,8 @@ impl RunObserver for Recorder {
                 | Effect::KeepRepairPart { .. }
                 | Effect::KeepRows { .. }
                 | Effect::Notice(_)
-                | Effect::Complete => {}
+                | Effect::Complete
+                | Effect::Paused => {}
             }
             must_wait |= !writes.is_empty();
         }

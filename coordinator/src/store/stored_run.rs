@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 use shared::endpoint::Endpoint;
 use shared::identity::DatabaseIdentity;
 use shared::ids::{RunId, TableId, WorkerId};
+use shared::message::WorkPhase;
 
+use crate::pace::Overview;
 use crate::run_state::{CancelReason, Counts, Limits, RootCause, RunSummary, TableScope};
+
+/// The name of the run that started last.
+pub(crate) const LATEST: &str = "latest";
 
 /// What is needed to resume a run, beside its tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +32,9 @@ pub struct StoredSettings {
     /// What is left out of its tables, and what only the target has.
     #[serde(default)]
     pub scope: TableScope,
+    /// The name that the user gave it.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 /// Where the workers of a run are.
@@ -104,6 +112,12 @@ pub struct Snapshot {
     pub at: DateTime<Utc>,
     pub workers: usize,
     pub activities: Vec<RunningTable>,
+    /// How far the run was; absent from runs of earlier versions.
+    #[serde(default)]
+    pub overview: Option<Overview>,
+    /// Whether the run was paused then.
+    #[serde(default)]
+    pub is_paused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +130,12 @@ pub struct RunningTable {
     pub source_rows: u64,
     /// Rows read from the target so far.
     pub target_rows: u64,
+    /// What the comparison does; unknown of older workers.
+    #[serde(default)]
+    pub phase: Option<WorkPhase>,
+    /// The rows of the larger side, if they are estimated.
+    #[serde(default)]
+    pub expected_rows: Option<u64>,
 }
 
 /// A time as text that sorts by time.

@@ -32,6 +32,7 @@ fn settings() -> StoredSettings {
         output_dir: None,
         rows_output: None,
         scope: TableScope::default(),
+        name: None,
     }
 }
 
@@ -219,13 +220,22 @@ fn runs_are_named_by_the_beginning_of_their_identifier() {
         store.run("latest"),
         Err(StoreError::UnknownRun { .. })
     ));
-    let (first, second) = (create(&mut store, 1), create(&mut store, 0));
-    let (text, other) = (first.to_string(), second.to_string());
-    let common = text
-        .bytes()
-        .zip(other.bytes())
-        .take_while(|(a, b)| a == b)
-        .count();
+    let first = create(&mut store, 1);
+    let text = first.to_string();
+    let common = |other: &str| {
+        let pairs = text.bytes().zip(other.bytes());
+        pairs.take_while(|(a, b)| a == b).count()
+    };
+    // Identifiers are random: one with the same first digit comes soon.
+    let (second, other) = loop {
+        let run = RunId::generate();
+        if common(&run.to_string()) > 0 {
+            let tables = planned(2);
+            store.create(run, Utc::now(), &settings(), &tables).unwrap();
+            break (run, run.to_string());
+        }
+    };
+    let common = common(&other);
     assert_eq!(store.run(&text[..=common]).unwrap().id, first);
     assert_eq!(store.run(&text.to_uppercase()).unwrap().id, first);
     assert_eq!(store.run("latest").unwrap().id, second);
@@ -237,6 +247,28 @@ fn runs_are_named_by_the_beginning_of_their_identifier() {
             "{unknown:?}"
         );
     }
+}
+
+#[test]
+fn the_latest_run_with_a_name_is_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(&directory);
+    let named = StoredSettings {
+        name: Some("Nightly".to_owned()),
+        ..settings()
+    };
+    let mut start = |days_ago, settings: &StoredSettings| {
+        let (run, started) = (RunId::generate(), Utc::now() - TimeDelta::days(days_ago));
+        store.create(run, started, settings, &planned(1)).unwrap();
+        run
+    };
+    let (_, second) = (start(2, &named), start(1, &named));
+    start(0, &settings());
+    assert_eq!(store.run("Nightly").unwrap().id, second);
+    assert!(matches!(
+        store.run("nightly"),
+        Err(StoreError::UnknownRun { .. })
+    ));
 }
 
 #[test]

@@ -160,17 +160,27 @@ impl RunWriter {
     /// Stores the end of the run and waits until it is durable. If the store cannot be
     /// written, adds a note to the report.
     pub async fn finish(&self, report: &mut RunReport) {
-        let receipt = self.write(vec![Write::Ended(Box::new(report.summary()))], false);
+        self.write_last(vec![Write::Ended(Box::new(report.summary()))])
+            .await;
+        if let Some(reason) = self.broken() {
+            report.notes.push(format!(
+                "the run store could not be written ({reason}): this run cannot be resumed or reported again"
+            ));
+        }
+    }
+
+    /// Waits until everything that was written before is durable, at the end of a pause.
+    pub(crate) async fn flush(&self) {
+        self.write_last(Vec::new()).await;
+    }
+
+    async fn write_last(&self, writes: Vec<Write>) {
+        let receipt = self.write(writes, false);
         if tokio::time::timeout(LAST_WRITE, receipt.wait())
             .await
             .is_err()
         {
             *lock(&self.broken) = Some("it did not answer in time".to_owned());
-        }
-        if let Some(reason) = self.broken() {
-            report.notes.push(format!(
-                "the run store could not be written ({reason}): this run cannot be resumed or reported again"
-            ));
         }
     }
 

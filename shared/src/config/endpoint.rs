@@ -232,6 +232,9 @@ fn read_password(
             .map(|command| Some(Password::Token(command)))
             .ok_or_else(|| section.error(sources, "token_command: names no program"));
     }
+    if sources.skips_passwords() {
+        return Ok(None);
+    }
     let known = |secret| Some(Password::Known(secret));
     match (written, file, variable, command) {
         (None, None, None, None) => Ok(None),

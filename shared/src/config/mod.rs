@@ -42,7 +42,7 @@ pub use keys::DeclaredKey;
 pub use metrics_addr::MetricsAddr;
 pub use nearest::{nearest, suggestion};
 pub use run_options::{
-    CheckOptions, MAX_PARALLEL_WORKERS, ReportOptions, RunOptions, StoreOptions,
+    CheckOptions, MAX_PARALLEL_WORKERS, ProgressOptions, ReportOptions, RunOptions, StoreOptions,
 };
 pub use table_rules::RuleEntry;
 pub use tables::TableEntry;
@@ -50,7 +50,7 @@ pub use telemetry_options::{LogOptions, MetricsOptions, TelemetryConfig, TraceOp
 pub use units::{ByteSize, parse_duration};
 pub use worker_limits::WorkerLimits;
 
-use section::Sources;
+use section::{Passwords, Sources};
 
 /// The file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "reconcile.toml";
@@ -67,6 +67,8 @@ pub struct Config {
     pub run: RunOptions,
     /// `[run]`: the report of a run.
     pub report: ReportOptions,
+    /// `[run]`: what is printed during a run.
+    pub progress: ProgressOptions,
     /// `[run]`: where runs are stored.
     pub store: StoreOptions,
     /// `[check]`: which findings of a check count.
@@ -111,11 +113,24 @@ impl Config {
 /// When a named file cannot be read, or when the file or a variable has an unknown key
 /// or a wrong value. The message names the position and what to do.
 pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+    load_with(path, &process_environment())
+}
+
+fn process_environment() -> BTreeMap<String, String> {
     // All names and values of this program are UTF-8.
-    let environment = std::env::vars_os()
+    std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    load_with(path, &environment)
+        .collect()
+}
+
+/// Like [`load`], for a command that connects to no database: the endpoints have no passwords,
+/// and neither `password_file` nor `password_env` is read.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_without_passwords(path: Option<&Path>) -> Result<Config, ConfigError> {
+    read(path, &process_environment(), Passwords::Skipped)
 }
 
 /// Like [`load`], with the environment given.
@@ -127,20 +142,28 @@ pub fn load_with(
     path: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
+    read(path, environment, Passwords::Read)
+}
+
+fn read(
+    path: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    passwords: Passwords,
+) -> Result<Config, ConfigError> {
     let named = path.is_some();
     let path = path.unwrap_or(Path::new(DEFAULT_FILE));
     match std::fs::read_to_string(path) {
         Ok(text) => {
             // The file may contain passwords.
             let text = Zeroizing::new(text);
-            let config = parse(path, &text, environment)?;
+            let config = parse_with(path, &text, environment, passwords)?;
             Ok(Config {
                 file: Some(path.to_owned()),
                 ..config
             })
         }
         Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => {
-            parse(path, "", environment)
+            parse_with(path, "", environment, passwords)
         }
         Err(reason) => Err(ConfigError::Unreadable {
             path: path.to_owned(),
@@ -159,7 +182,16 @@ pub fn parse(
     text: &str,
     environment: &BTreeMap<String, String>,
 ) -> Result<Config, ConfigError> {
-    let mut sources = Sources::new(path.to_owned(), text, environment);
+    parse_with(path, text, environment, Passwords::Read)
+}
+
+fn parse_with(
+    path: &Path,
+    text: &str,
+    environment: &BTreeMap<String, String>,
+    passwords: Passwords,
+) -> Result<Config, ConfigError> {
+    let mut sources = Sources::new(path.to_owned(), text, environment, passwords);
     let mut root = sources.root()?;
     let libpq = LibpqEnvironment::from_variables(environment);
 
@@ -177,6 +209,7 @@ pub fn parse(
     let mut section = sources.section(&mut root, "run")?;
     let mut run = RunOptions::read(&mut section, &mut sources)?;
     let report = ReportOptions::read(&mut section, &mut sources)?;
+    let progress = ProgressOptions::read(&mut section, &mut sources)?;
     let store = StoreOptions::read(&mut section, &mut sources)?;
     section.finish(&sources)?;
     let mut section = sources.section(&mut root, "check")?;
@@ -227,6 +260,7 @@ pub fn parse(
         endpoints,
         run,
         report,
+        progress,
         store,
         check,
         limits,

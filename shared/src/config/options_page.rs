@@ -13,8 +13,8 @@ use super::keys::DeclaredKey;
 use super::options::Declared;
 use super::section::variable_name;
 use super::{
-    CheckOptions, LogOptions, MetricsOptions, ReportOptions, RunOptions, StoreOptions,
-    TraceOptions, WorkerLimits,
+    CheckOptions, LogOptions, MetricsOptions, ProgressOptions, ReportOptions, RunOptions,
+    StoreOptions, TraceOptions, WorkerLimits,
 };
 
 const INTRODUCTION: &str = "\
@@ -191,6 +191,7 @@ fn options() -> Vec<(Declared, Arg)> {
     let groups = [
         group::<RunOptions>(RunOptions::declared()),
         group::<ReportOptions>(ReportOptions::declared()),
+        group::<ProgressOptions>(ProgressOptions::declared()),
         group::<StoreOptions>(StoreOptions::declared()),
         group::<CheckOptions>(CheckOptions::declared()),
         group::<WorkerLimits>(WorkerLimits::declared()),

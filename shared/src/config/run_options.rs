@@ -96,7 +96,7 @@ options! {
     output_dir: PathBuf, else ".";
 
     heading "Parallelism";
-    /// Compare several tables at the same time in this process
+    /// Compare several tables at the same time in this process; `--parallel-workers` implies it
     #[arg(num_args = 0, default_missing_value = "true")]
     parallel: bool = false;
     /// Number of tables that are compared at the same time
@@ -119,9 +119,9 @@ options! {
     /// Time limit for tables that no worker claims
     #[arg(value_name = "DURATION")]
     claim_timeout: Duration = Duration::from_secs(60);
-    /// Continue an unfinished run of the same tables and settings that was started at most this long ago; with a broker, SIGTERM then leaves a run unfinished for the next start
+    /// Continue an unfinished run of the same tables and settings that was started at most this long ago; with a broker, SIGTERM then leaves a run and its running tables to the next start
     #[arg(value_name = "DURATION")]
-    resume_within: Duration, else "a new run is started, and SIGTERM cancels it";
+    resume_within: Duration, else "a new run is started, and SIGTERM pauses it";
 
     heading "Report";
     /// Redact the values of rows in reports and logs: print a keyed hash, the length and where they begin to differ
@@ -130,6 +130,11 @@ options! {
     /// Write every row that differs to this file, one JSON object a line, or CSV if its name ends in .csv; the report still lists --max-differences of a table
     #[arg(value_name = "FILE", value_parser = clap::value_parser!(PathBuf))]
     rows_output: PathBuf, else "no such file";
+
+    heading "Storage";
+    /// Name of the run, by which other commands find it; the latest run with a name is meant
+    #[arg(value_name = "NAME")]
+    name: String, else "none";
 }
 
 options! {
@@ -143,6 +148,16 @@ options! {
     /// Write the report to this file, in the form that the end of its name tells: .json, .csv, .html, .xml (JUnit), .md or .txt; may be repeated
     #[arg(value_name = "FILE", value_parser = clap::value_parser!(PathBuf))]
     output: Vec<PathBuf>, else "standard output";
+}
+
+options! {
+    /// `[run]`: what is printed during a run.
+    pub struct ProgressOptions in "run";
+
+    heading "Report";
+    /// Print no progress and no messages except warnings and errors
+    #[arg(short, num_args = 0, default_missing_value = "true")]
+    quiet: bool = false;
 }
 
 options! {

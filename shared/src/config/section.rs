@@ -17,12 +17,20 @@ const PREFIX: &str = "RECONCILE_";
 /// The sections that variables can set.
 const VARIABLE_SECTIONS: [&str; 6] = ["RUN", "CHECK", "ENDPOINTS", "BROKER", "LIMITS", "TELEMETRY"];
 
+/// Whether the passwords of endpoints are read from where the configuration says they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passwords {
+    Read,
+    Skipped,
+}
+
 /// The configuration file and the environment while they are read.
 #[derive(Debug)]
 pub(super) struct Sources<'a> {
     path: PathBuf,
     text: &'a str,
     environment: &'a BTreeMap<String, String>,
+    passwords: Passwords,
     /// The variables of all known keys.
     readable: BTreeSet<String>,
 }
@@ -45,13 +53,19 @@ impl<'a> Sources<'a> {
         path: PathBuf,
         text: &'a str,
         environment: &'a BTreeMap<String, String>,
+        passwords: Passwords,
     ) -> Self {
         Self {
             path,
             text,
             environment,
+            passwords,
             readable: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn skips_passwords(&self) -> bool {
+        self.passwords == Passwords::Skipped
     }
 
     pub(super) fn environment(&self) -> &'a BTreeMap<String, String> {

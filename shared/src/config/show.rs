@@ -37,7 +37,12 @@ impl fmt::Display for Config {
             write_section(f, "[broker]", &[of_broker(broker)])?;
         }
         let (run, telemetry) = (&self.run, &self.telemetry);
-        let run = [run.to_toml(), self.report.to_toml(), self.store.to_toml()];
+        let run = [
+            run.to_toml(),
+            self.report.to_toml(),
+            self.progress.to_toml(),
+            self.store.to_toml(),
+        ];
         write_section(f, "[run]", &run)?;
         write_section(f, "[check]", &[self.check.to_toml()])?;
         write_section(f, "[limits]", &[self.limits.to_toml()])?;

@@ -59,13 +59,17 @@ where
 }
 
 /// A message for the user, as an object like those of events.
-pub(super) fn message(level: Level, text: &impl fmt::Display) -> String {
-    let line = serde_json::json!({
-        "timestamp": now(),
-        "level": level.as_str(),
-        "message": text.to_string(),
-    });
-    line.to_string()
+pub(super) fn message(
+    level: Level,
+    text: &impl fmt::Display,
+    fields: Map<String, Value>,
+) -> String {
+    let mut line = Map::new();
+    line.insert("timestamp".to_owned(), now().into());
+    line.insert("level".to_owned(), level.as_str().into());
+    line.insert("message".to_owned(), text.to_string().into());
+    line.extend(fields);
+    Value::Object(line).to_string()
 }
 
 fn now() -> String {

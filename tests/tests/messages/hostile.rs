@@ -240,6 +240,8 @@ fn forgeries(work: WorkId, task: &Task) -> Vec<Sent> {
             work,
             source_rows: 1,
             target_rows: 1,
+            phase: None,
+            expected_rows: None,
         }],
         endpoints: None,
         unavailable: Vec::new(),

@@ -40,7 +40,7 @@ pub use running::RunningStatements;
 pub use schema::{SchemaRule, compare_schemas, rules as schema_rules, schema_rules_page};
 pub use task::{Engine, FindingBatch, Progress, ScanTotals, Stop, TaskContext};
 pub use temporary::SpillDirectory;
-pub use types_page::types_page;
+pub use types_page::{TypePair, type_pairs, types_page};
 pub use values::canonical::RowEncoder;
 pub use values::column::CatalogTable;
 pub use values::value::key_texts;

@@ -10,7 +10,7 @@ use shared::endpoint::Endpoint;
 use shared::endpoint_state::EndpointState;
 use shared::identity::{DatabaseIdentity, contradiction};
 use shared::ids::TableName;
-use shared::message::{ALL_ROWS, Scope, TableSpec, Task};
+use shared::message::{ALL_ROWS, Scope, TableSpec, Task, WorkPhase};
 use shared::outcome::{CauseGroup, Checksums, Comparison, Depth, Reads, RepairPlan, RowCounts};
 use shared::telemetry::trace::context;
 use tracing::Span;
@@ -204,11 +204,15 @@ async fn compare(
     if let Some(database) = shared.filter(|_| !spec.options.allow_same) {
         refuse_same(&tables, &database)?;
     }
+    if let Some(rows) = expected_rows(&tables) {
+        context.progress.expect(rows);
+    }
     let mut notes = condition_notes(&tables);
     notes.extend(visibility_notes(&tables));
     if spec.depth == Depth::Counts {
         let coverage = structure(spec, &tables)?;
         notes.extend(coverage_notes(&coverage, &[]));
+        context.progress.begin(WorkPhase::Scanning);
         let counts = sides.count(&tables).await?;
         let reads = sides.reads();
         sides.close().await?;
@@ -230,6 +234,7 @@ async fn compare(
     notes.extend(planned.plan.notes.iter().cloned());
     let steps = Steps::of(spec, &planned.plan)?;
     notes.extend(steps.note(spec.depth));
+    context.progress.begin(WorkPhase::Scanning);
     let compared = if steps.by_row {
         let mut step = StepContext {
             sides: &mut sides,
@@ -269,6 +274,17 @@ async fn compare(
         repair: compared.repair,
         coverage: Some(Box::new(planned.plan.coverage)),
     })
+}
+
+/// The rows of the larger side, as far as the databases estimate them; unknown if a condition
+/// selects rows.
+fn expected_rows(tables: &Pair<Table>) -> Option<u64> {
+    let sides = [&tables.source, &tables.target];
+    if sides.iter().any(|table| table.condition.is_some()) {
+        return None;
+    }
+    let estimates = sides.into_iter().filter_map(|table| table.estimated_rows);
+    estimates.max().filter(|&rows| rows > 0)
 }
 
 /// Which rows take part, where not all do.
@@ -352,7 +368,7 @@ struct Compared {
 /// Finds the rows that differ, leaves out those that do not count, lists the
 /// others, and makes the statements that repair them.
 async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compared, Stop> {
-    let options = &step.spec.options;
+    let (options, progress) = (&step.spec.options, &step.task.progress);
     let keeps_all = steps.tolerance || steps.recheck || steps.lists_all || options.repair;
     let differing = if keeps_all {
         Differing::all(steps.listed, step.budget)
@@ -373,6 +389,7 @@ async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compa
     let mut settled = 0;
     if steps.recheck && !differing.is_empty() {
         let before = differing.counts().total();
+        progress.begin(WorkPhase::Rechecking);
         let span = tracing::info_span!("recheck", differences = before);
         differing = within(span, recheck(step, differing, since)).await?;
         settled = before.saturating_sub(differing.counts().total());
@@ -381,6 +398,9 @@ async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compa
     let listed = differing.listed();
     let mut causes = Vec::new();
     let redactor = Redactor::new(options, &step.planned.plan.columns);
+    if !differing.is_empty() && (steps.lists_all || !listed.is_empty()) {
+        progress.begin(WorkPhase::Locating);
+    }
     if steps.lists_all && !differing.is_empty() {
         let span = tracing::info_span!("locate", differences = differing.counts().total());
         causes = within(span, locate_all(step, &differing, &redactor)).await?;
@@ -391,6 +411,7 @@ async fn compare_rows(step: &mut StepContext<'_>, steps: &Steps) -> Result<Compa
 
     let mut repaired = None;
     if options.repair && !differing.is_empty() {
+        progress.begin(WorkPhase::Repairing);
         let span = tracing::info_span!("repair", differences = differing.counts().total());
         repaired = Some(Box::new(within(span, repair(step, &differing)).await?));
     }

@@ -2,12 +2,12 @@
 //! there is none, and what is found before the outcome.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use shared::endpoint_state::EndpointState;
 use shared::identity::DatabaseIdentity;
-use shared::message::{TableSpec, Task};
+use shared::message::{TableSpec, Task, WorkPhase};
 use shared::outcome::{Comparison, Difference, Failure, FailureKind, RepairStatement};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -116,10 +116,15 @@ pub enum FindingBatch {
     Repair(Vec<RepairStatement>),
 }
 
-/// Rows read so far of one table. What is added here is added to the totals too.
+/// What the comparison of one table does, and the rows that it has read so far. What is added
+/// here is added to the totals too.
 #[derive(Debug, Default)]
 pub struct Progress {
     rows: Pair<AtomicU64>,
+    /// The position in [`WorkPhase::ALL`].
+    phase: AtomicU8,
+    /// The rows of the larger side plus one; 0 as long as they are unknown.
+    expected: AtomicU64,
     totals: Arc<ScanTotals>,
 }
 
@@ -150,6 +155,30 @@ impl Progress {
     #[must_use]
     pub fn rows(&self) -> (u64, u64) {
         loaded(&self.rows)
+    }
+
+    /// The comparison goes on to `phase`.
+    pub fn begin(&self, phase: WorkPhase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// What the comparison does.
+    #[must_use]
+    pub fn phase(&self) -> WorkPhase {
+        let at = usize::from(self.phase.load(Ordering::Relaxed));
+        WorkPhase::ALL[at.min(WorkPhase::ALL.len() - 1)]
+    }
+
+    /// The larger side has about so many rows.
+    pub fn expect(&self, rows: u64) {
+        self.expected
+            .store(rows.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The rows of the larger side, if they are known.
+    #[must_use]
+    pub fn expected(&self) -> Option<u64> {
+        self.expected.load(Ordering::Relaxed).checked_sub(1)
     }
 }
 

@@ -65,19 +65,85 @@ const POSTGRES: [Group; 17] = [
     ),
 ];
 
+/// How two types are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypePair {
+    /// A type, or several types with the same rules.
+    pub one: &'static str,
+    /// The type that it is compared with.
+    pub other: &'static str,
+    /// The canonical form; `needs an option` if the options of `as` are needed.
+    pub form: &'static str,
+    /// Under which rule two values are equal.
+    pub rule: &'static str,
+    /// The values of `as` that fit, and `zone`.
+    pub options: Vec<&'static str>,
+}
+
+/// All pairs of types of SQL Server and PostgreSQL that can be compared without `as_text`.
+#[must_use]
+pub fn type_pairs() -> Vec<TypePair> {
+    let (sql_server, postgres) = (sql_server_columns(), postgres_columns());
+    let shown = |groups: &[Group], at: usize| groups[at].0;
+    let mut pairs = Vec::new();
+    for (left_at, left) in sql_server.iter().enumerate() {
+        for (right_at, right) in postgres.iter().enumerate() {
+            if let Some((form, rule)) = compared(left, right) {
+                pairs.push(TypePair {
+                    one: shown(&SQL_SERVER, left_at),
+                    other: shown(&POSTGRES, right_at),
+                    form,
+                    rule,
+                    options: options(left, right),
+                });
+            }
+        }
+    }
+    pairs
+}
+
+fn sql_server_columns() -> Vec<Column> {
+    SQL_SERVER
+        .iter()
+        // The largest precision of the type.
+        .map(|(shown, name)| Column::new("c", sql_server::catalog::column_type(name, 7), shown))
+        .collect()
+}
+
+fn postgres_columns() -> Vec<Column> {
+    POSTGRES
+        .iter()
+        .map(|(shown, name)| Column::new("c", postgres::catalog::column_type(name, -1), shown))
+        .collect()
+}
+
+/// The form in which two types are compared, and the rule; `None` if only `as_text` helps.
+fn compared(left: &Column, right: &Column) -> Option<(&'static str, &'static str)> {
+    match pairing(left, right, &ColumnRule::default()) {
+        Ok(pairing) => Some((form(pairing.kind), rule(pairing, left, right))),
+        Err(_) if fitting_encodings(&left.kind, &right.kind).is_empty() => None,
+        Err(_) => Some((
+            "needs an option",
+            "without one, the table fails with an error that names them",
+        )),
+    }
+}
+
+/// The values of `as` that fit two types, and `zone`.
+fn options(left: &Column, right: &Column) -> Vec<&'static str> {
+    let zone = zoned(&left.kind, &right.kind).map(|_| "zone");
+    fitting_encodings(&left.kind, &right.kind)
+        .iter()
+        .map(|encoding| encoding_name(*encoding))
+        .chain(zone)
+        .collect()
+}
+
 /// The page, in Markdown.
 #[must_use]
 pub fn types_page() -> String {
     let mut page = String::from(INTRODUCTION);
-    let sql_server: Vec<Column> = SQL_SERVER
-        .iter()
-        // The largest precision of the type.
-        .map(|(shown, name)| Column::new("c", sql_server::catalog::column_type(name, 7), shown))
-        .collect();
-    let postgres: Vec<Column> = POSTGRES
-        .iter()
-        .map(|(shown, name)| Column::new("c", postgres::catalog::column_type(name, -1), shown))
-        .collect();
+    let (sql_server, postgres) = (sql_server_columns(), postgres_columns());
     page.push_str("\n## SQL Server and PostgreSQL\n\nEither side may be the source.\n");
     for left in &sql_server {
         section(&mut page, left, postgres.iter().collect());
@@ -126,24 +192,13 @@ fn section(page: &mut String, left: &Column, others: Vec<&Column>) {
     let mut lines = String::new();
     let mut without: Vec<&str> = Vec::new();
     for right in others {
-        let plain = pairing(left, right, &ColumnRule::default()).ok();
-        let encodings = fitting_encodings(&left.kind, &right.kind);
-        if plain.is_none() && encodings.is_empty() {
+        let Some((form, how)) = compared(left, right) else {
             without.push(&right.declared);
             continue;
-        }
-        let (form, how) = match plain {
-            Some(pairing) => (form(pairing.kind), rule(pairing, left, right)),
-            None => (
-                "needs an option",
-                "without one, the table fails with an error that names them",
-            ),
         };
-        let zone = zoned(&left.kind, &right.kind).map(|_| "`zone`".to_owned());
-        let options: Vec<String> = encodings
-            .iter()
-            .map(|encoding| format!("`{}`", encoding_name(*encoding)))
-            .chain(zone)
+        let options: Vec<String> = options(left, right)
+            .into_iter()
+            .map(|option| format!("`{option}`"))
             .collect();
         lines += &format!(
             "| {} | {form} | {how} | {} |\n",
@@ -265,7 +320,8 @@ fn written_by(encoding: Encoding) -> &'static str {
 const INTRODUCTION: &str = "\
 # Which types are compared, and how
 
-`reconcile types` prints this page.
+`reconcile types --markdown` prints this page, and `reconcile types datetime` the pairs with
+a type of this name.
 
 Values are compared in a canonical form, never as text to which a database
 converted them. For each pair of types there is a rule under which two values are
@@ -505,7 +561,7 @@ mod tests {
         let written = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             written == types_page(),
-            "docs/types.md differs from the rules; run `cargo run --bin reconcile -- types > docs/types.md`"
+            "docs/types.md differs from the rules; run `cargo run --bin reconcile -- types --markdown > docs/types.md`"
         );
     }
 

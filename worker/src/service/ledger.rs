@@ -180,6 +180,8 @@ impl Ledger {
                     work: *work,
                     source_rows,
                     target_rows,
+                    phase: Some(job.progress.phase()),
+                    expected_rows: job.progress.expected(),
                 }
             })
             .collect();

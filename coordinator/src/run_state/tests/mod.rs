@@ -4,6 +4,7 @@ mod broker;
 mod databases;
 mod elsewhere;
 mod leases;
+mod pause;
 mod results;
 mod story;
 
@@ -325,6 +326,8 @@ fn busy() -> Heartbeat {
             work,
             source_rows: 0,
             target_rows: 0,
+            phase: None,
+            expected_rows: None,
         }],
         endpoints: None,
         unavailable: Vec::new(),

@@ -151,6 +151,8 @@ impl Story {
                 work: self.work(table, attempt),
                 source_rows: 3,
                 target_rows: 2,
+                phase: None,
+                expected_rows: None,
             })
             .collect();
         self.tell(Input::Heartbeat(Heartbeat {

@@ -6,6 +6,7 @@ pub(crate) mod sketch;
 pub(crate) mod spill;
 
 use shared::failure::{Failure, FailureKind};
+use shared::message::WorkPhase;
 use tracing::field::Empty;
 
 use crate::engine::database::statement::SideStatements;
@@ -144,6 +145,7 @@ async fn read_one_side(
     found: Survey,
     full: SideOf,
 ) -> Result<Survey, Stop> {
+    step.task.progress.begin(WorkPhase::ComparingExactly);
     let hasher = step.planned.hasher;
     let mut sinks = Pair::of(|side| OneSidedSink::new(hasher, side, Differing::first(0)));
     sinks[full] = OneSidedSink::new(hasher, full, found.differing);
@@ -164,6 +166,7 @@ async fn read_one_side(
 /// Reads both sides once more, writes their elements to disk and compares them.
 /// The sums are those of what is read this time.
 async fn compare_exactly(step: &mut StepContext<'_>, found: Survey) -> Result<Survey, Stop> {
+    step.task.progress.begin(WorkPhase::ComparingExactly);
     let counts = found.sums.as_ref().map(|sum| sum.count().unsigned_abs());
     let rows = counts.source + counts.target;
     let partitions = spill::partitions_for(rows, step.budget);

@@ -55,7 +55,7 @@ pub fn validate(kind: DatabaseKind, text: &str) -> Result<&str, FilterError> {
     lexical::check(dialect, condition).map_err(&forbidden)?;
     functions::check(dialect, condition).map_err(|what| {
         FilterError(format!(
-            "`{shown}` contains {what}; a condition calls only the functions that docs/types.md lists under \"Which rows are compared\", and `reconcile types` prints; compare a view that calls others"
+            "`{shown}` contains {what}; a condition calls only the functions that docs/types.md lists under \"Which rows are compared\", and `reconcile types --markdown` prints; compare a view that calls others"
         ))
     })?;
     let parser_rules = dialect.parser();
