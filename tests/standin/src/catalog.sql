@@ -346,7 +346,8 @@ CREATE OR REPLACE VIEW sys.foreign_keys AS
 SELECT k.conname::varchar(128) COLLATE sys.ci_as AS name, k.oid::integer AS object_id,
        k.conrelid::integer AS parent_object_id, k.confrelid::integer AS referenced_object_id,
        false AS is_disabled, NOT k.convalidated AS is_not_trusted,
-       (CASE k.confdeltype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END)::smallint AS delete_referential_action
+       (CASE k.confdeltype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END)::smallint AS delete_referential_action,
+       (CASE k.confupdtype WHEN 'c' THEN 1 WHEN 'n' THEN 2 WHEN 'd' THEN 3 ELSE 0 END)::smallint AS update_referential_action
 FROM pg_constraint k
 JOIN sys.objects o ON o.object_id = k.conrelid::integer
 WHERE k.contype = 'f';
