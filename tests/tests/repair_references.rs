@@ -3,7 +3,7 @@
 
 use serde_json::{Value as Json, json};
 use tests::repair::Kind::{Postgres, SqlServer};
-use tests::repair::{Scene, said, schema};
+use tests::repair::{Kind, Scene, said, schema};
 
 /// Both sides in PostgreSQL.
 fn scene(source: &str, target: &str) -> Scene {
@@ -113,6 +113,7 @@ fn references_to_a_partition_are_seen() {
     );
     // Without the references, nothing is in the way.
     scene.target.execute("DROP TABLE z");
+    std::fs::remove_dir_all(scene.here.path().join("out")).unwrap();
     scene.there_and_back("p");
 }
 
@@ -135,40 +136,43 @@ fn a_unique_value_of_a_partition_is_seen() {
 
 #[test]
 fn an_update_changes_no_row_that_references_its_own_table() {
+    let scene = scene(
+        "CREATE TABLE n (id int PRIMARY KEY, code int, up int); INSERT INTO n VALUES (1, 10, NULL), (2, 20, 11)",
+        "CREATE TABLE n (id int PRIMARY KEY, code int UNIQUE, up int REFERENCES n (code) ON UPDATE CASCADE); \
+         INSERT INTO n VALUES (1, 11, NULL), (2, 20, 11)",
+    );
+    repair(&scene, "n", 1);
+    check(
+        &scene,
+        "(SELECT array_agg(up ORDER BY id) FROM n) = '{NULL,11}'",
+    );
+}
+
+#[test]
+fn an_update_changes_no_row_of_a_table_that_it_references_in_turn() {
     for kind in [Postgres, SqlServer] {
         let schema = schema(kind);
         let scene = Scene::new(
             (
                 Postgres,
-                "CREATE TABLE n (id int PRIMARY KEY, code int, up int); INSERT INTO n VALUES (1, 10, NULL), (2, 20, 11)",
+                "CREATE TABLE a (id int PRIMARY KEY, code int, b int); INSERT INTO a VALUES (1, 10, NULL)",
             ),
             (
                 kind,
                 &format!(
-                    "CREATE TABLE {schema}.n (id int NOT NULL PRIMARY KEY, code int UNIQUE, up int REFERENCES {schema}.n (code) ON UPDATE CASCADE); \
-                     INSERT INTO {schema}.n VALUES (1, 11, NULL), (2, 20, 11);"
+                    "CREATE TABLE {schema}.a (id int NOT NULL PRIMARY KEY, code int UNIQUE, b int); \
+                     CREATE TABLE {schema}.b (id int NOT NULL PRIMARY KEY, code int); \
+                     INSERT INTO {schema}.a VALUES (1, 11, NULL); INSERT INTO {schema}.b VALUES (1, 11);"
                 ),
             ),
         );
-        repair(&scene, "n", 1);
-        check(
-            &scene,
-            &format!("(SELECT array_agg(up ORDER BY id) FROM {schema}.n) = '{{NULL,11}}'"),
-        );
+        scene.target.execute_in_postgres(&format!(
+            "ALTER TABLE {schema}.a ADD FOREIGN KEY (b) REFERENCES {schema}.b (id); \
+             ALTER TABLE {schema}.b ADD FOREIGN KEY (code) REFERENCES {schema}.a (code) ON UPDATE CASCADE"
+        ));
+        repair(&scene, "a", 1);
+        check(&scene, &format!("(SELECT code FROM {schema}.b) = 11"));
     }
-}
-
-#[test]
-fn an_update_changes_no_row_of_a_table_that_it_references_in_turn() {
-    let scene = scene(
-        "CREATE TABLE a (id int PRIMARY KEY, code int, b int); INSERT INTO a VALUES (1, 10, NULL)",
-        "CREATE TABLE a (id int PRIMARY KEY, code int UNIQUE, b int); \
-         CREATE TABLE b (id int PRIMARY KEY, code int REFERENCES a (code) ON UPDATE CASCADE); \
-         ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b; \
-         INSERT INTO a VALUES (1, 11, NULL); INSERT INTO b VALUES (1, 11)",
-    );
-    repair(&scene, "a", 1);
-    check(&scene, "(SELECT code FROM b) = 11");
 }
 
 #[test]
@@ -191,7 +195,7 @@ fn a_table_with_inheritance_children_is_not_repaired() {
     let scene = scene(
         "CREATE TABLE p (id int PRIMARY KEY, v text); INSERT INTO p VALUES (2, 'b')",
         "CREATE TABLE p (id int PRIMARY KEY, v text); CREATE TABLE c (extra text) INHERITS (p); \
-         INSERT INTO p VALUES (2, 'x'); INSERT INTO c VALUES (2, 'y'), (4, 'z', 'precious')",
+         INSERT INTO p VALUES (2, 'x'); INSERT INTO c VALUES (2, 'y', NULL), (4, 'z', 'precious')",
     );
     let report = scene.generate("p");
     assert_eq!(*statements(&report), json!(0), "{report:#}");
@@ -230,7 +234,7 @@ fn a_column_within_its_tolerance_is_not_assigned() {
          INSERT INTO t (id, price, n, note) VALUES (1, 10, 2, 'old'), (2, 5, 1, 'b')",
     );
     scene.configure(
-        "[[tables]]\nsource = 't'\n[tables.columns.rules]\nprice = { tolerance = { absolute = '0.005' } }\ng = { tolerance = { absolute = '0.005' } }\nn = { tolerance = { absolute = '0.6' } }",
+        "[[tables]]\nsource = 't'\n[tables.rules]\nprice = { tolerance = { absolute = '0.005' } }\ng = { tolerance = { absolute = '0.005' } }\nn = { tolerance = { absolute = '0.6' } }",
     );
     let report = scene.generate("t");
     assert_eq!(*statements(&report), json!(1), "{report:#}");
@@ -276,4 +280,105 @@ fn a_null_that_the_target_refuses_is_left_out() {
             "{note}"
         );
     }
+}
+
+/// A table whose script is applied after `change`, with what the message must name. `None`: the
+/// script is applied.
+fn change_before_apply(kind: Kind, change: &str, named: Option<&str>) {
+    let schema = schema(kind);
+    let scene = Scene::new(
+        (
+            Postgres,
+            "CREATE TABLE t (id int PRIMARY KEY, n numeric(9,1), u int); INSERT INTO t VALUES (1, 5.5, 1)",
+        ),
+        (
+            kind,
+            &format!(
+                "CREATE TABLE {schema}.p (id int NOT NULL PRIMARY KEY); \
+                 CREATE TABLE {schema}.t (id int NOT NULL CONSTRAINT t_pkey PRIMARY KEY, n decimal(9,1), u int UNIQUE); \
+                 INSERT INTO {schema}.p VALUES (1), (2); INSERT INTO {schema}.t VALUES (1, 4, 1), (2, 4, 2);"
+            ),
+        ),
+    );
+    scene.target.execute_in_postgres(&format!(
+        "ALTER TABLE {schema}.t ADD CONSTRAINT up FOREIGN KEY (u) REFERENCES {schema}.p (id)"
+    ));
+    scene.generate("t");
+    let altered = change.replace("SCHEMA", schema);
+    scene.target.execute_in_postgres(&altered);
+    let applied = scene.apply(&["out"]);
+    let Some(named) = named else {
+        assert_eq!(applied.code, 0, "{change}: {applied:?}");
+        let undone = scene.apply(&["out", "--undo"]);
+        assert_eq!(undone.code, 0, "{change}: {undone:?}");
+        return;
+    };
+    assert_eq!(applied.code, 3, "{change}: {applied:?}");
+    let expected = format!("the {named} of {schema}.t");
+    assert!(
+        applied.stderr.contains("nothing was changed") && applied.stderr.contains(&expected),
+        "{change}: {applied:?}"
+    );
+    let dry = scene.apply(&["out", "--dry-run"]);
+    assert_eq!(dry.code, 3, "{change}: {dry:?}");
+}
+
+#[test]
+fn a_script_is_refused_if_its_table_has_changed_since() {
+    let changes = [
+        (
+            "ALTER TABLE SCHEMA.t ADD extra text DEFAULT 'precious'",
+            "columns",
+        ),
+        ("ALTER TABLE SCHEMA.t ALTER n TYPE int", "columns"),
+        ("ALTER TABLE SCHEMA.t RENAME TO other", "columns"),
+        ("ALTER TABLE SCHEMA.t DROP CONSTRAINT t_pkey", "keys"),
+        ("ALTER TABLE SCHEMA.t DROP CONSTRAINT up", "foreign keys"),
+        (
+            "CREATE TABLE SCHEMA.c (t int REFERENCES SCHEMA.t (id) ON DELETE CASCADE)",
+            "references to rows",
+        ),
+    ];
+    for (change, named) in &changes {
+        change_before_apply(Postgres, change, Some(*named));
+    }
+    let (change, named) = changes[5];
+    change_before_apply(SqlServer, change, Some(named));
+    change_before_apply(
+        Postgres,
+        "ALTER TABLE SCHEMA.t ALTER CONSTRAINT up DEFERRABLE",
+        Some("foreign keys"),
+    );
+}
+
+#[test]
+fn a_script_is_applied_after_a_harmless_change() {
+    for change in [
+        "CREATE INDEX ON SCHEMA.t (n)",
+        "ALTER TABLE SCHEMA.t ALTER u SET NOT NULL, ALTER n SET DEFAULT 3",
+        "ALTER TABLE SCHEMA.t RENAME CONSTRAINT t_pkey TO another",
+    ] {
+        change_before_apply(Postgres, change, None);
+    }
+}
+
+#[test]
+fn an_undo_is_refused_if_its_table_has_changed_since() {
+    let scene = scene(
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)",
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 2)",
+    );
+    scene.generate("t");
+    let applied = scene.apply(&["out"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    scene
+        .target
+        .execute("ALTER TABLE t ALTER v TYPE text USING v::text");
+    let undone = scene.apply(&["out", "--undo"]);
+    assert_eq!(undone.code, 3, "{undone:?}");
+    assert!(
+        undone.stderr.contains("the columns of public.t"),
+        "{undone:?}"
+    );
+    check(&scene, "(SELECT v FROM t) = '1'");
 }

@@ -7,6 +7,7 @@ use shared::outcome::{RepairAction, RepairPlan, RepairStatement, Touched};
 
 use crate::engine::database::constraints::Constraints;
 use crate::engine::database::dialect::RepairDialect;
+use crate::engine::database::structure::structure;
 use crate::engine::fetch::OwnColumns;
 use crate::engine::fetch::located::{LocatedRow, values};
 use crate::engine::repair::certain::{Copies, Identification};
@@ -477,6 +478,7 @@ impl<'a> RowRepair<'a> {
             let columns = &self.planned.plan.columns;
             columns.iter().any(|pair| pair.target.name == *column)
         };
+        let structure = structure(target, &constraints);
         let sequences = constraints.sequences.into_iter();
         let mut foreign_keys = constraints.foreign_keys;
         for (key, (_, touched)) in foreign_keys.iter_mut().zip(&self.foreign_keys) {
@@ -493,6 +495,7 @@ impl<'a> RowRepair<'a> {
             sequences: sequences
                 .filter(|sequence| is_compared(&sequence.column))
                 .collect(),
+            structure: Some(structure),
             statements: self.statements,
             notes: self.notes(spec),
         }
