@@ -59,6 +59,8 @@ mod tests {
     use crate::engine::database::constraints::{Dependent, UniqueConstraint};
     use crate::engine::values::column::{Column, ColumnType, Visibility};
 
+    type Alteration = fn(&mut Table, &mut Constraints);
+
     fn described() -> (Table, Constraints) {
         let column = |name: &str| Column::new(name, ColumnType::Int, "integer");
         let table = Table {
@@ -105,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_change_that_statements_depend_on_is_another_structure() {
-        let changes: [(&str, fn(&mut Table, &mut Constraints)); 9] = [
+        let changes: [(&str, Alteration); 9] = [
             ("columns", |table, _| drop(table.columns.pop())),
             ("columns", |table, _| {
                 table.columns[1].declared = "bigint".to_owned();

@@ -574,7 +574,10 @@ mod tests {
             let delete = table.delete(&row(), 1).unwrap().sql;
             assert!(delete.ends_with(&guard(of_delete)), "{delete}");
             if has_key {
-                let update = table.update(&row()[..1], &[change.clone()]).unwrap().sql;
+                let update = table
+                    .update(&row()[..1], std::slice::from_ref(&change))
+                    .unwrap()
+                    .sql;
                 assert!(update.ends_with(&guard("")), "{update}");
             }
         }
