@@ -157,10 +157,49 @@ pub struct RepairPlan {
     /// Sequences of columns that inserts set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequences: Vec<Sequence>,
+    /// The structure of the table that the statements depend on. `None`: unknown.
+    #[serde(default)]
+    pub structure: Option<TableStructure>,
     /// How many statements there are.
     pub statements: u64,
     /// Which differences the statements do not repair, and why.
     pub notes: Vec<String>,
+}
+
+/// What the statements of a repair depend on in the catalog, each part as a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableStructure {
+    /// The columns with their types, and which of them the database fills.
+    pub columns: String,
+    /// The columns that identify a row, or that are unique.
+    pub keys: String,
+    /// The table's foreign keys.
+    pub foreign_keys: String,
+    /// The foreign keys that reference the table, and what they do to their rows.
+    pub references: String,
+}
+
+impl TableStructure {
+    /// The first part in which a later structure differs, by its name in messages.
+    #[must_use]
+    pub fn first_difference(&self, later: &Self) -> Option<&'static str> {
+        let parts = |of: &Self| {
+            let Self {
+                columns,
+                keys,
+                foreign_keys,
+                references,
+            } = of.clone();
+            [
+                ("the columns", columns),
+                ("the keys", keys),
+                ("the foreign keys", foreign_keys),
+                ("the references to rows", references),
+            ]
+        };
+        let mut pairs = parts(self).into_iter().zip(parts(later));
+        pairs.find_map(|(before, now)| (before != now).then_some(now.0))
+    }
 }
 
 /// A foreign key of a table that is repaired.

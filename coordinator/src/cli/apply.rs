@@ -3,6 +3,7 @@
 
 mod announcement;
 mod outcome;
+mod structure;
 mod transaction;
 mod verification;
 mod words;

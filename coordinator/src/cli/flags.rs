@@ -417,11 +417,16 @@ pub(super) struct ReportFlags {
     /// The run: its name, its id or the beginning of it, or `latest`
     pub(super) run: String,
     /// Print only this table, with all that is stored of it: console or json
-    #[arg(long, value_name = "TABLE", conflicts_with = "output")]
+    #[arg(
+        long,
+        value_name = "TABLE",
+        conflicts_with = "output",
+        help_heading = "Output"
+    )]
     pub(super) table: Option<String>,
     /// Print only the differing rows, as far as they are stored: console, or json for one object a
     /// line
-    #[arg(long, conflicts_with = "output")]
+    #[arg(long, conflicts_with = "output", help_heading = "Output")]
     pub(super) rows: bool,
     #[command(flatten)]
     pub(super) report: ReportOptions,
@@ -436,7 +441,7 @@ pub(super) struct DiffFlags {
     #[arg(value_name = "RUN")]
     pub(super) after: String,
     /// console or json
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     pub(super) format: ListFormat,
 }
 

@@ -271,6 +271,7 @@ impl Scripts {
                     Direction::Undo => plan.undo_identity_insert.unwrap_or(plan.identity_insert),
                 },
                 sequences: plan.sequences.clone(),
+                structure: plan.structure.clone(),
                 foreign_keys: plan.foreign_keys.clone(),
                 deferred: deferred.to_vec(),
                 order: order.to_vec(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::endpoint::DatabaseKind;
 use shared::message::TableSpec;
-use shared::outcome::{ForeignKey, Sequence};
+use shared::outcome::{ForeignKey, Sequence, TableStructure};
 
 use super::statement::{Direction, StatementCounts};
 use worker::engine::{GuardedForm, ScriptDialect, script_dialect};
@@ -36,6 +36,9 @@ pub(crate) struct Header {
     /// The sequences that number the rows of the table.
     #[serde(default)]
     pub(crate) sequences: Vec<Sequence>,
+    /// The structure of the table for which the script was written; absent where it is unknown.
+    #[serde(default)]
+    pub(crate) structure: Option<TableStructure>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
     /// Those that must be checked at the end, when this script is executed alone.
     pub(crate) deferred: Vec<ForeignKey>,
@@ -136,6 +139,7 @@ pub(super) mod testing {
             key: Vec::new(),
             identity_insert: true,
             sequences: Vec::new(),
+            structure: None,
             foreign_keys: Vec::new(),
             deferred: Vec::new(),
             order: Vec::new(),

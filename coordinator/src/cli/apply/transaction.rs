@@ -12,6 +12,7 @@ use shared::signals::Signals;
 use worker::engine::{CommitError, WritableTarget, script_dialect};
 
 use super::outcome::{AppliedTable, Executed};
+use super::structure::check_structures;
 use crate::cli::exit::CommandError;
 use crate::repair::{AppliedScripts, Script, ScriptError, ScriptSet, Statement, steps};
 use crate::store::database_identity;
@@ -168,6 +169,7 @@ async fn change(
     for line in lines.preamble {
         execute(target, line).await?;
     }
+    check_structures(set, target).await?;
     for (script, deferred) in set.scripts.iter().zip(&set.deferred) {
         for line in script.header.defer_constraints(deferred) {
             execute(target, &line).await?;

@@ -84,6 +84,7 @@ fn plan(statements: usize) -> RepairPlan {
         identity_insert: false,
         undo_identity_insert: None,
         sequences: Vec::new(),
+        structure: None,
         statements: statements as u64,
         notes: Vec::new(),
     }

@@ -3,11 +3,13 @@
 
 use shared::endpoint::Endpoint;
 use shared::failure::Failure;
+use shared::outcome::TableStructure;
 
 use crate::engine::database::dialect::Facts;
 use crate::engine::database::kinds::database;
 use crate::engine::database::session::label::Access;
 use crate::engine::database::session::{self, Session};
+use crate::engine::database::structure::structure;
 use crate::engine::error::{DatabaseError, advice};
 
 /// Why a commit did not succeed.
@@ -81,6 +83,27 @@ impl WritableTarget {
     pub async fn change(&mut self, statements: &[String]) -> Result<Vec<u64>, Failure> {
         let counted = self.session.change(statements).await;
         counted.map_err(|error| self.failure(error, statements.first().map_or("", |s| s)))
+    }
+
+    /// The structure of a table as the catalog has it now. `None` if there is no such table.
+    ///
+    /// # Errors
+    ///
+    /// If the catalog cannot be read.
+    pub async fn structure(
+        &mut self,
+        schema: &str,
+        table: &str,
+    ) -> Result<Option<TableStructure>, Failure> {
+        let what = format!("cannot describe {schema}.{table}");
+        let failed = |error: DatabaseError| error.at(&self.endpoint, &what);
+        let found = self.session.find_tables(schema, table).await;
+        let mut found = found.map_err(failed)?.into_iter();
+        let Some(found) = found.find(|it| it.schema == schema && it.name == table) else {
+            return Ok(None);
+        };
+        let constraints = self.session.constraints(&found).await.map_err(failed)?;
+        Ok(Some(structure(&found, &constraints)))
     }
 
     /// Commits the transaction.

@@ -9,6 +9,9 @@ use shared::outcome::{ForeignKey, Sequence};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Constraints {
     pub is_view: bool,
+    /// Whether reading the table also reads the rows of tables that inherit from it and
+    /// are none of its partitions.
+    pub is_inherited: bool,
     /// Columns whose values only the database sets: computed and generated
     /// ones, row versions.
     pub generated: BTreeSet<String>,
@@ -46,9 +49,20 @@ pub(crate) struct Dependent {
     /// Its columns, each with the column that it references.
     pub columns: Vec<(String, String)>,
     /// Whether it deletes or changes its own row when the referenced row is deleted.
-    pub acts: bool,
+    pub acts_on_delete: bool,
+    /// Whether it changes its own row when the referenced columns change.
+    pub acts_on_update: bool,
     /// Whether the endpoint's user may read all rows of the referencing table.
     pub is_readable: bool,
+}
+
+/// The foreign keys that must not reference a row that changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Guarding {
+    /// When the row is deleted.
+    pub on_delete: Vec<Dependent>,
+    /// When its referenced columns change.
+    pub on_update: Vec<Dependent>,
 }
 
 impl Constraints {
@@ -59,7 +73,7 @@ impl Constraints {
         key: &mut Option<i64>,
         id: i64,
         found: [String; 4],
-        (acts, is_readable): (bool, bool),
+        [acts_on_delete, acts_on_update, is_readable]: [bool; 3],
     ) {
         let [schema, table, column, own] = found;
         if *key != Some(id) {
@@ -68,7 +82,8 @@ impl Constraints {
                 schema,
                 table,
                 columns: Vec::new(),
-                acts,
+                acts_on_delete,
+                acts_on_update,
                 is_readable,
             });
         }
@@ -98,7 +113,7 @@ impl Constraints {
     /// or its referenced columns change: those that would delete or change rows along, and
     /// those whose check would fail. A key of the table itself, or of a table that this one
     /// references in turn, can be checked at the end of the transaction.
-    pub(crate) fn guarding(&self, schema: &str, table: &str) -> Vec<Dependent> {
+    pub(crate) fn guarding(&self, schema: &str, table: &str) -> Guarding {
         let is_late = |of: &Dependent| {
             (of.schema == schema && of.table == table)
                 || self
@@ -106,11 +121,17 @@ impl Constraints {
                     .iter()
                     .any(|key| key.schema == of.schema && key.table == of.table)
         };
-        let dependents = self.dependents.iter();
-        dependents
-            .filter(|dependent| dependent.acts || !is_late(dependent))
-            .cloned()
-            .collect()
+        let guarding = |acts: fn(&Dependent) -> bool| {
+            let dependents = self.dependents.iter();
+            dependents
+                .filter(|dependent| acts(dependent) || !is_late(dependent))
+                .cloned()
+                .collect()
+        };
+        Guarding {
+            on_delete: guarding(|dependent| dependent.acts_on_delete),
+            on_update: guarding(|dependent| dependent.acts_on_update),
+        }
     }
 
     /// All names of the catalog that statements may contain.
@@ -130,5 +151,51 @@ impl Constraints {
                 .chain(columns)
         });
         keys.chain(sequences).chain(dependents).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(table: &str, acts_on_delete: bool, acts_on_update: bool) -> Dependent {
+        Dependent {
+            schema: "s".to_owned(),
+            table: table.to_owned(),
+            columns: vec![("up".to_owned(), "id".to_owned())],
+            acts_on_delete,
+            acts_on_update,
+            is_readable: true,
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_table_itself_guards_what_it_acts_on() {
+        for (on_delete, on_update) in [(false, false), (true, false), (false, true), (true, true)] {
+            let own = key("t", on_delete, on_update);
+            let constraints = Constraints {
+                dependents: vec![own.clone()],
+                ..Constraints::default()
+            };
+            let expected = |acts: bool| Vec::from_iter(acts.then(|| own.clone()));
+            assert_eq!(
+                constraints.guarding("s", "t"),
+                Guarding {
+                    on_delete: expected(on_delete),
+                    on_update: expected(on_update),
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_table_guards_both() {
+        let constraints = Constraints {
+            dependents: vec![key("child", false, false)],
+            ..Constraints::default()
+        };
+        let guarding = constraints.guarding("s", "t");
+        assert_eq!(guarding.on_delete, constraints.dependents);
+        assert_eq!(guarding.on_update, constraints.dependents);
     }
 }

@@ -22,4 +22,5 @@ pub(crate) mod side;
 pub(crate) mod spans;
 pub(crate) mod sql_server;
 pub(crate) mod statement;
+pub(crate) mod structure;
 pub(crate) mod surrogate;

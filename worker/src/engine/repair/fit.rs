@@ -51,6 +51,7 @@ impl Destination<'_> {
 pub(crate) fn fit(value: Value, to: Destination<'_>) -> Result<Value, Unwritable> {
     let (base, limits) = declaration(to.dialect.storage_type(to.column));
     match (&to.column.kind, value) {
+        (_, Value::Null) if !to.column.nullable => Err(Unwritable::NotNull(to.column.name.clone())),
         (_, Value::Null) => Ok(Value::Null),
         (ColumnType::Int, value) => integer(&value, base, to),
         (ColumnType::Decimal, value) => decimal(value, &limits, to),

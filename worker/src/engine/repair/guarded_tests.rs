@@ -5,7 +5,7 @@ use shared::endpoint::DatabaseKind;
 use shared::outcome::RepairAction;
 
 use super::statement::{Change, ColumnValue, TargetColumn, TargetTable, UniqueColumns};
-use crate::engine::database::constraints::Dependent;
+use crate::engine::database::constraints::{Dependent, Guarding};
 use crate::engine::database::guarded::GuardedForm;
 use crate::engine::database::kinds::database;
 use crate::engine::values::column::{Column, ColumnType};
@@ -63,6 +63,15 @@ fn table(kind: DatabaseKind, has_key: bool, unique: bool) -> TargetTable {
         generated: false,
         fixed: false,
     };
+    let reference = |schema: &str, table: &str| Dependent {
+        schema: schema.to_owned(),
+        table: table.to_owned(),
+        columns: vec![("up".to_owned(), "c\"]'0".to_owned())],
+        acts_on_delete: true,
+        acts_on_update: true,
+        is_readable: true,
+    };
+    let references = [reference("o", "child"), reference("s", "t\"]")];
     TargetTable {
         dialect: database(kind),
         name: database(kind).qualified("s", "t\"]"),
@@ -70,13 +79,10 @@ fn table(kind: DatabaseKind, has_key: bool, unique: bool) -> TargetTable {
         key: if has_key { vec![0, 1] } else { Vec::new() },
         unique,
         has_identity: true,
-        dependents: vec![Dependent {
-            schema: "o".to_owned(),
-            table: "child".to_owned(),
-            columns: vec![("up".to_owned(), "c\"]'0".to_owned())],
-            acts: true,
-            is_readable: true,
-        }],
+        dependents: Guarding {
+            on_delete: references.to_vec(),
+            on_update: references.to_vec(),
+        },
         unique_constraints: vec![UniqueColumns {
             columns: vec![2, 5],
             nulls_are_equal: true,

@@ -109,6 +109,11 @@ fn obstacle(planned: &Planned, constraints: &Constraints) -> Option<&'static str
     if constraints.is_view {
         return Some("the target is a view; repair its base tables");
     }
+    if constraints.is_inherited {
+        return Some(
+            "the target has inheritance children, whose rows are compared as its own; compare and repair each of these tables by itself",
+        );
+    }
     if !constraints.instead_of_triggers.is_empty() {
         return Some(
             "the target has INSTEAD OF triggers, which decide what a change does; disable them, or repair the table by hand",

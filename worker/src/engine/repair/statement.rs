@@ -2,7 +2,7 @@
 //! is guarded: it changes nothing unless the row is as it was read, no other row can be
 //! meant, and no foreign key or unique constraint is in the way.
 
-use crate::engine::database::constraints::Dependent;
+use crate::engine::database::constraints::{Dependent, Guarding};
 use crate::engine::database::dialect::RepairDialect;
 use crate::engine::repair::literal::{exact_term, indexed_term};
 use crate::engine::values::column::Column;
@@ -29,9 +29,7 @@ pub(crate) struct TargetTable {
     /// Whether the database guarantees that at most one row has a key.
     pub(crate) unique: bool,
     pub(crate) has_identity: bool,
-    /// Foreign keys that must not reference a row that is deleted or whose referenced
-    /// columns change.
-    pub(crate) dependents: Vec<Dependent>,
+    pub(crate) dependents: Guarding,
     pub(crate) unique_constraints: Vec<UniqueColumns>,
 }
 
@@ -123,16 +121,13 @@ impl TargetTable {
             terms.push(exact_term(self.dialect, column, old)?);
         }
         terms.extend(self.only_one(&key));
-        let changes_column = |name: &str| {
-            let mut changes = changes.iter();
-            changes.any(|change| self.column(change.at).name == name)
-        };
         let is_changed = |dependent: &&Dependent| {
             let mut columns = dependent.columns.iter();
-            columns.any(|(_, own)| changes_column(own))
+            columns.any(|(_, own)| self.may_change(own, changes))
         };
-        let referenced = self.dependents.iter().filter(is_changed);
-        terms.extend(referenced.map(|dependent| self.unreferenced(dependent)));
+        let referenced = self.dependents.on_update.iter().filter(is_changed);
+        // An action would change the row itself, too.
+        terms.extend(referenced.map(|dependent| self.unreferenced(dependent, false)));
         let new_row = changed(row, changes);
         for unique in &self.unique_constraints {
             let mut columns = unique.columns.iter();
@@ -161,8 +156,8 @@ impl TargetTable {
             terms.push(self.count_is(&equal, copies));
         }
         terms.extend(self.only_one(&key));
-        let references = self.dependents.iter();
-        terms.extend(references.map(|dependent| self.unreferenced(dependent)));
+        let references = self.dependents.on_delete.iter();
+        terms.extend(references.map(|dependent| self.unreferenced(dependent, true)));
         let (table, condition) = (&self.name, terms.join(" AND "));
         Ok(if self.key.is_empty() {
             self.dialect.delete_one(table, &condition)
@@ -259,8 +254,19 @@ impl TargetTable {
         Ok(Some(self.no_row(&terms)))
     }
 
-    /// The condition that no row references this one through a foreign key.
-    fn unreferenced(&self, dependent: &Dependent) -> String {
+    /// Whether an update with these changes may change a column of the table: it assigns a
+    /// value to it, or the database generates the column, perhaps from an assigned one.
+    fn may_change(&self, name: &str, changes: &[Change]) -> bool {
+        let mut columns = self.columns.iter();
+        let at = columns.position(|column| column.column.name == name);
+        at.is_none_or(|at| {
+            self.columns[at].generated || changes.iter().any(|change| change.at == at)
+        })
+    }
+
+    /// The condition that no row references this one through a foreign key, or none but the
+    /// row itself if it `may_itself` and its key tells it from all other rows.
+    fn unreferenced(&self, dependent: &Dependent, may_itself: bool) -> String {
         let name = |column: &str| self.dialect.identifier(column);
         let equal: Vec<String> = dependent
             .columns
@@ -269,11 +275,14 @@ impl TargetTable {
             .collect();
         let table = self.dialect.qualified(&dependent.schema, &dependent.table);
         let mut condition = equal.join(" AND ");
-        // A row may reference itself.
-        if table == self.name
-            && let Some((_, own)) = dependent.columns.first()
-        {
-            condition += &format!(" AND d.{} <> {}.{}", name(own), self.name, name(own));
+        if may_itself && self.unique && table == self.name {
+            let same: Vec<String> = self
+                .key
+                .iter()
+                .map(|at| name(&self.column(*at).name))
+                .map(|name| format!("d.{name} = {}.{name}", self.name))
+                .collect();
+            condition += &format!(" AND NOT ({})", same.join(" AND "));
         }
         format!("NOT EXISTS (SELECT 1 FROM {table} AS d WHERE {condition})")
     }
@@ -281,8 +290,8 @@ impl TargetTable {
     /// The condition that another table references a row, as far as the user may read such
     /// tables, and their names; `None` if there is no such table.
     pub(crate) fn referenced(&self) -> Option<(String, String)> {
-        let readable = || self.dependents.iter().filter(|it| it.is_readable);
-        let conditions: Vec<String> = readable().map(|it| self.unreferenced(it)).collect();
+        let readable = || self.dependents.on_delete.iter().filter(|it| it.is_readable);
+        let conditions: Vec<String> = readable().map(|it| self.unreferenced(it, true)).collect();
         let mut names: Vec<String> = readable()
             .map(|it| format!("{}.{}", it.schema, it.table))
             .collect();
@@ -373,8 +382,27 @@ mod tests {
             key: if unique { vec![0] } else { Vec::new() },
             unique,
             has_identity: true,
-            dependents: Vec::new(),
+            dependents: Guarding::default(),
             unique_constraints: Vec::new(),
+        }
+    }
+
+    /// A foreign key of `table` that references a column of the repaired one.
+    fn reference(table: &str, own: &str) -> Dependent {
+        Dependent {
+            schema: "s".to_owned(),
+            table: table.to_owned(),
+            columns: vec![("up".to_owned(), own.to_owned())],
+            acts_on_delete: true,
+            acts_on_update: true,
+            is_readable: true,
+        }
+    }
+
+    fn guarding(dependent: Dependent) -> Guarding {
+        Guarding {
+            on_delete: vec![dependent.clone()],
+            on_update: vec![dependent],
         }
     }
 
@@ -495,13 +523,7 @@ mod tests {
     #[test]
     fn a_referenced_row_keeps_what_is_referenced() {
         let table = TargetTable {
-            dependents: vec![Dependent {
-                schema: "s".to_owned(),
-                table: "c".to_owned(),
-                columns: vec![("up".to_owned(), "note".to_owned())],
-                acts: false,
-                is_readable: true,
-            }],
+            dependents: guarding(reference("c", "note")),
             ..table(DatabaseKind::Postgres, true)
         };
         let guard =
@@ -518,5 +540,63 @@ mod tests {
         assert!(!other.sql.contains("EXISTS"), "{}", other.sql);
         let delete = table.delete(&row(), 1).unwrap().sql;
         assert!(delete.ends_with(guard), "{delete}");
+    }
+
+    #[test]
+    fn only_the_row_itself_may_reference_a_row_that_is_deleted() {
+        let change = Change {
+            at: 1,
+            old: Value::Null,
+            new: Value::Text("b".to_owned()),
+        };
+        for (key, unique, of_delete) in [
+            (vec![0], true, " AND NOT (d.[id] = [s].[t].[id])"),
+            (
+                vec![0, 1],
+                true,
+                " AND NOT (d.[id] = [s].[t].[id] AND d.[note] = [s].[t].[note])",
+            ),
+            // Another row may have the key, too.
+            (vec![0], false, ""),
+            (Vec::new(), false, ""),
+        ] {
+            let has_key = key == [0];
+            let table = TargetTable {
+                key,
+                dependents: guarding(reference("t", "note")),
+                ..table(DatabaseKind::SqlServer, unique)
+            };
+            let guard = |itself: &str| {
+                format!(
+                    "NOT EXISTS (SELECT 1 FROM [s].[t] AS d WHERE d.[up] = [s].[t].[note]{itself});"
+                )
+            };
+            let delete = table.delete(&row(), 1).unwrap().sql;
+            assert!(delete.ends_with(&guard(of_delete)), "{delete}");
+            if has_key {
+                let update = table
+                    .update(&row()[..1], std::slice::from_ref(&change))
+                    .unwrap()
+                    .sql;
+                assert!(update.ends_with(&guard("")), "{update}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_generated_column_may_change_with_any_other_one() {
+        let table = TargetTable {
+            dependents: guarding(reference("c", "twice")),
+            ..table(DatabaseKind::SqlServer, true)
+        };
+        let change = Change {
+            at: 1,
+            old: Value::Null,
+            new: Value::Null,
+        };
+        let update = table.update(&row()[..1], &[change]).unwrap();
+        for sql in [update.sql, update.undo] {
+            assert!(sql.ends_with("WHERE d.[up] = [s].[t].[twice]);"), "{sql}");
+        }
     }
 }

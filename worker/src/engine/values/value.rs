@@ -56,6 +56,8 @@ pub(crate) enum Unwritable {
         "`{0}` has a value that is too long to be written (see --max-value-size and --memory-limit)"
     )]
     TooLong(String),
+    #[error("`{0}` is NULL in the source and NOT NULL in the target")]
+    NotNull(String),
     #[error("`{0}` has a type that cannot be written")]
     NoForm(String),
 }

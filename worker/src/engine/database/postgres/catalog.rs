@@ -34,13 +34,16 @@ const EXACT: &str = "n.nspname = $1::text AND c.relname = $2::text ORDER BY c.oi
 
 const ANY_CASE: &str = "lower(n.nspname::text) = lower($1) AND lower(c.relname::text) = lower($2) ORDER BY c.oid, a.attnum";
 
-/// Columns of unique indexes that hold for all rows, primary key first.
+/// Columns of unique indexes that hold for all rows, primary key first. An index does not hold
+/// for rows of tables that inherit from its table, unless they are partitions.
 const KEYS: &str = "\
 SELECT i.indexrelid, a.attname \
 FROM pg_catalog.pg_index AS i \
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position) \
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND a.attnotnull \
 WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND k.position <= i.indnkeyatts \
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits AS h JOIN pg_catalog.pg_class AS c ON c.oid = h.inhparent \
+    WHERE h.inhparent = i.indrelid AND c.relkind <> 'p') \
 ORDER BY i.indisprimary DESC, i.indexrelid, k.position";
 
 /// What an extension has made belongs to it (`deptype` e).

@@ -8,8 +8,8 @@ use crate::engine::database::constraints::Constraints;
 use crate::engine::error::DatabaseError;
 use crate::engine::values::column::Table;
 
-const VIEW: &str = "\
-SELECT c.relkind IN ('v', 'm') \
+const KIND: &str = "\
+SELECT c.relkind IN ('v', 'm'), c.relkind <> 'p' AND EXISTS (SELECT 1 FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid) \
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
 WHERE n.nspname = $1 AND c.relname = $2";
 
@@ -47,41 +47,51 @@ JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace \
 WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2 \
   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid) ORDER BY 1";
 
-/// Those that act have CASCADE, SET NULL or SET DEFAULT.
+/// Those of the table and of its partitions. Those that act have CASCADE, SET NULL or SET DEFAULT.
 const DEPENDENTS: &str = "\
+WITH RECURSIVE parts (oid) AS ( \
+  SELECT c.oid FROM pg_catalog.pg_class AS c \
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 \
+  UNION \
+  SELECT h.inhrelid FROM parts JOIN pg_catalog.pg_inherits AS h ON h.inhparent = parts.oid) \
 SELECT k.oid::int8, cn.nspname::text, c.relname::text, a.attname::text, pa.attname::text, \
-  k.confdeltype IN ('c', 'n', 'd'), \
+  k.confdeltype IN ('c', 'n', 'd'), k.confupdtype IN ('c', 'n', 'd'), \
   pg_catalog.has_table_privilege(c.oid, 'SELECT') AND NOT pg_catalog.row_security_active(c.oid) \
 FROM pg_catalog.pg_constraint AS k \
-JOIN pg_catalog.pg_class AS p ON p.oid = k.confrelid \
-JOIN pg_catalog.pg_namespace AS n ON n.oid = p.relnamespace \
+JOIN parts ON parts.oid = k.confrelid \
 JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid \
 JOIN pg_catalog.pg_namespace AS cn ON cn.oid = c.relnamespace \
 CROSS JOIN LATERAL ROWS FROM (unnest(k.conkey), unnest(k.confkey)) AS u (child, own) \
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.child \
 JOIN pg_catalog.pg_attribute AS pa ON pa.attrelid = k.confrelid AND pa.attnum = u.own \
 WHERE k.contype = 'f' \
-  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.confrelid = k.confrelid) \
-  AND n.nspname = $1 AND p.relname = $2 ORDER BY k.oid";
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint AS up WHERE up.oid = k.conparentid AND up.confrelid IN (SELECT oid FROM parts)) \
+ORDER BY k.oid";
 
-/// Those that are checked at once and for all rows. The column `indnullsnotdistinct` exists
-/// since version 15.
+/// Those that are checked at once and for all rows of the table or of a partition. The column
+/// `indnullsnotdistinct` exists since version 15.
 const UNIQUE: &str = "\
-SELECT x.relname::text, a.attname::text, coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) \
+WITH RECURSIVE parts (oid) AS ( \
+  SELECT c.oid FROM pg_catalog.pg_class AS c \
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 \
+  UNION \
+  SELECT h.inhrelid FROM parts JOIN pg_catalog.pg_inherits AS h ON h.inhparent = parts.oid) \
+SELECT i.indexrelid::regclass::text, a.attname::text, coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) \
 FROM pg_catalog.pg_index AS i \
-JOIN pg_catalog.pg_class AS c ON c.oid = i.indrelid \
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid \
+JOIN parts ON parts.oid = i.indrelid \
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS u (number, place) \
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = u.number \
-WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indimmediate \
-  AND i.indpred IS NULL AND i.indexprs IS NULL AND u.place <= i.indnkeyatts ORDER BY x.relname, u.place";
+WHERE i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND u.place <= i.indnkeyatts \
+  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_inherits AS h JOIN pg_catalog.pg_index AS up ON up.indexrelid = h.inhparent \
+    WHERE h.inhrelid = i.indexrelid AND up.indrelid IN (SELECT oid FROM parts)) \
+ORDER BY i.indexrelid, u.place";
 
 pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, DatabaseError> {
     let mut found = Constraints::default();
     let names: [&(dyn ToSql + Sync); 2] = [&table.schema, &table.name];
-    for row in client.query(VIEW, &names).await? {
+    for row in client.query(KIND, &names).await? {
         found.is_view = row.try_get(0)?;
+        found.is_inherited = row.try_get(1)?;
     }
     for row in client.query(COLUMNS, &names).await? {
         let name: String = row.try_get(0)?;
@@ -126,7 +136,7 @@ pub(crate) async fn read(client: &Client, table: &Table) -> Result<Constraints, 
             &mut key,
             row.try_get(0)?,
             names,
-            (row.try_get(5)?, row.try_get(6)?),
+            [row.try_get(5)?, row.try_get(6)?, row.try_get(7)?],
         );
     }
     for row in client.query(UNIQUE, &names).await? {

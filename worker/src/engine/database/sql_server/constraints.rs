@@ -28,7 +28,7 @@ JOIN sys.columns AS c ON c.object_id = k.parent_object_id AND c.column_id = k.pa
 WHERE s.name = @P1 AND o.name = @P2 AND f.is_disabled = 0 ORDER BY f.name, k.constraint_column_id";
 
 const DEPENDENTS: &str = "\
-SELECT CAST(f.object_id AS bigint), cs.name, c.name, cc.name, pc.name, CAST(f.delete_referential_action AS int), \
+SELECT CAST(f.object_id AS bigint), cs.name, c.name, cc.name, pc.name, CAST(f.delete_referential_action AS int), CAST(f.update_referential_action AS int), \
   CAST(HAS_PERMS_BY_NAME(QUOTENAME(cs.name) + N'.' + QUOTENAME(c.name), 'OBJECT', 'SELECT') AS int) \
 FROM sys.foreign_keys AS f JOIN sys.objects AS o ON o.object_id = f.referenced_object_id \
 JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
@@ -102,7 +102,8 @@ pub(crate) async fn read(
         let flag =
             |at| Ok::<_, DatabaseError>(optional::<i32>(&row, at)?.is_some_and(|it| it != 0));
         let names = [text(1)?, text(2)?, text(3)?, text(4)?];
-        found.add_dependent_column(&mut key, id, names, (flag(5)?, flag(6)?));
+        let flags = [flag(5)?, flag(6)?, flag(7)?];
+        found.add_dependent_column(&mut key, id, names, flags);
     }
     for row in query_rows(client, UNIQUE, &names).await? {
         found.add_unique_column(&text(&row, 0)?, text(&row, 1)?, true);
