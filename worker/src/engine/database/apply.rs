@@ -2,7 +2,8 @@
 //! that writes to a database.
 
 use shared::endpoint::Endpoint;
-use shared::failure::Failure;
+use shared::failure::{Failure, FailureKind};
+use shared::identity::DatabaseIdentity;
 
 use crate::engine::database::dialect::Facts;
 use crate::engine::database::kinds::database;
@@ -19,7 +20,7 @@ pub enum CommitError {
     Unanswered(Failure),
 }
 
-/// A target in a transaction that may write.
+/// A connection to a target for a transaction that may write.
 #[derive(Debug)]
 pub struct WritableTarget {
     session: Box<dyn Session>,
@@ -27,7 +28,7 @@ pub struct WritableTarget {
 }
 
 impl WritableTarget {
-    /// Connects and begins the transaction.
+    /// Connects.
     ///
     /// # Errors
     ///
@@ -38,13 +39,52 @@ impl WritableTarget {
             .open(endpoint, Access::Write)
             .await
             .map_err(failed)?;
-        let mut target = Self {
+        Ok(Self {
             session,
             endpoint: endpoint.clone(),
+        })
+    }
+
+    /// The database that the connection leads to.
+    #[must_use]
+    pub fn database(&self) -> &DatabaseIdentity {
+        self.session.identity()
+    }
+
+    /// Begins the transaction. Where reads are no protection, it locks `tables`, quoted names
+    /// with their schemas, against all other writers until the transaction ends: a guard that
+    /// holds when it is evaluated still holds at the commit.
+    ///
+    /// # Errors
+    ///
+    /// If the database reports an error, or if another session holds a lock for longer than
+    /// 30 seconds.
+    pub async fn begin(&mut self, tables: &[String]) -> Result<(), Failure> {
+        let dialect = database(self.endpoint.kind);
+        self.execute(self.facts().begin_writing).await?;
+        let Some(lock) = dialect.lock(tables).filter(|_| !tables.is_empty()) else {
+            return Ok(());
         };
-        let begin = target.facts().begin_writing;
-        target.execute(begin).await?;
-        Ok(target)
+        let Err(error) = self.session.execute(&lock).await else {
+            return Ok(());
+        };
+        let mut failure = self.failure(error, &lock);
+        if failure.kind == FailureKind::LockTimeout
+            && let Some(holder) = self.lock_holder(tables).await
+        {
+            failure.message.push_str(&format!(
+                "; session {holder} holds a lock on one of the tables"
+            ));
+        }
+        Err(failure)
+    }
+
+    /// A session that holds a lock on one of `tables`, after the transaction has failed.
+    async fn lock_holder(&mut self, tables: &[String]) -> Option<u64> {
+        let statement = database(self.endpoint.kind).lock_holder(tables)?;
+        self.session.execute(self.facts().roll_back).await.ok()?;
+        let holder = self.session.count(&statement).await.ok()?;
+        (holder > 0).then_some(holder)
     }
 
     /// Runs SQL and ignores its result.
@@ -134,6 +174,7 @@ fn privilege(word: Option<&str>) -> Option<&'static str> {
         "UPDATE" => advice::PERMISSION_UPDATE,
         "DELETE" => advice::PERMISSION_DELETE,
         "ALTER" | "SET" => advice::PERMISSION_ALTER,
+        "LOCK" => advice::PERMISSION_LOCK,
         _ => return None,
     })
 }
