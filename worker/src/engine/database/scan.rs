@@ -80,8 +80,8 @@ pub(crate) struct Query {
     pub limits: ValueLimits,
 }
 
-/// The least limit of a value: every number and time has less.
-const SMALLEST: usize = 64 * 1024;
+/// The least limit of a value: every number and time has less. A coordinator requests no less.
+const SMALLEST: usize = EngineLimits::SMALLEST_VALUE_BYTES as usize;
 
 /// What is kept in memory of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
