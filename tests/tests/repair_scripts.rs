@@ -419,3 +419,57 @@ fn statements_may_be_deleted_from_an_undo_script() {
     let after = scene.run(&["--tables", "t"]).report();
     assert_eq!(findings(&after), findings(&before));
 }
+
+#[test]
+fn a_name_that_is_no_column_is_not_called_as_a_function() {
+    let scene = Scene::new(
+        (
+            Postgres,
+            "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1)",
+        ),
+        (
+            Postgres,
+            "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1), (5); \
+             CREATE TABLE z (pid int REFERENCES p ON DELETE CASCADE); INSERT INTO z VALUES (1)",
+        ),
+    );
+    scene.generate("p");
+    scene.target.execute(
+        "ALTER TABLE z RENAME pid TO other; CREATE SEQUENCE calls; \
+         CREATE FUNCTION pid(z) RETURNS int LANGUAGE sql AS 'SELECT nextval(''calls'')::int'",
+    );
+    let refused = scene.apply(&["out"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused.stderr.contains("nothing was changed")
+            && refused.stderr.contains("public.z has no column `pid`"),
+        "{refused:?}"
+    );
+    scene.target.execute(
+        "DO $$ BEGIN ASSERT (SELECT NOT is_called FROM calls), 'the function was called'; END $$",
+    );
+}
+
+#[test]
+fn a_sequence_that_numbers_no_row_of_the_table_is_not_moved() {
+    let table = "CREATE TABLE t (id serial PRIMARY KEY, v text)";
+    let scene = Scene::new(
+        (
+            Postgres,
+            &format!("{table}; INSERT INTO t VALUES (7, 'new')"),
+        ),
+        (Postgres, table),
+    );
+    scene.generate("t");
+    scene
+        .target
+        .execute("ALTER SEQUENCE t_id_seq OWNED BY NONE");
+    let refused = scene.apply(&["out"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("the sequence public.t_id_seq does not number rows of public.t"),
+        "{refused:?}"
+    );
+}

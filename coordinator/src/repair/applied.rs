@@ -377,6 +377,7 @@ mod tests {
                 },
                 header,
                 id: id.to_owned(),
+                names: worker::engine::ColumnNames::default(),
             }],
             deferred: vec![Vec::new()],
             deletes_last: vec![false],

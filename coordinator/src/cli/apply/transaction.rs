@@ -253,6 +253,7 @@ async fn change(
         .begin(&names)
         .await
         .map_err(CommandError::NotApplied)?;
+    check_names(work, target).await?;
     let lines = script_dialect(first.engine).lines();
     for line in lines.preamble {
         execute(target, line).await?;
@@ -283,6 +284,23 @@ async fn change(
         {
             execute(target, &line).await?;
         }
+    }
+    Ok(())
+}
+
+/// Checks the names in all scripts before the first statement is executed.
+async fn check_names(work: Work<'_>, target: &mut WritableTarget) -> Result<(), CommandError> {
+    let scripts = work.set.scripts.iter();
+    for script in scripts.filter(|script| work.selected(script) > 0) {
+        let header = &script.header;
+        let sequences = if header.statements.insert > 0 {
+            header.sequences.as_slice()
+        } else {
+            &[]
+        };
+        let table = (header.schema.as_str(), header.table.as_str());
+        let checked = target.check_names(table, &script.names, sequences).await;
+        checked.map_err(CommandError::NotApplied)?;
     }
     Ok(())
 }

@@ -1,15 +1,20 @@
 //! Executes statements in a target, in one transaction. This is the only place
 //! that writes to a database.
 
+use std::collections::BTreeSet;
+
 use shared::endpoint::Endpoint;
 use shared::failure::{Failure, FailureKind};
 use shared::identity::DatabaseIdentity;
+use shared::outcome::Sequence;
 
 use crate::engine::database::dialect::Facts;
+use crate::engine::database::guarded::ColumnNames;
 use crate::engine::database::kinds::database;
 use crate::engine::database::session::label::Access;
 use crate::engine::database::session::{self, Session};
 use crate::engine::error::{DatabaseError, advice};
+use crate::engine::values::column::Table;
 
 /// Why a commit did not succeed.
 #[derive(Debug)]
@@ -85,6 +90,67 @@ impl WritableTarget {
         self.session.execute(self.facts().roll_back).await.ok()?;
         let holder = self.session.count(&statement).await.ok()?;
         (holder > 0).then_some(holder)
+    }
+
+    /// Checks, before statements with these names are executed, that `names` are columns, and
+    /// that `sequences` number columns of the table: the database would read another name
+    /// as a call of a function.
+    ///
+    /// # Errors
+    ///
+    /// The first name that the catalog does not have, or what the database reports.
+    pub async fn check_names(
+        &mut self,
+        (schema, table): (&str, &str),
+        names: &ColumnNames,
+        sequences: &[Sequence],
+    ) -> Result<(), Failure> {
+        let own = self.check_columns((schema, table), &names.own).await?;
+        for ((schema, table), columns) in &names.of_guards {
+            self.check_columns((schema, table), columns).await?;
+        }
+        if sequences.is_empty() {
+            return Ok(());
+        }
+        let known = self.session.constraints(&own).await;
+        let known = known.map_err(|error| self.failure(error, ""))?.sequences;
+        match sequences.iter().find(|it| !known.contains(it)) {
+            Some(Sequence { schema, name, .. }) => Err(self.unknown(&format!(
+                "the sequence {schema}.{name} does not number rows of {}.{}",
+                own.schema, own.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    async fn check_columns(
+        &mut self,
+        (schema, name): (&str, &str),
+        columns: &BTreeSet<String>,
+    ) -> Result<Table, Failure> {
+        let found = self.session.find_tables(schema, name).await;
+        let found = found.map_err(|error| self.failure(error, ""))?;
+        let is_named = |it: &Table| it.schema == schema && it.name == name;
+        let Some(table) = found.into_iter().find(is_named) else {
+            return Err(self.unknown(&format!("the table {schema}.{name} does not exist")));
+        };
+        let is_known = |column: &String| table.columns.iter().any(|it| it.name == *column);
+        match columns.iter().find(|column| !is_known(column)) {
+            Some(column) => Err(self.unknown(&format!(
+                "the table {schema}.{name} has no column `{column}`, which a script names"
+            ))),
+            None => Ok(table),
+        }
+    }
+
+    fn unknown(&self, what: &str) -> Failure {
+        Failure::new(
+            FailureKind::TableChanged,
+            format!(
+                "{}: {what}; write the scripts again with `reconcile run --generate-repair`",
+                self.endpoint.name
+            ),
+        )
     }
 
     /// Runs SQL and ignores its result.
