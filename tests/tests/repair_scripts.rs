@@ -333,20 +333,22 @@ fn a_missing_privilege_is_named() {
     scene.generate("t");
     let name = scene.target.database.name();
     let user = format!("reader_{name}");
-    scene.target.execute(&format!(
-        "CREATE ROLE \"{user}\" LOGIN PASSWORD 'hunter2'; GRANT SELECT, DELETE ON t TO \"{user}\""
-    ));
     let Endpoint { host, port, .. } = Endpoint::from_url("target", &scene.target.url()).unwrap();
     let limited = format!("postgres://{user}:hunter2@{host}:{port}/{name}");
-    let refused = scene.apply(&["out", "--target-url", &limited]);
-    scene
-        .target
-        .execute(&format!("DROP OWNED BY \"{user}\"; DROP ROLE \"{user}\""));
-    assert_eq!(refused.code, 3, "{refused:?}");
-    assert!(
-        refused.stderr.contains("grant SELECT and UPDATE on it"),
-        "{refused:?}"
-    );
+    for (granted, advice) in [
+        ("SELECT, DELETE", "grant SELECT and UPDATE on it"),
+        ("SELECT, INSERT", "grant UPDATE or DELETE on it"),
+    ] {
+        scene.target.execute(&format!(
+            "CREATE ROLE \"{user}\" LOGIN PASSWORD 'hunter2'; GRANT {granted} ON t TO \"{user}\""
+        ));
+        let refused = scene.apply(&["out", "--target-url", &limited]);
+        scene
+            .target
+            .execute(&format!("DROP OWNED BY \"{user}\"; DROP ROLE \"{user}\""));
+        assert_eq!(refused.code, 3, "{refused:?}");
+        assert!(refused.stderr.contains(advice), "{refused:?}");
+    }
     assert!(!is_equal(&scene));
 }
 

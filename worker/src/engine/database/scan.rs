@@ -80,9 +80,6 @@ pub(crate) struct Query {
     pub limits: ValueLimits,
 }
 
-/// The least limit of a value: every number and time has less. A coordinator requests no less.
-const SMALLEST: usize = EngineLimits::SMALLEST_VALUE_BYTES as usize;
-
 /// What is kept in memory of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ValueLimits {
@@ -101,12 +98,14 @@ impl ValueLimits {
 
     pub(crate) fn new(limits: &EngineLimits) -> Self {
         let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let value = bytes(limits.value_bytes).max(SMALLEST);
+        // A coordinator requests no less; every number and time has less.
+        let smallest = EngineLimits::SMALLEST_VALUE_BYTES;
+        let value = bytes(limits.value_bytes.max(smallest));
         Self {
             value,
             row: value
                 .max(bytes(limits.memory_bytes) / 2)
-                .saturating_add(SMALLEST),
+                .saturating_add(bytes(smallest)),
         }
     }
 }
