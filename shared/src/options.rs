@@ -363,6 +363,11 @@ pub struct EngineLimits {
     pub value_bytes: u64,
 }
 
+impl EngineLimits {
+    /// The smallest value that [`value_bytes`](Self::value_bytes) may have: 64 KiB.
+    pub const SMALLEST_VALUE_BYTES: u64 = 64 << 10;
+}
+
 /// Also what a coordinator means that does not name the limit.
 const fn default_value_bytes() -> u64 {
     16 << 20

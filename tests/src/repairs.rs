@@ -92,7 +92,14 @@ async fn carry_out(
         }
     }
     let mut writable = WritableTarget::open(target).await.map_err(failed)?;
-    for line in script_dialect(plan.kind).lines().preamble {
+    let dialect = script_dialect(plan.kind);
+    let table = format!(
+        "{}.{}",
+        dialect.quote(&plan.schema),
+        dialect.quote(&plan.table)
+    );
+    writable.begin(&[table]).await.map_err(failed)?;
+    for line in dialect.lines().preamble {
         writable.execute(line).await.map_err(failed)?;
     }
     // What was done last is taken back first.

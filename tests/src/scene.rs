@@ -315,13 +315,18 @@ impl Watch {
 
 /// A database session for callers that are not asynchronous.
 #[derive(Debug)]
-struct Session {
+pub struct Session {
     client: Client,
     runtime: Runtime,
 }
 
 impl Session {
-    fn open(database: &Database) -> Result<Self, ServiceError> {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub fn open(database: &Database) -> Result<Self, ServiceError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -331,7 +336,12 @@ impl Session {
         Ok(Self { client, runtime })
     }
 
-    fn execute(&self, statements: &str) -> Result<(), ServiceError> {
+    /// Executes statements, which may leave a transaction open.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub fn execute(&self, statements: &str) -> Result<(), ServiceError> {
         self.runtime
             .block_on(self.client.batch_execute(statements))
             .map_err(|source| refused(statements, source))

@@ -46,6 +46,21 @@ type BadArguments = (
 /// Arguments of a run whose endpoints are right.
 const BAD_FLAGS: &[BadArguments] = &[
     ("no tables", &[], &["tables"]),
+    (
+        "a missing spill directory",
+        &["--tables", "a", "--spill-dir", "no/such/directory"],
+        &["no/such/directory", "--spill-dir"],
+    ),
+    (
+        "an empty spill directory",
+        &["--tables", "a", "--spill-dir", ""],
+        &["--spill-dir"],
+    ),
+    (
+        "a value size below the smallest",
+        &["--tables", "a", "--max-value-size", "1"],
+        &["--max-value-size is 1", "64KiB"],
+    ),
     ("an empty list", &["--tables", ""], &["table"]),
     ("blanks for a list", &["--tables", " , "], &["table"]),
     ("a table twice", &["--tables", "a,b,a"], &["a", "twice"]),

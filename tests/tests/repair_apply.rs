@@ -298,7 +298,11 @@ fn a_commit_that_is_not_answered_is_neither_done_nor_not_done() {
         } else {
             std::fs::remove_file(scene.file("public.t.undo.sql.pending")).unwrap();
             assert_eq!(scene.apply(&["out", "--undo"]).code, 2);
-            assert_eq!(scene.apply(&["out"]).code, 0);
+            // The same database, although its address is another one.
+            let refused = scene.apply(&["out"]);
+            assert_eq!(refused.code, 2, "{refused:?}");
+            assert!(refused.stderr.contains("--again"), "{refused:?}");
+            assert_eq!(scene.apply(&["out", "--again"]).code, 0);
             assert_eq!(scene.apply(&["out", "--undo"]).code, 0);
         }
         let after = scene.run(&["--tables", "t"]).report();

@@ -473,7 +473,8 @@ fn no_line_of_a_script_begins_with_a_value() {
             let file = scene.file(&format!("{schema}.t.{name}.sql"));
             let text = std::fs::read_to_string(file).unwrap();
             let ours = [
-                "--", "BEGIN", "COMMIT", "SET ", "GO", "IF @@", "INSERT ", "DELETE ", "UPDATE ",
+                "--", "BEGIN", "LOCK ", "COMMIT", "SET ", "GO", "IF @@", "INSERT ", "DELETE ",
+                "UPDATE ",
             ];
             for line in text.lines() {
                 assert!(ours.iter().any(|word| line.starts_with(word)), "{line}");

@@ -38,6 +38,8 @@ const UNHEALTHY: u8 = 1;
 /// Why the worker cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
 enum WorkerError {
+    #[error("temporary files cannot be created: {0}; name another directory with --spill-dir")]
+    SpillDirectory(std::io::Error),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("[broker] signing_key_file: {0}")]
@@ -284,7 +286,11 @@ fn resolve(
         ca_file: broker.ca_file,
         connection_name: format!("reconcile-worker {id}"),
     };
+    let spill_directory = SpillDirectory::new(flags.spill_dir);
+    spill_directory
+        .check()
+        .map_err(WorkerError::SpillDirectory)?;
     let engine = ReconcileEngine::new(config.endpoints, flags.concurrency.into())
-        .spilling_to(SpillDirectory::new(flags.spill_dir));
+        .spilling_to(spill_directory);
     Ok((broker, Arc::new(engine), metrics))
 }

@@ -18,7 +18,7 @@ use super::exit::{self, CommandError};
 use super::flags::{ApplyFlags, ListFormat, SideUrl};
 use super::state_dir::state_dir;
 use super::usage::UsageError;
-use crate::repair::{AppliedScripts, Direction, Script, ScriptError, ScriptSet};
+use crate::repair::{AppliedScripts, AppliedTo, Direction, Script, ScriptError, ScriptSet};
 use crate::report::write_stdout;
 use crate::store::database_identity;
 
@@ -47,9 +47,15 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
     check_undo(&set, &target)?;
 
     let actions = actions(&flags);
-    let record = AppliedScripts::open(&state_dir(&config)?)?;
+    let state_dir = state_dir(&config)?;
+    let address = database_identity(&target);
     if !flags.dry_run && !flags.again {
-        record.check(&set, &database_identity(&target), &actions)?;
+        // Before the question; `execute_scripts` checks it again under the lock.
+        let database = AppliedTo {
+            address: &address,
+            identity: None,
+        };
+        AppliedScripts::open(&state_dir)?.check(&set, database, &actions)?;
     }
     announce(&set, &target, &actions);
     let has_work = set.scripts.iter().any(|script| script.present.total() > 0);
@@ -60,7 +66,8 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
         endpoint: &target,
         actions: &actions,
         dry_run: flags.dry_run,
-        record: &record,
+        again: flags.again,
+        state_dir: &state_dir,
     };
     let (tables, finished) = execute_scripts(work, &mut signals).await?;
     let mut applied = Applied {
@@ -68,6 +75,7 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
         dry_run: flags.dry_run,
         tables,
         verification: None,
+        is_complete: true,
     };
     let mut verified = Ok(());
     if let Some(source) = source {
@@ -76,6 +84,7 @@ pub(super) async fn apply(flags: ApplyFlags, config: Config) -> Result<u8, Comma
             applied.verification = Some(applied.verdict());
         }
     }
+    applied.is_complete = finished.is_ok() && verified.is_ok();
     // Printed before later errors are reported: the target has been changed.
     let shown = write_stdout(&match flags.format {
         ListFormat::Console => applied.to_console(),
@@ -105,6 +114,7 @@ fn nothing(flags: &ApplyFlags) -> String {
         dry_run: flags.dry_run,
         tables: Vec::new(),
         verification: None,
+        is_complete: true,
     };
     match flags.format {
         ListFormat::Console => "there is nothing to apply\n".to_owned(),
@@ -150,15 +160,30 @@ fn check_target(set: &ScriptSet, target: &Endpoint, flags: &ApplyFlags) -> Resul
     Ok(())
 }
 
-/// Checks that the undo scripts belong to the repairs; a missing one is only a warning.
+/// Checks that the undo scripts belong to the repairs. A missing one, or a statement that is
+/// missing in one, is only a warning.
 fn check_undo(set: &ScriptSet, target: &Endpoint) -> Result<(), ScriptError> {
     let database = database_identity(target);
     for script in &set.scripts {
         let is_repair = script.header.direction == Direction::Repair;
-        if script.undo(&database)?.is_none() && is_repair {
+        let undo = script.undo(&database)?;
+        if !is_repair {
+            continue;
+        }
+        let Some(undo) = undo else {
             tracing::warn!(
                 "{} has no .undo.sql beside it: it cannot be reverted",
                 script.path.display()
+            );
+            continue;
+        };
+        let written = undo.header.statements.total();
+        let deleted = written.saturating_sub(undo.present.total());
+        if deleted > 0 {
+            tracing::warn!(
+                "{} of {written} statements were deleted from {}: what they would revert cannot be reverted",
+                deleted,
+                undo.path.display()
             );
         }
     }

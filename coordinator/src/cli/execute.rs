@@ -27,6 +27,7 @@ use super::run_end::{Delivered, PauseMessage};
 use super::settings::RunSettings;
 use super::telemetry::{HASTY_PUSH_LIMIT, PUSH_LIMIT, RunTelemetry};
 use super::unfinished::{RequestedRun, unfinished};
+use super::usage::UsageError;
 use crate::repair::Scripts;
 use crate::rows_file::RowsFile;
 use crate::run::{self, RunControl, RunEnd, RunObserver, RunRequest};
@@ -333,7 +334,11 @@ async fn connect(mode: Mode) -> Result<(Arc<dyn Transport>, Option<WorkerHandle>
         } => {
             let transport: Arc<dyn Transport> = LocalTransport::new();
             let engine = ReconcileEngine::new(endpoints, concurrency.into());
-            let engine = Arc::new(engine.spilling_to(SpillDirectory::new(spill_dir)));
+            let spill_directory = SpillDirectory::new(spill_dir);
+            spill_directory
+                .check()
+                .map_err(UsageError::SpillDirectory)?;
+            let engine = Arc::new(engine.spilling_to(spill_directory));
             let options = WorkerOptions {
                 heartbeat_period,
                 drain_grace: Duration::ZERO,

@@ -38,6 +38,10 @@ pub(super) fn table_options(
     if repair && redact_all {
         return Err(UsageError::RepairShowsValues);
     }
+    let longest = options.max_value_size();
+    if longest.0 < EngineLimits::SMALLEST_VALUE_BYTES {
+        return Err(UsageError::SmallValueSize(longest));
+    }
     let of_tables = settings.entries.iter().flat_map(|it| it.rules.values());
     let general = settings.rules.iter().map(|entry| &entry.rule.rule);
     let redacts = redact_all || of_tables.chain(general).any(|rule| rule.redact);
@@ -55,7 +59,7 @@ pub(super) fn table_options(
         limits: EngineLimits {
             memory_bytes: options.memory_limit().0,
             spill_bytes: options.spill_limit().0,
-            value_bytes: options.max_value_size().0,
+            value_bytes: longest.0,
         },
         read_uncommitted: options.read_uncommitted(),
         naming: options.naming(),

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use shared::config::ByteSize;
 use shared::endpoint::{DatabaseKind, EndpointError};
 use shared::ids::{RunId, TableName};
+use shared::options::EngineLimits;
 use shared::outcome::Failure;
 use shared::signing::SigningKeyError;
 use shared::telemetry::metrics::push::PushError;
@@ -72,6 +74,13 @@ pub(super) enum UsageError {
         "--redact and --generate-repair exclude each other: a repair contains the values in clear text"
     )]
     RepairShowsValues,
+    #[error(
+        "--max-value-size is {0}, and the smallest is {smallest}",
+        smallest = ByteSize(EngineLimits::SMALLEST_VALUE_BYTES)
+    )]
+    SmallValueSize(ByteSize),
+    #[error("temporary files cannot be created: {0}; name another directory with --spill-dir")]
+    SpillDirectory(std::io::Error),
     #[error(
         "--generate-repair excludes redact = true of column `{column}` of {table}: a repair contains the values in clear text; remove one of them"
     )]

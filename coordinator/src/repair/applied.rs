@@ -2,10 +2,11 @@
 //! state directory, to which lines are only appended.
 //!
 //! A line is written before the commit is sent, and another one when it is answered. So a
-//! script whose commit was not answered counts as one that may have been applied.
+//! script whose commit was not answered counts as one that may have been applied. While scripts
+//! are applied, a lock on a file beside the record keeps other processes from doing the same.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ use super::script_set::ScriptSet;
 use super::statement::{Direction, word};
 
 const FILE: &str = "applied.jsonl";
+
+/// The file that is locked while scripts are applied.
+const LOCK: &str = "applied.lock";
 
 /// The record in one state directory.
 #[derive(Debug)]
@@ -47,8 +51,11 @@ enum Line {
 struct Application {
     id: String,
     at: DateTime<Utc>,
-    /// The database of the target.
+    /// The database of the target, by its address.
     database: String,
+    /// The same by what the database says of itself; absent in records of earlier versions.
+    #[serde(default)]
+    identity: Option<String>,
     actions: Vec<RepairAction>,
     scripts: Vec<AppliedScript>,
 }
@@ -61,6 +68,20 @@ struct AppliedScript {
     run: String,
     schema: String,
     table: String,
+    /// The kinds of statements of which each one in the script took effect; absent in records
+    /// of earlier versions.
+    #[serde(default)]
+    complete: Option<Vec<RepairAction>>,
+}
+
+/// A database, by its address and by what it says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AppliedTo<'a> {
+    /// [`database_identity`](crate::store::database_identity).
+    pub(crate) address: &'a str,
+    /// [`DatabaseIdentity::id`](shared::identity::DatabaseIdentity::id), once a connection
+    /// has read it. One database may have several addresses.
+    pub(crate) identity: Option<&'a str>,
 }
 
 impl AppliedScript {
@@ -73,6 +94,7 @@ impl AppliedScript {
             run: header.run.clone(),
             schema: header.schema.clone(),
             table: header.table.clone(),
+            complete: None,
         }
     }
 
@@ -90,13 +112,33 @@ impl AppliedScript {
 
 /// What the record knows of one action of a script in one database.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct Known<'a> {
     at: DateTime<Utc>,
     /// Whether the commit was answered.
     is_certain: bool,
+    /// The address of the database at that time.
+    database: &'a str,
 }
 
 impl AppliedScripts {
+    /// Locks the record in `state_dir`, and reads it. `None` if another process holds the lock.
+    pub(crate) fn lock(state_dir: &Path) -> Result<Option<(File, Self)>, ScriptError> {
+        let path = state_dir.join(LOCK);
+        let unwritable = ScriptError::unwritable(&path);
+        create_directory(state_dir).map_err(&unwritable)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(&unwritable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some((file, Self::open(state_dir)?))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(unwritable(error)),
+        }
+    }
+
     /// Reads the record in `state_dir`, which need not exist.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, ScriptError> {
         let path = state_dir.join(FILE);
@@ -136,7 +178,7 @@ impl AppliedScripts {
     pub(crate) fn check(
         &self,
         set: &ScriptSet,
-        database: &str,
+        database: AppliedTo<'_>,
         actions: &[RepairAction],
     ) -> Result<(), ScriptError> {
         for script in &set.scripts {
@@ -144,7 +186,12 @@ impl AppliedScripts {
                 .iter()
                 .filter(|action| script.present.of(**action) > 0)
             {
-                let Some(Known { at, is_certain }) = self.find(script, database, *action) else {
+                let Some(Known {
+                    at,
+                    is_certain,
+                    database,
+                }) = self.find(script, database, *action)
+                else {
                     continue;
                 };
                 let (path, time) = (
@@ -170,7 +217,12 @@ impl AppliedScripts {
         Ok(())
     }
 
-    fn find(&self, script: &Script, database: &str, action: RepairAction) -> Option<Known> {
+    fn find(
+        &self,
+        script: &Script,
+        database: AppliedTo<'_>,
+        action: RepairAction,
+    ) -> Option<Known<'_>> {
         let wanted = AppliedScript::of(script);
         let mut known = None;
         for application in &self.applications {
@@ -178,29 +230,31 @@ impl AppliedScripts {
             if committed == Some(false) {
                 continue;
             }
-            let is_undone = |script: &AppliedScript| script.is_inverse_of(&wanted);
-            if application.concerns(&wanted, database, action) {
+            if !application.is_to(database) {
+                continue;
+            }
+            if application.concerns(&wanted, action) {
                 known = Some(Known {
                     at: application.at,
                     is_certain: committed.is_some(),
+                    database: &application.database,
                 });
-            } else if committed.is_some()
-                && application.database == database
-                && application.scripts.iter().any(is_undone)
-            {
+            } else if committed.is_some() && application.undoes(&wanted, action) {
                 known = None;
             }
         }
         known
     }
 
-    /// Records that the commit of these scripts is going to be sent. Returns the
-    /// identifier of the application for [`end`](Self::end).
+    /// Records that the commit of these scripts is going to be sent. `complete` are, for each
+    /// script, the kinds of statements of which each one took effect. Returns the identifier of
+    /// the application for [`end`](Self::end).
     pub(crate) fn begin(
         &self,
         set: &ScriptSet,
-        database: &str,
+        database: AppliedTo<'_>,
         actions: &[RepairAction],
+        complete: Vec<Vec<RepairAction>>,
     ) -> Result<String, ScriptError> {
         let mut id = [0_u8; 12];
         aws_lc_rs::rand::fill(&mut id).expect("the system has a source of random numbers");
@@ -208,9 +262,18 @@ impl AppliedScripts {
         self.append(&Line::Begun(Application {
             id: id.clone(),
             at: Utc::now(),
-            database: database.to_owned(),
+            database: database.address.to_owned(),
+            identity: database.identity.map(str::to_owned),
             actions: actions.to_vec(),
-            scripts: set.scripts.iter().map(AppliedScript::of).collect(),
+            scripts: set
+                .scripts
+                .iter()
+                .zip(complete)
+                .map(|(script, complete)| AppliedScript {
+                    complete: Some(complete),
+                    ..AppliedScript::of(script)
+                })
+                .collect(),
         }))?;
         Ok(id)
     }
@@ -227,10 +290,7 @@ impl AppliedScripts {
     fn append(&self, line: &Line) -> Result<(), ScriptError> {
         let write = || {
             if let Some(directory) = self.path.parent() {
-                DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(directory)?;
+                create_directory(directory)?;
             }
             let mut file = OpenOptions::new()
                 .create(true)
@@ -255,11 +315,31 @@ impl AppliedScripts {
 }
 
 impl Application {
-    fn concerns(&self, script: &AppliedScript, database: &str, action: RepairAction) -> bool {
-        self.database == database
-            && self.actions.contains(&action)
-            && self.scripts.iter().any(|of| of.script == script.script)
+    /// Whether it was applied to this database: one of the same address, or of the same
+    /// identity behind another address.
+    fn is_to(&self, database: AppliedTo<'_>) -> bool {
+        self.database == database.address
+            || (self.identity.is_some() && self.identity.as_deref() == database.identity)
     }
+
+    fn concerns(&self, script: &AppliedScript, action: RepairAction) -> bool {
+        self.actions.contains(&action) && self.scripts.iter().any(|of| of.script == script.script)
+    }
+
+    /// Whether it has undone all that the statements of `script` with this action did.
+    fn undoes(&self, script: &AppliedScript, action: RepairAction) -> bool {
+        let inverse = Direction::Undo.orient(action);
+        self.actions.contains(&inverse)
+            && self.scripts.iter().any(|of| {
+                let complete = of.complete.as_ref();
+                of.is_inverse_of(script)
+                    && complete.is_none_or(|complete| complete.contains(&inverse))
+            })
+    }
+}
+
+fn create_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]
@@ -269,6 +349,20 @@ mod tests {
     use super::*;
 
     const ALL: [RepairAction; 3] = super::super::statement::ACTIONS;
+
+    const DB: AppliedTo<'_> = AppliedTo {
+        address: "db",
+        identity: Some("1"),
+    };
+
+    const OTHER: AppliedTo<'_> = AppliedTo {
+        address: "other",
+        identity: Some("2"),
+    };
+
+    fn complete() -> Vec<Vec<RepairAction>> {
+        vec![ALL.to_vec()]
+    }
 
     fn set(id: &str, direction: Direction) -> ScriptSet {
         let mut header = header();
@@ -283,6 +377,7 @@ mod tests {
                 },
                 header,
                 id: id.to_owned(),
+                names: worker::engine::ColumnNames::default(),
             }],
             deferred: vec![Vec::new()],
             deletes_last: vec![false],
@@ -294,16 +389,16 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let open = || AppliedScripts::open(&place.path().join("state")).unwrap();
         let repair = set("one", Direction::Repair);
-        open().check(&repair, "db", &ALL).unwrap();
+        open().check(&repair, DB, &ALL).unwrap();
         let insert = &[RepairAction::Insert];
-        let id = open().begin(&repair, "db", insert).unwrap();
-        let unknown = open().check(&repair, "db", &ALL).unwrap_err();
+        let id = open().begin(&repair, DB, insert, complete()).unwrap();
+        let unknown = open().check(&repair, DB, &ALL).unwrap_err();
         assert!(
             matches!(unknown, ScriptError::MaybeApplied { .. }),
             "{unknown}"
         );
         open().end(id, true).unwrap();
-        let known = open().check(&repair, "db", &ALL).unwrap_err();
+        let known = open().check(&repair, DB, &ALL).unwrap_err();
         assert!(
             matches!(
                 known,
@@ -314,22 +409,79 @@ mod tests {
             ),
             "{known}"
         );
+        open().check(&repair, DB, &[RepairAction::Delete]).unwrap();
+        open().check(&repair, OTHER, &ALL).unwrap();
         open()
-            .check(&repair, "db", &[RepairAction::Delete])
-            .unwrap();
-        open().check(&repair, "other", &ALL).unwrap();
-        open()
-            .check(&set("two", Direction::Repair), "db", &ALL)
+            .check(&set("two", Direction::Repair), DB, &ALL)
             .unwrap();
         // An undo that was refused changes nothing.
         let undo = set("undo", Direction::Undo);
-        let id = open().begin(&undo, "db", &ALL).unwrap();
+        let id = open().begin(&undo, DB, &ALL, complete()).unwrap();
         open().end(id, false).unwrap();
-        open().check(&repair, "db", insert).unwrap_err();
-        let id = open().begin(&undo, "db", &ALL).unwrap();
+        open().check(&repair, DB, insert).unwrap_err();
+        let id = open().begin(&undo, DB, &ALL, complete()).unwrap();
         open().end(id, true).unwrap();
-        open().check(&repair, "db", insert).unwrap();
-        open().check(&undo, "db", insert).unwrap_err();
+        open().check(&repair, DB, insert).unwrap();
+        open().check(&undo, DB, insert).unwrap_err();
+    }
+
+    #[test]
+    fn an_undo_lifts_only_what_it_has_undone_wholly() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || AppliedScripts::open(place.path()).unwrap();
+        let (repair, undo) = (set("one", Direction::Repair), set("undo", Direction::Undo));
+        let [delete, update, insert] = [
+            RepairAction::Delete,
+            RepairAction::Update,
+            RepairAction::Insert,
+        ];
+        let record = |set: &ScriptSet, actions: &[RepairAction], complete: &[RepairAction]| {
+            let id = open().begin(set, DB, actions, vec![complete.to_vec()]);
+            open().end(id.unwrap(), true).unwrap();
+        };
+        let is_applied = |action| open().check(&repair, DB, &[action]).is_err();
+        record(&repair, &ALL, &ALL);
+        record(&undo, &[update], &[update]);
+        assert_eq!(
+            [delete, update, insert].map(is_applied),
+            [true, false, true]
+        );
+        // An addition is undone by a deletion; not each of them took effect.
+        record(&undo, &ALL, &[update, insert]);
+        assert_eq!(
+            [delete, update, insert].map(is_applied),
+            [false, false, true]
+        );
+    }
+
+    #[test]
+    fn one_database_has_several_addresses() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || AppliedScripts::open(place.path()).unwrap();
+        let repair = set("one", Direction::Repair);
+        let id = open().begin(&repair, DB, &ALL, complete()).unwrap();
+        open().end(id, true).unwrap();
+        let renamed = AppliedTo {
+            address: "other",
+            identity: DB.identity,
+        };
+        open().check(&repair, renamed, &ALL).unwrap_err();
+        let unknown = AppliedTo {
+            identity: None,
+            ..DB
+        };
+        open().check(&repair, unknown, &ALL).unwrap_err();
+    }
+
+    #[test]
+    fn one_process_at_a_time_holds_the_lock() {
+        let place = tempfile::tempdir().unwrap();
+        let state = place.path().join("state");
+        let held = AppliedScripts::lock(&state).unwrap();
+        assert!(held.is_some());
+        assert!(AppliedScripts::lock(&state).unwrap().is_none());
+        drop(held);
+        assert!(AppliedScripts::lock(&state).unwrap().is_some());
     }
 
     #[test]
@@ -339,9 +491,9 @@ mod tests {
         let repair = set("one", Direction::Repair);
         let path = place.path().join(FILE);
         std::fs::write(&path, "{\"event\":\"beg").unwrap();
-        let id = open().begin(&repair, "db", &ALL).unwrap();
+        let id = open().begin(&repair, DB, &ALL, complete()).unwrap();
         open().end(id, true).unwrap();
-        open().check(&repair, "db", &ALL).unwrap_err();
+        open().check(&repair, DB, &ALL).unwrap_err();
         // What this version does not know is no reason to apply something twice.
         std::fs::write(&path, "{\"event\":\"later\"}\n").unwrap();
         AppliedScripts::open(place.path()).unwrap_err();

@@ -66,7 +66,7 @@ impl Header {
     }
 
     /// Schema and name of the target, quoted.
-    fn qualified(&self) -> String {
+    pub(crate) fn qualified(&self) -> String {
         let dialect = self.dialect();
         let (schema, table) = (dialect.quote(&self.schema), dialect.quote(&self.table));
         format!("{schema}.{table}")

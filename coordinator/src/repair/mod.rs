@@ -19,7 +19,7 @@ mod script_writer;
 mod statement;
 mod undo;
 
-pub(crate) use applied::AppliedScripts;
+pub(crate) use applied::{AppliedScripts, AppliedTo};
 pub use error::ScriptError;
 pub use generate::{RepairError, Scripts};
 pub(crate) use manifest::stored_repairs;
@@ -27,5 +27,5 @@ pub(crate) use order::steps;
 pub(crate) use script_reader::Script;
 pub(crate) use script_set::ScriptSet;
 pub use statement::Direction;
-pub(crate) use statement::{Statement, StatementCounts};
+pub(crate) use statement::{ACTIONS, Statement, StatementCounts};
 pub(crate) use undo::Effects;

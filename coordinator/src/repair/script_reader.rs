@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{self, Context};
 use shared::outcome::RepairAction;
+use worker::engine::ColumnNames;
 
 use super::error::ScriptError;
 use super::header::Header;
@@ -22,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) present: StatementCounts,
     /// The digest of its header, which has a random token: it identifies the script.
     pub(crate) id: String,
+    /// The columns that its statements name.
+    pub(crate) names: ColumnNames,
 }
 
 impl Script {
@@ -32,7 +35,12 @@ impl Script {
         while let Some(Entry { statement, active }) = reader.next()? {
             present.add(statement.action, u64::from(active));
         }
-        let EntryReader { header, script, .. } = reader;
+        let EntryReader {
+            header,
+            script,
+            names,
+            ..
+        } = reader;
         if header.statements.minus(&present).is_none() {
             return Err(ScriptError::Edited(path.to_owned()));
         }
@@ -41,6 +49,7 @@ impl Script {
             header,
             present,
             id: script,
+            names,
         })
     }
 
@@ -97,6 +106,7 @@ struct EntryReader {
     /// Action and number of the last statement.
     last: Option<(RepairAction, u64)>,
     has_ended: bool,
+    names: ColumnNames,
 }
 
 impl EntryReader {
@@ -131,6 +141,7 @@ impl EntryReader {
             inactive: None,
             last: None,
             has_ended: false,
+            names: ColumnNames::default(),
         })
     }
 
@@ -225,7 +236,8 @@ impl EntryReader {
             return Err(changed("is not in its place, or stands there twice"));
         }
         self.last = Some((action, number));
-        let checked = self.header.form().check(action, &statement.sql);
+        let form = self.header.form();
+        let checked = form.collect(action, &statement.sql, &mut self.names);
         checked.map_err(|reason| ScriptError::NotGuarded {
             path: self.path.clone(),
             statement: statement.name(),

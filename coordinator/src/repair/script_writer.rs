@@ -56,6 +56,7 @@ impl ScriptWriter {
         script.line("--")?;
         script.mark("begin")?;
         script.lines(&header.dialect().begin())?;
+        script.lines(header.dialect().lock(&[header.qualified()]).as_slice())?;
         script.lines(&header.defer_constraints(&header.deferred))?;
         Ok(script)
     }

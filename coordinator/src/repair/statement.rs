@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{self, Context};
 use serde::{Deserialize, Serialize};
 use shared::outcome::RepairAction;
 
-pub(super) const ACTIONS: [RepairAction; 3] = [
+pub(crate) const ACTIONS: [RepairAction; 3] = [
     RepairAction::Delete,
     RepairAction::Update,
     RepairAction::Insert,

@@ -33,12 +33,9 @@ impl Effects {
         self.0.get(&(action, number)).copied().unwrap_or_default()
     }
 
-    fn counts(&self) -> StatementCounts {
-        let mut counts = StatementCounts::default();
-        for ((action, _), count) in &self.0 {
-            counts.add(*action, *count);
-        }
-        counts
+    /// Whether the statement took effect at least once.
+    pub(crate) fn has(&self, action: RepairAction, number: u64) -> bool {
+        self.count(action, number) > 0
     }
 }
 
@@ -143,7 +140,7 @@ impl Script {
             undo: &undo,
             effects,
         };
-        let statements = renewal.counts().ok_or_else(|| self.not_its_undo(&undo))?;
+        let statements = renewal.walk(|_, _| Ok(()))?;
         let header = Header {
             token: Header::token(),
             applied: true,
@@ -183,17 +180,6 @@ struct Renewal<'a> {
 }
 
 impl Renewal<'_> {
-    /// How many statements it has; `None` if more was undone than was applied.
-    fn counts(&self) -> Option<StatementCounts> {
-        let (before, done) = (self.undo.present, self.effects.counts());
-        let inverse = Direction::Undo.orient_counts(done);
-        match self.script.header.direction {
-            Direction::Repair if self.undo.header.applied => Some(before.plus(&inverse)),
-            Direction::Repair => Some(inverse),
-            Direction::Undo => before.minus(&done),
-        }
-    }
-
     /// How many copies of a statement it has, if the old version had `copies`;
     /// `None` if the statement was undone more often than it was applied.
     fn copies(&self, statement: &Statement, copies: u64) -> Option<u64> {
@@ -210,8 +196,26 @@ impl Renewal<'_> {
 
     /// Writes its statements and returns how many of them are active.
     fn write(&self, file: &mut ScriptWriter) -> Result<StatementCounts, ScriptError> {
-        let misfit = || self.script.not_its_undo(self.undo);
         let unwritable = ScriptError::unwritable(&pending_path(&self.undo.path));
+        self.walk(|statement, copies| {
+            for _ in 0..copies {
+                file.add(statement).map_err(&unwritable)?;
+            }
+            if copies == 0 {
+                file.add_inactive(statement).map_err(&unwritable)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Passes each statement to `each`, with the number of its copies, and returns how many
+    /// statements are active. Statements that the user has deleted from the old version are
+    /// absent from the new one, too.
+    fn walk(
+        &self,
+        mut each: impl FnMut(&Statement, u64) -> Result<(), ScriptError>,
+    ) -> Result<StatementCounts, ScriptError> {
+        let misfit = || self.script.not_its_undo(self.undo);
         let (mut known, mut active) = (StatementCounts::default(), StatementCounts::default());
         let mut entries = self.undo.entries()?.peekable();
         while let Some(entry) = entries.next() {
@@ -231,15 +235,10 @@ impl Renewal<'_> {
             let copies = self.copies(&statement, copies).ok_or_else(misfit)?;
             known.add(Direction::Undo.orient(statement.action), 1);
             active.add(statement.action, copies);
-            for _ in 0..copies {
-                file.add(&statement).map_err(&unwritable)?;
-            }
-            if copies == 0 {
-                file.add_inactive(&statement).map_err(&unwritable)?;
-            }
+            each(&statement, copies)?;
         }
         let is_repair = self.script.header.direction == Direction::Repair;
-        if is_repair && known != self.script.header.statements {
+        if is_repair && self.script.header.statements.minus(&known).is_none() {
             return Err(misfit());
         }
         Ok(active)

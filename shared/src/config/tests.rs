@@ -102,6 +102,21 @@ fn limits_of_messages_can_be_configured_within_bounds() {
 }
 
 #[test]
+fn an_empty_path_is_refused() {
+    for text in [
+        "[run]\nspill_dir = \"\"\n",
+        "[run]\nstate_dir = \"\"\n",
+        "[broker]\nca_file = \"\"\n",
+    ] {
+        let message = error(text);
+        assert!(
+            message.contains("an empty text is not the name"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn a_signing_key_and_a_state_directory_can_be_configured() {
     let config = parse_text(
         "[broker]\nsigning_key_file = \"/nowhere/key\"\n[run]\nstate_dir = \"/var/lib/reconcile\"\n",

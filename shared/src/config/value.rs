@@ -109,7 +109,7 @@ const TEXT: &str = "a text in quotes";
 
 words! {
     String: Text, TEXT, |text, _| Ok(text.to_owned()), quoted;
-    PathBuf: Text, TEXT, |text, _| Ok(text.into()), |path| quoted(&path.display());
+    PathBuf: Text, "the name of a file or a directory", |text, expected| path(text, expected), |path| quoted(&path.display());
     Secret: Text, TEXT, |text, _| Ok(Self::new(text)), |it| quoted(&mask(it.reveal()));
     MetricsAddr: Text, TEXT, parsed, quoted;
     PushInstance: Text, TEXT, parsed, quoted;
@@ -140,6 +140,13 @@ words! {
 
 fn parsed<T: FromStr<Err: fmt::Display>>(text: &str, _: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn path(text: &str, expected: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err(format!("an empty text is not {expected}"));
+    }
+    Ok(text.into())
 }
 
 fn choice<T: ValueEnum>(text: &str, _: &str) -> Result<T, String> {

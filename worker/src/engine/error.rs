@@ -136,6 +136,7 @@ pub(crate) mod advice {
         "grant SELECT and UPDATE on it to the endpoint's user";
     pub(crate) const PERMISSION_DELETE: &str =
         "grant SELECT and DELETE on it to the endpoint's user";
+    pub(crate) const PERMISSION_LOCK: &str = "grant UPDATE or DELETE on it to the endpoint's user: the table is locked while it is repaired";
     pub(crate) const PERMISSION_ALTER: &str = "the endpoint's user must be allowed to alter the table: make it the table's owner, or grant ALTER on the table";
     pub(crate) const NOT_UNICODE: &str = "an nvarchar column with unpaired surrogates is read with rules.COLUMN.as_text = true, and one that is not needed can be left out with columns.exclude";
     pub(crate) const STATEMENT_TIMEOUT: &str =

@@ -28,7 +28,7 @@ pub(crate) mod values;
 pub use database::apply::{CommitError, WritableTarget};
 pub use database::catalog::list_tables;
 pub use database::filter::{FilterError, validate};
-pub use database::guarded::{GuardedForm, NotGuarded};
+pub use database::guarded::{ColumnNames, GuardedForm, NotGuarded};
 pub use database::kinds::script_dialect;
 pub use database::script::{ScriptDialect, ScriptLines, StatementRules};
 pub use preflight::{

@@ -34,6 +34,18 @@ impl SpillDirectory {
         }
     }
 
+    /// Checks that the directory that the user has named can have temporary files.
+    ///
+    /// # Errors
+    ///
+    /// If no file can be created in it. The error names it.
+    pub fn check(&self) -> io::Result<()> {
+        match &self.named {
+            Some(named) => TemporaryFile::new(named).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Creates a file without a name.
     ///
     /// # Errors

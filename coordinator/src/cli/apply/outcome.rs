@@ -1,5 +1,6 @@
 //! The result of `reconcile apply`, as text and as JSON.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use shared::outcome::RepairAction;
 use worker::engine::key_texts;
 
 use super::words::{counted, grouped, kinds};
-use crate::repair::{Direction, Effects, Script, StatementCounts};
+use crate::repair::{ACTIONS, Direction, Effects, Script, StatementCounts};
 
 /// The most skipped rows of a table that are listed.
 const LISTED: usize = 100;
@@ -25,6 +26,9 @@ pub(super) struct Applied {
     pub(super) tables: Vec<AppliedTable>,
     /// PASS: all rows of the scripts are equal; absent if they were not compared.
     pub(super) verification: Option<&'static str>,
+    /// Whether every step after the commit succeeded.
+    #[serde(skip)]
+    pub(super) is_complete: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -32,12 +36,14 @@ pub(super) struct AppliedTable {
     pub(super) table: String,
     pub(super) file: String,
     pub(super) applied: StatementCounts,
-    /// Statements whose rows had changed since the comparison.
+    /// Statements that were executed and changed no row.
     pub(super) skipped: StatementCounts,
     /// The first of these rows.
     pub(super) skipped_rows: Vec<SkippedRow>,
     /// Statements that were deleted from the script.
     pub(super) left_out: StatementCounts,
+    /// Statements of other kinds than `--only` names.
+    pub(super) not_selected: StatementCounts,
     pub(super) verified: Option<Verified>,
     #[serde(skip)]
     pub(super) key: Vec<String>,
@@ -45,6 +51,9 @@ pub(super) struct AppliedTable {
     pub(super) keys: Vec<String>,
     #[serde(skip)]
     pub(super) effects: Effects,
+    /// The actions and numbers of skipped statements.
+    #[serde(skip)]
+    skipped_numbers: BTreeSet<(RepairAction, u64)>,
 }
 
 /// A statement that was executed.
@@ -102,7 +111,7 @@ impl Applied {
 
     /// Whether the exit code is 0.
     pub(super) fn is_success(&self) -> bool {
-        self.skipped() == 0 && self.verification != Some("FAIL")
+        self.is_complete && self.skipped() == 0 && self.verification != Some("FAIL")
     }
 
     pub(super) fn to_json(&self) -> String {
@@ -154,20 +163,27 @@ impl Applied {
         }
         line.push('\n');
         if changed == 0 {
-            line.push_str("no statement took effect: all its rows have changed since the run, as after an earlier application of the same scripts\n");
+            line.push_str(
+                "no statement took effect, as after an earlier application of the same scripts\n",
+            );
         }
         line
     }
 
-    /// The result in words that match the exit code.
+    /// The result in words that match the exit code: PASS for 0, FAIL for 1, INCOMPLETE for 4.
     fn conclusion(&self) -> String {
-        let verdict = if self.is_success() { "PASS" } else { "FAIL" };
+        let verdict = match (self.is_complete, self.is_success()) {
+            (false, _) => "INCOMPLETE",
+            (true, true) => "PASS",
+            (true, false) => "FAIL",
+        };
         let mut reasons = Vec::new();
         if self.skipped() > 0 {
             reasons.push(format!("{} skipped", counted(self.skipped(), "row")));
         }
         reasons.push(match (self.verification, self.differing()) {
-            (None, _) if self.direction == Direction::Undo => "the repair was undone".to_owned(),
+            (None, _) if self.direction == Direction::Undo => self.undone().to_owned(),
+            (None, _) if !self.is_complete => "the rows could not be compared again".to_owned(),
             (None, _) => "the rows were not compared again".to_owned(),
             (Some(_), 0) => "the rows were compared again, and all are equal".to_owned(),
             (Some(_), count) => format!(
@@ -179,7 +195,23 @@ impl Applied {
                 }
             ),
         });
+        if !self.is_complete && (self.verification.is_some() || self.direction == Direction::Undo) {
+            reasons.push("a later step failed".to_owned());
+        }
         format!("{verdict}: {}\n", reasons.join("; "))
+    }
+
+    fn undone(&self) -> &'static str {
+        let is_part = |table: &AppliedTable| {
+            table.skipped.total() + table.left_out.total() + table.not_selected.total() > 0
+        };
+        if self.changed() == 0 {
+            "nothing was undone"
+        } else if self.tables.iter().any(is_part) {
+            "the repair was undone in part"
+        } else {
+            "the repair was undone"
+        }
     }
 }
 
@@ -191,10 +223,15 @@ impl SkippedRow {
 }
 
 impl AppliedTable {
-    /// The table of a script, before it is applied.
-    pub(super) fn of(script: &Script) -> Self {
+    /// The table of a script, before its statements with these actions are applied.
+    pub(super) fn of(script: &Script, actions: &[RepairAction]) -> Self {
         let header = &script.header;
+        let mut not_selected = StatementCounts::default();
+        for action in ACTIONS.iter().filter(|action| !actions.contains(action)) {
+            not_selected.add(*action, script.present.of(*action));
+        }
         Self {
+            not_selected,
             table: format!("{}.{}", header.schema, header.table),
             file: script.path.display().to_string(),
             left_out: header.statements.minus(&script.present).unwrap_or_default(),
@@ -211,6 +248,7 @@ impl AppliedTable {
             self.effects.add(action, number);
         } else {
             self.skipped.add(action, 1);
+            self.skipped_numbers.insert((action, number));
             if self.skipped_rows.len() < LISTED {
                 self.skipped_rows.push(SkippedRow {
                     row: row_name(&self.key, &key),
@@ -219,6 +257,16 @@ impl AppliedTable {
             }
         }
         self.keys.push(key);
+    }
+
+    /// The actions of which each statement that the script was written with took effect.
+    pub(super) fn complete(&self) -> Vec<RepairAction> {
+        let is_complete = |action: &RepairAction| {
+            let left = self.left_out.of(*action) + self.not_selected.of(*action);
+            let mut skipped = self.skipped_numbers.iter();
+            left == 0 && skipped.all(|(of, number)| of != action || self.effects.has(*of, *number))
+        };
+        ACTIONS.into_iter().filter(is_complete).collect()
     }
 
     fn to_line(&self, direction: Direction, dry_run: bool) -> String {
@@ -269,12 +317,17 @@ impl AppliedTable {
 fn reason(action: RepairAction, sql: &str) -> &'static str {
     let has_guards = sql.contains("EXISTS (SELECT");
     match action {
-        RepairAction::Delete if has_guards => "changed since, or referenced by another row",
-        RepairAction::Update if has_guards => {
-            "changed since, or its new value is taken, or its old one referenced"
+        RepairAction::Delete if has_guards => {
+            "changed since, or referenced by another row, or kept by a trigger"
         }
-        RepairAction::Insert if has_guards => "its key or a unique value exists in the target",
-        _ => "changed since",
+        RepairAction::Update if has_guards => {
+            "changed since, or its new value is taken, or its old one referenced, or kept by a trigger"
+        }
+        RepairAction::Insert if has_guards => {
+            "its key or a unique value exists in the target, or a trigger rejected it"
+        }
+        RepairAction::Insert => "its copies have changed since, or a trigger rejected it",
+        _ => "changed since, or kept by a trigger",
     }
 }
 
@@ -333,6 +386,7 @@ mod tests {
             direction: Direction::Repair,
             dry_run,
             verification: None,
+            is_complete: true,
             tables: vec![table],
         };
         if applied.tables[0].verified.is_some() {
@@ -404,5 +458,61 @@ mod tests {
             lines[1].starts_with("no statement took effect"),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn what_could_not_be_completed_does_not_pass() {
+        let conclusion = |direction, verification, is_complete, table: AppliedTable| {
+            let applied = Applied {
+                direction,
+                dry_run: false,
+                verification,
+                is_complete,
+                tables: vec![table],
+            };
+            (applied.is_success(), applied.conclusion())
+        };
+        let not_selected = AppliedTable {
+            not_selected: StatementCounts {
+                insert: 1,
+                ..StatementCounts::default()
+            },
+            ..table(2, 0, None)
+        };
+        use Direction::{Repair, Undo};
+        for (found, expected) in [
+            (
+                conclusion(Repair, None, false, table(2, 0, None)),
+                (false, "INCOMPLETE: the rows could not be compared again\n"),
+            ),
+            (
+                conclusion(Repair, Some("PASS"), false, table(2, 0, Some(0))),
+                (
+                    false,
+                    "INCOMPLETE: the rows were compared again, and all are equal; a later step failed\n",
+                ),
+            ),
+            (
+                conclusion(Undo, None, true, table(2, 0, None)),
+                (true, "PASS: the repair was undone\n"),
+            ),
+            (
+                conclusion(Undo, None, true, table(2, 1, None)),
+                (
+                    false,
+                    "FAIL: 1 row skipped; the repair was undone in part\n",
+                ),
+            ),
+            (
+                conclusion(Undo, None, true, table(0, 1, None)),
+                (false, "FAIL: 1 row skipped; nothing was undone\n"),
+            ),
+            (
+                conclusion(Undo, None, true, not_selected),
+                (true, "PASS: the repair was undone in part\n"),
+            ),
+        ] {
+            assert_eq!((found.0, found.1.as_str()), expected);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Executes the statements of all scripts in one transaction of the target.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,13 +16,16 @@ use worker::engine::{CommitError, WritableTarget, script_dialect};
 use super::outcome::{AppliedTable, Executed};
 use super::structure::check_structures;
 use crate::cli::exit::CommandError;
-use crate::repair::{AppliedScripts, Script, ScriptError, ScriptSet, Statement, steps};
+use crate::repair::{AppliedScripts, AppliedTo, Script, ScriptError, ScriptSet, Statement, steps};
 use crate::store::database_identity;
 
 const BATCH: usize = 200;
 
 /// The most bytes of statements in one batch, exceeded by at most one statement.
 const BATCH_BYTES: usize = 1 << 20;
+
+/// How often a lock that another process holds is tried.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// How often the progress bar is drawn.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -33,7 +38,27 @@ pub(super) struct Work<'a> {
     /// The kinds of statements that are executed.
     pub(super) actions: &'a [RepairAction],
     pub(super) dry_run: bool,
-    pub(super) record: &'a AppliedScripts,
+    /// Whether scripts are applied that were applied before.
+    pub(super) again: bool,
+    /// The directory of the record of applied scripts.
+    pub(super) state_dir: &'a Path,
+}
+
+/// The record of applied scripts, which no other process uses as long as this exists.
+struct Record {
+    scripts: AppliedScripts,
+    _lock: File,
+    address: String,
+    identity: String,
+}
+
+impl Record {
+    fn database(&self) -> AppliedTo<'_> {
+        AppliedTo {
+            address: &self.address,
+            identity: Some(&self.identity),
+        }
+    }
 }
 
 /// Executes all scripts in one transaction. The second part of the result tells what failed
@@ -44,15 +69,27 @@ pub(super) async fn execute_scripts(
     signals: &mut Signals,
 ) -> Result<(Vec<AppliedTable>, Result<(), CommandError>), CommandError> {
     let Work { set, .. } = work;
-    let mut tables: Vec<AppliedTable> = set.scripts.iter().map(AppliedTable::of).collect();
+    let mut tables: Vec<AppliedTable> = set
+        .scripts
+        .iter()
+        .map(|script| AppliedTable::of(script, work.actions))
+        .collect();
     let total = |script: &Script| work.selected(script);
     if set.scripts.iter().map(total).sum::<u64>() == 0 {
         return Ok((tables, Ok(())));
     }
     let interrupted = || CommandError::Declined("the command was interrupted before the commit");
+    let locked = tokio::select! {
+        locked = lock_record(work) => locked?,
+        () = signals.next() => return Err(interrupted()),
+    };
     let mut target = tokio::select! {
         target = WritableTarget::open(work.endpoint) => target.map_err(CommandError::NotApplied)?,
         () = signals.next() => return Err(interrupted()),
+    };
+    let record = match locked {
+        Some(locked) => Some(check_record(work, locked, &target)?),
+        None => None,
     };
     let bar = progress_bar(set.scripts.iter().map(total).sum());
     // The commit has not been sent: after an error or a signal the database rolls back.
@@ -65,29 +102,73 @@ pub(super) async fn execute_scripts(
         target.abandon().await;
         return Err(error);
     }
-    if work.dry_run {
+    let Some(record) = record else {
         target.roll_back().await.map_err(CommandError::NotApplied)?;
         return Ok((tables, Ok(())));
-    }
-    let finished = commit(work, target, &tables, signals).await?;
+    };
+    let finished = commit(work, &record, target, &tables, signals).await?;
     Ok((tables, finished))
+}
+
+/// Locks the record of applied scripts, and waits until another process has released it. A
+/// dry run needs no record.
+async fn lock_record(work: Work<'_>) -> Result<Option<(File, AppliedScripts)>, CommandError> {
+    if work.dry_run {
+        return Ok(None);
+    }
+    let lock = || AppliedScripts::lock(work.state_dir).map_err(CommandError::NotUndoable);
+    if let Some(locked) = lock()? {
+        return Ok(Some(locked));
+    }
+    print_status(format!(
+        "waiting until another `reconcile apply` with the state directory {} ends",
+        work.state_dir.display()
+    ));
+    loop {
+        tokio::time::sleep(RETRY).await;
+        if let Some(locked) = lock()? {
+            return Ok(Some(locked));
+        }
+    }
+}
+
+/// Checks that the scripts have not been applied to the database behind `target`, which may
+/// have been applied to by another address, or by a process that has just ended.
+fn check_record(
+    work: Work<'_>,
+    (lock, scripts): (File, AppliedScripts),
+    target: &WritableTarget,
+) -> Result<Record, CommandError> {
+    let record = Record {
+        scripts,
+        _lock: lock,
+        address: database_identity(work.endpoint),
+        identity: target.database().id.clone(),
+    };
+    if !work.again {
+        let (set, actions) = (work.set, work.actions);
+        record.scripts.check(set, record.database(), actions)?;
+    }
+    Ok(record)
 }
 
 /// Commits, and renames the new undo scripts afterwards.
 async fn commit(
     work: Work<'_>,
+    record: &Record,
     target: WritableTarget,
     tables: &[AppliedTable],
     signals: &mut Signals,
 ) -> Result<Result<(), CommandError>, CommandError> {
-    let Work { set, record, .. } = work;
-    let database = database_identity(work.endpoint);
+    let set = work.set;
     let mut renewed = Vec::new();
     for (script, table) in set.scripts.iter().zip(tables) {
-        let undo = script.renew_undo(&table.effects, &database);
+        let undo = script.renew_undo(&table.effects, &record.address);
         renewed.extend(undo.map_err(CommandError::NotUndoable)?);
     }
-    let application = record.begin(set, &database, work.actions);
+    let complete = tables.iter().map(AppliedTable::complete).collect();
+    let (record, database) = (&record.scripts, record.database());
+    let application = record.begin(set, database, work.actions, complete);
     let application = application.map_err(CommandError::NotUndoable)?;
     let answer = tokio::select! {
         answer = target.commit() => answer,
@@ -165,6 +246,15 @@ async fn change(
     let Some(first) = set.scripts.first().map(|script| &script.header) else {
         return Ok(());
     };
+    let selected = set.scripts.iter().filter(|it| work.selected(it) > 0);
+    let mut names: Vec<String> = selected.map(|it| it.header.qualified()).collect();
+    // Two processes lock in the same order, so that one waits for the other.
+    names.sort();
+    target
+        .begin(&names)
+        .await
+        .map_err(CommandError::NotApplied)?;
+    check_names(work, target).await?;
     let lines = script_dialect(first.engine).lines();
     for line in lines.preamble {
         execute(target, line).await?;
@@ -196,6 +286,23 @@ async fn change(
         {
             execute(target, &line).await?;
         }
+    }
+    Ok(())
+}
+
+/// Checks the names in all scripts before the first statement is executed.
+async fn check_names(work: Work<'_>, target: &mut WritableTarget) -> Result<(), CommandError> {
+    let scripts = work.set.scripts.iter();
+    for script in scripts.filter(|script| work.selected(script) > 0) {
+        let header = &script.header;
+        let sequences = if header.statements.insert > 0 {
+            header.sequences.as_slice()
+        } else {
+            &[]
+        };
+        let table = (header.schema.as_str(), header.table.as_str());
+        let checked = target.check_names(table, &script.names, sequences).await;
+        checked.map_err(CommandError::NotApplied)?;
     }
     Ok(())
 }

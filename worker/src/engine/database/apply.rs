@@ -1,16 +1,21 @@
 //! Executes statements in a target, in one transaction. This is the only place
 //! that writes to a database.
 
+use std::collections::BTreeSet;
+
 use shared::endpoint::Endpoint;
-use shared::failure::Failure;
-use shared::outcome::TableStructure;
+use shared::failure::{Failure, FailureKind};
+use shared::identity::DatabaseIdentity;
+use shared::outcome::{Sequence, TableStructure};
 
 use crate::engine::database::dialect::Facts;
+use crate::engine::database::guarded::ColumnNames;
 use crate::engine::database::kinds::database;
 use crate::engine::database::session::label::Access;
 use crate::engine::database::session::{self, Session};
 use crate::engine::database::structure::structure;
 use crate::engine::error::{DatabaseError, advice};
+use crate::engine::values::column::Table;
 
 /// Why a commit did not succeed.
 #[derive(Debug)]
@@ -21,7 +26,7 @@ pub enum CommitError {
     Unanswered(Failure),
 }
 
-/// A target in a transaction that may write.
+/// A connection to a target for a transaction that may write.
 #[derive(Debug)]
 pub struct WritableTarget {
     session: Box<dyn Session>,
@@ -29,7 +34,7 @@ pub struct WritableTarget {
 }
 
 impl WritableTarget {
-    /// Connects and begins the transaction.
+    /// Connects.
     ///
     /// # Errors
     ///
@@ -40,13 +45,113 @@ impl WritableTarget {
             .open(endpoint, Access::Write)
             .await
             .map_err(failed)?;
-        let mut target = Self {
+        Ok(Self {
             session,
             endpoint: endpoint.clone(),
+        })
+    }
+
+    /// The database that the connection leads to.
+    #[must_use]
+    pub fn database(&self) -> &DatabaseIdentity {
+        self.session.identity()
+    }
+
+    /// Begins the transaction. Where reads are no protection, it locks `tables`, quoted names
+    /// with their schemas, against all other writers until the transaction ends: a guard that
+    /// holds when it is evaluated still holds at the commit.
+    ///
+    /// # Errors
+    ///
+    /// If the database reports an error, or if another session holds a lock for longer than
+    /// 30 seconds.
+    pub async fn begin(&mut self, tables: &[String]) -> Result<(), Failure> {
+        let dialect = database(self.endpoint.kind);
+        self.execute(self.facts().begin_writing).await?;
+        let Some(lock) = dialect.lock(tables).filter(|_| !tables.is_empty()) else {
+            return Ok(());
         };
-        let begin = target.facts().begin_writing;
-        target.execute(begin).await?;
-        Ok(target)
+        let Err(error) = self.session.execute(&lock).await else {
+            return Ok(());
+        };
+        let mut failure = self.failure(error, &lock);
+        if failure.kind == FailureKind::LockTimeout
+            && let Some(holder) = self.lock_holder(tables).await
+        {
+            failure.message.push_str(&format!(
+                "; session {holder} holds a lock on one of the tables"
+            ));
+        }
+        Err(failure)
+    }
+
+    /// A session that holds a lock on one of `tables`, after the transaction has failed.
+    async fn lock_holder(&mut self, tables: &[String]) -> Option<u64> {
+        let statement = database(self.endpoint.kind).lock_holder(tables)?;
+        self.session.execute(self.facts().roll_back).await.ok()?;
+        let holder = self.session.count(&statement).await.ok()?;
+        (holder > 0).then_some(holder)
+    }
+
+    /// Checks, before statements with these names are executed, that `names` are columns, and
+    /// that `sequences` number columns of the table: the database would read another name
+    /// as a call of a function.
+    ///
+    /// # Errors
+    ///
+    /// The first name that the catalog does not have, or what the database reports.
+    pub async fn check_names(
+        &mut self,
+        (schema, table): (&str, &str),
+        names: &ColumnNames,
+        sequences: &[Sequence],
+    ) -> Result<(), Failure> {
+        let own = self.check_columns((schema, table), &names.own).await?;
+        for ((schema, table), columns) in &names.of_guards {
+            self.check_columns((schema, table), columns).await?;
+        }
+        if sequences.is_empty() {
+            return Ok(());
+        }
+        let known = self.session.constraints(&own).await;
+        let known = known.map_err(|error| self.failure(error, ""))?.sequences;
+        match sequences.iter().find(|it| !known.contains(it)) {
+            Some(Sequence { schema, name, .. }) => Err(self.unknown(&format!(
+                "the sequence {schema}.{name} does not number rows of {}.{}",
+                own.schema, own.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    async fn check_columns(
+        &mut self,
+        (schema, name): (&str, &str),
+        columns: &BTreeSet<String>,
+    ) -> Result<Table, Failure> {
+        let found = self.session.find_tables(schema, name).await;
+        let found = found.map_err(|error| self.failure(error, ""))?;
+        let is_named = |it: &Table| it.schema == schema && it.name == name;
+        let Some(table) = found.into_iter().find(is_named) else {
+            return Err(self.unknown(&format!("the table {schema}.{name} does not exist")));
+        };
+        let is_known = |column: &String| table.columns.iter().any(|it| it.name == *column);
+        match columns.iter().find(|column| !is_known(column)) {
+            Some(column) => Err(self.unknown(&format!(
+                "the table {schema}.{name} has no column `{column}`, which a script names"
+            ))),
+            None => Ok(table),
+        }
+    }
+
+    fn unknown(&self, what: &str) -> Failure {
+        Failure::new(
+            FailureKind::TableChanged,
+            format!(
+                "{}: {what}; write the scripts again with `reconcile run --generate-repair`",
+                self.endpoint.name
+            ),
+        )
     }
 
     /// Runs SQL and ignores its result.
@@ -157,6 +262,7 @@ fn privilege(word: Option<&str>) -> Option<&'static str> {
         "UPDATE" => advice::PERMISSION_UPDATE,
         "DELETE" => advice::PERMISSION_DELETE,
         "ALTER" | "SET" => advice::PERMISSION_ALTER,
+        "LOCK" => advice::PERMISSION_LOCK,
         _ => return None,
     })
 }

@@ -80,9 +80,6 @@ pub(crate) struct Query {
     pub limits: ValueLimits,
 }
 
-/// The least limit of a value: every number and time has less.
-const SMALLEST: usize = 64 * 1024;
-
 /// What is kept in memory of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ValueLimits {
@@ -101,12 +98,14 @@ impl ValueLimits {
 
     pub(crate) fn new(limits: &EngineLimits) -> Self {
         let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let value = bytes(limits.value_bytes).max(SMALLEST);
+        // A coordinator requests no less; every number and time has less.
+        let smallest = EngineLimits::SMALLEST_VALUE_BYTES;
+        let value = bytes(limits.value_bytes.max(smallest));
         Self {
             value,
             row: value
                 .max(bytes(limits.memory_bytes) / 2)
-                .saturating_add(SMALLEST),
+                .saturating_add(bytes(smallest)),
         }
     }
 }

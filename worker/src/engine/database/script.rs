@@ -52,6 +52,15 @@ pub trait ScriptDialect: Sync {
     /// The lines that begin the transaction of a script, with the preamble.
     fn begin(&self) -> Vec<&'static str>;
 
+    /// A statement that lets no other session change `tables`, or add a reference to their
+    /// rows, until the transaction ends; `None` if the [`preamble`](ScriptLines::preamble)
+    /// protects what statements and guards read.
+    fn lock(&self, tables: &[String]) -> Option<String>;
+
+    /// A statement that returns the number of a session that holds a lock on one of
+    /// `tables`, or 0, if every user may read that.
+    fn lock_holder(&self, tables: &[String]) -> Option<String>;
+
     /// A statement that defers the check of `key`, a constraint of `table`.
     fn defer_constraint(&self, table: &str, key: &ForeignKey) -> String;
 

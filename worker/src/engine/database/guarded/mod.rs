@@ -8,6 +8,7 @@
 //! refused, so that a forged message or an edited file cannot become other SQL.
 
 mod lexer;
+mod names;
 mod parser;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use shared::outcome::RepairAction;
 
 use crate::engine::database::kinds::database;
 use crate::engine::database::script::StatementRules;
+pub use names::ColumnNames;
 use parser::Parser;
 
 /// Why a text is not a guarded statement on its table.
@@ -52,7 +54,21 @@ impl<'a> GuardedForm<'a> {
     ///
     /// What stands where the grammar has something else. The text of values is not quoted.
     pub fn check(&self, action: RepairAction, sql: &str) -> Result<(), NotGuarded> {
-        let mut parser = Parser::new(self.rules, sql, (self.schema, self.table));
+        self.collect(action, sql, &mut ColumnNames::default())
+    }
+
+    /// [`check`](Self::check) that adds the columns that the statement names to `names`.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn collect(
+        &self,
+        action: RepairAction,
+        sql: &str,
+        names: &mut ColumnNames,
+    ) -> Result<(), NotGuarded> {
+        let mut parser = Parser::new(self.rules, sql, (self.schema, self.table), names);
         let parsed = parser.statement(action);
         parsed.map_err(|what| NotGuarded {
             what,

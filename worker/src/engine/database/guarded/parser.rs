@@ -3,6 +3,7 @@
 use shared::outcome::RepairAction;
 
 use super::lexer::{Lexer, Token};
+use super::names::ColumnNames;
 use crate::engine::database::script::StatementRules;
 
 /// How deep parentheses and casts may be nested. The engine renders at most five levels.
@@ -47,28 +48,39 @@ enum Place {
     Guard,
 }
 
-pub(super) struct Parser<'a> {
+/// The table of the guard that is parsed.
+struct GuardTable<'a> {
+    name: (String, String),
+    alias: Option<&'a str>,
+}
+
+pub(super) struct Parser<'a, 'n> {
     rules: &'static StatementRules,
     lexer: Lexer<'a>,
     table: (&'a str, &'a str),
     depth: usize,
+    guard: Option<GuardTable<'a>>,
+    names: &'n mut ColumnNames,
 }
 
 fn refused<T>(what: &str) -> Result<T, Refused> {
     Err(what.to_owned())
 }
 
-impl<'a> Parser<'a> {
+impl<'a, 'n> Parser<'a, 'n> {
     pub(super) fn new(
         rules: &'static StatementRules,
         sql: &'a str,
         table: (&'a str, &'a str),
+        names: &'n mut ColumnNames,
     ) -> Self {
         Self {
             rules,
             lexer: Lexer::new(rules, sql),
             table,
             depth: 0,
+            guard: None,
+            names,
         }
     }
 
@@ -104,7 +116,7 @@ impl<'a> Parser<'a> {
         self.target()?;
         self.word("SET")?;
         loop {
-            self.identifier()?;
+            self.own_column()?;
             self.symbol("=")?;
             self.constant()?;
             if !self.is_symbol(",")? {
@@ -120,9 +132,9 @@ impl<'a> Parser<'a> {
         self.target()?;
         self.symbol("(")?;
         let mut columns = 1;
-        self.identifier()?;
+        self.own_column()?;
         while self.is_symbol(",")? {
-            self.identifier()?;
+            self.own_column()?;
             columns += 1;
         }
         self.symbol(")")?;
@@ -226,14 +238,23 @@ impl<'a> Parser<'a> {
         self.word("SELECT")?;
         self.number("1")?;
         self.word("FROM")?;
-        self.table()?;
-        if self.is_word("AS")? {
-            self.alias()?;
-        }
-        self.word("WHERE")?;
-        self.condition(Place::Guard)?;
-        self.symbol(")")?;
+        let table = self.table()?;
+        self.guard_condition(table)?;
         Ok(0)
+    }
+
+    /// `[AS alias] WHERE condition)`, behind the name of a guard's table.
+    fn guard_condition(&mut self, name: (String, String)) -> Result<(), Refused> {
+        let alias = if self.is_word("AS")? {
+            Some(self.alias()?)
+        } else {
+            None
+        };
+        self.word("WHERE")?;
+        let outer = self.guard.replace(GuardTable { name, alias });
+        self.condition(Place::Guard)?;
+        self.guard = outer;
+        self.symbol(")")
     }
 
     /// `SELECT count(*) FROM target [AS alias] WHERE condition) = number`, behind the first
@@ -247,13 +268,8 @@ impl<'a> Parser<'a> {
         self.symbol("*")?;
         self.symbol(")")?;
         self.word("FROM")?;
-        self.target()?;
-        if self.is_word("AS")? {
-            self.alias()?;
-        }
-        self.word("WHERE")?;
-        self.condition(Place::Guard)?;
-        self.symbol(")")?;
+        let table = self.target()?;
+        self.guard_condition(table)?;
         self.symbol("=")?;
         match self.next()? {
             Token::Number(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => Ok(0),
@@ -344,15 +360,17 @@ impl<'a> Parser<'a> {
                 self.symbol(")")?;
                 Ok(operand)
             }
-            Token::Identifier(schema) => {
-                if self.is_symbol(".")? {
-                    let table = self.identifier()?;
-                    self.symbol(".")?;
-                    self.identifier()?;
-                    if (&*schema, &*table) != self.table {
-                        return refused("a column of another table");
-                    }
+            Token::Identifier(name) => {
+                if !self.is_symbol(".")? {
+                    self.add_inner_column(&name);
+                    return Ok(Operand::Column);
                 }
+                let table = self.identifier()?;
+                self.symbol(".")?;
+                if (&*name, &*table) != self.table {
+                    return refused("a column of another table");
+                }
+                self.own_column()?;
                 Ok(Operand::Column)
             }
             Token::Word(word) => self.named(word),
@@ -385,7 +403,12 @@ impl<'a> Parser<'a> {
         }
         // A column behind the alias of a guard's table.
         if self.is_symbol(".")? {
-            self.identifier()?;
+            let alias = self.guard.as_ref().and_then(|guard| guard.alias);
+            if alias != Some(word) {
+                return refused("an alias of no table");
+            }
+            let column = self.identifier()?;
+            self.add_inner_column(&column);
             return Ok(Operand::Column);
         }
         refused("a function or a word that repair statements do not have")
@@ -448,10 +471,10 @@ impl<'a> Parser<'a> {
     }
 
     /// The table that is repaired.
-    fn target(&mut self) -> Result<(), Refused> {
+    fn target(&mut self) -> Result<(String, String), Refused> {
         let (schema, table) = self.table()?;
         if (&*schema, &*table) == self.table {
-            Ok(())
+            Ok((schema, table))
         } else {
             refused("another table")
         }
@@ -464,6 +487,23 @@ impl<'a> Parser<'a> {
         Ok((schema, self.identifier()?))
     }
 
+    /// A column of the table that is repaired.
+    fn own_column(&mut self) -> Result<(), Refused> {
+        let column = self.identifier()?;
+        self.names.add_own(&column);
+        Ok(())
+    }
+
+    /// A column of the guard's table, or of the repaired one outside of guards.
+    fn add_inner_column(&mut self, column: &str) {
+        match &self.guard {
+            Some(GuardTable { name, .. }) if (&*name.0, &*name.1) != self.table => {
+                self.names.add_of_guard(name, column);
+            }
+            _ => self.names.add_own(column),
+        }
+    }
+
     fn identifier(&mut self) -> Result<String, Refused> {
         match self.next()? {
             Token::Identifier(name) if !name.is_empty() => Ok(name.into_owned()),
@@ -471,9 +511,9 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn alias(&mut self) -> Result<(), Refused> {
+    fn alias(&mut self) -> Result<&'a str, Refused> {
         match self.next()? {
-            Token::Word(_) => Ok(()),
+            Token::Word(alias) => Ok(alias),
             _ => refused("no alias"),
         }
     }

@@ -181,6 +181,21 @@ fn everything_else_is_refused() {
 }
 
 #[test]
+fn the_columns_that_a_statement_names_are_collected() {
+    let sql = r#"UPDATE "s"."t" SET "a" = 1 WHERE "b" = 2 AND NOT EXISTS (SELECT 1 FROM "o"."c" AS d WHERE d."up" = "s"."t"."k") AND (SELECT count(*) FROM "s"."t" WHERE "n" = 3) = 1;"#;
+    let mut names = ColumnNames::default();
+    let form = GuardedForm::new(Postgres, "s", "t");
+    form.collect(Update, sql, &mut names).unwrap();
+    let own: Vec<&str> = names.own.iter().map(String::as_str).collect();
+    assert_eq!(own, ["a", "b", "k", "n"]);
+    let of_guards: Vec<_> = names.of_guards.into_iter().collect();
+    let child = ("o".to_owned(), "c".to_owned());
+    assert_eq!(of_guards, [(child, ["up".to_owned()].into())]);
+    let other = sql.replace(r#"d."up""#, r#"e."up""#);
+    assert!(check(Postgres, Update, &other).is_err());
+}
+
+#[test]
 fn an_error_names_the_place_and_quotes_no_value() {
     let sql = r#"DELETE FROM "s"."t" WHERE "id" = 'secret' OR 1 = 1;"#;
     let error = check(Postgres, Delete, sql).unwrap_err().to_string();

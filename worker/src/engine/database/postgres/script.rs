@@ -52,6 +52,30 @@ impl ScriptDialect for Postgres {
         [&["BEGIN;"][..], LINES.preamble].concat()
     }
 
+    /// The mode admits readers only. It also conflicts with the ROW SHARE lock that the check
+    /// of a foreign key takes on the referenced table and keeps until its transaction ends. So
+    /// no reference to a row is added, without a lock on the referencing tables, for which the
+    /// user may lack the privilege. Each later statement of a READ COMMITTED transaction sees
+    /// all that was committed before the lock was granted.
+    fn lock(&self, tables: &[String]) -> Option<String> {
+        Some(format!(
+            "LOCK TABLE {} IN EXCLUSIVE MODE;",
+            tables.join(", ")
+        ))
+    }
+
+    fn lock_holder(&self, tables: &[String]) -> Option<String> {
+        let tables: Vec<String> = tables.iter().map(|table| quoted(table)).collect();
+        Some(format!(
+            "SELECT coalesce(min(pid), 0)::int8 FROM pg_catalog.pg_locks \
+             WHERE locktype = 'relation' AND granted AND pid <> pg_catalog.pg_backend_pid() \
+             AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+             AND mode NOT IN ('AccessShareLock', 'SIReadLock') \
+             AND relation IN (SELECT pg_catalog.to_regclass(name)::oid FROM unnest(ARRAY[{}]) AS u (name))",
+            tables.join(", ")
+        ))
+    }
+
     fn defer_constraint(&self, table: &str, key: &ForeignKey) -> String {
         let name = self.quote(&key.name);
         format!("ALTER TABLE {table} ALTER CONSTRAINT {name} DEFERRABLE INITIALLY DEFERRED;")

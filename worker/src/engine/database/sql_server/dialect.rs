@@ -26,7 +26,7 @@ const FACTS: Facts = Facts {
     // SQL Server accepts at most 2100 parameters in one statement.
     max_parameters: 2000,
     has_boolean_expressions: false,
-    begin_writing: "SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN TRANSACTION",
+    begin_writing: "SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; BEGIN TRANSACTION",
     commit: "COMMIT TRANSACTION",
     roll_back: "ROLLBACK TRANSACTION",
     overriding_identity: "",

@@ -8,7 +8,13 @@ use crate::engine::database::sql_server::dialect::SqlServer;
 use crate::engine::database::sql_server::literal::is_special;
 
 const LINES: ScriptLines = ScriptLines {
-    preamble: &["SET XACT_ABORT ON;", "SET NOCOUNT ON;"],
+    // Nothing that a guard has read can change before the commit, also where READ COMMITTED
+    // would read versions of rows.
+    preamble: &[
+        "SET XACT_ABORT ON;",
+        "SET NOCOUNT ON;",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;",
+    ],
     end: &["COMMIT TRANSACTION;", "GO", "SET NOEXEC OFF;"],
     // After an error the transaction is gone, and no statement may run outside of it.
     batch_separator: Some(&["GO", "IF @@TRANCOUNT = 0 SET NOEXEC ON;"]),
@@ -44,6 +50,15 @@ impl ScriptDialect for SqlServer {
 
     fn begin(&self) -> Vec<&'static str> {
         [LINES.preamble, &["BEGIN TRANSACTION;"]].concat()
+    }
+
+    fn lock(&self, _: &[String]) -> Option<String> {
+        None
+    }
+
+    /// The view of locks needs a privilege that a user rarely has.
+    fn lock_holder(&self, _: &[String]) -> Option<String> {
+        None
     }
 
     fn defer_constraint(&self, table: &str, key: &ForeignKey) -> String {
