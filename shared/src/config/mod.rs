@@ -50,7 +50,7 @@ pub use telemetry_options::{LogOptions, MetricsOptions, TelemetryConfig, TraceOp
 pub use units::{ByteSize, parse_duration};
 pub use worker_limits::WorkerLimits;
 
-use section::{Passwords, Sources};
+use section::{Passwords, Section, Sources};
 
 /// The file that is read when none is named and it exists.
 pub const DEFAULT_FILE: &str = "reconcile.toml";
@@ -220,13 +220,8 @@ fn parse_with(
     section.finish(&sources)?;
     let section = sources.section(&mut root, "broker")?;
     let broker = broker::read(section, &mut sources)?;
-    let mut section = sources.section(&mut root, "telemetry")?;
-    let telemetry = TelemetryConfig {
-        metrics: MetricsOptions::read(&mut section, &mut sources)?,
-        traces: TraceOptions::read(&mut section, &mut sources)?,
-        log: LogOptions::read(&mut section, &mut sources)?,
-    };
-    section.finish(&sources)?;
+    let section = sources.section(&mut root, "telemetry")?;
+    let telemetry = read_telemetry(section, &mut sources)?;
     let tables = sources
         .array(&mut root, "tables")?
         .into_iter()
@@ -274,6 +269,19 @@ fn parse_with(
         target_password: password_of_side(environment, "RECONCILE_TARGET_PASSWORD"),
         libpq,
     })
+}
+
+fn read_telemetry(
+    mut section: Section,
+    sources: &mut Sources<'_>,
+) -> Result<TelemetryConfig, ConfigError> {
+    let telemetry = TelemetryConfig {
+        metrics: MetricsOptions::read(&mut section, sources)?,
+        traces: TraceOptions::read(&mut section, sources)?,
+        log: LogOptions::read(&mut section, sources)?,
+    };
+    section.finish(sources)?;
+    Ok(telemetry)
 }
 
 fn password_of_side(environment: &BTreeMap<String, String>, variable: &str) -> Option<Secret> {

@@ -47,23 +47,17 @@ impl Connection {
         if !method.needs_user() {
             self.user = self.user.or(Some(String::new()));
         }
-        let missing: Vec<&str> = [
-            ("host", &self.host),
-            ("database", &self.database),
-            ("user", &self.user),
-        ]
-        .into_iter()
-        .filter(|(part, value)| {
-            let is_needed = *part != "user" || method.needs_user();
-            is_needed && value.as_ref().is_none_or(String::is_empty)
-        })
-        .map(|(part, _)| part)
-        .collect();
+        let missing = self.missing_parts();
         let (Some(host), Some(database), Some(user), true) =
             (self.host, self.database, self.user, missing.is_empty())
         else {
             return Err(format!("lacks {}", missing.join(", ")));
         };
+        check_login(
+            method,
+            self.secret_command.is_some(),
+            self.instance.as_deref(),
+        )?;
         let mut warnings = Vec::new();
         let needs_password = self.password.is_none() && self.secret_command.is_none();
         if self.kind.uses_libpq() && needs_password {
@@ -79,16 +73,6 @@ impl Connection {
                 Ok(password) => self.password = password.flatten(),
                 Err(reason) => warnings.push(reason),
             }
-        }
-        if method == LoginMethod::Token && self.secret_command.is_none() {
-            return Err("says auth=token and has no token_command: set it in [endpoints.NAME], it has no place in a URL".to_owned());
-        }
-        if let Some(instance) = &self.instance
-            && (instance.is_empty() || instance.len() > LONGEST_INSTANCE)
-        {
-            return Err(format!(
-                "`{instance}` is not the name of an instance, which has 1 to {LONGEST_INSTANCE} bytes"
-            ));
         }
         let client_certificate = client_certificate(self.certificate, self.certificate_key)?;
         let is_local = self.kind == DatabaseKind::Postgres && is_loopback(&host);
@@ -133,6 +117,42 @@ impl Connection {
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             warnings,
         })
+    }
+}
+
+impl Connection {
+    /// The parts that an endpoint must have and this connection has not.
+    fn missing_parts(&self) -> Vec<&'static str> {
+        let needs_user = self.auth.unwrap_or_default().needs_user();
+        let parts = [
+            ("host", &self.host, true),
+            ("database", &self.database, true),
+            ("user", &self.user, needs_user),
+        ];
+        parts
+            .into_iter()
+            .filter(|(_, value, is_needed)| {
+                *is_needed && value.as_ref().is_none_or(String::is_empty)
+            })
+            .map(|(part, ..)| part)
+            .collect()
+    }
+}
+
+/// Refuses a token without a command that prints it, and what is no name of an instance.
+fn check_login(
+    method: LoginMethod,
+    has_command: bool,
+    instance: Option<&str>,
+) -> Result<(), String> {
+    if method == LoginMethod::Token && !has_command {
+        return Err("says auth=token and has no token_command: set it in [endpoints.NAME], it has no place in a URL".to_owned());
+    }
+    match instance {
+        Some(name) if name.is_empty() || name.len() > LONGEST_INSTANCE => Err(format!(
+            "`{name}` is not the name of an instance, which has 1 to {LONGEST_INSTANCE} bytes"
+        )),
+        _ => Ok(()),
     }
 }
 
