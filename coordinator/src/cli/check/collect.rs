@@ -247,6 +247,10 @@ async fn of_tables(
     Ok(())
 }
 
+/// Rules of schemas about what the plan of a comparison finds as well. Its findings count, since
+/// they follow the options of the run.
+const FOUND_BY_PLAN: [&str; 3] = ["column-extra-required", "column-missing", "table-missing"];
+
 /// What differs around the rows: keys, constraints, sequences and the like.
 async fn around_rows(selection: &TableSelection, specs: &[TableSpec]) -> Vec<PreflightFinding> {
     let (Some(source), Some(target)) = (&selection.source.endpoint, &selection.target.endpoint)
@@ -256,6 +260,7 @@ async fn around_rows(selection: &TableSelection, specs: &[TableSpec]) -> Vec<Pre
     match compare_schemas(source, target, specs).await {
         Ok(findings) => findings
             .into_iter()
+            .filter(|finding| !FOUND_BY_PLAN.contains(&finding.rule.as_str()))
             .map(|finding| PreflightFinding {
                 effect: match finding.severity {
                     Severity::Error => Effect::Different,
