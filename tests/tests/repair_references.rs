@@ -315,8 +315,11 @@ fn change_before_apply(kind: Kind, change: &str, named: Option<&str>) {
     };
     assert_eq!(applied.code, 3, "{change}: {applied:?}");
     let expected = format!("the {named} of {schema}.t");
+    // A table that is gone cannot be locked before it is compared.
+    let is_gone = change.contains("RENAME TO") && applied.stderr.contains("does not exist");
     assert!(
-        applied.stderr.contains("nothing was changed") && applied.stderr.contains(&expected),
+        applied.stderr.contains("nothing was changed")
+            && (applied.stderr.contains(&expected) || is_gone),
         "{change}: {applied:?}"
     );
     let dry = scene.apply(&["out", "--dry-run"]);
