@@ -163,7 +163,7 @@ pub(super) fn read(
         }
         None => {}
     }
-    if tls == Some(TlsMode::Strict) && connection.kind != DatabaseKind::SqlServer {
+    if tls == Some(TlsMode::Strict) && !connection.kind.has_strict_tls() {
         let reason = "has tls = \"strict\", which only SQL Server has; write \"require\"";
         return Err(section.error(sources, reason));
     }

@@ -36,6 +36,11 @@ impl DatabaseKind {
         }
     }
 
+    /// Whether TLS may begin before any other byte: TDS 8.0.
+    pub(crate) fn has_strict_tls(self) -> bool {
+        self == Self::SqlServer
+    }
+
     /// The scheme of the URLs that this program writes.
     #[must_use]
     pub fn scheme(self) -> &'static str {
