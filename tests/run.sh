@@ -14,11 +14,11 @@ need_packages "${service_packages[@]}" '/usr/bin/promtool' prometheus '/usr/bin/
 # The accessibility check of the HTML report.
 axe=${CARGO_TARGET_DIR:-target}/axe
 if [ ! -e "$axe/node_modules/axe-core/axe.min.js" ]; then
-    if command -v npm >/dev/null; then
-        npm install --silent --no-save --no-audit --no-fund --ignore-scripts \
-            --prefix "$axe" axe-core@4.14.1 </dev/null
-    else
-        echo "npm is missing: the accessibility of the HTML report is not checked" >&2
+    if ! command -v npm >/dev/null; then
+        echo "skipped, npm is missing: the accessibility of the HTML report" >&2
+    elif ! npm install --silent --no-save --no-audit --no-fund --ignore-scripts \
+        --prefix "$axe" axe-core@4.14.1 </dev/null; then
+        echo "skipped, npm cannot install axe-core: the accessibility of the HTML report" >&2
     fi
 fi
 
