@@ -277,3 +277,36 @@ pub fn result<'a>(report: &'a Json, table: &str) -> &'a Json {
         .find(|result| result["table"] == table)
         .unwrap_or_else(|| panic!("no result for {table} in {report:#}"))
 }
+
+/// A report without what may differ between a run that was disturbed and one that was not, and
+/// without the fields `also` of its tables.
+///
+/// # Panics
+///
+/// When it is not the report of a run.
+#[must_use]
+pub fn comparable(mut report: Json, also: &[&str]) -> Json {
+    for field in ["run_id", "timestamp", "duration_seconds", "max_workers"] {
+        let fields = report.as_object_mut().expect("a report is an object");
+        fields.remove(field).expect("a report has the field");
+    }
+    for list in ["results", "errors"] {
+        for entry in report[list].as_array_mut().expect("it is a list") {
+            let entry = entry.as_object_mut().expect("it is an object");
+            let disturbed = [
+                "attempt",
+                "worker",
+                "duration_seconds",
+                "source_read",
+                "target_read",
+                "source_checksum",
+                "target_checksum",
+                "checksum_key",
+            ];
+            for field in disturbed.iter().chain(also) {
+                entry.remove(*field);
+            }
+        }
+    }
+    report
+}
